@@ -1,0 +1,79 @@
+# Everything that a fresh clone needs: git, make and Python 3.11 or later.
+# `make demo` and `make test` build .venv with the standard library's venv and pip.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Exact versions, so that two machines run the same.
+PINNED := -c requirements/dev.txt
+# The same sessions as nox runs, in .venv instead of an environment for each.
+NOX := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv -s
+
+# Interpreters to try, best first. A version manager's shim may be there and still not run.
+PYTHONS := python3 python3.13 python3.12 python3.11 python
+
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types docs package bench requirements clean
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## run the example agent and show what was recorded
+	@$(BIN)/remit demo
+
+test: $(VENV)/.test ## run the tests; ARGS="-k name" picks some
+	@if [ "$(CI)" = true ]; then $(BIN)/python -m coverage run -m pytest --strict-skips $(ARGS); \
+	else $(BIN)/python -m pytest $(ARGS); fi
+
+lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
+	@$(NOX) lint
+
+types: $(VENV)/.dev ## check types with mypy and pyright
+	@$(NOX) types
+
+docs: $(VENV)/.dev ## build the documentation into docs/_build
+	@$(NOX) docs
+
+package: $(VENV)/.dev ## build the sdist and the wheel and try the wheel
+	@$(NOX) package
+
+bench: $(VENV)/.dev ## measure, side by side with peers
+	@$(NOX) bench
+
+requirements: $(BIN)/python ## write down the versions that are installed now
+	@$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools \
+	| grep -E '^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$$' > requirements/dev.txt.new
+	@mv requirements/dev.txt.new requirements/dev.txt
+
+clean: ## remove what these targets made
+	rm -rf $(VENV) .nox .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	  .pytest_cache .ruff_cache build dist docs/_build htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What each target needs: remit itself, the tests' libraries, every tool. The build backend comes
+# first, so that the project is built with the pinned one.
+$(VENV)/.demo: EXTRAS := collector
+$(VENV)/.test: EXTRAS := all,test
+$(VENV)/.dev: EXTRAS := all,dev
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(BIN)/python pyproject.toml requirements/dev.txt
+	@echo "installing remit[$(EXTRAS)] into $(VENV)"
+	@$(PIP) install --quiet $(PINNED) hatchling editables
+	@$(PIP) install --quiet $(PINNED) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(BIN)/python:
+	@for python in $(PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  found="$$python"; \
+	  "$$python" -c 'import ensurepip, sqlite3, ssl, venv' 2>/dev/null || continue; \
+	  echo "making $(VENV) with $$("$$python" -V) ($$python)"; \
+	  "$$python" -m venv $(VENV) && exit 0; \
+	  rm -rf $(VENV); exit 1; \
+	done; \
+	if [ -n "$$found" ]; then \
+	  echo "remit: $$found lacks ensurepip, venv, sqlite3 or ssl; install the rest of it" >&2; \
+	  echo "       (Debian and Ubuntu: apt-get install python3-venv)" >&2; \
+	else \
+	  echo "remit: Python 3.11 or later is needed; none of these is one: $(PYTHONS)" >&2; \
+	fi; exit 1

@@ -1,0 +1,1 @@
+"""Measurements: remit beside its peers, in one run, in fresh processes."""

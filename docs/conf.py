@@ -1,0 +1,67 @@
+"""How Sphinx builds the documentation."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version as installed
+
+from sphinx.application import Sphinx
+
+project = "remit"
+author = "the remit authors"
+copyright = "the remit authors"
+version = release = installed("remit")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"remit {release}"
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Source", "notes")]
+
+# Links into other projects would need their inventories from the network at build time, so only
+# remit's own names are held to exist.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!remit(\.|$)).*"),
+    (r"py:.*", r"remit(\.\w+)*\._\w+(\.\w+)*"),  # private
+    (r"py:.*", r"remit(\.\w+)*\.[A-Z]"),  # a type variable
+]
+
+FENCE = re.compile(r"^(?P<indent>\s*)```(?P<language>\w*)$")
+CODE = re.compile(r"(?<![`:\w])`([^`]+)`(?!`)")
+BEFORE_NAPOLEON = 400
+
+
+def from_markdown(
+    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
+    """Turn what docstrings have of Markdown, code and fenced blocks, into reStructuredText."""
+    indent: str | None = None
+    for index, line in enumerate(lines):
+        fence = FENCE.match(line)
+        if fence and indent is None:
+            indent = fence["indent"]
+            lines[index] = f"{indent}.. code-block:: {fence['language'] or 'text'}\n"
+        elif fence:
+            indent = None
+            lines[index] = ""
+        elif indent is None:
+            lines[index] = CODE.sub(r"``\1``", line)
+        elif line:
+            lines[index] = f"   {line}"
+    lines[:] = "\n".join(lines).split("\n")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect to Sphinx."""
+    app.connect("autodoc-process-docstring", from_markdown, priority=BEFORE_NAPOLEON)

@@ -1,0 +1,116 @@
+"""The sessions that a desk and CI run: `nox -l` lists them.
+
+Each makes an environment of its own. `nox --no-venv -s lint types docs` uses the one that is
+active instead; that is what the Makefile does, because it takes seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import nox
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+PINNED = ("-c", "requirements/dev.txt")
+SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
+
+nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
+nox.options.default_venv_backend = "virtualenv"
+
+
+def show_interpreters() -> None:
+    """Put the interpreters of a version manager before its shims, which refuse to run most."""
+    versions = Path.home() / ".pyenv" / "versions"
+    folders = [str(found / "bin") for minor in PYTHONS for found in versions.glob(f"{minor}.*")]
+    own = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([own, *folders, os.environ.get("PATH", "")])
+
+
+show_interpreters()
+
+
+def install(session: nox.Session, extras: str = "all,dev") -> None:
+    """Install the project with *extras* in the pinned versions, unless the session borrows."""
+    if session.virtualenv.venv_backend == "none":
+        return
+    session.install(*PINNED, "hatchling", "editables")
+    session.install(*PINNED, "--no-build-isolation", "--editable", f".[{extras}]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format, the floors, and that the changelog's fragments are read."""
+    install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+    session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, with both readers."""
+    install(session)
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests on each Python."""
+    install(session, "all,test")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a dead cross-reference is an error."""
+    install(session)
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the sdist and the wheel, look into the one, install and use the other."""
+    install(session)
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", "dist", silent=True)
+    check_sdist(session)
+    (wheel,) = Path("dist").glob("*.whl")
+    with tempfile.TemporaryDirectory() as folder:
+        python = f"{folder}/venv/bin/python"
+        session.run("python", "-m", "venv", f"{folder}/venv")
+        # By path, never by name: the name may be someone else's on an index.
+        session.run(
+            python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            *PINNED, f"{wheel}[collector]", external=True,
+        )  # fmt: skip
+        session.chdir(folder)
+        session.run(python, "-W", "error", "-c", "import remit; remit.agent", external=True)
+        session.run(f"{folder}/venv/bin/remit", "--version", external=True)
+        session.run(
+            f"{folder}/venv/bin/remit", "demo", "--data-dir", f"{folder}/data",
+            external=True, silent=True,
+        )  # fmt: skip
+
+
+def check_sdist(session: nox.Session) -> None:
+    """Fail when the sdist holds something that no one asked for."""
+    (sdist,) = Path("dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = archive.getnames()
+    strays = [name for name in names if any(part in name for part in SDIST_MUST_NOT_HOLD)]
+    if strays:
+        session.error(f"{sdist} holds {strays[:5]}; mend the list in pyproject.toml")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure, side by side with peers; nothing here passes or fails by time."""
+    install(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,0 +1,37 @@
+"""remit: say what an AI agent may do and with whose data, and see what it did.
+
+Decorate functions with `span_type`, the one that answers with `agent`, and run it in
+`with agent.run():`. Everything else follows: schemas, registration, spans, delivery.
+"""
+
+from remit import errors
+from remit._context import ContextExecutor, copy_context
+from remit._decorators import agent, span, span_type
+from remit._marks import Sensitive, Skip
+from remit._risk import risk
+from remit._runs import current_run
+from remit._runtime import aflush, configure, flush, shutdown, status
+from remit._spans import current_span
+from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+
+__all__ = [
+    "ActionProfile",
+    "ContextExecutor",
+    "DataCategories",
+    "DataRisk",
+    "Sensitive",
+    "Skip",
+    "aflush",
+    "agent",
+    "configure",
+    "copy_context",
+    "current_run",
+    "current_span",
+    "errors",
+    "flush",
+    "risk",
+    "shutdown",
+    "span",
+    "span_type",
+    "status",
+]

@@ -1,0 +1,321 @@
+"""Annotations: what they resolve to, and the marks that stand in them.
+
+One annotation is resolved at a time, so that a name that is missing at run time loses one
+parameter and not the whole signature. Nothing is imported and nothing is called but what an
+annotation itself says.
+"""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import CodeType, SimpleNamespace, UnionType
+from typing import Annotated, Any, Final, Literal, cast
+
+from remit._guard import attempt
+from remit._marks import Sensitive, Skip
+
+MISSING: Final = inspect.Parameter.empty
+"""No annotation, or none that can be resolved."""
+
+SECRETS: Final = "authentication_and_secrets"
+"""Category of what pydantic's secret types hold."""
+
+_SECRET_TYPES: Final = frozenset({"SecretStr", "SecretBytes", "Secret"})
+
+_INJECTED: Final = frozenset(
+    {
+        ("fastapi", "Depends"),
+        ("fast_depends", "Depends"),
+        ("fast_depends", "Dependant"),
+        ("faststream", "Depends"),
+        ("taskiq_dependencies", "Dependency"),
+        ("litestar", "DependencyKwarg"),
+        ("dependency_injector", "Provide"),
+    }
+)
+"""(top-level package, class) of the markers by which frameworks inject an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What an annotation says beside the type.
+
+    Attributes:
+        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
+        category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
+            None if neither stands in it.
+    """
+
+    skip: bool = False
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What one annotation means.
+
+    Attributes:
+        annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
+        note: Why it cannot be resolved, else None.
+        marks: The marks in it.
+    """
+
+    annotation: object
+    note: str | None = None
+    marks: Marks = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that annotations of one function, or of one class, can use.
+
+    Attributes:
+        module: Names of the module.
+        inner: Names nearer than the module's: closure, type parameters, the class.
+    """
+
+    module: dict[str, Any]
+    inner: dict[str, Any]
+
+    def read(self, annotation: object) -> Meaning:
+        """Return what *annotation* means, its strings evaluated and `Annotated` kept.
+
+        An unresolved name does not lose the mark that stands beside it: the value would be
+        recorded against its author's will.
+        """
+        if annotation is MISSING:
+            return Meaning(MISSING)
+        resolved = attempt(lambda: _evaluate(annotation, self.module, self.inner))
+        if not isinstance(resolved, Exception):
+            return Meaning(resolved, marks=marks_of(resolved))
+        return Meaning(MISSING, _reason(annotation, resolved), self._marks(annotation))
+
+    def _marks(self, annotation: object) -> Marks:
+        """Return the marks in an annotation that cannot be resolved, as far as it can be read."""
+        if not isinstance(annotation, str):
+            return marks_of(annotation)
+        names = _Lenient(self)
+        # The user's own annotation, evaluated as `typing.get_type_hints` does.
+        read = attempt(lambda: eval(annotation, self.module, names))  # noqa: S307
+        return Marks() if isinstance(read, Exception) else marks_of(read)
+
+
+class _Unknown:
+    """Stands for a name that is missing; takes whatever an annotation does with a name."""
+
+    def __getattr__(self, name: str) -> _Unknown:
+        # `typing` asks for these to tell its own constructs apart.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, item: object) -> _Unknown:
+        return self
+
+    def __call__(self, *_: object, **__: object) -> _Unknown:
+        return self
+
+    def __or__(self, other: object) -> object:
+        return other
+
+    __ror__ = __or__
+
+
+class _Lenient(dict[str, object]):
+    """Names of a scope, with a stand-in for each that is missing."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope.inner)
+        self._module = scope.module
+
+    def __missing__(self, name: str) -> object:
+        if name in self._module:
+            return self._module[name]
+        return getattr(builtins, name, _Unknown())
+
+
+def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any]) -> object:
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    hints = typing.get_type_hints(cast("Any", holder), module, inner, include_extras=True)
+    return hints["it"]
+
+
+def _reason(annotation: object, error: Exception) -> str:
+    """Say why an annotation cannot be resolved, in words that no version of Python changes."""
+    shown = f"annotation `{annotation}`" if isinstance(annotation, str) else "annotation"
+    if isinstance(error, NameError):
+        return f"{shown} cannot be resolved: no name `{error.name}` at run time"
+    return f"{shown} cannot be resolved: {type(error).__name__}"
+
+
+def function_scope(function: Callable[..., object]) -> Scope:
+    """Return the names that annotations of *function* can use.
+
+    A name of the class comes last, after the module's and the builtins: a method called `list`
+    must not hide what `list[str]` means beside it.
+    """
+    innermost = unwrapped(function)
+    module = cast("dict[str, Any]", getattr(innermost, "__globals__", {}))
+    owner = _owner_namespace(innermost)
+    known = {*module, *vars(builtins)}
+    inner = {name: value for name, value in owner.items() if name not in known}
+    inner |= _closure(innermost)
+    inner |= {each.__name__: each for each in getattr(innermost, "__type_params__", ())}
+    return Scope(module, inner)
+
+
+def class_scope(cls: type) -> Scope:
+    """Return the names that annotations in the body of *cls* can use."""
+    module = vars(sys.modules.get(cls.__module__, SimpleNamespace()))
+    known = {*module, *vars(builtins)}
+    inner = {name: value for name, value in vars(cls).items() if name not in known}
+    return Scope(module, {**inner, cls.__name__: cls})
+
+
+def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
+    """Return the function at the bottom of decorators, partials and bound methods."""
+    seen: set[int] = set()
+    current: Any = function
+    while id(current) not in seen:
+        seen.add(id(current))
+        for name in ("__wrapped__", "__func__", "func"):
+            inner = inspect.getattr_static(current, name, None)
+            if callable(inner := getattr(current, name, None) if inner is not None else None):
+                current = inner
+                break
+    return cast("Callable[..., object]", current)
+
+
+def _owner_namespace(function: object) -> Mapping[str, object]:
+    """Return the names of the class that *function* is a method of; nothing for a local class."""
+    path = str(getattr(function, "__qualname__", "")).split(".")[:-1]
+    space = vars(sys.modules.get(str(getattr(function, "__module__", "")), SimpleNamespace()))
+    for name in path:
+        owner = space.get(name)
+        if not isinstance(owner, type):
+            return {}
+        space = dict(vars(owner))
+    return space if path else {}
+
+
+def _closure(function: object) -> dict[str, object]:
+    """Return the free variables of *function* that have a value."""
+    code = getattr(function, "__code__", None)
+    cells = getattr(function, "__closure__", None)
+    if not isinstance(code, CodeType) or not cells:
+        return {}
+    # A variable that is assigned only later has an empty cell.
+    return {
+        name: cell.cell_contents
+        for name, cell in zip(code.co_freevars, cells, strict=True)
+        if not isinstance(attempt(partial(getattr, cell, "cell_contents")), ValueError)
+    }
+
+
+def marks_of(annotation: object) -> Marks:
+    """Return the marks in a resolved annotation.
+
+    `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
+    `Sensitive` mark or a secret type counts anywhere, also inside a container: the walk over the
+    values sees plain strings there, so the whole is withheld.
+    """
+    skip = any(is_skip(each) or is_injected(each) for each in _outer_metadata(annotation))
+    categories = tuple(_categories(annotation, set()))
+    chosen = next((each for each in categories if each), categories[0] if categories else None)
+    return Marks(skip, chosen)
+
+
+def is_skip(mark: object) -> bool:
+    """Return whether *mark* is `Skip`, as a class or an instance."""
+    return mark is Skip or type(mark) is Skip
+
+
+def is_sensitive(mark: object) -> bool:
+    """Return whether *mark* is `Sensitive`, as a class or an instance."""
+    return mark is Sensitive or type(mark) is Sensitive
+
+
+def is_injected(marker: object) -> bool:
+    """Return whether *marker*, a default or metadata, says that a framework injects the value."""
+    return any(
+        (cls.__module__.partition(".")[0], cls.__name__) in _INJECTED
+        for cls in type(marker).__mro__
+    )
+
+
+def is_annotated(annotation: object) -> bool:
+    """Return whether *annotation* is `Annotated[...]`."""
+    return typing.get_origin(annotation) is Annotated
+
+
+def is_union(annotation: object) -> bool:
+    """Return whether *annotation* is a union in either spelling."""
+    return typing.get_origin(annotation) in {typing.Union, UnionType}
+
+
+def is_alias(annotation: object) -> bool:
+    """Return whether *annotation* is a named alias (`type X = ...`)."""
+    # By name: typing has the class since Python 3.12, typing_extensions its own before.
+    return type(annotation).__name__ == "TypeAliasType"
+
+
+def alias_value(annotation: object) -> object:
+    """Return what a type alias (`type X = ...`) or a `NewType` stands for, else `MISSING`."""
+    if isinstance(annotation, typing.NewType):
+        return annotation.__supertype__
+    if is_alias(annotation):
+        value = attempt(lambda: cast("Any", annotation).__value__)
+        return MISSING if isinstance(value, Exception) else value
+    return MISSING
+
+
+def _outer_metadata(annotation: object) -> Iterator[object]:
+    """Yield the metadata that concerns the whole value."""
+    pending = [annotation]
+    seen: set[int] = set()
+    while pending:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        if is_annotated(current):
+            yield from cast("Any", current).__metadata__
+            pending.append(cast("Any", current).__origin__)
+        elif is_union(current):
+            pending.extend(typing.get_args(current))
+        else:
+            pending.append(alias_value(current))
+
+
+def _categories(annotation: object, seen: set[int]) -> Iterator[str]:
+    """Yield the category of each `Sensitive` mark and secret type, wherever it stands."""
+    if id(annotation) in seen:
+        return
+    seen.add(id(annotation))
+    if is_annotated(annotation):
+        for mark in filter(is_sensitive, cast("Any", annotation).__metadata__):
+            yield mark.category if type(mark) is Sensitive else ""
+    if _is_secret(annotation):
+        yield SECRETS
+    if typing.get_origin(annotation) is Literal:
+        return
+    inner: tuple[object, ...] = (
+        *typing.get_args(annotation),
+        typing.get_origin(annotation),
+        alias_value(annotation),
+    )
+    for each in inner:
+        yield from _categories(each, seen)
+
+
+def _is_secret(annotation: object) -> bool:
+    return isinstance(annotation, type) and any(
+        cls.__name__ in _SECRET_TYPES and cls.__module__.startswith("pydantic")
+        for cls in annotation.__mro__
+    )

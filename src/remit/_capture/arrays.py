@@ -1,0 +1,101 @@
+"""Arrays and tables of numpy, pandas, polars and torch: type, shape and dtype, never a value.
+
+None of them is imported: a class is known if it is, or derives from, the one that the loaded
+library itself has under that name.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
+
+from remit._capture import markers
+from remit._capture.statics import ABSENT, lookup, module_of, mro, type_name
+from remit._guard import attempt
+
+_KNOWN: Final = (
+    ("numpy", "ndarray"),
+    ("pandas", "DataFrame"),
+    ("pandas", "Series"),
+    ("pandas", "Index"),
+    ("polars", "DataFrame"),
+    ("polars", "Series"),
+    ("torch", "Tensor"),
+)
+_NUMPY_SCALAR: Final = ("numpy", "generic")
+
+MAX_COLUMNS: Final = 100
+"""Of a wider table the types of the columns are not compared."""
+
+
+def array_reader(cls: type) -> Callable[[object], object] | None:
+    """Return how an instance of *cls* becomes a marker, or `None` if *cls* is no known array.
+
+    A user's subclass of a class that is written in Python is not among them: its properties
+    would run.
+    """
+    base = next((found for each in _KNOWN if (found := _base(cls, each)) is not None), None)
+    if base is None:
+        return None
+    package = module_of(base).partition(".")[0]
+    if package != "numpy" and module_of(cls).partition(".")[0] != package:
+        return None
+    name = type_name(cls)
+    library = base.__name__, module_of(base).partition(".")[0]
+
+    def read(value: object) -> object:
+        marker = attempt(lambda: _described(value, name, library))
+        return markers.opaque(name) if isinstance(marker, Exception) else marker
+
+    return read
+
+
+def numpy_scalar_reader(cls: type) -> Callable[[object], object] | None:
+    """Return how a numpy scalar of type *cls* becomes Python's, or `None` if *cls* is none.
+
+    A scalar that Python has nothing for is returned as it is.
+    """
+    if _base(cls, _NUMPY_SCALAR) is None or module_of(cls).partition(".")[0] != "numpy":
+        return None
+
+    def read(value: object) -> object:
+        generic = _loaded(*_NUMPY_SCALAR)
+        item = attempt(lambda: cast("Any", generic).item(value))
+        # `numpy.longdouble` has no counterpart and answers with its own kind.
+        return value if isinstance(item, Exception) or type(item) is type(value) else item
+
+    return read
+
+
+def _base(cls: type, known: tuple[str, str]) -> type | None:
+    """Return the class of a loaded library that *cls* is or derives from."""
+    wanted = id(_loaded(*known))
+    return next((each for each in mro(cls) if id(each) == wanted), None)
+
+
+def _loaded(package: str, name: str) -> object:
+    module = sys.modules.get(package)
+    return ABSENT if module is None else vars(module).get(name, ABSENT)
+
+
+def _described(value: object, name: str, library: tuple[str, str]) -> object:
+    base = cast("type", _loaded(library[1], library[0]))
+    shape = _read(base, value, "shape")
+    if library[0] == "DataFrame":
+        dtype = _common(_read(base, value, "dtypes"))
+    else:
+        dtype = str(_read(base, value, "dtype"))
+    return markers.array(name, [int(each) for each in shape], dtype[:100])
+
+
+def _read(base: type, value: object, name: str) -> Any:  # noqa: ANN401 - the library's own types
+    """Return an attribute as the library's class has it, not a subclass."""
+    return lookup(base, name).__get__(value, base)
+
+
+def _common(dtypes: Iterable[object]) -> str:
+    """Return the type that all columns have, else `mixed`."""
+    listed = list(dtypes)
+    names = {str(each) for each in listed[:MAX_COLUMNS]}
+    return names.pop() if len(names) == 1 and len(listed) <= MAX_COLUMNS else "mixed"

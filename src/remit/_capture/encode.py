@@ -1,0 +1,203 @@
+"""The door through which every payload passes: walked, shown to the hook, encoded, bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from remit._capture import markers
+from remit._capture.purse import MAX_NODES, decode, encode
+from remit._capture.rule import HOOK
+from remit._capture.shapes import Kind, shape_of
+from remit._capture.statics import is_a
+from remit._capture.walk import Walk
+from remit._guard import guarded
+from remit.errors import DeniedError, SettingsError
+
+MIN_PAYLOAD_BYTES: Final = 256
+"""Less than this does not hold a marker and its surroundings."""
+
+_FAULT: Final = encode(markers.opaque("remit.fault"))
+"""Stands for a payload on which remit itself failed."""
+
+_TRIES: Final = 4
+_MARKER_NODES: Final = 5
+_REMEMBERED_MESSAGES: Final = 256
+
+Build = Callable[[Walk], object]
+"""Walks a payload; called again with a smaller budget when the encoding is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a payload may be.
+
+    Attributes:
+        max_payload_bytes: Of the JSON text in UTF-8, params and result each.
+    """
+
+    max_payload_bytes: int = 65_536
+
+    def __post_init__(self) -> None:
+        """Refuse a limit that no payload could keep.
+
+        Raises:
+            SettingsError: The limit is below 256 bytes.
+        """
+        if self.max_payload_bytes < MIN_PAYLOAD_BYTES:
+            raise SettingsError(
+                f"max_payload_bytes is {self.max_payload_bytes}; expected at least "
+                f"{MIN_PAYLOAD_BYTES}, the room that the marker of a cut payload needs"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """What the captures of one runtime share.
+
+    Attributes:
+        limits: How large a payload may be.
+        hook: The user's own redaction: is given each payload, returns what is recorded.
+        withheld: How many values each rule withheld.
+        quoting: Hashes of messages that quoted a withheld argument: the same error, on its way
+            through outer spans, is withheld there too.
+    """
+
+    limits: Limits = Limits()
+    hook: Callable[[dict[str, object]], object] | None = None
+    withheld: Counter[str] = field(default_factory=Counter[str])
+    quoting: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MESSAGES))
+
+    def count(self, rules: Iterable[str]) -> None:
+        """Add one to the count of each of *rules*."""
+        counts = self.withheld
+        for rule in rules:
+            # With the entry there, the addition calls nothing, so that no other thread comes
+            # between its reading and its writing.
+            counts.setdefault(rule, 0)
+            counts[rule] += 1
+
+    def seal(self, build: Build, *, again: bool = False) -> bytes:
+        """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
+
+        Args:
+            build: Makes the payload, a JSON object, with the walk that it is given.
+            again: What is walked is the copy that an earlier walk made.
+        """
+        return self._sealed(build, again) or _FAULT
+
+    @guarded("the capture of a payload")
+    def _sealed(self, build: Build, again: bool) -> bytes:  # noqa: FBT001 - handed on
+        try:
+            return self._hooked(build, again=again)
+        except RecursionError:
+            # The call itself used up the stack; the guard would need more of it to say so.
+            return _FAULT
+
+    def _hooked(self, build: Build, *, again: bool) -> bytes:
+        if self.hook is None:
+            return self._fitted(build, again=again)
+        walk = Walk(self.limits.max_payload_bytes, again=again, scrub=True)
+        payload = build(walk)
+        self.count(walk.counts)
+        answer = _answer(self.hook, cast("dict[str, object]", payload))
+        if not is_a(answer, dict):
+            self.count((HOOK,))
+            return encode(markers.withheld(HOOK))
+        return self._fitted(lambda second: second.value(answer, 0), again=True)
+
+    def _fitted(self, build: Build, *, again: bool) -> bytes:
+        """Walk with ever smaller budgets until the encoding fits."""
+        limit = self.limits.max_payload_bytes
+        chars, nodes, size, scrub = limit, MAX_NODES, 0, False
+        if again:
+            # What an earlier walk bounded is larger to this one by its markers.
+            chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
+        for _ in range(_TRIES):
+            walk = Walk(chars, nodes, again=again, scrub=scrub)
+            try:
+                data = encode(build(walk))
+            except UnicodeEncodeError:  # lone surrogates, which few texts have
+                scrub = True
+                continue
+            if len(data) <= limit:
+                self.count(walk.counts)
+                return data
+            size = size or len(data)
+            chars, nodes = _smaller(chars, limit, len(data)), _smaller(nodes, limit, len(data))
+        return encode(markers.cut_whole(size))
+
+
+def encoded(payload: dict[str, object], rules: Rules) -> bytes | None:
+    """Return the encoding if UTF-8 has bytes for all of it and it fits, else None."""
+    try:
+        data = encode(payload)
+    except UnicodeEncodeError:
+        return None
+    return data if len(data) <= rules.limits.max_payload_bytes else None
+
+
+def _smaller(budget: int, limit: int, size: int) -> int:
+    """Return the budget with which *size* would have been well within *limit*."""
+    return budget * limit * 3 // (size * 4)
+
+
+_inside_hook: Final = threading.local()
+
+
+def _answer(
+    hook: Callable[[dict[str, object]], object], payload: dict[str, object]
+) -> object | None:
+    """Return what the hook makes of *payload*, None when it fails.
+
+    A hook that calls something decorated is not asked about that call's own payload, without end.
+    """
+    if getattr(_inside_hook, "busy", False):
+        return None
+    _inside_hook.busy = True
+    try:
+        return _ask(hook, payload)
+    finally:
+        _inside_hook.busy = False
+
+
+@guarded("the hook of configure(redact=...)")
+def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
+    try:
+        return hook(payload)
+    except DeniedError as error:
+        # The guard lets a denial of the user's own call pass; this is not one.
+        message = "the hook called a step that was denied"
+        raise RuntimeError(message) from error
+
+
+def snapshot(mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()) -> bytes:
+    """Return what was handed in by hand (a payload, a result, labels, a quality) as JSON.
+
+    Args:
+        mapping: A dict, a model, a dataclass; anything else stands under `value`.
+        rules: Limits, hook and counts.
+        excluded: Data categories whose values are withheld.
+    """
+    return rules.seal(lambda walk: _by_hand(walk, mapping, excluded))
+
+
+def _by_hand(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
+    walk.excluded = excluded
+    copy = walk.value(mapping, 0)
+    return copy if is_a(copy, dict) else {"value": copy}
+
+
+def redacted(value: object, rules: Rules) -> object:
+    """Return *value* as plain JSON, redacted as a payload is: for defaults and examples in schemas.
+
+    A name that stands before the value is part of what is judged: hand in `{name: value}`.
+    """
+    mapping = shape_of(type(value)).kind is Kind.MAPPING
+    sealed: object = decode(snapshot(value if mapping else {"value": value}, rules))
+    if mapping or markers.is_withheld(sealed):
+        return sealed
+    return cast("dict[str, object]", sealed).get("value")

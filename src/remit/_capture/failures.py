@@ -1,0 +1,129 @@
+"""Exceptions as payloads: type and redacted message; no traceback, no locals, no cause.
+
+`str(exception)` may run code of the user's. A message is taken from the interpreter's own
+`__str__` where all it would show are plain values, else from the arguments, walked.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, cast
+
+import pydantic_core
+
+from remit._capture import markers
+from remit._capture.encode import Rules
+from remit._capture.patterns import PRIVATE_KEY
+from remit._capture.purse import encode, is_bare
+from remit._capture.rule import QUOTED
+from remit._capture.scalars import integer, text
+from remit._capture.statics import is_a, is_one_of, lookup, type_name
+from remit._capture.walk import Walk
+from remit._guard import attempt
+
+MAX_MESSAGE_CHARS: Final = 8_192
+
+_BUILTIN_STR: Final = frozenset(
+    id(vars(each)["__str__"])
+    for each in vars(builtins).values()
+    if isinstance(each, type) and issubclass(each, BaseException) and "__str__" in vars(each)
+)
+"""The `__str__` methods that are written in C."""
+
+_ARGS: Final[Any] = BaseException.__dict__["args"].__get__
+
+_SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
+    (OSError, ("errno", "strerror", "filename", "filename2")),
+    (SyntaxError, ("msg", "filename", "lineno")),
+    (ImportError, ("msg",)),
+    (UnicodeDecodeError, ("encoding", "reason", "object")),
+    (UnicodeEncodeError, ("encoding", "reason", "object")),
+    (UnicodeTranslateError, ("reason", "object")),
+)
+"""Attributes that the `__str__` of a builtin shows, and that may hold anything."""
+
+_MAX_SIMPLE_CHARS: Final = 20_000
+_MAX_VALIDATION_ERRORS: Final = 20
+
+
+def error_payload(error: BaseException, rules: Rules, secrets: Sequence[str] = ()) -> bytes:
+    """Return the result of a call that raised.
+
+    Args:
+        error: What it raised.
+        rules: Limits, hook and counts.
+        secrets: Texts that were withheld from the arguments of the call (`Plan.secrets`).
+
+    Returns:
+        `{"error": {"type", "message"}}` as JSON in UTF-8.
+    """
+    return rules.seal(lambda walk: _described(walk, error, rules, secrets))
+
+
+def _described(
+    walk: Walk, error: BaseException, rules: Rules, secrets: Iterable[str]
+) -> dict[str, object]:
+    walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
+    message = _message(walk, error)
+    quoting = hash(message)
+    if any(secret in message for secret in secrets):
+        rules.quoting.append(quoting)
+    # The same message, on its way out through the spans around this one, is known by its hash.
+    shown = walk.withhold(QUOTED, None) if quoting in rules.quoting else walk.text(message)
+    return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+
+
+def _message(walk: Walk, error: BaseException) -> str:
+    kind = type(error)
+    args: tuple[object, ...] = _ARGS(error)
+    if is_one_of(kind, pydantic_core.ValidationError):
+        return _of_validation(cast("pydantic_core.ValidationError", error))
+    if is_one_of(kind, BaseExceptionGroup):
+        return _of_group(cast("BaseExceptionGroup[BaseException]", error))
+    if not args:
+        return ""
+    if len(args) == 1 and type(args[0]) is str and not is_one_of(kind, KeyError):
+        return args[0]
+    show = lookup(kind, "__str__")
+    if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown(error, args))):
+        return str(show(error))
+    copies = walk.each(args, 1) or [markers.withheld(PRIVATE_KEY)]
+    shown = copies[0] if len(args) == 1 else copies
+    return shown if type(shown) is str else encode(shown).decode()
+
+
+def _shown(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
+    """Yield what the `__str__` of a builtin would show."""
+    if not is_a(error, SyntaxError):
+        yield from args
+    for base, names in _SHOWN_BESIDE_ARGS:
+        if is_a(error, base):
+            for name in names:
+                yield attempt(partial(vars(base)[name].__get__, error))
+
+
+def _is_simple(value: object) -> bool:
+    """Return whether the `__str__` of a builtin shows *value* without running user code."""
+    if type(value) is str or type(value) is bytes:
+        return len(value) <= _MAX_SIMPLE_CHARS
+    if type(value) is int:
+        return type(integer(value)) is int
+    return is_bare(value) or type(value) is float
+
+
+def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
+    space = vars(BaseExceptionGroup)
+    message = text(space["message"].__get__(error))
+    return f"{message} ({len(space['exceptions'].__get__(error))} sub-exceptions)"
+
+
+def _of_validation(error: pydantic_core.ValidationError) -> str:
+    """Return what failed where, without the input that pydantic's own message quotes."""
+    told = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = [
+        f"{'.'.join(map(str, each['loc'])) or '(value)'}: {each['msg']}"
+        for each in told[:_MAX_VALIDATION_ERRORS]
+    ]
+    return f"{len(told)} validation errors for {error.title}: {'; '.join(lines)}"

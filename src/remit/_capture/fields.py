@@ -1,0 +1,167 @@
+"""The fields of a class as its author declared them: name, annotation, and whether it is hidden.
+
+Read from what the libraries leave in the class, never from an instance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
+from remit._capture.statics import (
+    ABSENT,
+    TUPLE,
+    is_a,
+    is_one_of,
+    kind_of,
+    lookup,
+    module_of,
+    mro,
+    namespace,
+)
+
+_STRUCT_FIELDS: Final[Any] = type(msgspec.Struct).__dict__["__struct_fields__"].__get__
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredField:
+    """One field of a class.
+
+    Attributes:
+        name: As written, never an alias.
+        annotation: As found; may be a string.
+        module: The module in which the names of a string annotation are looked up.
+        metadata: What pydantic took out of `Annotated`.
+        hidden: The rule by which its author hid it, else None.
+    """
+
+    name: str
+    annotation: object
+    module: str
+    metadata: tuple[object, ...] = ()
+    hidden: str | None = None
+
+
+def declared_fields(cls: type) -> tuple[DeclaredField, ...] | None:
+    """Return the fields of a model, dataclass, attrs class, Struct, NamedTuple or TypedDict.
+
+    Returns:
+        None if *cls* is none of them.
+    """
+    for read in _READERS:
+        found = read(cls)
+        if found is not None:
+            return tuple(found)
+    return None
+
+
+def _pydantic(cls: type) -> Iterator[DeclaredField] | None:
+    if not is_one_of(cls, BaseModel):
+        return None
+    # Before pydantic 2.10 the fields stood under the public name.
+    found = lookup(cls, "__pydantic_fields__")
+    found = lookup(cls, "model_fields") if found is ABSENT else found
+    return _of_field_infos(cls, cast("Mapping[str, FieldInfo]", found))
+
+
+def _of_field_infos(cls: type, infos: Mapping[str, FieldInfo]) -> Iterator[DeclaredField]:
+    for name, info in infos.items():
+        yield DeclaredField(
+            name, info.annotation, _home(cls, name), tuple(info.metadata), hidden_by(info)
+        )
+
+
+def hidden_by(info: FieldInfo) -> str | None:
+    """Return the rule by which a pydantic field is hidden, else None."""
+    return EXCLUDED_FIELD if info.exclude else None if info.repr else UNSHOWN_FIELD
+
+
+def _dataclass(cls: type) -> Iterator[DeclaredField] | None:
+    found = lookup(cls, "__dataclass_fields__")
+    return _of_dataclass(cls, found) if is_a(found, dict) else None
+
+
+def _of_dataclass(cls: type, found: Mapping[str, Any]) -> Iterator[DeclaredField]:
+    infos = lookup(cls, "__pydantic_fields__")
+    by_name: dict[str, FieldInfo] = infos if is_a(infos, dict) else {}
+    for name, each in found.items():
+        # `ClassVar` and `InitVar` are in the dict too, marked as another kind of field.
+        if is_a(each, dataclasses.Field) and _is_stored(each):
+            hidden = None if each.repr else UNSHOWN_FIELD
+            info = by_name.get(name)
+            if info is None:
+                yield DeclaredField(name, each.type, _home(cls, name), (), hidden)
+            else:
+                metadata = tuple(info.metadata)
+                hidden = hidden_by(info) or hidden
+                yield DeclaredField(name, info.annotation, _home(cls, name), metadata, hidden)
+
+
+def _is_stored(each: Any) -> bool:  # noqa: ANN401 - the kind of a field is private to dataclasses
+    return each._field_type is dataclasses._FIELD  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _attrs(cls: type) -> Iterator[DeclaredField] | None:
+    found = lookup(cls, "__attrs_attrs__")
+    return _of_attrs(cls, found) if is_a(found, tuple) else None
+
+
+def _of_attrs(cls: type, found: object) -> Iterator[DeclaredField]:
+    for each in TUPLE.__iter__(found):
+        if module_of(kind_of(each)).partition(".")[0] in {"attr", "attrs"}:
+            hidden = None if each.repr else UNSHOWN_FIELD
+            yield DeclaredField(each.name, each.type, _home(cls, each.name), (), hidden)
+
+
+def _struct(cls: type) -> Iterator[DeclaredField] | None:
+    if not is_one_of(cls, msgspec.Struct):
+        return None
+    return (_annotated(cls, name) for name in _STRUCT_FIELDS(cls))
+
+
+def _named_tuple(cls: type) -> Iterator[DeclaredField] | None:
+    names = lookup(cls, "_fields")
+    if not is_one_of(cls, tuple) or not is_a(names, tuple):
+        return None
+    return (_annotated(cls, name) for name in TUPLE.__iter__(names) if type(name) is str)
+
+
+def _typed_dict(cls: type) -> Iterator[DeclaredField] | None:
+    if type(lookup(cls, "__total__")) is not bool or not is_one_of(cls, dict):
+        return None
+    return (_annotated(cls, name) for name in namespace(cls).get("__annotations__", {}))
+
+
+_READERS: Final[tuple[Callable[[type], Iterator[DeclaredField] | None], ...]] = (
+    _pydantic,
+    _dataclass,
+    _attrs,
+    _struct,
+    _named_tuple,
+    _typed_dict,
+)
+
+
+def _annotated(cls: type, name: str) -> DeclaredField:
+    annotation = next(
+        (found[name] for each in mro(cls) if name in (found := _annotations(each))), None
+    )
+    return DeclaredField(name, annotation, _home(cls, name))
+
+
+def _home(cls: type, name: str) -> str:
+    """Return the module of the class that declares *name*."""
+    owner = next((each for each in mro(cls) if name in _annotations(each)), cls)
+    return module_of(owner)
+
+
+def _annotations(cls: type) -> Mapping[str, object]:
+    found = namespace(cls).get("__annotations__")
+    return cast("Mapping[str, object]", found) if type(found) is dict else {}

@@ -1,0 +1,302 @@
+"""How the arguments and the result of one callable are captured.
+
+Ordinary calls, with short texts and numbers, never enter the walk: what their names ask for is
+decided here once, and each call is a copy of a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Raw
+
+from remit._capture.encode import Rules, encoded
+from remit._capture.markers import withheld
+from remit._capture.names import KNOWN
+from remit._capture.patterns import SHORTEST, key_shaped
+from remit._capture.purse import encode, is_bare
+from remit._capture.scalars import MAX_EXACT, text
+from remit._capture.shapes import Kind, shape_of
+from remit._capture.slots import (
+    BY_KEYWORD,
+    VAR_KEYWORD,
+    VAR_POSITIONAL,
+    Side,
+    Slot,
+    result_slot,
+    slot_of,
+)
+from remit._capture.statics import DICT
+from remit._capture.walk import Walk
+from remit._guard import attempt
+from remit._signature import MISSING, Reading
+
+SURPLUS: Final = "*"
+"""Key of positional arguments that the signature has no place for: the call itself will fail."""
+
+SURPLUS_KEYWORDS: Final = "**"
+
+_MAX_PLAIN_CHARS: Final = 1_000
+_MAX_FLAT_KEYS: Final = 64
+_MAX_DEFAULT_CHARS: Final = 4_096
+_MAX_SECRETS_CHARS: Final = 65_536
+
+_UNSET: Final = object()
+"""Stands in the template where only the call, or a walk, knows the value."""
+
+
+class Plan:
+    """How the values of one callable are captured.
+
+    Attributes:
+        outcome: What is decided for the result, and for the items of a stream.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        *,
+        params_rule: str | None = None,
+        result_rule: str | None = None,
+        params_excluded: frozenset[str] = frozenset(),
+        result_excluded: frozenset[str] = frozenset(),
+        keep: Mapping[str, bool] | None = None,
+    ) -> None:
+        """Decide what can be decided without a call.
+
+        Args:
+            reading: What the signature says.
+            params_rule: The rule by which the declaration withholds every parameter.
+            result_rule: The same for the result.
+            params_excluded: Data categories that the parameters are declared not to hold.
+            result_excluded: The same for the result.
+            keep: What `capture=` asks for, by parameter name and `return`: True records what the
+                declaration withholds, False never records.
+        """
+        params = Side(params_rule, params_excluded, keep or {})
+        result = Side(result_rule, result_excluded, keep or {})
+        self.outcome = result_slot(reading.returns, reading.returns_category, result)
+        self._slots = tuple(slot_of(each, params) for each in reading.parameters)
+        self._names = reading.names
+        self._skipped = reading.skipped
+        self._rest = _name_of_kind(self._slots, VAR_POSITIONAL)
+        self._others = _name_of_kind(self._slots, VAR_KEYWORD)
+        # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
+        self._drops_surplus = len(reading.skipped) > reading.names.count(None)
+        self._places = {
+            each.name: _place(each.name, reading.names)
+            for each in self._slots
+            if each.kind in BY_KEYWORD
+        }
+        self._hidden = tuple(each for each in self._slots if not each.open)
+        self._template = {each.name: _ahead(each) for each in self._slots}
+        out = self.outcome
+        self._plain_results = out.rule is None and not out.excluded and not out.declared
+
+    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
+        """Return the payload of a call, before the call is made.
+
+        Args:
+            args: Positional arguments, without `self` if the reading was made without it.
+            kwargs: Keyword arguments.
+            rules: Limits, hook and counts.
+
+        Returns:
+            A JSON object in UTF-8: one key for each parameter of the schema that has a value.
+        """
+        data = self._quick(args, kwargs, rules) if rules.hook is None else None
+        return data or rules.seal(lambda walk: self._bound(walk, args, kwargs))
+
+    def result(self, value: object, rules: Rules) -> bytes:
+        """Return the result of a call.
+
+        Args:
+            value: What the call returned.
+            rules: Limits, hook and counts.
+
+        Returns:
+            A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
+            dataclass), else `{"result": value}`.
+        """
+        data = self._quick_result(value, rules) if rules.hook is None else None
+        return data or rules.seal(lambda walk: self._returned(walk, value))
+
+    def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
+        """Return the texts that `params` withholds: the message of an error may quote one.
+
+        They are for `error_payload`, which compares and forgets them.
+        """
+        found: list[str] = []
+        walk = Walk(_MAX_SECRETS_CHARS, secrets=found)
+        attempt(lambda: self._bound(walk, args, kwargs))
+        return tuple(dict.fromkeys(found))
+
+    def _quick(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
+    ) -> bytes | None:
+        """Return the payload of an ordinary call, None if a value needs the walk."""
+        if len(args) > len(self._names):
+            return None
+        values = self._template.copy()
+        values.update(zip(self._names, args, strict=False))  # type: ignore[arg-type]
+        for name, value in kwargs.items():
+            if type(name) is not str:
+                return None
+            place = self._places.get(name)
+            if place is not None and place >= len(args):
+                values[name] = value
+            elif name not in self._skipped:
+                return None
+        if self._skipped:
+            values.pop(None, None)  # type: ignore[call-overload]
+        counts: list[str] = []
+        if self._hidden and not self._hide(values, counts):
+            return None
+        data = encoded(values, rules) if _all_plain(values.values()) else None
+        if data is not None and counts:
+            rules.count(counts)
+        return data
+
+    def _hide(self, values: dict[str, object], counts: list[str]) -> bool:
+        """Put markers where names and marks ask for them; False if a value is not there."""
+        for slot in self._hidden:
+            value = values[slot.name]
+            if value is _UNSET:
+                return False
+            rule = slot.rule or (None if is_bare(value) else slot.name_rule)
+            if rule is not None:
+                values[slot.name] = _raw_withheld(rule)
+                counts.append(rule)
+        return True
+
+    def _bound(
+        self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> dict[str, object]:
+        """Return the payload of any call, also of one that does not fit the signature."""
+        given, surplus = self._given(args, kwargs)
+        values = [
+            (slot, given.get(slot.name, slot.default))
+            for slot in self._slots
+            if slot.name in given or slot.default is not MISSING
+        ]
+        walk.begin([*(value for _, value in values), *surplus.values()])
+        out = {slot.name: slot.walked(walk, value) for slot, value in values}
+        for key, value in surplus.items():
+            walk.excluded = frozenset().union(*(slot.excluded for slot in self._slots))
+            out[key] = walk.deeper(value, 0)
+        return out
+
+    def _given(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[dict[str, object], dict[str, object]]:
+        """Return the arguments by parameter, and what the signature has no place for."""
+        given = {
+            name: value for name, value in zip(self._names, args, strict=False) if name is not None
+        }
+        others: dict[str, object] = {}
+        for key, value in kwargs.items():
+            name = key if type(key) is str else str(text(key))
+            if name in self._places and name not in given:
+                given[name] = value
+            elif name not in self._skipped:
+                others[name] = value
+        rest = args[len(self._names) :]
+        surplus: dict[str, object] = {}
+        for home, key, value in (
+            (self._rest, SURPLUS, rest),
+            (self._others, SURPLUS_KEYWORDS, others),
+        ):
+            if home is not None:
+                given[home] = value
+            elif value and not self._drops_surplus:
+                surplus[key] = value
+        return given, surplus
+
+    def _quick_result(self, value: object, rules: Rules) -> bytes | None:
+        """Return the result of an ordinary call, None if it needs the walk."""
+        if not self._plain_results:
+            return None
+        if type(value) is not dict:
+            return encoded({"result": value}, rules) if _all_plain((value,)) else None
+        if DICT.__len__(value) > _MAX_FLAT_KEYS:
+            return None
+        # A copy, so that no other thread changes it between the look and the encoding.
+        copy: dict[str, object] = DICT.copy(value)
+        for key in copy:
+            if type(key) is not str or KNOWN.get(key, key) is not None or key == "value":
+                # Beside a `value` a name may stand that withholds it.
+                return None
+        return encoded(copy, rules) if _all_plain(copy.values()) else None
+
+    def _returned(self, walk: Walk, value: object) -> object:
+        shape = shape_of(type(value))
+        inner = value
+        while shape.kind is Kind.INNER and (found := shape.plain(inner)) is not inner:
+            inner, shape = found, shape_of(type(found))
+        rule = self.outcome.rule
+        self.outcome.apply(walk)
+        if shape.kind is Kind.RECORD and rule is not None:
+            return {each.name: walk.withhold(rule, None) for each in shape.fields}
+        if shape.kind in {Kind.MAPPING, Kind.RECORD}:
+            # The keys of a dict are data as well: all of it is withheld, not only the values.
+            return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
+        walk.begin((value,))
+        return {"result": self.outcome.walked(walk, value)}
+
+
+def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
+    return next((each.name for each in slots if each.kind is kind), None)
+
+
+def _place(name: str, names: tuple[str | None, ...]) -> int:
+    """Return the position of a parameter, one beyond all for those that have none."""
+    return names.index(name) if name in names else len(names)
+
+
+def _raw_withheld(rule: str) -> Raw:
+    """Return the marker as bytes, made once for each rule."""
+    made = _RAW.get(rule)
+    if made is None:
+        made = _RAW[rule] = Raw(encode(withheld(rule)))
+    return made
+
+
+_RAW: Final[dict[str, Raw]] = {}
+"""Rules are few: names, marks, categories and classifications."""
+
+
+def _ahead(slot: Slot) -> object:
+    """Return what the template holds for a parameter: its default if no call can change it."""
+    if slot.kind is VAR_POSITIONAL:
+        return Raw(b"[]")
+    if slot.kind is VAR_KEYWORD:
+        return Raw(b"{}")
+    if slot.default is MISSING:
+        return _UNSET
+    if _all_plain((slot.default,)):
+        return slot.default
+    walk = Walk(_MAX_DEFAULT_CHARS)
+    copy = slot.walked(walk, slot.default)
+    # A list may be changed by the calls themselves, and a marker of a rule is to be counted.
+    settled = shape_of(type(slot.default)).kind is Kind.SCALAR and not walk.counts
+    return Raw(encode(copy)) if settled else _UNSET
+
+
+def _all_plain(values: Iterable[object]) -> bool:
+    """Return whether all *values* are recorded as they stand."""
+    for value in values:
+        if type(value) is str:
+            size = len(value)
+            if size >= SHORTEST and (size > _MAX_PLAIN_CHARS or key_shaped(value) is not None):
+                return False
+        elif type(value) is int:
+            if not -MAX_EXACT <= value <= MAX_EXACT:
+                return False
+        elif type(value) is float:
+            # NaN and the infinities differ from zero times themselves.
+            if value * 0.0 != 0.0:
+                return False
+        elif not is_bare(value) and type(value) is not Raw:
+            return False
+    return True

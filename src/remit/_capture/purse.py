@@ -1,0 +1,164 @@
+"""What a walk may spend, and what it does with a single text, a single key, a withheld value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from remit._capture import markers
+from remit._capture.names import name_rule, remember
+from remit._capture.patterns import SHORTEST, key_shaped
+from remit._capture.rule import SECRET_TYPE
+from remit._capture.secrets import texts_in
+from remit._capture.shapes import Kind, shape_of
+
+MAX_NODES: Final = 2_000
+MAX_KEY_CHARS: Final = 256
+MAX_KNOWN_CHARS: Final = 64
+MARGIN_CHARS: Final = 512
+"""How far beyond the kept part of a text a key is looked for that begins in it."""
+
+_MARKER_CHARS: Final = 48
+
+encode: Final = msgspec.json.Encoder().encode
+decode: Final = msgspec.json.Decoder().decode
+
+
+class Purse:
+    """The budget of one walk, and the reading of what needs no further walk.
+
+    Attributes:
+        nodes: How many more values may be visited.
+        chars: How many more characters may be written, about.
+        excluded: Data categories whose values are withheld.
+        declared: Rules by key, of fields that a declaration marks.
+        counts: The rule of each value withheld so far.
+    """
+
+    __slots__ = (
+        "_again",
+        "_heavy",
+        "_path",
+        "_scrub",
+        "_secrets",
+        "_text_cap",
+        "chars",
+        "counts",
+        "declared",
+        "excluded",
+        "nodes",
+    )
+
+    def __init__(
+        self,
+        chars: int,
+        nodes: int = MAX_NODES,
+        *,
+        again: bool = False,
+        scrub: bool = False,
+        secrets: list[str] | None = None,
+    ) -> None:
+        """Fill the purse.
+
+        Args:
+            chars: Budget of characters; no text takes more than half of it.
+            nodes: Budget of values.
+            again: The value is what the user's hook made of an earlier walk: markers stay.
+            scrub: Replace lone surrogates, which UTF-8 has no bytes for.
+            secrets: Collects the texts of what is withheld.
+        """
+        self.chars: int = chars
+        self.nodes: int = nodes
+        self.excluded: frozenset[str] = frozenset()
+        self.declared: Mapping[str, str] = {}
+        self.counts: list[str] = []
+        self._text_cap = chars // 2
+        self._again = again
+        self._scrub = scrub
+        self._secrets = secrets
+        self._path: set[int] = set()
+        self._heavy = 0
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing more may be visited or written."""
+        return self.nodes <= 0 or self.chars <= 0
+
+    def text(self, value: str) -> object:
+        """Return *value*, or a marker with the part of it that the budget allows."""
+        size = len(value)
+        if size < SHORTEST and size <= self.chars and value.isascii():
+            self.chars -= size
+            return value
+        room = max(0, min(self.chars, self._text_cap))
+        if size >= SHORTEST:
+            reach = room + MARGIN_CHARS
+            rule = key_shaped(value if size <= reach else value[:reach])
+            if rule is not None:
+                return self.withhold(rule, value)
+        kept = value if size <= room else value[:room]
+        # Most texts beyond ASCII take two bytes a character or more.
+        self.chars -= len(kept) if kept.isascii() else 2 * len(kept)
+        if self._scrub:
+            kept = scrubbed(kept)
+        return kept if size <= room else markers.cut(size, "chars", kept)
+
+    def withhold(self, rule: str, value: object) -> object:
+        """Return the marker that stands for *value*, and count it."""
+        if self._again and markers.is_withheld(value):
+            return value
+        self.counts.append(rule)
+        self.chars -= _MARKER_CHARS
+        if self._secrets is not None:
+            self._secrets.extend(texts_in(value))
+        return markers.withheld(rule)
+
+    def judge(self, key: object, position: int) -> tuple[str, str | None]:
+        """Return *key* as it is written, and the rule that withholds what stands under it.
+
+        Args:
+            key: Any key of a dict.
+            position: Its place among the others, which tells apart keys that have no text.
+        """
+        name = self._key_text(key, position)
+        shaped = key_shaped(name) if len(name) >= SHORTEST else None
+        if shaped is not None:
+            self.counts.append(shaped)
+            return f"<{shaped} {position}>", None
+        # Digits at the end change no verdict, and `row_1` to `row_999` are judged once.
+        rule = name_rule(name.rstrip("0123456789") or name)
+        if len(name) > MAX_KEY_CHARS:
+            name = f"{name[:MAX_KEY_CHARS]}..."
+        elif name != "remit" and name.lstrip("$") == "remit":
+            name = name if self._again else f"${name}"
+        elif name is key and len(name) <= MAX_KNOWN_CHARS and scrubbed(name) == name:
+            remember(name, rule)
+        return scrubbed(name) if self._scrub else name, rule
+
+    def _key_text(self, key: object, position: int) -> str:
+        if type(key) is str:
+            return key
+        shape = shape_of(type(key))
+        if shape.kind is Kind.INNER and (inner := shape.plain(key)) is not key:
+            return self._key_text(inner, position)
+        if shape.kind is Kind.SECRET:
+            self.counts.append(SECRET_TYPE)
+            return f"<{SECRET_TYPE} {position}>"
+        plain = shape.plain(key) if shape.kind is Kind.SCALAR else key
+        if type(plain) is str:
+            return plain
+        if is_bare(plain) or type(plain) is int or type(plain) is float:
+            return encode(plain).decode()
+        return f"<{shape.name} {position}>"
+
+
+def is_bare(value: object) -> bool:
+    """Return whether *value* gives nothing away under the name of a secret."""
+    return value is None or value is True or value is False
+
+
+def scrubbed(text: str) -> str:
+    """Return *text* with `?` for each lone surrogate."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,290 @@
+"""Shapes: how the values of one type are read, found out once for each type.
+
+A shape is kept by the identity of its class, not in a dict keyed by classes: a metaclass may bring
+its own `__hash__`. It holds names and methods of base types, never the class, and goes with it.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import gc
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import Any, Final, cast
+
+from pydantic import AnyUrl, BaseModel, PostgresDsn, RootModel, Secret, SecretBytes, SecretStr
+
+from remit._capture import markers
+from remit._capture.arrays import array_reader, numpy_scalar_reader
+from remit._capture.categories import category_of_name, category_of_type
+from remit._capture.declared import saying_of_field
+from remit._capture.fields import DeclaredField, declared_fields
+from remit._capture.names import name_rule
+from remit._capture.patterns import key_shaped
+from remit._capture.scalars import reader_of
+from remit._capture.statics import (
+    DICT,
+    TUPLE,
+    has_dict,
+    is_a,
+    is_one_of,
+    module_of,
+    mro,
+    name_of,
+    own_attribute,
+    stores,
+    type_name,
+)
+from remit._guard import attempt
+
+
+class Kind(IntEnum):
+    """How a value is read; the walk has one reader for each."""
+
+    SCALAR = 0
+    """`plain` returns a str, a number, True, False, None, or a marker."""
+    ITEMS = 1
+    SET = 2
+    MAPPING = 3
+    RECORD = 4
+    """An object with declared fields."""
+    NAMED = 5
+    """A NamedTuple: written as a list, redacted by its fields."""
+    INNER = 6
+    """`plain` returns another value that stands for this one, or this one if there is none."""
+    SECRET = 7
+
+
+_UNUSED: Final[Any] = len
+"""Stands where a kind needs no such function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field, as the walk needs it.
+
+    Attributes:
+        name: As written.
+        rule: The rule that withholds it, whatever the value.
+        name_rule: The rule of its name, which lets None and booleans pass.
+        category: The data category that its name or type shows.
+        slot: It is a slot of the class, not an entry of the instance's dict.
+    """
+
+    name: str
+    rule: str | None
+    name_rule: str | None
+    category: str | None
+    slot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the values of one type are read; which attributes count depends on the kind."""
+
+    kind: Kind
+    name: str
+    plain: Callable[[Any], object] = _UNUSED
+    size: Callable[[Any], int] = _UNUSED
+    iterate: Callable[[Any], Iterable[Any]] = _UNUSED
+    fields: tuple[Field, ...] = ()
+    has_dict: bool = False
+    extra: bool = False
+    category: str | None = None
+
+
+SHAPES: Final[dict[int, Shape]] = {}
+"""By the `id` of the class; an entry goes when its class does."""
+
+_ALIVE: Final[dict[int, weakref.ref[type]]] = {}
+
+
+def shape_of(cls: type) -> Shape:
+    """Return the shape of *cls*, found out now if it is new."""
+    shape = SHAPES.get(id(cls))
+    if shape is None:
+        made = attempt(lambda: _shape(cls))
+        shape = _opaque(cls) if isinstance(made, Exception) else made
+        key = id(cls)
+        _ALIVE[key] = weakref.ref(cls, lambda _: _forget(key))
+        SHAPES[key] = shape
+    return shape
+
+
+def _forget(key: int) -> None:
+    SHAPES.pop(key, None)
+    _ALIVE.pop(key, None)
+
+
+def _shape(cls: type) -> Shape:
+    return next(found for find in _FINDERS if (found := find(cls)) is not None)
+
+
+def _shown_name(cls: type) -> str:
+    """Return the type's name for a marker; names of classes made from data are data too."""
+    name = type_name(cls)
+    return name if key_shaped(name) is None else "withheld"
+
+
+def _opaque(cls: type) -> Shape:
+    name = _shown_name(cls)
+    return Shape(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
+
+
+def _never_looked_into(cls: type) -> Shape | None:
+    """Exceptions, modules and classes, also those that pass for something else."""
+    kinds = (BaseException, types.ModuleType, type)
+    return _opaque(cls) if is_one_of(cls, *kinds) else None
+
+
+def _secret(cls: type) -> Shape | None:
+    if is_one_of(cls, SecretStr, SecretBytes, Secret):
+        return Shape(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
+    # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
+    old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
+    return Shape(Kind.SECRET, _shown_name(cls)) if old else None
+
+
+def _inner(cls: type) -> Shape | None:
+    name = _shown_name(cls)
+    if is_one_of(cls, enum.Enum) and has_dict(cls):
+        return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
+    if is_one_of(cls, RootModel) and has_dict(cls):
+        return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"))
+    if is_one_of(cls, *_URL_BASES) and has_dict(cls):
+        return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
+    if cls is types.SimpleNamespace:
+        return Shape(Kind.INNER, name, plain=_instance_dict)
+    if cls is types.MappingProxyType:
+        return Shape(Kind.INNER, name, plain=_behind_proxy)
+    return None
+
+
+# Since pydantic 2.10 its URL classes wrap those of pydantic-core, which are read as text.
+_URL_BASES: Final = tuple(
+    each.__mro__[-2] for each in (AnyUrl, PostgresDsn) if isinstance(cast("object", each), type)
+)
+
+
+def _from_dict(name: str, value: object) -> object:
+    found: object = DICT.get(_instance_dict(value), name)
+    return found
+
+
+def _instance_dict(value: object) -> dict[str, object]:
+    found: dict[str, object] = own_attribute(value, "__dict__")
+    return found
+
+
+def _behind_proxy(value: object) -> object:
+    """Return the dict behind a read-only view; a mapping of a user's own class is not opened."""
+    behind: object = next(iter(gc.get_referents(value)), None)
+    return behind if is_a(behind, dict) else value
+
+
+def _record(cls: type) -> Shape | None:
+    declared = declared_fields(cls)
+    if declared is None:
+        return None
+    fields = tuple(_field(cls, each) for each in declared)
+    if is_one_of(cls, tuple):
+        return Shape(
+            Kind.NAMED,
+            _shown_name(cls),
+            size=TUPLE.__len__,
+            iterate=TUPLE.__iter__,
+            fields=fields,
+        )
+    extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
+    return Shape(Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra)
+
+
+def _field(cls: type, each: DeclaredField) -> Field:
+    said = saying_of_field(each)
+    return Field(
+        name=each.name,
+        rule=said.rule,
+        name_rule=name_rule(each.name),
+        category=said.category or category_of_name(each.name),
+        slot=stores(cls, each.name),
+    )
+
+
+def _scalar(cls: type) -> Shape | None:
+    read = reader_of(cls)
+    if read is None:
+        return None
+    category = next(filter(None, (_category(each) for each in mro(cls))), None)
+    return Shape(Kind.SCALAR, _shown_name(cls), plain=read, category=category)
+
+
+def _category(cls: type) -> str | None:
+    return category_of_type(module_of(cls), name_of(cls))
+
+
+_SOME: Final[dict[object, object]] = {}
+_SEQUENCES: Final[tuple[Any, ...]] = (
+    *(list, tuple, collections.deque),
+    *(type(view) for view in (_SOME.keys(), _SOME.values(), _SOME.items())),
+)
+_SETS: Final[tuple[Any, ...]] = (set, frozenset)
+
+_CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
+    *((base, Kind.ITEMS, base.__len__, base.__iter__) for base in _SEQUENCES),
+    *((base, Kind.SET, base.__len__, base.__iter__) for base in _SETS),
+    (dict, Kind.MAPPING, DICT.__len__, DICT.items),
+)
+
+
+def _container(cls: type) -> Shape | None:
+    for base, kind, size, iterate in _CONTAINERS:
+        if is_one_of(cls, base):
+            return Shape(kind, _shown_name(cls), size=size, iterate=iterate)
+    return None
+
+
+_BINARY: Final[tuple[tuple[type, Callable[[Any], int]], ...]] = (
+    (bytes, bytes.__len__),
+    (bytearray, bytearray.__len__),
+    (memoryview, lambda view: view.nbytes),
+)
+
+
+def _binary(cls: type) -> Shape | None:
+    for base, length in _BINARY:
+        if is_one_of(cls, base):
+            return Shape(Kind.SCALAR, _shown_name(cls), plain=partial(_bytes_marker, length))
+    return None
+
+
+def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
+    try:
+        return markers.of_bytes(length(value))
+    except ValueError:  # a memoryview that was released
+        return markers.opaque(type_name(type(value)))
+
+
+def _array(cls: type) -> Shape | None:
+    read = array_reader(cls)
+    if read is not None:
+        return Shape(Kind.SCALAR, _shown_name(cls), plain=read)
+    read = numpy_scalar_reader(cls)
+    return None if read is None else Shape(Kind.INNER, _shown_name(cls), plain=read)
+
+
+_FINDERS: Final[tuple[Callable[[type], Shape | None], ...]] = (
+    _never_looked_into,
+    _secret,
+    _inner,
+    _record,
+    _scalar,
+    _container,
+    _binary,
+    _array,
+    _opaque,
+)

@@ -1,0 +1,137 @@
+"""What was decided for each parameter of a callable, once for all its calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from remit._capture.categories import category_of_name
+from remit._capture.declared import Saying, marked_keys, rule_of_mark, saying_of
+from remit._capture.names import name_rule
+from remit._capture.purse import is_bare
+from remit._capture.rule import CAPTURE_OFF
+from remit._capture.walk import Walk
+from remit._signature import MISSING, Parameter
+
+VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
+VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+RETURN: Final = "return"
+"""The key of the result in `capture=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What the declaration says of one side, the parameters or the result.
+
+    Attributes:
+        rule: The rule that withholds all of it, else None.
+        excluded: Data categories whose values are withheld.
+        keep: What `capture=` asks, by parameter name and `return`.
+    """
+
+    rule: str | None
+    excluded: frozenset[str]
+    keep: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One parameter, or the result.
+
+    Attributes:
+        name: Its key in the payload.
+        kind: As `inspect.Parameter.kind`.
+        default: The default, or `MISSING`.
+        rule: The rule that withholds every value.
+        name_rule: The rule of its name, which lets None and booleans pass.
+        excluded: Data categories whose values inside it are withheld.
+        declared: Rules by key, of fields that the annotation's classes mark.
+    """
+
+    name: str
+    kind: inspect._ParameterKind
+    default: object
+    rule: str | None
+    name_rule: str | None
+    excluded: frozenset[str]
+    declared: Mapping[str, str]
+
+    @property
+    def open(self) -> bool:
+        """Whether plain values are recorded as they are."""
+        return self.rule is None and self.name_rule is None
+
+    def walked(self, walk: Walk, value: object) -> object:
+        """Return the copy of *value*, a value of this parameter."""
+        if self.rule is not None:
+            return walk.withhold(self.rule, value)
+        if self.name_rule is not None and not is_bare(value):
+            return walk.withhold(self.name_rule, value)
+        self.apply(walk)
+        return walk.deeper(value, 0)
+
+    def apply(self, walk: Walk) -> None:
+        """Let *walk* withhold what the declaration of this parameter withholds."""
+        walk.excluded = self.excluded
+        walk.declared = self.declared
+
+
+def slot_of(parameter: Parameter, side: Side) -> Slot:
+    """Return what is decided for *parameter*."""
+    said = _said(parameter.annotation, parameter.category)
+    return Slot(
+        name=parameter.name,
+        kind=parameter.kind,
+        default=parameter.default,
+        rule=_rule(parameter.name, said, side, said.category or category_of_name(parameter.name)),
+        name_rule=name_rule(parameter.name),
+        excluded=_excluded(parameter.name, side),
+        declared=marked_keys(parameter.annotation, ""),
+    )
+
+
+def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
+    """Return what is decided for the result.
+
+    Args:
+        annotation: Resolved return annotation.
+        category: Category of a mark on it, else None.
+        side: The declaration.
+    """
+    said = _said(annotation, category)
+    return Slot(
+        name="result",
+        kind=inspect.Parameter.POSITIONAL_ONLY,
+        default=MISSING,
+        rule=_rule(RETURN, said, side, said.category),
+        name_rule=None,
+        excluded=_excluded(RETURN, side),
+        declared=marked_keys(annotation, ""),
+    )
+
+
+def _said(annotation: object, category: str | None) -> Saying:
+    said = saying_of(annotation, "")
+    return said if category is None else Saying(rule_of_mark(category), said.category)
+
+
+def _rule(key: str, said: Saying, side: Side, category: str | None) -> str | None:
+    """Return the rule that withholds every value, in the order of the table of rules."""
+    asked = side.keep.get(key)
+    if said.rule is not None:
+        return said.rule
+    if asked is False:
+        return CAPTURE_OFF
+    if asked is True:
+        return None
+    if side.rule is not None:
+        return side.rule
+    return f"category:{category}" if category in side.excluded else None
+
+
+def _excluded(key: str, side: Side) -> frozenset[str]:
+    return frozenset() if side.keep.get(key) is True else side.excluded

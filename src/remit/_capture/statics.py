@@ -1,0 +1,118 @@
+"""Reading classes and instances without running anything that their authors wrote.
+
+An attribute look-up may end in a property, a metaclass's `__getattribute__`, a proxy. These look
+at the interpreter's own tables instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final, TypeGuard, TypeVar
+
+T = TypeVar("T")
+
+ABSENT: Final = object()
+"""There is no such attribute."""
+
+MAX_NAME_CHARS: Final = 200
+
+# The descriptors themselves: a metaclass can hide `cls.__mro__`, but not these.
+_MRO: Final[Any] = type.__dict__["__mro__"].__get__
+_NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
+_MODULE: Final[Any] = type.__dict__["__module__"].__get__
+_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
+
+# The base types without their type parameters: their methods are called on whatever derives from
+# them, and say nothing of what is inside.
+DICT: Final[Any] = dict
+TUPLE: Final[Any] = tuple
+
+own_attribute: Final[Any] = object.__getattribute__
+"""Read a slot, or `__dict__`, of an instance; only after `stores` or `has_dict` said so."""
+
+
+def mro(cls: type) -> tuple[type, ...]:
+    """Return the classes that *cls* derives from, itself first."""
+    found: tuple[type, ...] = _MRO(cls)
+    return found
+
+
+def namespace(cls: type) -> Mapping[str, Any]:
+    """Return what the body of *cls* itself defines."""
+    found: Mapping[str, Any] = _NAMESPACE(cls)
+    return found
+
+
+def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
+    """Return what *cls* or the first of its bases holds under *name*, else `ABSENT`."""
+    for each in mro(cls):
+        found = namespace(each).get(name, ABSENT)
+        if found is not ABSENT:
+            return found
+    return ABSENT
+
+
+def module_of(cls: type) -> str:
+    """Return the module of *cls* as it says itself; `?` if it says nonsense."""
+    # A static type that says nothing has no module to get: a corner of the interpreter.
+    module = _MODULE(cls)
+    return module if type(module) is str else "?"
+
+
+def name_of(cls: type) -> str:
+    """Return the qualified name of *cls*."""
+    name: str = _QUALNAME(cls)
+    return name
+
+
+def type_name(cls: type) -> str:
+    """Return `module.qualname` of *cls*, without `builtins.`, at most 200 characters."""
+    module = module_of(cls)
+    full = name_of(cls) if module == "builtins" else f"{module}.{name_of(cls)}"
+    return full[:MAX_NAME_CHARS]
+
+
+def has_dict(cls: type) -> bool:
+    """Return whether instances keep attributes in a dict that can be read without user code."""
+    return type(lookup(cls, "__dict__")) is GetSetDescriptorType
+
+
+def stores(cls: type, name: str) -> bool:
+    """Return whether *name* is a slot of *cls*: reading it runs no code."""
+    return type(lookup(cls, name)) is MemberDescriptorType
+
+
+def is_one_of(cls: type, *classes: type) -> bool:
+    """Return whether *cls* is or derives from one of *classes*; by identity, never by `==`."""
+    wanted = [id(each) for each in classes]
+    return any(id(each) in wanted for each in mro(cls))
+
+
+def is_a(value: object, *classes: type) -> bool:
+    """Return whether *value* is of one of *classes*; `isinstance` would ask the value."""
+    return is_one_of(type(value), *classes)
+
+
+def kind_of(value: object) -> type:
+    """Return the class of *value*, typed as a class and no more."""
+    return type(value)
+
+
+def is_class(value: object) -> TypeGuard[type]:
+    """Return whether *value* is a class."""
+    return is_a(value, type)
+
+
+def snapshot(items: Iterable[T], limit: int) -> tuple[T, ...]:
+    """Return at most *limit* of *items*; none of them if another thread changes their home.
+
+    Args:
+        items: An iterable of the interpreter's own: nothing of the user's runs.
+        limit: How many at most; below zero is none.
+    """
+    try:
+        return tuple(islice(items, max(0, limit)))
+    except RuntimeError:
+        return ()

@@ -1,0 +1,63 @@
+"""Time, behind one seam: wall time for stamps, monotonic time for durations and deadlines."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+
+
+class Clock(Protocol):
+    """What remit asks of a clock; tests hand in `remit.testing.FakeClock`."""
+
+    def wall_ns(self) -> int:
+        """Return nanoseconds since 1970 in UTC; may jump either way."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds that never go back; only differences mean something."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    # Bound directly: a Python-level method would cost the hot path 0.05 us a call.
+    wall_ns = staticmethod(time.time_ns)
+    monotonic_ns = staticmethod(time.perf_counter_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A point in monotonic time, made once at the top of a call and handed down."""
+
+    clock: Clock
+    at_ns: int
+
+    @classmethod
+    def after(cls, timeout_s: float, clock: Clock) -> Deadline:
+        """Return the deadline that lies *timeout_s* seconds ahead."""
+        return cls(clock, clock.monotonic_ns() + int(timeout_s * NS_PER_S))
+
+    def remaining_s(self) -> float:
+        """Return the seconds left, never below zero."""
+        return max(0.0, (self.at_ns - self.clock.monotonic_ns()) / NS_PER_S)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no time is left."""
+        return self.clock.monotonic_ns() >= self.at_ns
+
+
+def iso8601(wall_ns: int) -> str:
+    """Return *wall_ns* as the API writes time: UTC, microseconds, `Z`.
+
+    Source: CONTRACT.md section 7.
+    """
+    seconds, rest = divmod(wall_ns, NS_PER_S)
+    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{whole}.{rest // 1000:06d}Z"

@@ -1,0 +1,8 @@
+"""The decorators: `agent`, `span_type`, and the block `span`."""
+
+from remit._decorators._agent import agent
+from remit._decorators._span import span
+from remit._decorators._span_type import span_type
+from remit._decorators._wrappers import Agent
+
+__all__ = ["Agent", "agent", "span", "span_type"]

@@ -1,0 +1,116 @@
+"""`@remit.agent`: the function that answers; its runs are what the server keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec, TypeVar, overload
+
+from remit import _runtime
+from remit._decorators._declare import StepOptions, declare, explicit_name
+from remit._decorators._doors import AgentDoor, step_of
+from remit._decorators._targets import CALLS, function_of
+from remit._decorators._wrappers import Agent
+from remit._registry import AgentType
+from remit.models.agent_instance import DataRisk
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+def agent(
+    name: str,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
+@overload
+def agent(name: Callable[P, R]) -> Agent[P, R]: ...
+@overload
+def agent(
+    name: None = None,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
+def agent(  # noqa: PLR0913 - the frozen signature
+    name: object = None,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> object:
+    """Declare the function that answers; each run of it is one agent instance.
+
+    The decorated function is still the function, and has `.run(...)` and `.registration()`.
+
+    Args:
+        name: Display name; made from the function's name without one.
+        version: External identifier of the agent's version; the schema's hash without one.
+        description: The docstring without one.
+        agent_id: Id of the agent on the server; wins over the setting.
+        environment_id: Id of the environment on the server.
+        data_risk: The agent's remit, a ceiling: no step of its runs may exceed it.
+        span_types: More span types of this agent than those of its own top-level package:
+            functions, modules, or prefixes of names.
+        quality: Models or JSON Schemas of `record_quality` payloads, by name.
+
+    Returns:
+        The agent, or a decorator that makes it.
+
+    Raises:
+        DeclarationError: Names the function, what was wrong and what is allowed.
+    """
+    options = AgentOptions(
+        version, description, agent_id, environment_id, data_risk, tuple(span_types), quality
+    )
+    if name is None or isinstance(name, str):
+        return partial(_decorate, explicit_name(name, "agent"), options)
+    return _decorate(None, options, name)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What `@remit.agent` was given beside the name."""
+
+    version: str | None
+    description: str | None
+    agent_id: str | None
+    environment_id: str | None
+    data_risk: DataRisk | Mapping[str, object] | None
+    span_types: tuple[object, ...]
+    quality: Mapping[str, object] | None
+
+
+def _decorate(name: str | None, options: AgentOptions, target: object) -> Agent[..., object]:
+    function = function_of(target, "agent")
+    step = StepOptions(data_risk=options.data_risk, description=options.description)
+    own = declare(target, function, None, step, "agent")
+    declared = AgentType.declare(
+        own,
+        name=name,
+        version=options.version,
+        agent_id=options.agent_id,
+        environment_id=options.environment_id,
+        span_types=options.span_types,
+        quality=options.quality,
+    )
+    _runtime.registry().add_agent(declared)
+    door = AgentDoor(step_of(own, declared), declared)
+    return Agent(target, CALLS[own.kind](door), door.block, door.registration)

@@ -1,0 +1,13 @@
+"""Delivering: from the buffer to the outbox, and from the outbox to the API.
+
+Two threads: the writer moves and never touches the network, the sender sends and never touches
+the buffer. Both begin with the first run.
+"""
+
+from __future__ import annotations
+
+from remit._delivery.delivery import Delivery
+from remit._delivery.health import Health
+from remit._delivery.results import FlushResult, Status
+
+__all__ = ["Delivery", "FlushResult", "Health", "Status"]

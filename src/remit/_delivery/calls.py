@@ -1,0 +1,242 @@
+"""The calls that the sender makes, with answers read only as far as it needs them.
+
+A model of the whole instance would refuse answers of older servers for fields that do not matter
+here; the paths and the bulk call are those of `remit._endpoints`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from remit._clock import Deadline, iso8601
+from remit._endpoints import Call, create_agent, get_instance, show_agent
+from remit._endpoints._call import API
+from remit._ids import key_text
+from remit._sink import AnyItem
+from remit._spool import Registration, RunRecord
+from remit.errors import ContractError, NotFoundError, RejectedError
+
+T = TypeVar("T")
+
+REGISTER_PATH: Final = f"{API}/agent_instance/register"
+LIVE: Final = "live"
+AGENT_KEY_CHARS: Final = 32
+
+
+class Client(Protocol):
+    """What sends calls: `remit.client._http.Http`, or a test's double."""
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Send *call* once and return what its answer says."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class OutOfTimeError(Exception):
+    """The deadline of a shutdown passed: nothing more is sent. Never leaves delivery."""
+
+
+class Door:
+    """Sends calls within the time that one may take.
+
+    Attributes:
+        limit: Deadline of a shutdown: no call lasts longer.
+        answered: How many calls the API answered, refusals included.
+    """
+
+    def __init__(self, client: Client, timeout_s: float) -> None:
+        """Send through *client*, each call at most *timeout_s* seconds long."""
+        self.limit: Deadline | None = None
+        self.answered = 0
+        self._client = client
+        self._timeout_s = timeout_s
+
+    def call(self, call: Call[T]) -> T:
+        """Return what the API answers to *call*.
+
+        Raises:
+            OutOfTimeError: No time is left.
+            ContractError: Also for a 404 that is not the API's own: there is nothing at the URL.
+            ApiError: As the client raises it.
+        """
+        try:
+            answer = self._client.send(call, timeout_s=self._left_s())
+        except RejectedError as error:
+            if isinstance(error, NotFoundError) and error.code is None:
+                raise ContractError(str(error), status=error.status) from error
+            self.answered += 1
+            raise
+        self.answered += 1
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _left_s(self) -> float:
+        if self.limit is None:
+            return self._timeout_s
+        left_s = self.limit.remaining_s()
+        if left_s <= 0:
+            raise OutOfTimeError
+        return min(self._timeout_s, left_s)
+
+
+class Instance(msgspec.Struct):
+    """What the sender needs to know of an instance."""
+
+    id: str
+    status: str | None = None
+    termination_reason: str | None = None
+
+
+class Agent(msgspec.Struct):
+    """What the sender needs to know of an agent."""
+
+    id: str
+
+
+class _InstanceAnswer(msgspec.Struct):
+    details: Instance
+
+
+class _AgentAnswer(msgspec.Struct):
+    details: Agent
+
+
+class _Answer(msgspec.Struct):
+    """Any JSON object: that it came is all that matters."""
+
+
+class _Registration(msgspec.Struct, omit_defaults=True):
+    agent_version: Raw
+    agent_schema_version: Raw
+    purpose: str
+    update_current_version: bool
+    external_identifier: str
+    idempotency_key: str
+    agent_id: str | None = None
+    environment_id: str | None = None
+
+
+class _Moment(msgspec.Struct):
+    idempotency_key: str
+    timestamp: str | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+
+
+class _Quality(msgspec.Struct):
+    name: str
+    payload: Raw | None
+    idempotency_key: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
+    """Describe the registration of a run; the same bytes each time but for *agent_id*."""
+    registration = record.registration
+    body = _Registration(
+        Raw(registration.version),
+        Raw(registration.schema),
+        record.purpose,
+        record.purpose == LIVE and registration.complete,
+        record.key,
+        f"reg-{record.key}",
+        agent_id,
+        registration.environment_id,
+    )
+    return Call("POST", REGISTER_PATH, _instance, _encode(body))
+
+
+def start(record: RunRecord, instance_id: str) -> Call[None]:
+    """Describe the start of a run."""
+    body = _Moment(f"start-{record.key}", iso8601(record.started_ns))
+    return Call("POST", f"{_path(instance_id)}/start", _nothing, _encode(body))
+
+
+def finish(item: AnyItem, instance_id: str) -> Call[None]:
+    """Describe the end of a run, from its `CLOSE` item."""
+    finished_ns = item[6]
+    at = UNSET if finished_ns is None else iso8601(finished_ns)
+    body = _Moment(f"fin-{item[1]}", at, item[7] or UNSET)
+    return Call("POST", f"{_path(instance_id)}/finish", _nothing, _encode(body))
+
+
+def quality(item: AnyItem, instance_id: str) -> Call[None]:
+    """Describe a quality record, from its `QUALITY` item."""
+    content = item[8]
+    payload = None if content is None else Raw(content)
+    body = _Quality(item[4] or "", payload, f"q-{key_text(item[2])}")
+    return Call("POST", f"{_path(instance_id)}/record_quality", _nothing, _encode(body))
+
+
+def look(instance_id: str) -> Call[Instance]:
+    """Describe a look at an instance."""
+    return Call("GET", _path(instance_id), _instance)
+
+
+def find_agent(registration: Registration) -> Call[Agent]:
+    """Describe the search for an agent by the client's name of it."""
+    call = show_agent(external_identifier=registration.external_identifier)
+    return Call(call.method, call.path, _agent, query=call.query)
+
+
+def make_agent(registration: Registration) -> Call[Agent]:
+    """Describe a new agent; processes that make the same one use one key."""
+    name = registration.external_identifier
+    digest = hashlib.sha256(name.encode()).hexdigest()[:AGENT_KEY_CHARS]
+    call = create_agent(
+        name=registration.name,
+        description=registration.description,
+        external_identifier=name,
+        idempotency_key=f"agent-{digest}",
+    )
+    return Call(call.method, call.path, _agent, call.body)
+
+
+def _path(instance_id: str) -> str:
+    return get_instance(instance_id).path
+
+
+def _reader(shape: type[T]) -> Callable[[bytes], T]:
+    decoder = msgspec.json.Decoder(shape)
+
+    def parse(body: bytes) -> T:
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # Unchained: the error may quote the answer, and answers hold payloads.
+            pass
+        raise ContractError(
+            "the answer is not what the Prefactor API answers here; check the api_url: a proxy "
+            "or another service may have answered"
+        )
+
+    return parse
+
+
+_read_instance: Final = _reader(_InstanceAnswer)
+_read_agent: Final = _reader(_AgentAnswer)
+_nothing_read: Final = _reader(_Answer)
+
+
+def _instance(body: bytes) -> Instance:
+    return _read_instance(body).details
+
+
+def _agent(body: bytes) -> Agent:
+    return _read_agent(body).details
+
+
+def _nothing(body: bytes) -> None:
+    _nothing_read(body)

@@ -1,0 +1,122 @@
+"""How delivery fares: the circuit with its growing waits, and one log line for each change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Final
+
+from remit._backoff import delays
+from remit._clock import NS_PER_S, Clock
+from remit._guard import logger
+from remit.errors import ApiError, ContractError, UnauthorizedError
+
+# A server that is down may be back at once; a wrong token or URL takes a person to mend.
+FIRST_WAIT_S: Final = 0.5
+MAX_WAIT_S: Final = 30.0
+FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
+MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
+# What is said once is remembered; more different complaints than this are one.
+MAX_TOPICS: Final = 100
+
+
+class Health(StrEnum):
+    """How delivery fares."""
+
+    IDLE = "idle"
+    """Nothing was sent yet."""
+    OK = "ok"
+    """The last thing that was sent was taken."""
+    FAILING = "failing"
+    """The server cannot be reached, or cannot answer now."""
+    UNAUTHORIZED = "unauthorized"
+    """The server does not take the token."""
+    WRONG_SERVER = "wrong_server"
+    """What answers at the URL does not speak the API."""
+
+
+def waits(health: Health) -> Iterator[float]:
+    """Yield the seconds to wait before each next try, growing, jittered."""
+    if health is Health.FAILING:
+        return delays(first_s=FIRST_WAIT_S, max_s=MAX_WAIT_S)
+    return delays(first_s=FIRST_WAIT_FOR_PEOPLE_S, max_s=MAX_WAIT_FOR_PEOPLE_S)
+
+
+class Pulse:
+    """The health of delivery to one target, and when it may be tried again.
+
+    Attributes:
+        health: How delivery fares.
+        last_error: The last thing that went wrong, in words.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        clock: Clock,
+        waits: Callable[[Health], Iterator[float]] = waits,
+    ) -> None:
+        """Begin idle, ready to try.
+
+        Args:
+            target: Where to, without credentials, for log lines.
+            clock: The time.
+            waits: Returns the waits for a kind of trouble; tests hand in sure ones.
+        """
+        self.health = Health.IDLE
+        self.last_error: str | None = None
+        self._target = target
+        self._clock = clock
+        self._waits = waits
+        self._waiting: Iterator[float] | None = None
+        self._next_ns = clock.monotonic_ns()
+        self._bidden = False
+        self._said: set[str] = set()
+
+    def wait_s(self, *, urged: bool) -> float:
+        """Return the seconds until the next try; *urged* skips our own waits, not the server's."""
+        if urged and not self._bidden:
+            return 0.0
+        return max(0.0, (self._next_ns - self._clock.monotonic_ns()) / NS_PER_S)
+
+    def succeeded(self) -> None:
+        """Take note that the server took what was sent."""
+        if self.health not in (Health.OK, Health.IDLE):
+            logger.info("delivery to %s works again; what was kept is being sent", self._target)
+        self.health = Health.OK
+        self._waiting = None
+        self._bidden = False
+
+    def failed(self, error: ApiError) -> float:
+        """Take note that nothing can be sent now; return the seconds until the next try."""
+        health = _health_of(error)
+        if health is not self.health:
+            self._waiting = None
+            logger.warning(
+                "nothing can be delivered to %s: %s. Your program is not affected; what it "
+                "records is kept within its bounds, and remit tries again by itself",
+                self._target,
+                error,
+            )
+        self.health = health
+        self.last_error = str(error)
+        self._waiting = self._waiting or self._waits(health)
+        wait_s = next(self._waiting)
+        self._bidden = error.retry_after_s is not None
+        if error.retry_after_s is not None:
+            wait_s = error.retry_after_s
+        self._next_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
+        return wait_s
+
+    def complain(self, topic: str, complaint: str) -> None:
+        """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""
+        self.last_error = complaint
+        if topic not in self._said and len(self._said) < MAX_TOPICS:
+            self._said.add(topic)
+            logger.warning("%s", complaint)
+
+
+def _health_of(error: ApiError) -> Health:
+    if isinstance(error, UnauthorizedError):
+        return Health.UNAUTHORIZED
+    return Health.WRONG_SERVER if isinstance(error, ContractError) else Health.FAILING

@@ -1,0 +1,111 @@
+"""Opening runs at the server: which agent, register, start."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from remit._clock import Clock
+from remit._delivery import calls
+from remit._delivery.calls import Door, Instance
+from remit._delivery.tracks import Track
+from remit._spool import Outbox, Registration, RunRecord, RunState
+from remit.errors import ApiError, NotFoundError, RejectedError
+
+AGENT_ID: Final = "agent_id"
+
+
+class Opening:
+    """Registers and starts runs; every call has a key of the run's, so that all can be repeated."""
+
+    def __init__(self, door: Door, outbox: Outbox, clock: Clock) -> None:
+        """Send through *door*, keep what comes of it in *outbox*."""
+        self._door = door
+        self._outbox = outbox
+        self._clock = clock
+        self._agent_ids: dict[str, str] = {}
+
+    def open(self, track: Track) -> None:
+        """Bring a run to where its items can be sent.
+
+        Raises:
+            RejectedError: The server refuses the run.
+            ApiError: Nothing can be sent now.
+        """
+        try:
+            self._advance(track)
+        except NotFoundError:
+            # The server forgot the instance between the two calls.
+            if track.record.state is not RunState.REGISTERED or track.renewed:
+                raise
+            self.renew(track)
+
+    def renew(self, track: Track) -> None:
+        """Register a run once more, with the same key, because the server does not know it.
+
+        Raises:
+            RejectedError: It was done before, or the server refuses.
+            ApiError: Nothing can be sent now.
+        """
+        if track.renewed:
+            raise NotFoundError(
+                "the server does not know the run, though it was registered twice; it may have "
+                "been deleted there",
+                code="not_found",
+            )
+        track.renewed = True
+        track.record.state = RunState.NEW
+        self._advance(track)
+
+    def _advance(self, track: Track) -> None:
+        record = track.record
+        if record.state is RunState.NEW:
+            instance = self._register(record)
+            track.identify(instance.id)
+            self._save(track, RunState.REGISTERED)
+        if not record.inherited:
+            self._start(record)
+        self._save(track, RunState.STARTED)
+
+    def _save(self, track: Track, state: RunState) -> None:
+        track.record.state = state
+        track.answered_ns = self._clock.monotonic_ns()
+        self._outbox.save_run(track.record)
+
+    def _register(self, record: RunRecord) -> Instance:
+        registration = record.registration
+        name = registration.external_identifier
+        agent_id = registration.agent_id or self._agent_ids.get(name)
+        try:
+            return self._door.call(calls.register(record, agent_id))
+        except RejectedError as error:
+            if agent_id is not None or not _lacks_agent_id(error):
+                self._agent_ids.pop(name, None)
+                raise
+        self._agent_ids[name] = self._find_or_make(registration)
+        return self._door.call(calls.register(record, self._agent_ids[name]))
+
+    def _start(self, record: RunRecord) -> None:
+        try:
+            self._door.call(calls.start(record, record.instance_id or ""))
+        except RejectedError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+
+    def _find_or_make(self, registration: Registration) -> str:
+        find = calls.find_agent(registration)
+        try:
+            return self._door.call(find).id
+        except ApiError as error:
+            # Also a 404 without the API's words: the URL is right, the registration was answered.
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        try:
+            return self._door.call(calls.make_agent(registration)).id
+        except RejectedError:
+            # Another process made it between the two calls, or the server takes none.
+            return self._door.call(find).id
+
+
+def _lacks_agent_id(error: RejectedError) -> bool:
+    return AGENT_ID in error.errors or AGENT_ID in str(error)

@@ -1,0 +1,180 @@
+"""The sender: takes a window of the outbox, opens its runs, sends its spans, ends its runs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from remit._buffer import Loss
+from remit._clock import NS_PER_S
+from remit._delivery import calls
+from remit._delivery.calls import OutOfTimeError
+from remit._delivery.parts import Parts
+from remit._delivery.settling import Refusal
+from remit._delivery.spans import Spans
+from remit._delivery.tracks import Track
+from remit._sink import Kind
+from remit._spool import Row
+from remit.errors import (
+    ContractError,
+    NotFoundError,
+    RejectedError,
+    UnauthorizedError,
+    UnavailableError,
+)
+
+# A few batches: runs that begin and end in one window cost one bulk request together.
+WINDOW_BATCHES: Final = 4
+# An hour of open runs must not become a burst of requests.
+MAX_LOOKS: Final = 20
+TERMINATED: Final = "terminated"
+
+
+class Sender:
+    """Delivers what is in the outbox; nothing here knows threads."""
+
+    def __init__(
+        self, parts: Parts, spans: Spans, *, window_items: int, poll_interval_s: float
+    ) -> None:
+        """Wire the parts; nothing is sent yet.
+
+        Args:
+            parts: What sending needs.
+            spans: Sends the spans of a window.
+            window_items: Most rows looked at in one step.
+            poll_interval_s: Seconds without an answer about a run before it is asked after.
+        """
+        self._outbox = parts.outbox
+        self._door = parts.door
+        self._tracks = parts.tracks
+        self._opening = parts.opening
+        self._settling = parts.settling
+        self._pulse = parts.pulse
+        self._clock = parts.clock
+        self._spans = spans
+        self._window_items = window_items
+        self._poll_interval_s = poll_interval_s
+        self._urged = False
+
+    def urge(self) -> None:
+        """Have the next step try even while the circuit is open, unless the server asked not to."""
+        self._urged = True
+
+    def step(self) -> float:
+        """Send one window; return the seconds until the next step makes sense."""
+        urged, self._urged = self._urged, False
+        wait_s = self._pulse.wait_s(urged=urged)
+        if wait_s > 0:
+            return wait_s
+        settled, answered = self._settling.settled, self._door.answered
+        try:
+            self._send_window()
+            self._look_at_runs()
+        except OutOfTimeError:
+            return self._poll_interval_s
+        except (UnavailableError, UnauthorizedError, ContractError) as error:
+            return self._pulse.failed(error)
+        if self._door.answered != answered:
+            self._pulse.succeeded()
+        return 0.0 if self._settling.settled != settled else self._rest_s()
+
+    def _send_window(self) -> None:
+        rows = self._outbox.head(self._window_items)
+        if not rows:
+            self._tracks.end_left()
+            return
+        self._open_runs(rows)
+        self._spans.send([row for row in rows if row[1][0] in (Kind.SPAN, Kind.FINISH)])
+        for row in rows:
+            if row[1][0] in (Kind.QUALITY, Kind.CLOSE):
+                self._send_end(row)
+
+    def _open_runs(self, rows: list[Row]) -> None:
+        for run_key in dict.fromkeys(item[1] for _, item in rows):
+            track = self._tracks.get(run_key)
+            if track is None or track.ready or track.refusal is not None:
+                continue
+            try:
+                self._opening.open(track)
+            except RejectedError as error:
+                track.refuse(error)
+        opened: list[int] = []
+        for row in rows:
+            if row[1][0] != Kind.RUN:
+                continue
+            track = self._tracks.get(row[1][1])
+            if track is None:
+                self._settling.drop([row], Loss.RUN_UNKNOWN)
+            elif track.refusal is not None:
+                self._settling.refuse([row], track.refusal)
+            else:
+                opened.append(row[0])
+        self._settling.deliver(opened)
+
+    def _send_end(self, row: Row) -> None:
+        """Send a quality payload or the end of a run."""
+        row_id, item = row
+        track = self._tracks.get(item[1])
+        if track is None:
+            self._settling.drop([row], Loss.RUN_UNKNOWN)
+            return
+        if item[1] in self._spans.held:
+            return
+        refusal = track.refusal or self._refusal_of(row, track)
+        if refusal is not None:
+            self._settling.refuse([row], refusal)
+        else:
+            self._settling.deliver([row_id])
+        if item[0] == Kind.CLOSE:
+            self._tracks.end(track)
+
+    def _refusal_of(self, row: Row, track: Track) -> Refusal | None:
+        """Make the call of a row; return why the server refuses it, `None` if it does not."""
+        try:
+            try:
+                self._call_of(row, track)
+            except NotFoundError:
+                self._opening.renew(track)
+                self._call_of(row, track)
+        except RejectedError as error:
+            if row[1][0] == Kind.CLOSE and error.status == HTTPStatus.CONFLICT:
+                return None
+            return Refusal.of_item(error.code or f"http_{error.status}", error.errors)
+        return None
+
+    def _call_of(self, row: Row, track: Track) -> None:
+        item, instance_id = row[1], track.record.instance_id or ""
+        describe = calls.finish if item[0] == Kind.CLOSE else calls.quality
+        self._door.call(describe(item, instance_id))
+        track.answered_ns = self._clock.monotonic_ns()
+
+    def _look_at_runs(self) -> None:
+        """Ask after runs that had no answer for a while: they may have been terminated."""
+        if self._door.limit is not None:
+            return
+        due_ns = self._clock.monotonic_ns() - int(self._poll_interval_s * NS_PER_S)
+        due = [track for track in self._tracks.running() if track.answered_ns <= due_ns]
+        for track in due[:MAX_LOOKS]:
+            self._look_at(track)
+
+    def _look_at(self, track: Track) -> None:
+        track.answered_ns = self._clock.monotonic_ns()
+        try:
+            instance = self._door.call(calls.look(track.record.instance_id or ""))
+        except RejectedError:
+            return
+        if instance.status == TERMINATED:
+            track.terminate(instance.termination_reason)
+
+    def _rest_s(self) -> float:
+        """Return the seconds until a waiting row or a look at a run is due."""
+        rests = [self._poll_interval_s]
+        waiting_s = self._spans.wait_s()
+        if waiting_s is not None:
+            rests.append(waiting_s)
+        running = self._tracks.running()
+        if running:
+            oldest_ns = min(track.answered_ns for track in running)
+            waited_s = (self._clock.monotonic_ns() - oldest_ns) / NS_PER_S
+            rests.append(max(0.0, self._poll_interval_s - waited_s))
+        return min(rests)

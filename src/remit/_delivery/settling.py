@@ -1,0 +1,107 @@
+"""What becomes of rows: delivered, set aside, or given up; each counted, each said once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from remit._buffer import Loss, Losses
+from remit._delivery.health import Pulse
+from remit._spool import Outbox, Row
+from remit.errors import ApiError
+
+# A server's words become counts and log lines: short ones, and few.
+MAX_WORD_CHARS: Final = 60
+MAX_FIELDS: Final = 5
+
+_odd: Final = re.compile(r"[^\w.\[\]-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something was set aside.
+
+    Attributes:
+        reason: In one word, for the counts.
+        topic: What it is about; each is said once.
+        complaint: In a sentence, for the log.
+    """
+
+    reason: str
+    topic: str
+    complaint: str
+
+    @classmethod
+    def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
+        """Return the refusal of an item; the server's sentence, which may quote data, is left out.
+
+        Args:
+            code: The server's word for why.
+            fields: Names of the fields that it does not like.
+        """
+        reason = _word(code or "unknown")
+        named = ", ".join(_word(field) for field in list(fields)[:MAX_FIELDS])
+        why = f"{reason} ({named})" if named else reason
+        return cls(
+            reason,
+            why,
+            f"the server refused an item for good: {why}. It is set aside and the rest goes on; "
+            "remit.status().set_aside counts them",
+        )
+
+    @classmethod
+    def of_run(cls, agent: str, error: ApiError) -> Refusal:
+        """Return the refusal of a whole run of *agent*; a registration holds no user's data."""
+        reason = _word(error.code or f"http_{error.status}")
+        return cls(
+            f"run_{reason}",
+            f"{agent}: {reason}",
+            f"the server refused a run of {agent}, so everything of it is set aside: {error}",
+        )
+
+
+FAULT: Final = Refusal(
+    "fault", "fault", "an item could not be written, through a fault of remit's; it is set aside"
+)
+
+
+def _word(text: str) -> str:
+    return _odd.sub("_", text[:MAX_WORD_CHARS])
+
+
+class Settling:
+    """Settles rows in the outbox and keeps the counts.
+
+    Attributes:
+        sent: Rows that were delivered.
+        settled: Rows that were dealt with in any way.
+    """
+
+    def __init__(self, outbox: Outbox, losses: Losses, pulse: Pulse) -> None:
+        """Begin with nothing sent."""
+        self.sent = 0
+        self.settled = 0
+        self._outbox = outbox
+        self._losses = losses
+        self._pulse = pulse
+
+    def deliver(self, ids: Sequence[int]) -> None:
+        """Settle rows that the server took."""
+        if ids:
+            self._outbox.settle(ids)
+            self.sent += len(ids)
+            self.settled += len(ids)
+
+    def refuse(self, rows: Sequence[Row], refusal: Refusal) -> None:
+        """Set rows aside."""
+        self._outbox.set_aside([row_id for row_id, _ in rows], refusal.reason)
+        self._pulse.complain(refusal.topic, refusal.complaint)
+        self.settled += len(rows)
+
+    def drop(self, rows: Sequence[Row], loss: Loss) -> None:
+        """Give rows up."""
+        self._outbox.settle([row_id for row_id, _ in rows])
+        self._losses.add(loss, len(rows))
+        self.settled += len(rows)

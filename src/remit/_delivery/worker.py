@@ -1,0 +1,153 @@
+"""A thread that repeats a step: lazy, daemonic, named, not to be killed by a fault of a step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from remit._clock import NS_PER_S, Clock
+from remit._guard import faults
+
+# After a fault: long enough not to spin, short enough not to lose much when the process ends.
+FAULT_WAIT_S: Final = 1.0
+
+
+class Worker:
+    """Repeats a step on its thread, waits as long as the step says, or until it is woken."""
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], float],
+        clock: Clock,
+        last: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; no thread yet.
+
+        Args:
+            name: Name of the thread.
+            step: Does a piece of work; returns the seconds until the next makes sense.
+            clock: The time.
+            last: Called on the thread when it ends.
+        """
+        self._fault: Exception | None = None
+        self._name = name
+        self._step = step
+        self._clock = clock
+        self._last = last
+        self._thread: threading.Thread | None = None
+        # A collected generator may end a span, and so rouse, while this very thread starts one.
+        self._starting = False
+        self._stopping = False
+        self._woken = False
+        self._asked = 0
+        self._served = 0
+        self._due_ns = 0
+        # Reentrant: a collected generator may end a span, and so wake, while this thread is in it.
+        self._changed = threading.Condition(threading.RLock())
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> bool:
+        """Start the thread unless it runs; tell whether it does now."""
+        with self._changed:
+            if not (self.alive or self._starting or self._stopping):
+                self._starting = True
+                try:
+                    self._thread = self._started()
+                finally:
+                    self._starting = False
+        return self.alive
+
+    def _started(self) -> threading.Thread | None:
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread starts while the interpreter exits, or beyond the system's limit.
+            return None
+        return thread
+
+    def wake(self) -> None:
+        """Have the thread make its next step now."""
+        with self._changed:
+            self._woken = True
+            self._changed.notify_all()
+
+    def ask(self) -> int:
+        """Wake the thread; return the ticket of a step that begins after this call."""
+        with self._changed:
+            self._asked += 1
+            self.wake()
+            return self._asked
+
+    def served(self, ticket: int) -> bool:
+        """Tell whether the step of *ticket* has ended."""
+        return self._served >= ticket
+
+    def due_in_s(self) -> float:
+        """Return the seconds until the next step that nobody asked for."""
+        return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
+
+    def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until *until* holds, which is looked at after each step; tell whether it does."""
+        with self._changed:
+            return self._changed.wait_for(until, timeout_s)
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread after its step; tell whether it has ended within *timeout_s* seconds."""
+        with self._changed:
+            self._stopping = True
+            self.wake()
+        thread = self._thread
+        if thread is None or thread is threading.current_thread():
+            return thread is None
+        thread.join(timeout_s)
+        return not thread.is_alive()
+
+    def attempt(self) -> float:
+        """Make one step, on whatever thread; contain its fault."""
+        with self._changed:
+            self._woken = False
+            ticket = self._asked
+        try:
+            wait_s = self._step()
+        except Exception as error:  # noqa: BLE001 - a worker's loop survives everything
+            self._contain(error)
+            wait_s = FAULT_WAIT_S
+        with self._changed:
+            self._served = ticket
+            self._due_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
+            self._changed.notify_all()
+        return wait_s
+
+    @property
+    def faulty(self) -> bool:
+        """Whether there is a fault to raise."""
+        return self._fault is not None
+
+    def raise_fault(self) -> None:
+        """Raise the fault of a step, once; there is one to raise only when faults are strict."""
+        fault, self._fault = self._fault, None
+        if fault is not None:
+            raise fault
+
+    def _run(self) -> None:
+        while not self._stopping:
+            wait_s = self.attempt()
+            with self._changed:
+                self._changed.wait_for(self._has_to_go_on, wait_s)
+        self._last()
+
+    def _has_to_go_on(self) -> bool:
+        return self._woken or self._stopping
+
+    def _contain(self, error: Exception) -> None:
+        try:
+            faults.record(self._name, error)
+        except Exception as strict:  # noqa: BLE001 - raised to whoever flushes, not in this thread
+            self._fault = strict

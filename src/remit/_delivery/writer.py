@@ -1,0 +1,92 @@
+"""The writer: moves what was recorded from the buffer to the outbox; never touches the network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from remit._buffer import Buffer
+from remit._clock import NS_PER_S, Clock
+from remit._delivery.registration import Registrations
+from remit._guard import guarded
+from remit._sink import AnyItem, Kind
+from remit._spool import Outbox, RunRecord
+
+
+class Writer:
+    """Makes passes; several threads may ask for one, one at a time makes it."""
+
+    def __init__(
+        self,
+        *,
+        buffer: Buffer,
+        outbox: Outbox,
+        registrations: Registrations,
+        clock: Clock,
+        interval_s: float,
+        ticks: Sequence[Callable[[], None]],
+        moved: Callable[[], None],
+    ) -> None:
+        """Wire the parts.
+
+        Args:
+            buffer: Where items come from.
+            outbox: Where they go.
+            registrations: Makes the records of new runs.
+            clock: The time.
+            interval_s: Seconds between two passes.
+            ticks: Called at each pass; a fault of one is contained.
+            moved: Called when there is something new in the outbox.
+        """
+        self._buffer = buffer
+        self._outbox = outbox
+        self._registrations = registrations
+        self._clock = clock
+        self._interval_s = interval_s
+        self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
+        self._moved = moved
+        self._everything = False
+        self._passing = threading.Lock()
+        self._passed_ns = clock.monotonic_ns()
+        # Drained and not yet put: kept when the outbox fails, and put before what comes later.
+        self._items: list[AnyItem] = []
+
+    def urge(self) -> None:
+        """Have the next pass announce every open span, however young."""
+        self._everything = True
+
+    def step(self) -> float:
+        """Make a pass; return the seconds until the next."""
+        for tick in self._ticks:
+            tick()
+        self.move()
+        return self._interval_s
+
+    def move(self) -> None:
+        """Move everything that is queued to the outbox."""
+        with self._passing:
+            everything, self._everything = self._everything, False
+            began_ns = self._clock.monotonic_ns()
+            self._items += self._buffer.drain(everything=everything)
+            if self._items:
+                self._outbox.put(self._items, self._records())
+                self._items = []
+                self._moved()
+            self._passed_ns = began_ns
+
+    @property
+    def carried(self) -> int:
+        """How many items were taken from the buffer and not yet put."""
+        return len(self._items)
+
+    @property
+    def lag_s(self) -> float:
+        """Age at most of the oldest item that was not moved, in seconds."""
+        if not (len(self._buffer) or self._items):
+            return 0.0
+        return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
+
+    def _records(self) -> list[RunRecord]:
+        opened = [item for item in self._items if item[0] == Kind.RUN]
+        feeds = [(item, self._buffer.feed(item[1])) for item in opened]
+        return [self._registrations.record(item, feed) for item, feed in feeds if feed is not None]

@@ -1,0 +1,147 @@
+"""What recording knows of one run while it is open, and the place in it where a call stands.
+
+One `Place` is the ambient value: run and span in one, so that they can never disagree. It holds
+ids and the run's small state, never a payload and never an object of the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from remit._capture import Rules
+from remit._clock import Clock
+from remit._context import place_var
+from remit._sink import RunFeed, Sink
+from remit.models.agent_instance import DataRisk
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ceiling:
+    """What an agent may do at most, with the ceilings of the agents around it.
+
+    Attributes:
+        agent: External identifier of the agent, for messages.
+        risk: Its declared data risk.
+        outer: Ceiling of the agent around it, if any.
+    """
+
+    agent: str
+    risk: DataRisk
+    outer: Ceiling | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """What every run of one runtime shares.
+
+    Attributes:
+        sink: Where items go.
+        clock: The time.
+        rules: Redaction and limits.
+        on_violation: `observe`, `deny` or `terminate`.
+        control_flow: Exception types that interrupt without failing.
+        run_linger_s: Seconds that a run whose block has ended waits for its open spans.
+        on_exit: Called when a run's block has ended.
+        on_first_seen: Called with agent, name and risk when a span type is first used in the runs
+            of an agent.
+    """
+
+    sink: Sink
+    clock: Clock
+    rules: Rules
+    on_violation: str = "observe"
+    control_flow: tuple[type[BaseException], ...] = ()
+    run_linger_s: float = 300.0
+    on_exit: Callable[[], None] = lambda: None
+    on_first_seen: Callable[[str, str, DataRisk | None], None] = lambda *_: None
+
+
+class RunState:
+    """One open run, as its spans see it.
+
+    Attributes:
+        recorder: What it shares with the other runs.
+        feed: What delivery knows of it; its key is the run's.
+        recording: False in mode `off`: spans of this run record nothing.
+        open: Keys of the spans that have begun and not ended; the root is not among them.
+        spans: How many spans began.
+        overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
+        exited: The run's block has ended.
+        handle: The public `Run`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "exited",
+        "feed",
+        "handle",
+        "open",
+        "overrides",
+        "recorder",
+        "recording",
+        "spans",
+    )
+
+    def __init__(self, recorder: Recorder, feed: RunFeed, *, recording: bool) -> None:
+        """Open the state of a run."""
+        self.recorder: Final = recorder
+        self.feed: Final = feed
+        self.recording: Final = recording
+        self.handle: object = None
+        self.open: Final[set[int]] = set()
+        self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
+        self.spans = 0
+        self.exited = False
+
+    def settle(self) -> None:
+        """Take the end of the last span after the block; `remit._runs` closes the run then."""
+
+
+class Place(NamedTuple):
+    """Where a call stands: in which run, under which span.
+
+    Attributes:
+        run: The run.
+        key: Key of the current span, 128 bits.
+        name: Its span type.
+        ceiling: What the agents around it allow; None if none declared anything.
+    """
+
+    run: RunState
+    key: int
+    name: str
+    ceiling: Ceiling | None
+
+
+def here() -> Place | None:
+    """Return the current place, or `None` outside any run."""
+    place = place_var.get()
+    return place if isinstance(place, Place) else None
+
+
+class at:  # noqa: N801 - reads as a word: `with at(place):`
+    """Make a place current, and restore by value what was current before.
+
+    Restored only if the place still is current: a block may be left in another context than the
+    one it was entered in, where a token's reset would raise into the host.
+    """
+
+    __slots__ = ("_place", "_previous")
+
+    def __init__(self, place: Place) -> None:
+        """Prepare to stand at *place*."""
+        self._place = place
+        self._previous: object = None
+
+    def __enter__(self) -> None:
+        """Make the place current."""
+        self._previous = place_var.get()
+        place_var.set(self._place)
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Restore what was current before, if the place still is."""
+        if place_var.get() is self._place:
+            place_var.set(self._previous)
+        self._previous = None

@@ -1,0 +1,150 @@
+"""The registration payload: what an agent is, composed from its declarations.
+
+The schema version's identifier is a hash of its content, so that the same code registers the same
+version for ever: in every process, under every hash seed and on every Python, for one version of
+remit and of pydantic. What differs from machine to machine is added when it is sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from typing import Final, get_args
+
+from remit._docstrings import summary
+from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
+from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
+from remit.config import Purpose
+from remit.models.agent_instance import DataRisk
+
+Entry = dict[str, object]
+
+SHORT_HASH_CHARS: Final = 12
+"""Enough to tell versions apart by eye: a version's name without an explicit one."""
+
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+
+_OWN_TYPES: Final[tuple[Entry, ...]] = (
+    {
+        "name": RUN_TYPE,
+        "title": "Run",
+        "description": "One run of the agent, from its start to its end.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "host": _TEXT,
+                "labels": {"type": ["object", "null"]},
+                "pid": {"type": "integer"},
+                "purpose": {"type": "string", "enum": sorted(get_args(Purpose))},
+                "sdk": _TEXT,
+                "subject": _TEXT_OR_NULL,
+            },
+        },
+        "result_schema": {
+            "type": "object",
+            "properties": {
+                "lost": _COUNT,
+                "reason": _TEXT_OR_NULL,
+                "spans": _COUNT,
+                "status": _TEXT,
+            },
+        },
+    },
+    {
+        "name": LOSS_TYPE,
+        "title": "Loss",
+        "description": "What was recorded and could not be delivered.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "counts": {"type": "object", "additionalProperties": _COUNT},
+                "reason": _TEXT,
+            },
+        },
+        "result_schema": {"type": "object"},
+    },
+)
+
+
+def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dict[str, object]:
+    """Return what registers *agent*, as plain JSON: the request without what a run adds.
+
+    Args:
+        agent: The agent.
+        registry: What was declared, by it and by the steps of its runs.
+        redact: What every default, example and enumerated value passes.
+
+    Returns:
+        `agent_version`, `agent_schema_version`, and the ids that the author gave.
+    """
+    content = _schema_content(agent, registry, redact)
+    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+    found: dict[str, object] = {
+        "agent_version": _present(
+            name=agent.name,
+            external_identifier=agent.version or f"schema-{digest[:SHORT_HASH_CHARS]}",
+            description=agent.description,
+        ),
+        "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
+    }
+    return _present(agent_id=agent.agent_id, environment_id=agent.environment_id) | found
+
+
+def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:
+    """Return what the hash is of: every schema, with all that is said of each."""
+    entries = [
+        *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
+        *(_manual_entry(each) for each in registry.manual_types_of(agent)),
+        *copy.deepcopy(_OWN_TYPES),
+    ]
+    content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
+    if agent.quality:
+        content["quality_schemas"] = _sorted(
+            {"name": name, "schema": declared_schema(declared, redact=redact)}
+            for name, declared in agent.quality.items()
+        )
+    return content
+
+
+def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
+    function = declared.function
+    reading = declared.reading
+    return _present(
+        name=declared.name,
+        title=declared.title or human(declared.qualname),
+        description=declared.description or summary(function.__doc__),
+        template=declared.template,
+        params_schema=params_schema(reading, redact=redact, doc=function.__doc__)
+        if declared.params is None
+        else declared_schema(declared.params, redact=redact),
+        result_schema=result_schema(reading, declared.kind, redact=redact)
+        if declared.result is None
+        else declared_schema(declared.result, redact=redact, result=True),
+        data_risk=_risk(declared.data_risk),
+    )
+
+
+def _manual_entry(manual: ManualType) -> Entry:
+    """Return the entry of a block: its payload is what the user hands over at run time."""
+    return _present(
+        name=manual.name,
+        params_schema={"type": "object"},
+        result_schema={"type": "object"},
+        data_risk=_risk(manual.data_risk),
+    )
+
+
+def _risk(declared: DataRisk | None) -> Entry | None:
+    return None if declared is None else declared.model_dump(mode="json")
+
+
+def _present(**members: object) -> Entry:
+    """Return the members that have a value: the API tells an absent one from null."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: str(entry["name"]))

@@ -1,0 +1,263 @@
+"""The declarations themselves: span types, agents, and names given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import ModuleType
+
+from remit._docstrings import summary
+from remit._registry._names import MAIN, default_name, human, module_name
+from remit._signature import CallKind, Reading, read
+from remit.errors import DeclarationError
+from remit.models.agent_instance import DataRisk
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpanType:
+    """One declared span type.
+
+    Attributes:
+        name: What spans call it.
+        function: As its author wrote it.
+        qualname: Its qualified name.
+        module: Its module, by the name that it would be imported under.
+        file: Where it stands.
+        line: The line, from one.
+        kind: How it runs.
+        skip_first: Calls do not carry the first parameter (`self`, `cls`).
+        explicit_name: The author chose the name.
+        data_risk: What it may do and whose data flows through it.
+        title: Title for people, if the author gave one.
+        description: Description, if the author gave one.
+        template: Liquid text by which the server sums up a span.
+        params: Model or JSON Schema in place of the signature's, or None.
+        result: The same for the result.
+        capture: Parameter names and `return` to what the author said of recording them.
+    """
+
+    name: str
+    function: Callable[..., object]
+    qualname: str
+    module: str
+    file: str
+    line: int
+    kind: CallKind
+    skip_first: bool
+    explicit_name: bool
+    data_risk: DataRisk | None = None
+    title: str | None = None
+    description: str | None = None
+    template: str | None = None
+    params: object = None
+    result: object = None
+    capture: Mapping[str, bool] = field(default_factory=dict[str, bool])
+
+    @classmethod
+    def declare(  # noqa: PLR0913 - the arguments of the frozen decorator
+        cls,
+        function: Callable[..., object],
+        *,
+        kind: CallKind,
+        skip_first: bool,
+        name: str | None = None,
+        data_risk: DataRisk | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        template: str | None = None,
+        params: object = None,
+        result: object = None,
+        capture: Mapping[str, bool] | None = None,
+    ) -> SpanType:
+        """Return the declaration of *function*; *name* None means `<module>:<qualname>`."""
+        code = getattr(function, "__code__", None)
+        return cls(
+            name=name or default_name(function),
+            function=function,
+            qualname=getattr(function, "__qualname__", type(function).__qualname__),
+            module=module_name(function),
+            file=getattr(code, "co_filename", "<unknown>"),
+            line=getattr(code, "co_firstlineno", 0),
+            kind=kind,
+            skip_first=skip_first,
+            explicit_name=name is not None,
+            data_risk=data_risk,
+            title=title,
+            description=description,
+            template=template,
+            params=params,
+            result=result,
+            capture=capture or {},
+        )
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The signature, read at the first use: the names in it exist by then."""
+        return read(self.function, skip_first=self.skip_first)
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def package(self) -> str:
+        """The top-level package."""
+        return self.module.partition(".")[0]
+
+    def is_of(self, function: object) -> bool:
+        """Return whether this is the span type of *function*, or of one inside its decorators."""
+        return any(each is self.function for each in _layers(function))
+
+    @property
+    def in_main(self) -> bool:
+        """Whether it stands in the program's own module or a notebook, where cells run again."""
+        return getattr(self.function, "__module__", None) in MAIN
+
+    def replaces(self, other: SpanType) -> bool:
+        """Return whether this is *other* declared again: a reload, a factory, a cell run again."""
+        if self.in_main and other.in_main:
+            return True
+        if not (self.explicit_name or other.explicit_name):
+            return True
+        return self.file == other.file and (
+            self.line == other.line or self.qualname == other.qualname
+        )
+
+    def repeats(self, other: SpanType) -> bool:
+        """Return whether a registration of this is one of *other*: the same code, said alike.
+
+        A function that is decorated in another's body is declared at each call.
+        """
+        mine, others = (getattr(each.function, "__code__", each) for each in (self, other))
+        return mine is others and _said(self, "function") == _said(other, "function")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AgentType:
+    """One declared agent.
+
+    Attributes:
+        external_identifier: `<module>:<qualname>`, by which a server knows it again.
+        name: Display name.
+        description: What it does, if anything says so.
+        version: External identifier of its version, if the author gave one.
+        agent_id: Its id on the server, if the author gave it.
+        environment_id: The environment's id, if the author gave it.
+        data_risk: Its remit.
+        span_types: Functions, modules and name prefixes whose span types are its own as well.
+        quality: Models or JSON Schemas of its quality payloads, by name.
+        span_type: The span type of its calls.
+    """
+
+    external_identifier: str
+    name: str
+    span_type: SpanType
+    description: str | None = None
+    version: str | None = None
+    agent_id: str | None = None
+    environment_id: str | None = None
+    data_risk: DataRisk | None = None
+    span_types: tuple[object, ...] = ()
+    quality: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    @classmethod
+    def declare(
+        cls,
+        span_type: SpanType,
+        *,
+        name: str | None = None,
+        version: str | None = None,
+        agent_id: str | None = None,
+        environment_id: str | None = None,
+        span_types: tuple[object, ...] = (),
+        quality: Mapping[str, object] | None = None,
+    ) -> AgentType:
+        """Return the declaration of the agent whose calls are of *span_type*.
+
+        Raises:
+            DeclarationError: A member of *span_types* is neither function, module nor prefix.
+        """
+        identifier = f"{span_type.module}:{span_type.qualname}"
+        for each in span_types:
+            _check_selector(each, f"{identifier} ({span_type.place})")
+        return cls(
+            external_identifier=identifier,
+            name=name or span_type.title or human(span_type.qualname),
+            span_type=span_type,
+            description=span_type.description or summary(span_type.function.__doc__),
+            version=version,
+            agent_id=agent_id,
+            environment_id=environment_id,
+            data_risk=span_type.data_risk,
+            span_types=span_types,
+            quality=quality or {},
+        )
+
+    @property
+    def place(self) -> str:
+        """Identifier, file and line, for messages."""
+        return f"{self.external_identifier} ({self.span_type.place})"
+
+    def selects(self, span_type: SpanType) -> bool:
+        """Return whether *span_type* is one of this agent's, by its declaration."""
+        return span_type.package == self.span_type.package or any(
+            _selected(each, span_type) for each in self.span_types
+        )
+
+    def repeats(self, other: AgentType) -> bool:
+        """Return whether a registration of this is one of *other*, its span type aside."""
+        return _said(self, "span_type") == _said(other, "span_type")
+
+    def selected_functions(self) -> tuple[object, ...]:
+        """Return the functions among `span_types`."""
+        return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
+
+
+@dataclass(frozen=True, slots=True)
+class ManualType:
+    """A span type that no function declares: a block marked with `remit.span`.
+
+    Attributes:
+        name: As the user gave it.
+        data_risk: What the block declared, if anything.
+    """
+
+    name: str
+    data_risk: DataRisk | None = None
+
+
+def _said(declared: SpanType | AgentType, aside: str) -> list[object]:
+    """Return every attribute of a declaration but one."""
+    return [getattr(declared, each.name) for each in fields(declared) if each.name != aside]
+
+
+def _check_selector(selector: object, where: str) -> None:
+    if isinstance(selector, type) or not (
+        isinstance(selector, str | ModuleType) or callable(selector)
+    ):
+        raise DeclarationError(
+            f"@remit.agent on {where}: span_types holds {selector!r}; expected functions, modules "
+            "or prefixes of names"
+        )
+
+
+def _selected(selector: object, span_type: SpanType) -> bool:
+    """Return whether a member of an agent's `span_types` names *span_type*."""
+    if isinstance(selector, str):
+        return span_type.name.startswith(selector)
+    if isinstance(selector, ModuleType):
+        module = selector.__name__
+        return span_type.module == module or span_type.module.startswith(f"{module}.")
+    return span_type.is_of(selector)
+
+
+def _layers(function: object) -> list[object]:
+    """Return a callable and what is inside it, as decorators and binding left it."""
+    layers: list[object] = []
+    inner: object = function
+    while inner is not None and all(inner is not each for each in layers):
+        layers.append(inner)
+        inner = getattr(inner, "__func__", None) or getattr(inner, "__wrapped__", None)
+    return layers

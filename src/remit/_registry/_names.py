@@ -1,0 +1,52 @@
+"""Names of what is declared: they end up in people's history, so they last.
+
+`<module>:<qualname>` unless the author chose a name: the same in a reload, under `python -m`, in a
+script and in a spawned child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+RUN_TYPE: Final = "remit:run"
+"""Type of each run's root span."""
+
+LOSS_TYPE: Final = "remit:loss"
+"""Type of the spans that tell what was lost."""
+
+MAIN: Final = frozenset({"__main__", "__mp_main__"})
+"""The program's own module, in the parent and in a spawned child."""
+
+_NOTEBOOK: Final = "notebook"
+
+
+def module_name(function: Callable[..., object]) -> str:
+    """Return the module of *function*, by the name that it would be imported under.
+
+    `__main__` is the module that `python -m` was given, else the script's name without suffix,
+    else `notebook`.
+    """
+    module = str(getattr(function, "__module__", None) or _NOTEBOOK)
+    if module not in MAIN:
+        return module
+    # From the function: a spawned child has these names before it has the module.
+    names: Mapping[str, Any] = getattr(function, "__globals__", {})
+    spec = names.get("__spec__")
+    if spec is not None:
+        return str(spec.name)
+    file = names.get("__file__")
+    return PurePath(file).stem if isinstance(file, str) else _NOTEBOOK
+
+
+def default_name(function: Callable[..., object]) -> str:
+    """Return `<module>:<qualname>`, the name of what was given none."""
+    qualname = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{module_name(function)}:{qualname}"
+
+
+def human(qualname: str) -> str:
+    """Return the name of a function as people would write it: `Store.find_order`, Find order."""
+    words = qualname.rpartition(".")[2].strip("_<>").replace("_", " ")
+    return words[:1].upper() + words[1:]

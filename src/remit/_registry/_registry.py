@@ -1,0 +1,149 @@
+"""The registry: what was declared in this process. It remembers; `_registration` composes."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from remit._registry._declared import AgentType, ManualType, SpanType
+from remit._registry._names import LOSS_TYPE, RUN_TYPE
+from remit.errors import DeclarationError
+from remit.models.agent_instance import DataRisk
+
+_ANY_AGENT: Final = ""
+"""Key of what was seen without its agent being known."""
+
+
+class Registry:
+    """The declarations of one process, in whatever order its modules are imported.
+
+    Attributes:
+        version: Grows with every change: what was composed before may be out of date.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing declared."""
+        self.version = 0
+        self._span_types: dict[str, SpanType] = {}
+        self._agents: dict[str, AgentType] = {}
+        self._seen: dict[str, dict[str, ManualType]] = {_ANY_AGENT: {}}
+        self._lock = threading.Lock()
+
+    def add_span_type(self, declared: SpanType) -> None:
+        """Remember a span type; one declared again replaces the earlier.
+
+        Raises:
+            DeclarationError: The name is remit's own, or means another function already.
+        """
+        if declared.name in {RUN_TYPE, LOSS_TYPE}:
+            raise DeclarationError(
+                f"{declared.qualname} ({declared.place}) has the name {declared.name!r}, which is "
+                "remit's own; give it another"
+            )
+        with self._lock:
+            known = self._span_types.get(declared.name)
+            if known is not None and not declared.replaces(known):
+                raise DeclarationError(
+                    f"two functions have the name {declared.name!r}: {known.qualname} "
+                    f"({known.place}) and {declared.qualname} ({declared.place}); "
+                    "give each its own"
+                )
+            self._span_types[declared.name] = declared
+            self.version += known is None or not declared.repeats(known)
+
+    def add_agent(self, declared: AgentType) -> None:
+        """Remember an agent and the span type of its calls; one declared again replaces it.
+
+        Raises:
+            DeclarationError: The name of its span type means another function already, or its
+                `span_types` holds a function that is no span type.
+        """
+        for selector in declared.selected_functions():
+            if not any(each.is_of(selector) for each in self.span_types()):
+                name = getattr(selector, "__qualname__", repr(selector))
+                raise DeclarationError(
+                    f"@remit.agent on {declared.place}: span_types holds the function {name}, "
+                    "which is no span type; decorate it with @remit.span_type first"
+                )
+        self.add_span_type(declared.span_type)
+        with self._lock:
+            known = self._agents.get(declared.external_identifier)
+            self._agents[declared.external_identifier] = declared
+            self.version += known is None or not declared.repeats(known)
+
+    def seen(
+        self, name: str, data_risk: DataRisk | None = None, *, agent: str | None = None
+    ) -> bool:
+        """Remember that a span had this name; return whether no registration held it so far.
+
+        Called for every such span, so what is known takes no lock.
+
+        Args:
+            name: What `remit.span` was given, or the name of a declared type of another package.
+            data_risk: What the block declared.
+            agent: External identifier of the agent whose run it was in; None joins the
+                registration of every agent.
+        """
+        key = agent or _ANY_AGENT
+        if name in self._seen.get(key, ()) or name in self._seen[_ANY_AGENT]:
+            return False
+        if self._is_registered(name, agent):
+            return False
+        with self._lock:
+            self._seen.setdefault(key, {})[name] = ManualType(name, data_risk)
+            self.version += 1
+        return True
+
+    def _is_registered(self, name: str, agent: str | None) -> bool:
+        """Return whether a declaration puts *name* into the registration of *agent*."""
+        declared = self._span_types.get(name)
+        if declared is None:
+            return False
+        owner = self._agents.get(agent) if agent is not None else None
+        return owner is None or owner.selects(declared)
+
+    def span_types_of(self, agent: AgentType) -> tuple[SpanType, ...]:
+        """Return the declared span types of *agent*, sorted by name.
+
+        Those of its own top-level package, those that its `span_types` name, and those that
+        spans of its runs had.
+        """
+        with self._lock:
+            declared = list(self._span_types.values())
+            used = self._seen_by(agent)
+        chosen = {each.name: each for each in declared if agent.selects(each) or each.name in used}
+        chosen.setdefault(agent.span_type.name, agent.span_type)
+        return tuple(chosen[name] for name in sorted(chosen))
+
+    def manual_types_of(self, agent: AgentType) -> tuple[ManualType, ...]:
+        """Return the names that `remit.span` was given so far, without a declaration, sorted."""
+        with self._lock:
+            seen = self._seen_by(agent)
+            return tuple(seen[name] for name in sorted(seen) if name not in self._span_types)
+
+    def _seen_by(self, agent: AgentType) -> dict[str, ManualType]:
+        return self._seen[_ANY_AGENT] | self._seen.get(agent.external_identifier, {})
+
+    def agents(self) -> tuple[AgentType, ...]:
+        """Return the agents, sorted by their identifier."""
+        with self._lock:
+            return tuple(self._agents[each] for each in sorted(self._agents))
+
+    def span_types(self) -> tuple[SpanType, ...]:
+        """Return every declared span type, sorted by name."""
+        with self._lock:
+            return tuple(self._span_types[each] for each in sorted(self._span_types))
+
+    def copy(self) -> Registry:
+        """Return a registry of the same declarations, to change apart from this one."""
+        other = Registry()
+        with self._lock:
+            other.version = self.version
+            other._span_types.update(self._span_types)
+            other._agents.update(self._agents)
+            other._seen.update({agent: dict(names) for agent, names in self._seen.items()})
+        return other
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock: a thread that is gone may have held the inherited one."""
+        self._lock = threading.Lock()

@@ -1,0 +1,246 @@
+"""What a step may do and whose data flows through it: declared in a line, checked at once.
+
+Source: the words are those of the API's `data_risk` (CONTRACT.md section 12); the wire models
+spell them, and everything here is read off the models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast, get_args
+
+from pydantic import BaseModel
+
+from remit._guard import attempt
+from remit.errors import DeclarationError
+from remit.models.agent_instance import ActionProfile, Classification, DataCategories, DataRisk
+
+CLASSIFICATION: Final = "classification"
+WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
+"""Data of these classes is in no payload unless asked for."""
+
+_ACTION_WORDS: Final = tuple(ActionProfile.model_fields)
+_CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)
+_PARTS: Final[Mapping[str, type[BaseModel]]] = {
+    "action_profile": ActionProfile,
+    "params_data_categories": DataCategories,
+    "result_data_categories": DataCategories,
+}
+# A key beside the three parts is kept, but one this close to a part is a slip of the pen.
+_SLIP_RATIO: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Withholding:
+    """What a declaration withholds from payloads.
+
+    Attributes:
+        params_rule: Why no value of the parameters is recorded, None if they are.
+        result_rule: The same for the result.
+        params_excluded: Categories that the parameters are declared not to hold: a value marked
+            as one of them is withheld.
+        result_excluded: The same for the result.
+    """
+
+    params_rule: str | None
+    result_rule: str | None
+    params_excluded: frozenset[str]
+    result_excluded: frozenset[str]
+
+
+def risk(
+    *,
+    allows: str | Iterable[str] = (),
+    forbids: str | Iterable[str] = (),
+    takes: str | Iterable[str] = (),
+    gives: str | Iterable[str] = (),
+    excludes: str | Iterable[str] = (),
+    classification: str | None = None,
+) -> DataRisk:
+    """Return a data risk from words; what no word speaks of stays `unknown`.
+
+    On a step it says what the step does, on an agent how far its steps may go.
+
+    Args:
+        allows: Actions: `create_data`, `read_data`, `update_data`, `destroy_data`,
+            `financial_transactions`, `external_communication`.
+        forbids: Actions that are disallowed.
+        takes: Categories of data that the parameters hold (the fields of `DataCategories`).
+        gives: Categories of data that the result holds.
+        excludes: Categories that neither holds.
+        classification: `public`, `internal`, `confidential`, `restricted` or `secret`, of both.
+
+    Raises:
+        DeclarationError: A word is unknown, or two arguments contradict each other.
+    """
+    allowed = _words("allows", allows, _ACTION_WORDS)
+    forbidden = _words("forbids", forbids, _ACTION_WORDS)
+    taken = _words("takes", takes, _CATEGORIES)
+    given = _words("gives", gives, _CATEGORIES)
+    excluded = _words("excludes", excludes, _CATEGORIES)
+    _no_contradiction("allows", allowed, "forbids", forbidden)
+    _no_contradiction("takes", taken, "excludes", excluded)
+    _no_contradiction("gives", given, "excludes", excluded)
+    actions = dict.fromkeys(allowed, "allowed") | dict.fromkeys(forbidden, "disallowed")
+    neither = dict.fromkeys(excluded, "excluded")
+    if classification is not None:
+        _one_of("classification", classification, get_args(Classification))
+        neither[CLASSIFICATION] = classification
+    return DataRisk(
+        action_profile=ActionProfile.model_validate(actions),
+        params_data_categories=_categories(neither | dict.fromkeys(taken, "included")),
+        result_data_categories=_categories(neither | dict.fromkeys(given, "included")),
+    )
+
+
+def _categories(words: Mapping[str, str]) -> DataCategories:
+    return DataCategories.model_validate(dict(words))
+
+
+def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of one argument, checked."""
+    if isinstance(given, str):
+        given = (given,)
+    if not isinstance(given, Iterable):
+        raise DeclarationError(
+            f"remit.risk({argument}={given!r}): expected a word or several, of {_list(allowed)}"
+        )
+    words = tuple(cast("Iterable[object]", given))
+    for word in words:
+        _one_of(argument, word, allowed)
+    return cast("tuple[str, ...]", words)
+
+
+def _one_of(argument: str, word: object, allowed: tuple[str, ...]) -> None:
+    if word not in allowed:
+        raise DeclarationError(
+            f"remit.risk({argument}=...): {word!r} is unknown{_meant(word, allowed)}; "
+            f"expected {_list(allowed)}"
+        )
+
+
+def _no_contradiction(
+    one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]
+) -> None:
+    if both := [word for word in words if word in others]:
+        raise DeclarationError(
+            f"remit.risk({one}=..., {other}=...): {both[0]!r} stands in both; "
+            "leave it in the one that is true"
+        )
+
+
+def coerce(value: object, where: str) -> DataRisk | None:
+    """Return the data risk that a declaration was given, None if it was given none.
+
+    A mapping may be partial: what it leaves out is `unknown`. Keys beside the three parts are
+    kept, as the API does.
+
+    Args:
+        value: A `DataRisk`, a mapping of its shape, or None.
+        where: The declaration, for the message.
+
+    Raises:
+        DeclarationError: Names the declaration, the key, what was seen and what is allowed.
+    """
+    if value is None or isinstance(value, DataRisk):
+        _check_extras(value.model_extra if value else None, where)
+        return value
+    if not isinstance(value, Mapping):
+        raise DeclarationError(
+            f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
+            f"remit.risk(...) returns, a DataRisk, or a mapping with {_list(tuple(_PARTS))}"
+        )
+    given = cast("Mapping[object, object]", value)
+    for key in given:
+        _check_key(key, where)
+    _check_extras({key: given[key] for key in given if key not in _PARTS}, where)
+    parts = {key: _part(key, model, given.get(key), where) for key, model in _PARTS.items()}
+    return DataRisk.model_validate({**given, **parts})
+
+
+def _check_key(key: object, where: str) -> None:
+    """Refuse a key beside the three parts that was surely meant otherwise."""
+    if not isinstance(key, str):
+        raise DeclarationError(
+            f"{where}: data_risk has the key {key!r}; expected {_list(tuple(_PARTS))}"
+        )
+    homes = [part for part, model in _PARTS.items() if key in model.model_fields]
+    if homes:
+        raise DeclarationError(
+            f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
+        )
+    if key not in _PARTS and difflib.get_close_matches(key, _PARTS, 1, _SLIP_RATIO):
+        raise DeclarationError(
+            f"{where}: data_risk has the key {key!r}{_meant(key, tuple(_PARTS))}; "
+            f"expected {_list(tuple(_PARTS))}"
+        )
+
+
+def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
+    """Refuse what could not be sent: the error would come later, and far from here."""
+    for key, value in (extras or {}).items():
+        if isinstance(attempt(partial(json.dumps, value)), Exception):
+            raise DeclarationError(
+                f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "
+                "expected what JSON can say"
+            )
+
+
+def _part(key: str, model: type[BaseModel], given: object, where: str) -> BaseModel:
+    """Return one of the three parts."""
+    if given is None or isinstance(given, model):
+        return given or model()
+    if not isinstance(given, Mapping):
+        raise DeclarationError(
+            f"{where}: data_risk[{key!r}] is of type {type(given).__qualname__}; "
+            f"expected a mapping with {_list(tuple(model.model_fields))}"
+        )
+    members = cast("Mapping[object, object]", given)
+    for name, word in members.items():
+        _check_member(key, model, name, word, where)
+    return model.model_validate(dict(members))
+
+
+def _check_member(key: str, model: type[BaseModel], name: object, word: object, where: str) -> None:
+    names = tuple(model.model_fields)
+    if not isinstance(name, str) or name not in names:
+        raise DeclarationError(
+            f"{where}: data_risk[{key!r}] has the key {name!r}{_meant(name, names)}; "
+            f"expected {_list(names)}"
+        )
+    allowed = get_args(model.model_fields[name].annotation)
+    if word not in allowed:
+        raise DeclarationError(
+            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{_meant(word, allowed)}; "
+            f"expected {_list(allowed)}"
+        )
+
+
+def _meant(word: object, allowed: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(str(word), allowed, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return f"one of {', '.join(words)}"
+
+
+def withholding(declared: DataRisk | None) -> Withholding:
+    """Return what a declaration withholds from payloads; nothing if there is none."""
+    if declared is None:
+        return Withholding(None, None, frozenset(), frozenset())
+    params, result = declared.params_data_categories, declared.result_data_categories
+    return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))
+
+
+def _rule(categories: DataCategories) -> str | None:
+    word = categories.classification
+    return f"{CLASSIFICATION}:{word}" if word in WITHHELD_CLASSES else None
+
+
+def _excluded(categories: DataCategories) -> frozenset[str]:
+    return frozenset(each for each in _CATEGORIES if getattr(categories, each) == "excluded")

@@ -1,0 +1,339 @@
+"""Runs: one instance of an agent, from its block's start to its last span's end."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from remit import _outcomes
+from remit._capture import snapshot
+from remit._clock import NS_PER_S
+from remit._guard import guarded
+from remit._ids import key_text, new_key
+from remit._recording import Ceiling, Place, Recorder, RunState, at, here
+from remit._sink import AgentRef, Item, Kind, RunFeed
+from remit._version import __version__
+from remit.errors import UsageError
+
+ROOT_SPAN: Final = "remit:run"
+TERMINATED: Final = "terminated"
+SDK: Final = f"remit@{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run was opened with.
+
+    Attributes:
+        purpose: `live`, `smoke_test` or `eval`.
+        subject: Whose data the run is about, in the caller's words.
+        labels: Free words or pairs to find the run by.
+        resume: Id of the instance that goes on, if any.
+    """
+
+    purpose: str
+    subject: str | None = None
+    labels: object = None
+    resume: str | None = None
+
+
+class OpenRun(RunState):
+    """One run while it lasts: how it begins, how it ends.
+
+    Attributes:
+        place: The place directly under the root span.
+    """
+
+    __slots__ = (
+        "_began_ns",
+        "_closing",
+        "_exited_ns",
+        "_pid",
+        "_started_ns",
+        "left_open",
+        "outcome",
+        "place",
+    )
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        agent: AgentRef,
+        options: RunOptions,
+        *,
+        recording: bool,
+        ceiling: Ceiling | None,
+    ) -> None:
+        """Open the run: from here on it has a key and, when recording, a root span."""
+        clock = recorder.clock
+        self._started_ns = clock.wall_ns()
+        self._began_ns = clock.monotonic_ns()
+        key = key_text(new_key(self._started_ns))
+        feed = RunFeed(key, agent, options.purpose, instance_id=options.resume)
+        super().__init__(recorder, feed, recording=recording)
+        self.place: Final = Place(self, new_key(self._started_ns), ROOT_SPAN, ceiling)
+        self.handle = Run(self)
+        self.outcome: tuple[str, str | None] | None = None
+        self.left_open = False
+        self._exited_ns: int | None = None
+        self._pid = os.getpid()
+        # Whoever pops the one element ends the run: its block, its last span, or the reaper.
+        self._closing = [True]
+        if recording:
+            self._announce(options)
+
+    @property
+    def status(self) -> str:
+        """`active`, `complete`, `failed`, `cancelled` or `terminated`."""
+        if self.feed.terminated is not None:
+            return TERMINATED
+        if self.outcome is not None and self.exited:
+            return self.outcome[0]
+        return _outcomes.ACTIVE
+
+    def exit(self, error: BaseException | None) -> None:
+        """Take the end of the block; the run closes now, or when its last span ends."""
+        control_flow = self.recorder.control_flow
+        if error is not None and isinstance(error, control_flow):
+            self.left_open = True
+        if self.outcome is None:
+            self.outcome = _outcome_of(error, control_flow)
+        self._exited_ns = self.recorder.clock.monotonic_ns()
+        self.exited = True
+        if not self.open:
+            self.settle()
+        self.recorder.on_exit()
+
+    @guarded("the end of a run")
+    def settle(self) -> None:
+        """Close the run, once, if this process opened it."""
+        if self._pid != os.getpid():
+            return
+        try:
+            self._closing.pop()
+        except IndexError:
+            return
+        if self.recording:
+            self._finish(*(self.outcome or (_outcomes.COMPLETE, None)))
+
+    def abandon(self) -> None:
+        """Close a run whose process ends before it did."""
+        self.outcome = self.outcome or (_outcomes.FAILED, "process ended")
+        self.exited = True
+        self.settle()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run's end was sent."""
+        return not self._closing
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the block has ended and its open spans have had `run_linger_s`."""
+        if self._exited_ns is None:
+            return False
+        waited_ns = self.recorder.clock.monotonic_ns() - self._exited_ns
+        return waited_ns >= self.recorder.run_linger_s * NS_PER_S
+
+    @guarded("the start of a run")
+    def _announce(self, options: RunOptions) -> None:
+        payload = {
+            "subject": options.subject,
+            "labels": options.labels,
+            "purpose": options.purpose,
+            "sdk": SDK,
+            "pid": self._pid,
+            "host": platform.node(),
+        }
+        body = snapshot(payload, self.recorder.rules)
+        sink = self.recorder.sink
+        sink.open_run(self._item(Kind.RUN), self.feed)
+        sink.put(self._item(Kind.SPAN, status=_outcomes.ACTIVE, payload=body))
+
+    def _finish(self, status: str, reason: str | None) -> None:
+        """Send the end of the root span, and of the instance unless it is left open."""
+        clock = self.recorder.clock
+        finished_ns = self._started_ns + clock.monotonic_ns() - self._began_ns
+        outcome = {
+            "status": "open" if self.left_open else self.status,
+            "reason": reason if self.feed.terminated is None else self.feed.terminated,
+            "spans": self.spans,
+            "lost": self.feed.lost,
+        }
+        result = snapshot(outcome, self.recorder.rules)
+        put = self.recorder.sink.put
+        put(self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result))
+        if not self.left_open:
+            put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
+
+    def _item(
+        self,
+        kind: Kind,
+        *,
+        status: str | None = None,
+        finished_ns: int | None = None,
+        payload: bytes | None = None,
+        result: bytes | None = None,
+    ) -> Item:
+        """Return an item about the run itself; its key is the root span's."""
+        return Item(
+            kind,
+            self.feed.key,
+            self.place.key,
+            None,
+            ROOT_SPAN,
+            self._started_ns,
+            finished_ns,
+            status,
+            payload,
+            result,
+        )
+
+
+def _outcome_of(
+    error: BaseException | None, control_flow: tuple[type[BaseException], ...]
+) -> tuple[str, str | None]:
+    if error is None:
+        return _outcomes.COMPLETE, None
+    status = _outcomes.status_of(error, control_flow)
+    return status, None if status == _outcomes.COMPLETE else type(error).__qualname__
+
+
+class Run:
+    """A handle on one run of an agent: to name it, judge it, end it.
+
+    Made by `agent.run(...)`. Attributes are safe to read from any thread.
+    """
+
+    __slots__ = ("__weakref__", "_run")
+
+    def __init__(self, run: OpenRun) -> None:
+        """Hold *run*."""
+        self._run = run
+
+    @property
+    def key(self) -> str:
+        """Key of the run, 26 characters, made here; the server's `external_identifier`."""
+        return self._run.feed.key
+
+    @property
+    def id(self) -> str | None:
+        """The server's id of the instance; `None` until its registration was answered."""
+        return self._run.feed.instance_id
+
+    @property
+    def status(self) -> str:
+        """`active`, `complete`, `failed`, `cancelled` or `terminated`."""
+        return self._run.status
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the run was terminated, from outside or by its agent's remit."""
+        return self._run.feed.terminated is not None
+
+    @guarded("a quality payload")
+    def record_quality(self, name: str, payload: Mapping[str, object] | None) -> None:
+        """Record how good the run was, under *name*.
+
+        Args:
+            name: Name of the quality, as declared by `agent(quality=...)`.
+            payload: JSON-like values, redacted like every payload; `None` removes the name.
+        """
+        run = self._run
+        if not run.recording:
+            return
+        now_ns = run.recorder.clock.wall_ns()
+        body = None if payload is None else snapshot(payload, run.recorder.rules)
+        key = new_key(now_ns)
+        run.recorder.sink.put(
+            Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, None)
+        )
+
+    def fail(self, reason: str) -> None:
+        """Let the run end as failed for *reason*, however its block ends."""
+        self._run.outcome = (_outcomes.FAILED, reason)
+
+    def cancel(self) -> None:
+        """Let the run end as cancelled, however its block ends."""
+        self._run.outcome = (_outcomes.CANCELLED, None)
+
+    def leave_open(self) -> None:
+        """Let the block end without finishing the instance, to resume it later."""
+        self._run.left_open = True
+
+    @contextmanager
+    def use(self) -> Iterator[Run]:
+        """Make the run current in this block: in a thread, a callback, a sync dependency."""
+        with at(self._run.place):
+            yield self
+
+    def __repr__(self) -> str:
+        """Show the agent, the key and the status."""
+        return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
+
+
+def run_of(state: RunState | None) -> Run | None:
+    """Return the public handle of a run's state."""
+    handle = None if state is None else state.handle
+    return handle if isinstance(handle, Run) else None
+
+
+def current_run() -> Run | None:
+    """Return the current run, or `None` outside any."""
+    place = here()
+    return None if place is None else run_of(place.run)
+
+
+class RunBlock:
+    """The block of `with agent.run(...)`; sync and async, used once."""
+
+    __slots__ = ("_entered", "_open", "_run")
+
+    def __init__(self, open_run: Callable[[], OpenRun]) -> None:
+        """Prepare the block; nothing happens before it is entered."""
+        self._open: Callable[[], OpenRun] | None = open_run
+        self._run: OpenRun | None = None
+        self._entered: at | None = None
+
+    def __enter__(self) -> Run:
+        """Open the run and make it current."""
+        if self._open is None:
+            message = "a run's block was entered twice: call agent.run() again for another run"
+            raise UsageError(message)
+        open_run, self._open = self._open, None
+        run = self._run = open_run()
+        self._entered = at(run.place)
+        self._entered.__enter__()
+        return Run(run)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the run's block; what was current before is current again."""
+        run, self._run = self._run, None
+        entered, self._entered = self._entered, None
+        if run is None or entered is None:
+            return
+        entered.__exit__()
+        run.exit(error)
+
+    async def __aenter__(self) -> Run:
+        """Open the run and make it current."""
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the run's block, as the sync form does."""
+        self.__exit__(exc_type, error, traceback)

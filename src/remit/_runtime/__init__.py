@@ -1,0 +1,31 @@
+"""The composition root: the one place that knows all parts, and the one global.
+
+Nothing starts at import. The first run builds the runtime from the settings; `configure()` may
+come before it. A fork gives the child a runtime of its own.
+"""
+
+from remit._runtime._process import (
+    aflush,
+    configure,
+    current,
+    flush,
+    isolated,
+    registration,
+    registry,
+    shutdown,
+    status,
+)
+from remit._runtime._runtime import Runtime
+
+__all__ = [
+    "Runtime",
+    "aflush",
+    "configure",
+    "current",
+    "flush",
+    "isolated",
+    "registration",
+    "registry",
+    "shutdown",
+    "status",
+]

@@ -1,0 +1,175 @@
+"""The one global: what was declared in this process, and the runtime that records it."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from remit import config
+from remit._clock import Clock
+from remit._delivery import FlushResult, Status
+from remit._guard import faults, guarded, logger
+from remit._registry import AgentType, Registry
+from remit._runtime._runtime import Runtime, payload_of
+from remit._sink import Sink
+from remit.errors import SettingsError, UsageError
+
+
+@dataclass
+class _Process:
+    """The one global: what was declared, and the runtime that records it."""
+
+    registry: Registry
+    runtime: Runtime | None = None
+    exit_hooked: bool = False
+
+
+_process: _Process = _Process(Registry())
+_lock = threading.Lock()
+
+
+def registry() -> Registry:
+    """Return the registry that decorators fill."""
+    return _process.registry
+
+
+def registration(agent: AgentType) -> dict[str, object]:
+    """Return the registration payload of *agent*, from what is declared now."""
+    return payload_of(agent, registry())
+
+
+def current() -> Runtime:
+    """Return the runtime; the first use configures it from the environment.
+
+    A wrong environment variable is said once and switches recording off: only `configure()`
+    raises.
+    """
+    runtime = _process.runtime
+    if runtime is not None:
+        return runtime
+    with _lock:
+        if _process.runtime is None:
+            _install(Runtime(_settings_or_off(), registry))
+        assert _process.runtime is not None  # noqa: S101 - set in the line above
+        return _process.runtime
+
+
+def _settings_or_off() -> config.Settings:
+    try:
+        return config.load({})
+    except SettingsError as error:
+        logger.warning("remit is off until this is mended: %s", error)
+        return config.Settings(mode="off")
+
+
+def _install(runtime: Runtime) -> None:
+    _process.runtime = runtime
+    if not _process.exit_hooked:
+        _process.exit_hooked = True
+        atexit.register(_at_exit)
+
+
+def configure(**settings: object) -> None:
+    """Set up remit; optional, the first use configures from the environment.
+
+    Args:
+        **settings: The settings by name; see the table of settings in the docs. Each not given
+            comes from `REMIT_<NAME>`, else its default.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed.
+        UsageError: A run was opened already; `remit.shutdown()` first.
+    """
+    loaded = config.load(settings)
+    with _lock:
+        before = _process.runtime
+        if before is not None and before.started:
+            message = (
+                "configure() came after the first run was opened: call it before, "
+                "or call remit.shutdown() first"
+            )
+            raise UsageError(message)
+        _install(Runtime(loaded, registry))
+
+
+def flush(timeout_s: float = 5.0) -> FlushResult:
+    """Deliver everything recorded so far and tell what became of it.
+
+    Args:
+        timeout_s: Seconds to wait at most.
+
+    Returns:
+        Counts by fate; true only if all of it was delivered.
+    """
+    runtime = _process.runtime
+    return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
+
+
+async def aflush(timeout_s: float = 5.0) -> FlushResult:
+    """Deliver everything recorded so far, as `flush` does, without blocking the event loop."""
+    return await asyncio.to_thread(flush, timeout_s)
+
+
+def shutdown(timeout_s: float = 2.0) -> FlushResult:
+    """Flush, then stop; the next run starts anew.
+
+    Args:
+        timeout_s: Seconds to wait at most.
+    """
+    with _lock:
+        runtime, _process.runtime = _process.runtime, None
+    return runtime.shutdown(timeout_s) if runtime is not None else FlushResult.nothing()
+
+
+def status() -> Status:
+    """Return mode, target, health, counters and the last error."""
+    return current().status()
+
+
+@guarded("the exit of the process")
+def _at_exit() -> None:
+    if _process.runtime is not None:
+        _process.runtime.at_exit()
+
+
+@contextmanager
+def isolated(
+    settings: config.Settings, *, sink: Sink | None = None, clock: Clock | None = None
+) -> Iterator[Runtime]:
+    """Give a test its own runtime and a copy of the registry; faults of ours raise.
+
+    Args:
+        settings: The settings of the runtime.
+        sink: Where items go instead of to delivery.
+        clock: The time.
+    """
+    before = replace(_process)
+    was_strict = faults.strict
+    runtime = Runtime(settings, registry, sink=sink, clock=clock)
+    _process.registry, _process.runtime = before.registry.copy(), runtime
+    faults.strict = True
+    try:
+        yield runtime
+    finally:
+        faults.strict = was_strict
+        mine, _process.runtime = _process.runtime, before.runtime
+        _process.registry = before.registry
+        if mine is not None:
+            mine.shutdown(settings.exit_timeout_s)
+
+
+@guarded("the child of a fork")
+def _after_fork_in_child() -> None:
+    global _lock  # noqa: PLW0603 - the inherited lock may be held by a thread that is gone
+    _lock = threading.Lock()
+    _process.registry.after_fork_in_child()
+    if _process.runtime is not None:
+        _process.runtime.after_fork_in_child()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,243 @@
+"""The parts of one process, wired: settings, recorder, delivery, and the runs that are open."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Final
+
+from remit import config
+from remit._capture import Limits, Rules, redacted
+from remit._clock import Clock, Deadline, SystemClock
+from remit._delivery import Delivery, FlushResult, Status
+from remit._guard import faults, logger
+from remit._recording import Ceiling, Recorder
+from remit._registration import registration
+from remit._registry import AgentType, Registry
+from remit._runs import OpenRun, RunOptions
+from remit._runtime._doors import (
+    LOCAL_FILE,
+    LocalDoor,
+    NoSink,
+    missing_for_local,
+    remote_door,
+)
+from remit._sink import AgentRef, Sink
+from remit.errors import SettingsError
+from remit.models.agent_instance import DataRisk
+
+PACKAGE: Final = str(Path(__file__).parent.parent)
+# Without the user's hook: the same source registers the same payload whatever the settings.
+SCHEMA_RULES: Final = Rules(Limits(), None)
+
+
+class Runtime:
+    """The parts of one process, wired.
+
+    Attributes:
+        settings: What it was built from.
+        mode: `remote`, `local` or `off`, as it really is.
+        target: Where items go, for people.
+        recorder: What its runs share.
+        started: Whether a run was opened: from then on `configure()` is an error.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        registry: Callable[[], Registry],
+        *,
+        sink: Sink | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Wire the parts; no thread, no file, no socket before the first run.
+
+        Args:
+            settings: The settings.
+            registry: Returns what is declared now.
+            sink: Where items go instead of to delivery, in tests.
+            clock: The time.
+        """
+        self.settings = settings
+        self.mode: str = settings.resolved_mode
+        self.target = ""
+        self.started = False
+        self._registry = registry
+        self._clock = clock or SystemClock()
+        self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
+        self._agents: dict[str, tuple[int, AgentRef]] = {}
+        self._outside_said = False
+        self._delivery = self._make_delivery() if sink is None else None
+        self._recording = sink is not None or self._delivery is not None
+        self.recorder = Recorder(
+            sink or (self._delivery.sink if self._delivery else NoSink()),
+            self._clock,
+            Rules(Limits(settings.max_payload_bytes), settings.redact),
+            on_violation=settings.on_violation,
+            control_flow=settings.control_flow,
+            run_linger_s=settings.run_linger_s,
+            on_exit=self._flush_after_run,
+            on_first_seen=self._first_seen,
+        )
+
+    def open_run(self, agent: AgentType, options: RunOptions, ceiling: Ceiling | None) -> OpenRun:
+        """Open a run of *agent*; the first one says where it goes.
+
+        Raises:
+            SettingsError: The setting `agent_id` would serve two agents.
+        """
+        ref = self._agent_ref(agent)
+        if not self.started:
+            self.started = True
+            logger.info("remit: mode %s, to %s, agent %s", self.mode, self.target, agent.name)
+        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceiling=ceiling)
+        if self._recording:
+            self._runs.add(run)
+        return run
+
+    def outside(self, name: str) -> None:
+        """Say once that a span outside any run is recorded nowhere, with the caller's place."""
+        if self._outside_said or self.mode == "off":
+            return
+        self._outside_said = True
+        filename, line = _caller()
+        logger.warning(
+            "%s was called outside any run at %s:%s, so it is recorded nowhere; open one with "
+            "`with agent.run():`, or carry it there with remit.copy_context or Run.use()",
+            name,
+            filename,
+            line,
+        )
+
+    def flush(self, timeout_s: float) -> FlushResult:
+        """Deliver what was recorded so far, within *timeout_s* seconds."""
+        if self._delivery is None:
+            return FlushResult.nothing()
+        return self._delivery.flush(Deadline.after(timeout_s, self._clock))
+
+    def shutdown(self, timeout_s: float) -> FlushResult:
+        """Flush, then stop the threads and close the connections."""
+        if self._delivery is None:
+            return FlushResult.nothing()
+        return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
+
+    def status(self) -> Status:
+        """Return where delivery stands."""
+        status = self._delivery.status() if self._delivery else Status.nothing()
+        return replace(
+            status,
+            mode=self.mode,
+            target=self.target,
+            faults=dict(faults.counts),
+            withheld=dict(self.recorder.rules.withheld),
+        )
+
+    def at_exit(self) -> None:
+        """Close what is open and deliver it, by one deadline."""
+        for run in list(self._runs):
+            if not run.closed and not run.left_open:
+                run.abandon()
+        self.shutdown(self.settings.exit_timeout_s)
+
+    def reap(self) -> None:
+        """Close the runs whose spans outlived their block for too long."""
+        for run in list(self._runs):
+            if run.overdue:
+                run.settle()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's items and threads; its runs are the parent's to end."""
+        self._runs = weakref.WeakSet()
+        if self._delivery is not None:
+            self._delivery.after_fork_in_child()
+
+    def _agent_ref(self, agent: AgentType) -> AgentRef:
+        """Return what delivery knows of an agent, resolved anew when something was declared."""
+        declared = self._registry()
+        known = self._agents.get(agent.external_identifier)
+        if known is not None and known[0] == declared.version:
+            return known[1]
+        ref = AgentRef(
+            agent.external_identifier,
+            agent.name,
+            agent.description,
+            agent.agent_id or self._only_agent_id(agent),
+            agent.environment_id or self.settings.environment_id,
+            # A copy: what is declared after this run began belongs to the next one's.
+            cache(partial(payload_of, agent, declared.copy())),
+        )
+        self._agents[agent.external_identifier] = (declared.version, ref)
+        return ref
+
+    def _only_agent_id(self, agent: AgentType) -> str | None:
+        if self.settings.agent_id is None:
+            return None
+        mine = agent.external_identifier
+        others = [name for name in self._agents if name != mine]
+        if others:
+            raise SettingsError(
+                f"the setting agent_id={self.settings.agent_id!r} serves one agent, but this "
+                f"process runs {others[0]} and {mine}: give each its own with "
+                "@remit.agent(agent_id=...)"
+            )
+        return self.settings.agent_id
+
+    def _first_seen(self, agent: str, name: str, risk: DataRisk | None) -> None:
+        """Take note of a span type that the registration of *agent* may not hold."""
+        if self._registry().seen(name, risk, agent=agent):
+            logger.info(
+                "span type %s was first seen after %s was registered: its spans are sent all the "
+                "same, and the next run registers it",
+                name,
+                agent,
+            )
+
+    def _flush_after_run(self) -> None:
+        """Flush when a run's block has ended, for functions that freeze after each call."""
+        if self.settings.flush_on == "run":
+            self.flush(self.settings.exit_timeout_s)
+
+    def _make_delivery(self) -> Delivery | None:
+        settings = self.settings
+        missing = missing_for_local() if self.mode == "local" else None
+        if missing is not None:
+            logger.warning(
+                "local mode needs the collector, and %s is not installed: nothing is recorded. "
+                "pip install 'remit[collector]', or set REMIT_API_URL and REMIT_API_TOKEN, or "
+                "REMIT_MODE=off",
+                missing,
+            )
+            self.mode = "off"
+        if self.mode == "off":
+            return None
+        local = self.mode == "local"
+        self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
+        return Delivery(
+            http=(LocalDoor if local else remote_door)(settings, self._clock),
+            clock=self._clock,
+            flush_interval_s=settings.flush_interval_s,
+            max_buffer_bytes=settings.max_buffer_bytes,
+            max_batch_items=settings.max_batch_items,
+            max_batch_bytes=settings.max_batch_bytes,
+            request_timeout_s=settings.request_timeout_s,
+            poll_interval_s=settings.poll_interval_s,
+            target=self.target,
+            ticks=(self.reap,),
+        )
+
+
+def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:
+    """Return the registration payload of *agent* from what is *declared*."""
+    return registration(agent, declared, redact=partial(redacted, rules=SCHEMA_RULES))
+
+
+def _caller() -> tuple[str, int]:
+    """Return file and line of the innermost frame that is not remit's."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's line
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno

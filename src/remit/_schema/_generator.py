@@ -1,0 +1,157 @@
+"""JSON Schema from pydantic, bent to what capture writes.
+
+pydantic says what a validator would accept; a registration says what a payload holds. Where the
+two differ (a flag's combinations, constructor-only fields, a `Decimal` that is always a string),
+the payload wins.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
+
+from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningKind
+from pydantic_core import core_schema
+
+from remit._schema._fields import hidden_fields
+from remit._schema._types import opaque, type_name
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
+_CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
+_JSON_TYPES: Final[Mapping[type, str]] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A Python value inside a schema, not yet encoded: redaction needs its type and its name."""
+
+    value: object
+
+
+class Generator(GenerateJsonSchema):
+    """Generates the schema of what capture writes for a type."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Say nothing: what is lost stands in the schema as a note."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """Make no titles for fields: pydantic's repeat the name."""
+        del schema
+        return False
+
+    def field_is_present(self, field: Any) -> bool:  # noqa: ANN401 - pydantic's own name is private
+        """Leave out what only the constructor takes: no object holds it."""
+        return not field.get("init_only")
+
+    def handle_invalid_for_json_schema(self, schema: object, error_info: str) -> Json:
+        """Note what has no schema, in place of an error."""
+        del error_info
+        core = cast("Mapping[str, object]", schema)
+        return opaque(type_name(core.get("cls")) if "cls" in core else f"a {core['type']}")
+
+    def encode_default(self, dft: object) -> Raw:
+        """Keep the value as it is, for redaction."""
+        return Raw(dft)
+
+    def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
+        """Leave out the titles that pydantic makes for classes, and what their authors hid."""
+        found = super().generate_inner(schema)
+        if schema["type"] in _CLASSES and "cls" in schema:
+            ref = found.get("$ref")
+            whole = self.get_schema_from_definitions(JsonRef(ref)) if ref else found
+            _tidy_class(whole or {}, schema["cls"])
+        return found
+
+    def callable_schema(self, schema: core_schema.CallableSchema) -> Json:
+        """Note a callable: its name would say nothing of what it does."""
+        del schema
+        return opaque("Callable")
+
+    def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> Json:
+        """Note a class that is handed over as a value."""
+        del schema
+        return opaque("type")
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> Json:
+        """Return a string: numbers would lose digits."""
+        del schema
+        return {"type": "string", "format": "decimal"}
+
+    def set_schema(self, schema: core_schema.SetSchema) -> Json:
+        """Return an array whose items may repeat: two that are withheld look alike."""
+        return _repeating(super().set_schema(schema))
+
+    def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> Json:
+        """Return an array, as for a set."""
+        return _repeating(super().frozenset_schema(schema))
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> Json:
+        """Return the values, sorted: `typing` hands out equal literals in whichever order.
+
+        `List[Literal["a", "b"]]` and `List[Literal["b", "a"]]` are one cached object, so the
+        author's order depends on what was imported first.
+        """
+        values = [value_of(each) for each in schema["expected"]]
+        return enumeration(sorted(values, key=_rank))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> Json:
+        """Return the values of the members in their order; a flag is any integer."""
+        cls = cast("type[enum.Enum]", schema["cls"])
+        found: Json = {"description": cls.__doc__} if cls.__doc__ else {}
+        if issubclass(cls, enum.Flag):
+            return {**found, "type": "integer"}
+        return found | enumeration([value_of(each) for each in schema["members"]])
+
+
+def _repeating(schema: Json) -> Json:
+    return {key: value for key, value in schema.items() if key != "uniqueItems"}
+
+
+def enumeration(values: Iterable[object]) -> Json:
+    """Return the schema of a value out of *values*; the values are still raw."""
+    listed = list(values)
+    types = {type(each) for each in listed}
+    found: Json = (
+        {"const": Raw(listed[0])} if len(listed) == 1 else {"enum": [Raw(each) for each in listed]}
+    )
+    if len(types) == 1 and (name := _JSON_TYPES.get(types.pop())):
+        found["type"] = name
+    return found
+
+
+def value_of(member: object) -> object:
+    """Return the value of an enum's member, and anything else as it is."""
+    return cast("object", member.value) if isinstance(member, enum.Enum) else member
+
+
+def _rank(value: object) -> tuple[str, str]:
+    plain = isinstance(value, str | int | float | bytes)
+    return type(value).__name__, str(value) if plain else ""
+
+
+def _tidy_class(schema: Json, cls: type) -> None:
+    """Take from the schema of a class its title, unless chosen, and the values of hidden fields."""
+    config = _config(cls)
+    chosen = config.get("title") or config.get("model_title_generator")
+    if not chosen and schema.get("title") == cls.__name__:
+        del schema["title"]
+    properties: Mapping[str, Json] = schema.get("properties", {})
+    for name in hidden_fields(cls) & properties.keys():
+        properties[name].pop("default", None)
+        properties[name].pop("examples", None)
+
+
+def _config(cls: type) -> Mapping[str, object]:
+    """Return the configuration of a model, or of another class that pydantic reads."""
+    found = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None)
+    return cast("Mapping[str, object]", found or {})

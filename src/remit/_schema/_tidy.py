@@ -1,0 +1,125 @@
+"""The last pass over a schema: redacted, plain JSON, and in one order for ever."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
+
+from remit._docstrings import prose, sendable
+from remit._schema._generator import Json, Raw
+
+Redact: TypeAlias = Callable[[object], object]
+"""Turns any value into plain JSON, what must not be shown replaced by a marker."""
+
+MARKER: Final = "$remit"
+"""The key that tells a substitute from a value (payload format 1)."""
+
+_SCHEMAS_BY_NAME: Final = frozenset(
+    {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+)
+_VALUE: Final = frozenset({"const", "default", "example"})
+_VALUES: Final = frozenset({"enum", "examples"})
+_ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """Makes a schema ready to be sent.
+
+    Attributes:
+        redact: What every default, example and enumerated value passes.
+        sort_unions: Sort the members of unions: `typing` hands out equal unions in whichever
+            order, so the author's depends on what was imported first. False for schemas that
+            the author wrote.
+    """
+
+    redact: Redact
+    sort_unions: bool = True
+
+    def schema(self, schema: object, name: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Return a schema with its keys sorted and its values redacted.
+
+        Args:
+            schema: A schema, or any part of one.
+            name: The property that it describes, if it does: names say what is secret.
+        """
+        if isinstance(schema, Mapping):
+            given = cast("Mapping[object, object]", schema)
+            pairs = sorted((str(key), value) for key, value in _by_name(given))
+            made = ((key, self._keyword(key, value, name)) for key, value in pairs)
+            return {key: value for key, value in made if value is not _ABSENT}
+        if isinstance(schema, list | tuple):
+            return [self.schema(each) for each in cast("Iterable[object]", schema)]
+        return self._leaf(schema)
+
+    def _keyword(self, key: str, value: object, name: str | None) -> object:
+        if key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
+            by_name = cast("Mapping[object, object]", value)
+            return {each: self.schema(inner, each) for each, inner in sorted(_by_name(by_name))}
+        if key in _VALUE:
+            return self._value(value, None if key == "const" else name)
+        if key in _VALUES and isinstance(value, list):
+            return self._listed(cast("list[object]", value), None if key == "enum" else name)
+        if key == "description" and isinstance(value, str):
+            return prose(value)
+        made = self.schema(value)
+        if key in _ALTERNATIVES and self.sort_unions and isinstance(made, list):
+            return sorted(cast("list[object]", made), key=_null_last)
+        return made
+
+    def _value(self, value: object, name: str | None) -> object:
+        """Return a redacted value, `_ABSENT` if it is nothing that JSON can say."""
+        shown = self._redacted(value, name)
+        return _ABSENT if is_marker(shown, "opaque") else shown
+
+    def _listed(self, values: list[object], name: str | None) -> object:
+        """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
+        shown = [self._redacted(each, name) for each in values]
+        distinct = {canonical(each): each for each in shown if not is_marker(each)}
+        return list(distinct.values()) or _ABSENT
+
+    def _redacted(self, value: object, name: str | None) -> object:
+        value = value.value if isinstance(value, Raw) else value
+        if name is None:
+            return self.redact(value)
+        shown = self.redact({name: value})
+        fields = _as_object(shown)
+        if fields is None or is_marker(fields):
+            return shown
+        return cast("object", next(iter(fields.values()), None))
+
+    def _leaf(self, value: object) -> object:
+        if isinstance(value, str):
+            return sendable(value)
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        return self.redact(value)
+
+
+def _by_name(given: Mapping[object, object]) -> list[tuple[str, object]]:
+    return [(str(key), value) for key, value in given.items()]
+
+
+def _null_last(member: object) -> tuple[bool, str]:
+    return member == {"type": "null"}, canonical(member)
+
+
+def is_marker(value: object, kind: str | None = None) -> bool:
+    """Return whether *value* is a substitute, of *kind* if one is given."""
+    fields = _as_object(value)
+    return fields is not None and MARKER in fields and kind in {None, fields[MARKER]}
+
+
+def _as_object(value: object) -> Json | None:
+    return cast("Json", value) if isinstance(value, dict) else None
+
+
+def canonical(value: object) -> str:
+    """Return *value* as JSON that is the same for equal values: keys sorted, no white space."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,148 @@
+"""What a callable's signature says, read once: parameters, annotations resolved, what to skip.
+
+Both the schema and the capture of payloads derive from this one reading, so that the keys of a
+payload always equal the properties of its schema.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from remit._annotations import Marks, Scope, function_scope, is_injected
+from remit._guard import attempt
+
+MISSING: Final = inspect.Parameter.empty
+"""No annotation, or no default."""
+
+_Kind: Final = inspect._ParameterKind  # noqa: SLF001 - public only through its members
+_BY_POSITION: Final = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
+
+
+class CallKind(StrEnum):
+    """How a callable runs when it is called."""
+
+    FUNCTION = "function"
+    COROUTINE = "coroutine"
+    GENERATOR = "generator"
+    ASYNC_GENERATOR = "async_generator"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter that is recorded.
+
+    Attributes:
+        name: As written.
+        kind: As `inspect.Parameter.kind`.
+        annotation: Resolved, `Annotated` kept; `MISSING` if there is none or it cannot be resolved.
+        default: The default, or `MISSING`.
+        category: Category of a `Sensitive` mark, None without a mark.
+        note: Why the annotation could not be resolved, else None.
+    """
+
+    name: str
+    kind: inspect._ParameterKind
+    annotation: object
+    default: object
+    category: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of one callable.
+
+    Attributes:
+        names: Every positional parameter in order (as bound by position), skipped ones included
+            as None; `self` and `cls` are not in it when the call's `args` do not carry them.
+        parameters: The recorded ones, in order of the signature.
+        skipped: Names that are never recorded (`Skip`, injected).
+        returns: Resolved return annotation, or `MISSING`.
+        returns_note: Why it could not be resolved, else None.
+        returns_category: Category of a `Sensitive` mark on the return type, None without a mark.
+    """
+
+    names: tuple[str | None, ...]
+    parameters: tuple[Parameter, ...]
+    skipped: frozenset[str]
+    returns: object
+    returns_note: str | None = None
+    returns_category: str | None = None
+
+
+def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
+    """Return what the signature of *function* says; never raises for a type.
+
+    Nothing of the user's runs but the annotations, which are evaluated: read lazily, at the first
+    call or registration, when the names that they use exist.
+
+    Args:
+        function: The callable as its author wrote it; wrappers that kept it are looked through.
+        skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
+    """
+    signature = attempt(lambda: inspect.signature(function))
+    if isinstance(signature, Exception):
+        return _unreadable(function)
+    scope = function_scope(function)
+    declared = list(signature.parameters.values())
+    if skip_first and declared and declared[0].kind in _BY_POSITION:
+        del declared[0]
+    read_ones = [(each.name, _parameter(each, scope)) for each in declared]
+    skipped = frozenset(name for name, parameter in read_ones if parameter is None)
+    returned = scope.read(signature.return_annotation)
+    return Reading(
+        names=_positional_names(declared, skipped),
+        parameters=tuple(parameter for _, parameter in read_ones if parameter is not None),
+        skipped=skipped,
+        returns=returned.annotation,
+        returns_note=returned.note,
+        returns_category=_return_category(returned.marks),
+    )
+
+
+def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
+    """Return what is read of one parameter, None if it is never recorded."""
+    meaning = scope.read(declared.annotation)
+    if meaning.marks.skip or is_injected(declared.default):
+        return None
+    return Parameter(
+        name=declared.name,
+        kind=declared.kind,
+        annotation=meaning.annotation,
+        default=declared.default,
+        category=meaning.marks.category,
+        note=meaning.note,
+    )
+
+
+def _positional_names(
+    declared: Iterable[inspect.Parameter], skipped: frozenset[str]
+) -> tuple[str | None, ...]:
+    return tuple(
+        None if each.name in skipped else each.name
+        for each in declared
+        if each.kind in _BY_POSITION
+    )
+
+
+def _return_category(marks: Marks) -> str | None:
+    """Return the category of a result; one that is to be skipped is withheld like a secret."""
+    return "" if marks.skip and marks.category is None else marks.category
+
+
+def _unreadable(function: object) -> Reading:
+    """Return the reading of a callable without a signature, such as some builtins."""
+    note = f"{type(function).__name__} without a signature"
+    return Reading(
+        names=(),
+        parameters=(
+            Parameter("args", _Kind.VAR_POSITIONAL, MISSING, MISSING, note=note),
+            Parameter("kwargs", _Kind.VAR_KEYWORD, MISSING, MISSING, note=note),
+        ),
+        skipped=frozenset(),
+        returns=MISSING,
+    )

@@ -1,0 +1,161 @@
+"""The seam between recording and delivering: what a sink takes, and the items it is given.
+
+An item is a flat tuple of int, str, bytes and None, so that a million of them neither hold a
+user's object alive nor cost the garbage collector anything (0.51 us an append at a million
+pending, against 1.15 for tuples that refer to objects).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple, Protocol, TypeAlias
+
+
+class Kind(IntEnum):
+    """What an item says; the order is the order in which one run's items make sense."""
+
+    RUN = 0
+    """A run began at started_ns: register and start it. Key is the root span's."""
+    SPAN = 1
+    """A whole span, or with status `active` the beginning of one."""
+    FINISH = 2
+    """The end of a span whose beginning was sent before: key, finished_ns, status, result."""
+    QUALITY = 3
+    """A quality payload: `name`, `payload` (None removes the name)."""
+    CLOSE = 4
+    """A run ended: finished_ns and status."""
+
+
+class Item(NamedTuple):
+    """One thing to deliver. Build it as a plain tuple on the hot path: the positions are fixed.
+
+    Attributes:
+        kind: A `Kind`.
+        run_key: Key of the run, 26 characters.
+        key: Key of the span, 128 bits; for other kinds a key of the item's own.
+        parent: Key of the parent span, or None at the root.
+        name: Span type, agent or quality name.
+        started_ns: Wall time, nanoseconds since 1970 in UTC.
+        finished_ns: The same; start plus monotonic difference, so never before the start.
+        status: The API's word for where it stands.
+        payload: JSON object as UTF-8 bytes, redacted and bounded.
+        result: JSON object as UTF-8 bytes, redacted and bounded.
+    """
+
+    kind: int
+    run_key: str
+    key: int
+    parent: int | None
+    name: str | None
+    started_ns: int | None
+    finished_ns: int | None
+    status: str | None
+    payload: bytes | None
+    result: bytes | None
+
+
+AnyItem: TypeAlias = (
+    Item
+    | tuple[
+        int,
+        str,
+        int,
+        int | None,
+        str | None,
+        int | None,
+        int | None,
+        str | None,
+        bytes | None,
+        bytes | None,
+    ]
+)
+"""An `Item`, or the plain tuple of the same positions."""
+
+SpanStart: TypeAlias = tuple[str, int, int | None, str, int, bytes]
+"""run_key, key, parent, name, started_ns, payload: a span that has begun and not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRef:
+    """An agent as delivery needs to know it; one for each agent and runtime.
+
+    Attributes:
+        external_identifier: `module:qualname`, by which remit's collector finds the agent.
+        name: Display name.
+        description: First paragraph of the docstring, or None.
+        agent_id: Id on the server, from the decorator or the setting, or None.
+        environment_id: The same for the environment.
+        registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
+            on delivery's thread, because building schemas takes milliseconds. It may raise.
+    """
+
+    external_identifier: str
+    name: str
+    description: str | None
+    agent_id: str | None
+    environment_id: str | None
+    registration: Callable[[], dict[str, object]]
+
+
+class RunFeed:
+    """What recording and delivering tell each other about one run.
+
+    Recording makes it; delivering sets `instance_id` and `terminated` from its own thread, and
+    recording reads them. Each attribute is written by one side only, so no lock is needed.
+
+    Attributes:
+        key: Key of the run, 26 characters.
+        agent: The agent.
+        purpose: `live`, `smoke_test` or `eval`.
+        instance_id: Id that the server gave, or that `resume=` named.
+        terminated: Reason of a termination from outside ("" if none was given), else None.
+        resumed: The instance exists already: neither register nor start it.
+        lost: Spans of this run that delivery had to drop so far.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "agent",
+        "instance_id",
+        "key",
+        "lost",
+        "purpose",
+        "resumed",
+        "terminated",
+    )
+
+    def __init__(
+        self, key: str, agent: AgentRef, purpose: str, *, instance_id: str | None = None
+    ) -> None:
+        """Open the feed of a run; with *instance_id* the run goes on where another stopped."""
+        self.key = key
+        self.agent = agent
+        self.purpose = purpose
+        self.instance_id = instance_id
+        self.resumed = instance_id is not None
+        self.terminated: str | None = None
+        self.lost = 0
+
+
+class Sink(Protocol):
+    """Where recorded items go. Every method returns at once and never blocks on I/O."""
+
+    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+        """Take the `Kind.RUN` item of a new run, with the feed that belongs to it."""
+        ...
+
+    def start_span(self, start: SpanStart) -> None:
+        """Take note of a span that has begun; it is sent as `active` if it lives long."""
+        ...
+
+    def end_span(
+        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
+    ) -> None:
+        """Take the end of a span whose *start* was noted before."""
+        ...
+
+    def put(self, item: AnyItem) -> None:
+        """Take any other item: a root span sent active, a quality payload, a run's end."""
+        ...

@@ -1,0 +1,159 @@
+"""`remit demo`: an agent runs, and what it did is read back."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import click
+from pydantic import SecretStr
+
+from remit import _runtime, config
+from remit._runs import Run, current_run
+from remit.cli._database import FILE, find, reading, record_of
+from remit.cli._failing import Failed
+from remit.cli._records import Record
+from remit.cli._remote import fetched
+from remit.cli._terminal import bold, columns, cut, emit, faint
+from remit.cli._tree import drawn
+from remit.client import Client
+from remit.errors import UnauthorizedError
+
+AGENT: Final = "examples.support_desk"
+TOKEN: Final = SecretStr("pay_demo_5f1e2d3c4b")
+FLUSH_TIMEOUT_S: Final = 10.0
+# The second customer's run goes deepest: it pays money back.
+SHOWN: Final = 1
+
+
+@click.command()
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the record; without it the one of the settings.",
+)
+def demo(data_dir: Path | None) -> None:
+    """Watch an agent run, from its first call to the record.
+
+    A support desk answers a handful of customers. It needs no account, no key and no network: the
+    record stays on this machine, unless the REMIT_* variables name a server.
+    """
+    runtime = _configured(data_dir)
+    agent = _example()
+    emit(f"A support desk answers {len(agent.TICKETS)} customers; remit records {_where(runtime)}.")
+    emit()
+    with tempfile.TemporaryDirectory(prefix="remit-demo-") as folder:
+        shop = agent.Shop(Path(folder))
+        runs = [_answered(agent, shop, number) for number in range(len(agent.TICKETS))]
+    sent = _runtime.flush(FLUSH_TIMEOUT_S)
+    if not sent:
+        raise Failed(
+            f"not all of it was delivered to {runtime.target}: {sent.last_error or sent}. "
+            "`remit doctor` looks for the cause"
+        )
+    emit(f"\nOne of the {len(runs)} runs, as it was delivered and read back:\n")
+    for line in _shown(runtime, runs[SHOWN]):
+        emit(line)
+    emit()
+    for line in _further(runtime, agent):
+        emit(line)
+
+
+def _configured(data_dir: Path | None) -> _runtime.Runtime:
+    """Return the runtime, set up as the environment says."""
+    given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir.absolute()}
+    _runtime.configure(purpose="smoke_test", **given)
+    runtime = _runtime.current()
+    if runtime.mode == "off":
+        raise Failed(
+            "the demo would record nothing in mode 'off': unset REMIT_MODE, or set it to local"
+        )
+    return runtime
+
+
+def _example() -> ModuleType:
+    """Return the example `support_desk`, from beside this file in a wheel, else the checkout.
+
+    It keeps the name that it has in the checkout, so that its records are the same from both.
+    """
+    here = Path(__file__).resolve()
+    for folder in (here.with_name("demo_agent"), here.parents[3] / "examples"):
+        path = folder / "support_desk.py"
+        spec = spec_from_file_location(AGENT, path) if path.is_file() else None
+        if spec is not None and spec.loader is not None:
+            module = sys.modules[AGENT] = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise Failed(f"the demo's agent is not beside {here}: install remit once more")
+
+
+def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a module
+    """Let the agent answer a ticket while its words come in; return the run."""
+    ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
+    emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")
+
+    def hear(word: str) -> None:
+        words.append(word)
+        runs.append(current_run())
+
+    asyncio.run(agent.answer(ticket, TOKEN, shop, hear))
+    emit("     " + cut(" ".join(words), columns() - 5))
+    return next(run for run in runs if run is not None)
+
+
+def _shown(runtime: _runtime.Runtime, run: Run) -> Iterator[str]:
+    """Yield the lines that show a run, read back from where it was delivered to."""
+    if runtime.mode == "local":
+        with reading(runtime.settings.data_dir / FILE) as db:
+            yield from drawn(record_of(db, find(db, run.key)))
+        return
+    try:
+        record = _from_server(runtime.settings, run)
+    except UnauthorizedError as error:
+        yield f"The token may write there but not read ({error})."
+        yield f"Look for the run {run.key} on the page of {runtime.target}."
+    else:
+        yield from drawn(record)
+
+
+def _from_server(settings: config.Settings, run: Run) -> Record:
+    assert settings.api_token is not None  # noqa: S101 - mode remote has one
+    assert run.id is not None  # noqa: S101 - it was delivered, so its registration was answered
+    transport: Any = settings.transport
+    token = settings.api_token.get_secret_value()
+    with Client(settings.api_url, token, transport=transport) as client:
+        return fetched(client, run.id)
+
+
+def _where(runtime: _runtime.Runtime) -> str:
+    if runtime.mode == "local":
+        return "what it does, on this machine only"
+    return f"it at {runtime.target}, as your REMIT_* variables say"
+
+
+def _further(runtime: _runtime.Runtime, agent: ModuleType) -> Iterator[str]:
+    """Yield where the record lies, and the commands that show more of it."""
+    yield f"The agent    {agent.__file__}"
+    yield f"The record   {runtime.target}"
+    if runtime.mode != "local":
+        return
+    folder = runtime.settings.data_dir
+    db = "" if folder == config.load({}).data_dir else f" --db {shlex.quote(runtime.target)}"
+    yield ""
+    yield "Look further:"
+    commands = (
+        (f"remit runs list{db}", "all the runs"),
+        (f"remit runs show{db}", "the last one: a refund that was refused"),
+        (f"remit runs show{db} --json", "the same, complete"),
+        (f"remit serve{db}", "the API over this record, for other programs"),
+    )
+    wide = max(len(command) for command, _ in commands)
+    for command, what in commands:
+        yield f"  {command:<{wide}}  {faint(what)}"

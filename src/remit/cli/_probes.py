@@ -1,0 +1,188 @@
+"""What `remit doctor` asks a server, and what the answers mean.
+
+Every question goes through the client that the SDK itself sends with: the same proxies, the same
+certificates, the same time limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+from remit._backoff import http_date_ns
+from remit._clock import NS_PER_S, SystemClock
+from remit._endpoints import Call, get_instance, ping, show_agent
+from remit.cli._terminal import duration
+from remit.cli._verdicts import Check, note, ok, wrong
+from remit.client import _failures
+from remit.client._http import Answer, Http
+from remit.config import Settings
+from remit.errors import (
+    ApiError,
+    ContractError,
+    NotFoundError,
+    SettingsError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from remit.models.envelope import PingResponse
+
+T = TypeVar("T")
+
+# A `Date` has whole seconds and the answer takes its time; a minute is surely the clock.
+MAX_SKEW_S: Final = 30
+NOBODY: Final = "0" * 32
+"""An id that no instance has: whether one may read shows without one."""
+UNNAMED: Final = "remit:doctor"
+UNANSWERED: Final = {
+    "host": _failures.NO_NAME,
+    "refused": _failures.REFUSED,
+    "certificate": _failures.UNTRUSTED,
+    "tls": _failures.NO_TLS,
+    "timeout": _failures.NO_CONNECTION,
+    "no_answer": _failures.NO_ANSWER,
+    "not_http": _failures.NO_HTTP,
+    "proxy": _failures.PROXY,
+}
+ADVICE: Final = {
+    "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
+    "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account.",
+    "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
+    "clock": "Set the clock of this machine by a time server; until then the recorded times are "
+    "off by so much.",
+}
+
+
+class Probe:
+    """Asks one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Ask where *settings* say, in the way that the SDK does."""
+        token = settings.api_token
+        self.clock = SystemClock()
+        self.http = Http(
+            settings.api_url or "",
+            token.get_secret_value() if token else None,
+            transport=settings.transport,
+            timeout_s=settings.request_timeout_s,
+            clock=self.clock,
+        )
+
+    def ask(self, call: Call[T]) -> T | ApiError:
+        """Return what the server answers to *call*, or why it did not succeed."""
+        try:
+            return self.http.send(call)
+        except ApiError as error:
+            return error
+
+    def skew_s(self, answer: Answer, before_ns: int) -> float | None:
+        """Return by how many seconds the clock here is ahead of the server's."""
+        served_ns = http_date_ns(answer.headers.get("date", ""))
+        if served_ns is None:
+            return None
+        here_ns = (before_ns + self.clock.wall_ns()) // 2
+        return (here_ns - served_ns) / NS_PER_S - 0.5
+
+
+def probed(settings: Settings) -> Iterator[Check]:
+    """Yield what the server that *settings* name made of them."""
+    try:
+        probe = Probe(settings)
+    except SettingsError as error:
+        yield wrong("server", "settings", str(error))
+        return
+    try:
+        yield from _probed(probe, settings)
+    finally:
+        probe.http.close()
+
+
+def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
+    before_ns = probe.clock.wall_ns()
+    try:
+        answer = probe.http.exchange(ping())
+    except ApiError as error:
+        yield wrong("server", _why(error), str(error))
+        return
+    skew = _clock(probe.skew_s(answer, before_ns))
+    pong = probe.ask(ping())
+    found = _answered(settings, pong)
+    if not found.code:
+        nobody = probe.ask(get_instance(NOBODY))
+        found = _answered(settings, nobody)
+    yield found
+    yield skew
+    if not found.code and isinstance(pong, PingResponse):
+        yield _agent(probe, settings, pong.details or {})
+
+
+def _answered(settings: Settings, answer: object) -> Check:
+    """Return what it means that a harmless question was refused, or was not."""
+    error = answer if isinstance(answer, ApiError) else None
+    if error is None or (isinstance(error, NotFoundError) and error.code is not None):
+        return ok("server", f"{settings.api_url} answers, and takes the token")
+    if isinstance(error, UnauthorizedError):
+        scope = error.status == HTTPStatus.FORBIDDEN
+        code = "scope" if scope else "token"
+        return wrong(code, code, str(error), ADVICE[code])
+    if isinstance(error, UnavailableError):
+        return wrong("server", "unavailable", str(error))
+    kind = "not_the_api" if isinstance(error, ContractError | NotFoundError) else "refused"
+    return wrong("server", kind, str(error))
+
+
+def _why(error: ApiError) -> str:
+    """Return in a word why no answer came: the client's sentences end in what to do about it."""
+    said = str(error)
+    for word, template in UNANSWERED.items():
+        if said.endswith(template.rpartition("}")[2]):
+            return word
+    return "unreachable"
+
+
+def _clock(skew_s: float | None) -> Check:
+    if skew_s is None:
+        return note("clock", "not compared: the server's answer has no date")
+    if abs(skew_s) <= MAX_SKEW_S:
+        return ok("clock", "agrees with the server's")
+    way = "ahead of" if skew_s > 0 else "behind"
+    said = f"the clock of this machine is {duration(round(abs(skew_s)))} {way} the server's"
+    return wrong("clock", "clock", said, ADVICE["clock"])
+
+
+def _agent(probe: Probe, settings: Settings, told: Mapping[str, object]) -> Check:
+    """Look whether the agent of the settings is there, and whether one must be named.
+
+    Args:
+        probe: Asks the server.
+        settings: Name the agent, or do not.
+        told: What the server says of the token; remit's own collector does.
+    """
+    agent_id = settings.agent_id
+    if agent_id is None and told.get("token_scope") == "account":
+        return ok("agent", "the server finds each by the name of its function")
+    if told.get("token_scope") == "agent_deployment" and agent_id in {None, told.get("agent_id")}:
+        return ok("agent", "the one that the token was made for")
+    unnamed = None if agent_id else UNNAMED
+    answer = probe.ask(show_agent(agent_id=agent_id, external_identifier=unnamed))
+    if agent_id is None:
+        return _unnamed(answer)
+    if isinstance(answer, NotFoundError):
+        return wrong("agent", "agent", str(answer), ADVICE["agent"])
+    if isinstance(answer, ApiError):
+        return note("agent", f"{agent_id} was not looked up: {answer}")
+    return ok("agent", f"{agent_id} is there: {answer.name}")
+
+
+def _unnamed(answer: object) -> Check:
+    """Return what it means that no agent is named, by whether the token may look for one."""
+    if isinstance(answer, UnauthorizedError):
+        return ok("agent", "the one that the token was made for")
+    if isinstance(answer, ApiError) and not isinstance(answer, NotFoundError):
+        return note("agent", f"not looked up: {answer}")
+    return note(
+        "agent",
+        "none is named, and the token is of a whole account",
+        "Set REMIT_AGENT_ID, or write @remit.agent(agent_id=...): Prefactor's API needs it.",
+    )

@@ -1,0 +1,151 @@
+"""What the terminal can show: its width, its letters, its colours."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from dataclasses import dataclass
+from shutil import get_terminal_size
+from typing import Final
+
+import click
+
+FALLBACK_COLUMNS: Final = 100
+MIN_COLUMNS: Final = 48
+ELLIPSIS: Final = "…"
+SECONDS_OF_MINUTE: Final = 60
+MINUTES_OF_HOUR: Final = 60
+
+STATUS_COLOURS: Final = {
+    "active": "cyan",
+    "cancelled": "yellow",
+    "complete": "green",
+    "failed": "red",
+    "terminated": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The strokes of a tree.
+
+    Attributes:
+        fork: Before a child that has siblings after it.
+        last: Before the last child.
+        beside: Beside the children of one that has siblings after it.
+        arrow: Before a result.
+        cross: Before an error.
+        cut: Where something was left out.
+    """
+
+    fork: str = "├─ "
+    last: str = "└─ "
+    beside: str = "│  "
+    arrow: str = "→"
+    cross: str = "✗"
+    cut: str = ELLIPSIS
+
+
+ASCII: Final = Lines("|- ", "`- ", "|  ", "->", "x", "...")
+
+
+def lines() -> Lines:
+    """Return the strokes that the encoding of standard output has."""
+    strokes = Lines()
+    try:
+        f"{strokes.fork}{strokes.last}{strokes.arrow}{strokes.cross}{strokes.cut}".encode(
+            sys.stdout.encoding or "ascii"
+        )
+    except UnicodeEncodeError:
+        return ASCII
+    return strokes
+
+
+def columns() -> int:
+    """Return how many columns a line may take."""
+    return max(MIN_COLUMNS, get_terminal_size((FALLBACK_COLUMNS, 24)).columns)
+
+
+def emit(text: str = "", *, err: bool = False) -> None:
+    """Write a line; colours only to a terminal and without `NO_COLOR`.
+
+    Source: https://no-color.org: set and not empty means no colour.
+    """
+    stream = sys.stderr if err else sys.stdout
+    encoding = stream.encoding or "ascii"
+    # What the terminal cannot show is better escaped than a traceback.
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
+    click.echo(shown, err=err, color=False if os.environ.get("NO_COLOR") else None)
+
+
+def emit_json(value: object) -> None:
+    """Write *value* as JSON: the same bytes for equal values, whatever the terminal."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    click.echo(text.encode())
+
+
+def coloured(status: str, text: str | None = None) -> str:
+    """Return *text*, else the word itself, in the colour of a status."""
+    return click.style(status if text is None else text, fg=STATUS_COLOURS.get(status))
+
+
+def faint(text: str) -> str:
+    """Return *text* for what stands in the background."""
+    return click.style(text, dim=True)
+
+
+def bold(text: str) -> str:
+    """Return *text* for what stands out."""
+    return click.style(text, bold=True)
+
+
+def printable(text: str) -> str:
+    """Return *text* on one line, without what would steer the terminal of who reads it."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def width(text: str) -> int:
+    """Return how many columns *text* takes; East Asian characters and emoji take two."""
+    return sum(
+        0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )
+
+
+def cut(text: str, most: int, mark: str = ELLIPSIS) -> str:
+    """Return *text* in at most *most* columns, with *mark* at its end if some is missing."""
+    if width(text) <= most:
+        return text
+    room = max(0, most - len(mark))
+    end, taken = 0, 0
+    for char in text:
+        taken += width(char)
+        if taken > room:
+            break
+        end += 1
+    return text[:end].rstrip() + mark
+
+
+def padded(text: str, columns_wide: int) -> str:
+    """Return *text* with spaces up to a width."""
+    return text + " " * (columns_wide - width(text))
+
+
+def duration(seconds: float) -> str:
+    """Return how long *seconds* are, in the unit that fits."""
+    if abs(seconds) < 1:
+        return milliseconds(seconds * 1000)
+    if abs(seconds) < SECONDS_OF_MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), SECONDS_OF_MINUTE)
+    hours, minutes = divmod(minutes, MINUTES_OF_HOUR)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def milliseconds(count: float) -> str:
+    """Return *count* milliseconds with two digits that mean something."""
+    return f"{count:.2f} ms" if abs(count) < 1 else f"{count:.1f} ms"

@@ -1,0 +1,121 @@
+"""`remit token`: the tokens of a server that runs over a database of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from remit.cli._database import database, opened
+from remit.cli._failing import Failed
+from remit.cli._options import db_option, json_option
+from remit.cli._terminal import bold, emit, emit_json, faint
+from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
+from remit.collector.store import Page, Reading, Store
+
+MOST_AGENTS: Final = 10_000
+
+
+@click.group()
+def token() -> None:
+    """Make and take back tokens of a server."""
+
+
+@token.command()
+@click.option(
+    "--scope",
+    type=click.Choice([scope.value for scope in TokenScope]),
+    default=TokenScope.ACCOUNT.value,
+    show_default=True,
+    help="What it is good for: everything in the account, or one agent.",
+)
+@click.option("--agent", metavar="AGENT", help="The agent: id, external identifier or name.")
+@click.option("--quiet", "-q", is_flag=True, help="Write the token and nothing else.")
+@db_option
+def create(scope: str, agent: str | None, db: Path | None, *, quiet: bool) -> None:
+    """Make a token, and show it: it is kept as a hash, so this is the only time.
+
+    With --scope agent_deployment it is for one agent; one that is not known is made.
+    """
+    bound = scope == TokenScope.AGENT_DEPLOYMENT
+    if bound != (agent is not None):
+        what = "needs --agent" if bound else "takes no --agent"
+        raise click.UsageError(f"--scope {scope} {what}.")
+    path = database(db)
+    with opened(path, create=True) as store:
+        if agent is None:
+            made = create_token(store, scope)
+        else:
+            made = create_token(store, scope, agent=_identifier(store, agent))
+    if quiet:
+        emit(made.secret)
+        return
+    emit(bold(made.secret))
+    emit(faint(f"\nShown this once. Id {made.info.id}, scope {made.info.scope}, in {path}."))
+    emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
+
+
+@token.command("list")
+@db_option
+@json_option
+def list_all(db: Path | None, *, as_json: bool) -> None:
+    """List the tokens, oldest first; never their secrets."""
+    path = database(db)
+    with opened(path) as store:
+        tokens = list_tokens(store)
+        with store.reading() as source:
+            agents = {each.id: _agent_name(source, each) for each in tokens}
+    if as_json:
+        emit_json([each._asdict() for each in tokens])
+        return
+    if not tokens:
+        emit(f"No tokens yet in {path}; make one: remit token create")
+        return
+    emit(faint(f"{'ID':<32}  {'SCOPE':<16}  {'STATUS':<7}  {'MADE':<10}  AGENT"))
+    for each in tokens:
+        made, agent = each.inserted_at[:10], agents[each.id]
+        emit(f"{each.id}  {each.scope:<16}  {each.status:<7}  {made}  {agent}".rstrip())
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@db_option
+def revoke(token_id: str, db: Path | None) -> None:
+    """Make a token worthless, for good; ID is as `remit token list` shows it."""
+    with opened(database(db)) as store:
+        revoked = revoke_token(store, token_id)
+    emit(f"Revoked {revoked.id}.")
+
+
+def _agent_name(source: Reading, info: TokenInfo) -> str:
+    row = source.agent(None, info.agent_id) if info.agent_id else None
+    return row.name if row is not None else ""
+
+
+def _identifier(store: Store, agent: str) -> str:
+    """Return the external identifier of the agent that *agent* names, else *agent* itself.
+
+    Raises:
+        Failed: Several agents have that name, or the one that is meant has no identifier.
+    """
+    page = Page(0, MOST_AGENTS, "id", descending=False)
+    with store.reading() as source:
+        rows = [
+            row
+            for account in source.accounts()
+            for row in source.list_agents(account.id, {}, page).rows
+        ]
+    for named in ("external_identifier", "id", "name"):
+        found = [row for row in rows if getattr(row, named) == agent]
+        if len(found) > 1:
+            ids = ", ".join(row.id for row in found)
+            raise Failed(f"{len(found)} agents are called {agent!r}: give the id of one ({ids})")
+        if found and not found[0].external_identifier:
+            raise Failed(
+                f"the agent {agent!r} has no external identifier, so a token of this kind cannot "
+                "be made here; make it through the API"
+            )
+        if found:
+            return found[0].external_identifier or agent
+    return agent

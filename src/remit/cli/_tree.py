@@ -1,0 +1,181 @@
+"""A run for the eye: a head with what holds for all of it, then the tree of its spans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final, cast
+
+import click
+
+from remit.cli._records import Placed, Record
+from remit.cli._terminal import (
+    Lines,
+    bold,
+    coloured,
+    columns,
+    cut,
+    duration,
+    faint,
+    lines,
+    milliseconds,
+    padded,
+    printable,
+)
+from remit.cli._values import error_of, members, short
+from remit.models.agent_span import AgentSpan
+
+STATUS_COLUMNS: Final = 10
+TIME_COLUMNS: Final = 12
+SIDE_COLUMNS: Final = STATUS_COLUMNS + 2 * TIME_COLUMNS + 2
+MAX_LEVELS: Final = 8
+"""Deeper ones are moved to the left: a tree that leaves the screen shows nothing."""
+MAX_NAME_COLUMNS: Final = 48
+MIN_VALUE_COLUMNS: Final = 16
+LABEL_COLUMNS: Final = 9
+STREAM: Final = {"count", "items"}
+NOTHING: Final = {"result": None}
+
+
+def drawn(record: Record) -> Iterator[str]:
+    """Yield the lines that show *record*."""
+    yield from _head(record)
+    yield ""
+    strokes, wide = lines(), columns()
+    home = _home(record)
+    placed = list(record.tree())
+    names = [_prefix(each, strokes) + _name(each.span, home) for each in placed]
+    room = min(MAX_NAME_COLUMNS, wide - SIDE_COLUMNS, max(map(len, names), default=0))
+    for each, name in zip(placed, names, strict=True):
+        yield _first_line(each.span, name, room, record.instance.started_at)
+        margin = _margin(each, strokes)
+        most = max(MIN_VALUE_COLUMNS, wide - len(margin))
+        for sign, text in _details(each.span, strokes):
+            yield faint(margin) + sign + cut(text, most - len(click.unstyle(sign)), strokes.cut)
+
+
+def took(start: datetime | None, end: datetime | None) -> str:
+    """Return how long it was between the two; empty if one is not known."""
+    if start is None or end is None:
+        return ""
+    return duration((end - start) / timedelta(seconds=1))
+
+
+def moment(when: datetime | None) -> str:
+    """Return a time as the clock on this machine's wall shows it, to the second."""
+    return "" if when is None else f"{when.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _head(record: Record) -> Iterator[str]:
+    run, root = record.instance, record.root
+    reason = run.termination_reason or ((root and root.result_payload) or {}).get("reason")
+    told = f"{bold(printable(record.agent.name))}  {coloured(run.status)}"
+    yield f"{told}  {printable(str(reason))}" if reason else told
+    yield from _rows(
+        {
+            "run": run.external_identifier or run.id,
+            "started": f"{moment(run.started_at)}, took {took(run.started_at, run.finished_at)}"
+            if run.finished_at
+            else moment(run.started_at),
+            "spans": _counted(record),
+            **_about(root),
+            **{
+                f"quality {printable(name)}": members(payload)
+                for name, payload in (run.quality_payloads or {}).items()
+            },
+        }
+    )
+
+
+def _about(root: AgentSpan | None) -> dict[str, str]:
+    payload = (root.payload if root is not None else None) or {}
+    return {
+        name: members(cast("dict[str, object]", value))
+        if isinstance(value, dict)
+        else printable(value)
+        if isinstance(value, str)
+        else short(value)
+        for name in ("purpose", "subject", "labels")
+        if (value := payload.get(name)) is not None
+    }
+
+
+def _rows(rows: Mapping[str, str]) -> Iterator[str]:
+    wide = max(LABEL_COLUMNS, *(len(name) + 2 for name in rows))
+    for name, text in rows.items():
+        if text:
+            yield faint(f"  {name:<{wide}}") + cut(text, columns() - wide - 2, lines().cut)
+
+
+def _counted(record: Record) -> str:
+    parts = [str(len(record.spans))]
+    for status in ("failed", "cancelled", "active"):
+        count = sum(span.status == status for span in record.spans)
+        if count:
+            parts.append(coloured(status, f"{count} {status}"))
+    return ", ".join(parts)
+
+
+def _home(record: Record) -> str:
+    """Return the module of the agent, which goes without saying in the names of its steps."""
+    module, colon, _ = (record.agent.external_identifier or "").partition(":")
+    return module + colon
+
+
+def _name(span: AgentSpan, home: str) -> str:
+    return printable(span.schema_name.removeprefix(home) or span.schema_name)
+
+
+def _prefix(placed: Placed, strokes: Lines) -> str:
+    if not placed.follows:
+        return ""
+    return _beside(placed.follows[:-1], strokes) + (
+        strokes.fork if placed.follows[-1] else strokes.last
+    )
+
+
+def _margin(placed: Placed, strokes: Lines) -> str:
+    stem = strokes.beside if placed.parents else "   "
+    return f"{_beside(placed.follows, strokes)}{stem}  "
+
+
+def _beside(follows: tuple[bool, ...], strokes: Lines) -> str:
+    left_out = len(follows) - MAX_LEVELS
+    shown = "".join(
+        strokes.beside if more else " " * len(strokes.beside) for more in follows[-MAX_LEVELS:]
+    )
+    return f"{strokes.cut}{left_out} {shown}" if left_out > 0 else shown
+
+
+def _first_line(span: AgentSpan, name: str, room: int, begin: datetime | None) -> str:
+    after = took(begin, span.started_at)
+    return (
+        padded(cut(name, room, lines().cut), room)
+        + "  "
+        + coloured(span.status, f"{span.status:<{STATUS_COLUMNS}}")
+        + faint(f"{after and '+' + after:>{TIME_COLUMNS}}")
+        + f"{took(span.started_at, span.finished_at):>{TIME_COLUMNS}}"
+    ).rstrip()
+
+
+def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
+    """Yield the lines below a span: the sign that stands before each, and its text."""
+    if span.payload:
+        yield "", members(span.payload)
+    result = span.result_payload
+    error = error_of(result) if span.status == "failed" else None
+    if error is not None:
+        yield coloured("failed", f"{strokes.cross} "), error
+    elif result and result != NOTHING:
+        yield f"{strokes.arrow} ", _result(result)
+
+
+def _result(result: dict[str, object]) -> str:
+    if result.keys() == {"result"}:
+        return short(result["result"])
+    items = result.get("items")
+    if result.keys() >= STREAM and isinstance(items, list):
+        first = result.get("first_item_ms")
+        when = f", the first after {milliseconds(first)}" if isinstance(first, int | float) else ""
+        return f"{result['count']} items{when}: {short(cast('list[object]', items))[1:-1]}"
+    return members(result)

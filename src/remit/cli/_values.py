@@ -1,0 +1,114 @@
+"""Payloads in short, on one line; withheld and cut values as what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Final, cast
+
+from remit.cli._terminal import ELLIPSIS, printable
+
+MARK: Final = "$remit"
+MAX_MEMBERS: Final = 20
+"""More members of one value never fit a line."""
+MAX_CHARS: Final = 400
+"""Longer texts never fit a line, and need not be looked at to their end."""
+
+
+def members(values: Mapping[str, object]) -> str:
+    """Return an object as `name=value name=value`."""
+    if MARK in values:
+        return short(values)
+    return " ".join(f"{_key(name)}={short(value)}" for name, value in _first(values))
+
+
+def short(value: object) -> str:
+    """Return a JSON value in short."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        shown = ", ".join(short(item) for item in items[:MAX_MEMBERS])
+        return f"[{shown}{_rest(len(items))}]"
+    if isinstance(value, dict):
+        return _object(cast("dict[str, object]", value))
+    return json.dumps(value)
+
+
+def error_of(result: Mapping[str, object] | None) -> str | None:
+    """Return the error in the result of a failed span, as `Type: message`; None without one.
+
+    The type is without its module, as it stands in most code.
+    """
+    error = (result or {}).get("error")
+    if not isinstance(error, dict):
+        return None
+    parts = cast("dict[str, object]", error)
+    kind, message = parts.get("type"), parts.get("message")
+    said = printable(message) if isinstance(message, str) else short(message) if message else ""
+    name = printable(str(kind)).rpartition(".")[2]
+    return f"{name}: {said}" if said else name
+
+
+def _object(value: dict[str, object]) -> str:
+    kind = value.get(MARK)
+    if isinstance(kind, str):
+        return _MARKS.get(kind, _unknown)(value)
+    inner = ", ".join(f"{_key(name)}: {short(each)}" for name, each in _first(value))
+    return f"{{{inner}{_rest(len(value))}}}"
+
+
+def _first(values: Mapping[str, object]) -> islice[tuple[str, object]]:
+    return islice(values.items(), MAX_MEMBERS)
+
+
+def _rest(count: int) -> str:
+    return f", {ELLIPSIS}" if count > MAX_MEMBERS else ""
+
+
+def _key(name: str) -> str:
+    # A user's own key that looked like the mark was written with one `$` more.
+    return MARK if name == f"${MARK}" else printable(name)
+
+
+def _text(value: str) -> str:
+    head = value[:MAX_CHARS]
+    quoted = printable(json.dumps(head, ensure_ascii=False))
+    return quoted if head == value else f"{quoted[:-1]}{ELLIPSIS}"
+
+
+def _withheld(value: Mapping[str, object]) -> str:
+    return f"<withheld: {printable(str(value.get('rule', '')))}>"
+
+
+def _cut(value: Mapping[str, object]) -> str:
+    left = f"<cut, {value.get('of')} {value.get('unit')}>"
+    return f"{short(value['head'])} {left}" if "head" in value else left
+
+
+def _opaque(value: Mapping[str, object]) -> str:
+    return f"<{printable(str(value.get('type', 'object')))}>"
+
+
+def _bytes(value: Mapping[str, object]) -> str:
+    return f"<{value.get('length')} bytes>"
+
+
+def _array(value: Mapping[str, object]) -> str:
+    shape = value.get("shape")
+    sides = cast("list[object]", shape) if isinstance(shape, list) else []
+    return f"<{value.get('type')} {'x'.join(map(str, sides))} {value.get('dtype', '')}>"
+
+
+def _unknown(value: Mapping[str, object]) -> str:
+    return f"<{printable(str(value.get(MARK)))}>"
+
+
+_MARKS: Final[Mapping[str, Callable[[Mapping[str, object]], str]]] = {
+    "withheld": _withheld,
+    "cut": _cut,
+    "opaque": _opaque,
+    "bytes": _bytes,
+    "array": _array,
+}

@@ -1,0 +1,87 @@
+"""Why no answer came, in words: what was seen, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, cast
+
+MAX_REASON_CHARS: Final = 200
+
+NO_CONNECTION: Final = (
+    "no connection to {place} within {timeout_s:g} s. Check the host and the port, and whether a "
+    "firewall swallows the connection"
+)
+NO_ANSWER: Final = (
+    "no answer from {place} within {timeout_s:g} s. It may work later, or with a longer timeout"
+)
+NO_HTTP: Final = (
+    "{place} broke off, or does not speak HTTP ({reason}). Check the port, and whether it is http "
+    "or https"
+)
+PROXY: Final = "the proxy refused ({reason}). Check HTTPS_PROXY and HTTP_PROXY"
+BROKEN: Final = (
+    "the connection to {place} broke ({reason}). It may work later; if it never does, check "
+    "whether it is http or https"
+)
+NOT_PACKED: Final = "the answer of {place} cannot be decompressed ({reason}). Check the api_url"
+
+NO_NAME: Final = "the host name of {place} is not known. Check its spelling, and the network"
+UNTRUSTED: Final = (
+    "the TLS certificate of {place} is not trusted ({reason}). Check the host name; for an "
+    "authority of your own set SSL_CERT_FILE"
+)
+NO_TLS: Final = "no TLS with {place} ({reason}). Check the port, and whether it speaks https at all"
+REFUSED: Final = (
+    "{place} refused the connection: nothing listens there. Start the server, or check the host "
+    "and the port"
+)
+UNREACHABLE: Final = (
+    "{place} cannot be reached ({reason}). Check the host, the port and the network"
+)
+
+
+def sentence(template: str, error: BaseException, *, place: str, timeout_s: float) -> str:
+    """Return *template* filled in.
+
+    Args:
+        template: One of this module's.
+        error: What was raised; its text is bounded and put on one line.
+        place: Host and port.
+        timeout_s: Seconds that were allowed.
+    """
+    text = str(error)[:MAX_REASON_CHARS]
+    reason = "".join(char if char.isprintable() else " " for char in text)
+    return template.format(place=place, timeout_s=timeout_s, reason=reason or type(error).__name__)
+
+
+def unconnected(error: BaseException) -> tuple[str, BaseException]:
+    """Return why no connection came about: the template, and the error that tells most.
+
+    Args:
+        error: What httpx raised; what the system said is among its causes.
+    """
+    import socket  # noqa: PLC0415 - httpx has loaded both; together they cost 6 ms
+    import ssl  # noqa: PLC0415 - as above
+
+    causes = list(_causes(error))
+    for kind, template in (
+        (socket.gaierror, NO_NAME),
+        (ssl.SSLCertVerificationError, UNTRUSTED),
+        (ssl.SSLError, NO_TLS),
+        (ConnectionRefusedError, REFUSED),
+    ):
+        for cause in causes:
+            if isinstance(cause, kind):
+                return template, cause
+    return UNREACHABLE, error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error*, what caused it, and the members of groups on the way."""
+    yield error
+    inner = [error.__cause__ or error.__context__]
+    if isinstance(error, BaseExceptionGroup):
+        inner.extend(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    for cause in inner:
+        if cause is not None:
+            yield from _causes(cause)

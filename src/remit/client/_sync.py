@@ -1,0 +1,271 @@
+"""The synchronous client; `_async` is its twin, word for word but for `await`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final, Protocol, Self, TypeVar, Unpack
+
+from remit import _endpoints
+from remit._backoff import delays
+from remit._clock import Deadline, SystemClock
+from remit._endpoints import (
+    AgentFields,
+    Call,
+    InstanceListFields,
+    JsonMapping,
+    RegisterFields,
+    SpanFields,
+    SpanListFields,
+    Timestamp,
+)
+from remit.client._http import DEFAULT_TIMEOUT_S, Http, Transport
+from remit.client._retries import Policy, tries, url_for
+from remit.errors import UnavailableError
+from remit.models._types import FinishStatus
+from remit.models.agent import Agent
+from remit.models.agent_instance import AgentInstance
+from remit.models.agent_span import AgentSpan, AnsweredSpan
+from remit.models.bulk import BulkItem, BulkResponse
+from remit.models.envelope import ListResponse, PingResponse
+
+T = TypeVar("T")
+
+
+class Sender(Protocol):
+    """What sends a call and returns what came of it."""
+
+    def __call__(self, call: Call[T]) -> T:
+        """Return what the API answers to *call*."""
+        ...
+
+
+class AgentInstances:
+    """The endpoints of agent instances: one instance is one run of an agent."""
+
+    def __init__(self, send: Sender) -> None:
+        """Send through *send*."""
+        self._send: Final = send
+
+    def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
+        """Create an instance, pending, of an agent in a version, with its span types."""
+        return self._send(_endpoints.register_instance(**fields))
+
+    def start(
+        self,
+        agent_instance_id: str,
+        *,
+        timestamp: Timestamp = None,
+        idempotency_key: str | None = None,
+    ) -> AgentInstance:
+        """Make a pending instance active, from *timestamp* or now on."""
+        return self._send(
+            _endpoints.start_instance(
+                agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
+            )
+        )
+
+    def finish(
+        self,
+        agent_instance_id: str,
+        *,
+        status: FinishStatus | None = None,
+        timestamp: Timestamp = None,
+        idempotency_key: str | None = None,
+    ) -> AgentInstance:
+        """End an instance: `complete` unless *status* says otherwise."""
+        return self._send(
+            _endpoints.finish_instance(
+                agent_instance_id,
+                status=status,
+                timestamp=timestamp,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def get(self, agent_instance_id: str) -> AgentInstance:
+        """Return one instance."""
+        return self._send(_endpoints.get_instance(agent_instance_id))
+
+    def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
+        """Return a page of the instances of one agent."""
+        return self._send(_endpoints.list_instances(**fields))
+
+    def terminate(
+        self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
+    ) -> AgentInstance:
+        """End a running instance from outside; its program is told with its next span."""
+        return self._send(
+            _endpoints.terminate_instance(
+                agent_instance_id, reason=reason, idempotency_key=idempotency_key
+            )
+        )
+
+    def record_quality(
+        self,
+        agent_instance_id: str,
+        *,
+        name: str,
+        payload: JsonMapping | None,
+        idempotency_key: str | None = None,
+    ) -> AgentInstance:
+        """Set the quality payload of *name*, or remove it with None; others stay."""
+        return self._send(
+            _endpoints.record_quality(
+                agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
+            )
+        )
+
+
+class AgentSpans:
+    """The endpoints of spans: one span is one step of a run."""
+
+    def __init__(self, send: Sender) -> None:
+        """Send through *send*."""
+        self._send: Final = send
+
+    def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
+        """Create a span; its `control` tells whether the run was ended from outside."""
+        return self._send(_endpoints.create_span(**fields))
+
+    def finish(
+        self,
+        agent_span_id: str,
+        *,
+        status: FinishStatus | None = None,
+        result_payload: JsonMapping | None = None,
+        timestamp: Timestamp = None,
+        sensitive_encoding: bool | None = None,
+        idempotency_key: str | None = None,
+    ) -> AnsweredSpan:
+        """End a span; its `control` tells whether the run was ended from outside."""
+        return self._send(
+            _endpoints.finish_span(
+                agent_span_id,
+                status=status,
+                result_payload=result_payload,
+                timestamp=timestamp,
+                sensitive_encoding=sensitive_encoding,
+                idempotency_key=idempotency_key,
+            )
+        )
+
+    def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
+        """Return a page of the spans of an instance or of an agent."""
+        return self._send(_endpoints.list_spans(**fields))
+
+
+class Bulk:
+    """The endpoint that takes several operations at once."""
+
+    def __init__(self, send: Sender) -> None:
+        """Send through *send*."""
+        self._send: Final = send
+
+    def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
+        """Do *items* in order up to the first that fails; later ones are not in the outputs."""
+        return self._send(_endpoints.bulk(items))
+
+
+class Agents:
+    """The endpoints of agents."""
+
+    def __init__(self, send: Sender) -> None:
+        """Send through *send*."""
+        self._send: Final = send
+
+    def show(
+        self,
+        *,
+        agent_id: str | None = None,
+        external_identifier: str | None = None,
+        environment_id: str | None = None,
+        include_counts: bool = False,
+        include_risk_rollup: bool = False,
+    ) -> Agent:
+        """Return one agent, by its id or by the client's name of it."""
+        return self._send(
+            _endpoints.show_agent(
+                agent_id=agent_id,
+                external_identifier=external_identifier,
+                environment_id=environment_id,
+                include_counts=include_counts,
+                include_risk_rollup=include_risk_rollup,
+            )
+        )
+
+    def create(self, **fields: Unpack[AgentFields]) -> Agent:
+        """Create an agent."""
+        return self._send(_endpoints.create_agent(**fields))
+
+
+class Client:
+    """The Prefactor API, typed. Usable from several threads; a context manager.
+
+    Every call that changes something carries an idempotency key, so that it may be tried again.
+    """
+
+    agent_instances: AgentInstances
+    """Register, start, finish, get, list, terminate, record quality."""
+    agent_spans: AgentSpans
+    """Create, finish, list."""
+    bulk: Bulk
+    """Several operations at once."""
+    agents: Agents
+    """Show, create."""
+
+    def __init__(
+        self,
+        api_url: str | None = None,
+        api_token: str | None = None,
+        *,
+        transport: Transport | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_retries: int = 2,
+    ) -> None:
+        """Aim at *api_url*; nothing is opened before the first call.
+
+        Args:
+            api_url: The API's URL, without `/api/v1`; may be left out with a transport.
+            api_token: Bearer token; without one no `Authorization` is sent.
+            transport: An `httpx.BaseTransport` in place of the network.
+            timeout_s: Seconds for one call, further tries and the waits between them included.
+            max_retries: Further tries after the first, when the API cannot be reached or is
+                not able to answer.
+
+        Raises:
+            SettingsError: A value cannot be right.
+        """
+        self._policy = Policy(timeout_s, max_retries)
+        self._http = Http(url_for(api_url, transport), api_token, transport=transport)
+        self.agent_instances = AgentInstances(self._send)
+        self.agent_spans = AgentSpans(self._send)
+        self.bulk = Bulk(self._send)
+        self.agents = Agents(self._send)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def ping(self) -> PingResponse:
+        """Ask whether the API is there and takes the token."""
+        return self._send(_endpoints.ping())
+
+    def close(self) -> None:
+        """Close the connections; a call after that is an error."""
+        self._http.close()
+
+    def _send(self, call: Call[T]) -> T:
+        deadline = Deadline.after(self._policy.timeout_s, SystemClock())
+        decisions = tries(deadline, self._policy.max_retries, delays())
+        wait_s = next(decisions)
+        while True:
+            threading.Event().wait(wait_s)
+            try:
+                return self._http.send(call, timeout_s=deadline.remaining_s())
+            except UnavailableError as error:
+                wait_s = decisions.send(error)

@@ -1,0 +1,126 @@
+"""Where a client sends to: the URL and the headers, checked once, and how answers are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+from remit._clock import Clock
+from remit._endpoints import Call, interpret
+from remit._version import __version__
+from remit.errors import ContractError, SettingsError
+
+T = TypeVar("T")
+
+SDK: Final = f"remit@{__version__}"
+# A shorter one may be part of an ordinary word, which must stay readable in a message.
+MIN_HIDDEN_CHARS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case.
+        body: The body, decompressed.
+    """
+
+    status: int
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The API at one URL, with one token.
+
+    Attributes:
+        url: Without a slash at its end, and without user or password.
+        token: Never shown.
+    """
+
+    url: str
+    token: str | None = field(repr=False)
+
+    @classmethod
+    def of(cls, api_url: str, token: str | None) -> Target:
+        """Return the target, after a look at both.
+
+        Raises:
+            SettingsError: One cannot be right. The message does not quote the token.
+        """
+        return cls(_checked_url(api_url), _checked_token(token))
+
+    @property
+    def place(self) -> str:
+        """Host and port, for messages."""
+        return urlsplit(self.url).netloc
+
+    def where(self, call: Call[T]) -> str:
+        """Return *call* in words: method and URL, without the query."""
+        return f"{call.method} {self.url}{call.path}"
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every request."""
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"remit/{__version__}",
+            "X-Prefactor-SDK": SDK,
+        }
+        return (
+            headers if self.token is None else headers | {"Authorization": f"Bearer {self.token}"}
+        )
+
+    def read(self, call: Call[T], answer: Answer, clock: Clock) -> T:
+        """Return what *answer* says to *call*.
+
+        Raises:
+            ApiError: It is a refusal, or not of the API.
+        """
+        where, body = self.where(call), answer.body
+        if self.token is not None and len(self.token) >= MIN_HIDDEN_CHARS:
+            # Servers are known to quote a token that they do not take.
+            body = body.replace(self.token.encode(), b"<token>")
+        interpret(answer.status, answer.headers, body, where=where, wall_ns=clock.wall_ns())
+        try:
+            return call.parse(answer.body)
+        except ContractError as error:
+            raise ContractError(
+                f"{where} answered {answer.status}: {error}", status=answer.status
+            ) from None
+
+
+def _checked_url(api_url: str) -> str:
+    """Return *api_url* without what httpx would read as something else."""
+    url = api_url.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, userinfo, _ = parts.hostname, "@" in parts.netloc, parts.port
+    except ValueError as error:
+        raise SettingsError(f"api_url cannot be read: {error}") from None
+    if userinfo:
+        raise SettingsError(
+            "api_url holds a user or password; leave them out, and give the token as api_token"
+        )
+    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+        raise SettingsError(
+            f"api_url is {url!r}; expected https://host[:port], or http:// on this machine"
+        )
+    return url
+
+
+def _checked_token(token: str | None) -> str | None:
+    """Return *token* without space around it, which a copy from a file may bring."""
+    checked = token.strip() if token is not None else None
+    if not checked:
+        return None
+    if not checked.isascii() or not checked.isprintable() or " " in checked:
+        raise SettingsError(
+            "api_token holds a space, a line break or a character that no header may have; copy "
+            "it again, without anything around it"
+        )
+    return checked

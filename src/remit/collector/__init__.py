@@ -1,0 +1,27 @@
+"""The collector: a server of the API over a database of one's own."""
+
+from __future__ import annotations
+
+from remit.collector.app import create_app as create_app
+from remit.collector.ingest import CreatedToken as CreatedToken
+from remit.collector.ingest import TokenInfo as TokenInfo
+from remit.collector.ingest import TokenScope as TokenScope
+from remit.collector.ingest import create_token as create_token
+from remit.collector.ingest import list_tokens as list_tokens
+from remit.collector.ingest import revoke_token as revoke_token
+from remit.collector.settings import Settings as Settings
+from remit.collector.store import Store as Store
+from remit.collector.store import open_store as open_store
+
+__all__ = [
+    "CreatedToken",
+    "Settings",
+    "Store",
+    "TokenInfo",
+    "TokenScope",
+    "create_app",
+    "create_token",
+    "list_tokens",
+    "open_store",
+    "revoke_token",
+]

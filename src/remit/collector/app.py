@@ -1,0 +1,54 @@
+"""The collector as an ASGI app."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from remit._clock import Clock, SystemClock
+from remit.collector.ingest import Service
+from remit.collector.routes import Authenticate, api_routes, bearer, exception_handlers
+from remit.collector.settings import Settings
+from remit.collector.store import Store
+
+
+class TrailingSlash:
+    """Reads a path with a slash at its end as the one without; some clients send it so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Pass requests on to *app*."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] == "http" and len(scope["path"]) > 1:
+            scope["path"] = scope["path"].rstrip("/")
+        await self._app(scope, receive, send)
+
+
+def create_app(
+    store: Store, *, settings: Settings | None = None, clock: Clock | None = None
+) -> Starlette:
+    """Return a collector that keeps what it is told in *store*.
+
+    It serves the API at `/api/v1` to whoever carries a token that `remit token create` made.
+
+    Args:
+        store: The database, from `remit.collector.open_store`.
+        settings: The limits.
+        clock: Where the time comes from.
+    """
+    service = Service(store, settings or Settings(), clock or SystemClock())
+    return app_of(service, bearer(service))
+
+
+def app_of(service: Service, authenticate: Authenticate) -> Starlette:
+    """Return the app in front of *service*, which finds out by *authenticate* who asks."""
+    app = Starlette(
+        routes=api_routes(service, authenticate),
+        middleware=[Middleware(TrailingSlash)],
+        exception_handlers=dict(exception_handlers),
+    )
+    app.router.redirect_slashes = False
+    return app

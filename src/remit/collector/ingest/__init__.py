@@ -1,0 +1,13 @@
+"""What the collector does with a request: the rules, without HTTP and without SQL."""
+
+from __future__ import annotations
+
+from remit.collector.ingest.accounts import prepare as prepare
+from remit.collector.ingest.context import Caller as Caller
+from remit.collector.ingest.service import Service as Service
+from remit.collector.ingest.tokens import CreatedToken as CreatedToken
+from remit.collector.ingest.tokens import TokenInfo as TokenInfo
+from remit.collector.ingest.tokens import TokenScope as TokenScope
+from remit.collector.ingest.tokens import create_token as create_token
+from remit.collector.ingest.tokens import list_tokens as list_tokens
+from remit.collector.ingest.tokens import revoke_token as revoke_token

@@ -1,0 +1,33 @@
+"""What a database needs before anything can be recorded: an account with an environment."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remit._clock import Clock
+from remit._ids import new_partition, partition_of
+from remit.collector.ingest.context import NS_PER_US, IdSource
+from remit.collector.store import AccountRow, EnvironmentRow, Store
+
+ACCOUNT: Final = "default"
+ENVIRONMENT: Final = "default"
+
+
+def prepare(store: Store, clock: Clock) -> AccountRow:
+    """Return the account of a database, made with its first environment if it has none."""
+    with store.reading() as tx:
+        accounts = tx.accounts()
+    if accounts:
+        return accounts[0]
+    now_us = clock.wall_ns() // NS_PER_US
+    ids = IdSource(clock)
+    with store.writing() as tx:
+        # Read again: another process may have been faster.
+        accounts = tx.accounts()
+        if accounts:
+            return accounts[0]
+        account = AccountRow(ids.new(new_partition()), ACCOUNT, now_us, now_us)
+        environment_id = ids.new(partition_of(account.id) or 0)
+        tx.add(account)
+        tx.add(EnvironmentRow(environment_id, account.id, ENVIRONMENT, now_us, now_us))
+    return account

@@ -1,0 +1,172 @@
+"""Bulk: operations in order, each as if alone, up to the first that is refused.
+
+All of them share one transaction, because committing each costs more than the work; what one of
+them wrote before it was refused is undone to a savepoint.
+
+Source: CONTRACT.md section 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final, NamedTuple
+
+import msgspec
+from msgspec import Raw
+
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.operations import OPERATIONS
+from remit.collector.ingest.span_run import SpanRun
+from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
+from remit.collector.refusals import Refusal, invalid, invalid_field, malformed, too_large
+from remit.collector.views import error_answer
+from remit.collector.wire import Fields, check_unicode, encode, fields_of
+from remit.models.bulk import MAX_KEY_CHARS, MIN_KEY_CHARS
+
+_SPANS: Final = frozenset({CREATE, FINISH})
+_HEAD: Final = frozenset({"_type", "idempotency_key", "details"})
+
+
+class Item(NamedTuple):
+    """One operation of a bulk request.
+
+    Attributes:
+        operation: Its name, as it was given.
+        key: Its idempotency key, checked.
+        params: Its fields as JSON.
+    """
+
+    operation: str
+    key: str
+    params: bytes | Raw
+
+
+class _Body(msgspec.Struct):
+    items: list[Raw]
+
+
+class _Wrapped(msgspec.Struct, forbid_unknown_fields=True, gc=False, rename={"type": "_type"}):
+    """An item that says everything in its details: the SDK's form, read without a detour."""
+
+    type: str
+    idempotency_key: str
+    details: Raw
+
+
+_read_body: Final = msgspec.json.Decoder(_Body).decode
+_read_wrapped: Final = msgspec.json.Decoder(_Wrapped).decode
+_read_text: Final = msgspec.json.Decoder(str).decode
+
+
+def items_of(body: bytes, max_items: int) -> list[Item]:
+    """Return the operations of a bulk request.
+
+    Raises:
+        Refusal: The request as a whole cannot be meant: 400, 413 or 422.
+    """
+    check_unicode(body)
+    try:
+        raws = _read_body(body or b"{}").items
+    except msgspec.ValidationError as error:
+        raise invalid_field("items", "must be an array of objects") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed("the body is not readable JSON, or nests too deep") from error
+    if not raws:
+        raise invalid_field("items", "must not be empty")
+    if len(raws) > max_items:
+        raise too_large(f"a bulk request takes at most {max_items} items")
+    items = [_item(number, raw) for number, raw in enumerate(raws)]
+    seen: set[str] = set()
+    for number, item in enumerate(items):
+        if item.key in seen:
+            raise invalid_field(f"items.{number}.idempotency_key", "stands twice in the request")
+        seen.add(item.key)
+    return items
+
+
+def execute(ctx: Context, items: Sequence[Item]) -> bytes:
+    """Carry out *items* in order, and return what came of those up to the first refusal."""
+    outputs: dict[str, Raw] = {}
+    for item, answer in _answers(ctx, items):
+        if isinstance(answer, Refusal):
+            outputs[item.key] = Raw(error_answer(answer))
+            break
+        outputs[item.key] = Raw(answer)
+    return encode({"status": "success", "outputs": outputs})
+
+
+def _answers(ctx: Context, items: Sequence[Item]) -> Iterator[tuple[Item, bytes | Refusal]]:
+    """Yield each item with its answer; neighbouring span operations are done in one run."""
+    for spans, group in groupby(items, key=lambda item: item.operation in _SPANS):
+        together = list(group)
+        if spans:
+            calls = [SpanCall(item.operation, item.params, item.key) for item in together]
+            # Shorter than the items when one was refused.
+            yield from zip(together, SpanRun(ctx).execute(calls), strict=False)
+        else:
+            yield from ((item, _answer(ctx, item)) for item in together)
+
+
+def _answer(ctx: Context, item: Item) -> bytes | Refusal:
+    operation = OPERATIONS.get(item.operation)
+    if operation is None:
+        return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
+    try:
+        with ctx.tx.savepoint():
+            return operation.perform(ctx, bytes(item.params), item.key)
+    except Refusal as refusal:
+        return refusal
+
+
+def _item(number: int, raw: Raw) -> Item:
+    try:
+        wrapped = _read_wrapped(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return _flat_item(number, raw)
+    return Item(wrapped.type, _key(number, wrapped.idempotency_key), wrapped.details)
+
+
+def _flat_item(number: int, raw: Raw) -> Item:
+    """Return an item whose fields stand beside its type, with or without details, which win."""
+    try:
+        fields = fields_of(bytes(raw))
+    except Refusal as refusal:
+        raise invalid_field(f"items.{number}", "must be an object") from refusal
+    operation = _text(fields, "_type")
+    key = _text(fields, "idempotency_key")
+    if operation is None:
+        raise invalid_field(f"items.{number}._type", "is required and must be a text")
+    params: bytes | Raw = raw
+    if "details" in fields and bytes(fields["details"]) != b"null":
+        params = _merged(fields)
+    return Item(operation, _key(number, key), params)
+
+
+def _merged(fields: Fields) -> bytes:
+    """Return the fields beside the details, and those in them; details that are no object alone."""
+    details = bytes(fields["details"])
+    try:
+        inner = fields_of(details)
+    except Refusal:
+        return details
+    return encode({**{name: fields[name] for name in fields.keys() - _HEAD}, **inner})
+
+
+def _text(fields: Fields, name: str) -> str | None:
+    try:
+        return _read_text(fields[name])
+    except (KeyError, msgspec.ValidationError):
+        return None
+
+
+def _key(number: int, key: str | None) -> str:
+    if key is None or not MIN_KEY_CHARS <= len(key) <= MAX_KEY_CHARS or "\x00" in key:
+        raise invalid(
+            {
+                f"items.{number}.idempotency_key": [
+                    f"is required: a text of {MIN_KEY_CHARS} to {MAX_KEY_CHARS} characters"
+                ]
+            }
+        )
+    return key

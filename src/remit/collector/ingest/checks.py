@@ -1,0 +1,142 @@
+"""Reading and checking what a request says, against the wire models and the rules beside them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from remit._ids import is_pfid
+from remit.collector.refusals import Refusal, invalid, invalid_field
+from remit.collector.times import parse_us
+from remit.collector.wire import Fields, object_of, value_of
+
+M = TypeVar("M", bound=BaseModel)
+
+MAX_KEY_CHARS: Final = 64
+# Identifiers and names are indexed; PostgreSQL indexes at most 2,704 bytes.
+MAX_NAME_CHARS: Final = 1000
+_NUL: Final = "\x00"
+_PFID_CHARS: Final = 32
+
+
+def model_of(kind: type[M], params: bytes, max_depth: int) -> M:
+    """Return *params* as the wire model *kind*.
+
+    Strict: a number is no text and a text no number, as in the span items that msgspec reads.
+
+    Raises:
+        Refusal: 400 or 422.
+    """
+    return validated(kind, object_of(params, max_depth))
+
+
+def validated(kind: type[M], values: Mapping[str, object]) -> M:
+    """Return *values* as the wire model *kind*.
+
+    Raises:
+        Refusal: 422, with messages by field.
+    """
+    try:
+        return kind.model_validate(values, strict=True)
+    except ValidationError as error:
+        raise invalid(_errors_by_field(error)) from error
+
+
+def _errors_by_field(error: ValidationError) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        found[".".join(str(part) for part in one["loc"])].append(one["msg"])
+    return dict(found)
+
+
+def key_in(fields: Fields, max_depth: int) -> object:
+    """Return the idempotency key that stands in *fields*, unchecked, or None."""
+    raw = fields.get("idempotency_key")
+    return None if raw is None else value_of(raw, max_depth)
+
+
+def checked_key(key: object) -> str | None:
+    """Return *key* if it may be an idempotency key; None stays None.
+
+    Raises:
+        Refusal: 422, it is no text of 1 to 64 characters.
+    """
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_CHARS or _NUL in key:
+        raise invalid_field("idempotency_key", f"must be a text of 1 to {MAX_KEY_CHARS} characters")
+    return key
+
+
+def checked_id(identifier: str | None) -> str | None:
+    """Return the id that a client chose; None stays None.
+
+    Raises:
+        Refusal: 422, it is no PFID.
+    """
+    if identifier is not None and not is_pfid(identifier):
+        raise invalid_field("id", f"must be a PFID: {_PFID_CHARS} characters of 0-9 and a-z")
+    return identifier
+
+
+def check_name(field: str, name: str | None) -> None:
+    """Refuse a *name* that is empty, too long to be indexed, or holds a NUL.
+
+    Raises:
+        Refusal: 422.
+    """
+    if name is None:
+        return
+    if not name or len(name) > MAX_NAME_CHARS or _NUL in name:
+        raise invalid_field(
+            field, f"must have 1 to {MAX_NAME_CHARS} characters, none of them a NUL"
+        )
+
+
+def check_text(field: str, text: str | None) -> None:
+    """Refuse a *text* that holds a NUL, which not every database can keep.
+
+    Raises:
+        Refusal: 422.
+    """
+    if text is not None and _NUL in text:
+        raise invalid_field(field, "must not hold a NUL")
+
+
+def instant(field: str, text: str | None, default_us: int) -> int:
+    """Return the instant that *text* names; without a text, the default.
+
+    Raises:
+        Refusal: 422, it is no ISO 8601 time.
+    """
+    if text is None:
+        return default_us
+    try:
+        return parse_us(text)
+    except (ValueError, OverflowError) as error:
+        raise invalid_field(field, "must be a time in ISO 8601, in the years 1 to 9999") from error
+
+
+def taken(field: str) -> Refusal:
+    """Return the refusal of a name or id that something else has."""
+    return invalid_field(field, "has already been taken")
+
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
+
+
+def integer(field: str, value: object, *, least: int, most: int) -> int:
+    """Return *value*, a number or (in a query) its text.
+
+    Raises:
+        Refusal: 422, it is no integer from *least* to *most*.
+    """
+    if isinstance(value, str) and _INTEGER.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise invalid_field(field, f"must be an integer from {least} to {most}")
+    return value

@@ -1,0 +1,169 @@
+"""Steps on an instance: start, finish, terminate, qualities; and looking at it.
+
+Source: CONTRACT.md sections 8, 9 and 13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, cast
+
+import msgspec
+
+from remit.collector.ingest.checks import check_name, check_text, instant, validated
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.keys import Done, once
+from remit.collector.ingest.lists import page_of, text_in
+from remit.collector.ingest.states import (
+    COMPLETE,
+    finish_instance,
+    start_instance,
+    terminate_instance,
+)
+from remit.collector.refusals import forbidden, invalid_field, not_found
+from remit.collector.store import InstanceRow
+from remit.collector.views import (
+    detail_view,
+    instance_view,
+    list_answer,
+    success_answer,
+    summary_view,
+)
+from remit.collector.wire import encode, object_of
+from remit.models.agent_instance import (
+    FinishInstanceRequest,
+    RecordQualityRequest,
+    TerminateInstanceRequest,
+    TimestampRequest,
+)
+
+LEGACY_QUALITY: Final = "quality"
+_SORTABLE: Final = (
+    "id",
+    "inserted_at",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "status",
+    "purpose",
+)
+_FILTERS: Final = ("agent_version_id", "environment_id", "agent_deployment_id")
+
+Step = Callable[[InstanceRow, Mapping[str, object]], InstanceRow]
+
+
+def start(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Start an instance."""
+
+    def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
+        request = validated(TimestampRequest, values)
+        return start_instance(row, instant("timestamp", request.timestamp, ctx.now_us), ctx.now_us)
+
+    return _changed(ctx, "agent_instances/start", params, key, step)
+
+
+def finish(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Finish an instance."""
+
+    def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
+        request = validated(FinishInstanceRequest, values)
+        at_us = instant("timestamp", request.timestamp, ctx.now_us)
+        return finish_instance(row, request.status or COMPLETE, at_us, ctx.now_us)
+
+    return _changed(ctx, "agent_instances/finish", params, key, step)
+
+
+def terminate(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """End an instance from outside."""
+
+    def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
+        request = validated(TerminateInstanceRequest, values)
+        check_text("reason", request.reason)
+        return terminate_instance(row, request.reason, ctx.now_us)
+
+    return _changed(ctx, "agent_instances/terminate", params, key, step)
+
+
+def record_quality(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Set or remove the quality payload of one name; the others stay."""
+
+    def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
+        request = validated(RecordQualityRequest, values)
+        check_name("name", request.name)
+        return _with_quality(row, request.name, request.payload, ctx.now_us)
+
+    return _changed(ctx, "agent_instances/record_quality", params, key, step)
+
+
+def update(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Replace the one quality payload of older clients, kept under the name `quality`."""
+
+    def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
+        if "quality_payload" not in values:
+            return row
+        payload = values["quality_payload"]
+        if payload is not None and not isinstance(payload, dict):
+            raise invalid_field("quality_payload", "must be an object or null")
+        return _with_quality(row, LEGACY_QUALITY, values["quality_payload"], ctx.now_us)
+
+    return _changed(ctx, "agent_instances/update", params, key, step)
+
+
+def show(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Return an instance."""
+    del key
+    values = object_of(params, ctx.settings.max_depth)
+    return success_answer(detail_view(_instance(ctx, values)))
+
+
+def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Return one page of an agent's instances."""
+    del key
+    values = object_of(params, ctx.settings.max_depth)
+    agent_id = text_in(values, "agent_id") or ctx.caller.agent_id
+    if agent_id is None:
+        raise invalid_field("agent_id", "is required")
+    if ctx.caller.agent_id not in {None, agent_id}:
+        raise forbidden("this token is for another agent")
+    equal = {"agent_id": agent_id}
+    for name in _FILTERS:
+        wanted = text_in(values, name)
+        if wanted is not None:
+            equal[name] = wanted
+    page = page_of(values, _SORTABLE)
+    listed = ctx.tx.list_instances(ctx.caller.account_id, equal, page)
+    return list_answer([summary_view(row) for row in listed.rows], page, listed.total)
+
+
+def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step: Step) -> bytes:
+    """Take *step* on the instance that *params* name, once for each *key*."""
+    values = object_of(params, ctx.settings.max_depth)
+
+    def do() -> Done:
+        before = _instance(ctx, values)
+        after = step(before, values)
+        if after is not before:
+            ctx.tx.change(after)
+        return Done(success_answer(instance_view(after)), after.id)
+
+    return once(ctx, operation, key, do)
+
+
+def _instance(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
+    instance_id = text_in(values, "agent_instance_id")
+    if instance_id is None:
+        raise invalid_field("agent_instance_id", "is required")
+    row = ctx.tx.instances(ctx.caller.account_id, [instance_id]).get(instance_id)
+    if row is None or not ctx.caller.sees(row):
+        raise not_found("agent_instance")
+    return row
+
+
+def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:
+    qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
+    qualities.pop(name, None)
+    if payload is not None:
+        qualities[name] = payload
+    return msgspec.structs.replace(
+        row, quality_payloads=encode(qualities).decode(), updated_at=now_us
+    )

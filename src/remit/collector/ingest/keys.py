@@ -1,0 +1,70 @@
+"""Idempotency: a key that was used answers what it was first answered, and changes nothing.
+
+The scope of a key is account and operation, the same for an endpoint and for a bulk item. Answers
+about instances and agents are kept with the key; those about spans are made again from the span's
+row, which also holds the keys. Refusals are not kept.
+
+Source: CONTRACT.md sections 4 and 18, row 3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from remit._ids import PARTITION_CHARS, TIME_CHARS
+from remit.collector.ingest.context import Context
+from remit.collector.store import KeyRow
+from remit.collector.wire import canonical
+
+CREATE_PREFIX: Final = "c-"
+FINISH_PREFIX: Final = "f-"
+_NOT_SAID: Final = frozenset({"idempotency_key", "_type"})
+_DERIVED: Final = re.compile(r"[cf]-[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+class Done(NamedTuple):
+    """What an operation did.
+
+    Attributes:
+        answer: The envelope.
+        instance_id: The instance with which the key is to be forgotten.
+    """
+
+    answer: bytes
+    instance_id: str | None = None
+
+
+def once(ctx: Context, operation: str, key: str | None, do: Callable[[], Done]) -> bytes:
+    """Return what *do* answers, or, for a *key* that was used, what was answered then."""
+    if key is None:
+        return do().answer
+    account_id = ctx.caller.account_id
+    known = ctx.tx.keys(account_id, operation, [key]).get(key)
+    if known is not None and known.answer is not None:
+        return known.answer
+    done = do()
+    row = KeyRow(account_id, operation, key, done.instance_id, None, done.answer, ctx.now_us)
+    ctx.tx.add_keys([row])
+    return done.answer
+
+
+def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
+    """Return the id of the span from which *key* was derived, None for any other key.
+
+    The SDK's keys are the span's own 26 characters after a prefix. Such a key says which row holds
+    it, so that it needs none of its own.
+    """
+    if key is None or not key.startswith(prefix) or not _DERIVED.fullmatch(key):
+        return None
+    text = key[len(prefix) :]
+    partition = account_id[TIME_CHARS : TIME_CHARS + PARTITION_CHARS]
+    return text[:TIME_CHARS] + partition + text[TIME_CHARS:]
+
+
+def body_hash(body: dict[str, object]) -> str:
+    """Return a hash that is equal for equal requests, whatever their idempotency keys."""
+    said = {name: value for name, value in body.items() if name not in _NOT_SAID}
+    return hashlib.sha256(canonical(said)).hexdigest()[:32]

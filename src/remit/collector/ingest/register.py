@@ -1,0 +1,135 @@
+"""Registration: an instance of an agent, with the versions under which it runs.
+
+Source: CONTRACT.md sections 5, 9 and 18, rows 3 to 6.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from remit._ids import is_pfid
+from remit.collector.ingest.checks import check_name, checked_id, taken, validated
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.deployments import deployment_of, new_agent
+from remit.collector.ingest.keys import Done, body_hash, once
+from remit.collector.ingest.schemas import schema_version_of, version_of
+from remit.collector.ingest.states import PENDING
+from remit.collector.refusals import forbidden, invalid_field, not_found
+from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
+from remit.collector.views import registered_view, success_answer
+from remit.collector.wire import object_of
+from remit.models.agent_instance import RegisterDeploymentInstanceRequest
+
+REGISTER = "agent_instances/register"
+LIVE = "live"
+
+
+def register(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Register an instance; it is pending until it is started."""
+    values = object_of(params, ctx.settings.max_depth)
+
+    def do() -> Done:
+        request = validated(RegisterDeploymentInstanceRequest, values)
+        row = _registered(ctx, request, body_hash(values))
+        return Done(success_answer(registered_view(row)), row.id)
+
+    return once(ctx, REGISTER, key, do)
+
+
+def _registered(
+    ctx: Context, request: RegisterDeploymentInstanceRequest, hashed: str
+) -> InstanceRow:
+    known = _known(ctx, request, hashed)
+    if known is not None:
+        return known
+    agent = _agent(ctx, request)
+    environment_id = _environment(ctx, request, agent)
+    identifier = request.external_identifier
+    check_name("external_identifier", identifier)
+    if identifier is not None and ctx.tx.instance_of_identifier(agent.id, identifier):
+        raise taken("external_identifier")
+    version = version_of(ctx, agent, request.agent_version)
+    schema_version = schema_version_of(ctx, agent, request.agent_schema_version)
+    deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
+    if request.update_current_version is not False:
+        _pin(ctx, deployment, version)
+    row = InstanceRow(
+        id=request.id or ctx.new_id(),
+        account_id=agent.account_id,
+        agent_id=agent.id,
+        agent_version_id=version.id,
+        agent_schema_version_id=schema_version.id,
+        environment_id=environment_id,
+        agent_deployment_id=deployment.id,
+        external_identifier=identifier,
+        purpose=request.purpose or LIVE,
+        body_hash=hashed,
+        inserted_at=ctx.now_us,
+        status=PENDING,
+        start_seen=0,
+        started_at=None,
+        finished_at=None,
+        termination_reason=None,
+        quality_payloads="{}",
+        updated_at=ctx.now_us,
+    )
+    ctx.tx.add(row)
+    return row
+
+
+def _pin(ctx: Context, deployment: DeploymentRow, version: VersionRow) -> None:
+    """Make *version* the deployment's current one."""
+    if deployment.current_version_id != version.id:
+        changes = {"current_version_id": version.id, "updated_at": ctx.now_us}
+        ctx.tx.change(msgspec.structs.replace(deployment, **changes))
+
+
+def _known(
+    ctx: Context, request: RegisterDeploymentInstanceRequest, hashed: str
+) -> InstanceRow | None:
+    """Return the instance of the id that was asked for, if an equal request made it.
+
+    Raises:
+        Refusal: 422, the id is no PFID, or taken by another registration.
+    """
+    instance_id = checked_id(request.id)
+    if instance_id is None:
+        return None
+    row = ctx.tx.instances(None, [instance_id]).get(instance_id)
+    if row is not None and not (ctx.caller.sees(row) and row.body_hash == hashed):
+        raise taken("id")
+    return row
+
+
+def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow:
+    """Return the agent: the token's, else the one that the request names."""
+    caller = ctx.caller
+    agent_id = request.agent_id or caller.agent_id
+    if agent_id is None:
+        raise invalid_field("agent_id", "is required with an account's token")
+    if caller.agent_id not in {None, agent_id}:
+        raise forbidden("this token is for another agent: leave agent_id out, or use its own token")
+    row = ctx.tx.agent(caller.account_id, agent_id)
+    if row is None:
+        if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
+            raise not_found("agent")
+        name = request.agent_version.name or agent_id
+        row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
+        ctx.tx.add(row)
+    return row
+
+
+def _environment(ctx: Context, request: RegisterDeploymentInstanceRequest, agent: AgentRow) -> str:
+    """Return the environment: the token's, the request's, the agent's only one, or the first."""
+    caller = ctx.caller
+    if caller.environment_id is not None:
+        if request.environment_id not in {None, caller.environment_id}:
+            raise forbidden("this token is for another environment: leave environment_id out")
+        return caller.environment_id
+    environments = [row.id for row in ctx.tx.environments(caller.account_id)]
+    if request.environment_id is not None:
+        if request.environment_id not in environments:
+            raise not_found("environment")
+        return request.environment_id
+    deployments = ctx.tx.deployments(agent.id)
+    return deployments[0].environment_id if len(deployments) == 1 else environments[0]

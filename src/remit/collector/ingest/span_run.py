@@ -1,0 +1,269 @@
+"""A run of span operations: all is read first, then decided in order, then written at once.
+
+Each operation sees what those before it did, and a refusal leaves nothing of its own behind, as if
+each had a transaction of its own. One operation alone is a run of one.
+
+Source: CONTRACT.md sections 4, 8, 10, 16 and 18, rows 3, 6 and 9.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+import msgspec
+
+from remit.collector.ingest.checks import instant, taken
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key
+from remit.collector.ingest.spans import (
+    CREATE,
+    FINISH,
+    SpanCall,
+    SpanToCreate,
+    SpanToFinish,
+    span_to_create,
+    span_to_finish,
+)
+from remit.collector.ingest.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
+from remit.collector.refusals import Refusal, not_found
+from remit.collector.store import (
+    CREATED_SENSITIVE,
+    GAVE_FINISH,
+    GAVE_START,
+    SENSITIVE,
+    InstanceRow,
+    KeyRow,
+    SpanRow,
+)
+from remit.collector.views import as_created, span_answer, span_view
+from remit.collector.wire import same_json
+
+Fields: TypeAlias = SpanToCreate | SpanToFinish | Refusal
+_PREFIXES: Final = {CREATE: CREATE_PREFIX, FINISH: FINISH_PREFIX}
+
+
+class Task(NamedTuple):
+    """One operation, read.
+
+    Attributes:
+        operation: `CREATE` or `FINISH`.
+        key: Its idempotency key.
+        home: Id of the span from which the key was derived, in whose row it is kept.
+        fields: Its fields, or why they cannot be meant.
+    """
+
+    operation: str
+    key: str | None
+    home: str | None
+    fields: Fields
+
+
+class SpanRun:
+    """One run of span operations, inside the transaction of its context."""
+
+    def __init__(self, ctx: Context) -> None:
+        """Begin with nothing read and nothing to write."""
+        self._ctx = ctx
+        self._account_id = ctx.caller.account_id
+        self._spans: dict[str, SpanRow] = {}
+        self._instances: dict[str, InstanceRow] = {}
+        self._keys: dict[tuple[str, str], KeyRow] = {}
+        self._new: dict[str, SpanRow] = {}
+        self._changed: dict[str, SpanRow] = {}
+        self._new_keys: list[KeyRow] = []
+        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+
+    def execute(self, calls: Sequence[SpanCall]) -> list[bytes | Refusal]:
+        """Return the answers in order, up to the first refusal, which is the last of them."""
+        tasks = [self._task(call) for call in calls]
+        self._read(tasks)
+        answers: list[bytes | Refusal] = []
+        for task in tasks:
+            try:
+                answers.append(self._decide(task))
+            except Refusal as refusal:
+                answers.append(refusal)
+                break
+        self._write()
+        return answers
+
+    def _task(self, call: SpanCall) -> Task:
+        max_depth = self._ctx.settings.max_depth
+        read = span_to_create if call.operation == CREATE else span_to_finish
+        try:
+            fields: Fields = read(call.params, max_depth)
+        except Refusal as refusal:
+            fields = refusal
+        home = span_of_key(call.key, _PREFIXES[call.operation], self._account_id)
+        return Task(call.operation, call.key, home, fields)
+
+    def _read(self, tasks: Sequence[Task]) -> None:
+        """Read what the decisions may need, in a few statements for any number of operations."""
+        tx, account_id = self._ctx.tx, self._account_id
+        for operation in _PREFIXES:
+            keys = [task.key for task in tasks if task.key and task.operation == operation]
+            for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
+                self._keys[operation, key] = row
+        span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
+        span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
+        self._spans = tx.spans(account_id, span_ids) if span_ids else {}
+        instance_ids = {row.agent_instance_id for row in self._spans.values()}
+        instance_ids.update(
+            task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
+        )
+        self._instances = tx.instances(account_id, instance_ids)
+
+    def _decide(self, task: Task) -> bytes:
+        first = self._first_result(task)
+        if first is not None:
+            return self._answer(as_created(first) if task.operation == CREATE else first)
+        if isinstance(task.fields, Refusal):
+            raise task.fields
+        if isinstance(task.fields, SpanToCreate):
+            return self._create(task, task.fields)
+        return self._finish(task, task.fields)
+
+    def _first_result(self, task: Task) -> SpanRow | None:
+        """Return the span on which the operation's key was used before."""
+        if task.key is None:
+            return None
+        known = self._keys.get((task.operation, task.key))
+        if known is not None and known.agent_span_id is not None:
+            return self._spans.get(known.agent_span_id)
+        row = self._spans.get(task.home or "")
+        if row is None:
+            return None
+        used = row.create_key if task.operation == CREATE else row.finish_key
+        return row if used == task.key else None
+
+    def _create(self, task: Task, fields: SpanToCreate) -> bytes:
+        instance = self._instances.get(fields.agent_instance_id)
+        if instance is None or not self._ctx.caller.sees(instance):
+            raise not_found("agent_instance")
+        unused_home = None if task.home in self._spans else task.home
+        span_id = fields.id or unused_home or self._ctx.new_id()
+        row = new_span(span_id, fields, task.key, self._ctx.now_us)
+        known = self._spans.get(span_id)
+        if known is not None:
+            if not same_creation(as_created(known), row):
+                raise taken("id")
+            return self._answer(as_created(known))
+        self._spans[span_id] = self._new[span_id] = row
+        self._counts[row.agent_instance_id][row.status] += 1
+        self._keep_key(task, row)
+        return self._answer(row)
+
+    def _finish(self, task: Task, fields: SpanToFinish) -> bytes:
+        row = self._spans.get(fields.agent_span_id)
+        if row is None or not self._ctx.caller.sees(self._instances[row.agent_instance_id]):
+            raise not_found("agent_span")
+        now_us = self._ctx.now_us
+        finished = finish_span(
+            row,
+            fields.status or COMPLETE,
+            instant("timestamp", fields.timestamp, now_us),
+            now_us,
+            result=fields.result,
+            sensitive=bool(fields.sensitive_encoding),
+        )
+        finished = msgspec.structs.replace(finished, finish_key=task.key)
+        changes = self._new if row.id in self._new else self._changed
+        self._spans[row.id] = changes[row.id] = finished
+        counts = self._counts[row.agent_instance_id]
+        counts[row.status] -= 1
+        counts[finished.status] += 1
+        self._keep_key(task, finished)
+        return self._answer(finished)
+
+    def _keep_key(self, task: Task, row: SpanRow) -> None:
+        """Keep the key of an operation, unless it will be looked for in the span's own row."""
+        if task.key is not None and task.home != row.id:
+            self._new_keys.append(
+                KeyRow(
+                    account_id=self._account_id,
+                    operation=task.operation,
+                    key=task.key,
+                    agent_instance_id=row.agent_instance_id,
+                    agent_span_id=row.id,
+                    answer=None,
+                    inserted_at=self._ctx.now_us,
+                )
+            )
+
+    def _answer(self, row: SpanRow) -> bytes:
+        instance = self._instances[row.agent_instance_id]
+        titles = self._ctx.titles.of(self._ctx.tx, instance.agent_schema_version_id)
+        view = span_view(row, instance, titles.get(row.schema_name, row.schema_name))
+        terminated = instance.status == TERMINATED
+        return span_answer(view, terminated=terminated, reason=instance.termination_reason)
+
+    def _write(self) -> None:
+        tx = self._ctx.tx
+        if self._new:
+            tx.add_spans(list(self._new.values()))
+        if self._changed:
+            tx.change_spans(list(self._changed.values()))
+        if self._new_keys:
+            tx.add_keys(self._new_keys)
+        for instance_id, change in self._counts.items():
+            tx.add_span_counts(instance_id, change)
+
+
+def _named(task: Task) -> tuple[str | None, ...]:
+    """Return the ids of the spans that an operation may be about."""
+    if isinstance(task.fields, SpanToFinish):
+        return task.home, task.fields.agent_span_id
+    return (task.home, task.fields.id) if isinstance(task.fields, SpanToCreate) else (task.home,)
+
+
+def new_span(span_id: str, fields: SpanToCreate, key: str | None, now_us: int) -> SpanRow:
+    """Return the row of a new span: a start that was not named is now, an end likewise.
+
+    Raises:
+        Refusal: 422, a time is none.
+    """
+    started_at = instant("started_at", fields.started_at, now_us)
+    finished_at = instant("finished_at", fields.finished_at, now_us)
+    started = fields.status != PENDING
+    ended = fields.status not in UNFINISHED
+    sensitive = SENSITIVE | CREATED_SENSITIVE if fields.sensitive_encoding else 0
+    gave_start = GAVE_START if started and fields.started_at is not None else 0
+    gave_finish = GAVE_FINISH if ended and fields.finished_at is not None else 0
+    return SpanRow(
+        agent_instance_id=fields.agent_instance_id,
+        id=span_id,
+        parent_span_id=fields.parent_span_id,
+        schema_name=fields.schema_name,
+        status=fields.status,
+        created_status=fields.status,
+        flags=sensitive | gave_start | gave_finish,
+        started_at=started_at if started else None,
+        finished_at=finished_at if ended else None,
+        inserted_at=now_us,
+        updated_at=now_us,
+        create_key=key,
+        finish_key=None,
+        payload=str(fields.payload, "utf-8"),
+        result_payload=fields.result,
+    )
+
+
+def same_creation(one: SpanRow, other: SpanRow) -> bool:
+    """Return whether two creations said the same; times that neither named do not matter."""
+    return (
+        one.agent_instance_id == other.agent_instance_id
+        and one.parent_span_id == other.parent_span_id
+        and one.schema_name == other.schema_name
+        and one.status == other.status
+        and one.flags == other.flags
+        and (not one.flags & GAVE_START or one.started_at == other.started_at)
+        and (not one.flags & GAVE_FINISH or one.finished_at == other.finished_at)
+        and _same_payload(one.payload, other.payload)
+        and _same_payload(one.result_payload, other.result_payload)
+    )
+
+
+def _same_payload(one: str | None, other: str | None) -> bool:
+    return same_json((one or "null").encode(), (other or "null").encode())

@@ -1,0 +1,140 @@
+"""What the span operations read: the same as the wire models, by msgspec, five times as fast.
+
+A test holds the two together: what one accepts, the other does.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Raw
+from pydantic import BaseModel
+
+from remit.collector.ingest.checks import check_name, checked_id, model_of
+from remit.collector.refusals import invalid_field, malformed
+from remit.collector.wire import value_of
+from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
+
+CREATE: Final = "agent_spans/create"
+FINISH: Final = "agent_spans/finish"
+NULL: Final = Raw(b"null")
+
+SpanStatus: TypeAlias = Literal["pending", "active", "complete", "failed", "cancelled"]
+FinishStatus: TypeAlias = Literal["complete", "failed", "cancelled"]
+T = TypeVar("T")
+
+
+class SpanCall(NamedTuple):
+    """One span operation.
+
+    Attributes:
+        operation: `CREATE` or `FINISH`.
+        params: Its fields, a JSON object in UTF-8.
+        key: Its idempotency key, checked.
+    """
+
+    operation: str
+    params: bytes | Raw
+    key: str | None
+
+
+class SpanToCreate(msgspec.Struct, gc=False):
+    """Fields of a create; the payloads are left as they came."""
+
+    agent_instance_id: str
+    schema_name: str
+    status: SpanStatus
+    payload: Raw = Raw(b"{}")
+    result_payload: Raw = NULL
+    id: str | None = None
+    parent_span_id: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+    sensitive_encoding: bool | None = None
+
+    @property
+    def result(self) -> str | None:
+        """JSON of the result, or None."""
+        return _text(self.result_payload)
+
+
+class SpanToFinish(msgspec.Struct, gc=False):
+    """Fields of a finish."""
+
+    agent_span_id: str
+    status: FinishStatus | None = None
+    result_payload: Raw = NULL
+    timestamp: str | None = None
+    sensitive_encoding: bool | None = None
+
+    @property
+    def result(self) -> str | None:
+        """JSON of the result, or None."""
+        return _text(self.result_payload)
+
+
+class _FinishRequest(FinishAgentSpanRequest):
+    """A finish with the id that its path names."""
+
+    agent_span_id: str
+
+
+_read_create: Final = msgspec.json.Decoder(SpanToCreate)
+_read_finish: Final = msgspec.json.Decoder(SpanToFinish)
+_UNFINISHED: Final = frozenset({"pending", "active"})
+
+
+def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
+    """Return the fields of a create, checked as far as they say themselves.
+
+    Raises:
+        Refusal: 400 or 422.
+    """
+    span = _read(_read_create, CreateAgentSpanRequest, params, max_depth)
+    check_name("schema_name", span.schema_name)
+    check_name("parent_span_id", span.parent_span_id)
+    checked_id(span.id)
+    _check_object("payload", span.payload, max_depth)
+    if span.result_payload != NULL:
+        _check_object("result_payload", span.result_payload, max_depth)
+        if span.status in _UNFINISHED:
+            raise invalid_field("result_payload", f"must be absent while a span is {span.status}")
+    return span
+
+
+def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
+    """Return the fields of a finish, checked as far as they say themselves.
+
+    Raises:
+        Refusal: 400 or 422.
+    """
+    span = _read(_read_finish, _FinishRequest, params, max_depth)
+    if span.result_payload != NULL:
+        _check_object("result_payload", span.result_payload, max_depth)
+    return span
+
+
+def _read(
+    decoder: msgspec.json.Decoder[T], model: type[BaseModel], params: bytes | Raw, max_depth: int
+) -> T:
+    try:
+        return decoder.decode(params)
+    except (msgspec.DecodeError, RecursionError) as error:
+        # The wire model names every wrong field, where msgspec stops at the first.
+        model_of(model, bytes(params), max_depth)
+        raise malformed(f"the item is not readable: {error}") from error
+
+
+def _check_object(field: str, raw: Raw, max_depth: int) -> None:
+    """Refuse a payload that is no object, or that a reader could not read.
+
+    Raises:
+        Refusal: 400 or 422.
+    """
+    if not isinstance(value_of(raw, max_depth), dict):
+        raise invalid_field(field, "must be an object")
+
+
+def _text(raw: Raw) -> str | None:
+    return None if raw == NULL else str(raw, "utf-8")

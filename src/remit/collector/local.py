@@ -1,0 +1,48 @@
+"""Local mode: the collector inside the program that it records, behind no port.
+
+The SDK calls the app on its own threads (`remit.client._http.InProcessTransport`). Nobody else
+can reach it, so that no token is needed; several processes may share the folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+
+from remit._clock import SystemClock
+from remit.collector.app import app_of
+from remit.collector.ingest import Caller, Service, TokenScope, prepare
+from remit.collector.settings import Settings
+from remit.collector.store import SqliteStore
+from remit.errors import SettingsError
+
+FILE: Final = "remit.db"
+TOKEN: Final = "local"  # noqa: S105 - nobody checks it
+SETTINGS: Final = Settings(create_agents=True)
+
+
+def open_app(data_dir: Path) -> tuple[Starlette, str]:
+    """Return a collector over the database in *data_dir*, and the token to call it with.
+
+    Args:
+        data_dir: The folder; it is made if it does not exist.
+
+    Raises:
+        OSError: The database there cannot be opened.
+    """
+    clock = SystemClock()
+    try:
+        store = SqliteStore(data_dir / FILE)
+    except SettingsError as error:
+        raise OSError(str(error)) from error
+    account = prepare(store, clock)
+    caller = Caller(account.id, TokenScope.ACCOUNT)
+
+    def authenticate(request: Request) -> Caller:
+        del request
+        return caller
+
+    return app_of(Service(store, SETTINGS, clock), authenticate), TOKEN

@@ -1,0 +1,90 @@
+"""Refusals: why a request was not carried out, as its answer says it.
+
+Source: the codes are those that CONTRACT.md section 3 found in public sources; `forbidden`,
+`payload_too_large`, `unsupported_media_type`, `unavailable` and `internal_error` are our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+
+class Refusal(Exception):  # noqa: N818 - named for what it is: nothing is broken
+    """A request that is answered with an error envelope; raised before anything was written.
+
+    Attributes:
+        status: HTTP status.
+        code: One word for programs.
+        message: A sentence for people.
+        errors: For validation errors, messages by field.
+        headers: Headers of the answer, beside the usual ones.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep what the answer will say."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.errors = errors
+        self.headers = headers
+
+
+def malformed(message: str) -> Refusal:
+    """Return the refusal of a request that cannot be read at all."""
+    return Refusal(HTTPStatus.BAD_REQUEST, "bad_request", message)
+
+
+def invalid(errors: Mapping[str, Sequence[str]]) -> Refusal:
+    """Return the refusal of a request whose fields, named in *errors*, are wrong."""
+    names = ", ".join(errors)
+    return Refusal(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "validation_errors",
+        f"these fields are not valid: {names}",
+        errors=errors,
+    )
+
+
+def invalid_field(field: str, message: str) -> Refusal:
+    """Return the refusal of a request because of one field."""
+    return invalid({field: [message]})
+
+
+def not_found(what: str) -> Refusal:
+    """Return the refusal of a request about something that does not exist for this caller."""
+    return Refusal(HTTPStatus.NOT_FOUND, "not_found", f"{what} not found")
+
+
+def invalid_action(message: str) -> Refusal:
+    """Return the refusal of a step that the thing's state does not allow."""
+    return Refusal(HTTPStatus.CONFLICT, "invalid_action", message)
+
+
+def unauthorized() -> Refusal:
+    """Return the refusal of a request whose token does not exist or is of no use any more."""
+    return Refusal(
+        HTTPStatus.UNAUTHORIZED,
+        "bad_authtoken",
+        "Invalid or expired API token",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
+def forbidden(message: str) -> Refusal:
+    """Return the refusal of a request that the token's scope does not cover."""
+    return Refusal(HTTPStatus.FORBIDDEN, "forbidden", message)
+
+
+def too_large(message: str) -> Refusal:
+    """Return the refusal of a request that exceeds a limit of size."""
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "payload_too_large", message)

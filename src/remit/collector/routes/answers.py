@@ -1,0 +1,93 @@
+"""Answers: JSON always, an envelope always, nothing of the inside ever."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from remit.collector.refusals import Refusal
+from remit.collector.routes.bodies import drain
+from remit.collector.store import StoreUnavailableError
+from remit.collector.views import error_answer
+
+logger: Final = logging.getLogger("remit")
+RETRY_AFTER_S: Final = 1
+
+
+def answer(body: bytes) -> Response:
+    """Return an answer to a request that was carried out."""
+    return Response(body, media_type="application/json")
+
+
+async def refuse(request: Request, refusal: Refusal) -> Response:
+    """Return the answer to a request that was refused, after what is left of it was read."""
+    await drain(request)
+    return _envelope(refusal)
+
+
+def _envelope(refusal: Refusal) -> Response:
+    return Response(
+        error_answer(refusal),
+        refusal.status,
+        headers=dict(refusal.headers or {}),
+        media_type="application/json",
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - starlette looks the handler up by the type
+    return await refuse(request, error)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    """Answer a request that no route took."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - as above
+    status = HTTPStatus(error.status_code)
+    messages = {
+        HTTPStatus.NOT_FOUND: "there is no such path",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"this path does not take {request.method}",
+    }
+    code = status.phrase.lower().replace(" ", "_")
+    message = messages.get(status, status.phrase)
+    return await refuse(request, Refusal(status, code, message, headers=error.headers))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    logger.warning("the collector's database cannot be used now: %s", error)
+    refusal = Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable",
+        "the database cannot be used now: try again",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+    return await refuse(request, refusal)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client went away before it had sent everything."""
+    del request, error
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Answer a request on which we failed; the server's log has the reason, the answer has not."""
+    del request, error
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return _envelope(Refusal(status, "internal_error", "the collector failed"))
+
+
+# Coroutines all: a plain function would be run by starlette in a worker thread.
+exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = {
+    Refusal: _refused,
+    HTTPException: _unknown,
+    StoreUnavailableError: _unavailable,
+    ClientDisconnect: _gone,
+    Exception: _failed,
+}

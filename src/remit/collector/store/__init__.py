@@ -1,0 +1,27 @@
+"""Where the collector keeps what it was told: a protocol, and a database behind it."""
+
+from __future__ import annotations
+
+from remit.collector.store.opening import open_store as open_store
+from remit.collector.store.protocol import Listed as Listed
+from remit.collector.store.protocol import Page as Page
+from remit.collector.store.protocol import Reading as Reading
+from remit.collector.store.protocol import SpanFilter as SpanFilter
+from remit.collector.store.protocol import Store as Store
+from remit.collector.store.protocol import StoreUnavailableError as StoreUnavailableError
+from remit.collector.store.protocol import Writing as Writing
+from remit.collector.store.rows import CREATED_SENSITIVE as CREATED_SENSITIVE
+from remit.collector.store.rows import GAVE_FINISH as GAVE_FINISH
+from remit.collector.store.rows import GAVE_START as GAVE_START
+from remit.collector.store.rows import SENSITIVE as SENSITIVE
+from remit.collector.store.rows import AccountRow as AccountRow
+from remit.collector.store.rows import AgentRow as AgentRow
+from remit.collector.store.rows import DeploymentRow as DeploymentRow
+from remit.collector.store.rows import EnvironmentRow as EnvironmentRow
+from remit.collector.store.rows import InstanceRow as InstanceRow
+from remit.collector.store.rows import KeyRow as KeyRow
+from remit.collector.store.rows import SchemaVersionRow as SchemaVersionRow
+from remit.collector.store.rows import SpanRow as SpanRow
+from remit.collector.store.rows import TokenRow as TokenRow
+from remit.collector.store.rows import VersionRow as VersionRow
+from remit.collector.store.sqlite import SqliteStore as SqliteStore

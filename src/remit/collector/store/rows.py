@@ -1,0 +1,179 @@
+"""What the store keeps, row by row; the order of the fields is that of the columns.
+
+Rows are frozen: a change makes a new row, so that a decision cannot half happen. Times are
+microseconds since 1970 in UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+SENSITIVE: Final = 1
+"""Flag of a span: its payloads hold values in the `$sensitive` encoding."""
+CREATED_SENSITIVE: Final = 2
+"""Flag of a span: it did so when it was created."""
+GAVE_START: Final = 4
+"""Flag of a span: its creator named the start."""
+GAVE_FINISH: Final = 8
+"""Flag of a span: its creator named the finish."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Base of the rows."""
+
+
+class AccountRow(Row, frozen=True):
+    """Who owns the rest; all ids of an account share the partition of its own id."""
+
+    id: str
+    name: str
+    inserted_at: int
+    updated_at: int
+
+
+class EnvironmentRow(Row, frozen=True):
+    """Where agents run: production, staging."""
+
+    id: str
+    account_id: str
+    name: str
+    inserted_at: int
+    updated_at: int
+
+
+class AgentRow(Row, frozen=True):
+    """An agent. `body_hash` is that of the request which created it."""
+
+    id: str
+    account_id: str
+    name: str
+    description: str | None
+    external_identifier: str | None
+    status: str
+    owner_person_id: str | None
+    risk_profile_id: str | None
+    team_id: str | None
+    body_hash: str
+    inserted_at: int
+    updated_at: int
+
+
+class VersionRow(Row, frozen=True):
+    """A version of an agent's code; `runtime_environment` is JSON."""
+
+    id: str
+    account_id: str
+    agent_id: str
+    external_identifier: str | None
+    name: str | None
+    description: str | None
+    runtime_environment: str | None
+    inserted_at: int
+    updated_at: int
+
+
+class SchemaVersionRow(Row, frozen=True):
+    """The span types and qualities that an agent declared; both are JSON arrays."""
+
+    id: str
+    account_id: str
+    agent_id: str
+    external_identifier: str | None
+    span_type_schemas: str
+    quality_schemas: str
+    inserted_at: int
+    updated_at: int
+
+
+class DeploymentRow(Row, frozen=True):
+    """An agent in an environment."""
+
+    id: str
+    account_id: str
+    agent_id: str
+    environment_id: str
+    current_version_id: str | None
+    inserted_at: int
+    updated_at: int
+
+
+class TokenRow(Row, frozen=True):
+    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere."""
+
+    id: str
+    account_id: str
+    token_scope: str
+    agent_id: str | None
+    environment_id: str | None
+    agent_deployment_id: str | None
+    token_hash: bytes
+    status: str
+    expires_at: int | None
+    inserted_at: int
+    updated_at: int
+
+
+class InstanceRow(Row, frozen=True):
+    """One run of an agent.
+
+    `start_seen` tells whether a start came: a finish may overtake it. `quality_payloads` is a JSON
+    object by name.
+    """
+
+    id: str
+    account_id: str
+    agent_id: str
+    agent_version_id: str
+    agent_schema_version_id: str
+    environment_id: str
+    agent_deployment_id: str
+    external_identifier: str | None
+    purpose: str
+    body_hash: str
+    inserted_at: int
+    status: str
+    start_seen: int
+    started_at: int | None
+    finished_at: int | None
+    termination_reason: str | None
+    quality_payloads: str
+    updated_at: int
+    spans_pending: int = 0
+    spans_active: int = 0
+    spans_complete: int = 0
+    spans_failed: int = 0
+    spans_cancelled: int = 0
+
+
+class SpanRow(Row, frozen=True):
+    """One step of a run; the payloads are the JSON that came."""
+
+    agent_instance_id: str
+    id: str
+    parent_span_id: str | None
+    schema_name: str
+    status: str
+    created_status: str
+    flags: int
+    started_at: int | None
+    finished_at: int | None
+    inserted_at: int
+    updated_at: int
+    create_key: str | None
+    finish_key: str | None
+    payload: str
+    result_payload: str | None
+
+
+class KeyRow(Row, frozen=True):
+    """What an idempotency key was first answered with: the answer itself, or the span."""
+
+    account_id: str
+    operation: str
+    key: str
+    agent_instance_id: str | None
+    agent_span_id: str | None
+    answer: bytes | None
+    inserted_at: int

@@ -1,0 +1,66 @@
+"""The envelopes: of one thing, of a span with its control signal, of a list, of an error.
+
+Source: CONTRACT.md sections 2 and 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from remit.collector.refusals import Refusal
+from remit.collector.store import Page
+from remit.collector.wire import encode
+
+
+def success_answer(details: object) -> bytes:
+    """Return the envelope of one thing."""
+    return encode({"status": "success", "details": details})
+
+
+def span_answer(view: object, *, terminated: bool, reason: str | None) -> bytes:
+    """Return the envelope of a span; a terminated run says so beside it."""
+    answer: dict[str, object] = {"status": "success", "details": view}
+    if terminated:
+        answer["control"] = {"terminate": True, "reason": reason}
+    return encode(answer)
+
+
+def list_answer(views: Sequence[object], page: Page, total: int) -> bytes:
+    """Return the envelope of a list of *total* things, of which *views* are one page."""
+    direction = "desc" if page.descending else "asc"
+    return encode(
+        {
+            "status": "success",
+            "summaries": views,
+            "pagination": pagination(page.offset, page.size, len(views), total),
+            "sorting": {"field": page.field, "direction": direction},
+        }
+    )
+
+
+def pagination(offset: int, size: int, count: int, total: int) -> dict[str, int | None]:
+    """Return where a page lies: *count* of *total* things after *offset*, *size* to a page."""
+    after = offset + size
+    return {
+        "item_count": total,
+        "item_start": offset + 1 if count else 0,
+        "item_end": offset + count if count else 0,
+        "page_count": -(-total // size),
+        "page_index": offset // size + 1,
+        "page_offset": offset,
+        "page_size": size,
+        "next_page_offset": after if after < total else None,
+        "previous_page_offset": max(0, offset - size) if offset else None,
+    }
+
+
+def error_answer(refusal: Refusal) -> bytes:
+    """Return the envelope of a refusal."""
+    answer: dict[str, object] = {
+        "status": "error",
+        "code": refusal.code,
+        "message": refusal.message,
+    }
+    if refusal.errors is not None:
+        answer["errors"] = refusal.errors
+    return encode(answer)

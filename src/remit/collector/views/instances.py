@@ -1,0 +1,94 @@
+"""Instances on the wire. Source: CONTRACT.md section 9, objects, and section 13."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import msgspec
+
+from remit.collector.store import InstanceRow
+from remit.collector.times import format_us
+
+LEGACY_QUALITY: Final = "quality"
+"""Name under which the one quality payload of older clients is kept."""
+
+
+def summary_view(row: InstanceRow) -> dict[str, object]:
+    """Return an instance as a list shows it."""
+    return {
+        "type": "agent_instance",
+        "id": row.id,
+        "account_id": row.account_id,
+        "agent_id": row.agent_id,
+        "agent_version_id": row.agent_version_id,
+        "environment_id": row.environment_id,
+        "agent_deployment_id": row.agent_deployment_id,
+        "status": row.status,
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "termination_reason": row.termination_reason,
+        "external_identifier": row.external_identifier,
+        "purpose": row.purpose,
+        "inserted_at": format_us(row.inserted_at),
+        "updated_at": format_us(row.updated_at),
+        "risk_score": None,
+    }
+
+
+def instance_view(row: InstanceRow) -> dict[str, object]:
+    """Return an instance as a step on it is answered."""
+    qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
+    return {
+        **summary_view(row),
+        "span_counts": _span_counts(row),
+        "quality_payloads": qualities,
+        "quality_summaries": {},
+        "quality_payload": qualities.get(LEGACY_QUALITY),
+        "quality_summary": None,
+    }
+
+
+def detail_view(row: InstanceRow) -> dict[str, object]:
+    """Return an instance as it is shown alone."""
+    return {
+        **instance_view(row),
+        "cost_breakdown": {"total_cost": None},
+        "span_schema_counts": None,
+    }
+
+
+def registered_view(row: InstanceRow) -> dict[str, object]:
+    """Return the instance as its registration was answered, whatever happened to it since."""
+    return instance_view(
+        msgspec.structs.replace(
+            row,
+            status="pending",
+            started_at=None,
+            finished_at=None,
+            termination_reason=None,
+            quality_payloads="{}",
+            updated_at=row.inserted_at,
+            spans_pending=0,
+            spans_active=0,
+            spans_complete=0,
+            spans_failed=0,
+            spans_cancelled=0,
+        )
+    )
+
+
+def _span_counts(row: InstanceRow) -> dict[str, int]:
+    finished = row.spans_complete + row.spans_failed + row.spans_cancelled
+    return {
+        "total": row.spans_pending + row.spans_active + finished,
+        "pending": row.spans_pending,
+        "active": row.spans_active,
+        "complete": row.spans_complete,
+        "failed": row.spans_failed,
+        "cancelled": row.spans_cancelled,
+        "finished": finished,
+    }
+
+
+def _time(instant_us: int | None) -> str | None:
+    return None if instant_us is None else format_us(instant_us)

@@ -1,0 +1,122 @@
+"""JSON as it comes and goes: read once, kept as the bytes that came, checked to be readable.
+
+What is stored must be readable by every client: no number that a reader cannot hold, no text that
+is not Unicode, no nesting that overruns a parser's stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
+
+import msgspec
+from msgspec import Raw
+
+from remit.collector.refusals import malformed
+
+Fields: TypeAlias = dict[str, Raw]
+"""A JSON object whose values are still the bytes that came."""
+
+encode: Final = msgspec.json.encode
+_read: Final = msgspec.json.Decoder().decode
+_read_fields: Final = msgspec.json.Decoder(Fields).decode
+_NOT_AN_OBJECT: Final = "the body must be a JSON object"
+
+
+def fields_of(body: bytes) -> Fields:
+    """Return the members of the JSON object *body*; an empty body has none.
+
+    Raises:
+        Refusal: 400, the body is no JSON object.
+    """
+    check_unicode(body)
+    if not body or body.isspace():
+        return {}
+    try:
+        return _read_fields(body)
+    except msgspec.ValidationError as error:
+        raise malformed(_NOT_AN_OBJECT) from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
+
+
+def check_unicode(body: bytes) -> None:
+    """Refuse a *body* that is not UTF-8: parts of it are passed on without being decoded.
+
+    Raises:
+        Refusal: 400.
+    """
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise malformed("the body is not UTF-8") from error
+
+
+def value_of(text: bytes | Raw, max_depth: int) -> object:
+    """Return the JSON value that *text* holds, all of it read and found good.
+
+    Args:
+        text: JSON that is UTF-8.
+        max_depth: How deep objects and arrays may nest.
+
+    Raises:
+        Refusal: 400, a value cannot be read, or nests deeper.
+    """
+    try:
+        value = _read(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
+    raw = bytes(text)
+    # Counting brackets clears nearly every payload at a tenth of the cost of a walk.
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(value, max_depth):
+        raise malformed(f"the body nests deeper than {max_depth} levels")
+    return value
+
+
+def object_of(text: bytes | Raw, max_depth: int) -> dict[str, object]:
+    """Return the JSON object that *text* holds; see `value_of`.
+
+    Raises:
+        Refusal: 400, it is no object, cannot be read, or nests deeper.
+    """
+    value = value_of(text, max_depth)
+    if not isinstance(value, dict):
+        raise malformed(_NOT_AN_OBJECT)
+    return cast("dict[str, object]", value)
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON that is equal for equal values, whatever the order of their keys."""
+    return encode(value, order="sorted")
+
+
+def same_json(one: bytes, other: bytes) -> bool:
+    """Return whether two JSON texts, both found good before, say the same."""
+    return one == other or canonical(_read(one)) == canonical(_read(other))
+
+
+def fields_from(values: Mapping[str, object]) -> Fields:
+    """Return *values* as fields, for what did not come as JSON (paths and queries)."""
+    return {name: Raw(encode(value)) for name, value in values.items()}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it nests too deep"
+    return str(error)
+
+
+def _deeper_than(value: object, max_depth: int) -> bool:
+    """Return whether *value* nests deeper; level by level, so that no stack can overrun."""
+    level = [value]
+    for _ in range(max_depth):
+        level = [inner for outer in level for inner in _members(outer)]
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _members(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []

@@ -1,0 +1,238 @@
+"""The settings: names, defaults, limits; read from arguments and from the environment.
+
+Every setting is `configure(name=...)` or the variable `REMIT_<NAME>`; the first four may also be
+given as `PREFACTOR_<NAME>`. An argument wins over the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+
+from remit.errors import SettingsError
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
+NOT_FROM_ENVIRONMENT: Final = ("transport",)
+
+RedactHook: TypeAlias = Callable[[dict[str, object]], object]
+Purpose: TypeAlias = Literal["live", "smoke_test", "eval"]
+
+
+def default_data_dir() -> Path:
+    """Return the user's state folder: `$XDG_STATE_HOME/remit`, else `~/.local/state/remit`.
+
+    Source: the XDG base directory specification.
+    """
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "remit"
+
+
+def _named(value: object) -> object:
+    """Return what `module:name` names; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    module, separator, name = value.partition(":")
+    if not separator or not module or not name:
+        message = "expected module:name, as in myapp.privacy:redact"
+        raise ValueError(message)
+    try:
+        found: object = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        message = f"{value} cannot be imported: {error}"
+        raise ValueError(message) from error
+    return found
+
+
+def _names(value: object) -> object:
+    """Return a tuple of what the comma-separated `module:name`s in a text name."""
+    if isinstance(value, str):
+        return tuple(_named(part.strip()) for part in value.split(",") if part.strip())
+    return (value,) if isinstance(value, type) else value
+
+
+class Settings(BaseModel):
+    """Every setting of remit; frozen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    api_url: str | None = None
+    """Where the API is: `https://host[:port]`."""
+    api_token: SecretStr | None = None
+    """Token of the API; never logged."""
+    agent_id: str | None = None
+    """Id of the one agent of this process on the server; the decorator's `agent_id` wins."""
+    environment_id: str | None = None
+    """Id of the environment on the server; needed with some account tokens."""
+    mode: Literal["auto", "remote", "local", "off"] = "auto"
+    """`remote`, `local` (a collector inside the process), `off`; `auto`: remote with a URL and a
+    token, else local."""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Folder for local data and the spool; made on first use, readable by its owner only."""
+    flush_interval_s: PositiveFloat = 1.0
+    """Seconds between two moves of what was recorded."""
+    flush_on: Literal["interval", "run"] = "interval"
+    """`run` also flushes when a run's block ends, for functions that freeze after each call."""
+    max_buffer_bytes: PositiveInt = 64 * MIB
+    """Most bytes kept in memory while they cannot be delivered."""
+    max_spool_bytes: PositiveInt = GIB
+    """Most bytes kept on disk, for the whole folder."""
+    max_payload_bytes: Annotated[int, Field(ge=256)] = 64 * KIB
+    """Most bytes of one payload or result; more is cut structurally."""
+    max_batch_items: Annotated[int, Field(ge=1, le=10_000)] = 500
+    """Most items in one bulk request."""
+    max_batch_bytes: PositiveInt = MIB
+    """Most bytes in one bulk request."""
+    request_timeout_s: PositiveFloat = 10.0
+    """Seconds that one request may take, from connect to the last byte."""
+    exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
+    """Seconds that the flush at exit may take."""
+    poll_interval_s: PositiveFloat = 30.0
+    """Seconds between two looks whether an open run was terminated, when it sends nothing."""
+    run_linger_s: Annotated[float, Field(ge=0)] = 300.0
+    """Seconds that a run whose block has ended waits for its last open span."""
+    purpose: Purpose = "live"
+    """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
+    on_violation: Literal["observe", "deny", "terminate"] = "observe"
+    """What happens when a step exceeds its agent's declared data risk."""
+    redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
+    """A callable, or `module:function`: takes each payload as a dict, returns the one to keep. One
+    that fails withholds the payload."""
+    control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_names)] = ()
+    """Exception types that interrupt a run without failing it; in the environment
+    `module:name`, separated by commas."""
+    transport: object | None = None
+    """An httpx transport, for tests; not from the environment."""
+
+    @field_validator("api_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        """Refuse what httpx could not connect to, before anything is sent."""
+        if value is None:
+            return None
+        scheme, separator, rest = value.partition("://")
+        if scheme not in {"http", "https"} or not separator or not rest.strip("/"):
+            message = "expected https://host[:port] (or http:// on this machine)"
+            raise ValueError(message)
+        return value.rstrip("/")
+
+    @property
+    def resolved_mode(self) -> Literal["remote", "local", "off"]:
+        """The mode with `auto` decided: remote with a URL and a token, else local."""
+        if self.mode != "auto":
+            return self.mode
+        return "remote" if self.api_url and self.api_token else "local"
+
+
+def variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that set *name*, the one that wins first."""
+    if name in NOT_FROM_ENVIRONMENT:
+        return ()
+    ours = f"REMIT_{name.upper()}"
+    return (ours, f"PREFACTOR_{name.upper()}") if name in SHARED_WITH_PREFACTOR else (ours,)
+
+
+def load(overrides: Mapping[str, object]) -> Settings:
+    """Return the settings from *overrides*, then the environment, then the defaults.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed; names the setting, where it
+            came from, what was seen and what is allowed.
+    """
+    _refuse_unknown(overrides)
+    found = _from_environment()
+    values = {**{name: value for name, (_, value) in found.items()}, **overrides}
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, overrides, found)) from None
+    if settings.mode == "remote" and not (settings.api_url and settings.api_token):
+        missing = "api_url" if not settings.api_url else "api_token"
+        message = (
+            f"mode is 'remote' but {missing} is not set: give it to configure() or as "
+            f"{variables(missing)[0]}, or choose mode='local'"
+        )
+        raise SettingsError(message)
+    return settings
+
+
+def _from_environment() -> dict[str, tuple[str, str]]:
+    """Return, for each setting that the environment gives, the variable and its text."""
+    # pydantic-settings takes 30 ms to import, more than remit itself; only this function needs it.
+    from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: PLC0415
+
+    fields = {
+        name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
+        for name in Settings.model_fields
+        if variables(name)
+    }
+    reader = type(
+        "Environment",
+        (BaseSettings,),
+        {
+            "__annotations__": {name: kind for name, (kind, _) in fields.items()},
+            **{name: field for name, (_, field) in fields.items()},
+            "model_config": SettingsConfigDict(
+                extra="ignore", env_ignore_empty=True, enable_decoding=False
+            ),
+        },
+    )()
+    return {
+        name: (next(v for v in variables(name) if os.environ.get(v)), value)
+        for name, value in reader.model_dump().items()
+        if value is not None
+    }
+
+
+def _refuse_unknown(overrides: Mapping[str, object]) -> None:
+    for name in overrides:
+        if name not in Settings.model_fields:
+            close = difflib.get_close_matches(name, Settings.model_fields, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            message = (
+                f"configure() got an unknown setting {name!r}{hint} "
+                f"The settings are: {', '.join(Settings.model_fields)}"
+            )
+            raise SettingsError(message)
+
+
+def _explain(
+    error: ValidationError,
+    overrides: Mapping[str, object],
+    found: Mapping[str, tuple[str, str]],
+) -> str:
+    """Return one line for each wrong setting; the value of a secret one is not shown."""
+    lines = []
+    for detail in error.errors(include_url=False, include_context=False):
+        name = str(detail["loc"][0])
+        source = "configure()" if name in overrides else found[name][0]
+        seen = "(hidden)" if name == "api_token" else repr(detail["input"])
+        lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _allowed(text: str) -> str:
+    """Return pydantic's sentence as one that says what is expected."""
+    return text.removeprefix("Value error, ").replace("Input should be", "expected")

@@ -1,0 +1,150 @@
+"""The errors of remit, each named for the reaction it needs.
+
+```text
+BaseException
+├── RunTerminated            stop: this run was ended from outside
+└── Exception
+    └── RemitError
+        ├── DeclarationError     mend the declaration that the message names
+        ├── SettingsError        mend the setting that the message names
+        ├── UsageError           mend the call that the message names
+        ├── DeniedError          choose another step: this one exceeds the agent's remit
+        └── ApiError             a call to the API did not succeed
+            ├── RejectedError        sending it again cannot help
+            │   ├── NotFoundError        create it first, or mend the id
+            │   └── TooLargeError        send less at once
+            ├── UnauthorizedError    mend the token or its scope
+            ├── ContractError        mend the URL: what answered does not speak the API
+            └── UnavailableError     try again later
+```
+
+Source: the drawing is compared with the classes by `tests/architecture/test_errors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+__all__ = [
+    "ApiError",
+    "ContractError",
+    "DeclarationError",
+    "DeniedError",
+    "NotFoundError",
+    "RejectedError",
+    "RemitError",
+    "RunTerminated",
+    "SettingsError",
+    "TooLargeError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UsageError",
+]
+
+
+class RunTerminated(BaseException):
+    """The run was terminated from outside; raised at each later step of that run.
+
+    It derives from `BaseException`, as `asyncio.CancelledError` does and for the same reason:
+    agent frameworks put `except Exception` around their tools.
+
+    Attributes:
+        run_key: Key of the run, 26 characters.
+        reason: What the person who ended it gave as the reason, if anything.
+    """
+
+    def __init__(self, run_key: str, reason: str | None = None) -> None:
+        """Tell which run ended, and why."""
+        self.run_key = run_key
+        self.reason = reason
+        super().__init__(f"run {run_key} was terminated: {reason or 'no reason given'}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the arguments, so that it crosses process pools."""
+        return type(self), (self.run_key, self.reason)
+
+
+class RemitError(Exception):
+    """Root of every error that remit raises, `RunTerminated` aside."""
+
+
+class DeclarationError(RemitError):
+    """A decorator was used wrongly; raised at import, where the mistake stands."""
+
+
+class SettingsError(RemitError):
+    """A setting is unknown or its value is not allowed; raised by `configure()`."""
+
+
+class UsageError(RemitError):
+    """A call was made in a state that does not allow it."""
+
+
+class DeniedError(RemitError):
+    """The step exceeds the agent's declared remit; its body did not run.
+
+    Attributes:
+        step: Name of the span type that was refused.
+        violations: What was refused, one sentence for each declared word.
+    """
+
+    def __init__(self, step: str, violations: Sequence[str]) -> None:
+        """Tell which step was refused, and each reason."""
+        self.step = step
+        self.violations = tuple(violations)
+        super().__init__(f"{step} was denied: {'; '.join(violations)}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle by the arguments, so that it crosses process pools."""
+        return type(self), (self.step, self.violations)
+
+
+class ApiError(RemitError):
+    """A call to the API did not succeed.
+
+    Attributes:
+        status: HTTP status, or `None` when no answer came.
+        code: The API's error code (`not_found`, `invalid_action`, ...), if it gave one.
+        errors: Messages by field, for validation errors.
+        retry_after_s: Seconds that the server asked to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Keep the answer's parts beside the message."""
+        self.status = status
+        self.code = code
+        self.errors = dict(errors or {})
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class RejectedError(ApiError):
+    """The server refused the request; sending it again cannot help."""
+
+
+class NotFoundError(RejectedError):
+    """The thing that was named does not exist."""
+
+
+class TooLargeError(RejectedError):
+    """The request is larger than the server takes; send less at once."""
+
+
+class UnauthorizedError(ApiError):
+    """The token is missing, wrong, revoked, expired, or its scope does not allow this."""
+
+
+class ContractError(ApiError):
+    """What answered does not speak the API: a wrong URL, a proxy, a login page."""
+
+
+class UnavailableError(ApiError):
+    """The server cannot be reached or is not able to answer now; try again later."""

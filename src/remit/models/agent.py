@@ -1,0 +1,90 @@
+"""Agents: what can be created, and an agent as the API answers it."""
+
+from datetime import datetime
+from typing import Literal
+
+from remit.models._types import WireModel
+
+
+class AgentForCreate(WireModel):
+    """A new agent: what stands under `details` in the body."""
+
+    name: str
+    """Name that people read."""
+    description: str | None = None
+    """What it does."""
+    external_identifier: str | None = None
+    """The client's name of the agent, unique in the account; it cannot be changed later."""
+    id: str | None = None
+    """Id for the agent, a PFID in the account's partition; the server makes one if absent."""
+    owner_person_id: str | None = None
+    """Who answers for it."""
+    risk_profile_id: str | None = None
+    """Risk profile by which it is judged."""
+    team_id: str | None = None
+    """Team to which it belongs."""
+
+
+class AgentAvailableActions(WireModel):
+    """What may be done with an agent where it stands."""
+
+    update: bool = False
+    """Whether it can be changed."""
+    retire: bool = False
+    """Whether it can be retired."""
+    reinstate: bool = False
+    """Whether it can be brought back."""
+    delete: bool = False
+    """Whether it can be deleted."""
+
+
+class AgentInstanceCounts(WireModel):
+    """How many instances of an agent stand where."""
+
+    total: int = 0
+    """All instances."""
+    pending: int = 0
+    """Instances not yet started."""
+    active: int = 0
+    """Instances that run."""
+    complete: int = 0
+    """Instances that ended well."""
+    failed: int = 0
+    """Instances that failed."""
+    cancelled: int = 0
+    """Instances that were cancelled."""
+    terminated: int = 0
+    """Instances that were ended from outside."""
+    finished: int = 0
+    """Instances that ended in any way."""
+
+
+class Agent(WireModel):
+    """An agent, as the API answers it."""
+
+    type: Literal["agent"]
+    """Always `agent`."""
+    id: str
+    """Id of the agent, a PFID."""
+    name: str
+    """Name that people read."""
+    description: str | None = None
+    """What it does."""
+    external_identifier: str | None = None
+    """The client's name of the agent."""
+    status: Literal["pending", "active", "dormant", "retired"]
+    """Where it stands."""
+    owner_person_id: str | None = None
+    """Who answers for it."""
+    risk_profile_id: str | None = None
+    """Risk profile by which it is judged."""
+    team_id: str | None = None
+    """Team to which it belongs."""
+    instance_counts: AgentInstanceCounts | None = None
+    """How many instances stand where; only when asked."""
+    available_actions: AgentAvailableActions | None = None
+    """What may be done with it where it stands."""
+    inserted_at: datetime | None = None
+    """When it was created."""
+    updated_at: datetime | None = None
+    """When it was last changed."""

@@ -1,0 +1,354 @@
+"""Agent instances: registration, start, finish, and the instance as the API answers it.
+
+The names, fields, defaults and required members of the classes up to `AgentInstance` are those of
+the published page of the API's Python client; fields that the API added later are optional and
+stand after the others.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal, TypeAlias, cast
+
+from pydantic import ConfigDict, Field, field_validator
+
+from remit.models._types import AgentStatus, FinishStatus, JsonObject, Purpose, WireModel
+
+ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]
+"""What is said about one action."""
+
+CategoryWord: TypeAlias = Literal["unknown", "included", "excluded"]
+"""What is said about one category of data."""
+
+Classification: TypeAlias = Literal[
+    "unknown", "public", "internal", "confidential", "restricted", "secret"
+]
+"""How closely data must be kept, from `public` to `secret`."""
+
+
+class ActionProfile(WireModel):
+    """What a step may do; a word for each kind of action, `unknown` if nothing is said."""
+
+    create_data: ActionWord = "unknown"
+    """Whether the step creates data."""
+    read_data: ActionWord = "unknown"
+    """Whether the step reads data."""
+    update_data: ActionWord = "unknown"
+    """Whether the step changes data."""
+    destroy_data: ActionWord = "unknown"
+    """Whether the step deletes data."""
+    financial_transactions: ActionWord = "unknown"
+    """Whether the step moves money."""
+    external_communication: ActionWord = "unknown"
+    """Whether the step sends something to the outside."""
+
+
+class DataCategories(WireModel):
+    """What kinds of data a payload holds; `unknown` if nothing is said."""
+
+    personal_identifiers: CategoryWord = "unknown"
+    """Names, account numbers, and what else identifies a person."""
+    contact_information: CategoryWord = "unknown"
+    """Addresses, telephone numbers, e-mail addresses."""
+    financial_information: CategoryWord = "unknown"
+    """Bank details, payments, income."""
+    health_and_medical: CategoryWord = "unknown"
+    """Health and treatment."""
+    criminal_justice: CategoryWord = "unknown"
+    """Offences, convictions, proceedings."""
+    authentication_and_secrets: CategoryWord = "unknown"
+    """Passwords, tokens, keys."""
+    organisational_confidential: CategoryWord = "unknown"
+    """Business secrets and internal matters."""
+    minors_data: CategoryWord = "unknown"
+    """Data of children."""
+    location_and_tracking: CategoryWord = "unknown"
+    """Where someone is, and movements."""
+    behavioural_and_inferred: CategoryWord = "unknown"
+    """Habits, preferences, and what was concluded from them."""
+    gdpr_racial_or_ethnic_origin: CategoryWord = "unknown"
+    """Racial or ethnic origin (GDPR article 9)."""
+    gdpr_political_opinions: CategoryWord = "unknown"
+    """Political opinions (GDPR article 9)."""
+    gdpr_religious_or_philosophical_beliefs: CategoryWord = "unknown"
+    """Religious or philosophical beliefs (GDPR article 9)."""
+    gdpr_trade_union_membership: CategoryWord = "unknown"
+    """Membership in a trade union (GDPR article 9)."""
+    gdpr_genetic_data: CategoryWord = "unknown"
+    """Genetic data (GDPR article 9)."""
+    gdpr_biometric_for_identification: CategoryWord = "unknown"
+    """Biometric data that identify a person (GDPR article 9)."""
+    gdpr_sex_life_or_sexual_orientation: CategoryWord = "unknown"
+    """Sex life or sexual orientation (GDPR article 9)."""
+    classification: Classification = "unknown"
+    """How closely the data must be kept."""
+
+
+class DataRisk(WireModel):
+    """What a step may do, and what data goes in and comes out. Extra keys are kept.
+
+    `remit.risk(...)` makes one in a line.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    action_profile: ActionProfile
+    """What the step may do."""
+    params_data_categories: DataCategories
+    """What data the parameters hold."""
+    result_data_categories: DataCategories
+    """What data the result holds."""
+
+
+class SpanTypeSchemaForCreate(WireModel):
+    """One span type, as a registration declares it."""
+
+    name: str
+    """Name of the span type; spans refer to it as their `schema_name`."""
+    params_schema: JsonObject
+    """JSON Schema of the payload."""
+    result_schema: JsonObject | None = None
+    """JSON Schema of the result payload."""
+    title: str | None = None
+    """What people read instead of the name."""
+    description: str | None = None
+    """What the step does, in a sentence or more."""
+    template: str | None = None
+    """Liquid template by which the server writes a span's summary."""
+    data_risk: DataRisk | None = None
+    """What the step may do and which data it handles."""
+
+
+class QualitySchemaForCreate(WireModel):
+    """One kind of quality payload, as a registration declares it.
+
+    Dump it with `by_alias=True`: the wire says `schema`, a name that pydantic keeps for itself.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str
+    """Name, unique within the schema version."""
+    schema_: JsonObject = Field(alias="schema")
+    """JSON Schema of the quality payload; `schema` on the wire."""
+    title: str | None = None
+    """What people read instead of the name."""
+    description: str | None = None
+    """What is measured."""
+    template: str | None = None
+    """Liquid template by which the server writes the summary."""
+    data_risk: DataRisk | None = None
+    """Which data the payload holds."""
+
+
+class AgentSchemaVersionForRegister(WireModel):
+    """The span types of an agent under one identifier, as a registration declares them.
+
+    With `span_type_schemas` the server ignores the two older maps.
+    """
+
+    external_identifier: str | None = None
+    """The client's name of this version; an identifier seen before is reused."""
+    span_schemas: dict[str, JsonObject] | None = None
+    """Older form: JSON Schema of the payload by span type."""
+    span_result_schemas: dict[str, JsonObject] | None = None
+    """Older form: JSON Schema of the result by span type."""
+    span_type_schemas: list[SpanTypeSchemaForCreate] | None = None
+    """The span types."""
+    quality_schemas: list[QualitySchemaForCreate] | None = None
+    """The kinds of quality payload."""
+    quality_schema: JsonObject | None = None
+    """Older form: JSON Schema of the one quality payload without a name."""
+
+
+class RuntimeEnvironment(WireModel):
+    """Where an agent's version runs."""
+
+    agent_sdk: list[str] | None = None
+    """Agent frameworks, as `name@version`."""
+    os: str | None = None
+    """Operating system, for example `linux`."""
+    prefactor_sdk: list[str] | None = None
+    """SDKs that record it, as `name@version`."""
+    runtime: str | None = None
+    """Language runtime, for example `cpython@3.12`."""
+
+
+class AgentVersionForRegister(WireModel):
+    """The version of the agent's code, as a registration declares it."""
+
+    name: str | None = None
+    """Name of the version."""
+    external_identifier: str | None = None
+    """The client's name of this version, for example `v1.0.0`; one seen before is reused."""
+    description: str | None = None
+    """What the version is about."""
+    runtime_environment: RuntimeEnvironment | None = None
+    """Where it runs."""
+
+
+class RegisterAgentInstanceRequest(WireModel):
+    """Body of a registration under an account's token, which must name the agent.
+
+    Under a deployment's token see `RegisterDeploymentInstanceRequest`.
+    """
+
+    agent_id: str
+    """The agent of which this is an instance."""
+    agent_version: AgentVersionForRegister
+    """Version of the agent's code."""
+    agent_schema_version: AgentSchemaVersionForRegister
+    """Span types of the agent."""
+    id: str | None = None
+    """Id for the instance, a PFID; the server makes one if absent."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+    update_current_version: bool | None = None
+    """Whether the deployment's current version becomes this one; the server takes true."""
+    environment_id: str | None = None
+    """The environment in which it runs."""
+    purpose: Purpose | None = None
+    """Why the instance runs; the server takes `live`."""
+    external_identifier: str | None = None
+    """The client's name of the instance, unique for the agent."""
+
+
+class RegisterDeploymentInstanceRequest(WireModel):
+    """Body of a registration whose agent and environment may come from the deployment's token."""
+
+    agent_version: AgentVersionForRegister
+    """Version of the agent's code."""
+    agent_schema_version: AgentSchemaVersionForRegister
+    """Span types of the agent."""
+    agent_id: str | None = None
+    """The agent of which this is an instance; the token says it if absent."""
+    environment_id: str | None = None
+    """The environment in which it runs; the token says it if absent."""
+    id: str | None = None
+    """Id for the instance, a PFID; the server makes one if absent."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+    update_current_version: bool | None = None
+    """Whether the deployment's current version becomes this one; the server takes true."""
+    purpose: Purpose | None = None
+    """Why the instance runs; the server takes `live`."""
+    external_identifier: str | None = None
+    """The client's name of the instance, unique for the agent."""
+
+
+class TimestampRequest(WireModel):
+    """Body of a start."""
+
+    timestamp: str | None = None
+    """When it started, ISO 8601; now if absent or null."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class FinishInstanceRequest(WireModel):
+    """Body of an instance's finish."""
+
+    status: FinishStatus | None = None
+    """How it ended; `complete` if absent."""
+    timestamp: str | None = None
+    """When it ended, ISO 8601; now if absent or null."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class TerminateInstanceRequest(WireModel):
+    """Body of a termination: the instance is ended from outside."""
+
+    reason: str
+    """Why, for the people who read the run later."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class RecordQualityRequest(WireModel):
+    """Body of a quality record: sets or removes the payload of one name, others stay."""
+
+    name: str
+    """Name of the quality schema."""
+    payload: JsonObject | None = None
+    """What was measured; null removes the name."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class AgentInstanceSpanCounts(WireModel):
+    """How many spans of an instance stand where."""
+
+    total: int
+    """All spans."""
+    pending: int
+    """Spans not yet started."""
+    active: int
+    """Spans that run."""
+    complete: int
+    """Spans that ended well."""
+    failed: int
+    """Spans that failed."""
+    cancelled: int
+    """Spans that were cancelled."""
+    finished: int
+    """Spans that ended in any way."""
+
+
+class AgentInstance(WireModel):
+    """One run of an agent, as the API answers it."""
+
+    type: Literal["agent_instance"]
+    """Always `agent_instance`."""
+    id: str
+    """Id of the instance, a PFID."""
+    account_id: str
+    """Account to which it belongs."""
+    agent_id: str
+    """Agent of which it is an instance."""
+    agent_version_id: str
+    """Version of the agent's code."""
+    environment_id: str
+    """Environment in which it runs."""
+    status: AgentStatus
+    """Where it stands; `terminated` means ended from outside."""
+    inserted_at: datetime
+    """When the server learnt of it."""
+    updated_at: datetime
+    """When the server last changed it."""
+    started_at: datetime | None = None
+    """When it started; null while pending."""
+    finished_at: datetime | None = None
+    """When it ended; null until then."""
+    span_counts: AgentInstanceSpanCounts | None = None
+    """How many spans stand where; lists leave it out."""
+    agent_deployment_id: str | None = None
+    """Deployment to which it belongs: the agent in the environment."""
+    termination_reason: str | None = None
+    """Why it was ended from outside."""
+    external_identifier: str | None = None
+    """The client's name of the instance."""
+    purpose: str | None = None
+    """Why it ran: `live`, `smoke_test`, `eval`, or a word that a newer server knows."""
+    quality_payloads: dict[str, JsonObject] | None = None
+    """Quality payloads by name."""
+    quality_summaries: dict[str, str | None] | None = None
+    """Summary of each quality payload by name, as its template writes it."""
+    quality_payload: JsonObject | None = None
+    """Older form: the one quality payload without a name."""
+    quality_summary: str | None = None
+    """Older form: its summary."""
+    risk_score: Any = None
+    """The server's estimate of the risk, in the detail view."""
+    cost_breakdown: JsonObject | None = None
+    """What it cost, in the detail view."""
+    span_schema_counts: Any = None
+    """How many spans of each type, in the detail view."""
+
+    @field_validator("span_counts", mode="before")
+    @classmethod
+    def _fill_counts(cls, counts: object) -> object:
+        """Read counts that a server leaves out (newer ones have no `pending`) as zero."""
+        if not isinstance(counts, Mapping):
+            return counts
+        given = cast("Mapping[str, object]", counts)
+        return {**dict.fromkeys(AgentInstanceSpanCounts.model_fields, 0), **given}

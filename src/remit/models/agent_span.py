@@ -1,0 +1,105 @@
+"""Agent spans: create, finish, and the span as the API answers it."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from remit.models._types import AgentStatus, FinishStatus, JsonObject, SpanStatus, WireModel
+from remit.models.envelope import ControlSignal
+
+
+class CreateAgentSpanRequest(WireModel):
+    """A new span: what stands under `details` in the body."""
+
+    agent_instance_id: str
+    """Instance to which the span belongs."""
+    schema_name: str
+    """Name of its span type; one that was not declared is accepted and flagged."""
+    status: SpanStatus
+    """Where it stands: a span may be created already ended."""
+    payload: JsonObject = Field(default_factory=dict)
+    """What went in."""
+    result_payload: JsonObject | None = None
+    """What came out; only with a status that ends the span."""
+    id: str | None = None
+    """Id for the span, a PFID; the server makes one if absent."""
+    parent_span_id: str | None = None
+    """The span in which it ran; null at the root."""
+    started_at: str | None = None
+    """When it started, ISO 8601; now if absent or null."""
+    finished_at: str | None = None
+    """When it ended, ISO 8601; null until then."""
+    sensitive_encoding: bool | None = None
+    """Whether the payloads hold values in the `$sensitive` encoding."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class FinishAgentSpanRequest(WireModel):
+    """Body of a span's finish."""
+
+    status: FinishStatus | None = None
+    """How it ended; `complete` if absent."""
+    result_payload: JsonObject | None = None
+    """What came out."""
+    timestamp: str | None = None
+    """When it ended, ISO 8601; now if absent or null."""
+    sensitive_encoding: bool | None = None
+    """Whether the result holds values in the `$sensitive` encoding."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class AgentSpan(WireModel):
+    """One step of a run, as the API answers it."""
+
+    type: Literal["agent_span"]
+    """Always `agent_span`."""
+    id: str
+    """Id of the span, a PFID."""
+    account_id: str | None = None
+    """Account to which it belongs."""
+    agent_id: str | None = None
+    """Agent to which it belongs."""
+    agent_instance_id: str
+    """Instance to which it belongs."""
+    parent_span_id: str | None = None
+    """The span in which it ran; null at the root."""
+    schema_name: str
+    """Name of its span type."""
+    schema_title: str | None = None
+    """Title of its span type, else the name."""
+    status: AgentStatus
+    """Where it stands."""
+    payload: JsonObject | None = None
+    """What went in."""
+    result_payload: JsonObject | None = None
+    """What came out."""
+    summary: str | None = None
+    """What the span type's template writes; lists have it only when asked."""
+    started_at: datetime | None = None
+    """When it started; null while pending."""
+    finished_at: datetime | None = None
+    """When it ended; null until then."""
+    inserted_at: datetime | None = None
+    """When the server learnt of it."""
+    updated_at: datetime | None = None
+    """When the server last changed it."""
+    purpose: str | None = None
+    """Purpose of its instance."""
+    sensitive_encoding: bool | None = None
+    """Whether the payloads hold values in the `$sensitive` encoding."""
+    risk_level: str | None = None
+    """The server's estimate of the risk, as a word; lists have it only when asked."""
+    risk_score: Any = None
+    """The server's estimate of the risk."""
+    payload_byte_size_estimate: int | None = None
+    """About how many bytes the payloads take."""
+
+
+class AnsweredSpan(AgentSpan):
+    """A span as `create` and `finish` answer it, with the control signal that came beside it."""
+
+    control: ControlSignal = None
+    """Absent unless the instance was terminated: then the program should stop the run."""

@@ -1,0 +1,72 @@
+"""Bulk: several operations in one request, each in its own transaction, in order."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator
+
+from remit.models._types import WireModel
+from remit.models.envelope import ControlSignal
+
+MIN_KEY_CHARS = 8
+MAX_KEY_CHARS = 64
+
+
+class BulkItem(WireModel):
+    """One operation; what else it takes stands beside the two keys, or under `details`."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    type: str = Field(alias="_type")
+    """Which operation, for example `agent_spans/create`; `_type` on the wire."""
+    idempotency_key: str = Field(min_length=MIN_KEY_CHARS, max_length=MAX_KEY_CHARS)
+    """Key that makes a repetition safe and names the output; unique within the request."""
+
+
+class BulkRequest(WireModel):
+    """Body of a bulk request. Dump it with `by_alias=True`."""
+
+    items: list[BulkItem] = Field(min_length=1)
+    """The operations, in the order in which they are to happen."""
+
+    @field_validator("items")
+    @classmethod
+    def _need_unique_keys(cls, items: list[BulkItem]) -> list[BulkItem]:
+        """Refuse two items with one key: their outputs could not be told apart."""
+        seen: set[str] = set()
+        for item in items:
+            if item.idempotency_key in seen:
+                message = f"idempotency_key {item.idempotency_key!r} stands twice in one request"
+                raise ValueError(message)
+            seen.add(item.idempotency_key)
+        return items
+
+
+class BulkOutput(WireModel):
+    """What came of one operation: the envelope that its own endpoint would answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Literal["success", "error"]
+    """Whether the operation happened."""
+    details: Any = None
+    """The thing, after a success."""
+    code: str | None = None
+    """Why not, in one word, after an error."""
+    message: str | None = None
+    """Why not, for people, after an error."""
+    errors: dict[str, Any] | None = None
+    """What is wrong, by field, after a validation error."""
+    control: ControlSignal = None
+    """Absent unless the instance was terminated."""
+
+
+class BulkResponse(WireModel):
+    """Answer to a bulk request: it is a success even when an item failed.
+
+    Items after the first error are absent from the outputs: they did not happen.
+    """
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    outputs: dict[str, BulkOutput]
+    """What came of each operation, by its idempotency key."""

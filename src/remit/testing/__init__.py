@@ -1,0 +1,16 @@
+"""Test your agent: record runs and spans in memory, set the clock, send nothing.
+
+```python
+from remit.testing import isolated
+
+with isolated() as recorder:
+    support("where is order 7?")
+assert recorder.tree() == ...
+```
+"""
+
+from remit.testing._clock import FakeClock
+from remit.testing._isolated import isolated
+from remit.testing._recording import RecordedRun, RecordedSpan, RecordingSink
+
+__all__ = ["FakeClock", "RecordedRun", "RecordedSpan", "RecordingSink", "isolated"]

@@ -1,0 +1,30 @@
+"""An own runtime for a test: in memory, with nothing of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from remit import _runtime
+from remit._clock import Clock
+from remit.config import Settings
+from remit.testing._recording import RecordingSink
+
+
+@contextmanager
+def isolated(*, clock: Clock | None = None, **settings: object) -> Iterator[RecordingSink]:
+    """Record into memory within this block: no thread, no file, no socket, no environment.
+
+    What is declared in the block is forgotten after it, and a fault inside remit raises, so that
+    a test sees it.
+
+    Args:
+        clock: The time, for instance a `FakeClock`.
+        **settings: Settings by name, as for `remit.configure`; the environment is not read.
+
+    Yields:
+        The sink: `.runs`, `.spans(name)`, `.tree()`.
+    """
+    sink = RecordingSink()
+    with _runtime.isolated(Settings.model_validate(settings), sink=sink, clock=clock):
+        yield sink

@@ -1,0 +1,179 @@
+"""A sink that keeps what was recorded, as objects that are easy to assert on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from remit._ids import key_text
+from remit._runs import ROOT_SPAN
+from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
+
+Tree: TypeAlias = dict[str, Any]
+
+
+@dataclass(slots=True)
+class RecordedSpan:
+    """One span as it was recorded.
+
+    Attributes:
+        name: Span type.
+        key: 26 characters.
+        parent: Key of the parent span, None for the root.
+        run_key: Key of the run.
+        status: `active` until it ended.
+        payload: The arguments, redacted.
+        result: The result, redacted; None until it ended, or without one.
+        started_ns: Wall time, nanoseconds since 1970.
+        finished_ns: The same, None until it ended.
+    """
+
+    name: str
+    key: str
+    parent: str | None
+    run_key: str
+    status: str
+    payload: dict[str, Any]
+    result: dict[str, Any] | None
+    started_ns: int
+    finished_ns: int | None
+
+
+@dataclass(slots=True)
+class RecordedRun:
+    """One run as it was recorded.
+
+    Attributes:
+        key: 26 characters.
+        agent: External identifier of the agent.
+        purpose: `live`, `smoke_test` or `eval`.
+        status: `active` until it closed; `open` if it was left open.
+        spans: Its spans in the order of their starts, the root `remit:run` first.
+        quality: Quality payloads by name.
+    """
+
+    key: str
+    agent: str
+    purpose: str
+    feed: RunFeed
+    status: str = "active"
+    spans: list[RecordedSpan] = field(default_factory=list)
+    quality: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def root(self) -> RecordedSpan:
+        """The root span, `remit:run`."""
+        return self.spans[0]
+
+    def tree(self) -> list[Any]:
+        """Return the spans under the root as nested lists: `[name, [child, ...]]`."""
+        children: dict[str | None, list[RecordedSpan]] = {}
+        for span in self.spans:
+            children.setdefault(span.parent, []).append(span)
+
+        def below(key: str) -> list[Any]:
+            return [[span.name, below(span.key)] for span in children.get(key, [])]
+
+        return below(self.root.key)
+
+
+class RecordingSink:
+    """Keeps runs and spans in memory.
+
+    Attributes:
+        runs: Every run, oldest first.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.runs: list[RecordedRun] = []
+        self._by_key: dict[str, RecordedRun] = {}
+        self._spans: dict[int, RecordedSpan] = {}
+
+    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+        """Take a new run; the item says nothing that the feed does not."""
+        del item
+        run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
+        self.runs.append(run)
+        self._by_key[feed.key] = run
+
+    def start_span(self, start: SpanStart) -> None:
+        """Take a span that began."""
+        run_key, key, parent, name, started_ns, payload = start
+        self._add(
+            Item(Kind.SPAN, run_key, key, parent, name, started_ns, None, "active", payload, None)
+        )
+
+    def end_span(
+        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
+    ) -> None:
+        """Take the end of a span."""
+        self._end(start[1], finished_ns, status, result)
+
+    def put(self, item: AnyItem) -> None:
+        """Take the root span, a quality payload, or the end of a run."""
+        it = Item(*item)
+        run = self._by_key[it.run_key]
+        if it.kind == Kind.SPAN:
+            self._add(it)
+        elif it.kind == Kind.FINISH:
+            self._end(it.key, it.finished_ns, it.status or "", it.result)
+            run.status = (run.root.result or {}).get("status", run.status)
+        elif it.kind == Kind.CLOSE:
+            run.status = it.status or ""
+        elif it.kind == Kind.QUALITY:
+            self._set_quality(run, it)
+
+    def spans(self, name: str | None = None) -> list[RecordedSpan]:
+        """Return the spans of all runs in the order of their starts, root spans left out.
+
+        Args:
+            name: Only spans of this type; its last part after `:` or `.` is enough.
+        """
+        return [
+            span
+            for span in self._spans.values()
+            if span.name != ROOT_SPAN and (name is None or _named(span.name, name))
+        ]
+
+    def tree(self) -> list[Any]:
+        """Return each run's spans as nested lists: `[[name, [child, ...]], ...]` for each run."""
+        return [run.tree() for run in self.runs]
+
+    def _add(self, item: Item) -> None:
+        span = RecordedSpan(
+            item.name or "",
+            key_text(item.key),
+            None if item.parent is None else key_text(item.parent),
+            item.run_key,
+            item.status or "",
+            _object(item.payload) or {},
+            None,
+            item.started_ns or 0,
+            None,
+        )
+        self._spans[item.key] = span
+        self._by_key[item.run_key].spans.append(span)
+
+    def _end(self, key: int, finished_ns: int | None, status: str, result: bytes | None) -> None:
+        span = self._spans[key]
+        span.finished_ns = finished_ns
+        span.status = status
+        span.result = _object(result)
+
+    @staticmethod
+    def _set_quality(run: RecordedRun, item: Item) -> None:
+        payload = _object(item.payload)
+        if payload is None:
+            run.quality.pop(item.name or "", None)
+        else:
+            run.quality[item.name or ""] = payload
+
+
+def _named(full: str, name: str) -> bool:
+    return full == name or full.endswith((f":{name}", f".{name}"))
+
+
+def _object(body: bytes | None) -> dict[str, Any] | None:
+    return None if body is None else json.loads(body)

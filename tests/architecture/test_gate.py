@@ -1,0 +1,59 @@
+"""CI's switch `--strict-skips`: a test that was skipped proves nothing, so the run is red."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import ROOT
+
+TEST = """
+import pytest
+
+{decoration}
+def test_something():
+    {body}
+"""
+PASSED, FAILED = 0, 1
+
+
+def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
+    """Run *test* as CI would, beside a copy of the project's conftest."""
+    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    (folder / "test_it.py").write_text(test)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    command = [sys.executable, "-m", "pytest", "-q", "--strict-skips", str(folder)]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("decoration", "body"),
+    [
+        pytest.param('@pytest.mark.skipif(True, reason="needs Chromium")', "pass", id="marked"),
+        pytest.param("", 'pytest.skip("needs PostgreSQL")', id="inside"),
+        pytest.param('pytest.importorskip("no_such_module")', "pass", id="module"),
+    ],
+)
+def test_a_skip_turns_the_run_red_and_is_named(decoration: str, body: str, tmp_path: Path) -> None:
+    """However it was skipped."""
+    if decoration.startswith("pytest"):
+        decoration += "\n"
+    answer = run(tmp_path, TEST.format(decoration=decoration, body=body))
+    assert answer.returncode != PASSED
+    assert "not allowed to skip here" in answer.stdout
+
+
+def test_a_skip_for_another_python_is_accepted(tmp_path: Path) -> None:
+    """It is run where it belongs."""
+    test = TEST.format(decoration="", body='pytest.skip("only on Python 3.14 and later")')
+    answer = run(tmp_path, "def test_one(): pass\n" + test)
+    assert answer.returncode == PASSED, answer.stdout
+
+
+def test_a_test_that_is_expected_to_fail_is_no_skip(tmp_path: Path) -> None:
+    """`xfail` says what is known not to work yet."""
+    test = TEST.format(decoration='@pytest.mark.xfail(reason="known")', body="raise ValueError")
+    assert run(tmp_path, test).returncode == PASSED

@@ -1,0 +1,136 @@
+"""The public names: frozen, documented, and cheap to import."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import entry_points, version
+from types import ModuleType
+
+import pytest
+
+import remit
+from tests.architecture.sources import ROOT
+
+# These end up in people's programs; a name that goes breaks them.
+FROZEN = {
+    "ActionProfile",
+    "ContextExecutor",
+    "DataCategories",
+    "DataRisk",
+    "Sensitive",
+    "Skip",
+    "aflush",
+    "agent",
+    "configure",
+    "copy_context",
+    "current_run",
+    "current_span",
+    "errors",
+    "flush",
+    "risk",
+    "shutdown",
+    "span",
+    "span_type",
+    "status",
+}
+# What those return, for annotations.
+RETURNED = {"Agent", "FlushResult", "Run", "Span", "Status", "__version__"}
+
+PUBLIC_MODULES = (
+    "remit",
+    "remit.client",
+    "remit.collector",
+    "remit.config",
+    "remit.errors",
+    "remit.models",
+    "remit.models.agent_instance",
+    "remit.models.agent_span",
+    "remit.models.bulk",
+    "remit.models.envelope",
+    "remit.testing",
+)
+
+# What `import remit` must leave alone: each costs start-up time that most programs never need.
+NOT_AT_IMPORT = {
+    "click",
+    "fastapi",
+    "httpx",
+    "jinja2",
+    "opentelemetry",
+    "psycopg",
+    "pydantic_settings",
+    "pytest",
+    "starlette",
+    "uvicorn",
+}
+
+PROBE = """
+import json, sys, threading
+import remit
+print(json.dumps([sorted(sys.modules), [thread.name for thread in threading.enumerate()]]))
+"""
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what *module* lists in `__all__`, else the classes and functions that it defines."""
+    listed: list[str] | None = getattr(module, "__all__", None)
+    if listed is not None:
+        return listed
+    found = vars(module).items()
+    return [
+        name
+        for name, value in found
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+
+
+def test_the_root_exports_the_frozen_names() -> None:
+    """None is missing, and nothing is added but the types that they return."""
+    names = set(remit.__all__)
+    assert names >= FROZEN
+    assert names - FROZEN <= RETURNED
+
+
+def test_the_roots_names_are_sorted() -> None:
+    """So that a name is found, and stands there once."""
+    assert list(remit.__all__) == sorted(set(remit.__all__))
+
+
+def test_importing_remit_loads_nothing_optional_and_starts_no_thread() -> None:
+    """In a fresh process: what pytest has loaded proves nothing."""
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PROBE], check=True, capture_output=True, text=True
+    )
+    loaded, threads = json.loads(answer.stdout)
+    assert {name.partition(".")[0] for name in loaded} & NOT_AT_IMPORT == set()
+    assert threads == ["MainThread"]
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_every_public_name_has_a_docstring(name: str) -> None:
+    """What `help()` shows; values such as marks have their class's."""
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert [
+        each for each in public_names(module) if not inspect.getdoc(getattr(module, each))
+    ] == []
+
+
+def test_the_version_stands_in_two_places_that_agree() -> None:
+    """`remit.__version__` is a constant, because reading the metadata costs 20 ms at import."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    constant = importlib.import_module("remit._version").__version__
+    assert declared == constant == version("remit")
+
+
+def test_the_command_and_the_plugin_can_be_loaded() -> None:
+    """The entry points of the distribution lead somewhere."""
+    (command,) = entry_points(group="console_scripts", name="remit")
+    (plugin,) = entry_points(group="pytest11", name="remit")
+    assert callable(command.load())
+    assert plugin.load().__name__ == "remit.testing.pytest_plugin"

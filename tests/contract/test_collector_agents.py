@@ -1,0 +1,173 @@
+"""Agents and ids: made, shown, listed, changed, retired, deleted while unused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from remit._ids import partition_of
+from remit.models.agent import Agent
+from remit.testing import FakeClock
+from tests.collecting import NOBODY, Api, Json, World, details, refusal
+
+
+def made(api: Api, **said: Json) -> dict[str, Any]:
+    """Return a new agent."""
+    return details(api.post("/agent", {"details": {"name": "A", **said}}))
+
+
+def test_an_agent_is_made_and_found(api: Api) -> None:
+    """By its id and by the client's own name of it."""
+    agent = made(api, description="answers", external_identifier="desk:support", team_id="t1")
+
+    assert agent["description"] == "answers"
+    assert agent["status"] == "active"
+    Agent.model_validate(agent)
+    assert details(api.get(f"/agent/{agent['id']}")) == agent
+    assert details(api.get("/agent/show", external_identifier="desk:support")) == agent
+    assert details(api.get("/agent/show", agent_id=agent["id"])) == agent
+    assert partition_of(agent["id"]) == partition_of(agent["account_id"])
+
+
+def test_what_does_not_exist_is_not_found(api: Api) -> None:
+    """One of the two names is required."""
+    for response in (
+        api.get(f"/agent/{NOBODY}"),
+        api.get("/agent/show", external_identifier="nobody"),
+        api.put(f"/agent/{NOBODY}", {"details": {}}),
+        api.post(f"/agent/{NOBODY}/retire"),
+    ):
+        assert refusal(response, 404)["message"] == "agent not found"
+    assert list(refusal(api.get("/agent/show"), 422)["errors"]) == ["agent_id"]
+
+
+def test_an_external_identifier_belongs_to_one_agent_of_an_account(world: World, api: Api) -> None:
+    """Another account may use it too."""
+    made(api, external_identifier="desk")
+
+    again = api.post("/agent", {"details": {"name": "B", "external_identifier": "desk"}})
+
+    assert refusal(again, 422)["errors"] == {"external_identifier": ["has already been taken"]}
+    assert made(world.foreign(), external_identifier="desk")["external_identifier"] == "desk"
+
+
+def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
+    """An equal creation answers the first result, another one is refused."""
+    chosen = details(api.post("/pfid/generate"))["pfids"][0]
+    first = made(api, id=chosen)
+    clock.advance(1)
+    details(api.put(f"/agent/{chosen}", {"details": {"name": "renamed"}}))
+
+    assert made(api, id=chosen) == first
+    other = api.post("/agent", {"details": {"name": "B", "id": chosen}})
+    assert refusal(other, 422)["errors"] == {"id": ["has already been taken"]}
+
+
+@pytest.mark.parametrize(
+    ("said", "field"),
+    [
+        ({}, "name"),
+        ({"name": None}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a\x00"}, "name"),
+        ({"name": "x", "description": 5}, "description"),
+        ({"name": "x", "description": "a\x00"}, "description"),
+        ({"name": "x", "id": "mine"}, "id"),
+        ({"name": "x", "external_identifier": "y" * 1001}, "external_identifier"),
+    ],
+)
+def test_a_wrong_field_of_an_agent_is_named(api: Api, said: dict[str, Any], field: str) -> None:
+    """And nothing is made."""
+    assert list(refusal(api.post("/agent", {"details": said}), 422)["errors"]) == [field]
+    assert len(api.get("/agent").json()["summaries"]) == 1
+
+
+def test_an_agent_is_changed_where_a_field_is_given(api: Api, clock: FakeClock) -> None:
+    """An absent field stays, a null clears; the external identifier cannot be changed."""
+    agent = made(api, description="d", team_id="t", external_identifier="e")
+    clock.advance(1)
+    said = {"name": "B", "team_id": None, "external_identifier": "f"}
+
+    changed = details(api.put(f"/agent/{agent['id']}", {"details": said}))
+
+    assert (changed["name"], changed["description"], changed["team_id"]) == ("B", "d", None)
+    assert changed["external_identifier"] == "e"
+    assert changed["updated_at"] > agent["updated_at"] == agent["inserted_at"]
+    refusal(api.put(f"/agent/{agent['id']}", {"details": {"name": None}}), 422)
+
+
+def test_an_agent_is_retired_and_brought_back(api: Api) -> None:
+    """What may be done with it is always said."""
+    path = f"/agent/{made(api)['id']}"
+
+    retired = details(api.post(f"{path}/retire"))
+    assert retired["status"] == "retired"
+    assert retired["available_actions"] == {
+        "update": False,
+        "retire": False,
+        "reinstate": True,
+        "delete": True,
+    }
+    assert refusal(api.post(f"{path}/retire", {}), 409)["code"] == "invalid_action"
+    refusal(api.put(path, {"details": {"name": "B"}}), 409)
+    assert details(api.post(f"{path}/reinstate", {}))["status"] == "active"
+    refusal(api.post(f"{path}/reinstate"), 409)
+
+
+def test_an_agent_that_ran_is_not_deleted(api: Api) -> None:
+    """Its runs would hang in the air; one that never ran is gone for good."""
+    unused = made(api, external_identifier="e")
+    api.instance("active")
+    api.instance("failed")
+
+    assert details(api.http.delete(f"/api/v1/agent/{unused['id']}"))["id"] == unused["id"]
+    refusal(api.get(f"/agent/{unused['id']}"), 404)
+    made(api, external_identifier="e")
+    used = refusal(api.http.delete(f"/api/v1/agent/{api.agent_id}"), 409)
+    assert used["code"] == "invalid_action"
+
+
+def test_an_agent_counts_its_instances(api: Api) -> None:
+    """In all states, alone and in the list."""
+    for status in ("pending", "active", "complete", "failed", "terminated"):
+        api.instance(status)
+    counts = {
+        "total": 5,
+        "pending": 1,
+        "active": 1,
+        "complete": 1,
+        "failed": 1,
+        "cancelled": 0,
+        "terminated": 1,
+        "finished": 3,
+    }
+
+    assert details(api.get(f"/agent/{api.agent_id}"))["instance_counts"] == counts
+    (listed,) = api.get("/agent").json()["summaries"]
+    assert listed["instance_counts"] == counts
+
+
+def test_agents_are_listed_by_team_owner_and_profile(api: Api) -> None:
+    """Each filter alone."""
+    one = made(api, team_id="t", owner_person_id="o", risk_profile_id="r")
+    made(api, team_id="u")
+
+    for query in ({"team_id": "t"}, {"owner_person_id": "o"}, {"risk_profile_id": "r"}):
+        assert [row["id"] for row in api.get("/agent", **query).json()["summaries"]] == [one["id"]]
+
+
+def test_ids_are_made_in_the_accounts_partition_and_in_order(api: Api) -> None:
+    """All different, each larger than the one before."""
+    ids = details(api.post("/pfid/generate", {"count": 1000}))["pfids"]
+
+    assert len(set(ids)) == 1000
+    assert ids == sorted(ids)
+    assert {partition_of(one) for one in ids} == {partition_of(api.agent_id or "")}
+
+
+@pytest.mark.parametrize("body", [{"count": 0}, {"count": 1001}, {"count": "x"}, {"count": True}])
+def test_a_number_of_ids_that_cannot_be_meant_is_refused(api: Api, body: dict[str, Any]) -> None:
+    """So are ids for another account."""
+    assert list(refusal(api.post("/pfid/generate", body), 422)["errors"]) == ["count"]
+    refusal(api.post("/pfid/generate", {"account_id": NOBODY}), 403)

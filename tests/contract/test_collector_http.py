@@ -1,0 +1,253 @@
+"""What bad input gets: a 4xx with an envelope, never a traceback, nothing half-written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import httpx
+import pytest
+
+from remit.collector import Settings, Store
+from tests.collecting import Api, Json, World, details, refusal
+
+MALFORMED = {
+    "cut off": b'{"details":',
+    "words": b"hello",
+    "array": b"[]",
+    "text": b'"x"',
+    "number": b"5",
+    "null": b"null",
+    "two values": b"{} {}",
+    "trailing comma": b'{"details":{},}',
+    "single quotes": b"{'details':{}}",
+    "NaN": b'{"details":{"name":NaN}}',
+    "infinity": b'{"details":{"name":"x","team_id":Infinity}}',
+    "number out of range": b'{"details":{"name":"x","other":1e999}}',
+    "number of 5000 digits": b'{"details":{"name":"x","other":' + b"9" * 5000 + b"}}",
+    "leading zero": b'{"details":{"name":"x","other":01}}',
+    "bad escape": rb'{"details":{"name":"\q"}}',
+    "lone surrogate": rb'{"details":{"name":"\ud800"}}',
+    "lone low surrogate": rb'{"details":{"name":"\udc00"}}',
+    "raw NUL": b'{"details":{"name":"a\x00b"}}',
+    "raw newline": b'{"details":{"name":"a\nb"}}',
+    "not UTF-8": b'{"details":{"name":"\xff"}}',
+    "raw surrogate": b'{"details":{"name":"\xed\xa0\x80"}}',
+    "UTF-16": '{"details":{"name":"x"}}'.encode("utf-16"),
+    "byte order mark": b'\xef\xbb\xbf{"details":{"name":"x"}}',
+    "deep": b'{"details":' + b'{"a":' * 200 + b"1" + b"}" * 201,
+    "deeper than a stack": b'{"details":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "open for ever": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: bytes) -> None:
+    """On every kind of path; nothing is made."""
+    run = api.instance("active")
+
+    for path in ("/agent", f"/agent_instance/{run['id']}/finish", "/agent_spans"):
+        response = api.post(path, content=body)
+        assert response.status_code in {400, 422}, response.text
+        refusal(response, response.status_code)
+
+    assert len(api.get("/agent").json()["summaries"]) == 1
+    assert api.spans(run["id"]) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"1e999",
+        b"9" * 5000,
+        rb'"\ud800"',
+        b'"\xff"',
+        b"[" * 200 + b"]" * 200,
+        b'{"a":' * 200 + b"1" + b"}" * 200,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'"a\x00b"',
+        b"NaN",
+    ],
+    ids=[
+        "out of range",
+        "5000 digits",
+        "lone surrogate",
+        "not UTF-8",
+        "deep array",
+        "deep object",
+        "stack",
+        "NUL",
+        "NaN",
+    ],
+)
+@pytest.mark.parametrize("field", ["payload", "result_payload"])
+def test_a_payload_that_a_reader_could_not_read_is_refused(
+    api: Api, field: str, value: bytes
+) -> None:
+    """Alone and in bulk, where the whole request is malformed or the item is refused."""
+    run = api.instance("active")
+    text = json.dumps(api.span_body(run["id"], status="complete", **{field: {"a": "HERE"}}))
+    body = text.encode().replace(b'"HERE"', value)
+    item = b'{"_type":"agent_spans/create","idempotency_key":"12345678",' + body[1:]
+    other = b'{"_type":"agents/list","idempotency_key":"23456789"}'
+
+    alone = api.post("/agent_spans", content=body)
+    bulk = api.post("/bulk", content=b'{"items":[' + other + b"," + item + b"]}")
+
+    refusal(alone, 400)
+    if bulk.status_code == 200:
+        assert bulk.json()["outputs"]["12345678"]["code"] == "bad_request"
+    else:
+        refusal(bulk, 400)
+    assert api.spans(run["id"]) == []
+
+
+@pytest.mark.parametrize("body", [b"", b" ", b"\n\t", b"{}"])
+def test_an_empty_body_is_an_empty_object(api: Api, body: bytes) -> None:
+    """Clients send none with some of their posts."""
+    run = api.instance("active")
+
+    assert details(api.post(f"/agent_instance/{run['id']}/finish", content=body))
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"]
+)
+def test_the_content_type_does_not_matter(api: Api, content_type: str | None) -> None:
+    """Published clients send one with GETs and none with some posts."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+
+    made = api.post("/agent", content=b'{"details":{"name":"x"}}', headers=headers)
+    listed = api.http.get("/api/v1/agent", headers={"Content-Type": "application/json"})
+
+    assert details(made)["name"] == "x"
+    assert len(listed.json()["summaries"]) == 2
+
+
+def test_unknown_fields_are_ignored(api: Api) -> None:
+    """Newer clients may send more."""
+    made = api.post("/agent", {"details": {"name": "x", "colour": "red"}, "more": [1]})
+    run = api.instance("active", tools=[1], agent_version={"name": "v", "new": {}})
+
+    assert details(made)["name"] == "x"
+    assert api.span(run["id"], weight=5)["status"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/", 404, "not_found"),
+        ("GET", "/api/v1", 404, "not_found"),
+        ("GET", "/api/v2/ping", 404, "not_found"),
+        ("POST", "/api/v1/agent_instance/x/explode", 404, "not_found"),
+        ("GET", "/api/v1/agent_instance/x/start", 405, "method_not_allowed"),
+        ("DELETE", "/api/v1/ping", 405, "method_not_allowed"),
+        ("POST", "/api/v1/agent/a/b/c", 404, "not_found"),
+        ("PATCH", "/api/v1/agent", 405, "method_not_allowed"),
+        ("GET", "/api/v1/%2e%2e/%00", 404, "not_found"),
+    ],
+)
+def test_a_path_or_method_that_is_none_gets_an_envelope(
+    api: Api, method: str, path: str, status: int, code: str
+) -> None:
+    """As every refusal does."""
+    answer = api.http.request(method, path)
+
+    assert refusal(answer, status)["code"] == code
+    assert status != 405 or answer.headers["allow"]
+
+
+def test_a_slash_at_the_end_of_a_path_is_read_over(api: Api) -> None:
+    """An unreleased client sent it."""
+    assert details(api.get("/ping/")) == details(api.get("/ping"))
+    assert details(api.post("/agent/", {"details": {"name": "x"}}))
+
+
+def test_details_where_none_are_expected_are_read_if_they_can_be(api: Api) -> None:
+    """A tracer sends a finish with them; what is no object there is ignored."""
+    for said, status in (({"status": "failed"}, "failed"), (5, "complete"), (None, "complete")):
+        span = api.span(api.instance("active")["id"])
+        done = api.post(f"/agent_spans/{span['id']}/finish", {"details": said})
+        assert details(done)["status"] == status
+
+
+def test_a_head_is_answered_like_its_get(api: Api) -> None:
+    """Load balancers ask so."""
+    assert api.http.head("/api/v1/ping").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/agent_instance/%00", "/agent/%ff", "/agent_instance/" + "x" * 5000]
+)
+def test_an_id_that_is_none_is_not_found(api: Api, path: str) -> None:
+    """Whatever bytes it is made of."""
+    refusal(api.get(path), 404)
+
+
+def test_a_compressed_body_is_read(api: Api) -> None:
+    """In one member or several, by any writing of the header."""
+    body = b'{"details":{"name":"zipped"}}'
+
+    for sent, encoding in (
+        (gzip.compress(body), "gzip"),
+        (gzip.compress(body[:9]) + gzip.compress(body[9:]), " GZIP "),
+        (body, "identity"),
+    ):
+        made = api.post("/agent", content=sent, headers={"Content-Encoding": encoding})
+        assert details(made)["name"] == "zipped"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"{}", "gzip", 400),
+        (gzip.compress(b"{}")[:-4], "gzip", 400),
+        (gzip.compress(b"{}") + b"more", "gzip", 400),
+        (zlib.compress(b"{}"), "deflate", 415),
+        (b"{}", "br", 415),
+        (b"{}", "gzip, gzip", 415),
+    ],
+)
+def test_a_body_that_is_not_what_its_encoding_says_is_refused(
+    api: Api, body: bytes, encoding: str, status: int
+) -> None:
+    """So is an encoding that is not known."""
+    refusal(api.post("/agent", content=body, headers={"Content-Encoding": encoding}), status)
+
+
+def test_a_body_beyond_the_limit_is_too_large(store: Store) -> None:
+    """As it comes, and as it becomes."""
+    settings = Settings(max_body_bytes=2000, max_decompressed_bytes=5000)
+    api = World(store, settings=settings).account()
+
+    def send(chars: int, *, zipped: bool = False) -> httpx.Response:
+        body = json.dumps({"details": {"name": "x", "description": "y" * chars}}).encode()
+        headers = {"Content-Encoding": "gzip"} if zipped else {}
+        return api.post("/agent", content=gzip.compress(body) if zipped else body, headers=headers)
+
+    assert details(send(1900))
+    assert refusal(send(2000), 413)["code"] == "payload_too_large"
+    assert details(send(4900, zipped=True))
+    assert refusal(send(5000, zipped=True), 413)["code"] == "payload_too_large"
+
+
+def test_a_bomb_is_not_unpacked(api: Api) -> None:
+    """A hundred megabytes of zeros in a hundred kilobytes."""
+    bomb = gzip.compress(b"\0" * 100_000_000, compresslevel=1)
+
+    refusal(api.post("/agent", content=bomb, headers={"Content-Encoding": "gzip"}), 413)
+
+
+def test_the_depth_of_a_payload_has_a_limit_to_the_level(store: Store) -> None:
+    """A payload of many flat members is not deep."""
+    api = World(store, settings=Settings(max_depth=5)).account()
+    run = api.instance("active", agent_schema_version={})
+    deepest: Json = {"a": {"b": {"c": {"d": {}}}}}
+    flat: Json = {str(number): {} for number in range(50)}
+
+    assert api.span(run["id"], payload=deepest)["payload"] == deepest
+    assert api.span(run["id"], payload=flat)["payload"] == flat
+    refusal(api.post("/agent_spans", api.span_body(run["id"], payload={"a": deepest})), 400)
+    lists: Json = {"a": [[[[[]]]]]}
+    refusal(api.post("/agent_spans", api.span_body(run["id"], payload=lists)), 400)

@@ -1,0 +1,327 @@
+"""Idempotency keys: in four places, for every operation, with the first answer for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from remit import _ids
+from remit.testing import FakeClock
+from tests.collecting import Api, Json, World, details, refusal
+
+KEY = "key-12345678"
+Send = Callable[[Api, str, dict[str, Any]], httpx.Response]
+
+
+def at_top(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Send the key beside the fields."""
+    return api.post(path, {**body, "idempotency_key": KEY})
+
+
+def in_details(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Send the key among the details."""
+    return api.post(path, {**body, "details": {**body.get("details", {}), "idempotency_key": KEY}})
+
+
+def in_header(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Send the key as a header."""
+    return api.post(path, body, headers={"Idempotency-Key": KEY})
+
+
+def in_query(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Send the key in the query."""
+    return api.post(path, body, params={"idempotency_key": KEY})
+
+
+PLACES = [at_top, in_details, in_header, in_query]
+places = pytest.mark.parametrize("send", PLACES, ids=lambda place: place.__name__)
+
+
+@places
+def test_a_span_is_created_once(api: Api, send: Send) -> None:
+    """From whichever place the key comes; the first answer comes again, and nothing else."""
+    run = api.instance("active")
+
+    first = send(api, "/agent_spans", api.span_body(run["id"]))
+    again = [place(api, "/agent_spans", api.span_body(run["id"])) for place in PLACES]
+
+    assert {answer.content for answer in again} == {first.content}
+    assert len(api.spans(run["id"])) == 1
+
+
+@places
+def test_a_span_is_finished_once(api: Api, send: Send) -> None:
+    """A repeated finish is no conflict."""
+    made = api.span(api.instance("active")["id"])
+    path = f"/agent_spans/{made['id']}/finish"
+
+    first = send(api, path, {"result_payload": {"a": 1}})
+    again = [place(api, path, {"status": "failed"}) for place in PLACES]
+
+    assert details(first)["status"] == "complete"
+    assert {answer.content for answer in again} == {first.content}
+
+
+@places
+def test_an_instance_is_registered_once(api: Api, send: Send) -> None:
+    """Whatever the later requests say."""
+    first = send(api, "/agent_instance/register", api.registration())
+    again = [
+        place(api, "/agent_instance/register", api.registration(purpose="eval")) for place in PLACES
+    ]
+
+    assert details(first)["status"] == "pending"
+    assert {answer.content for answer in again} == {first.content}
+    assert api.get("/agent_instance", agent_id=api.agent_id).json()["pagination"]["item_count"] == 1
+
+
+@places
+@pytest.mark.parametrize(
+    ("step", "body"),
+    [
+        ("start", {}),
+        ("finish", {"status": "failed"}),
+        ("terminate", {"reason": "r"}),
+        ("record_quality", {"name": "review", "payload": {"score": 1}}),
+        ("update", {"details": {"quality_payload": {"score": 1}}}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_step_on_an_instance_is_taken_once(
+    api: Api, clock: FakeClock, send: Send, step: str, body: dict[str, Any]
+) -> None:
+    """The first answer comes again after other steps too, as it was."""
+    run = api.instance("pending" if step == "start" else "active")
+    path = f"/agent_instance/{run['id']}"
+
+    first = send(api, f"{path}/{step}", body)
+    assert details(first)["id"] == run["id"]
+    clock.advance(1)
+    details(api.post(f"{path}/record_quality", {"name": "later", "payload": {}}))
+    again = [place(api, f"{path}/{step}", body) for place in PLACES]
+
+    assert {answer.content for answer in again} == {first.content}
+
+
+@places
+def test_an_agent_is_made_once(api: Api, send: Send) -> None:
+    """So are ids."""
+    for path, body in (
+        ("/agent", {"details": {"name": "A", "external_identifier": "a"}}),
+        ("/pfid/generate", {"count": 2}),
+    ):
+        first = send(api, path, body)
+        assert details(first)
+        assert send(api, path, body).content == first.content
+
+
+def test_the_first_answer_shows_the_thing_as_it_was(api: Api, clock: FakeClock) -> None:
+    """Also when it went on since: a client reads what it would have read then."""
+    run = api.instance("active")
+    body = {**api.span_body(run["id"]), "idempotency_key": KEY}
+    register = {**api.registration(), "idempotency_key": KEY}
+    first = api.post("/agent_spans", body)
+    registered = api.post("/agent_instance/register", register)
+    clock.advance(1)
+    details(api.post(f"/agent_spans/{details(first)['id']}/finish", {"sensitive_encoding": True}))
+    details(api.post(f"/agent_instance/{details(registered)['id']}/start"))
+
+    assert api.post("/agent_spans", body).content == first.content
+    assert api.post("/agent_instance/register", register).content == registered.content
+
+
+def test_a_pending_span_is_answered_again_as_pending(api: Api) -> None:
+    """Although it has a start since it was cancelled."""
+    body = api.span_body(api.instance("active")["id"], status="pending")
+    first = api.post("/agent_spans", {**body, "idempotency_key": KEY})
+    details(api.post(f"/agent_spans/{details(first)['id']}/finish", {"status": "cancelled"}))
+
+    assert api.post("/agent_spans", {**body, "idempotency_key": KEY}).content == first.content
+
+
+def test_an_endpoint_and_a_bulk_item_share_their_keys(api: Api) -> None:
+    """They are one operation."""
+    run = api.instance("active")
+    span = api.span_body(run["id"])
+    cases: list[tuple[str, str, dict[str, Any]]] = [
+        ("/agent_spans", "agent_spans/create", span),
+        ("/agent_instance/register", "agent_instances/register", api.registration()),
+        ("/agent", "agents/create", {"details": {"name": "B"}}),
+    ]
+
+    for path, operation, body in cases:
+        first = api.post(path, {**body, "idempotency_key": KEY}).json()
+        assert api.bulk({"_type": operation, "idempotency_key": KEY, **body}) == {KEY: first}
+        other = {"_type": operation, "idempotency_key": "other-key", **body}
+        bulk_first = api.bulk(other)["other-key"]
+        if bulk_first["status"] == "success":
+            again = api.post(path, {**body, "idempotency_key": "other-key"}).json()
+            assert again == bulk_first
+
+
+def test_one_key_means_something_else_to_another_operation(api: Api) -> None:
+    """A client may use the run's key for its start and its finish."""
+    run = api.instance("pending")
+    path = f"/agent_instance/{run['id']}"
+
+    started = details(api.post(f"{path}/start", {"idempotency_key": KEY}))
+    span = details(api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": KEY}))
+    done = details(api.post(f"/agent_spans/{span['id']}/finish", {"idempotency_key": KEY}))
+    finished = details(api.post(f"{path}/finish", {"idempotency_key": KEY}))
+
+    assert [started["status"], span["status"], done["status"], finished["status"]] == [
+        "active",
+        "active",
+        "complete",
+        "complete",
+    ]
+
+
+def test_within_an_operation_a_key_answers_first_whatever_it_is_about(api: Api) -> None:
+    """Its scope is account and operation: a reused key never does a second thing."""
+    one, other = api.instance("pending"), api.instance("pending")
+    keyed = {"idempotency_key": KEY}
+    first = api.post(f"/agent_instance/{one['id']}/start", keyed)
+    again = api.post(f"/agent_instance/{other['id']}/start", keyed)
+    spans = [
+        api.post("/agent_spans", {**api.span_body(run["id"]), **keyed}) for run in (one, other)
+    ]
+    other_span = api.span(other["id"])
+    done = [
+        api.post(f"/agent_spans/{span_id}/finish", keyed)
+        for span_id in (details(spans[0])["id"], other_span["id"])
+    ]
+
+    assert again.content == first.content
+    assert spans[1].content == spans[0].content
+    assert done[1].content == done[0].content
+    assert api.shown(other["id"])["status"] == "pending"
+
+
+def test_a_key_of_one_account_is_none_of_another(world: World) -> None:
+    """Both may choose the same."""
+    one, other = world.account(), world.foreign()
+
+    for api in (one, other):
+        run = api.instance("active", idempotency_key=KEY)
+        body = {**api.span_body(run["id"]), "idempotency_key": KEY}
+        assert details(api.post("/agent_spans", body))["account_id"] == run["account_id"]
+        assert len(api.spans(run["id"])) == 1
+
+
+def test_a_refusal_is_not_kept(api: Api) -> None:
+    """The same key works once the request is right."""
+    run = api.instance("active")
+    wrong = {**api.span_body(run["id"], status="running"), "idempotency_key": KEY}
+
+    refusal(api.post("/agent_spans", wrong), 422)
+    right = api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": KEY})
+    conflict = {"idempotency_key": "finish-key"}
+    path = f"/agent_instance/{run['id']}"
+    refusal(api.post(f"{path}/start", conflict), 409)
+    finished = api.post(f"{path}/finish", conflict)
+
+    assert details(right)["status"] == "active"
+    assert details(finished)["status"] == "complete"
+
+
+@pytest.mark.parametrize("key", ["", "x" * 65, 5, ["a"], {"a": 1}, True, "a\x00b"])
+def test_a_key_that_is_none_is_refused(api: Api, key: object) -> None:
+    """1 to 64 characters; the field is named."""
+    run = api.instance("active")
+    body = api.span_body(run["id"])
+    said: dict[str, Json] = body["details"]
+
+    for sent in (
+        {**body, "idempotency_key": key},
+        {"details": {**said, "idempotency_key": key}},
+    ):
+        answer = refusal(api.post("/agent_spans", sent), 422)
+        assert list(answer["errors"]) == ["idempotency_key"]
+    assert api.spans(run["id"]) == []
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 64, "schlüssel ✓"])
+def test_short_long_and_foreign_keys_are_taken(api: Api, key: str) -> None:
+    """A character is a character, not a byte."""
+    body = {**api.span_body(api.instance("active")["id"]), "idempotency_key": key}
+
+    assert api.post("/agent_spans", body).content == api.post("/agent_spans", body).content
+
+
+def test_a_null_key_is_none(api: Api) -> None:
+    """Published clients write null for what was not given."""
+    run = api.instance("active")
+    for _ in range(2):
+        details(api.post("/agent_spans", {**api.span_body(run["id"]), "idempotency_key": None}))
+
+    assert len(api.spans(run["id"])) == 2
+
+
+def span_key(api: Api) -> tuple[str, str]:
+    """Return a span's id in the account, and the 26 characters that its keys are made of."""
+    key = _ids.new_key(1_767_225_600_000_000_000)
+    partition = _ids.partition_of(api.agent_id or "")
+    assert partition is not None
+    return _ids.pfid(key, partition), _ids.key_text(key)
+
+
+def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
+    """The SDK's own keys: repeated, they answer first, as any other key does."""
+    run = api.instance("active")
+    span_id, text = span_key(api)
+    body: Json = {**api.span_body(run["id"], id=span_id), "idempotency_key": f"c-{text}"}
+
+    first = api.post("/agent_spans", body)
+    finish = {"idempotency_key": f"f-{text}"}
+    done = api.post(f"/agent_spans/{span_id}/finish", finish)
+
+    assert details(first)["id"] == span_id
+    changed = {**body, "details": body["details"] | {"payload": {}}}
+    assert api.post("/agent_spans", changed).content == first.content
+    assert api.post(f"/agent_spans/{span_id}/finish", finish).content == done.content
+    refusal(api.post(f"/agent_spans/{span_id}/finish", {"idempotency_key": "f-else"}), 409)
+
+
+def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
+    """So that a repetition, with the id or without, finds it."""
+    run = api.instance("active")
+    span_id, text = span_key(api)
+    keyed = {"idempotency_key": f"c-{text}"}
+
+    first = api.post("/agent_spans", {**api.span_body(run["id"]), **keyed})
+    again = api.post("/agent_spans", {**api.span_body(run["id"], id=span_id), **keyed})
+
+    assert details(first)["id"] == span_id
+    assert again.content == first.content
+
+
+def test_a_derived_key_on_another_span_is_still_one_key(api: Api) -> None:
+    """Whoever uses it so gets the first answer all the same."""
+    run = api.instance("active")
+    span_id, text = span_key(api)
+    other_id, _ = span_key(api)
+    made = api.span(run["id"], id=span_id)
+    keyed = {"idempotency_key": f"c-{text}"}
+
+    first = api.post("/agent_spans", {**api.span_body(run["id"], id=other_id), **keyed})
+    again = api.post("/agent_spans", {**api.span_body(run["id"]), **keyed})
+
+    assert details(first)["id"] == other_id != made["id"]
+    assert again.content == first.content
+
+
+def test_the_same_request_many_times_at_once_happens_once(api: Api) -> None:
+    """Clients retry while the first try is still on its way."""
+    run = api.instance("active")
+    body = {**api.span_body(run["id"]), "idempotency_key": KEY}
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: api.post("/agent_spans", body).content, range(32)))
+
+    assert len(set(answers)) == 1
+    assert len(api.spans(run["id"])) == 1

@@ -1,0 +1,216 @@
+"""Lists: pages, orders in both styles, filters, defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from remit.models.agent_instance import AgentInstance
+from remit.models.agent_span import AgentSpan
+from remit.models.envelope import ListResponse
+from remit.testing import FakeClock
+from tests.collecting import NOBODY, Api, Json, World, refusal
+
+
+def listed(api: Api, path: str, **query: Json) -> dict[str, Any]:
+    """Return a list's whole answer."""
+    response = api.get(path, **query)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    """Return the ids of what is listed."""
+    return [one["id"] for one in answer["summaries"]]
+
+
+def test_an_empty_list_has_every_key(api: Api) -> None:
+    """Published clients fail without `pagination` and `sorting`."""
+    answer = listed(api, "/agent_instance", agent_id=api.agent_id)
+
+    assert answer == {
+        "status": "success",
+        "summaries": [],
+        "pagination": {
+            "item_count": 0,
+            "item_start": 0,
+            "item_end": 0,
+            "page_count": 0,
+            "page_index": 1,
+            "page_offset": 0,
+            "page_size": 100,
+            "next_page_offset": None,
+            "previous_page_offset": None,
+        },
+        "sorting": {"field": "id", "direction": "asc"},
+    }
+
+
+def test_pages_follow_each_other_to_the_end(api: Api) -> None:
+    """Oldest first, also among what was made in one millisecond."""
+    made = [api.instance("pending")["id"] for _ in range(7)]
+    seen: list[str] = []
+    offset: int | None = 0
+    places = []
+    while offset is not None:
+        answer = listed(
+            api,
+            "/agent_instance",
+            agent_id=api.agent_id,
+            **{"pagination[offset]": offset, "pagination[page_size]": 3},
+        )
+        ListResponse[AgentInstance].model_construct(**answer)
+        seen += ids(answer)
+        places.append(answer["pagination"])
+        offset = answer["pagination"]["next_page_offset"]
+
+    assert seen == made
+    assert [
+        (place["item_start"], place["item_end"], place["page_index"], place["previous_page_offset"])
+        for place in places
+    ] == [(1, 3, 1, None), (4, 6, 2, 0), (7, 7, 3, 3)]
+    assert {(place["item_count"], place["page_count"]) for place in places} == {(7, 3)}
+
+
+def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
+    """Counts and payloads stay with the detail view."""
+    made = api.instance("terminated")
+
+    (row,) = listed(api, "/agent_instance", agent_id=api.agent_id)["summaries"]
+
+    assert row == {key: value for key, value in made.items() if key in row}
+    assert row.keys() == {
+        *("type", "id", "account_id", "agent_id", "agent_version_id", "environment_id"),
+        *("agent_deployment_id", "status", "started_at", "finished_at", "termination_reason"),
+        *("external_identifier", "purpose", "inserted_at", "updated_at", "risk_score"),
+    }
+    AgentInstance.model_validate(row)
+
+
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ({}, "abc"),
+        ({"sorting": "name"}, "acb"),
+        ({"sorting": "-name"}, "bca"),
+        ({"sorting": "-id"}, "cba"),
+        ({"sorting[field]": "name", "sorting[direction]": "desc"}, "bca"),
+        ({"sorting[field]": "name"}, "acb"),
+        ({"sorting[direction]": "desc"}, "cba"),
+        ({"sorting": "", "pagination[offset]": ""}, "abc"),
+    ],
+)
+def test_both_styles_of_sorting_are_read(world: World, query: dict[str, str], order: str) -> None:
+    """The default is the id, which is the time of creation."""
+    api = world.deployment()
+    owner = Api(world.account().http)
+    made = {}
+    for letter, name in (("a", "A 1"), ("b", "C 3"), ("c", "B 2")):
+        made[owner.post("/agent", {"details": {"name": name}}).json()["details"]["id"]] = letter
+
+    answer = listed(owner, "/agent", **query)
+
+    assert api.agent_id is None
+    assert "".join(made[one] for one in ids(answer) if one in made) == order
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"pagination[offset]": "-1"}, "pagination[offset]"),
+        ({"pagination[offset]": "x"}, "pagination[offset]"),
+        ({"pagination[offset]": "9" * 30}, "pagination[offset]"),
+        ({"pagination[page_size]": "0"}, "pagination[page_size]"),
+        ({"pagination[page_size]": "101"}, "pagination[page_size]"),
+        ({"pagination[page_size]": "1.5"}, "pagination[page_size]"),
+        ({"sorting": "payload; DROP TABLE agents"}, "sorting"),
+        ({"sorting": "body_hash"}, "sorting"),
+        ({"sorting[field]": "nothing"}, "sorting"),
+        ({"sorting[direction]": "up"}, "sorting[direction]"),
+        ({"start_time": "soon"}, "start_time"),
+        ({"end_time": "2026-99-01"}, "end_time"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused(
+    api: Api, query: dict[str, str], field: str
+) -> None:
+    """Rather than the wrong rows being shown."""
+    answer = refusal(api.get("/agent_spans", agent_id=api.agent_id or "", **query), 422)
+
+    assert list(answer["errors"]) == [field]
+
+
+def test_unknown_parameters_are_ignored(api: Api) -> None:
+    """Readers send filters that this list does not have."""
+    made = api.instance("pending")
+
+    answer = listed(
+        api, "/agent_instance", agent_id=api.agent_id, status="active", start_time="x", foo="1"
+    )
+
+    assert ids(answer) == [made["id"]]
+
+
+def test_instances_are_listed_by_agent_and_version(world: World) -> None:
+    """The agent is required."""
+    api, other = world.account(), world.account()
+    one = api.instance("pending")
+    two = api.instance("pending", agent_version={"external_identifier": "v2"})
+    other.instance("pending")
+
+    assert ids(listed(api, "/agent_instance", agent_id=api.agent_id)) == [one["id"], two["id"]]
+    by_version = listed(
+        api,
+        "/agent_instance",
+        agent_id=api.agent_id,
+        agent_version_id=two["agent_version_id"],
+    )
+    assert ids(by_version) == [two["id"]]
+    assert ids(listed(api, "/agent_instance", agent_id=NOBODY)) == []
+    assert list(refusal(api.get("/agent_instance"), 422)["errors"]) == ["agent_id"]
+
+
+def test_spans_are_listed_by_run_or_agent(world: World) -> None:
+    """One of the two is required, both may be given."""
+    api, other = world.account(), world.account()
+    runs = [api.instance("active")["id"] for _ in range(2)]
+    first, second = (api.span(run)["id"] for run in runs)
+    other.span(other.instance("active")["id"])
+
+    assert ids(listed(api, "/agent_spans", agent_instance_id=runs[0])) == [first]
+    assert ids(listed(api, "/agent_spans", agent_id=api.agent_id)) == [first, second]
+    both = listed(api, "/agent_spans", agent_id=api.agent_id, agent_instance_id=runs[1])
+    assert ids(both) == [second]
+    assert ids(listed(api, "/agent_spans", agent_instance_id=NOBODY)) == []
+    assert list(refusal(api.get("/agent_spans"), 422)["errors"]) == ["agent_instance_id"]
+
+
+def test_a_window_of_time_includes_both_ends(api: Api) -> None:
+    """It looks at when a span started, so that a pending one is in no window."""
+    run = api.instance("active")["id"]
+    times = [f"2026-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3, 4)]
+    spans = [api.span(run, started_at=time)["id"] for time in times]
+    api.span(run, status="pending")
+
+    def between(**window: str) -> list[str]:
+        return ids(listed(api, "/agent_spans", agent_instance_id=run, **window))
+
+    assert between(start_time=times[1], end_time=times[2]) == spans[1:3]
+    assert between(start_time=times[3]) == spans[3:]
+    assert between(end_time="2026-01-01T01:00:00+01:00") == spans[:1]
+    # As a program writes it that does not encode its query: the plus is a space by then.
+    assert between(end_time="2026-01-01T01:00:00 01:00") == spans[:1]
+
+
+def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:
+    """With its payloads; summaries are not written yet, asked for or not."""
+    run = api.instance("active")["id"]
+    made = api.span(run, status="complete", result_payload={"a": [1, None]})
+    clock.advance(1)
+
+    for query in ({}, {"include_summaries": "true", "include_risk_level": "true"}):
+        answer = listed(api, "/agent_spans", agent_instance_id=run, **query)
+        assert answer["summaries"] == [made]
+        AgentSpan.model_validate(answer["summaries"][0])

@@ -1,0 +1,114 @@
+"""The collector on a port: what only a real connection shows."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from remit.collector import Settings, Store, create_app, create_token
+from remit.collector.server import Server, listen
+from remit.collector.store import Reading, Writing
+from tests.collecting import details, on_a_port, refusal
+
+LIMIT = 1_000_000
+
+
+@pytest.fixture
+def url(store: Store) -> Iterator[str]:
+    """Return where the collector listens."""
+    with on_a_port(create_app(store, settings=Settings(max_body_bytes=LIMIT))) as listening:
+        yield listening
+
+
+@pytest.fixture
+def client(url: str, store: Store) -> Iterator[httpx.Client]:
+    """Return a client with an account's token."""
+    headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
+    with httpx.Client(base_url=url, headers=headers) as one:
+        yield one
+
+
+def test_one_connection_serves_many_requests(client: httpx.Client) -> None:
+    """Also after refusals."""
+    for _ in range(3):
+        assert details(client.get("/api/v1/ping"))
+        refusal(client.post("/api/v1/agent", content=b"{"), 400)
+        refusal(client.get("/nowhere"), 404)
+
+
+@pytest.mark.parametrize("chars", [LIMIT, 20 * LIMIT], ids=["1 MB", "20 MB"])
+def test_who_sends_too_much_still_reads_the_answer(client: httpx.Client, chars: int) -> None:
+    """The rest is read and thrown away, and the connection goes on."""
+    body = json.dumps({"details": {"name": "x" * chars}}).encode()
+
+    refusal(client.post("/api/v1/agent", content=body), 413)
+    refusal(client.post("/nowhere", content=body), 404)
+    headers = {"Authorization": "Bearer wrong"}
+    refusal(client.post("/api/v1/agent", content=body, headers=headers), 401)
+
+    assert details(client.get("/api/v1/ping"))
+
+
+def test_a_body_may_come_in_pieces(client: httpx.Client) -> None:
+    """Without its length being told before."""
+    pieces = iter([b'{"details":', b'{"name":"in', b' pieces"}}'])
+
+    assert details(client.post("/api/v1/agent", content=pieces))["name"] == "in pieces"
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, url: str) -> None:
+    """Half a body is no request, and no error in the log."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    token = client.headers["authorization"]
+    head = f"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n"
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f'{head}Content-Length: 100\r\n\r\n{{"details":'.encode())
+
+    assert client.get("/api/v1/agent").json()["summaries"] == []
+
+
+class Broken:
+    """A store with a mistake in it."""
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Fail as no store should."""
+        raise KeyError("secret of the inside")
+
+    def writing(self) -> AbstractContextManager[Writing]:
+        """Fail likewise."""
+        raise KeyError("secret of the inside")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_a_fault_of_ours_tells_nothing_of_the_inside() -> None:
+    """The log has the traceback, the answer an envelope."""
+    with on_a_port(create_app(Broken())) as url:
+        answer = httpx.get(f"{url}/api/v1/ping", headers={"Authorization": "Bearer x"})
+
+    assert refusal(answer, 500) == {
+        "status": "error",
+        "code": "internal_error",
+        "message": "the collector failed",
+    }
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+def test_it_listens_on_names_and_on_ipv6(host: str) -> None:
+    """The URL can be used as it is."""
+    with listen(host, 0) as listener:
+        server = Server(Starlette(), listener)
+
+    assert httpx.URL(server.url).port == int(server.url.rpartition(":")[2])
+
+
+def test_the_server_does_not_say_what_it_is(client: httpx.Client) -> None:
+    """Neither its name nor a version."""
+    assert "server" not in client.get("/api/v1/ping").headers

@@ -1,0 +1,210 @@
+"""The command line as a person meets it: in a process of its own, in a home that is new."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "data" / "support_desk_registration.json"
+DESK = "examples.support_desk:support"
+# With this before it, a program finds no collector: as without the extra.
+WITHOUT_COLLECTOR = """
+import sys
+sys.modules["starlette"] = None
+from remit.cli import main
+main()
+"""
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return the environment of a person who has set nothing."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("REMIT_", "PREFACTOR_", "XDG_"))
+    }
+    return {**kept, "HOME": str(home), "COLUMNS": "80", **more}
+
+
+def remit(
+    home: Path, *words: str | Path, start: tuple[str, ...] = ("-m", "remit"), **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `remit` where every warning is an error."""
+    command = [sys.executable, "-W", "error", *start, *map(str, words)]
+    return subprocess.run(
+        command,
+        cwd=more.pop("cwd", ROOT),
+        env=environment(home, **more),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_demo_shows_a_run_that_was_recorded_and_how_to_look_further(tmp_path: Path) -> None:
+    """On a machine where nothing was set up; the data lie where the last lines say."""
+    demo = remit(tmp_path, "demo")
+    assert (demo.returncode, demo.stderr) == (0, "")
+    for number in range(1, 6):
+        assert re.search(rf"^{number}/5  \S.*\n     Hello", demo.stdout, re.MULTILINE)
+    assert re.search(r"^│  ├─ pay_back +complete +\+\d", demo.stdout, re.MULTILINE)
+    assert "token=<withheld: type:SecretStr>" in demo.stdout
+    record = tmp_path / ".local" / "state" / "remit" / "remit.db"
+    assert f"The record   {record}\n" in demo.stdout
+    assert record.is_file()
+    listed = remit(tmp_path, "runs", "list", "--json")
+    assert [each["run"]["status"] for each in json.loads(listed.stdout)] == ["complete"] * 5
+
+
+def test_the_demo_may_be_repeated_and_put_elsewhere(tmp_path: Path) -> None:
+    """The commands that it names are those for the other place."""
+    folder = tmp_path / "my data"
+    first, second = (remit(tmp_path, "demo", "--data-dir", folder) for _ in range(2))
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert f"remit runs list --db '{folder / 'remit.db'}'" in second.stdout
+    listed = remit(tmp_path, "runs", "list", "--json", "--db", folder / "remit.db")
+    assert len(json.loads(listed.stdout)) == 10
+
+
+def test_the_demo_that_would_record_nothing_says_so(tmp_path: Path) -> None:
+    """Rather than to show nothing."""
+    demo = remit(tmp_path, "demo", REMIT_MODE="off")
+    assert (demo.returncode, demo.stdout) == (1, "")
+    assert "unset REMIT_MODE" in demo.stderr
+
+
+def test_the_demo_sends_to_the_server_that_the_environment_names(tmp_path: Path) -> None:
+    """And reads its run back from there."""
+    db = tmp_path / "served.db"
+    token = remit(tmp_path, "token", "create", "--quiet", "--db", db).stdout.strip()
+    command = [sys.executable, "-m", "remit", "serve", "--port", "0", "--db", str(db)]
+    env = environment(tmp_path)
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        found = re.search(r"http://\S+", server.stdout.readline())
+        assert found
+        demo = remit(tmp_path, "demo", REMIT_API_URL=found[0], REMIT_API_TOKEN=token)
+        well = remit(tmp_path, "doctor", REMIT_API_URL=found[0], REMIT_API_TOKEN=token)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(10) == 0
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert f"remit records it at {found[0]}" in demo.stdout
+    assert re.search(r"^│  ├─ pay_back +complete +\+\d", demo.stdout, re.MULTILINE)
+    assert (well.returncode, well.stderr) == (0, "")
+
+
+def test_a_demo_that_cannot_deliver_fails_with_the_reason(tmp_path: Path) -> None:
+    """Nothing listens on this port."""
+    demo = remit(
+        tmp_path, "demo", REMIT_API_URL="http://127.0.0.1:9", REMIT_API_TOKEN="prefactor_0123456789"
+    )
+    assert demo.returncode == 1
+    assert "not all of it was delivered" in demo.stderr
+    assert "Traceback" not in demo.stderr
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "4242"])
+def test_the_registration_is_the_same_in_every_process_and_on_every_python(
+    seed: str, tmp_path: Path
+) -> None:
+    """Byte by byte, because people's history refers to it.
+
+    After a change that is meant, write the file anew with the command of this test.
+    """
+    shown = remit(tmp_path, "schema", "show", DESK, "--json", PYTHONHASHSEED=seed)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.encode() == GOLDEN.read_bytes()
+
+
+def test_a_server_for_others_without_a_token_is_refused(tmp_path: Path) -> None:
+    """Before anything is made or opened."""
+    db = tmp_path / "new.db"
+    refused = remit(tmp_path, "serve", "--host", "0.0.0.0", "--db", db)
+    assert refused.returncode == 1
+    assert "has no active token" in refused.stderr
+    assert f"remit token create --db {db}" in refused.stderr
+    assert not db.exists()
+
+
+def test_an_address_that_is_taken_or_unknown_is_told(tmp_path: Path) -> None:
+    """In one sentence."""
+    db = tmp_path / "new.db"
+    unknown = remit(tmp_path, "serve", "--host", "no-such-host.invalid", "--db", db)
+    assert (unknown.returncode, "is not known" in unknown.stderr) == (1, True)
+    command = [sys.executable, "-m", "remit", "serve", "--port", "0", "--db", str(db)]
+    env = environment(tmp_path)
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        line = server.stdout.readline()
+        taken = remit(tmp_path, "serve", "--port", line.rpartition(":")[2].strip(), "--db", db)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(10) == 0
+        assert "There is no token yet" in server.stderr.read()
+    assert (taken.returncode, "cannot listen on 127.0.0.1" in taken.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["demo", "serve", "runs", "token"])
+def test_without_the_collector_it_is_said_how_to_install_it(command: str, tmp_path: Path) -> None:
+    """The other commands work without."""
+    refused = remit(tmp_path, command, "--help", start=("-c", WITHOUT_COLLECTOR))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"remit: remit {command} needs the collector, and starlette is not installed: "
+        "pip install 'remit[collector]'\n"
+    )
+
+
+@pytest.mark.parametrize("words", [("--help",), ("schema", "--help"), ("doctor", "--help")])
+def test_help_needs_no_collector(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Each command has a line in the help of all."""
+    shown = remit(tmp_path, *words, start=("-c", WITHOUT_COLLECTOR))
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def test_a_command_that_there_is_not_is_a_wrong_use(tmp_path: Path) -> None:
+    """Status 2, as everywhere."""
+    assert remit(tmp_path, "nonsense").returncode == 2
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    """As with `remit runs show | head -1`."""
+    assert remit(tmp_path, "demo").returncode == 0
+    piped = subprocess.run(
+        f"{sys.executable} -m remit runs show --json | head -1",
+        shell=True,
+        cwd=ROOT,
+        env=environment(tmp_path),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (piped.stdout, piped.stderr) == ("{\n", "")
+
+
+def test_a_terminal_that_has_no_such_letters_gets_others(tmp_path: Path) -> None:
+    """Plain ASCII, and escapes for what a payload holds."""
+    shown = remit(tmp_path, "demo", PYTHONIOENCODING="ascii")
+    assert shown.returncode == 0
+    assert re.search(r"^\|  \|- pay_back +complete", shown.stdout, re.MULTILINE)
+
+
+def test_the_example_answers_alone(tmp_path: Path) -> None:
+    """`python examples/support_desk.py "question"`, with nothing set up."""
+    example = ROOT / "examples" / "support_desk.py"
+    answered = remit(tmp_path, "Where is my order 1240?", start=(str(example),), cwd=str(tmp_path))
+    assert (answered.returncode, answered.stderr) == (0, "")
+    assert "Your order 1240, the kettle, is shipped." in answered.stdout
+    listed = json.loads(remit(tmp_path, "runs", "list", "--json").stdout)
+    assert [each["agent"]["external_identifier"] for each in listed] == ["support_desk:support"]

@@ -1,0 +1,148 @@
+"""Declarations in real processes: hash seeds, `python -m`, scripts, spawned children, reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+CORPUS = """
+import hashlib
+from tests.data.corpus import CASES, text_of
+
+print(hashlib.sha256("".join(text_of(name) for name in CASES).encode()).hexdigest())
+"""
+
+REVERSED = """
+import typing
+# Made first, in the other order: typing hands these out to whoever asks for an equal one.
+typing.List[typing.Union[str, int]], typing.Optional[typing.List[int]]
+typing.Union[None, str, int], typing.Literal["no", "yes"]
+""" + CORPUS.replace("in CASES)", "in reversed(CASES))").replace(
+    '"".join(text_of', '"".join([*reversed([text_of'
+).replace("(CASES)).encode", "(CASES)])]).encode")
+
+PROGRAM = '''
+"""A program that declares a step in its main module."""
+
+import json
+import multiprocessing
+
+from remit._registry import CallKind, Registry, SpanType
+
+
+def step() -> None:
+    """Do something."""
+
+
+NAME = SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False).name
+
+
+def tell(answers: "multiprocessing.Queue[str]") -> None:
+    answers.put(NAME)
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    child = context.Process(target=tell, args=(answers,))
+    child.start()
+    print(json.dumps([NAME, answers.get(timeout=60)]))
+    child.join()
+'''
+
+TYPED = PROGRAM.partition("def tell")[0] + "print(NAME)"
+
+RELOAD = """
+import importlib
+from pathlib import Path
+
+import declaring
+
+declaring.registry = declaring.Registry()
+declaring.declare(declaring.registry)
+first = declaring.registry.span_types()
+kept = declaring.registry
+path = Path(declaring.__file__)
+path.write_text("\\n\\n" + path.read_text())
+importlib.reload(declaring)
+declaring.declare(kept)
+(again,) = kept.span_types()
+print(again.name, again.line - first[0].line, again is not first[0])
+"""
+
+DECLARING = '''
+from remit._registry import CallKind, Registry, SpanType
+
+
+def step() -> None:
+    """Do something."""
+
+
+def declare(registry: Registry) -> None:
+    registry.add_span_type(
+        SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False, name="search")
+    )
+'''
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> str:
+    """Return what a Python process prints."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **environment},
+    )
+    return answer.stdout.strip()
+
+
+def test_every_process_makes_the_same_schemas() -> None:
+    """Whatever its hash seed, and whatever was imported or made before."""
+    digests = {run("-c", CORPUS, PYTHONHASHSEED=seed) for seed in ("0", "1", "4711")}
+    digests.add(run("-c", REVERSED, PYTHONHASHSEED="2"))
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("-m", "shop.desk"), "shop.desk:step"),
+        (("shop/desk.py",), "desk:step"),
+    ],
+    ids=["python -m", "script"],
+)
+def test_a_step_of_the_main_module_has_one_name_everywhere(
+    tmp_path: Path, arguments: tuple[str, ...], name: str
+) -> None:
+    """In the program and in the children that it spawns."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "desk.py").write_text(PROGRAM)
+    assert json.loads(run(*arguments, cwd=tmp_path)) == [name, name]
+
+
+def test_a_package_that_is_run_has_the_name_of_its_main(tmp_path: Path) -> None:
+    """By the name that its specification has."""
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__main__.py").write_text(TYPED)
+    assert run("-m", "shop", cwd=tmp_path) == "shop.__main__:step"
+
+
+def test_a_step_typed_into_python_is_of_a_notebook() -> None:
+    """There is neither file nor module."""
+    assert run("-c", TYPED) == "notebook:step"
+
+
+def test_a_reload_after_an_edit_declares_the_same_step(tmp_path: Path) -> None:
+    """The function moved two lines down, and is the same."""
+    (tmp_path / "declaring.py").write_text(DECLARING)
+    assert run("-c", RELOAD, cwd=tmp_path, PYTHONDONTWRITEBYTECODE="1") == "search 2 True"

@@ -1,0 +1,136 @@
+"""Laws of capture: it never raises, runs nothing of the user's, is bounded, and changes nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
+from remit._guard import faults
+from remit._signature import read
+from tests.strategies import (
+    CALLS,
+    HOSTILE_VALUES,
+    KEYS,
+    SCALARS,
+    VALUES,
+    hostile_values,
+    realised,
+)
+
+LIMITS = st.sampled_from([256, 1000, 65_536])
+
+
+def step(
+    first: object, second: object = 1, /, *rest: object, third: object = 2, **others: object
+) -> None:
+    """Stand for a step that takes anything."""
+    del first, second, rest, third, others
+
+
+PLAN = Plan(read(step, skip_first=False))
+
+
+def payloads(value: object, rules: Rules) -> list[bytes]:
+    """Return every payload that *value* can enter."""
+    stream = Stream(rules, PLAN)
+    stream.add(value)
+    return [
+        PLAN.params((value, value), {"third": value, "more": value}, rules),
+        PLAN.result(value, rules),
+        stream.payload(1.0),
+        snapshot({"a": value}, rules),
+        snapshot(value, rules),
+        error_payload(ValueError(value, 1), rules),
+        json.dumps(redacted(value, rules)).encode(),
+    ]
+
+
+@given(HOSTILE_VALUES, LIMITS)
+def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -> None:
+    """Every method of the hostile objects records that it was called."""
+    real = realised(value)
+    CALLS.clear()
+    before = faults.counts.total()
+    found = payloads(real, Rules(Limits(limit)))
+    assert CALLS == []
+    assert faults.counts.total() == before
+    for data in found:
+        assert isinstance(json.loads(data), object)
+
+
+@pytest.mark.parametrize("number", range(len(hostile_values())))
+def test_no_hostile_object_is_asked_anything(number: int) -> None:
+    """One by one, so that a failure names the kind."""
+    value = hostile_values()[number]
+    CALLS.clear()
+    payloads(value, Rules())
+    payloads([value, {"a": value}], Rules())
+    PLAN.secrets((value,), {"password": value})
+    assert CALLS == []
+
+
+@given(HOSTILE_VALUES, LIMITS)
+def test_every_payload_is_a_bounded_json_object(value: object, limit: int) -> None:
+    """In bytes of UTF-8, whatever goes in."""
+    *found, _ = payloads(realised(value), Rules(Limits(limit)))
+    for data in found:
+        assert len(data) <= limit
+        assert isinstance(json.loads(data), dict)
+
+
+@given(VALUES)
+def test_what_is_captured_is_left_as_it_was(value: object) -> None:
+    """The user's objects are read, never changed."""
+    before = copy.deepcopy(value)
+    payloads(value, Rules())
+    assert repr(value) == repr(before)
+
+
+@given(VALUES)
+def test_a_hook_that_changes_nothing_changes_nothing(value: object) -> None:
+    """The quick way, the walk, and the second walk over the hook's answer agree."""
+    plain, hooked = Rules(), Rules(hook=lambda payload: payload)
+    assert payloads(value, plain) == payloads(value, hooked)
+    assert +plain.withheld == +hooked.withheld
+
+
+@given(st.lists(SCALARS, max_size=3), st.dictionaries(st.sampled_from("abc"), SCALARS))
+def test_the_quick_way_and_the_walk_agree(args: list[object], kwargs: dict[str, object]) -> None:
+    """Also for calls that do not fit the signature."""
+
+    def plain(a: object = None, b: object = 1, *, c: object = "x") -> None:
+        del a, b, c
+
+    plan = Plan(read(plain, skip_first=False))
+    quick = plan.params(tuple(args), kwargs, Rules())
+    assert quick == plan.params(tuple(args), kwargs, Rules(hook=lambda payload: payload))
+
+
+@given(st.lists(st.text() | st.integers() | st.tuples(st.text()), unique=True), st.randoms())
+def test_a_set_is_written_the_same_whatever_its_order(
+    members: list[object], random: Random
+) -> None:
+    """Sets differ in order between processes."""
+    shuffled = list(members)
+    random.shuffle(shuffled)
+    assert snapshot({"a": set(members)}, Rules()) == snapshot({"a": set(shuffled)}, Rules())
+
+
+@given(st.dictionaries(KEYS, st.integers(), max_size=30))
+def test_no_entry_of_a_dict_is_lost(mapping: dict[Any, int]) -> None:
+    """Keys that become the same text are told apart."""
+    shown = json.loads(snapshot({"a": mapping}, Rules()))["a"]
+    assert len(shown) == len(mapping)
+
+
+@given(VALUES)
+def test_capture_says_the_same_twice(value: object) -> None:
+    """What is remembered between calls changes no payload."""
+    assert payloads(value, Rules()) == payloads(value, Rules())

@@ -1,0 +1,215 @@
+"""Laws of schemas and of the policy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import inspect
+import typing
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import GenericAlias
+from typing import Annotated, Any, get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel, Field, SecretStr
+
+from remit._marks import Sensitive
+from remit._policy import violations
+from remit._risk import coerce
+from remit._schema import canonical, params_schema, result_schema
+from remit._signature import MISSING, CallKind, read
+from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from tests.data.redaction import redact
+from tests.data.signatures import Color, Customer, Json, Movie, Order, Partial, Plain, Point, Tree
+
+LEAVES: tuple[object, ...] = (
+    str,
+    int,
+    float,
+    bool,
+    None,
+    bytes,
+    Any,
+    object,
+    decimal.Decimal,
+    dt.datetime,
+    uuid.UUID,
+    SecretStr,
+    Color,
+    Customer,
+    Json,
+    Movie,
+    Order,
+    Partial,
+    Plain,
+    Point,
+    Tree,
+    Callable[[int], str],
+    Annotated[int, Field(ge=1)],
+    Annotated[str, Sensitive("h")],
+    typing.Literal["b", "a", 1],
+    typing.TypeVar("T"),
+    MISSING,
+    "Gone",
+    5,
+    ...,
+)
+
+
+OF_ONE: tuple[type, ...] = (list, set, deque, Sequence, Iterator)
+OF_TWO: tuple[type, ...] = (dict, Mapping)
+
+
+def generic(origin: type, *args: object) -> object:
+    """Return `origin[args]`."""
+    return GenericAlias(origin, args)
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return types that hold others."""
+    return st.one_of(
+        st.builds(generic, st.sampled_from(OF_ONE), inner),
+        st.builds(generic, st.sampled_from(OF_TWO), st.just(str), inner),
+        st.builds(generic, st.just(tuple), inner, st.just(...)),
+        st.builds(generic, st.just(tuple), inner, inner),
+        st.lists(inner.filter(_may_be_in_a_union), min_size=1, max_size=4).map(_union),
+    )
+
+
+def _may_be_in_a_union(annotation: object) -> bool:
+    return annotation not in (5, ..., MISSING)
+
+
+def _union(members: Sequence[object]) -> object:
+    return typing.Union[tuple(members)]  # noqa: UP007 - the other spelling takes no tuple
+
+
+ANNOTATIONS = st.recursive(st.sampled_from(LEAVES), containers, max_leaves=5)
+DEFAULTS = st.sampled_from((MISSING, None, 1, "x", b"x", {"a"}, object(), Color.RED, [Plain()]))
+KINDS = st.sampled_from(
+    (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.KEYWORD_ONLY,
+    )
+)
+
+
+@st.composite
+def functions(draw: st.DrawFn) -> Callable[..., object]:
+    """Draw a function with any signature."""
+    drawn = draw(st.lists(st.tuples(KINDS, ANNOTATIONS, DEFAULTS), max_size=4))
+    parameters = [
+        inspect.Parameter(f"p{number}", kind, annotation=annotation, default=default)
+        for number, (kind, annotation, default) in enumerate(
+            sorted(drawn, key=lambda each: (each[0], each[2] is not MISSING))
+        )
+    ]
+    if draw(st.booleans()):
+        parameters.insert(
+            len([each for each in parameters if each.kind != inspect.Parameter.KEYWORD_ONLY]),
+            inspect.Parameter(
+                "args", inspect.Parameter.VAR_POSITIONAL, annotation=draw(ANNOTATIONS)
+            ),
+        )
+    signature = inspect.Signature(
+        sorted(parameters, key=lambda each: each.kind),
+        return_annotation=draw(ANNOTATIONS),
+        __validate_parameters__=False,
+    )
+
+    def function() -> None: ...
+
+    function.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks at
+    return function
+
+
+@given(functions(), st.sampled_from(CallKind))
+def test_no_signature_makes_a_schema_raise(function: Callable[..., object], kind: CallKind) -> None:
+    """The schemas are valid, plain JSON, and name exactly the recorded parameters."""
+    reading = read(function, skip_first=False)
+    params = params_schema(reading, redact=redact)
+    result = result_schema(reading, kind, redact=redact)
+    assert set(params["properties"]) == {each.name for each in reading.parameters}
+    for schema in (params, result):
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+        assert canonical(schema)
+
+
+@given(
+    st.lists(st.sampled_from((str, int, float, None, list[int], Point, Color)), min_size=1),
+    st.randoms(use_true_random=False),
+)
+def test_a_union_in_any_order_has_one_schema(members: list[object], random: Any) -> None:  # noqa: ANN401 - Hypothesis' own
+    """`typing` keeps the order of whichever equal union was made first."""
+
+    def schema() -> object:
+        def function() -> None: ...
+
+        function.__annotations__ = {"a": _union(members), "return": list[Any]}
+        parameter = inspect.Parameter(
+            "a", inspect.Parameter.KEYWORD_ONLY, annotation=_union(members)
+        )
+        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # as above
+        return params_schema(read(function, skip_first=False), redact=redact)
+
+    before = schema()
+    random.shuffle(members)
+    assert canonical(schema()) == canonical(before)
+
+
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=6, unique=True), st.randoms())
+def test_a_literal_in_any_order_has_one_schema(values: list[str], random: Any) -> None:  # noqa: ANN401 - Hypothesis' own
+    """Sets of values have no order at all."""
+
+    def schema() -> object:
+        def function() -> None: ...
+
+        literal: Any = typing.Literal
+        annotation = generic(list, literal[tuple(values)])
+        parameter = inspect.Parameter("a", inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+        function.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]  # as above
+        return params_schema(read(function, skip_first=False), redact=redact)
+
+    before = schema()
+    random.shuffle(values)
+    assert canonical(schema()) == canonical(before)
+
+
+def words_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, str]]:
+    """Return mappings that say something of some members of a part of a data risk."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            name: st.sampled_from(get_args(field.annotation))
+            for name, field in model.model_fields.items()
+        },
+    )
+
+
+RISKS = st.fixed_dictionaries(
+    {},
+    optional={
+        "action_profile": words_of(ActionProfile),
+        "params_data_categories": words_of(DataCategories),
+        "result_data_categories": words_of(DataCategories),
+    },
+).map(lambda given: typing.cast("DataRisk", coerce(given, "here")))
+
+
+@given(RISKS, RISKS)
+def test_strictness_only_adds_violations(ceiling: DataRisk, step: DataRisk) -> None:
+    """What exceeds a ceiling when silence passes exceeds it when silence does not."""
+    lenient = violations(ceiling, step, strict=False)
+    assert set(lenient) <= set(violations(ceiling, step, strict=True))
+
+
+@given(RISKS)
+def test_an_agent_is_never_above_itself(declared: DataRisk) -> None:
+    """What it forbids it does not say it does."""
+    assert violations(declared, declared, strict=True) == ()

@@ -1,0 +1,127 @@
+"""Recording by hand: what the SDK's decorators do to a sink, without them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from remit._ids import key_text, new_key
+from remit._sink import AgentRef, Item, Kind, RunFeed, Sink, SpanStart
+
+ROOT = "remit:run"
+
+
+def declared(version: str = "1") -> Callable[[], dict[str, object]]:
+    """Return what builds a small registration."""
+    return lambda: {
+        "agent_version": {"external_identifier": version, "name": "Support"},
+        "agent_schema_version": {"external_identifier": "schema-abc", "span_type_schemas": []},
+    }
+
+
+def agent(
+    name: str = "desk:support",
+    *,
+    agent_id: str | None = None,
+    registration: Callable[[], dict[str, object]] | None = None,
+) -> AgentRef:
+    """Return an agent as delivery knows it."""
+    return AgentRef(name, "Support", "Answers.", agent_id, None, registration or declared())
+
+
+@dataclass
+class HandRun:
+    """One run that is recorded by hand.
+
+    Attributes:
+        sink: Where it goes.
+        ref: Its agent.
+        purpose: Its purpose.
+        resume: Id of the instance that it continues.
+    """
+
+    sink: Sink
+    ref: AgentRef = field(default_factory=agent)
+    purpose: str = "live"
+    resume: str | None = None
+
+    def __post_init__(self) -> None:
+        """Give it its keys."""
+        self.started_ns = time.time_ns()
+        self.root = new_key(self.started_ns)
+        self.key = key_text(new_key(self.started_ns))
+        self.feed = RunFeed(self.key, self.ref, self.purpose, instance_id=self.resume)
+
+    def open(self) -> HandRun:
+        """Open it, its root span active."""
+        self.sink.open_run(self._item(Kind.RUN), self.feed)
+        self.sink.put(self._item(Kind.SPAN, status="active", payload=b'{"labels":null}'))
+        return self
+
+    def start(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> SpanStart:
+        """Begin a span under the root."""
+        now_ns = time.time_ns()
+        start = (self.key, new_key(now_ns), self.root, name, now_ns, payload)
+        self.sink.start_span(start)
+        return start
+
+    def end(
+        self, start: SpanStart, status: str = "complete", result: bytes | None = b'{"result":2}'
+    ) -> str:
+        """End a span; return the 26 characters of its key."""
+        self.sink.end_span(start, start[4] + 1_500_000, status, result)
+        return key_text(start[1])
+
+    def span(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> str:
+        """Record a whole span."""
+        return self.end(self.start(name, payload))
+
+    def quality(self, name: str = "helpful", payload: bytes | None = b'{"score":1}') -> None:
+        """Record a quality payload."""
+        now_ns = time.time_ns()
+        self.sink.put(
+            Item(
+                Kind.QUALITY,
+                self.key,
+                new_key(now_ns),
+                None,
+                name,
+                now_ns,
+                None,
+                None,
+                payload,
+                None,
+            )
+        )
+
+    def close(self, status: str = "complete", *, leave_open: bool = False) -> None:
+        """End the root span, and the run unless it is left open."""
+        ended_ns = self.started_ns + 5_000_000
+        self.sink.put(
+            self._item(Kind.FINISH, status=status, finished_ns=ended_ns, result=b'{"spans":1}')
+        )
+        if not leave_open:
+            self.sink.put(self._item(Kind.CLOSE, status=status, finished_ns=ended_ns))
+
+    def _item(
+        self,
+        kind: Kind,
+        *,
+        status: str | None = None,
+        finished_ns: int | None = None,
+        payload: bytes | None = None,
+        result: bytes | None = None,
+    ) -> Item:
+        return Item(
+            kind,
+            self.key,
+            self.root,
+            None,
+            ROOT,
+            self.started_ns,
+            finished_ns,
+            status,
+            payload,
+            result,
+        )

@@ -1,0 +1,305 @@
+"""The buffer: nothing lost, nothing doubled, bounded, in order, without a lock for the host."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from remit._buffer import ITEM_BYTES, Buffer, Loss, Losses, cost, skeleton
+from remit._ids import new_key
+from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
+from remit.testing._clock import FakeClock
+from tests.recording import HandRun, agent
+
+RUN = "01m8854jxatem2qtpj6f5qsb2f"
+
+
+class Made:
+    """A buffer, and what it asked for."""
+
+    def __init__(self, max_bytes: int = 1 << 26) -> None:
+        """Make it, on a clock that stands still."""
+        self.clock = FakeClock()
+        self.losses = Losses()
+        self.asked: Counter[str] = Counter()
+        self.buffer = Buffer(
+            max_bytes=max_bytes,
+            losses=self.losses,
+            clock=self.clock,
+            announce_after_s=1.0,
+            rouse=lambda: self.asked.update(["rouse"]),
+            nudge=lambda: self.asked.update(["nudge"]),
+        )
+
+    def start(self, key: int = 0, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
+        """Begin a span."""
+        payload = b"{" + b" " * (size_bytes - 2) + b"}"
+        start = (RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, payload)
+        self.buffer.start_span(start)
+        return start
+
+    def span(self, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
+        """Record a whole span."""
+        start = self.start(started_ns=started_ns, size_bytes=size_bytes)
+        self.buffer.end_span(start, started_ns + 1, "complete", b"{}")
+        return start
+
+    def drain(self, *, everything: bool = False) -> list[AnyItem]:
+        """Drain, and let go of what came."""
+        items = self.buffer.drain(everything=everything)
+        self.buffer.release(sum(map(cost, items)))
+        return items
+
+
+def shape(items: list[AnyItem]) -> list[tuple[int, str | None]]:
+    """Return kind and status of each."""
+    return [(item[0], item[7]) for item in items]
+
+
+def test_a_span_that_ends_soon_is_one_item() -> None:
+    """Its beginning and its end are sent together, with the terminal status."""
+    made = Made()
+    start = made.span()
+    assert made.drain() == [(Kind.SPAN, RUN, start[1], None, "m:f", 1, 2, "complete", b"{}", b"{}")]
+    assert made.drain(everything=True) == []
+    assert made.buffer.held_bytes == 0
+
+
+def test_a_span_that_lives_longer_than_an_interval_is_announced() -> None:
+    """It is sent as active first, its end alone later; the end carries what a server may lack."""
+    made = Made()
+    start = made.start()
+    made.clock.advance(1)
+    assert made.drain() == []
+    made.clock.advance(1)
+    assert shape(made.drain()) == [(Kind.SPAN, "active")]
+    made.buffer.end_span(start, 9, "failed", None)
+    assert made.drain() == [(Kind.FINISH, *start[:5], 9, "failed", b"{}", None)]
+    assert made.buffer.held_bytes == 0
+
+
+def test_a_pass_before_the_interval_is_over_announces_nothing() -> None:
+    """The writer may be woken early by a buffer that fills; spans are no older for that."""
+    made = Made()
+    made.start()
+    for _ in range(5):
+        assert made.drain() == []
+
+
+def test_a_flush_announces_every_open_span() -> None:
+    """After it the server knows all that has begun."""
+    made = Made()
+    made.start()
+    assert shape(made.drain(everything=True)) == [(Kind.SPAN, "active")]
+
+
+def test_items_come_in_the_order_in_which_they_make_sense() -> None:
+    """Runs, then spans with parents before children, then ends, quality, ends of runs."""
+    made = Made()
+    early = made.start(started_ns=10)
+    made.drain(everything=True)
+    made.buffer.put(Item(Kind.CLOSE, RUN, 1, None, None, 1, 2, "complete", None, None))
+    made.buffer.put(Item(Kind.QUALITY, RUN, 2, None, "q", 1, None, None, b"{}", None))
+    made.buffer.end_span(early, 99, "complete", None)
+    parent = made.start(started_ns=20)
+    made.span(started_ns=30)
+    made.buffer.end_span(parent, 40, "complete", None)
+    run = HandRun(made.buffer).open()
+    drained = made.drain()
+    assert [item[0] for item in drained] == [
+        *(Kind.RUN, Kind.SPAN, Kind.SPAN, Kind.SPAN),
+        *(Kind.FINISH, Kind.QUALITY, Kind.CLOSE),
+    ]
+    assert [item[5] for item in drained[1:4]] == [20, 30, run.started_ns]
+
+
+def test_the_first_item_and_each_run_rouse_the_threads() -> None:
+    """Nothing runs before; a thread that died is missed at the next run."""
+    made = Made()
+    assert made.asked["rouse"] == 0
+    made.span()
+    assert made.asked["rouse"] == 1
+    HandRun(made.buffer).open()
+    assert made.asked["rouse"] == 2
+
+
+def test_the_feed_of_a_run_is_kept_until_it_is_forgotten() -> None:
+    """Delivery needs it for the registration and to pass on a termination."""
+    made = Made()
+    run = HandRun(made.buffer).open()
+    made.drain()
+    assert made.buffer.feed(run.key) is run.feed
+    made.buffer.forget(run.key)
+    assert made.buffer.feed(run.key) is None
+
+
+def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
+    """Once for each eighth that comes in between two looks."""
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    for _ in range(15):
+        made.span()
+    assert made.asked["nudge"] == 1
+    made.drain()
+    made.drain()
+    for _ in range(15):
+        made.span()
+    assert made.asked["nudge"] == 2
+
+
+def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
+    """It stays within its bound, counts each loss by its reason, and keeps the ends of runs."""
+    made = Made(max_bytes=40 * ITEM_BYTES)
+    run = HandRun(made.buffer).open()
+    for _ in range(60):
+        made.buffer.end_span(run.start(payload=b"x" * 400), 9, "complete", None)
+    run.close()
+    assert made.buffer.held_bytes <= 40 * ITEM_BYTES
+    drained = made.drain()
+    spans = [item for item in drained if item[0] in (Kind.SPAN, Kind.FINISH)]
+    bare = [item for item in spans if item[8] == b'{"$remit":"cut","of":400,"unit":"bytes"}']
+    losses = made.losses.by_reason()
+    assert losses[Loss.PAYLOAD_BUFFER_FULL] >= len(bare) > 0
+    assert losses[Loss.BUFFER_FULL] == 60 + 2 - len(spans) == run.feed.lost
+    assert [item[7] for item in drained if item[2] == run.root] == [
+        None,
+        "active",
+        "complete",
+        "complete",
+    ]
+    assert made.buffer.held_bytes == 0
+
+
+def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
+    """Its feed is let go, so that the rest of it can be told from other runs' items."""
+    made = Made(max_bytes=ITEM_BYTES // 2)
+    run = HandRun(made.buffer).open()
+    assert made.buffer.feed(run.key) is None
+    assert made.drain() == []
+    assert made.losses.by_reason() == {Loss.BUFFER_FULL: 2}
+
+
+def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one() -> None:
+    """Its end carries its beginning."""
+    made = Made(max_bytes=10 * ITEM_BYTES)
+    for _ in range(12):
+        made.span()
+    start = made.start()
+    made.drain(everything=True)
+    made.buffer.end_span(start, 5, "complete", None)
+    assert made.drain() == [(Kind.FINISH, *start[:5], 5, "complete", b"{}", None)]
+    assert made.buffer.held_bytes == 0
+
+
+def test_what_comes_after_the_shutdown_is_counted() -> None:
+    """It is neither kept nor forgotten in silence, and starts nothing."""
+    made = Made()
+    start = made.start()
+    made.drain(everything=True)
+    made.buffer.close()
+    made.buffer.end_span(start, 5, "complete", b"{}")
+    made.span()
+    HandRun(made.buffer).open()
+    assert made.drain(everything=True) == []
+    assert made.losses.by_reason() == {Loss.AFTER_SHUTDOWN: 4}
+    assert made.asked["rouse"] == 1
+    assert made.buffer.held_bytes == 0
+
+
+def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
+    """What is queued is the parent's to deliver; a span in an inherited run needs its feed."""
+    made = Made()
+    run = HandRun(made.buffer).open()
+    run.start()
+    made.losses.add(Loss.BUFFER_FULL)
+    made.buffer.after_fork_in_child()
+    assert made.drain(everything=True) == []
+    assert made.buffer.held_bytes == 0
+    assert made.losses.by_reason() == {}
+    assert made.buffer.feed(run.key) is run.feed
+    rouses = made.asked["rouse"]
+    run.span()
+    assert made.asked["rouse"] == rouses + 1
+    assert len(made.buffer) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "result"),
+    [(None, None), (b"{}", None), (None, b"{}"), (b"x" * 500, b"y" * 9)],
+    ids=["nothing", "payload", "result", "both"],
+)
+def test_a_skeleton_says_how_much_is_missing(payload: bytes | None, result: bytes | None) -> None:
+    """Each side that was there becomes a marker, one that was not stays absent."""
+    item = Item(Kind.SPAN, RUN, 1, None, "m:f", 1, 2, "complete", payload, result)
+    bare = skeleton(item)
+    for before, after in ((payload, bare[8]), (result, bare[9])):
+        marker = before and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(before)
+        assert after == marker
+
+
+class Tally:
+    """What came out of a buffer, by the key of its span."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.whole: Counter[int] = Counter()
+        self.active: Counter[int] = Counter()
+        self.ended: Counter[int] = Counter()
+
+    def take(self, items: list[AnyItem]) -> None:
+        """Count *items*."""
+        for item in items:
+            if item[0] == Kind.FINISH:
+                self.ended[item[2]] += 1
+            elif item[7] == "active":
+                self.active[item[2]] += 1
+            else:
+                self.whole[item[2]] += 1
+
+
+@pytest.mark.parametrize("recording", [1, 4], ids=["one thread", "four threads"])
+def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording: int) -> None:
+    """200,000 spans, and a writer that announces as often as it can: each arrives exactly once."""
+    made, tally, over = Made(max_bytes=1 << 30), Tally(), threading.Event()
+    total = 200_000
+    begun: set[int] = set()
+
+    def record() -> None:
+        run = HandRun(made.buffer)
+        starts: list[SpanStart] = []
+        for _ in range(total // recording):
+            start = run.start()
+            made.buffer.end_span(start, 9, "complete", None)
+            starts.append(start)
+        begun.update(start[1] for start in starts)
+
+    def write() -> None:
+        while not over.is_set():
+            tally.take(made.drain(everything=True))
+
+    writer = threading.Thread(target=write)
+    recorders = [threading.Thread(target=record) for _ in range(recording)]
+    for thread in (writer, *recorders):
+        thread.start()
+    for thread in recorders:
+        thread.join()
+    over.set()
+    writer.join()
+    tally.take(made.drain(everything=True))
+    assert set(tally.whole.values()) | set(tally.active.values()) == {1}
+    assert tally.active == tally.ended
+    assert set(tally.whole).isdisjoint(tally.active)
+    assert set(tally.whole) | set(tally.active) == begun
+    assert len(begun) == total
+    assert made.buffer.held_bytes == 0
+    assert made.losses.by_reason() == {}
+
+
+def test_a_feed_names_its_run() -> None:
+    """The buffer files it under the key that its items carry."""
+    made = Made()
+    feed = RunFeed(RUN, agent(), "live")
+    made.buffer.open_run(Item(Kind.RUN, RUN, 1, None, None, 1, None, None, None, None), feed)
+    assert made.buffer.feed(RUN) is feed

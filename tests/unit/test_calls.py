@@ -1,0 +1,375 @@
+"""Decorated callables of every kind: what is recorded, and that they behave as the bare ones."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import pickle
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+import remit
+from remit import _runtime
+from remit.config import Settings
+from remit.errors import DeclarationError
+from remit.testing import RecordingSink, isolated
+
+Anything: TypeAlias = Any
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory."""
+    with isolated() as sink:
+        yield sink
+
+
+@remit.agent
+def agent() -> None:
+    """Hold the runs of these tests."""
+
+
+@remit.span_type
+def plain(a: int, b: str = "x") -> dict[str, object]:
+    """Return both."""
+    return {"a": a, "b": b}
+
+
+@remit.span_type()
+async def coroutine(a: int) -> int:
+    """Return the double."""
+    await asyncio.sleep(0)
+    return a * 2
+
+
+@remit.span_type
+def generator(n: int) -> Iterator[int]:
+    """Count."""
+    yield from range(n)
+
+
+@remit.span_type
+async def async_generator(n: int) -> AsyncIterator[int]:
+    """Count."""
+    for i in range(n):
+        await asyncio.sleep(0)
+        yield i
+
+
+class Service:
+    """Holds methods of every kind, in both orders."""
+
+    factor = 3
+
+    @remit.span_type
+    def method(self, a: int) -> int:
+        """Multiply."""
+        return a * self.factor
+
+    @remit.span_type
+    @classmethod
+    def outer_class(cls, a: int) -> int:
+        """Multiply."""
+        return a * cls.factor
+
+    @classmethod
+    @remit.span_type
+    def inner_class(cls, a: int) -> int:
+        """Multiply."""
+        return a * cls.factor
+
+    @remit.span_type
+    @staticmethod
+    def outer_static(a: int) -> int:
+        """Negate."""
+        return -a
+
+    @staticmethod
+    @remit.span_type
+    def inner_static(a: int) -> int:
+        """Negate."""
+        return -a
+
+
+class Louder(Service):
+    """Overrides and inherits."""
+
+    factor = 4
+
+    @remit.span_type
+    def method(self, a: int) -> int:
+        """Multiply, and add one."""
+        return super().method(a) + 1
+
+
+async def _collect(stream: AsyncIterator[int]) -> list[int]:
+    return [item async for item in stream]
+
+
+CALLS: dict[str, tuple[Any, object, dict[str, object], dict[str, object]]] = {
+    "plain": (lambda: plain(1), {"a": 1, "b": "x"}, {"a": 1, "b": "x"}, {"a": 1, "b": "x"}),
+    "coroutine": (lambda: asyncio.run(coroutine(2)), 4, {"a": 2}, {"result": 4}),
+    "method": (lambda: Service().method(2), 6, {"a": 2}, {"result": 6}),
+    "method-by-class": (lambda: Service.method(Service(), 2), 6, {"a": 2}, {"result": 6}),
+    "outer-class": (lambda: Service.outer_class(2), 6, {"a": 2}, {"result": 6}),
+    "outer-class-instance": (lambda: Louder().outer_class(2), 8, {"a": 2}, {"result": 8}),
+    "inner-class": (lambda: Louder.inner_class(2), 8, {"a": 2}, {"result": 8}),
+    "outer-static": (lambda: Service.outer_static(2), -2, {"a": 2}, {"result": -2}),
+    "inner-static": (lambda: Service().inner_static(2), -2, {"a": 2}, {"result": -2}),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "value", "payload", "result"), list(CALLS.values()), ids=list(CALLS)
+)
+def test_a_call_is_recorded_with_arguments_and_result(
+    recorder: RecordingSink,
+    call: Anything,
+    value: object,
+    payload: dict[str, object],
+    result: dict[str, object],
+) -> None:
+    """Defaults that were not passed are in the payload; `self` and `cls` never are."""
+    with agent.run():
+        assert call() == value
+    (span,) = recorder.spans()
+    assert (span.payload, span.result, span.status) == (payload, result, "complete")
+
+
+def test_a_super_call_is_a_child_span(recorder: RecordingSink) -> None:
+    """An overridden method that calls its parent's records both."""
+    with agent.run():
+        assert Louder().method(2) == 9
+    outer, inner = recorder.spans("method")
+    assert inner.parent == outer.key
+
+
+@pytest.mark.parametrize("kind", ["generator", "async_generator"])
+def test_a_stream_is_one_span_with_its_items(recorder: RecordingSink, kind: str) -> None:
+    """The result holds items, count and the time to the first item."""
+    with agent.run():
+        items = (
+            list(generator(3)) if kind == "generator" else asyncio.run(_collect(async_generator(3)))
+        )
+    assert items == [0, 1, 2]
+    (span,) = recorder.spans()
+    assert span.result is not None
+    assert span.result["items"] == [0, 1, 2]
+    assert span.result["count"] == 3
+    assert span.result["first_item_ms"] >= 0
+    assert span.payload == {"n": 3}
+    assert span.status == "complete"
+
+
+def test_a_generator_never_stepped_leaves_no_span(recorder: RecordingSink) -> None:
+    """Parent and run are bound at the call, the span starts at the first step."""
+    with agent.run():
+        stream = generator(3)
+        del stream
+    assert recorder.spans() == []
+
+
+def test_a_generator_left_early_is_cancelled(recorder: RecordingSink) -> None:
+    """A consumer that breaks out closes the generator: cancelled, with the items so far."""
+    with agent.run():
+        for item in generator(5):
+            if item == 1:
+                break
+    (span,) = recorder.spans()
+    assert span.status == "cancelled"
+    assert (span.result or {})["items"] == [0, 1]
+
+
+def test_a_generator_does_not_leak_its_span_between_steps(recorder: RecordingSink) -> None:
+    """Between two steps the consumer's own span is current."""
+
+    @remit.span_type("inner")
+    def inner() -> None:
+        return None
+
+    @remit.span_type("stream")
+    def stream() -> Iterator[int]:
+        inner()
+        yield 1
+        inner()
+        yield 2
+
+    with agent.run():
+        root = remit.current_span()
+        for _ in stream():
+            assert remit.current_span() == root
+            inner()
+    parents = {span.key: span.name for span in recorder.spans()}
+    assert [parents.get(span.parent or "", "root") for span in recorder.spans("inner")] == [
+        "stream",
+        "root",
+        "stream",
+        "root",
+    ]
+
+
+def test_an_agent_that_streams_outside_a_run_opens_one_for_the_stream(
+    recorder: RecordingSink,
+) -> None:
+    """The run begins at the first step and ends with the last."""
+
+    @remit.agent
+    def answer() -> Iterator[str]:
+        assert remit.current_run() is not None
+        yield "a"
+        yield "b"
+
+    stream = answer()
+    assert recorder.runs == []
+    assert next(stream) == "a"
+    assert remit.current_run() is None
+    assert recorder.runs[0].status == "active"
+    assert list(stream) == ["b"]
+    assert recorder.runs[0].status == "complete"
+
+
+def test_a_failing_call_keeps_its_exception(recorder: RecordingSink) -> None:
+    """Type and redacted message are recorded, and the same exception object comes out."""
+    error = ValueError("no such order")
+
+    @remit.span_type
+    def failing() -> None:
+        raise error
+
+    with agent.run(), pytest.raises(ValueError, match="no such order") as caught:
+        failing()
+    assert caught.value is error
+    assert error.__context__ is None
+    (span,) = recorder.spans()
+    assert span.status == "failed"
+    assert span.result == {"error": {"type": "ValueError", "message": "no such order"}}
+
+
+@pytest.mark.parametrize(
+    "function",
+    [plain, coroutine, generator, async_generator, Service.method, Service().method],
+    ids=["plain", "coroutine", "generator", "async_generator", "unbound", "bound"],
+)
+def test_a_decorated_callable_passes_for_the_bare_one(function: Anything) -> None:
+    """`inspect` tells the same of both, signature included."""
+    bare = function.__wrapped__
+    for probe in (
+        inspect.isfunction,
+        inspect.ismethod,
+        inspect.iscoroutinefunction,
+        inspect.isgeneratorfunction,
+        inspect.isasyncgenfunction,
+    ):
+        assert probe(function) == probe(bare)
+    assert inspect.signature(function) == inspect.signature(bare)
+    assert function.__name__ == bare.__name__
+    assert function.__doc__ == bare.__doc__
+
+
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
+)
+def test_functions_and_methods_pickle_and_copy_as_bare_ones_do(clone: Anything) -> None:
+    """By qualified name, bound and unbound."""
+    assert clone(plain) is plain
+    assert clone(agent) is agent
+    assert clone(Service().method)(2) == 6
+    assert clone(Service.outer_class)(2) == 6
+
+
+def test_coroutine_and_generator_objects_have_the_name_of_the_function(
+    recorder: RecordingSink,
+) -> None:
+    """Debuggers and warnings show the user's name, not ours."""
+    with agent.run():
+        pending: Anything = coroutine(1)
+        stream: Anything = generator(1)
+        assert (pending.__name__, pending.__qualname__) == ("coroutine", "coroutine")
+        assert (stream.__name__, stream.__qualname__) == ("generator", "generator")
+        pending.close()
+    assert recorder.spans() == []
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        pytest.param(Service, "decorate the method which answers", id="class"),
+        pytest.param(property(lambda _: 1), "put it under @property", id="property"),
+        pytest.param(7, "an object of type int", id="number"),
+        pytest.param(len, "wrap the call in a function", id="builtin"),
+    ],
+)
+@pytest.mark.parametrize("decorator", [remit.span_type, remit.agent])
+def test_what_cannot_be_decorated_is_a_clear_error(
+    decorator: Anything, target: object, says: str
+) -> None:
+    """The error says what was seen and what to decorate instead."""
+    with isolated(), pytest.raises(DeclarationError, match=says):
+        decorator()(target)
+
+
+def test_a_wrong_capture_names_the_function_and_the_parameters() -> None:
+    """A mistake in `capture=` is said at the decoration."""
+    with isolated(), pytest.raises(DeclarationError, match=r"capture has the key 'nmae'.*'name'"):
+
+        @remit.span_type(capture={"nmae": True})
+        def step(name: str) -> str:
+            return name
+
+
+def test_manual_spans_nest_and_are_filled_by_hand(recorder: RecordingSink) -> None:
+    """`remit.span` records payload, result and failure under the current span."""
+    with agent.run():
+        with remit.span("plan", {"goal": "help"}) as span:
+            assert remit.current_span() == span
+            plain(1)
+            span.set_result({"steps": 2})
+        with remit.span("check") as check:
+            check.fail("not good enough")
+
+        async def in_async() -> None:
+            async with remit.span("wait"):
+                await coroutine(1)
+
+        asyncio.run(in_async())
+        with pytest.raises(LookupError), remit.span("lookup"):
+            raise LookupError("gone")
+    plan, step, check_span, wait, inner, lookup = recorder.spans()
+    assert (plan.payload, plan.result, plan.status) == ({"goal": "help"}, {"steps": 2}, "complete")
+    assert step.parent == plan.key
+    assert check_span.status == "failed"
+    assert (check_span.result or {})["error"]["message"] == "not good enough"
+    assert inner.parent == wait.key
+    assert lookup.status == "failed"
+    assert span.name == "plan"
+    assert span.run is not None
+    assert hash(span) == hash(span)
+
+
+def test_a_block_outside_any_run_is_said_once(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`remit.span` outside a run yields a handle all the same, and records nothing."""
+    for _ in range(2):
+        with remit.span("lonely") as span:
+            span.set_result({"a": 1})
+            assert span.run is None
+            assert len(span.key) == 26
+    assert recorder.runs == []
+    assert len(caplog.records) == 1
+    assert "lonely was called outside any run at" in caplog.text
+    assert "test_calls.py" in caplog.text
+
+
+def test_mode_off_records_nothing_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Decorated code runs as if bare; runs still have keys."""
+    with _runtime.isolated(Settings(mode="off")) as runtime:
+        with agent.run() as run:
+            assert plain(1) == {"a": 1, "b": "x"}
+            assert len(run.key) == 26
+        plain(1)
+        assert runtime.status().mode == "off"
+    assert caplog.records == []

@@ -1,0 +1,214 @@
+"""Exceptions: type and redacted message, without running code of the user's."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from remit._capture import Rules, error_payload
+from tests.captured import plan_of, withheld
+
+LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
+
+
+class Plain(Exception):  # noqa: N818 - an exception as users write it
+    """Nothing of its own."""
+
+
+class Shown(Exception):  # noqa: N818 - an exception as users write it
+    """Brings a `__str__` of its own, which must not run."""
+
+    def __str__(self) -> str:
+        """Fail: no code of a user's runs."""
+        raise AssertionError
+
+
+class Arg:
+    """An argument whose text must not be asked for."""
+
+    def __repr__(self) -> str:
+        """Fail: no code of a user's runs."""
+        raise AssertionError
+
+
+class Model(BaseModel):
+    """A model that refuses its input."""
+
+    count: int
+    password: int = 0
+
+
+def told(error: BaseException, rules: Rules | None = None) -> Any:  # noqa: ANN401
+    """Return what is recorded of *error*."""
+    return json.loads(error_payload(error, rules or Rules()))["error"]
+
+
+def raised(error: type[BaseException], statement: str) -> BaseException:
+    """Return the exception that *statement* raises."""
+    with pytest.raises(error) as caught:
+        exec(statement, {})
+    return caught.value
+
+
+def odd_file_error() -> OSError:
+    """Return an error whose file name is an object of a user's own."""
+    error = OSError(2, "No such file")
+    error.filename = Arg()
+    return error
+
+
+OPAQUE_ARG = json.dumps({"$remit": "opaque", "type": f"{__name__}.Arg"}, separators=(",", ":"))
+MESSAGES = [
+    pytest.param(ValueError("wrong"), "ValueError", "wrong", id="a text"),
+    pytest.param(ValueError(), "ValueError", "", id="nothing"),
+    pytest.param(ValueError("a", 1), "ValueError", "('a', 1)", id="several arguments"),
+    pytest.param(KeyError("a"), "KeyError", "'a'", id="a KeyError"),
+    pytest.param(OSError(2, "No such file", "f"), "FileNotFoundError", None, id="an OSError"),
+    pytest.param(raised(SyntaxError, "1 +"), "SyntaxError", None, id="a SyntaxError"),
+    pytest.param(raised(ImportError, "import no.such"), "ModuleNotFoundError", None, id="imports"),
+    pytest.param(
+        raised(UnicodeDecodeError, "b'\\xff'.decode()"), "UnicodeDecodeError", None, id="decoding"
+    ),
+    pytest.param(
+        raised(UnicodeEncodeError, "'\\xff'.encode('ascii')"),
+        "UnicodeEncodeError",
+        None,
+        id="encoding",
+    ),
+    pytest.param(Plain("x"), f"{__name__}.Plain", "x", id="a class of a user's own"),
+    pytest.param(Shown("x"), f"{__name__}.Shown", "x", id="a class with its own text"),
+    pytest.param(Shown("x", 1), f"{__name__}.Shown", '["x",1]', id="and several arguments"),
+    pytest.param(ValueError(Arg()), "ValueError", OPAQUE_ARG, id="an object"),
+    pytest.param(odd_file_error(), "FileNotFoundError", '[2,"No such file"]', id="an odd file"),
+    pytest.param(ValueError(2**3000), "ValueError", hex(2**3000), id="a huge number"),
+    pytest.param(ValueError(None), "ValueError", "None", id="None"),
+    pytest.param(ValueError(1.5, b"a"), "ValueError", "(1.5, b'a')", id="a float and bytes"),
+    pytest.param(
+        ExceptionGroup("several", [ValueError(LLM_KEY), ValueError()]),
+        "ExceptionGroup",
+        "several (2 sub-exceptions)",
+        id="a group",
+    ),
+    pytest.param(SystemExit(3), "SystemExit", "3", id="an exit"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "message"), MESSAGES)
+def test_an_error_is_told_by_its_type_and_its_message(
+    error: BaseException, kind: str, message: str | None
+) -> None:
+    """As Python tells it where that runs no code of a user's, else by its arguments."""
+    shown = told(error)
+    assert shown["type"] in {kind, type(error).__qualname__}
+    assert shown["message"] == (str(error) if message is None else message)
+
+
+REDACTED = [
+    pytest.param(ValueError(f"bad {LLM_KEY}"), "pattern:llm_key", id="a key in the text"),
+    pytest.param(ValueError({"password": "canary"}), None, id="a dict with a secret name"),
+    pytest.param(ValueError(SecretStr("canary")), None, id="a secret type"),
+    pytest.param(ValueError("token=", SecretStr("canary")), None, id="among other arguments"),
+    pytest.param(Shown([("Cookie", "canary")]), None, id="pairs"),
+    pytest.param(
+        ValueError("login(password='canary')"), "pattern:assignment", id="the text of a call"
+    ),
+    pytest.param(
+        ValueError("-----BEGIN PRIVATE KEY-----", "canary"),
+        "pattern:private_key",
+        id="a private key in several arguments",
+    ),
+    pytest.param(
+        Shown("-----BEGIN PRIVATE KEY-----", "canary"),
+        None,
+        id="a private key in several arguments of another class",
+    ),
+]
+
+
+@pytest.mark.parametrize(("error", "rule"), REDACTED)
+def test_a_message_is_redacted_as_a_value_is(error: BaseException, rule: str | None) -> None:
+    """No canary survives, and the rest is told."""
+    shown = told(error)
+    assert "canary" not in json.dumps(shown)
+    if rule is not None:
+        assert shown["message"] == withheld(rule)
+
+
+def test_a_validation_error_is_told_without_the_input() -> None:
+    """Pydantic's own message quotes it."""
+    with pytest.raises(ValidationError) as caught:
+        Model.model_validate({"count": "canary", "password": "canary"})
+    shown = told(caught.value)
+    assert shown["type"] == "pydantic_core._pydantic_core.ValidationError"
+    assert shown["message"].startswith("2 validation errors for Model: count: Input should be")
+    assert "canary" not in shown["message"]
+    with pytest.raises(ValidationError) as caught:
+        Model.model_validate(5)
+    assert told(caught.value)["message"].startswith("1 validation errors for Model: (value): ")
+
+
+def test_a_long_message_is_cut() -> None:
+    """A message is not the place for a document."""
+    shown = told(ValueError("x" * 100_000))
+    assert shown["message"]["$remit"] == "cut"
+    assert shown["message"]["of"] == 100_000
+    assert len(shown["message"]["head"]) <= 8192
+    many = told(ValueError(["x" * 100] * 100_000))
+    assert len(json.dumps(many)) < 20_000
+
+
+def test_a_lone_surrogate_in_a_message_is_replaced() -> None:
+    """With a hook too."""
+    error = ValueError(["\ud800"])
+    assert told(error)["message"] == '["?"]'
+    assert told(error, Rules(hook=lambda payload: payload))["message"] == '["?"]'
+
+
+def login(user: str, password: str, card: SecretStr, pin: int, extra: object = None) -> None:
+    """Stand for a step that is given secrets."""
+    del user, password, card, pin, extra
+
+
+@pytest.mark.parametrize(
+    ("message", "quotes"),
+    [
+        pytest.param("no such user bob", False, id="nothing secret"),
+        pytest.param("wrong password hunter2x", True, id="an argument by name"),
+        pytest.param("card 4242-plain refused", True, id="a value of a secret type"),
+        pytest.param("pin 91823 is wrong", True, id="a number"),
+        pytest.param("deep-one is wrong", True, id="inside a withheld container"),
+        pytest.param("deep-two is wrong", True, id="inside a nested value"),
+        pytest.param("abc", False, id="a text too short to tell"),
+    ],
+)
+def test_a_message_that_quotes_a_withheld_argument_is_withheld(
+    message: str, *, quotes: bool
+) -> None:
+    """The usual way in which a secret leaves: an f-string in an exception."""
+    plan = plan_of(login)
+    extra = {"cookies": [{"a": ("deep-one",)}], "more": {"secret": {1: "deep-two"}}, "auth": "abc"}
+    args = ("bob", "hunter2x", SecretStr("4242-plain"), 91823, extra)
+    rules = Rules()
+    secrets = plan.secrets(args, {})
+    shown = json.loads(error_payload(ValueError(message), rules, secrets))["error"]
+    assert shown["message"] == (withheld("quoted") if quotes else message)
+    assert rules.withheld == (Counter(quoted=1) if quotes else Counter())
+
+
+def test_a_large_withheld_argument_is_searched_to_a_limit() -> None:
+    """Two hundred values of it."""
+    secrets = plan_of(login).secrets(("bob", [f"word {n}" for n in range(5000)]), {})
+    assert 100 < len(secrets) <= 200
+
+
+def test_the_same_error_is_withheld_in_the_spans_around_it_too() -> None:
+    """They do not know the argument, only that this message quoted one."""
+    rules = Rules()
+    error = ValueError("wrong password hunter2x")
+    error_payload(error, rules, ("hunter2x",))
+    assert told(error, rules)["message"] == withheld("quoted")
+    assert told(ValueError("another"), rules)["message"] == "another"

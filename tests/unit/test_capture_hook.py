@@ -1,0 +1,168 @@
+"""The user's hook: the last rule, and one that may fail."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+
+import pytest
+
+from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
+from remit._guard import faults
+from remit.errors import DeniedError
+from tests.captured import copy_of, opaque, plan_of, withheld
+
+
+@pytest.fixture(autouse=True)
+def _contained() -> Iterator[None]:
+    """Contain faults as a host program sees them, and forget them afterwards."""
+    strict, faults.strict = faults.strict, False
+    before = faults.counts.copy()
+    yield
+    faults.strict = strict
+    faults.counts.clear()
+    faults.counts.update(before)
+
+
+def raises(payload: dict[str, object]) -> object:
+    """Fail as a hook may."""
+    raise ValueError(payload)
+
+
+def denies(payload: dict[str, object]) -> object:
+    """Fail as a hook does that calls a step which was denied."""
+    raise DeniedError("step", [str(payload)])
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        raises,
+        denies,
+        pytest.param(lambda _: None, id="None"),
+        pytest.param(lambda payload: [payload], id="a list"),
+        pytest.param(json.dumps, id="a text"),
+    ],
+)
+def test_a_hook_that_fails_withholds_the_payload(hook: object) -> None:
+    """Nothing is recorded that it might have wanted to hide."""
+    rules = Rules(hook=hook)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert json.loads(snapshot({"a": "canary"}, rules)) == withheld("hook")
+    assert rules.withheld == Counter({"hook": 1})
+
+
+def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:
+    """What the rules withheld it never sees."""
+    seen: list[object] = []
+
+    def hook(payload: dict[str, object]) -> object:
+        seen.append(dict(payload))
+        payload["b"] = "changed"
+        return payload
+
+    rules = Rules(hook=hook)
+    shown = json.loads(snapshot({"a": {1, 2}, "b": "x", "password": "y"}, rules))
+    assert seen == [{"a": [1, 2], "b": "x", "password": withheld("name:password")}]
+    assert shown == {"a": [1, 2], "b": "changed", "password": withheld("name:password")}
+    assert rules.withheld == Counter({"name:password": 1})
+
+
+def test_the_answer_of_a_hook_is_walked_again() -> None:
+    """It may bring in what is no JSON, or a secret."""
+    answer = OrderedDict(a=object(), secret="x", key="sk-proj-9aB8cD7eF6gH5iJ4kL3m")
+    rules = Rules(hook=lambda _: answer)
+    assert json.loads(snapshot({}, rules)) == {
+        "a": opaque("object"),
+        "secret": withheld("name:secret"),
+        "key": withheld("pattern:llm_key"),
+    }
+    assert rules.withheld == Counter({"name:secret": 1, "pattern:llm_key": 1})
+
+
+def test_the_answer_of_a_hook_is_bounded() -> None:
+    """As any payload."""
+    rules = Rules(Limits(1000), hook=lambda _: {"a": ["x" * 100] * 10_000})
+    assert len(snapshot({}, rules)) <= 1000
+
+
+def test_markers_survive_the_second_walk() -> None:
+    """Those of the walk, and the reserved key of a user's own."""
+    value = {"$remit": 1, "a": b"x", "b": object(), "c": "\ud800" * 20, "d": ["x" * 50_000] * 2}
+    changed = copy_of(value, Rules(hook=lambda payload: payload))
+    plain = copy_of(value)
+    assert {**changed, "d": 0} == {**plain, "d": 0}
+
+
+def test_a_hook_is_not_asked_about_what_it_calls_itself() -> None:
+    """A hook that calls something decorated would be asked without end."""
+    inner: list[bytes] = []
+
+    def hook(payload: dict[str, object]) -> object:
+        inner.append(snapshot({"inner": "canary"}, rules))
+        return payload
+
+    rules = Rules(hook=hook)
+    assert json.loads(snapshot({"a": 1}, rules)) == {"a": 1}
+    assert json.loads(inner[0]) == withheld("hook")
+    assert json.loads(snapshot({"a": 2}, rules)) == {"a": 2}
+
+
+def test_every_door_asks_the_hook() -> None:
+    """Arguments, results, streams, errors, snapshots, and what stands in schemas."""
+    seen: list[str] = []
+
+    def hook(payload: dict[str, object]) -> object:
+        seen.append(json.dumps(payload))
+        return payload
+
+    def step(a: int) -> None:
+        del a
+
+    rules = Rules(hook=hook)
+    plan: Plan = plan_of(step)
+    plan.params((1,), {}, rules)
+    plan.result(2, rules)
+    Stream(rules, plan).payload(None)
+    error_payload(ValueError("3"), rules)
+    snapshot({"a": 4}, rules)
+    redacted({"a": 5}, rules)
+    assert seen == [
+        '{"a": 1}',
+        '{"result": 2}',
+        '{"items": [], "count": 0, "first_item_ms": null}',
+        '{"error": {"type": "ValueError", "message": "3"}}',
+        '{"a": 4}',
+        '{"a": 5}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        pytest.param({"limit": 10}, {"limit": 10}, id="a named default"),
+        pytest.param({"password": "x"}, {"password": withheld("name:password")}, id="a secret"),
+        pytest.param([1, (2,)], [1, [2]], id="an example"),
+        pytest.param("sk-proj-9aB8cD7eF6gH5iJ4kL3m", withheld("pattern:llm_key"), id="a key"),
+        pytest.param(5, 5, id="a number"),
+        pytest.param(object(), opaque("object"), id="an object"),
+    ],
+)
+def test_what_stands_in_a_schema_is_redacted_as_a_payload_is(
+    value: object, written: object
+) -> None:
+    """Defaults, examples, enumerated values."""
+    assert redacted(value, Rules()) == written
+
+
+def test_a_schema_value_that_the_hook_withholds_is_a_marker() -> None:
+    """With and without a name."""
+    rules = Rules(hook=raises)
+    assert redacted({"a": 1}, rules) == withheld("hook")
+    assert redacted(1, rules) == withheld("hook")
+
+
+def test_what_is_handed_in_by_hand_and_is_no_mapping_stands_under_value() -> None:
+    """A payload is an object."""
+    assert json.loads(snapshot([1], Rules())) == {"value": [1]}
+    assert json.loads(snapshot(object(), Rules())) == opaque("object")

@@ -1,0 +1,253 @@
+"""Budgets: what is cut, how the rest says so, and that nothing is ever larger than allowed."""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pytest
+
+from remit._capture import Limits, Plan, Rules, snapshot
+from remit._capture.statics import snapshot as first_of
+from remit.errors import SettingsError
+from tests.captured import copy_of, params_of, plan_of, withheld
+
+SMALL = Rules(Limits(256))
+
+
+def take(document: object, question: str = "", limit: int = 1) -> None:
+    """Stand for a step with a large argument and small ones."""
+    del document, question, limit
+
+
+def test_a_long_text_is_cut_and_says_how_long_it_was() -> None:
+    """The head is kept: it says most."""
+    shown = copy_of("x" * 100_000)
+    assert shown == {
+        "$remit": "cut",
+        "of": 100_000,
+        "unit": "chars",
+        "head": "x" * len(shown["head"]),
+    }
+    assert len(shown["head"]) == 65_536 // 2
+
+
+def test_a_long_list_is_cut_and_says_how_long_it_was() -> None:
+    """At most 2,000 values are visited."""
+    shown = copy_of(list(range(5000)))
+    assert (shown["$remit"], shown["of"], shown["unit"]) == ("cut", 5000, "items")
+    assert shown["head"] == list(range(len(shown["head"])))
+    assert 1900 < len(shown["head"]) <= 2000
+
+
+def test_a_large_dict_is_cut_and_says_how_large_it_was() -> None:
+    """By its keys, in their order."""
+    shown = copy_of({f"k{number}": number for number in range(5000)})
+    assert (shown["$remit"], shown["of"], shown["unit"]) == ("cut", 5000, "keys")
+    assert list(shown["head"])[:2] == ["k0", "k1"]
+
+
+def test_a_set_is_cut_the_same_way_whatever_its_order() -> None:
+    """A huge one is not looked into: choosing its smallest members would take too long."""
+    texts = {f"{number:04}" * 60 for number in range(500)}
+    shown = copy_of(texts)
+    assert (shown["of"], shown["unit"]) == (500, "items")
+    assert shown["head"][:-1] == sorted(texts)[: len(shown["head"]) - 1]
+    huge = copy_of(frozenset(range(5000)))
+    assert huge == {"$remit": "cut", "of": 5000, "unit": "items", "head": []}
+
+
+def test_what_is_nested_too_deep_is_cut() -> None:
+    """Twelve levels are kept."""
+    nested: Any = "bottom"
+    for _ in range(20):
+        nested = [nested]
+    shown = copy_of(nested)
+    for _ in range(11):
+        (shown,) = shown
+    assert shown == {"$remit": "cut", "of": 12, "unit": "levels"}
+
+
+class Pair(NamedTuple):
+    """A NamedTuple with room for anything."""
+
+    first: object
+    second: object = None
+
+
+@dataclass
+class Box:
+    """A dataclass with room for anything."""
+
+    first: object
+    second: object = None
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda inner: frozenset({inner}), id="sets"),
+        pytest.param(lambda inner: {"a": inner}, id="dicts"),
+        pytest.param(Pair, id="NamedTuples"),
+        pytest.param(Box, id="dataclasses"),
+    ],
+)
+def test_every_container_is_cut_below_the_deepest_level(wrap: Any) -> None:  # noqa: ANN401
+    """Each kind asks for itself."""
+    nested: Any = 1
+    for _ in range(20):
+        nested = wrap(nested)
+    assert '{"$remit": "cut", "of": 12, "unit": "levels"}' in json.dumps(copy_of(nested))
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [
+        pytest.param([Pair("x" * 40_000, "y" * 40_000), Pair("z", "z")], "items", id="NamedTuples"),
+        pytest.param([Box("x" * 40_000, "y" * 40_000), Box("z", "z")], "items", id="dataclasses"),
+        pytest.param(Pair(["x" * 30_000] * 3, "z"), "items", id="a NamedTuple"),
+        pytest.param(Box(["x" * 30_000] * 3, "z"), "keys", id="a dataclass"),
+        pytest.param({"a": ["x" * 30_000] * 3, "b": "z"}, "keys", id="a dict"),
+    ],
+)
+def test_what_does_not_fit_any_more_is_left_out_and_said(value: object, unit: str) -> None:
+    """The first fields are kept."""
+    shown = copy_of(value)
+    assert (shown["$remit"], shown["of"], shown["unit"]) == ("cut", 2, unit)
+
+
+@pytest.mark.parametrize("make", [dict, list], ids=["a dict", "a list"])
+def test_what_holds_itself_is_cut(make: Any) -> None:  # noqa: ANN401
+    """A cycle is said where it closes."""
+    cycle = make()
+    cycle.update(a=cycle) if make is dict else cycle.append(cycle)
+    cut = {"$remit": "cut", "of": 2, "unit": "levels"}
+    assert copy_of(cycle) == ({"a": cut} if make is dict else [cut])
+
+
+def test_what_stands_twice_side_by_side_is_written_twice() -> None:
+    """Only a cycle is one."""
+    shared = [1]
+    assert copy_of([shared, shared]) == [[1], [1]]
+
+
+def test_a_chain_of_values_that_stand_for_each_other_ends() -> None:
+    """A dict's view of a namespace that holds the view."""
+    import types  # noqa: PLC0415 - for this test alone
+
+    space = types.SimpleNamespace()
+    space.inner = space
+    assert "levels" in json.dumps(copy_of(space))
+
+
+def test_one_huge_argument_leaves_the_others_what_they_need() -> None:
+    """A payload without the question is worth little."""
+    question = "why? " * 2000
+    shown = params_of(plan_of(take), "x" * 10_000_000, question)
+    assert shown["question"] == question
+    assert shown["limit"] == 1
+    assert len(shown["document"]["head"]) > 20_000
+    many = params_of(plan_of(take), list(range(100_000)), list(range(900)), 5)
+    assert many["question"] == list(range(900))
+
+
+def test_every_parameter_keeps_its_key_when_nothing_is_left() -> None:
+    """The keys are the schema's."""
+    plan = plan_of(take)
+    shown = json.loads(plan.params((["y" * 30] * 50, "z" * 300), {}, SMALL))
+    assert set(shown) == {"document", "question", "limit"}
+
+
+@pytest.mark.parametrize("limit", [256, 300, 1000, 5000, 65_536])
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("\x00" * 100_000, id="text that grows when it is written"),
+        pytest.param("漢" * 100_000, id="text of three bytes a character"),
+        pytest.param(["\U0001f600" * 10] * 5000, id="many texts of four bytes a character"),
+        pytest.param([object()] * 5000, id="markers"),
+        pytest.param({f"{n}" * 50: {"a": [n] * 10} for n in range(500)}, id="long keys"),
+        pytest.param([[[[["x" * 50] * 9] * 9] * 9] * 9] * 9, id="a bush"),
+        pytest.param([0.1234567890123456] * 5000, id="long numbers"),
+        pytest.param("\ud800" * 5000, id="surrogates"),
+    ],
+)
+def test_no_payload_is_larger_than_the_limit(value: object, limit: int) -> None:
+    """Counted in bytes of UTF-8, and it is JSON all the same."""
+    data = snapshot({"it": value}, Rules(Limits(limit)))
+    assert len(data) <= limit
+    assert isinstance(json.loads(data), dict)
+
+
+def test_a_payload_of_which_nothing_fits_is_one_marker() -> None:
+    """The number of parameters alone may be too much."""
+    names = ", ".join(f"a_long_parameter_name_{number}" for number in range(100))
+    space: dict[str, Any] = {}
+    exec(f"def many({names}): ...", space)  # a function with 100 parameters
+    plan = plan_of(space["many"])
+    shown = json.loads(plan.params(tuple([object()] * 100), {}, SMALL))
+    assert shown["$remit"] == "cut"
+    assert shown["unit"] == "bytes"
+    assert shown["of"] > 256
+
+
+def test_a_limit_that_holds_no_marker_is_refused() -> None:
+    """The message says what is allowed."""
+    with pytest.raises(SettingsError, match="max_payload_bytes is 100; expected at least 256"):
+        Limits(100)
+
+
+def test_what_was_withheld_is_counted_once_however_often_it_is_walked() -> None:
+    """A payload that does not fit is walked again."""
+    rules = Rules(Limits(1000))
+    snapshot({"password": "x", "text": "\x00" * 5000}, rules)
+    assert rules.withheld == {"name:password": 1}
+
+
+def test_a_container_that_changes_meanwhile_is_recorded_empty() -> None:
+    """Another thread may add to a deque while it is read."""
+    numbers = collections.deque([1, 2])
+    reading = iter(numbers)
+    numbers.append(3)
+    assert first_of(reading, 5) == ()
+    assert first_of(iter([1, 2]), -1) == ()
+
+
+def test_a_call_that_has_used_up_the_stack_is_recorded_as_a_marker() -> None:
+    """The walk needs some stack of its own."""
+
+    def dive(depth: int) -> bytes:
+        try:
+            return dive(depth + 1)
+        except RecursionError:
+            return plan.params(([[[[[["x"]]]]]],), {}, Rules())
+
+    plan: Plan = plan_of(take)
+    assert json.loads(dive(0))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([{"a": n, "b": [n] * 3, "c": "x" * 20} for n in range(100_000)], id="rows"),
+        pytest.param("lorem ipsum " * 1_000_000, id="twelve megabytes of text"),
+        pytest.param({f"key_{n}": f"{n}" for n in range(100_000)}, id="a large dict"),
+        pytest.param(set(range(1_000_000)), id="a large set"),
+        pytest.param(["a" * 10_000_000] * 1000, id="the same long text many times"),
+    ],
+)
+def test_a_huge_argument_costs_no_more_than_its_budget(value: object) -> None:
+    """Within a generous bound; the measured figures are in the benchmarks."""
+    plan = plan_of(take)
+    plan.params((value,), {}, Rules())
+    began = time.perf_counter()
+    plan.params((value,), {}, Rules())
+    assert time.perf_counter() - began < 0.25
+
+
+def test_a_withheld_text_costs_no_copy() -> None:
+    """The value is not walked at all."""
+    assert copy_of({"password": ["x"] * 10_000_000}) == {"password": withheld("name:password")}

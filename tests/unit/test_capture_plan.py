@@ -1,0 +1,258 @@
+"""Plans: how arguments find their parameters, and what a declaration withholds of each side."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated
+
+import pytest
+from pydantic import SecretStr
+
+from remit._capture import Rules
+from remit._marks import Skip
+from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
+
+RESTRICTED = "classification:restricted"
+
+
+class Colour(enum.Enum):
+    """An enumeration, as a default."""
+
+    RED = "red"
+
+
+def open_ended(first: str, *rest: int, **others: object) -> None:
+    """Stand for a step that takes anything."""
+    del first, rest, others
+
+
+def injected(
+    order_id: str, session: Annotated[object, Skip], limit: int = 1, *, db: Annotated[int, Skip] = 0
+) -> None:
+    """Stand for a step with parameters that a framework injects."""
+    del order_id, session, limit, db
+
+
+def injected_rest(order_id: str, *rest: Annotated[object, Skip]) -> None:
+    """Stand for a step whose surplus arguments are skipped."""
+    del order_id, rest
+
+
+def secretive(user: str, password: str | None = None, *, api_key: str = "") -> None:
+    """Stand for a step whose names are secret."""
+    del user, password, api_key
+
+
+def defaults(
+    colour: Colour = Colour.RED,
+    size: tuple[int, ...] = (1, 2),
+    tags: list[str] = ["a"],  # noqa: B006 - a mutable default is the case
+    make: Callable[[], None] = len,  # type: ignore[assignment]
+    far: float = float("inf"),
+    url: str = "redis://:hunter2@cache:6379/0",
+) -> None:
+    """Stand for a step with every kind of default."""
+    del colour, size, tags, make, far, url
+
+
+CALLS = [
+    pytest.param(
+        ordinary, ("a",), {}, {"order_id": "a", "limit": 10, "fast": False}, id="defaults are in"
+    ),
+    pytest.param(
+        ordinary,
+        ("a", 2),
+        {"fast": True},
+        {"order_id": "a", "limit": 2, "fast": True},
+        id="by position and by name",
+    ),
+    pytest.param(
+        ordinary,
+        ("a",),
+        {"limit": [1]},
+        {"order_id": "a", "limit": [1], "fast": False},
+        id="a container enters the walk",
+    ),
+    pytest.param(
+        ordinary,
+        ("a" * 50, 3.5),
+        {},
+        {"order_id": "a" * 50, "limit": 3.5, "fast": False},
+        id="a longer text",
+    ),
+    pytest.param(
+        ordinary, ("a", None), {}, {"order_id": "a", "limit": None, "fast": False}, id="None"
+    ),
+    pytest.param(
+        ordinary,
+        ("a", 2**60, 5),
+        {},
+        {"order_id": "a", "limit": str(2**60), "fast": False, "*": [5]},
+        id="too many arguments",
+    ),
+    pytest.param(
+        ordinary,
+        (),
+        {"order_id": "a", "unknown": 1},
+        {"limit": 10, "fast": False, "**": {"order_id": "a", "unknown": 1}},
+        id="names that do not exist",
+    ),
+    pytest.param(
+        ordinary,
+        ("a", 1),
+        {"limit": 2, "password": "x"},
+        {
+            "order_id": "a",
+            "limit": 1,
+            "fast": False,
+            "**": {"limit": 2, "password": withheld("name:password")},
+        },
+        id="an argument given twice, and a secret one",
+    ),
+    pytest.param(
+        open_ended, ("a",), {}, {"first": "a", "rest": [], "others": {}}, id="nothing more"
+    ),
+    pytest.param(
+        open_ended,
+        ("a", 1, 2),
+        {"b": 3, "password": "x"},
+        {
+            "first": "a",
+            "rest": [1, 2],
+            "others": {"b": 3, "password": withheld("name:password")},
+        },
+        id="args and kwargs under their own names",
+    ),
+    pytest.param(
+        open_ended,
+        ("a",),
+        {"first": "b"},
+        {"first": "a", "rest": [], "others": {"first": "b"}},
+        id="a name that is taken",
+    ),
+    pytest.param(
+        injected, ("a", object()), {}, {"order_id": "a", "limit": 1}, id="skipped by position"
+    ),
+    pytest.param(
+        injected,
+        ("a",),
+        {"session": object(), "db": 5, "limit": 2},
+        {"order_id": "a", "limit": 2},
+        id="skipped by name",
+    ),
+    pytest.param(
+        injected, ("a", 1, 2, 3), {}, {"order_id": "a", "limit": 2}, id="beyond the skipped ones"
+    ),
+    pytest.param(injected_rest, ("a", 1, 2), {}, {"order_id": "a"}, id="a skipped rest"),
+    pytest.param(
+        secretive,
+        ("u", "p"),
+        {},
+        {
+            "user": "u",
+            "password": withheld("name:password"),
+            "api_key": withheld("name:api_key"),
+        },
+        id="secret names",
+    ),
+    pytest.param(
+        secretive,
+        ("u",),
+        {"api_key": {"a": 1}},
+        {"user": "u", "password": None, "api_key": withheld("name:api_key")},
+        id="no password",
+    ),
+    pytest.param(
+        marked,
+        ("n", SecretStr("s"), "m", "p"),
+        {},
+        {
+            "note": withheld("type:Sensitive"),
+            "token_type": withheld("type:SecretStr"),
+            "mail": "m",
+            "phone": "p",
+        },
+        id="marks and secret types",
+    ),
+    pytest.param(
+        marked, (), {"phone": "p"}, {"phone": "p"}, id="a call that will fail, without the secrets"
+    ),
+    pytest.param(
+        ordinary,
+        ("a", 2**60),
+        {},
+        {"order_id": "a", "limit": str(2**60), "fast": False},
+        id="a large number",
+    ),
+    pytest.param(
+        ordinary,
+        ("a", float("nan")),
+        {},
+        {"order_id": "a", "limit": "NaN", "fast": False},
+        id="no number",
+    ),
+    pytest.param(
+        marked,
+        ("n", "not even a SecretStr"),
+        {},
+        {"note": withheld("type:Sensitive"), "token_type": withheld("type:SecretStr")},
+        id="a call that will fail, with a secret of the wrong type",
+    ),
+    pytest.param(
+        defaults,
+        (),
+        {},
+        {
+            "colour": "red",
+            "size": [1, 2],
+            "tags": ["a"],
+            "make": opaque("builtin_function_or_method"),
+            "far": "Infinity",
+            "url": withheld("pattern:url_password"),
+        },
+        id="defaults of every kind",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "args", "kwargs", "written"), CALLS)
+def test_arguments_stand_under_their_parameters(
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    written: object,
+) -> None:
+    """As Python binds them; a call that Python will refuse is recorded as it was made."""
+    assert params_of(plan_of(function), *args, **kwargs) == written
+
+
+def test_a_mutable_default_is_recorded_as_it_is_at_the_call() -> None:
+    """The function may have changed it since."""
+    tags: list[str] = []
+
+    def step(tags: list[str] = tags) -> None:
+        del tags
+
+    plan = plan_of(step)
+    tags.append("later")
+    assert params_of(plan) == {"tags": ["later"]}
+
+
+def test_a_keyword_of_a_users_own_class_is_read_as_text() -> None:
+    """`f(**{name: 1})` takes any subclass of str."""
+
+    class Name(str):  # noqa: SLOT000 - a subclass as users write it
+        pass
+
+    assert params_of(plan_of(ordinary), "a", **{Name("limit"): 5})["limit"] == 5
+
+
+def test_what_names_withhold_is_counted_on_every_call() -> None:
+    """Also where the walk is left out."""
+    rules = Rules()
+    plan = plan_of(secretive)
+    for _ in range(3):
+        plan.params(("u", "p"), {}, rules)
+    assert rules.withheld == Counter({"name:password": 3, "name:api_key": 3})

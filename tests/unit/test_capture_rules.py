@@ -1,0 +1,212 @@
+"""The table of rules: each of its examples, and where in a payload the rules are asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from pydantic import Secret, SecretBytes, SecretStr
+from pydantic.v1 import SecretStr as OldSecretStr
+
+from remit._capture import RULES, Rules
+from remit._capture.categories import CATEGORY_RULES, category_of_name
+from remit._capture.names import KNOWN, MAX_KNOWN, NAME_RULES, name_rule, remember
+from remit._capture.patterns import PATTERN_RULES, SHORTEST, key_shaped
+from tests.captured import copy_of, withheld
+
+LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
+
+
+def examples(rules: tuple[Any, ...], kind: str) -> list[Any]:
+    """Return (rule, example) of one column of the table, with readable ids."""
+    return [
+        pytest.param(rule.name, each, id=f"{rule.name}-{each[:40]}")
+        for rule in rules
+        for each in getattr(rule, kind)
+    ]
+
+
+@pytest.mark.parametrize(("rule", "name"), examples(NAME_RULES, "positives"))
+def test_a_value_under_a_secret_name_is_withheld(rule: str, name: str) -> None:
+    """Each name of the table, as a key, whatever the value."""
+    assert copy_of({name: "canary"}) == {name: withheld(rule)}
+
+
+@pytest.mark.parametrize(("rule", "name"), examples(NAME_RULES, "negatives"))
+def test_a_value_under_an_ordinary_name_is_recorded(rule: str, name: str) -> None:
+    """Names that look alike: eating them would make users turn redaction off."""
+    assert copy_of({name: "x"}) == {name: "x"}, f"{rule} eats it"
+
+
+@pytest.mark.parametrize(("rule", "text"), examples(PATTERN_RULES, "positives"))
+def test_a_text_in_which_a_key_shows_is_withheld(rule: str, text: str) -> None:
+    """Each shape of the table, alone and inside other text."""
+    assert copy_of(text) == withheld(rule)
+    assert copy_of(f"before that: {text} and after") == withheld(rule)
+
+
+@pytest.mark.parametrize(("rule", "text"), examples(PATTERN_RULES, "negatives"))
+def test_a_text_that_looks_alike_is_recorded(rule: str, text: str) -> None:
+    """Ordinary words, placeholders, code that hands a secret on without showing it."""
+    assert copy_of(text) == text, f"{rule} eats it"
+
+
+@pytest.mark.parametrize(("rule", "name"), examples(CATEGORY_RULES, "positives"))
+def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
+    """A declaration that excludes a category makes its names count."""
+    category = rule.partition(":")[2]
+    assert copy_of({name: "x"}, excluded=category) == {name: withheld(rule)}
+    assert copy_of({name: "x"}) == {name: "x"}
+
+
+@pytest.mark.parametrize(("rule", "name"), examples(CATEGORY_RULES, "negatives"))
+def test_a_name_of_no_excluded_category_is_recorded(rule: str, name: str) -> None:
+    """Names that look alike stay, also where the category is excluded."""
+    assert copy_of({name: "x"}, excluded=rule.partition(":")[2]) == {name: "x"}
+
+
+def test_every_rule_of_the_table_tells_what_it_withholds_with_examples() -> None:
+    """The documentation prints the table; a row without examples says nothing."""
+    for rule in RULES:
+        assert rule.withholds, rule.name
+        assert rule.positives, rule.name
+        assert rule.negatives, rule.name
+
+
+def test_shapes_of_keys_are_never_shorter_than_what_is_looked_at() -> None:
+    """Shorter texts skip the search altogether."""
+    assert min(len(text) for rule in PATTERN_RULES for text in rule.positives) >= SHORTEST
+
+
+@pytest.mark.parametrize("value", [None, True, False], ids=repr)
+def test_nothing_is_given_away_by_none_and_booleans(value: object) -> None:
+    """That there is no password is worth knowing; `requires_auth` is no secret."""
+    assert copy_of({"password": value, "requires_auth": value}) == {
+        "password": value,
+        "requires_auth": value,
+    }
+
+
+@pytest.mark.parametrize("value", ["x", 5, 1.5, ["x"], {"a": "x"}, b"x", object()], ids=repr)
+def test_whatever_stands_under_a_secret_name_is_withheld_whole(value: object) -> None:
+    """Containers are not looked into."""
+    assert copy_of({"password": value}) == {"password": withheld("name:password")}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [SecretStr("x"), SecretBytes(b"x"), Secret[int](5), OldSecretStr("x")],
+    ids=["SecretStr", "SecretBytes", "Secret", "SecretStr of pydantic 1"],
+)
+def test_values_of_secret_types_are_withheld(value: object) -> None:
+    """Wherever they stand."""
+    rule = withheld("type:SecretStr")
+    assert copy_of(value) == rule
+    assert copy_of([value, {"a": value}]) == [rule, {"a": rule}]
+
+
+def test_a_secret_that_is_a_key_is_withheld() -> None:
+    """A key of a dict is a value too."""
+    assert copy_of({SecretStr("x"): 1}) == {"<type:SecretStr 1>": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        pytest.param(
+            [("Authorization", "canary"), ("Accept", "x")],
+            [["Authorization", withheld("name:authorization")], ["Accept", "x"]],
+            id="pairs of headers",
+        ),
+        pytest.param(
+            [["X-Api-Key", "canary"]],
+            [["X-Api-Key", withheld("name:api_key")]],
+            id="pairs as JSON has them",
+        ),
+        pytest.param(
+            [{"name": "Cookie", "value": "canary"}, {"key": "a", "value": "x"}],
+            [{"name": "Cookie", "value": withheld("name:cookie")}, {"key": "a", "value": "x"}],
+            id="labelled values",
+        ),
+        pytest.param(
+            {"name": "password", "value": None},
+            {"name": "password", "value": None},
+            id="a labelled None",
+        ),
+        pytest.param(
+            {"name": 5, "value": "x"}, {"name": 5, "value": "x"}, id="a label that is no text"
+        ),
+        pytest.param(
+            {"name": "password", "value": LLM_KEY},
+            {"name": "password", "value": withheld("pattern:llm_key")},
+            id="a labelled key is withheld once",
+        ),
+        pytest.param({"value": "x"}, {"value": "x"}, id="a value without a label"),
+        pytest.param(
+            ["mysql", "--password", "canary", "-v", "x"],
+            ["mysql", "--password", withheld("name:password"), "-v", "x"],
+            id="a flag and its value",
+        ),
+        pytest.param(
+            ["--password", 5, "x"], ["--password", 5, withheld("name:password")], id="a late value"
+        ),
+        pytest.param(
+            ["--a=b", "x", "-" * 200, "y", "-a b", "z"],
+            ["--a=b", "x", "-" * 200, "y", "-a b", "z"],
+            id="what is no flag",
+        ),
+        pytest.param(
+            ["-----BEGIN PRIVATE KEY-----", "MIIE", "canary"],
+            withheld("pattern:private_key"),
+            id="the lines of a private key",
+        ),
+    ],
+)
+def test_a_name_beside_the_value_counts_too(value: object, written: object) -> None:
+    """Headers, environment entries and command lines carry the name in another place."""
+    assert copy_of(value) == written
+
+
+def test_withheld_values_are_counted_by_rule() -> None:
+    """`remit.status()` shows how many, never what."""
+    rules = Rules()
+    copy_of({"password": "x", "a": [SecretStr("y"), SecretStr("z")], "b": LLM_KEY}, rules)
+    assert rules.withheld == Counter(
+        {"type:SecretStr": 2, "name:password": 1, "pattern:llm_key": 1}
+    )
+
+
+def test_a_key_that_begins_at_the_end_of_the_kept_part_is_found() -> None:
+    """Half a key is enough to start guessing."""
+    text = "x" * 32_750 + " " + LLM_KEY + " " + "x" * 50_000
+    assert copy_of(text) == withheld("pattern:llm_key")
+
+
+def test_a_key_in_a_long_text_is_found() -> None:
+    """Long texts are searched in another way than short ones."""
+    assert copy_of("word " * 1000 + LLM_KEY) == withheld("pattern:llm_key")
+
+
+def test_a_very_long_name_is_judged_by_its_end() -> None:
+    """That is where the noun stands."""
+    assert name_rule("x_" * 500 + "password") == "name:password"
+
+
+def test_a_name_of_carriers_alone_is_ordinary() -> None:
+    """There is no noun left to judge."""
+    assert name_rule("encoded_value_2") is None
+
+
+def test_the_memory_of_names_is_bounded() -> None:
+    """A program that uses data as keys must not make it grow."""
+    KNOWN.clear()
+    for number in range(MAX_KNOWN + 10):
+        remember(f"name {number}", None)
+    assert len(KNOWN) <= MAX_KNOWN
+
+
+def test_the_category_of_an_ordinary_name_is_none() -> None:
+    """Most names show nothing."""
+    assert category_of_name("order") is None
+    assert key_shaped("an ordinary sentence") is None

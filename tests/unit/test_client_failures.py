@@ -1,0 +1,244 @@
+"""Why no answer came: each reason has its sentence, and none shows a token or a payload."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Awaitable
+from typing import NoReturn
+
+import httpx
+import pytest
+
+from remit import _endpoints
+from remit.client._http import Http
+from remit.errors import (
+    ContractError,
+    UnavailableError,
+)
+from tests.doors import (
+    PING,
+    TIMEOUT_S,
+    TOKEN,
+    WRITE,
+    Result,
+    Sends,
+    answering,
+    both,
+    hides_everything,
+)
+from tests.loopback import request_of, serving, unused_port
+
+
+@both
+async def test_a_refused_connection_is_told(send: Sends) -> None:
+    """With host and port, and what to do."""
+    port = unused_port()
+    with pytest.raises(
+        UnavailableError, match=f"127.0.0.1:{port} refused the connection.*Start the server"
+    ) as caught:
+        await send(WRITE, url=f"http://127.0.0.1:{port}")
+    assert caught.value.status is None
+    hides_everything(caught.value)
+
+
+@both
+async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver is this test's: a real one would ask the network."""
+
+    def unknown(*_args: object, **_options: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UnavailableError, match=r"host name of nowhere.invalid:81 is not known"):
+        await send(PING, url="http://nowhere.invalid:81")
+
+
+@both
+async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
+    """Within the time that was allowed."""
+
+    def silent(connection: socket.socket, over: threading.Event) -> None:
+        request_of(connection)
+        over.wait()
+
+    with (
+        serving(silent) as url,
+        pytest.raises(UnavailableError, match=r"no answer from .* within 0.3 s") as caught,
+    ):
+        await within(1.5, send(WRITE, url=url))
+    hides_everything(caught.value)
+
+
+async def within(seconds: float, awaitable: Awaitable[Result]) -> Result:
+    """Return what *awaitable* does, and assert that it took at most *seconds*."""
+    start = time.monotonic()
+    try:
+        return await awaitable
+    finally:
+        assert time.monotonic() - start < seconds
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+
+
+@both
+@pytest.mark.parametrize("prefix", [b"", HEAD], ids=["head", "body"])
+async def test_a_server_that_trickles_cannot_hold_a_call(send: Sends, prefix: bytes) -> None:
+    """One deadline for all of it: a timeout for each read would start again with each byte."""
+
+    def trickle(connection: socket.socket, over: threading.Event) -> None:
+        request_of(connection)
+        connection.sendall(prefix)
+        for byte in HEAD + b" " * 100_000:
+            connection.sendall(bytes([byte]))
+            if over.wait(0.05):
+                return
+
+    with serving(trickle) as url, pytest.raises(UnavailableError, match="no answer from"):
+        await within(1.5, send(PING, url=url))
+
+
+def test_a_server_that_takes_nothing_in_cannot_hold_a_call() -> None:
+    """A body that does not fit into the connection's buffers is bounded too."""
+
+    def deaf(connection: socket.socket, over: threading.Event) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        while not over.wait(0.05):
+            connection.recv(100)
+
+    call = _endpoints.bulk_raw([b'"' + b"x" * 50_000_000 + b'"'])
+    with serving(deaf) as url:
+        http = Http(url, TOKEN, timeout_s=TIMEOUT_S)
+        start = time.monotonic()
+        with pytest.raises(UnavailableError, match="no answer from"):
+            http.send(call)
+        assert time.monotonic() - start < 1.5
+        http.close()
+
+
+@both
+async def test_a_connection_that_breaks_is_told(send: Sends) -> None:
+    """Reset while the answer comes."""
+
+    def reset(connection: socket.socket, _over: threading.Event) -> None:
+        request_of(connection)
+        connection.sendall(HEAD)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with (
+        serving(reset) as url,
+        pytest.raises(UnavailableError, match=r"the connection to .* broke \(.*It may work later"),
+    ):
+        await send(PING, url=url)
+
+
+@both
+@pytest.mark.parametrize("words", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["nothing", "ssh"])
+async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes) -> None:
+    """It closes, or answers in another protocol."""
+
+    def other(connection: socket.socket, _over: threading.Event) -> None:
+        request_of(connection)
+        connection.sendall(words)
+
+    with (
+        serving(other) as url,
+        pytest.raises(UnavailableError, match=r"broke off, or does not speak HTTP .*http or https"),
+    ):
+        await send(PING, url=url)
+
+
+@both
+async def test_a_port_that_does_not_speak_tls_is_told(send: Sends) -> None:
+    """A URL with https for a server without."""
+
+    def plain(connection: socket.socket, _over: threading.Event) -> None:
+        connection.recv(100)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with (
+        serving(plain) as url,
+        pytest.raises(UnavailableError, match=r"no TLS with .*whether it speaks https"),
+    ):
+        await send(PING, url=url.replace("http:", "https:"))
+
+
+@both
+async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
+    """Trying again cannot help."""
+    handler = answering(gzip.compress(b"{}")[:-4] + b"oops", encoding="gzip")
+    with pytest.raises(ContractError, match="cannot be decompressed"):
+        await send(PING, handler=handler)
+
+
+@both
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (httpx.ConnectTimeout("t"), "no connection to api.example within 0.3 s.*firewall"),
+        (httpx.PoolTimeout("t"), "no answer from api.example within 0.3 s"),
+        (httpx.WriteTimeout("t"), "no answer from"),
+        (httpx.ProxyError("407 no\nforged"), r"the proxy refused \(407 no forged\)"),
+        (httpx.ConnectError("no route"), r"cannot be reached \(no route\)"),
+        (httpx.WriteError(""), r"broke \(WriteError\)"),
+        (httpx.LocalProtocolError("odd"), r"broke \(odd\)"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_every_failure_of_httpx_has_its_sentence(
+    send: Sends, raised: Exception, said: str
+) -> None:
+    """The kinds that a test cannot bring about by a server."""
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise raised
+
+    with pytest.raises(UnavailableError, match=said) as caught:
+        await send(WRITE, handler=fail)
+    hides_everything(caught.value)
+
+
+def connect_error(cause: BaseException) -> httpx.ConnectError:
+    """Return what httpx raises because of *cause*."""
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = OSError("All connection attempts failed")
+    error.__cause__.__cause__ = cause
+    return error
+
+
+def untrusted() -> ssl.SSLCertVerificationError:
+    """Return what the system says of a certificate that nobody signed."""
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
+
+
+@both
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (untrusted(), r"TLS certificate of api.example is not trusted.*SSL_CERT_FILE"),
+        (ssl.SSLError(1, "wrong version number"), "no TLS with api.example .*wrong version"),
+        (
+            BaseExceptionGroup("all", [OSError(101, "down"), ConnectionRefusedError(111, "no")]),
+            "api.example refused the connection",
+        ),
+        (OSError(113, "no route to host"), "api.example cannot be reached"),
+    ],
+    ids=["certificate", "tls", "refused twice", "no route"],
+)
+async def test_the_reason_is_looked_for_among_the_causes(
+    send: Sends, cause: BaseException, said: str
+) -> None:
+    """Because httpx says "connect error" for all of them."""
+
+    def fail(_request: httpx.Request) -> httpx.Response:
+        raise connect_error(cause)
+
+    with pytest.raises(UnavailableError, match=said):
+        await send(PING, handler=fail)

@@ -1,0 +1,282 @@
+"""One try of one call over the network: what is sent, and why no answer came."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from remit import _endpoints
+from remit._version import __version__
+from remit.client import _http
+from remit.client._http import AsyncHttp, Http
+from remit.errors import (
+    ApiError,
+    ContractError,
+    SettingsError,
+    UnauthorizedError,
+    UnavailableError,
+    UsageError,
+)
+from tests.doors import (
+    PING,
+    PONG,
+    TOKEN,
+    WRITE,
+    Sends,
+    answering,
+    both,
+    hides_everything,
+)
+from tests.loopback import request_of, serving
+
+
+@both
+async def test_a_request_has_the_headers_of_the_contract(send: Sends) -> None:
+    """The token, JSON, and who sends it; a prefix in the URL is kept."""
+    seen: list[httpx.Request] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=PONG)
+
+    answer = await send(PING, url="https://api.example/prefix/", handler=handle)
+    assert answer.details == {"token_scope": "account"}
+    (request,) = seen
+    assert str(request.url) == "https://api.example/prefix/api/v1/ping"
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-prefactor-sdk"] == f"remit@{__version__}"
+    assert request.headers["user-agent"] == f"remit/{__version__}"
+
+
+@both
+async def test_a_query_is_sent_with_brackets_quoted(send: Sends) -> None:
+    """As the published client does."""
+    page: dict[str, object] = {
+        "status": "success",
+        "summaries": [],
+        "pagination": None,
+        "sorting": None,
+    }
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert request.url.query == b"agent_id=a&pagination%5Bpage_size%5D=5&sorting=-id"
+        return httpx.Response(200, json=page)
+
+    call = _endpoints.list_instances(agent_id="a", page_size=5, sorting="-id")
+    assert (await send(call, handler=handle)).summaries == []
+
+
+def test_without_a_token_none_is_sent() -> None:
+    """The server then says what it thinks of that."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        assert "authorization" not in request.headers
+        return httpx.Response(200, json=PONG)
+
+    for token in (None, "", "  \n"):
+        Http("http://api.example", token, transport=httpx.MockTransport(handle)).send(PING)
+
+
+@both
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    [
+        (401, b'{"status":"error","code":"bad_authtoken","message":"no"}', UnauthorizedError),
+        (200, b"<html>s3cret</html>", ContractError),
+        (200, b"", ContractError),
+        (502, b"<html>", UnavailableError),
+    ],
+    ids=["refusal", "html", "empty", "gateway"],
+)
+async def test_an_answer_becomes_an_error_that_names_the_request(
+    send: Sends, status: int, content: bytes, kind: type[ApiError]
+) -> None:
+    """Method and URL, never the token or what was sent."""
+    with pytest.raises(kind) as caught:
+        await send(WRITE, handler=answering(content, status))
+    said = str(caught.value)
+    assert "POST http://api.example/api/v1/agent_instance/i/record_quality answered" in said
+    assert caught.value.status == status
+    hides_everything(caught.value)
+
+
+@both
+async def test_a_token_that_a_server_quotes_is_not_repeated(send: Sends) -> None:
+    """Some tell which token they do not take."""
+    quoted = f'{{"code": "bad_authtoken", "message": "{TOKEN} is not known"}}'.encode()
+    with pytest.raises(UnauthorizedError, match="<token> is not known") as caught:
+        await send(PING, handler=answering(quoted, 401))
+    hides_everything(caught.value)
+
+
+@both
+async def test_an_answer_without_end_is_cut_off(
+    send: Sends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded, whatever answers."""
+    monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1000)
+    with pytest.raises(ContractError, match="longer than 1000 bytes"):
+        await send(PING, handler=answering(b" " * 1001))
+    assert await send(PING, handler=answering(b"{}" + b" " * 998))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "api.example", "ftp://api.example", "https://", "https://h/?q=1", "https://h/#f"],
+    ids=["empty", "no scheme", "ftp", "no host", "query", "fragment"],
+)
+def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
+    """Before anything is sent, with what is expected."""
+    with pytest.raises(SettingsError, match="expected https://host"):
+        Http(url, TOKEN)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://h:port"], ids=["bracket", "port"])
+def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
+    """With Python's reason."""
+    with pytest.raises(SettingsError, match="api_url cannot be read"):
+        Http(url, TOKEN)
+
+
+def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
+    """Because httpx would send it in place of the token."""
+    with pytest.raises(SettingsError, match="user or password") as caught:
+        Http("https://user:s3cret@h", TOKEN)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a b", "a\nb", "a\x00b", "tökén"], ids=ascii)
+def test_a_token_that_no_header_may_hold_is_refused_without_quoting_it(token: str) -> None:
+    """Because httpx would raise an error that quotes it."""
+    with pytest.raises(SettingsError, match="api_token holds") as caught:
+        Http("http://h", token)
+    assert token not in str(caught.value)
+
+
+def test_space_around_a_token_or_a_url_is_not_part_of_it() -> None:
+    """As it comes from a file."""
+    http = Http(" http://h/ \n", f" {TOKEN}\n")
+    assert http.target.url == "http://h"
+    assert http.target.headers()["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_nothing_shows_the_token() -> None:
+    """Not the door, not its target, not an answer."""
+    http = Http("http://h", TOKEN, transport=httpx.MockTransport(answering(TOKEN.encode())))
+    for each in (http, http.target, http.exchange(PING)):
+        assert TOKEN not in repr(each)
+
+
+def test_an_exchange_returns_the_answer_as_it_came() -> None:
+    """For a look at headers such as the server's time."""
+    transport = httpx.MockTransport(answering(b"<no>", 404))
+    answer = Http("http://h", TOKEN, transport=transport).exchange(PING)
+    assert (answer.status, answer.body) == (404, b"<no>")
+    assert answer.headers["date"] == "Thu, 01 Jan 2026 12:00:00 GMT"
+
+
+def test_a_call_may_have_a_time_of_its_own() -> None:
+    """In place of the client's."""
+    seen: list[Any] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json=PONG)
+
+    http = Http("http://h", TOKEN, transport=httpx.MockTransport(handle), timeout_s=3)
+    http.send(PING)
+    http.send(PING, timeout_s=0.5)
+    http.send(PING, timeout_s=0)
+    assert seen == [3, 0.5, 0.001]
+
+
+async def test_a_closed_client_says_so() -> None:
+    """Closing twice, or before the first call, does nothing."""
+    transport = httpx.MockTransport(answering(b"{}"))
+    http, other = Http("http://h", TOKEN), AsyncHttp("http://h", TOKEN, transport=transport)
+    http.close()
+    http.close()
+    with pytest.raises(UsageError, match="was closed"):
+        http.send(PING)
+    await other.send(PING)
+    await other.aclose()
+    await other.aclose()
+    with pytest.raises(UsageError, match="was closed"):
+        await other.send(PING)
+
+
+@contextmanager
+def counting() -> Generator[tuple[str, list[int]]]:
+    """Serve pings over kept connections; yield the URL and a list with one entry for each."""
+    connections: list[int] = []
+    content = b'{"status":"success"}'
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+
+    def keep(connection: socket.socket, _over: threading.Event) -> None:
+        connections.append(connection.fileno())
+        while request_of(connection):
+            connection.sendall(head + content)
+
+    with serving(keep) as url:
+        yield url, connections
+
+
+def test_connections_are_kept_and_shared_by_threads() -> None:
+    """One client serves all of them."""
+    with counting() as (url, connections):
+        http = Http(url, TOKEN)
+        for _ in range(3):
+            http.send(PING)
+        assert len(connections) == 1
+        threads = [threading.Thread(target=http.send, args=(PING,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(connections) <= 5
+        http.close()
+
+
+FORKING = """
+import os, sys
+from remit import _endpoints
+from remit.client._http import Http
+
+http = Http(sys.argv[1], "token")
+http.send(_endpoints.ping())
+child = os.fork()
+http.send(_endpoints.ping())
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+http.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux and macOS")
+def test_a_forked_child_opens_connections_of_its_own() -> None:
+    """Two processes that write into one connection would garble both."""
+    with counting() as (url, connections):
+        subprocess.run([sys.executable, "-c", FORKING, url], check=True, timeout=30)
+        assert len(connections) == 2
+
+
+def test_an_inherited_client_is_not_closed_by_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock of the parent may be held there for ever."""
+    http = Http("http://h", TOKEN, transport=httpx.MockTransport(answering(b"{}")))
+    http.send(PING)
+    (inherited,) = http._clients.values()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        http.close()
+    assert not inherited.is_closed
+    inherited.close()

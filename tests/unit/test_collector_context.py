@@ -1,0 +1,63 @@
+"""`remit.collector.ingest.context`: ids that grow, titles that are read once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from remit._ids import is_pfid, partition_of
+from remit.collector import open_store
+from remit.collector.ingest import context
+from remit.collector.ingest.context import IdSource, Titles
+from remit.collector.store import SchemaVersionRow
+from remit.testing import FakeClock
+
+
+def test_ids_grow_although_the_clock_goes_back() -> None:
+    """To sort by id is to sort by creation."""
+    clock = FakeClock()
+    ids = IdSource(clock)
+    made: list[str] = []
+    for seconds in (0, 0, 5, -3600, 0, 7200):
+        clock.jump(seconds)
+        made.append(ids.new(7))
+
+    assert made == sorted(set(made))
+    assert all(is_pfid(one) and partition_of(one) == 7 for one in made)
+
+
+def test_ids_are_different_on_all_threads() -> None:
+    """However many ask at once."""
+    ids = IdSource(FakeClock())
+    made: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: made.extend(ids.new(1) for _ in range(500)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(made)) == 2000
+
+
+def test_titles_of_a_schema_version_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And forgotten when there are too many."""
+    monkeypatch.setattr(context, "_MAX_TITLES", 2)
+    store = open_store(tmp_path / "remit.db")
+    types = '[{"name":"a","title":"A"},{"name":"b","title":null}]'
+    with store.writing() as tx:
+        tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", 0, 0))
+        titles = Titles()
+        first = titles.of(tx, "one")
+        assert first == {"a": "A", "b": "b"}
+        assert titles.of(tx, "one") is first
+        assert titles.of(tx, "unknown") == {}
+        titles.of(tx, "third")
+        assert titles.of(tx, "one") is not first
+    store.close()

@@ -1,0 +1,283 @@
+"""The SQLite store: opened, migrated, locked, forked, shared, refused."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from remit._clock import SystemClock
+from remit.collector import create_token, open_store
+from remit.collector.ingest import prepare
+from remit.collector.store import Page, SqliteStore, StoreUnavailableError
+from remit.collector.store.migrate import migrations, statements
+from remit.errors import SettingsError
+from tests.collecting import World, details, refusal
+
+
+def test_a_new_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Payloads are nobody else's business; folders are made."""
+    path = tmp_path / "deep" / "er" / "remit.db"
+
+    create_token(open_store(path), "account")
+
+    for each in path.parent.iterdir():
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_database_is_opened_again(tmp_path: Path) -> None:
+    """With what is in it; a closed store opens by itself."""
+    store = open_store(tmp_path / "remit.db")
+    made = create_token(store, "account")
+    store.close()
+    store.close()
+
+    for again in (store, open_store(tmp_path / "remit.db")):
+        with again.reading() as tx:
+            assert [token.id for token in tx.tokens()] == [made.info.id]
+        again.close()
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """Untouched, with what to do."""
+    path = tmp_path / "remit.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(SettingsError, match=r"schema version 99.*upgrade remit"):
+        open_store(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello, I am a letter" * 100, b"SQLite format 3\0" + b"x" * 500]
+)
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Untouched."""
+    path = tmp_path / "letter.txt"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"letter\.txt cannot be opened"):
+        open_store(path)
+
+    assert path.read_bytes() == content
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """A folder, or a place below a file."""
+    (tmp_path / "file").touch()
+
+    for path in (tmp_path, tmp_path / "file" / "remit.db"):
+        with pytest.raises(SettingsError, match="cannot be opened"):
+            open_store(path)
+
+
+def test_a_database_that_does_not_exist_can_be_asked_for_without_making_it(tmp_path: Path) -> None:
+    """For those who only look."""
+    with pytest.raises(SettingsError, match="there is no database"):
+        open_store(tmp_path / "remit.db", create=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_kind_of_database_is_refused_by_name() -> None:
+    """Rather than a file of that name being made."""
+    with pytest.raises(SettingsError, match="postgresql"):
+        open_store("postgresql://localhost/remit")
+
+
+def test_many_open_a_new_database_at_once(tmp_path: Path) -> None:
+    """Whoever is first applies the migrations and makes the account."""
+    stores: list[SqliteStore] = []
+
+    def open_one() -> None:
+        store = SqliteStore(tmp_path / "remit.db")
+        prepare(store, SystemClock())
+        stores.append(store)
+
+    threads = [threading.Thread(target=open_one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(stores) == 8
+    for store in stores:
+        with store.reading() as tx:
+            assert len(tx.accounts()) == 1
+        store.close()
+
+
+def test_migrations_are_numbered_without_gaps() -> None:
+    """Their numbers are the schema versions."""
+    found = migrations("sqlite")
+
+    assert [step.number for step in found] == list(range(1, len(found) + 1))
+    assert all(step.statements for step in found)
+
+
+def test_a_script_is_read_statement_by_statement() -> None:
+    """Comments are passed over, whole lines of them."""
+    script = "-- one; two\nCREATE TABLE a (\n  -- three\n  b\n);\n\nDROP TABLE a;\n"
+
+    assert statements(script) == ("CREATE TABLE a (\n  b\n)", "DROP TABLE a")
+
+
+def test_what_a_block_wrote_is_undone_when_it_fails(tmp_path: Path) -> None:
+    """All of it; and the store goes on."""
+    store = open_store(tmp_path / "remit.db")
+    create_token(store, "account")
+
+    def write_and_fail() -> None:
+        with store.writing() as tx:
+            row = tx.accounts()[0]
+            tx.add(type(row)("another", "n", 0, 0))
+            with tx.savepoint():
+                tx.add(type(row)("third", "n", 0, 0))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    with store.reading() as tx:
+        assert len(tx.accounts()) == 1
+    store.close()
+
+
+def test_a_savepoint_undoes_its_own_writes_only(tmp_path: Path) -> None:
+    """As one item of a bulk request does."""
+    store = open_store(tmp_path / "remit.db")
+    create_token(store, "account")
+    with store.writing() as tx:
+        kind = type(tx.accounts()[0])
+        tx.add(kind("kept", "n", 0, 0))
+
+        def write_and_fail() -> None:
+            with tx.savepoint():
+                tx.add(kind("undone", "n", 0, 0))
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            write_and_fail()
+        tx.add(kind("kept too", "n", 0, 0))
+
+    with store.reading() as after:
+        ids = {row.id for row in after.accounts()}
+    assert {"kept", "kept too"} <= ids
+    assert "undone" not in ids
+    store.close()
+
+
+def test_only_columns_get_into_a_statement(tmp_path: Path) -> None:
+    """A name that is none is a mistake of ours, not a query."""
+    store = open_store(tmp_path / "remit.db")
+    with store.reading() as tx:
+        with pytest.raises(ValueError, match="no column"):
+            tx.list_instances(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
+        with pytest.raises(ValueError, match="no column"):
+            tx.list_instances(None, {}, Page(0, 1, "id; --", descending=False))
+    store.close()
+
+
+def test_a_locked_database_is_unavailable_for_now(tmp_path: Path) -> None:
+    """503 with `Retry-After`; when the lock is gone, all is well."""
+    store = SqliteStore(tmp_path / "remit.db", busy_timeout_s=0.05)
+    api = World(store).account()
+    run = api.instance("active")
+    blocker = sqlite3.connect(tmp_path / "remit.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        answer = api.post("/agent_spans", api.span_body(run["id"]))
+        assert refusal(answer, 503)["code"] == "unavailable"
+        assert int(answer.headers["retry-after"]) >= 1
+        assert details(api.get("/ping"))
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+    assert api.span(run["id"])["status"] == "active"
+    store.close()
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """SQLite is told that the file may not grow."""
+    store = SqliteStore(tmp_path / "remit.db")
+    api = World(store).account()
+    run = api.instance("active")
+    connection = store._connection
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    big = {"text": "x" * 100_000}
+
+    answers = [api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)]
+    connection.execute("PRAGMA max_page_count = 1000000")
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert api.spans(run["id"]) == []
+    assert api.shown(run["id"])["span_counts"]["total"] == 0
+    assert api.span(run["id"], payload=big)["payload"] == big
+    store.close()
+
+
+def test_a_fault_in_a_statement_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    """Trying again would not help."""
+    store = open_store(tmp_path / "remit.db")
+    create_token(store, "account")
+    with pytest.raises(sqlite3.IntegrityError), store.writing() as tx:
+        tx.add(tx.accounts()[0])
+    with pytest.raises(StoreUnavailableError), store.writing() as tx:
+        raise StoreUnavailableError
+    store.close()
+
+
+def in_child(store: SqliteStore) -> int:
+    """Return how many tokens a forked child sees after it wrote one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            create_token(store, "account")
+            with store.reading() as tx:
+                os.write(writer, bytes([len(tx.tokens())]))
+            store.close()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        seen = pipe.read()
+    os.waitpid(child, 0)
+    return seen[0]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """Also while other threads of the parent are writing; both go on."""
+    store = SqliteStore(tmp_path / "remit.db")
+    create_token(store, "account")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with store.writing() as tx:
+                tx.tokens()
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for thread in writers:
+        thread.start()
+    try:
+        seen = [in_child(store) for _ in range(5)]
+    finally:
+        stop.set()
+        for thread in writers:
+            thread.join()
+
+    assert seen == [2, 3, 4, 5, 6]
+    with store.reading() as tx:
+        assert len(tx.tokens()) == 6
+    store.close()

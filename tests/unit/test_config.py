@@ -1,0 +1,133 @@
+"""Settings: arguments, environment, defaults, and errors that name what to mend."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from remit.config import Settings, default_data_dir, load, variables
+from remit.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read nothing of the desk's own environment."""
+    for name in Settings.model_fields:
+        for variable in variables(name):
+            monkeypatch.delenv(variable, raising=False)
+
+
+def hook(payload: dict[str, object]) -> dict[str, object]:
+    """Stand for a user's hook."""
+    return payload
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    """A table that users read and tests pin."""
+    settings = load({})
+    assert settings.model_dump(exclude={"data_dir"}) == {
+        "api_url": None,
+        "api_token": None,
+        "agent_id": None,
+        "environment_id": None,
+        "mode": "auto",
+        "flush_interval_s": 1.0,
+        "flush_on": "interval",
+        "max_buffer_bytes": 64 * 1024 * 1024,
+        "max_spool_bytes": 1024 * 1024 * 1024,
+        "max_payload_bytes": 64 * 1024,
+        "max_batch_items": 500,
+        "max_batch_bytes": 1024 * 1024,
+        "request_timeout_s": 10.0,
+        "exit_timeout_s": 2.0,
+        "poll_interval_s": 30.0,
+        "run_linger_s": 300.0,
+        "purpose": "live",
+        "on_violation": "observe",
+        "redact": None,
+        "control_flow": (),
+        "transport": None,
+    }
+    assert settings.resolved_mode == "local"
+
+
+def test_the_state_folder_follows_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`$XDG_STATE_HOME/remit`, else `~/.local/state/remit`."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / "remit"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / ".local" / "state" / "remit"
+
+
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And REMIT_ wins over PREFACTOR_, for the first four only."""
+    monkeypatch.setenv("PREFACTOR_API_URL", "https://a.example/")
+    monkeypatch.setenv("PREFACTOR_API_TOKEN", "t")
+    monkeypatch.setenv("PREFACTOR_MODE", "off")
+    monkeypatch.setenv("REMIT_FLUSH_INTERVAL_S", "0.5")
+    monkeypatch.setenv("REMIT_PURPOSE", "")
+    settings = load({})
+    assert settings.api_url == "https://a.example"
+    assert settings.resolved_mode == "remote"
+    assert settings.flush_interval_s == 0.5
+    assert settings.purpose == "live"
+    monkeypatch.setenv("REMIT_API_URL", "https://b.example")
+    assert load({}).api_url == "https://b.example"
+    assert load({"api_url": "https://c.example"}).api_url == "https://c.example"
+
+
+def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`module:function`, and several separated by commas."""
+    monkeypatch.setenv("REMIT_REDACT", f"{__name__}:hook")
+    monkeypatch.setenv("REMIT_CONTROL_FLOW", "asyncio:CancelledError, builtins:LookupError")
+    monkeypatch.setitem(__import__("sys").modules, __name__, __import__("sys").modules[__name__])
+    settings = load({})
+    assert settings.redact is hook
+    assert settings.control_flow == (asyncio.CancelledError, LookupError)
+    assert load({"control_flow": KeyError}).control_flow == (KeyError,)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        pytest.param({"flsh_interval_s": 1}, "did you mean 'flush_interval_s'", id="typo"),
+        pytest.param({"zzz": 1}, "unknown setting 'zzz' The settings are: api_url", id="unknown"),
+        pytest.param({"mode": "remote"}, "api_url is not set.*REMIT_API_URL", id="no-url"),
+        pytest.param(
+            {"mode": "remote", "api_url": "https://x"}, "api_token is not set", id="no-token"
+        ),
+        pytest.param({"mode": "x"}, "saw 'x', expected 'auto', 'remote'", id="mode"),
+        pytest.param({"api_url": "example.com"}, "saw 'example.com', expected https", id="url"),
+        pytest.param({"flush_interval_s": -1}, "greater than 0", id="interval"),
+        pytest.param({"redact": "nothing"}, "expected module:name", id="redact-form"),
+        pytest.param({"redact": "no.such:thing"}, "cannot be imported", id="redact-import"),
+        pytest.param({"redact": 3}, "saw 3, expected callable", id="redact-type"),
+        pytest.param({"control_flow": "builtins:nope"}, "cannot be imported", id="control-flow"),
+    ],
+)
+def test_a_wrong_setting_names_itself_what_was_seen_and_what_is_allowed(
+    overrides: dict[str, object], says: str
+) -> None:
+    """One sentence for each mistake."""
+    with pytest.raises(SettingsError, match=says):
+        load(overrides)
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says where the value came from."""
+    monkeypatch.setenv("REMIT_MAX_BATCH_ITEMS", "many")
+    with pytest.raises(
+        SettingsError, match="max_batch_items from REMIT_MAX_BATCH_ITEMS: saw 'many'"
+    ):
+        load({})
+
+
+def test_the_token_is_never_shown() -> None:
+    """Neither in an error nor in the settings' own text."""
+    with pytest.raises(SettingsError) as caught:
+        load({"api_token": {"secret": "hunter2"}})
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(load({"api_token": "hunter2"}))

@@ -1,0 +1,309 @@
+"""Delivery with its threads: flush tells the truth, and nothing blocks the program."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+from remit._buffer import Loss
+from remit._clock import SystemClock
+from remit._delivery import Delivery, FlushResult, Health, Status
+from remit._delivery.delivery import SENDER, WRITER, without_credentials
+from remit._guard import faults
+from tests.delivering import delivery, hang, record, seconds, threads, within
+from tests.fake_api import FakeApi, error, refusal
+from tests.loopback import serving, unused_port
+from tests.recording import HandRun
+
+CLOCK = SystemClock()
+
+
+def test_nothing_starts_before_the_first_run() -> None:
+    """No thread, no request; a flush and a shutdown of nothing return at once."""
+    api = FakeApi()
+    made = delivery(api)
+    assert made.flush(within(5)) == FlushResult(0, 0, 0, 0, {}, None)
+    assert threads() == set()
+    assert made.status().health is Health.IDLE
+    assert made.shutdown(within(5)) == FlushResult.nothing()
+    assert threads() == set()
+    assert api.seen == []
+
+
+def test_a_flush_delivers_everything_and_is_true() -> None:
+    """It returns as soon as it is done, not at its deadline."""
+    api = FakeApi()
+    made = delivery(api, flush_interval_s=60)
+    record(made)
+    assert threads() == {WRITER, SENDER}
+    result = made.flush(within(30))
+    assert result
+    assert result == FlushResult(7, 0, 0, 0, {}, None)
+    assert [span["status"] for span in api.spans.values()] == ["complete"] * 4
+    assert made.shutdown(within(30))
+    assert threads() == set()
+
+
+def test_the_threads_deliver_without_a_flush() -> None:
+    """Every interval."""
+    api = FakeApi()
+    finished = threading.Event()
+
+    def rule(path: str, _: object) -> None:
+        if path.endswith("/finish"):
+            finished.set()
+
+    api.rules.append(rule)
+    made = delivery(api, flush_interval_s=0.01)
+    record(made)
+    assert finished.wait(10)
+    assert made.shutdown(within(10))
+
+
+def test_a_flush_sends_the_beginnings_of_open_spans() -> None:
+    """What has happened so far is then on the server."""
+    api = FakeApi()
+    made = delivery(api)
+    run = HandRun(made.sink).open()
+    start = run.start("open")
+    assert made.flush(within(10))
+    assert [span["status"] for span in api.spans.values()] == ["active", "active"]
+    run.end(start)
+    run.close()
+    assert made.shutdown(within(10))
+    assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]
+
+
+def test_a_flush_that_loses_items_is_false_and_says_which() -> None:
+    """Also later: the totals stay."""
+    api = FakeApi()
+    api.refuse_item(lambda item: "details" in item, *[error("bad_request")] * 3)
+    made = delivery(api)
+    record(made, spans=9)
+    result = made.flush(within(10))
+    assert not result
+    assert (result.sent, result.set_aside, result.pending) == (10, 3, 0)
+    assert "bad_request" in (result.last_error or "")
+    record(made)
+    assert not made.flush(within(10))
+    assert made.status().set_aside == {"bad_request": 3}
+    made.shutdown(within(10))
+
+
+def test_a_flush_waits_for_what_existed_when_it_began() -> None:
+    """A program that never stops recording gets an answer."""
+    api = FakeApi()
+    made = delivery(api)
+    run = HandRun(made.sink).open()
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.is_set():
+            run.span()
+            time.sleep(0.0001)  # noqa: TID251 - a program that works between its spans
+
+    recorder = threading.Thread(target=go_on)
+    recorder.start()
+    try:
+        assert seconds(lambda: made.flush(within(20))) < 10
+    finally:
+        over.set()
+        recorder.join()
+    assert made.shutdown(within(20))
+
+
+def test_a_flush_from_several_threads_at_once_is_true_for_each() -> None:
+    """Each waits for its own."""
+    made = delivery(FakeApi())
+    results: list[bool] = []
+
+    def work() -> None:
+        for _ in range(5):
+            record(made)
+            results.append(bool(made.flush(within(20))))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [True] * 20
+    made.shutdown(within(10))
+
+
+def test_a_flush_to_a_dead_port_says_what_is_pending() -> None:
+    """It tries, returns by its deadline, and everything is delivered once a server is there."""
+    port = unused_port()
+    made = delivery(url=f"http://127.0.0.1:{port}")
+    record(made)
+    assert seconds(lambda: made.flush(within(0.5))) < 1.0
+    result = made.flush(within(0.1))
+    assert not result
+    assert (result.sent, result.pending) == (0, 7)
+    assert "refused" in (result.last_error or "")
+    assert made.status().health is Health.FAILING
+    api = FakeApi()
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        acceptor = threading.Thread(target=_accept, args=(listener, api), daemon=True)
+        acceptor.start()
+        assert made.flush(within(20))
+        made.shutdown(within(5))
+    assert len(api.spans) == 4
+
+
+def _accept(listener: socket.socket, api: FakeApi) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        api.behave(connection, threading.Event())
+
+
+def test_a_flush_returns_when_nothing_more_will_be_tried_before_its_deadline() -> None:
+    """The server asked for a minute: waiting for it would only cost time."""
+    api = FakeApi()
+    api.script("/register", *[refusal(429, headers={"retry-after": "60"})] * 9)
+    made = delivery(api)
+    record(made)
+    assert seconds(lambda: made.flush(within(20))) < 5
+    assert seconds(lambda: made.shutdown(within(20))) < 5
+    assert len(api.seen) == 1
+
+
+def test_a_server_that_never_answers_blocks_nobody() -> None:
+    """Recording goes on, the shutdown returns by its deadline, the request is left behind."""
+    with serving(hang) as url:
+        made = delivery(url=url, request_timeout_s=30)
+        run = HandRun(made.sink).open()
+        assert made.status().pending <= 2
+        made.flush(within(0.2))
+        assert max(seconds(run.span) for _ in range(200)) < 0.5
+        assert seconds(lambda: made.flush(within(0.3))) < 0.8
+        assert seconds(lambda: made.shutdown(within(0.3))) < 0.8
+        assert made.status().pending == 2 + 200
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [ConnectionResetError(), refusal(500), refusal(503, headers={"retry-after": "0"})],
+    ids=["reset", "500", "503"],
+)
+def test_over_a_real_connection_trouble_passes_and_nothing_is_lost_or_doubled(
+    trouble: Exception | httpx.Response,
+) -> None:
+    """Every span arrives once, whatever became of the first tries."""
+    api = FakeApi()
+    api.script("/register", trouble)
+    api.script("/bulk", None, trouble)
+    with serving(api.behave) as url:
+        made = delivery(url=url)
+        runs = [record(made, spans=20) for _ in range(10)]
+        assert made.flush(within(20))
+        made.shutdown(within(5))
+    assert len(api.spans) == 10 * 21
+    assert {run.feed.instance_id for run in runs} == set(api.instances)
+    assert {one["status"] for one in api.instances.values()} == {"complete"}
+
+
+def test_a_wrong_token_that_becomes_right_loses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """One line says what to mend, one that it works again."""
+    caplog.set_level(logging.INFO, "remit")
+    api = FakeApi()
+    api.script("/register", *[refusal(401, "bad_authtoken")] * 2)
+    made = delivery(api)
+    record(made)
+    made.flush(within(0.05))
+    assert made.status().health is Health.UNAUTHORIZED
+    while not made.flush(within(1)).sent:
+        pass
+    assert made.shutdown(within(10))
+    lines = [text for text in caplog.messages if "remit" in text or "delivery" in text]
+    assert len(lines) == 2
+    assert "api_token" in lines[0]
+    assert "works again" in lines[1]
+
+
+def test_memory_is_bounded_while_the_server_is_down() -> None:
+    """What finds no room is counted; the caller never waits."""
+    made = delivery(url=f"http://127.0.0.1:{unused_port()}", max_buffer_bytes=200_000)
+    run = HandRun(made.sink).open()
+    for _ in range(3000):
+        run.span(payload=b"x" * 1000)
+    made.flush(within(0.05))
+    status = made.status()
+    assert status.buffer_bytes <= 200_000
+    assert status.dropped[Loss.PAYLOAD_BUFFER_FULL] > 0
+    assert status.dropped[Loss.BUFFER_FULL] + status.pending == 3002
+    assert run.feed.lost == status.dropped[Loss.BUFFER_FULL]
+    made.shutdown(within(0))
+
+
+def test_a_fault_in_a_thread_is_raised_by_a_strict_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`isolated()` sets it, so that a test sees what production only counts."""
+    made = delivery(FakeApi())
+    record(made)
+    assert made.flush(within(10))
+    monkeypatch.setattr(faults, "strict", True)
+    run = HandRun(made.sink).open()
+    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    with pytest.raises((OverflowError, ValueError, OSError)):
+        made.flush(within(10))
+    monkeypatch.setattr(faults, "strict", False)
+    made.shutdown(within(10))
+
+
+def test_ticks_are_called_at_every_pass() -> None:
+    """The runtime closes there the runs that linger too long."""
+    ticked = threading.Event()
+    api = FakeApi()
+    plain = delivery(api)
+    made = Delivery(
+        http=plain._http,
+        clock=CLOCK,
+        target="here",
+        ticks=[ticked.set],
+        flush_interval_s=0.01,
+        max_buffer_bytes=1 << 20,
+        max_batch_items=10,
+        max_batch_bytes=1 << 20,
+        request_timeout_s=1,
+        poll_interval_s=1,
+    )
+    record(made)
+    assert ticked.wait(10)
+    made.shutdown(within(10))
+
+
+def test_the_status_tells_where_things_stand() -> None:
+    """Mode, faults and what was withheld are the runtime's to fill in."""
+    made = delivery(FakeApi(), flush_interval_s=60)
+    record(made)
+    made.flush(within(10))
+    run = HandRun(made.sink).open()
+    run.span()
+    status = made.status()
+    assert (status.health, status.sent, status.pending) == (Health.OK, 7, 3)
+    assert status.target == "http://api.example"
+    assert status.buffer_bytes > 0
+    assert status.writer_lag_s >= 0
+    assert (status.spooled, status.spool_bytes, status.last_error) == (0, 0, None)
+    made.shutdown(within(10))
+    assert Status.nothing().health is Health.IDLE
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("https://app.prefactorai.com", "https://app.prefactorai.com"),
+        ("https://user:pass@host:8420/x?token=t#f", "https://host:8420/x"),
+        ("/home/me/remit.db", "/home/me/remit.db"),
+        ("http://[broken", "an unreadable URL"),
+    ],
+    ids=["plain", "with credentials", "a file", "unreadable"],
+)
+def test_a_target_is_shown_without_credentials(target: str, shown: str) -> None:
+    """It stands in log lines."""
+    assert without_credentials(target) == shown

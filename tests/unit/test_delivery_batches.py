@@ -1,0 +1,147 @@
+"""Bulk items as bytes: the models of the wire read them, ids and times are right."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from remit._clock import iso8601
+from remit._delivery.batches import MAX_HEADS, MAX_PARENTS, Composer, Texts
+from remit._delivery.tracks import Track, partition_text
+from remit._guard import faults
+from remit._ids import RANDOM_BITS, key_text, new_key, partition_of, pfid
+from remit._sink import Item, Kind
+from remit._spool import Registration, RunRecord
+from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
+from remit.models.bulk import BulkRequest
+
+INSTANCE = pfid(new_key(1_790_000_000_000_000_000), 123_456_789)
+STARTED_NS = 1_790_000_000_123_456_789
+FINISHED_NS = 1_790_000_001_000_001_999
+
+
+def track(instance_id: str = INSTANCE) -> Track:
+    """Return a run that the server knows."""
+    registration = Registration("m:a", "A", None, None, None, b"{}", b"{}")
+    made = Track(RunRecord("run", 1, 2, "live", registration), None)
+    made.identify(instance_id)
+    return made
+
+
+def span(kind: Kind = Kind.SPAN, *, status: str = "complete", ended: bool = True) -> Item:
+    """Return a span with everything."""
+    key, parent = new_key(STARTED_NS), new_key(STARTED_NS)
+    finished_ns, result = (FINISHED_NS, b'{"found":true}') if ended else (None, None)
+    return Item(
+        kind, "run", key, parent, 'm:"f"', STARTED_NS, finished_ns, status, b'{"a":[1]}', result
+    )
+
+
+def test_a_create_is_what_the_models_of_the_wire_read() -> None:
+    """Key, ids in the instance's partition, times, payloads."""
+    item = span()
+    key, body = Composer().compose(item, track()) or ("", b"")
+    request = BulkRequest.model_validate_json(b'{"items":[' + body + b"]}")
+    sent = json.loads(body)
+    assert request.items[0].type == sent["_type"] == "agent_spans/create"
+    assert key == sent["idempotency_key"] == f"c-{key_text(item.key)}"
+    details = CreateAgentSpanRequest.model_validate(sent["details"])
+    assert details.id == pfid(item.key, 123_456_789)
+    assert details.parent_span_id == pfid(item.parent or 0, 123_456_789)
+    assert details.agent_instance_id == INSTANCE
+    assert sent["details"] == {
+        "agent_instance_id": INSTANCE,
+        "id": details.id,
+        "schema_name": 'm:"f"',
+        "status": "complete",
+        "payload": {"a": [1]},
+        "parent_span_id": details.parent_span_id,
+        "started_at": iso8601(STARTED_NS),
+        "result_payload": {"found": True},
+        "finished_at": iso8601(FINISHED_NS),
+    }
+
+
+def test_a_beginning_has_neither_result_nor_end() -> None:
+    """`result_payload` goes with a terminal status only (CONTRACT.md section 8)."""
+    root = span(status="active", ended=False)._replace(parent=None, payload=None)
+    _, body = Composer().compose(root, track()) or ("", b"")
+    details = json.loads(body)["details"]
+    assert "result_payload" not in details
+    assert "finished_at" not in details
+    assert details["parent_span_id"] is None
+    assert details["payload"] == {}
+
+
+def test_a_finish_is_what_the_models_of_the_wire_read() -> None:
+    """Flat, with the span's id beside the key."""
+    item = span(Kind.FINISH, status="failed")
+    key, body = Composer().compose(item, track()) or ("", b"")
+    sent = json.loads(body)
+    BulkRequest.model_validate({"items": [sent]})
+    assert sent == {
+        "_type": "agent_spans/finish",
+        "idempotency_key": f"f-{key_text(item.key)}",
+        "agent_span_id": pfid(item.key, 123_456_789),
+        "status": "failed",
+        "result_payload": {"found": True},
+        "timestamp": iso8601(FINISHED_NS),
+    }
+    assert key == sent["idempotency_key"]
+    known = FinishAgentSpanRequest.model_fields
+    FinishAgentSpanRequest.model_validate({k: v for k, v in sent.items() if k in known})
+
+
+def test_a_server_whose_ids_are_no_pfids_gets_the_same_ids_each_time() -> None:
+    """A later process that sends the rest of a run must name the same spans."""
+    assert partition_text("not-a-pfid") == partition_text("not-a-pfid")
+    assert partition_text("not-a-pfid") != partition_text("another")
+    item = span()
+    _, body = Composer().compose(item, track("not-a-pfid")) or ("", b"")
+    assert partition_of(json.loads(body)["details"]["id"]) is not None
+
+
+def test_a_fault_of_ours_in_one_item_is_contained() -> None:
+    """The item is lost, not the batch."""
+    before = faults.counts["composing an item"]
+    broken = span()._replace(started_ns=1 << 80)
+    assert Composer().compose(broken, track()) is None
+    assert faults.counts["composing an item"] == before + 1
+
+
+@pytest.mark.parametrize(
+    "wall_ns",
+    [0, 999, 1_000, 999_999_999, STARTED_NS, FINISHED_NS, 4_102_444_799_999_999_999],
+    ids=str,
+)
+def test_times_are_written_as_the_clock_writes_them(wall_ns: int) -> None:
+    """Remembering the second changes nothing."""
+    texts = Texts()
+    texts.time(STARTED_NS)
+    assert texts.time(wall_ns) == iso8601(wall_ns)
+
+
+def test_keys_are_written_as_the_ids_write_them() -> None:
+    """Also when the head of the text is remembered, and when what is remembered is forgotten."""
+    texts = Texts()
+    for time_ms in range(MAX_HEADS + 2):
+        key = (time_ms << RANDOM_BITS) | 0xABCDEF
+        assert "".join(texts.parts(key)) == "".join(texts.parts(key)) == key_text(key)
+
+
+def test_what_is_remembered_of_parents_is_bounded() -> None:
+    """A run with a million parents takes no more memory than one with a thousand."""
+    composer, run = Composer(), track()
+    for _ in range(MAX_PARENTS + 10):
+        composer.compose(span(), run)
+    assert len(run.parents) <= MAX_PARENTS
+
+
+def test_a_run_that_gets_another_id_forgets_the_ids_of_its_parents() -> None:
+    """They hold the partition of the old one."""
+    composer, run, item = Composer(), track(), span()
+    composer.compose(item, run)
+    run.identify(pfid(new_key(STARTED_NS), 7))
+    _, body = composer.compose(item, run) or ("", b"")
+    assert json.loads(body)["details"]["parent_span_id"] == pfid(item.parent or 0, 7)

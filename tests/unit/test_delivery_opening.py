@@ -1,0 +1,291 @@
+"""Opening runs at the server: which agent, registration, start."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from remit._guard import faults
+from remit._ids import new_key, pfid
+from remit._sink import AgentRef
+from remit._spool import Registration
+from remit._version import __version__
+from tests.delivering import Stepped
+from tests.fake_api import FakeApi, refusal
+from tests.recording import HandRun, agent
+
+LACKS_AGENT = {"agent_id": ["can't be blank"]}
+
+
+def recorded(
+    stepped: Stepped,
+    ref: AgentRef | None = None,
+    *,
+    purpose: str = "live",
+    resume: str | None = None,
+) -> HandRun:
+    """Record a run with one span, and deliver it."""
+    run = HandRun(stepped.buffer, ref or agent(), purpose, resume).open()
+    run.span()
+    run.close()
+    stepped.deliver()
+    return run
+
+
+def test_a_registration_tells_the_agents_version_schema_and_what_runs_it() -> None:
+    """The runtime is added when sent; it is in no hash."""
+    api = FakeApi()
+    recorded(Stepped(api))
+    body = api.seen[0].body
+    version = ".".join(map(str, sys.version_info[:3]))
+    environment = body["agent_version"].pop("runtime_environment")
+    assert environment["agent_sdk"] == environment["prefactor_sdk"] == [f"remit@{__version__}"]
+    assert environment["runtime"] == f"python {version}"
+    assert environment["os"]
+    assert body["agent_version"] == {"external_identifier": "1", "name": "Support"}
+    assert body["agent_schema_version"]["external_identifier"] == "schema-abc"
+    assert "agent_id" not in body
+    assert "environment_id" not in body
+
+
+@pytest.mark.parametrize(
+    ("purpose", "updates"), [("live", True), ("eval", False), ("smoke_test", False)]
+)
+def test_only_live_runs_change_the_current_version(purpose: str, *, updates: bool) -> None:
+    """An evaluation of tomorrow's code must not become what production is compared with."""
+    api = FakeApi()
+    recorded(Stepped(api), purpose=purpose)
+    assert api.seen[0].body["purpose"] == purpose
+    assert api.seen[0].body["update_current_version"] is updates
+
+
+def test_a_resumed_run_is_neither_registered_nor_started() -> None:
+    """Its spans go into the instance that it names, in that one's partition."""
+    api = FakeApi()
+    instance_id = pfid(new_key(1_790_000_000_000_000_000), 5)
+    api.instances[instance_id] = {"id": instance_id, "status": "active"}
+    stepped = Stepped(api)
+    recorded(stepped, resume=instance_id)
+    assert api.paths() == ["bulk", "finish"]
+    assert {span["agent_instance_id"] for span in api.spans.values()} == {instance_id}
+    assert {span_id[10:16] for span_id in api.spans} == {instance_id[10:16]}
+
+
+def test_an_explicit_agent_id_wins() -> None:
+    """It is sent as given, and nobody looks for another."""
+    api = FakeApi(needs_agent_id=True)
+    recorded(Stepped(api), ref=agent(agent_id="a1"))
+    assert api.seen[0].body["agent_id"] == "a1"
+    assert api.paths() == ["register", "start", "bulk", "finish"]
+
+
+def test_an_agent_that_the_server_does_not_know_is_made_once() -> None:
+    """With an account token and no id: look for it, make it, remember it."""
+    api = FakeApi(needs_agent_id=True)
+    stepped = Stepped(api)
+    recorded(stepped)
+    recorded(stepped)
+    assert api.paths()[:5] == ["register", "show", "agent", "register", "start"]
+    assert api.paths()[7:] == ["register", "start", "bulk", "finish"]
+    first, _, made, second = (seen.body for seen in api.seen[:4])
+    assert made["details"] == {
+        "name": "Support",
+        "description": "Answers.",
+        "external_identifier": "desk:support",
+    }
+    assert second == first | {"agent_id": api.agents["desk:support"]}
+
+
+def test_an_agent_that_the_server_knows_is_found() -> None:
+    """By the client's name of it."""
+    api = FakeApi(needs_agent_id=True, agents={"desk:support": "a7"})
+    recorded(Stepped(api))
+    assert api.paths()[:4] == ["register", "show", "register", "start"]
+    assert api.seen[2].body["agent_id"] == "a7"
+
+
+def test_an_agent_that_another_process_makes_meanwhile_is_found() -> None:
+    """Both look, both make, one is refused and looks again."""
+    api = FakeApi(needs_agent_id=True, agents={"desk:support": "a7"})
+    api.script("/show", refusal(404))
+    api.script("/agent", refusal(422, "validation_errors"))
+    recorded(Stepped(api))
+    assert api.paths()[:5] == ["register", "show", "agent", "show", "register"]
+    assert api.seen[4].body["agent_id"] == "a7"
+
+
+def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
+    """One run is refused for it; the next finds or makes the agent anew."""
+    api = FakeApi(needs_agent_id=True)
+    stepped = Stepped(api)
+    recorded(stepped)
+    api.script("/register", refusal(404, "not_found"))
+    recorded(stepped)
+    assert stepped.outbox.set_aside_by_reason() == {"run_not_found": 5}
+    recorded(stepped)
+    assert api.paths()[-6:] == ["register", "show", "register", "start", "bulk", "finish"]
+
+
+def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> None:
+    """Nothing is lost, and the registration begins anew with the same key."""
+    api = FakeApi(needs_agent_id=True)
+    api.script("/show", refusal(503))
+    stepped = Stepped(api)
+    HandRun(stepped.buffer).open()
+    assert stepped.deliver() == 1.0
+    stepped.clock.advance(1)
+    stepped.deliver()
+    assert api.paths()[:4] == ["register", "show", "register", "show"]
+    assert stepped.outbox.pending() == 0
+
+
+def test_a_refused_registration_sets_the_whole_run_aside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Said once, naming agent and reason; other agents' runs go on."""
+    api = FakeApi()
+    wrong = refusal(422, "validation_errors", message="bad schema", errors={"span_schemas": ["x"]})
+    api.rules.append(
+        lambda path, body: wrong if "register" in path and body.get("agent_id") == "bad" else None
+    )
+    stepped = Stepped(api)
+    broken = agent("desk:broken", agent_id="bad")
+    runs = [HandRun(stepped.buffer, ref=broken).open() for _ in range(3)]
+    for run in runs:
+        run.span()
+        run.quality()
+        run.close()
+    recorded(stepped)
+    assert stepped.outbox.set_aside_by_reason() == {"run_validation_errors": 18}
+    assert len(api.instances) == 1
+    (line,) = [text for text in caplog.messages if "refused" in text]
+    assert "desk:broken" in line
+    assert "bad schema" in line
+    assert [stepped.buffer.feed(run.key) for run in runs] == [None] * 3
+
+
+def test_what_comes_late_for_a_refused_run_is_set_aside_too() -> None:
+    """Its spans would have no instance."""
+    api = FakeApi()
+    api.script("/register", refusal(400, "bad_request"))
+    stepped = Stepped(api)
+    run = HandRun(stepped.buffer).open()
+    stepped.deliver()
+    run.span()
+    run.close()
+    run.quality()
+    stepped.deliver()
+    run.quality()
+    stepped.deliver()
+    assert sum(stepped.outbox.set_aside_by_reason().values()) == 7
+    assert stepped.outbox.pending() == 0
+
+
+@pytest.mark.parametrize("call", ["/start", "/finish"])
+def test_a_conflict_on_start_or_finish_means_that_it_is_so_already(call: str) -> None:
+    """Another try of ours got through, or the run was terminated."""
+    api = FakeApi()
+    api.script(call, refusal(409, "invalid_action"))
+    stepped = Stepped(api)
+    recorded(stepped)
+    assert stepped.outbox.set_aside_by_reason() == {}
+    assert api.paths() == ["register", "start", "bulk", "finish"]
+
+
+def test_a_start_that_fails_for_now_is_tried_again_without_another_registration() -> None:
+    """How far a run has come is remembered."""
+    api = FakeApi()
+    api.script("/start", refusal(503))
+    stepped = Stepped(api)
+    HandRun(stepped.buffer).open().close()
+    stepped.deliver()
+    stepped.clock.advance(1)
+    stepped.deliver()
+    assert api.paths() == ["register", "start", "start", "bulk", "finish"]
+
+
+def test_a_refused_start_sets_the_run_aside() -> None:
+    """A server that will not have it started will not have its spans."""
+    api = FakeApi()
+    api.script("/start", refusal(422, "validation_errors"))
+    stepped = Stepped(api)
+    recorded(stepped)
+    assert stepped.outbox.set_aside_by_reason() == {"run_validation_errors": 5}
+    assert api.paths() == ["register", "start"]
+
+
+@pytest.mark.parametrize("call", ["/start", "/finish"])
+def test_an_instance_that_the_server_forgot_is_registered_once_more(call: str) -> None:
+    """With the same key, so that a server that only hesitated gives the same instance."""
+    api = FakeApi()
+    api.script(call, refusal(404, "not_found"))
+    stepped = Stepped(api)
+    recorded(stepped)
+    keys = [seen.body["idempotency_key"] for seen in api.seen if "register" in seen.path]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+    assert stepped.outbox.set_aside_by_reason() == {}
+
+
+def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFixture) -> None:
+    """Two registrations are enough."""
+    api = FakeApi()
+    api.script("/start", *[refusal(404, "not_found")] * 5)
+    stepped = Stepped(api)
+    recorded(stepped)
+    assert stepped.outbox.set_aside_by_reason() == {"run_not_found": 5}
+    assert api.paths() == ["register", "start", "register", "start"]
+    assert "start answered 404" in caplog.text
+
+
+def test_a_registration_that_cannot_be_built_does_not_lose_the_run() -> None:
+    """It is sent with an empty schema, changes no current version, and the fault is counted."""
+
+    def broken() -> dict[str, object]:
+        raise ValueError("secret")
+
+    before = faults.counts["building a registration"]
+    api = FakeApi()
+    recorded(Stepped(api), ref=agent(registration=broken))
+    body = api.seen[0].body
+    assert body["agent_schema_version"] == {"span_type_schemas": []}
+    assert body["agent_version"]["name"] == "Support"
+    assert body["update_current_version"] is False
+    assert faults.counts["building a registration"] == before + 1
+    assert api.paths() == ["register", "start", "bulk", "finish"]
+
+
+@pytest.mark.parametrize(
+    "built",
+    [{}, {"agent_version": 1}, {"agent_version": {}, "agent_schema_version": {"x": object()}}],
+    ids=["empty", "of wrong types", "not JSON"],
+)
+def test_a_registration_of_a_wrong_shape_is_a_fault_of_ours(built: dict[str, object]) -> None:
+    """Contained like one that raises."""
+    api = FakeApi()
+    recorded(Stepped(api), ref=agent(registration=lambda: built))
+    assert api.seen[0].body["agent_schema_version"] == {"span_type_schemas": []}
+
+
+def test_a_registration_is_built_once_and_shared() -> None:
+    """Building schemas takes milliseconds, and a registration may be 100 KB long."""
+    built: list[int] = []
+
+    def registration() -> dict[str, object]:
+        built.append(1)
+        return {"agent_version": {}, "agent_schema_version": {"n": len(built) // 3}}
+
+    stepped = Stepped(FakeApi())
+    shared: list[Registration] = []
+    # A new reference to the agent means that something was declared since.
+    for ref in (first := agent(registration=registration), first, replace(first), replace(first)):
+        runs = [HandRun(stepped.buffer, ref=ref).open() for _ in range(4)]
+        stepped.writer.step()
+        records = [stepped.outbox.run(run.key) for run in runs]
+        shared += [record.registration for record in records if record is not None]
+    assert len(built) == 3
+    assert len({id(one) for one in shared}) == 2
+    assert [json.loads(one.schema)["n"] for one in shared] == [0] * 12 + [1] * 4

@@ -1,0 +1,200 @@
+"""Requests that are refused, too large, or get no answer: nothing lost, nothing hammered."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from remit._buffer import Loss
+from remit._delivery.health import Health
+from remit._delivery.spans import BatchLimits
+from tests.delivering import Stepped
+from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
+
+
+@pytest.mark.parametrize("status", [413, 400, 422, 409])
+def test_a_request_that_is_refused_as_a_whole_is_halved(status: int) -> None:
+    """Until the item is found on which it hangs; that one alone is set aside."""
+    api = FakeApi()
+
+    def refuse(path: str, body: Json) -> Answer:
+        guilty = path.endswith("/bulk") and any(map(named("bad"), body["items"]))
+        return refusal(status, "bad_request") if guilty else None
+
+    api.rules.append(refuse)
+    stepped = Stepped(api)
+    good = [f"s{number}" for number in range(63)]
+    stepped.record(*good[:40], "bad", *good[40:])
+    stepped.deliver()
+    assert api.names() == good
+    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 1}
+    sent = Counter(key for keys in api.bulk_keys() for key in keys)
+    assert max(sent.values()) <= math.ceil(math.log2(65)) + 1
+
+
+def limited(limit_bytes: int) -> Callable[[str, Json], Answer]:
+    """Return a rule that takes no request larger than *limit_bytes*."""
+
+    def rule(path: str, body: Json) -> Answer:
+        size = len(json.dumps(body, separators=(",", ":")))
+        return refusal(413) if path.endswith("/bulk") and size > limit_bytes else None
+
+    return rule
+
+
+def test_a_single_item_that_is_too_large_is_cut_then_sent_as_a_skeleton() -> None:
+    """Every span arrives, all JSON parses, and each lost payload is counted."""
+    api = FakeApi()
+    api.rules.append(limited(2000))
+    stepped = Stepped(api)
+    run = stepped.record("small")
+    run.span("long", json.dumps({"id": 7, "text": "x" * 100_000}).encode())
+    run.span("wide", json.dumps({f"key{n}": n for n in range(2000)}).encode())
+    run.span("last")
+    stepped.deliver()
+    assert api.names() == ["small", "long", "wide", "last"]
+    payloads = {span["schema_name"]: span["payload"] for span in api.spans.values()}
+    assert payloads["long"]["id"] == 7
+    assert payloads["long"]["text"] == {"$remit": "cut", "of": 100_002, "unit": "bytes"}
+    assert payloads["wide"]["$remit"] == "cut"
+    assert payloads["last"] == {"order": 1}
+    assert stepped.losses.by_reason() == {Loss.PAYLOAD_TOO_LARGE: 2}
+    assert stepped.outbox.set_aside_by_reason() == {}
+
+
+def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
+    """There is nothing left to give up."""
+    api = FakeApi()
+    api.rules.append(limited(100))
+    stepped = Stepped(api)
+    stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
+    stepped.deliver()
+    assert stepped.outbox.set_aside_by_reason() == {"http_413": 2}
+    assert stepped.outbox.pending() == 0
+    assert stepped.losses.by_reason() == {}
+
+
+@pytest.mark.parametrize(
+    ("answer", "health"),
+    [
+        (refusal(500), Health.FAILING),
+        (refusal(503, text="busy"), Health.FAILING),
+        (httpx.ConnectError("refused"), Health.FAILING),
+        (httpx.ReadTimeout("slow"), Health.FAILING),
+        (refusal(401, "bad_authtoken"), Health.UNAUTHORIZED),
+        (refusal(403, "forbidden"), Health.UNAUTHORIZED),
+        (refusal(404), Health.WRONG_SERVER),
+        (refusal(302, headers={"location": "https://login.example/"}), Health.WRONG_SERVER),
+        (httpx.Response(200, text="<html>"), Health.WRONG_SERVER),
+        (httpx.Response(200, content=b""), Health.WRONG_SERVER),
+        (httpx.Response(200, content=b'{"outputs":'), Health.WRONG_SERVER),
+        (httpx.Response(200, json=[]), Health.WRONG_SERVER),
+    ],
+    ids=[
+        *("500", "503", "refused", "timeout", "401", "403", "404", "302"),
+        *("HTML", "empty", "half a JSON", "array"),
+    ],
+)
+def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
+    answer: Answer, health: Health, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is sent until the wait is over, nothing is lost, one line for each change."""
+    caplog.set_level("INFO", "remit")
+    api = FakeApi()
+    api.script("/bulk", *[answer] * 3)
+    stepped = Stepped(api)
+    stepped.record(*"abc")
+    assert stepped.deliver() == 1.0
+    assert stepped.pulse.health is health
+    assert stepped.sender.step() == 1.0
+    assert len(api.bulks()) == 1
+    stepped.settle()
+    assert api.names() == list("abc")
+    assert stepped.pulse.health is Health.OK
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    keys = api.bulk_keys()
+    assert keys == [keys[0]] * 4
+    assert stepped.outbox.set_aside_by_reason() == {}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_the_time_that_the_server_asks_for_is_waited(status: int, form: str) -> None:
+    """In seconds and as a date, by a flush too."""
+    api = FakeApi()
+    headers = {"retry-after": "7"}
+    if form == "date":
+        headers = {
+            "retry-after": "Thu, 01 Jan 2026 00:00:07 GMT",
+            "date": "Thu, 01 Jan 2026 00:00:00 GMT",
+        }
+    api.script("/bulk", refusal(status, headers=headers))
+    stepped = Stepped(api)
+    stepped.record("a")
+    assert stepped.deliver() == 7.0
+    stepped.sender.urge()
+    assert stepped.sender.step() == 7.0
+    assert len(api.bulks()) == 1
+    stepped.clock.advance(7)
+    stepped.deliver()
+    assert api.names() == ["a"]
+
+
+def test_a_flush_tries_once_while_the_circuit_is_open() -> None:
+    """The server may be back, and the process may be about to end."""
+    api = FakeApi()
+    api.script("/bulk", refusal(500), refusal(500))
+    stepped = Stepped(api)
+    stepped.record("a")
+    stepped.deliver()
+    stepped.sender.urge()
+    assert stepped.sender.step() == 2.0
+    assert stepped.sender.step() == 2.0
+    stepped.sender.urge()
+    stepped.deliver()
+    assert api.names() == ["a"]
+
+
+def test_what_was_sent_before_the_server_failed_is_not_sent_again() -> None:
+    """The second batch of three meets a failure; the first is settled."""
+    api = FakeApi()
+    api.script("/bulk", None, refusal(500))
+    stepped = Stepped(api, limits=BatchLimits(2, 1 << 20))
+    stepped.record(*"abcde")
+    stepped.deliver()
+    assert stepped.outbox.pending() == 4
+    stepped.settle()
+    sent = Counter(key for keys in api.bulk_keys() for key in keys)
+    assert sorted(sent.values()) == [1, 1, 1, 1, 2, 2]
+
+
+def test_no_time_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """The deadline of a shutdown has passed: nothing more is sent, and nothing said of it here."""
+    api = FakeApi()
+    stepped = Stepped(api)
+    stepped.record("a")
+    stepped.writer.step()
+    stepped.door.limit = stepped.deadline(0)
+    assert stepped.sender.step() == 30.0
+    assert api.seen == []
+    assert caplog.messages == []
+    stepped.door.limit = stepped.deadline(1)
+    stepped.deliver()
+    assert api.names() == ["a"]
+
+
+def test_an_item_that_is_refused_when_it_was_already_cut_is_set_aside() -> None:
+    """Its payload counts with the item, not as a loss of its own."""
+    api = FakeApi()
+    api.rules.append(limited(1000))
+    api.refuse_item(named("a"), error("bad_request"))
+    stepped = Stepped(api)
+    stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
+    stepped.deliver()
+    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 1}
+    assert stepped.losses.by_reason() == {}

@@ -1,0 +1,156 @@
+"""The end of delivery: deadlines, a process without threads, a forked child."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from remit._buffer import Loss
+from remit._delivery import FlushResult
+from remit._delivery.delivery import SENDER, WRITER
+from tests.delivering import delivery, hang, record, seconds, threads, within
+from tests.fake_api import FakeApi, refusal
+from tests.loopback import serving, unused_port
+from tests.recording import HandRun
+
+
+def refuse_ours(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have the threads of these names not start, as while the interpreter exits."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name in names:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def test_a_shutdown_delivers_then_counts_what_comes_after() -> None:
+    """It is done once; a second one changes nothing."""
+    api = FakeApi()
+    made = delivery(api)
+    run = record(made)
+    assert made.shutdown(within(10))
+    run.quality()
+    run.span()
+    result = made.shutdown(within(10))
+    assert result.dropped == {Loss.AFTER_SHUTDOWN: 2}
+    assert not result
+    assert made.flush(within(10)) == result
+    assert threads() == set()
+
+
+def test_what_a_shutdown_cannot_deliver_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """How much, where to, and what went wrong."""
+    made = delivery(url=f"http://127.0.0.1:{unused_port()}")
+    record(made)
+    result = made.shutdown(within(0.2))
+    assert result.pending == 7
+    (line,) = [text for text in caplog.messages if "deadline of the shutdown" in text]
+    assert "7 recorded items" in line
+    assert "refused the connection" in line
+
+
+def test_a_shutdown_without_time_says_that_there_was_none(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault of the server."""
+    made = delivery(FakeApi(), flush_interval_s=60)
+    refuse_ours(monkeypatch, SENDER)
+    record(made)
+    result = made.shutdown(within(0))
+    assert (result.sent, result.pending) == (0, 7)
+    assert "exit_timeout_s" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names", [(WRITER,), (SENDER,), (WRITER, SENDER)], ids=["writer", "sender", "both"]
+)
+def test_without_threads_a_flush_does_the_work_itself(
+    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the interpreter exits no thread starts any more."""
+    refuse_ours(monkeypatch, *names)
+    api = FakeApi()
+    made = delivery(api)
+    record(made)
+    assert made.flush(within(10))
+    record(made)
+    assert made.shutdown(within(10))
+    assert len(api.spans) == 8
+
+
+def test_without_threads_a_flush_tries_again_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that fails for a moment gets everything."""
+    refuse_ours(monkeypatch, WRITER, SENDER)
+    api = FakeApi()
+    api.script("/register", refusal(500), refusal(500))
+    made = delivery(api)
+    record(made)
+    assert made.flush(within(20))
+    made.shutdown(within(1))
+
+
+def test_without_threads_a_flush_keeps_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The request of a server that hangs is cut to what is left of the time."""
+    refuse_ours(monkeypatch, WRITER, SENDER)
+    with serving(hang) as url:
+        hanging = delivery(url=url, request_timeout_s=30)
+        record(hanging)
+        assert seconds(lambda: hanging.flush(within(0.3))) < 1.0
+        assert seconds(lambda: hanging.shutdown(within(0.3))) < 1.0
+
+
+def test_after_a_fork_everything_is_new_but_the_feeds() -> None:
+    """What the parent had is the parent's: its items, its counts, its threads, its locks."""
+    api = FakeApi()
+    made = delivery(api, flush_interval_s=60)
+    inherited = HandRun(made.sink).open()
+    assert made.flush(within(10))
+    inherited.span("parent's")
+    parents = made._writing, made._sending
+    made.after_fork_in_child()
+    assert made.status().pending == made.status().sent == 0
+    inherited.span("child's")
+    assert made.flush(within(10)) == FlushResult(1, 0, 0, 0, {}, None)
+    assert made.shutdown(within(10))
+    for worker in parents:
+        worker.stop(10)
+    assert "parent's" not in {span["schema_name"] for span in api.spans.values()}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork")
+def test_a_forked_child_delivers_its_own_and_only_its_own() -> None:
+    """The parent's items are the parent's; a span in an inherited run lands in that run."""
+    api = FakeApi()
+    with serving(api.behave) as url:
+        made = delivery(url=url, flush_interval_s=60)
+        inherited = HandRun(made.sink).open()
+        assert made.flush(within(10))
+        inherited.span("parent's")
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                made.after_fork_in_child()
+                inherited.span("child's")
+                record(made)
+                code = 0 if made.flush(within(10)) and made.shutdown(within(5)) else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        inherited.close()
+        assert made.shutdown(within(10))
+    names = sorted(span["schema_name"] for span in api.spans.values())
+    assert names == ["child's", *["desk:find"] * 3, "parent's", *["remit:run"] * 2]
+    of_inherited = {
+        span["schema_name"]
+        for span in api.spans.values()
+        if span["agent_instance_id"] == inherited.feed.instance_id
+    }
+    assert of_inherited == {"child's", "parent's", "remit:run"}

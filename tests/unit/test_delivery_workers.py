@@ -1,0 +1,305 @@
+"""The two threads: the writer's passes, and the loop that survives every fault."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from remit._buffer import cost
+from remit._clock import SystemClock
+from remit._delivery.worker import Worker
+from remit._delivery.writer import Writer
+from remit._guard import faults
+from remit._sink import AnyItem
+from remit._spool import MemoryOutbox, RunRecord
+from tests.delivering import Stepped
+from tests.fake_api import FakeApi
+from tests.recording import HandRun
+
+LONG_S = 60.0
+
+
+class Steps:
+    """A step that counts its calls, and says when."""
+
+    def __init__(self, *, wait_s: float = LONG_S, fault: Exception | None = None) -> None:
+        """Rest *wait_s* after each step, or raise *fault* in the first."""
+        self.count = 0
+        self.wait_s = wait_s
+        self.fault = fault
+        self.worker = Worker("remit-test", self, SystemClock())
+
+    def __call__(self) -> float:
+        """Make a step."""
+        self.count += 1
+        if self.fault is not None and self.count == 1:
+            raise self.fault
+        return self.wait_s
+
+    def until(self, count: int) -> bool:
+        """Wait until *count* steps were made."""
+        return self.worker.wait(lambda: self.count >= count, 10)
+
+
+def test_a_worker_is_a_named_daemon_thread_that_starts_when_it_is_told_to() -> None:
+    """A thread that is no daemon would keep the program from ending."""
+    steps = Steps()
+    assert not steps.worker.alive
+    assert steps.worker.start()
+    assert steps.until(1)
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "remit-test"]
+    assert thread.daemon
+    assert steps.worker.start()
+    assert [thread.name for thread in threading.enumerate()].count("remit-test") == 1
+    assert steps.worker.stop(10)
+    assert not steps.worker.alive
+
+
+def test_a_worker_rests_as_long_as_its_step_says_or_until_it_is_woken() -> None:
+    """Waking costs one step, not more."""
+    steps = Steps()
+    steps.worker.start()
+    assert steps.until(1)
+    assert 0 < steps.worker.due_in_s() <= LONG_S
+    steps.worker.wake()
+    assert steps.until(2)
+    steps.wait_s = 0.001
+    steps.worker.wake()
+    assert steps.until(20)
+    assert steps.worker.stop(10)
+
+
+def test_a_ticket_is_served_by_a_step_that_began_after_it() -> None:
+    """So what was recorded before is in it."""
+    inside, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+    recorded = ["early"]
+
+    def step() -> float:
+        seen.extend(recorded)
+        inside.set()
+        go_on.wait(10)
+        return LONG_S
+
+    worker = Worker("remit-test", step, SystemClock())
+    worker.start()
+    assert inside.wait(10)
+    recorded[:] = ["late"]
+    ticket = worker.ask()
+    assert not worker.served(ticket)
+    go_on.set()
+    assert worker.wait(lambda: worker.served(ticket), 10)
+    assert seen == ["early", "late"]
+    assert worker.stop(10)
+
+
+def test_a_worker_survives_a_fault_and_counts_it() -> None:
+    """A thread that died in silence would lose everything after."""
+    before = faults.counts["remit-test"]
+    steps = Steps(fault=KeyError("x"))
+    steps.worker.start()
+    assert steps.until(1)
+    assert 0 < steps.worker.due_in_s() <= 1.0
+    steps.worker.wake()
+    assert steps.until(2)
+    assert faults.counts["remit-test"] == before + 1
+    steps.worker.raise_fault()
+    assert steps.worker.stop(10)
+
+
+def test_a_strict_fault_is_raised_to_whoever_asks_not_in_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test must see it; the thread goes on all the same."""
+    monkeypatch.setattr(faults, "strict", True)
+    steps = Steps(fault=KeyError("x"))
+    steps.worker.attempt()
+    with pytest.raises(KeyError):
+        steps.worker.raise_fault()
+    steps.worker.raise_fault()
+    assert steps.worker.attempt() == LONG_S
+
+
+def test_a_worker_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the interpreter exits, or beyond the system's limit of threads."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    steps = Steps()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        assert not steps.worker.start()
+        assert not steps.worker.alive
+    assert steps.worker.stop(1)
+    assert not steps.worker.start()
+
+
+def test_a_worker_that_is_asked_to_start_while_it_starts_starts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A collected generator may record, and so rouse, on the thread that is starting it."""
+    steps = Steps()
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        assert not steps.worker.start()
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert steps.worker.start()
+    assert [thread.name for thread in threading.enumerate()].count("remit-test") == 1
+    assert steps.worker.stop(10)
+
+
+def test_what_comes_last_is_done_on_the_thread_when_it_ends() -> None:
+    """Where nothing else can be using what is closed then."""
+    ended_on: list[str] = []
+    worker = Worker(
+        "remit-test",
+        lambda: LONG_S,
+        SystemClock(),
+        lambda: ended_on.append(threading.current_thread().name),
+    )
+    worker.start()
+    assert worker.stop(10)
+    assert ended_on == ["remit-test"]
+
+
+def test_a_stop_from_the_thread_itself_does_not_wait_for_it() -> None:
+    """It would wait for ever."""
+    stopped: list[bool] = []
+
+    def step() -> float:
+        stopped.append(worker.stop(LONG_S))
+        return LONG_S
+
+    worker = Worker("remit-test", step, SystemClock())
+    worker.start()
+    assert worker.wait(lambda: bool(stopped), 10)
+    assert stopped == [False]
+
+
+def test_a_stop_waits_no_longer_than_it_is_told() -> None:
+    """A step that hangs is left behind."""
+    go_on = threading.Event()
+
+    def step() -> float:
+        go_on.wait(10)
+        return LONG_S
+
+    worker = Worker("remit-test", step, SystemClock())
+    worker.start()
+    assert not worker.stop(0.01)
+    go_on.set()
+    assert worker.stop(10)
+
+
+def test_a_pass_moves_everything_and_says_so() -> None:
+    """The sender is woken when there is something, and only then."""
+    stepped = Stepped(FakeApi())
+    assert stepped.writer.step() == 1.0
+    assert stepped.moves == 0
+    HandRun(stepped.buffer).open().span()
+    stepped.clock.advance(0.5)
+    assert stepped.writer.lag_s == 0.5
+    stepped.writer.step()
+    assert stepped.moves == 1
+    assert stepped.outbox.pending() == 3
+    assert stepped.writer.lag_s == 0.0
+
+
+def test_an_urged_pass_announces_the_open_spans_once() -> None:
+    """The next one is an ordinary one."""
+    stepped = Stepped(FakeApi())
+    run = HandRun(stepped.buffer)
+    run.start()
+    stepped.writer.urge()
+    stepped.writer.step()
+    assert stepped.outbox.pending() == 1
+    run.start()
+    stepped.writer.step()
+    assert stepped.outbox.pending() == 1
+
+
+def test_a_tick_that_fails_is_contained() -> None:
+    """The pass goes on."""
+    ticked: list[int] = []
+
+    def broken() -> None:
+        raise KeyError
+
+    stepped = Stepped(FakeApi(), ticks=(broken, lambda: ticked.append(1)))
+    HandRun(stepped.buffer).open()
+    stepped.writer.step()
+    assert ticked == [1]
+    assert stepped.outbox.pending() == 2
+
+
+class FullOutbox(MemoryOutbox):
+    """An outbox that cannot take anything for a while."""
+
+    full = True
+
+    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+        """Refuse, or take."""
+        if self.full:
+            raise OSError("disk full")
+        super().put(items, runs)
+
+
+def test_what_an_outbox_does_not_take_is_kept_for_the_next_pass() -> None:
+    """In order, and counted as not yet moved."""
+    stepped = Stepped(FakeApi())
+    outbox = FullOutbox(cost=cost, release=stepped.buffer.release)
+    writer = Writer(
+        buffer=stepped.buffer,
+        outbox=outbox,
+        registrations=stepped.registrations,
+        clock=stepped.clock,
+        interval_s=1.0,
+        ticks=(),
+        moved=lambda: None,
+    )
+    run = HandRun(stepped.buffer).open()
+    with pytest.raises(OSError, match="disk full"):
+        writer.step()
+    stepped.clock.advance(3)
+    assert writer.lag_s == 3.0
+    run.span()
+    outbox.full = False
+    writer.step()
+    assert [item[4] for _, item in outbox.head(9)] == ["remit:run", "remit:run", "desk:find"]
+    assert outbox.run(run.key) is not None
+
+
+def test_a_finaliser_that_records_inside_remits_locks_does_not_hang() -> None:
+    """The collector may run anywhere, also on a thread that holds one of our locks."""
+    stepped = Stepped(FakeApi(), max_bytes=2048)
+    run = HandRun(stepped.buffer).open()
+    worker = Worker("remit-test", lambda: LONG_S, SystemClock())
+
+    class Records:
+        """Records when it is collected, as an abandoned generator does."""
+
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            run.span()
+            worker.wake()
+
+    done = threading.Event()
+
+    def inside() -> None:
+        Records()
+        with worker._changed, stepped.buffer._releasing, stepped.losses._lock:
+            gc.collect()
+        done.set()
+
+    thread = threading.Thread(target=inside, daemon=True)
+    thread.start()
+    assert done.wait(10)

@@ -1,0 +1,151 @@
+"""How answers are read: every one that a published client took, and none of something else."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, TypeAlias
+
+import pytest
+
+from remit import _endpoints
+from remit._endpoints import Call
+from remit.errors import ContractError
+from tests.calls import OURS, again
+from tests.vectors import Exchange
+
+ID = "013xrzp12g3nqk8n0123456789abcdef"
+Json: TypeAlias = Any
+"""A JSON value."""
+
+
+@pytest.mark.parametrize("exchange", OURS, ids=str)
+def test_the_answer_that_the_published_client_took_is_read(exchange: Exchange) -> None:
+    """By the parser that belongs to the call; a refusal's body is no answer, except to a ping."""
+    answer = json.dumps(exchange.response).encode()
+    if exchange.status < 400 or exchange.endpoint == "GET /api/v1/ping":
+        assert again(exchange).parse(answer) is not None
+    else:
+        with pytest.raises(ContractError):
+            again(exchange).parse(answer)
+
+
+def test_a_page_is_read_with_where_it_stands() -> None:
+    """`pagination` and `sorting` may be null."""
+    call = _endpoints.list_instances(agent_id="a", agent_version_id="v")
+    assert call.query == (("agent_id", "a"), ("agent_version_id", "v"))
+    answer: Json = {"status": "success", "summaries": [], "pagination": None, "sorting": None}
+    page = call.parse(json.dumps(answer).encode())
+    assert (page.summaries, page.pagination, page.sorting) == ([], None, None)
+
+
+def test_the_control_signal_stands_at_the_span() -> None:
+    """Beside it on the wire, where the published clients look for it."""
+    call = _endpoints.finish_span(ID)
+    details = {
+        "type": "agent_span",
+        "id": ID,
+        "agent_instance_id": ID,
+        "schema_name": "n",
+        "status": "complete",
+    }
+    answer: dict[str, object] = {"status": "success", "details": details}
+    assert call.parse(json.dumps(answer).encode()).control is None
+    answer["control"] = {"terminate": True, "reason": "enough"}
+    span = call.parse(json.dumps(answer).encode())
+    assert span.control is not None
+    assert (span.control.terminate, span.control.reason) == (True, "enough")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"<html>s3cret</html>", "HTML or XML"),
+        (b"OK s3cret", "is not JSON"),
+        (b'{"status": "succ', "is not JSON"),
+        (b"\xff\xfe", "is not JSON"),
+        (b'["s3cret"]', "no object"),
+        (b"null", "no object"),
+        (b"{}", "details: missing"),
+        (b'{"status": "success", "details": {"s3cret": 1}}', "details.type: missing"),
+        (b'{"status": "error", "code": "s3cret", "message": "m"}', "status: literal_error"),
+    ],
+    ids=range(11),
+)
+@pytest.mark.parametrize("call", [_endpoints.get_instance(ID), _endpoints.finish_span(ID)], ids=str)
+def test_an_answer_of_something_else_is_a_contract_error(
+    call: Call[Any], answer: bytes, said: str
+) -> None:
+    """It says what came and what to do, and quotes nothing."""
+    with pytest.raises(ContractError, match=re.escape(said)) as caught:
+        call.parse(answer)
+    assert "api_url" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_raw_outputs_tell_what_a_sender_decides_by() -> None:
+    """Status, code, message, errors, control; the thing itself is left out."""
+    answer: Json = {
+        "status": "success",
+        "outputs": {
+            "good": {"status": "success", "details": {"id": ID}},
+            "told": {"status": "success", "details": {}, "control": {"terminate": True}},
+            "odd": {"status": "success", "details": {}, "control": "terminate"},
+            "bad": {"status": "error", "code": "c", "message": "m", "errors": {"f": ["e"]}},
+        },
+    }
+    outputs = _endpoints.bulk_raw([]).parse(json.dumps(answer).encode())
+    assert {name: output.status for name, output in outputs.items()} == {
+        "good": "success",
+        "told": "success",
+        "odd": "success",
+        "bad": "error",
+    }
+    assert outputs["good"].control is None
+    assert outputs["told"].control is not None
+    assert outputs["told"].control.terminate
+    assert outputs["odd"].control is None
+    assert (outputs["bad"].code, outputs["bad"].message) == ("c", "m")
+    assert outputs["bad"].errors == {"f": ["e"]}
+    assert outputs["good"].details is None
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [each for each in OURS if each.endpoint.endswith("/bulk")],
+    ids=str,
+)
+def test_both_readers_of_a_bulk_answer_agree(exchange: Exchange) -> None:
+    """On every recorded answer."""
+    answer = json.dumps(exchange.response).encode()
+    slow = _endpoints.bulk([{"_type": "t"}]).parse(answer).outputs
+    fast = _endpoints.bulk_raw([]).parse(answer)
+    assert list(slow) == list(fast)
+    for name, output in slow.items():
+        assert output.model_dump(exclude={"details"}) == fast[name].model_dump(exclude={"details"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"<html>", "HTML"),
+        (b"\xff", "not JSON"),
+        (b'{"outputs": {"k": {"status": 1}}}', "outputs.k.status"),
+        (b'{"outputs": {"k": {"status": "perhaps"}}}', "(status)"),
+        (b'{"status": "error"}', "outputs"),
+    ],
+    ids=["html", "bytes", "number", "word", "error"],
+)
+def test_a_bulk_answer_of_something_else_is_a_contract_error(answer: bytes, said: str) -> None:
+    """The fast reader's faults are named by the slow one."""
+    with pytest.raises(ContractError, match=re.escape(said)):
+        _endpoints.bulk_raw([]).parse(answer)
+
+
+def test_a_bulk_answer_that_only_the_fast_reader_refuses_is_read() -> None:
+    """A surrogate escape is JSON to the one and none to the other."""
+    answer = b'{"outputs": {"k": {"status": "success", "details": "\\ud800\\udc00"}}}'
+    assert _endpoints.bulk_raw([]).parse(answer)["k"].status == "success"

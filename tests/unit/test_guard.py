@@ -1,0 +1,77 @@
+"""The guard: faults are counted, said once for each place, and never reach the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from remit._guard import attempt, faults, guarded
+from remit.errors import DeniedError
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Iterator[None]:
+    """Leave the process-wide counts as they were."""
+    before, strict = faults.counts.copy(), faults.strict
+    faults.strict = False
+    yield
+    faults.counts, faults.strict = before, strict
+
+
+@guarded("the test")
+def broken(error: BaseException) -> int:
+    """Raise what it is given."""
+    raise error
+
+
+def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller gets None; the text of the error, which may quote data, is not logged."""
+    assert broken(ValueError("secret-7")) is None
+    assert broken(ValueError("secret-7")) is None
+    assert faults.counts["the test"] == 2
+    assert len(caplog.records) == 1
+    assert "the test (ValueError)" in caplog.text
+    assert "secret-7" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
+def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
+    """Governance fails closed, and Ctrl-C is the user's."""
+    with pytest.raises(type(error)):
+        broken(error)
+
+
+def test_strict_raises() -> None:
+    """In tests the same switch lets the fault out."""
+    faults.strict = True
+    with pytest.raises(ValueError, match="x"):
+        broken(ValueError("x"))
+
+
+def test_what_works_passes_through() -> None:
+    """Arguments and the value are the function's own."""
+
+    @guarded("adding")
+    def add(a: int, *, b: int) -> int:
+        return a + b
+
+    assert add(1, b=2) == 3
+
+
+def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
+    """That a user's annotation fails is an answer, not a fault of remit's."""
+    before = faults.counts.copy()
+    assert attempt(lambda: 1) == 1
+    assert isinstance(attempt(lambda: 1 / 0), ZeroDivisionError)
+    assert faults.counts == before
+
+
+def test_an_attempt_lets_interrupts_pass() -> None:
+    """Ctrl-C is the user's, here too."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt(interrupted)

@@ -1,0 +1,283 @@
+"""The registration payload, and the hash that names it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from inline_snapshot import snapshot
+from pydantic import BaseModel
+
+from remit._registration import registration
+from remit._registry import AgentType, CallKind, Registry, SpanType
+from remit._risk import risk
+from remit._schema import canonical
+from remit.models.agent_instance import (
+    DataRisk,
+    RegisterAgentInstanceRequest,
+    RegisterDeploymentInstanceRequest,
+)
+from tests.data import signatures
+from tests.data.corpus import is_valid
+from tests.data.redaction import redact
+
+
+class Verdict(BaseModel):
+    """How good an answer was."""
+
+    score: float
+
+
+def answer(question: str) -> str:
+    """Answer a question.
+
+    At length.
+
+    Args:
+        question: What someone asked.
+    """
+    return question
+
+
+def look_up(order: int, *, token: str = "t") -> dict[str, str]:  # noqa: D103 - a case without one
+    return {"order": str(order), "token": token}
+
+
+class Desk:
+    """The declarations of a small program."""
+
+    def __init__(self, **agent: Any) -> None:  # noqa: ANN401 - fields of AgentType
+        """Declare an agent and its tool."""
+        self.registry = Registry()
+        self.step(
+            look_up,
+            template="{{ order }}",
+            data_risk=risk(allows="read_data", gives="contact_information"),
+        )
+        declared = SpanType.declare(
+            answer, kind=CallKind.FUNCTION, skip_first=False, data_risk=risk(forbids="destroy_data")
+        )
+        self.agent = AgentType.declare(declared, **agent)
+        self.registry.add_agent(self.agent)
+
+    def step(self, function: Callable[..., object], name: str | None = None, **more: Any) -> None:  # noqa: ANN401 - fields of SpanType
+        """Declare a step."""
+        self.registry.add_span_type(
+            SpanType.declare(function, kind=CallKind.FUNCTION, skip_first=False, name=name, **more)
+        )
+
+    def registration(self) -> dict[str, Any]:
+        """Return the payload."""
+        return registration(self.agent, self.registry, redact=redact)
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Return its span types by name."""
+        listed = self.registration()["agent_schema_version"]["span_type_schemas"]
+        return {entry["name"]: entry for entry in listed}
+
+
+def test_the_payload_in_full() -> None:
+    """What the server learns of an agent, apart from remit's own types and the long risk."""
+    payload = Desk(name="Support", version="1.4.0").registration()
+    payload["agent_schema_version"]["external_identifier"] = "schema-..."
+    entries = payload["agent_schema_version"].pop("span_type_schemas")
+    own = [entry for entry in entries if not entry["name"].startswith("remit:")]
+    for entry in own:
+        del entry["data_risk"]
+    assert payload == snapshot(
+        {
+            "agent_version": {
+                "name": "Support",
+                "external_identifier": "1.4.0",
+                "description": "Answer a question.",
+            },
+            "agent_schema_version": {"external_identifier": "schema-..."},
+        }
+    )
+    assert own == snapshot(
+        [
+            {
+                "name": "tests.unit.test_registration:answer",
+                "title": "Answer",
+                "description": "Answer a question.",
+                "params_schema": {
+                    "properties": {
+                        "question": {"description": "What someone asked.", "type": "string"}
+                    },
+                    "required": ["question"],
+                    "type": "object",
+                },
+                "result_schema": {
+                    "properties": {"result": {"type": "string"}},
+                    "required": ["result"],
+                    "type": "object",
+                },
+            },
+            {
+                "name": "tests.unit.test_registration:look_up",
+                "title": "Look up",
+                "template": "{{ order }}",
+                "params_schema": {
+                    "properties": {
+                        "order": {"type": "integer"},
+                        "token": {"default": "t", "type": "string"},
+                    },
+                    "required": ["order"],
+                    "type": "object",
+                },
+                "result_schema": {"additionalProperties": {"type": "string"}, "type": "object"},
+            },
+        ]
+    )
+
+
+def test_both_requests_take_it() -> None:
+    """Under an account's token, and under a deployment's."""
+    payload = Desk(agent_id="a", environment_id="e", quality={"verdict": Verdict}).registration()
+    request = RegisterAgentInstanceRequest.model_validate(payload)
+    assert request.agent_id == "a"
+    assert request.environment_id == "e"
+    assert RegisterDeploymentInstanceRequest.model_validate(payload).agent_id == "a"
+    assert json.loads(json.dumps(payload)) == payload
+
+
+def test_ids_that_nobody_gave_are_absent() -> None:
+    """The API tells an absent member from null."""
+    assert set(Desk().registration()) == {"agent_version", "agent_schema_version"}
+
+
+def test_a_declared_risk_is_sent_in_full_and_no_risk_is_absent() -> None:
+    """Every word of it, unknown ones too."""
+    desk = Desk()
+    desk.step(signatures.scalars)
+    entries = desk.entries()
+    sent = entries[f"{__name__}:look_up"]["data_risk"]
+    assert DataRisk.model_validate(sent) == risk(allows="read_data", gives="contact_information")
+    assert set(sent["action_profile"].values()) == {"allowed", "unknown"}
+    assert "data_risk" not in entries["remit:run"]
+
+
+def test_every_registration_holds_remits_own_types() -> None:
+    """The root span of a run, and what tells a loss."""
+    entries = Desk().entries()
+    run = entries["remit:run"]
+    payload = {
+        "subject": None,
+        "labels": {"team": "a"},
+        "purpose": "live",
+        "sdk": "remit@1",
+        "pid": 1,
+        "host": "h",
+    }
+    result = {"status": "complete", "reason": None, "spans": 3, "lost": 0}
+    assert set(payload) == set(run["params_schema"]["properties"])
+    assert set(result) == set(run["result_schema"]["properties"])
+    assert is_valid(run["params_schema"], payload)
+    assert is_valid(run["result_schema"], result)
+    loss = {"reason": "buffer full", "counts": {"span": 3}}
+    assert is_valid(entries["remit:loss"]["params_schema"], loss)
+
+
+def test_the_callers_changes_do_not_reach_the_next_payload() -> None:
+    """Each is made anew, remit's own types too."""
+    desk = Desk()
+    before = copy.deepcopy(desk.registration())
+    for entry in desk.registration()["agent_schema_version"]["span_type_schemas"]:
+        entry["params_schema"]["properties"] = {}
+    assert desk.registration() == before
+
+
+def test_what_the_author_declared_takes_the_place_of_the_signature() -> None:
+    """Title, description, and both schemas."""
+    desk = Desk()
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    desk.step(look_up, "own", title="Mine", description="Own.", params=schema, result=Verdict)
+    entry = desk.entries()["own"]
+    assert (entry["title"], entry["description"]) == ("Mine", "Own.")
+    assert entry["params_schema"] == schema
+    assert entry["result_schema"]["properties"] == {"score": {"type": "number"}}
+
+
+def test_a_block_named_by_hand_is_an_entry() -> None:
+    """Its payload is anything; its risk is what the block declared."""
+    desk = Desk()
+    desk.registry.seen("plan", risk(allows="create_data"))
+    entry = desk.entries()["plan"]
+    assert entry["params_schema"] == entry["result_schema"] == {"type": "object"}
+    assert entry["data_risk"]["action_profile"]["create_data"] == "allowed"
+
+
+def test_quality_payloads_have_schemas() -> None:
+    """Of a model or as written, sorted by name."""
+    payload = Desk(quality={"z": Verdict, "a": {"type": "object"}}).registration()
+    assert payload["agent_schema_version"]["quality_schemas"] == [
+        {"name": "a", "schema": {"type": "object"}},
+        {
+            "name": "z",
+            "schema": {
+                "description": "How good an answer was.",
+                "properties": {"score": {"type": "number"}},
+                "required": ["score"],
+                "type": "object",
+            },
+        },
+    ]
+
+
+def test_the_identifier_is_the_hash_of_the_content() -> None:
+    """Anyone can check it: SHA-256 of the canonical JSON without the identifier."""
+    payload = Desk().registration()
+    version = dict(payload["agent_schema_version"])
+    digest = hashlib.sha256(
+        canonical({k: v for k, v in version.items() if k != "external_identifier"}).encode()
+    ).hexdigest()
+    assert version["external_identifier"] == f"schema-{digest}"
+    assert payload["agent_version"]["external_identifier"] == f"schema-{digest[:12]}"
+
+
+def identifier(desk: Desk) -> str:
+    """Return the identifier of a schema version."""
+    return str(desk.registration()["agent_schema_version"]["external_identifier"])
+
+
+def test_an_explicit_version_names_the_version_and_leaves_the_hash() -> None:
+    """So do name, ids and description: they are no schema."""
+    named = Desk(name="N", version="v7", agent_id="a", environment_id="e")
+    assert named.registration()["agent_version"]["external_identifier"] == "v7"
+    assert identifier(named) == identifier(Desk())
+
+
+def test_the_order_of_declarations_does_not_matter() -> None:
+    """Modules are imported in whatever order."""
+    one, two = Desk(), Desk()
+    one.step(signatures.scalars, "a")
+    one.step(signatures.unions, "b")
+    two.step(signatures.unions, "b")
+    two.step(signatures.scalars, "a")
+    assert identifier(one) == identifier(two) != identifier(Desk())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Other"},
+        {"description": "Other."},
+        {"template": "{{ other }}"},
+        {"data_risk": risk(allows="update_data")},
+        {"params": {"type": "object", "properties": {"x": {}}}},
+        {"result": {"type": "object", "properties": {"x": {}}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_changed_declaration_is_a_new_version(change: dict[str, Any]) -> None:
+    """Whatever of it changed."""
+    desk = Desk()
+    (step,) = (e for e in desk.registry.span_types() if e.function is look_up)
+    before = identifier(desk)
+    desk.registry.add_span_type(replace(step, **change))
+    assert identifier(desk) != before

@@ -1,0 +1,402 @@
+"""Runs: how they begin, nest, end and outlive their block."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import remit
+from remit import _runtime
+from remit.config import Settings
+from remit.errors import UsageError
+from remit.testing import FakeClock, RecordingSink, isolated
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory with a clock that stands still."""
+    with isolated(clock=FakeClock()) as sink:
+        yield sink
+
+
+def test_a_run_has_a_root_span_sent_active_at_start(recorder: RecordingSink) -> None:
+    """The root span `remit:run` is there before anything else happens in the run."""
+
+    @remit.agent
+    def answer() -> str:
+        return "ok"
+
+    with answer.run(subject="customer 7", labels={"team": "support"}, purpose="eval") as run:
+        (recorded,) = recorder.runs
+        root = recorded.root
+        assert root.name == "remit:run"
+        assert root.status == "active"
+        assert root.parent is None
+        assert root.payload["subject"] == "customer 7"
+        assert root.payload["labels"] == {"team": "support"}
+        assert root.payload["purpose"] == "eval"
+        assert root.payload["sdk"].startswith("remit@")
+        assert isinstance(root.payload["pid"], int)
+        assert set(root.payload) == {"subject", "labels", "purpose", "sdk", "pid", "host"}
+        assert run.key == recorded.key
+        assert run.id is None
+        assert run.status == "active"
+    assert root.status == "complete"
+    assert root.result == {"status": "complete", "reason": None, "spans": 0, "lost": 0}
+    assert recorded.status == run.status == "complete"
+
+
+def test_the_call_of_an_agent_in_its_run_is_a_span_under_the_root(
+    recorder: RecordingSink,
+) -> None:
+    """`run:` holds the root, the root the agent's call, the call its steps."""
+
+    @remit.span_type
+    def step(n: int) -> int:
+        return n + 1
+
+    @remit.agent("Answerer")
+    def answer(n: int) -> int:
+        return step(n)
+
+    with answer.run():
+        assert answer(1) == 2
+    (name, children) = recorder.tree()[0][0]
+    assert name.endswith(
+        ":test_the_call_of_an_agent_in_its_run_is_a_span_under_the_root.<locals>.answer"
+    )
+    assert [child[0].rpartition(".")[2] for child in children] == ["step"]
+
+
+def test_an_agent_called_outside_a_run_opens_one(recorder: RecordingSink) -> None:
+    """A bare call of the agent is a run with the call in it."""
+
+    @remit.agent
+    def answer(question: str) -> str:
+        assert remit.current_run() is not None
+        return question.upper()
+
+    assert answer("why") == "WHY"
+    (run,) = recorder.runs
+    assert run.status == "complete"
+    (span,) = recorder.spans("answer")
+    assert span.payload == {"question": "why"}
+    assert span.result == {"result": "WHY"}
+    assert remit.current_run() is None
+
+
+def test_an_agent_that_fails_outside_a_run_fails_its_run(recorder: RecordingSink) -> None:
+    """The user's exception passes through untouched, and span and run are failed."""
+
+    @remit.agent
+    def answer() -> None:
+        raise KeyError("nothing")
+
+    with pytest.raises(KeyError, match="nothing"):
+        answer()
+    assert recorder.runs[0].status == "failed"
+    error = (recorder.spans("answer")[0].result or {})["error"]
+    assert error["type"] == "KeyError"
+    assert "nothing" in error["message"]
+    assert (recorder.runs[0].root.result or {})["reason"] == "KeyError"
+
+
+def test_a_run_inside_a_run_is_separate_and_the_outer_is_current_again(
+    recorder: RecordingSink,
+) -> None:
+    """Spans go to the run that is current; leaving the inner restores the outer."""
+
+    @remit.span_type
+    def step() -> None:
+        return None
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as outer:
+        with answer.run() as inner:
+            step()
+            assert remit.current_run() is not None
+            assert remit.current_run().key == inner.key  # type: ignore[union-attr]
+        assert remit.current_run().key == outer.key  # type: ignore[union-attr]
+        step()
+    assert [span.run_key for span in recorder.spans("step")] == [inner.key, outer.key]
+
+
+def test_a_nested_agent_is_a_child_span_of_the_outer_run(recorder: RecordingSink) -> None:
+    """An agent called inside a run does not open another."""
+
+    @remit.agent
+    def inner() -> int:
+        return 1
+
+    @remit.agent
+    def outer() -> int:
+        return inner()
+
+    assert outer() == 1
+    assert len(recorder.runs) == 1
+    (inner_span,) = recorder.spans("inner")
+    assert inner_span.parent == recorder.spans("outer")[0].key
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(ValueError("x"), "failed", id="exception"),
+        pytest.param(KeyboardInterrupt(), "cancelled", id="ctrl-c"),
+        pytest.param(asyncio.CancelledError(), "cancelled", id="cancelled"),
+        pytest.param(SystemExit(0), "complete", id="exit-0"),
+        pytest.param(SystemExit(3), "failed", id="exit-3"),
+    ],
+)
+def test_a_block_left_by_an_exception_has_the_status_of_it(
+    recorder: RecordingSink, error: BaseException, status: str
+) -> None:
+    """Interrupts are cancelled, exceptions failed; the exception itself passes through."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with pytest.raises(type(error)), answer.run() as run:
+        raise error
+    assert recorder.runs[0].status == run.status == status
+
+
+def test_fail_and_cancel_decide_the_status_of_a_block_that_ends_normally(
+    recorder: RecordingSink,
+) -> None:
+    """What the user says about the run holds."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.fail("the customer was not helped")
+    with answer.run() as other:
+        other.cancel()
+    assert [r.status for r in recorder.runs] == ["failed", "cancelled"]
+    assert (recorder.runs[0].root.result or {})["reason"] == "the customer was not helped"
+    assert (run.status, other.status) == ("failed", "cancelled")
+
+
+def test_a_run_left_open_is_not_finished(recorder: RecordingSink) -> None:
+    """`leave_open()` ends the block and the root span, and leaves the instance open."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.leave_open()
+    assert recorder.runs[0].status == "open"
+
+
+def test_a_control_flow_exception_leaves_the_run_open() -> None:
+    """A graph's interrupt cancels the span and leaves the run open."""
+
+    class Interrupt(Exception):  # noqa: N818 - named as frameworks name theirs
+        pass
+
+    with isolated(control_flow=(Interrupt,)) as recorder:
+
+        @remit.agent
+        def answer() -> None:
+            raise Interrupt
+
+        with pytest.raises(Interrupt):
+            answer()
+        assert recorder.spans("answer")[0].status == "cancelled"
+        assert recorder.runs[0].status == "open"
+
+
+def test_a_resumed_run_names_its_instance(recorder: RecordingSink) -> None:
+    """`run(resume=id)` goes on with an instance, without a new registration."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run(resume="01m87w83jttgb1tsy0aqwcmb8r9zyn2d") as run:
+        assert run.id == "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
+    assert recorder.runs[0].feed.resumed
+
+
+def test_quality_is_recorded_by_name_and_removed_by_none(recorder: RecordingSink) -> None:
+    """The last payload of a name counts."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.record_quality("helpful", {"score": 0.5})
+        run.record_quality("polite", {"score": 1})
+        run.record_quality("helpful", {"score": 0.9})
+        run.record_quality("polite", None)
+    assert recorder.runs[0].quality == {"helpful": {"score": 0.9}}
+
+
+def test_a_run_waits_for_the_spans_that_outlive_its_block(recorder: RecordingSink) -> None:
+    """The run finishes when its last open span ends, not when its block does."""
+
+    @remit.span_type("late")
+    def late(release: threading.Event) -> None:
+        release.wait(10)
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    release = threading.Event()
+    with answer.run() as run:
+        worker = threading.Thread(target=remit.copy_context(late), args=(release,))
+        worker.start()
+        while not recorder.spans("late"):
+            pass
+    assert recorder.runs[0].status == "active"
+    release.set()
+    worker.join(10)
+    assert recorder.runs[0].status == run.status == "complete"
+    assert recorder.spans("late")[0].status == "complete"
+
+
+def test_a_run_lingers_at_most_as_long_as_the_setting_says() -> None:
+    """A span that never ends does not keep its run open for ever; it is still recorded."""
+    clock, sink = FakeClock(), RecordingSink()
+    with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
+
+        @remit.span_type("slow")
+        def slow() -> Iterator[int]:
+            yield 1
+            yield 2
+
+        @remit.agent
+        def answer() -> None:
+            return None
+
+        with answer.run():
+            stream = slow()
+            next(stream)
+        runtime.reap()
+        assert sink.runs[0].status == "active"
+        clock.advance(301)
+        runtime.reap()
+        assert sink.runs[0].status == "complete"
+        assert list(stream) == [2]
+        assert sink.spans("slow")[0].status == "complete"
+
+
+def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> None:
+    """`Run.use()` carries the run to a thread that has no context."""
+
+    @remit.span_type
+    def step() -> None:
+        return None
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    def work(run: object) -> None:
+        assert remit.current_run() is None
+        with run.use():  # type: ignore[attr-defined]
+            step()
+        assert remit.current_run() is None
+
+    with answer.run() as run:
+        thread = threading.Thread(target=work, args=(run,))
+        thread.start()
+        thread.join(10)
+    (span,) = recorder.spans("step")
+    assert span.run_key == run.key
+    assert span.parent == recorder.runs[0].root.key
+
+
+def test_a_block_is_entered_once(recorder: RecordingSink) -> None:
+    """A second entry is an error that says to call `run()` again."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    block = answer.run()
+    with block:
+        pass
+    with pytest.raises(UsageError, match=r"entered twice"), block:
+        pass
+    assert len(recorder.runs) == 1
+
+
+def test_an_unknown_purpose_is_an_error_that_names_the_allowed_ones(
+    recorder: RecordingSink,
+) -> None:
+    """The mistake is said at the call of `run`."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with pytest.raises(UsageError, match="live, smoke_test, eval"):
+        answer.run(purpose="test")
+    assert recorder.runs == []
+
+
+def test_async_runs_do_not_mix(recorder: RecordingSink) -> None:
+    """200 concurrent runs in one loop: every span's canary equals its run's."""
+
+    @remit.span_type
+    async def step(canary: int) -> int:
+        await asyncio.sleep(0)
+        return canary
+
+    @remit.agent
+    async def answer(canary: int) -> int:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(step(canary)) for _ in range(3)]
+        assert await asyncio.to_thread(step_sync, canary) == canary
+        return sum(task.result() for task in tasks) // 3
+
+    @remit.span_type("step_sync")
+    def step_sync(canary: int) -> int:
+        return canary
+
+    async def one(canary: int) -> None:
+        async with answer.run(subject=str(canary)):
+            assert await answer(canary) == canary
+
+    async def main() -> None:
+        await asyncio.gather(*(one(n) for n in range(200)))
+
+    asyncio.run(main())
+    assert len(recorder.runs) == 200
+    for run in recorder.runs:
+        subject = run.root.payload["subject"]
+        spans = run.spans[1:]
+        assert len(spans) == 5
+        assert {str(span.payload["canary"]) for span in spans} == {subject}
+        assert run.status == "complete"
+
+
+def test_a_span_outside_any_run_is_said_once_with_file_and_line(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is recorded nowhere, and one line tells where the call stands."""
+
+    @remit.span_type("lonely")
+    def lonely() -> int:
+        return 1
+
+    for _ in range(3):
+        assert lonely() == 1
+    assert sys._getframe().f_code.co_filename in caplog.text
+    lines = [record for record in caplog.records if record.name == "remit"]
+    assert len(lines) == 1
+    assert recorder.runs == []
