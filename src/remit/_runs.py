@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from remit import _outcomes
 from remit._capture import snapshot
 from remit._clock import NS_PER_S
 from remit._guard import guarded
 from remit._ids import key_text, new_key
+from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._recording import Ceiling, Place, Recorder, RunState, at, here
 from remit._sink import AgentRef, Item, Kind, RunFeed
 from remit._version import __version__
@@ -94,7 +94,7 @@ class OpenRun(RunState):
             return TERMINATED
         if self.outcome is not None and self.exited:
             return self.outcome[0]
-        return _outcomes.ACTIVE
+        return ACTIVE
 
     def exit(self, error: BaseException | None) -> None:
         """Take the end of the block; the run closes now, or when its last span ends."""
@@ -119,11 +119,15 @@ class OpenRun(RunState):
         except IndexError:
             return
         if self.recording:
-            self._finish(*(self.outcome or (_outcomes.COMPLETE, None)))
+            status, reason = self.outcome or (COMPLETE, None)
+            if self.feed.terminated is not None:
+                # The server that terminated it knows, and keeps its own word.
+                status, reason = FAILED, self.feed.terminated
+            self._finish(status, reason)
 
     def abandon(self) -> None:
         """Close a run whose process ends before it did."""
-        self.outcome = self.outcome or (_outcomes.FAILED, "process ended")
+        self.outcome = self.outcome or (FAILED, "process ended")
         self.exited = True
         self.settle()
 
@@ -153,7 +157,7 @@ class OpenRun(RunState):
         body = snapshot(payload, self.recorder.rules)
         sink = self.recorder.sink
         sink.open_run(self._item(Kind.RUN), self.feed)
-        sink.put(self._item(Kind.SPAN, status=_outcomes.ACTIVE, payload=body))
+        sink.put(self._item(Kind.SPAN, status=ACTIVE, payload=body))
 
     def _finish(self, status: str, reason: str | None) -> None:
         """Send the end of the root span, and of the instance unless it is left open."""
@@ -161,7 +165,7 @@ class OpenRun(RunState):
         finished_ns = self._started_ns + clock.monotonic_ns() - self._began_ns
         outcome = {
             "status": "open" if self.left_open else self.status,
-            "reason": reason if self.feed.terminated is None else self.feed.terminated,
+            "reason": reason,
             "spans": self.spans,
             "lost": self.feed.lost,
         }
@@ -199,9 +203,9 @@ def _outcome_of(
     error: BaseException | None, control_flow: tuple[type[BaseException], ...]
 ) -> tuple[str, str | None]:
     if error is None:
-        return _outcomes.COMPLETE, None
-    status = _outcomes.status_of(error, control_flow)
-    return status, None if status == _outcomes.COMPLETE else type(error).__qualname__
+        return COMPLETE, None
+    status = status_of(error, control_flow)
+    return status, None if status == COMPLETE else type(error).__qualname__
 
 
 class Run:
@@ -256,11 +260,11 @@ class Run:
 
     def fail(self, reason: str) -> None:
         """Let the run end as failed for *reason*, however its block ends."""
-        self._run.outcome = (_outcomes.FAILED, reason)
+        self._run.outcome = (FAILED, reason)
 
     def cancel(self) -> None:
         """Let the run end as cancelled, however its block ends."""
-        self._run.outcome = (_outcomes.CANCELLED, None)
+        self._run.outcome = (CANCELLED, None)
 
     def leave_open(self) -> None:
         """Let the block end without finishing the instance, to resume it later."""

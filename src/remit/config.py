@@ -154,15 +154,29 @@ def variables(name: str) -> tuple[str, ...]:
     return (ours, f"PREFACTOR_{name.upper()}") if name in SHARED_WITH_PREFACTOR else (ours,)
 
 
-def load(overrides: Mapping[str, object]) -> Settings:
+Inherited: TypeAlias = frozenset[tuple[str, str]]
+"""Variables with their texts that do not count, as the pytest plugin names them."""
+
+
+def given(ignored: Inherited = frozenset()) -> dict[str, tuple[str, str]]:
+    """Return, for each setting that the environment gives, the variable and its text."""
+    found = _from_environment()
+    return {name: source for name, source in found.items() if source not in ignored}
+
+
+def load(overrides: Mapping[str, object], ignored: Inherited = frozenset()) -> Settings:
     """Return the settings from *overrides*, then the environment, then the defaults.
+
+    Args:
+        overrides: What `configure()` was given.
+        ignored: Variables with their texts that do not count.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed; names the setting, where it
             came from, what was seen and what is allowed.
     """
     _refuse_unknown(overrides)
-    found = _from_environment()
+    found = given(ignored)
     values = {**{name: value for name, (_, value) in found.items()}, **overrides}
     try:
         settings = Settings.model_validate(values)

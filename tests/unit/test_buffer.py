@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -239,6 +241,15 @@ def test_a_skeleton_says_how_much_is_missing(payload: bytes | None, result: byte
         assert after == marker
 
 
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Have threads take turns a thousand times as often as usual, to find what is not one step."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    yield
+    sys.setswitchinterval(usual_s)
+
+
 class Tally:
     """What came out of a buffer, by the key of its span."""
 
@@ -260,6 +271,7 @@ class Tally:
 
 
 @pytest.mark.parametrize("recording", [1, 4], ids=["one thread", "four threads"])
+@pytest.mark.usefixtures("restless")
 def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording: int) -> None:
     """200,000 spans, and a writer that announces as often as it can: each arrives exactly once."""
     made, tally, over = Made(max_bytes=1 << 30), Tally(), threading.Event()

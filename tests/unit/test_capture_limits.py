@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import enum
 import json
 import time
+import types
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -135,9 +137,16 @@ def test_what_stands_twice_side_by_side_is_written_twice() -> None:
 
 
 def test_a_chain_of_values_that_stand_for_each_other_ends() -> None:
-    """A dict's view of a namespace that holds the view."""
-    import types  # noqa: PLC0415 - for this test alone
+    """As values, and as keys of a dict."""
 
+    class Odd(enum.Enum):
+        A = 1
+        B = 2
+
+    Odd.A._value_, Odd.B._value_ = Odd.B, Odd.A
+    assert copy_of(Odd.A)["unit"] == "levels"
+    name = f"{__name__}.{Odd.__qualname__}"
+    assert copy_of({Odd.A: 1}) == {f"<{name} 1>": 1}
     space = types.SimpleNamespace()
     space.inner = space
     assert "levels" in json.dumps(copy_of(space))

@@ -9,6 +9,7 @@ import enum
 import fractions
 import ipaddress
 import pathlib
+import sys
 import threading
 import types
 import uuid
@@ -371,3 +372,12 @@ def test_a_key_that_is_shaped_like_a_secret_is_withheld() -> None:
     shown = copy_of({"sk-proj-9aB8cD7eF6gH5iJ4kL3m": 1}, rules)
     assert shown == {"<pattern:llm_key 1>": 1}
     assert rules.withheld == {"pattern:llm_key": 1}
+
+
+def test_nothing_wraps_a_url_before_pydantics_classes_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are looked up, not imported."""
+    monkeypatch.delitem(sys.modules, "pydantic.networks")
+    odd = type("Odd", (), {"__module__": "app"})
+    assert copy_of(odd()) == opaque("app.Odd")

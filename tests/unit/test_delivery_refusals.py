@@ -15,6 +15,7 @@ from remit._delivery.health import Health
 from remit._delivery.spans import BatchLimits
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
+from tests.recording import HandRun
 
 
 @pytest.mark.parametrize("status", [413, 400, 422, 409])
@@ -120,6 +121,21 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     keys = api.bulk_keys()
     assert keys == [keys[0]] * 4
     assert stepped.outbox.set_aside_by_reason() == {}
+
+
+def test_only_an_answer_is_a_recovery() -> None:
+    """Rows that were dealt with without asking the server prove nothing about it."""
+    api = FakeApi()
+    api.script("/register", refusal(500))
+    stepped = Stepped(api)
+    stepped.record("a")
+    stepped.deliver()
+    HandRun(stepped.buffer).span()
+    stepped.outbox.settle([row_id for row_id, _ in stepped.outbox.head(9)])
+    stepped.clock.advance(1)
+    stepped.deliver()
+    assert stepped.losses.by_reason() == {Loss.RUN_UNKNOWN: 1}
+    assert stepped.pulse.health is Health.FAILING
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -40,8 +40,8 @@ class Steps:
         return self.wait_s
 
     def until(self, count: int) -> bool:
-        """Wait until *count* steps were made."""
-        return self.worker.wait(lambda: self.count >= count, 10)
+        """Wait until *count* steps have ended."""
+        return self.worker.wait(lambda: self.count >= count and self.worker.due_in_s() > 0, 10)
 
 
 def test_a_worker_is_a_named_daemon_thread_that_starts_when_it_is_told_to() -> None:
@@ -68,7 +68,7 @@ def test_a_worker_rests_as_long_as_its_step_says_or_until_it_is_woken() -> None:
     assert steps.until(2)
     steps.wait_s = 0.001
     steps.worker.wake()
-    assert steps.until(20)
+    assert steps.worker.wait(lambda: steps.count >= 20, 10)
     assert steps.worker.stop(10)
 
 

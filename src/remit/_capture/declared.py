@@ -16,6 +16,7 @@ from functools import partial
 from types import ModuleType
 from typing import Final, cast
 
+import pydantic
 from pydantic.fields import FieldInfo
 
 from remit._annotations import MISSING, SECRETS, alias_value, is_sensitive, marks_of
@@ -155,6 +156,9 @@ def _stands_for(node: ast.expr, module: str) -> object:
 
 
 def _member(owner: object, name: str) -> object:
+    if owner is pydantic:
+        # Its names are loaded when they are asked for, and older versions do not keep them.
+        return getattr(pydantic, name, MISSING)
     if type(owner) is ModuleType:
         return vars(owner).get(name, MISSING)
     found = lookup(owner, name) if is_class(owner) else MISSING

@@ -353,7 +353,7 @@ _FAMILIES: Final[tuple[Family, ...]] = families(PATTERN_RULES)
 def key_shaped(text: str) -> str | None:
     """Return the rule of the first key, token or password that shows in *text*, or `None`."""
     long = len(text) > _LONG_TEXT_CHARS
-    for anchor, search, names in _FAMILIES:
-        if (long or anchor in text) and (found := search(text)) is not None:
-            return names[found.lastindex or 0]
+    for family in _FAMILIES:
+        if (long or family.anchor in text) and (found := family.search(text)) is not None:
+            return family.rule_of(found)
     return None

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from remit._capture import markers
-from remit._capture.names import name_rule, remember
+from remit._capture.names import MAX_JUDGED_CHARS, name_rule, remember
 from remit._capture.patterns import SHORTEST, key_shaped
 from remit._capture.rule import SECRET_TYPE
 from remit._capture.secrets import texts_in
@@ -21,6 +21,7 @@ MARGIN_CHARS: Final = 512
 """How far beyond the kept part of a text a key is looked for that begins in it."""
 
 _MARKER_CHARS: Final = 48
+_MAX_INNER: Final = 3
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -128,7 +129,8 @@ class Purse:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
         # Digits at the end change no verdict, and `row_1` to `row_999` are judged once.
-        rule = name_rule(name.rstrip("0123456789") or name)
+        end = name[-MAX_JUDGED_CHARS:]
+        rule = name_rule(end.rstrip("0123456789") or end)
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
@@ -141,8 +143,10 @@ class Purse:
         if type(key) is str:
             return key
         shape = shape_of(type(key))
-        if shape.kind is Kind.INNER and (inner := shape.plain(key)) is not key:
-            return self._key_text(inner, position)
+        for _ in range(_MAX_INNER):
+            if shape.kind is Kind.INNER:
+                key = shape.plain(key)
+                shape = shape_of(type(key))
         if shape.kind is Kind.SECRET:
             self.counts.append(SECRET_TYPE)
             return f"<{SECRET_TYPE} {position}>"

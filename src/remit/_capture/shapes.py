@@ -9,15 +9,16 @@ from __future__ import annotations
 import collections
 import enum
 import gc
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from pydantic import AnyUrl, BaseModel, PostgresDsn, RootModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
@@ -32,6 +33,7 @@ from remit._capture.statics import (
     TUPLE,
     has_dict,
     is_a,
+    is_class,
     is_one_of,
     module_of,
     mro,
@@ -156,7 +158,7 @@ def _inner(cls: type) -> Shape | None:
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
     if is_one_of(cls, RootModel) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"))
-    if is_one_of(cls, *_URL_BASES) and has_dict(cls):
+    if _is_url(cls) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
         return Shape(Kind.INNER, name, plain=_instance_dict)
@@ -165,10 +167,14 @@ def _inner(cls: type) -> Shape | None:
     return None
 
 
-# Since pydantic 2.10 its URL classes wrap those of pydantic-core, which are read as text.
-_URL_BASES: Final = tuple(
-    each.__mro__[-2] for each in (AnyUrl, PostgresDsn) if isinstance(cast("object", each), type)
-)
+def _is_url(cls: type) -> bool:
+    """Return whether *cls* wraps a URL of pydantic-core, as pydantic's classes do since 2.10.
+
+    Looked up, not imported: the module takes 5 ms, and where it is not loaded there is no URL.
+    """
+    networks = sys.modules.get("pydantic.networks")
+    known = () if networks is None else (networks.AnyUrl, networks.PostgresDsn)
+    return is_one_of(cls, *(mro(each)[-2] for each in known if is_class(each)))
 
 
 def _from_dict(name: str, value: object) -> object:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from remit import _outcomes, _runtime
+from remit import _runtime
 from remit._capture import Rules, Stream
 from remit._decorators._doors import AgentDoor, Door
 from remit._guard import guarded
+from remit._outcomes import CANCELLED, COMPLETE
 from remit._recording import Place, here
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, check_terminated, permit
@@ -92,14 +93,14 @@ class StreamSpan:
 
     def end(self, *, closed: bool) -> None:
         """End the span of a generator that returned; cancelled if it was closed before its end."""
-        self._end(_outcomes.CANCELLED if closed else _outcomes.COMPLETE)
+        self._end(CANCELLED if closed else COMPLETE)
         self._leave_run(GeneratorExit() if closed else None)
 
     def fail(self, error: BaseException) -> None:
         """End the span of a generator that raised."""
         span = self._span
         if span is not None and isinstance(error, GeneratorExit):
-            self._end(_outcomes.CANCELLED)
+            self._end(CANCELLED)
         elif span is not None and self._captured is not None:
             span.fail(error, self._captured.secrets)
         self._leave_run(error)

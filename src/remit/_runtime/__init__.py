@@ -14,6 +14,7 @@ from remit._runtime._process import (
     registry,
     shutdown,
     status,
+    stay_quiet,
 )
 from remit._runtime._runtime import Runtime
 
@@ -28,4 +29,5 @@ __all__ = [
     "registry",
     "shutdown",
     "status",
+    "stay_quiet",
 ]

@@ -27,6 +27,8 @@ class _Process:
     registry: Registry
     runtime: Runtime | None = None
     exit_hooked: bool = False
+    ignored: config.Inherited = frozenset()
+    quiet: bool = False
 
 
 _process: _Process = _Process(Registry())
@@ -59,9 +61,22 @@ def current() -> Runtime:
         return _process.runtime
 
 
+def stay_quiet() -> None:
+    """Record nothing in this process until it is configured, whatever credentials it inherited.
+
+    For test sessions: a token in the environment of a desk or of CI sends no test to production.
+    What `configure()` is given counts, and so does a variable that is set later.
+    """
+    shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
+    _process.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
+    _process.quiet = True
+
+
 def _settings_or_off() -> config.Settings:
     try:
-        return config.load({})
+        if _process.quiet and not config.given(_process.ignored):
+            return config.Settings(mode="off")
+        return config.load({}, _process.ignored)
     except SettingsError as error:
         logger.warning("remit is off until this is mended: %s", error)
         return config.Settings(mode="off")
@@ -85,7 +100,7 @@ def configure(**settings: object) -> None:
         SettingsError: A name is unknown or a value is not allowed.
         UsageError: A run was opened already; `remit.shutdown()` first.
     """
-    loaded = config.load(settings)
+    loaded = config.load(settings, _process.ignored)
     with _lock:
         before = _process.runtime
         if before is not None and before.started:

@@ -1,24 +1,24 @@
 """The pytest plugin: tests record into memory, and never send by accident.
 
-Loaded by its entry point. Unless `REMIT_MODE` is set, the session runs in mode `off`: a token in
-the environment of a developer or of CI never sends test runs to production. A test that wants to
-send says so by `remit.configure(mode=...)` or the variable.
+Loaded by its entry point. In a test session remit stays off until a test configures it, and the
+API's address and token that the session inherited do not count: those of a developer or of CI
+never send test runs to production.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
+from remit import _runtime
 from remit.testing._isolated import isolated
 from remit.testing._recording import RecordingSink
 
 
 def pytest_configure() -> None:
-    """Switch remit off for the session, unless the environment says what to do."""
-    os.environ.setdefault("REMIT_MODE", "off")
+    """Switch remit off for the session, until it is configured."""
+    _runtime.stay_quiet()
 
 
 @pytest.fixture

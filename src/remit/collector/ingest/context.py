@@ -40,7 +40,7 @@ class Caller:
 
     def sees(self, row: InstanceRow) -> bool:
         """Return whether the instance exists for this caller."""
-        return row.account_id == self.account_id and True
+        return row.account_id == self.account_id and self.agent_id in {None, row.agent_id}
 
 
 class IdSource:

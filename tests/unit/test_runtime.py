@@ -1,0 +1,279 @@
+"""The composition root: configuring, modes, exit, fork, and what the registration holds."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import remit
+from remit import _runtime
+from remit._guard import faults
+from remit.config import Settings
+from remit.errors import SettingsError, UsageError
+from remit.testing import RecordingSink, isolated
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory."""
+    with isolated() as sink:
+        yield sink
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Start from a process that has configured nothing."""
+    with isolated():
+        remit.shutdown()
+        yield
+        remit.shutdown()
+
+
+@remit.agent("Runtime's agent")
+def agent() -> None:
+    """Hold the runs of these tests."""
+
+
+@pytest.mark.usefixtures("fresh")
+def test_configure_again_before_the_first_run_replaces() -> None:
+    """After it, it is an error that says what to do."""
+    remit.configure(mode="off", purpose="eval")
+    remit.configure(mode="off", purpose="smoke_test")
+    assert _runtime.current().settings.purpose == "smoke_test"
+    with agent.run(), pytest.raises(UsageError, match=r"remit\.shutdown\(\) first"):
+        remit.configure(mode="off")
+    remit.shutdown()
+    remit.configure(mode="off")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_wrong_variable_is_said_once_and_the_program_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only `configure()` raises; the first use without it never does."""
+    monkeypatch.setenv("REMIT_FLUSH_INTERVAL_S", "often")
+    for _ in range(2):
+        with agent.run() as run:
+            assert len(run.key) == 26
+    assert remit.status().mode == "off"
+    assert caplog.text.count("REMIT_FLUSH_INTERVAL_S: saw 'often'") == 1
+
+
+@pytest.mark.usefixtures("fresh")
+def test_the_first_start_says_where_to_which_agent_which_mode(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One line, without the token."""
+    caplog.set_level(logging.INFO)
+    transport = httpx.MockTransport(lambda _: httpx.Response(503))
+    remit.configure(
+        api_url="http://remit.test", api_token="hunter2", transport=transport, exit_timeout_s=0.1
+    )
+    for _ in range(2):
+        with agent.run():
+            pass
+    lines = [
+        record.getMessage() for record in caplog.records if "mode remote" in record.getMessage()
+    ]
+    assert lines == ["remit: mode remote, to http://remit.test, agent Runtime's agent"]
+    remit.shutdown(0.1)
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.usefixtures("fresh")
+def test_nothing_is_there_to_flush_before_the_first_use() -> None:
+    """An empty flush is true."""
+    assert remit.flush(0.1)
+    assert remit.shutdown(0.1)
+
+
+def test_one_agent_id_for_two_agents_is_an_error_that_names_both() -> None:
+    """The setting serves one agent; the decorator's own id wins."""
+    with isolated(agent_id="01m87w83jttgb1tsy0aqwcmb8r9zyn2d") as sink:
+
+        @remit.agent
+        def second() -> None:
+            return None
+
+        @remit.agent(agent_id="01m87w83jttgb1tsy0aqwcmb8r9zyn2e")
+        def third() -> None:
+            return None
+
+        with agent.run(), third.run():
+            pass
+        with pytest.raises(SettingsError, match=r"runs .*:agent and .*second: give each its own"):
+            second.run().__enter__()
+        ids = [run.feed.agent.agent_id for run in sink.runs]
+        assert ids == ["01m87w83jttgb1tsy0aqwcmb8r9zyn2d", "01m87w83jttgb1tsy0aqwcmb8r9zyn2e"]
+
+
+def test_a_type_first_seen_later_joins_the_next_runs_registration(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its spans are sent all the same; one line says so."""
+    caplog.set_level(logging.INFO)
+    for _ in range(2):
+        with agent.run():
+            for _ in range(2):
+                with remit.span("seen later"):
+                    pass
+    first, second = (run.feed.agent.registration() for run in recorder.runs)
+    assert "seen later" not in names_of(first)
+    assert "seen later" in names_of(second)
+    assert caplog.text.count("seen later was first seen after") == 1
+    assert len(recorder.spans("seen later")) == 4
+
+
+def names_of(registration: dict[str, object]) -> set[str]:
+    """Return the names of the span types in a registration."""
+    schema = registration["agent_schema_version"]
+    assert isinstance(schema, dict)
+    return {entry["name"] for entry in schema["span_type_schemas"]}
+
+
+def test_a_registration_is_complete(recorder: RecordingSink) -> None:
+    """Version, schema version under its hash, one entry for each span type."""
+
+    @remit.span_type(
+        title="Find",
+        template="Found {{ result }}",
+        data_risk=remit.risk(allows="read_data", takes="contact_information"),
+    )
+    def find(email: str, limit: int = 3) -> list[str]:
+        """Find orders.
+
+        More words.
+        """
+        return [email] * limit
+
+    @remit.agent("Finder", version="2.0")
+    def finder(question: str) -> str:
+        """Answer questions."""
+        return question
+
+    found = finder.registration()
+    assert found["agent_version"] == {
+        "name": "Finder",
+        "external_identifier": "2.0",
+        "description": "Answer questions.",
+    }
+    schema = found["agent_schema_version"]
+    assert isinstance(schema, dict)
+    assert schema["external_identifier"].startswith("schema-")
+    entries = {entry["name"].rpartition(".")[2]: entry for entry in schema["span_type_schemas"]}
+    entry = entries["find"]
+    assert entry["title"] == "Find"
+    assert entry["description"].startswith("Find orders.")
+    assert entry["template"] == "Found {{ result }}"
+    assert entry["data_risk"]["action_profile"]["read_data"] == "allowed"
+    assert set(entry["params_schema"]["properties"]) == {"email", "limit"}
+    assert entry["params_schema"]["required"] == ["email"]
+    assert set(entry["result_schema"]["properties"]) == {"result"}
+    assert {"remit:run", "remit:loss", "finder"} <= set(entries)
+    assert finder.registration() == found
+    assert recorder.runs == []
+
+
+def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A clock that raises loses the span; values and exceptions of the call are the bare ones."""
+
+    class BrokenClock:
+        """Raises once the run is open."""
+
+        broken = False
+
+        def wall_ns(self) -> int:
+            """Return the time, or raise."""
+            if self.broken:
+                raise OSError
+            return 1
+
+        monotonic_ns = wall_ns
+
+    @remit.span_type
+    def double(n: int) -> int:
+        return 2 * n
+
+    clock = BrokenClock()
+    with _runtime.isolated(Settings(), sink=RecordingSink(), clock=clock) as runtime:
+        faults.strict = False  # isolated() turned it on
+        with agent.run():
+            clock.broken = True
+            assert double(4) == 8
+            clock.broken = False
+        assert runtime.status().faults["the start of a span"] >= 1
+    assert "your program is not affected" in caplog.text
+
+
+def test_a_test_session_sends_nothing_with_what_it_inherited(tmp_path: Path) -> None:
+    """Credentials in the environment of a session do not count; what a test says does."""
+    (tmp_path / "test_theirs.py").write_text(
+        "import remit\n"
+        "@remit.agent\n"
+        "def agent() -> None: ...\n"
+        "def test_unconfigured(remit_recorder):\n"
+        "    agent()\n"
+        "    assert len(remit_recorder.runs) == 1\n"
+        "def test_quiet():\n"
+        "    agent()\n"
+        "    assert remit.status().mode == 'off'\n"
+        "def test_configured(tmp_path, monkeypatch):\n"
+        "    remit.shutdown()\n"
+        "    remit.configure(data_dir=tmp_path)\n"
+        "    assert remit.status().mode == 'local'\n"
+        "    remit.configure(api_url='http://127.0.0.1:9', api_token='mine')\n"
+        "    assert remit.status().mode == 'remote'\n"
+        "    remit.shutdown()\n"
+        "    monkeypatch.setenv('REMIT_API_TOKEN', 'later')\n"
+        "    monkeypatch.setenv('REMIT_API_URL', 'http://127.0.0.1:9')\n"
+        "    assert remit.status().mode == 'remote'\n"
+        "    remit.shutdown()\n"
+    )
+    environment = {
+        **os.environ,
+        "PREFACTOR_API_URL": "http://127.0.0.1:1",
+        "REMIT_API_TOKEN": "production",
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    found = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert "3 passed" in found.stdout, found.stdout
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_forked_child_records_on_its_own(tmp_path: Path) -> None:
+    """The child's own run is delivered by the child, the parent's by the parent, each once."""
+    program = tmp_path / "forking.py"
+    program.write_text(
+        "import os, remit\n"
+        "@remit.agent\n"
+        "def agent(who: str) -> str:\n"
+        "    return who\n"
+        "agent('parent before')\n"
+        "if os.fork() == 0:\n"
+        "    agent('child')\n"
+        "    raise SystemExit(0 if remit.flush(10) else 3)\n"
+        "_, status = os.wait()\n"
+        "agent('parent after')\n"
+        "assert status == 0, status\n"
+        "assert remit.flush(10)\n"
+    )
+    environment = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "data")}
+    subprocess.run([sys.executable, str(program)], env=environment, check=True, timeout=60)
+    command = [sys.executable, "-m", "remit", "runs", "list", "--json"]
+    shown = subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert shown.count('"status": "complete"') == 3
