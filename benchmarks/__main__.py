@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from benchmarks.caller import PEERS
 
 
 @contextmanager
-def sink() -> Iterator[int]:
+def sink() -> Generator[int]:
     """Start the sink; yield its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE, text=True

@@ -31,6 +31,9 @@ SPAN_PART: Final = 7 / 8
 END_PART: Final = 15 / 16
 # The writer is woken early when this part of the bound has come in since it last looked.
 WAKE_PART: Final = 1 / 8
+# Sorting and putting are calls into C that nobody can interrupt: 5,000 items take 1 ms together,
+# a million would hold an event loop for a quarter of a second.
+CHUNK_ITEMS: Final = 5_000
 # A pass this near to the interval's end counts as one.
 PUNCTUAL_PART: Final = 0.9
 
@@ -192,7 +195,7 @@ class Buffer:
         self._press(item, self._max_bytes)
 
     def drain(self, *, everything: bool) -> list[AnyItem]:
-        """Hand over what is queued: runs, spans with parents before children, ends.
+        """Hand over what is queued, at most a chunk: runs, spans by their starts, ends.
 
         Called by one thread at a time.
 
@@ -203,7 +206,7 @@ class Buffer:
         queue = self._queue
         kinds: list[list[AnyItem]] = [[] for _ in Kind]
         kinds[SPAN].extend(announced)
-        for _ in range(len(queue)):
+        for _ in range(min(len(queue), CHUNK_ITEMS)):
             item = queue.popleft()
             kinds[item[0]].append(item)
         kinds[SPAN].sort(key=_started_ns)

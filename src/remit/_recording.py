@@ -32,6 +32,10 @@ class Ceiling:
     outer: Ceiling | None = None
 
 
+def ignore(agent: str, name: str, risk: DataRisk | None) -> None:
+    """Take no note of a span type that is first used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """What every run of one runtime shares.
@@ -55,7 +59,7 @@ class Recorder:
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     on_exit: Callable[[], None] = lambda: None
-    on_first_seen: Callable[[str, str, DataRisk | None], None] = lambda *_: None
+    on_first_seen: Callable[[str, str, DataRisk | None], None] = ignore
 
 
 class RunState:

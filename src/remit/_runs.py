@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -271,7 +271,7 @@ class Run:
         self._run.left_open = True
 
     @contextmanager
-    def use(self) -> Iterator[Run]:
+    def use(self) -> Generator[Run]:
         """Make the run current in this block: in a thread, a callback, a sync dependency."""
         with at(self._run.place):
             yield self

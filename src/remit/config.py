@@ -238,7 +238,7 @@ def _explain(
     found: Mapping[str, tuple[str, str]],
 ) -> str:
     """Return one line for each wrong setting; the value of a secret one is not shown."""
-    lines = []
+    lines: list[str] = []
     for detail in error.errors(include_url=False, include_context=False):
         name = str(detail["loc"][0])
         source = "configure()" if name in overrides else found[name][0]

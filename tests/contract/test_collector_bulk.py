@@ -169,6 +169,24 @@ def test_too_many_items_are_too_large(store: Store) -> None:
     assert api.post("/bulk", {"items": items[:2]}).status_code == 200
 
 
+def test_a_refused_item_leaves_nothing_of_its_own(store: Store) -> None:
+    """Not even what it wrote before it was found to be wrong: an agent, a version."""
+    api = World(store, settings=Settings(create_agents=True)).account()
+    wrong = {"span_type_schemas": [{"name": "", "params_schema": {}}]}
+    register = {"_type": "agent_instances/register", **api.registration(agent_id=NOBODY)}
+
+    outputs = api.bulk(
+        {"_type": "agents/create", "details": {"name": "kept"}},
+        {**register, "agent_schema_version": wrong},
+    )
+
+    assert [output["status"] for output in outputs.values()] == ["success", "error"]
+    refusal(api.get(f"/agent/{NOBODY}"), 404)
+    with store.reading() as tx:
+        assert tx.version(NOBODY, "v1") is None
+    assert len(api.get("/agent").json()["summaries"]) == 2
+
+
 def test_fields_may_stand_flat_or_in_details_which_win(api: Api) -> None:
     """Clients write creates and finishes either way, and both at once."""
     run = api.instance("active")

@@ -83,7 +83,7 @@ async def call(
 ) -> bytes:
     """Send one GET through ASGI; with *leave_after* the client disconnects after so many parts."""
     parts: list[bytes] = []
-    requests = [{"type": "http.request", "body": b"", "more_body": False}]
+    requests: list[dict[str, object]] = [{"type": "http.request", "body": b"", "more_body": False}]
     gone = asyncio.Event()
 
     async def receive() -> dict[str, object]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit._buffer import ITEM_BYTES, Buffer, Loss, Losses, cost, skeleton
+from remit._buffer import CHUNK_ITEMS, ITEM_BYTES, Buffer, Loss, Losses, cost, skeleton
 from remit._ids import new_key
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 from remit.testing._clock import FakeClock
@@ -116,6 +116,15 @@ def test_items_come_in_the_order_in_which_they_make_sense() -> None:
         *(Kind.FINISH, Kind.QUALITY, Kind.CLOSE),
     ]
     assert [item[5] for item in drained[1:4]] == [20, 30, run.started_ns]
+
+
+def test_a_large_backlog_is_handed_over_in_chunks() -> None:
+    """Sorting a million items at once would hold every other thread of the program."""
+    made = Made()
+    starts = [made.span(started_ns=number) for number in range(2 * CHUNK_ITEMS + 1)]
+    chunks = [made.drain(), made.drain(), made.drain(), made.drain()]
+    assert [len(chunk) for chunk in chunks] == [CHUNK_ITEMS, CHUNK_ITEMS, 1, 0]
+    assert [item[2] for chunk in chunks for item in chunk] == [start[1] for start in starts]
 
 
 def test_the_first_item_and_each_run_rouse_the_threads() -> None:
@@ -299,7 +308,8 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
         thread.join()
     over.set()
     writer.join()
-    tally.take(made.drain(everything=True))
+    while len(made.buffer):
+        tally.take(made.drain(everything=True))
     assert set(tally.whole.values()) | set(tally.active.values()) == {1}
     assert tally.active == tally.ended
     assert set(tally.whole).isdisjoint(tally.active)

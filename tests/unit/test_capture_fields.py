@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import ipaddress
 import sys
 import types
 import typing
@@ -190,8 +191,6 @@ def test_a_field_of_an_excluded_category_is_withheld(value: object) -> None:
 
 def test_a_value_whose_type_shows_an_excluded_category_is_withheld() -> None:
     """An address has a type of its own, whatever it is called."""
-    import ipaddress  # noqa: PLC0415 - for this test alone
-
     value = {"peer": ipaddress.ip_address("10.0.0.1")}
     rule = withheld("category:location_and_tracking")
     assert copy_of(value, excluded="location_and_tracking") == {"peer": rule}

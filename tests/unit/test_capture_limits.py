@@ -15,7 +15,7 @@ import pytest
 from remit._capture import Limits, Plan, Rules, snapshot
 from remit._capture.statics import snapshot as first_of
 from remit.errors import SettingsError
-from tests.captured import copy_of, params_of, plan_of, withheld
+from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 
 SMALL = Rules(Limits(256))
 
@@ -143,10 +143,12 @@ def test_a_chain_of_values_that_stand_for_each_other_ends() -> None:
         A = 1
         B = 2
 
-    Odd.A._value_, Odd.B._value_ = Odd.B, Odd.A
+    vars(Odd.A).update(_value_=Odd.B)
+    vars(Odd.B).update(_value_=Odd.A)
     assert copy_of(Odd.A)["unit"] == "levels"
     name = f"{__name__}.{Odd.__qualname__}"
     assert copy_of({Odd.A: 1}) == {f"<{name} 1>": 1}
+    assert "levels" in json.dumps(result_of(plan_of(take), Odd.A))
     space = types.SimpleNamespace()
     space.inner = space
     assert "levels" in json.dumps(copy_of(space))

@@ -89,6 +89,15 @@ def test_a_declaration_withholds_by_parameter(
         assert shown["note"] == withheld("type:Sensitive")
 
 
+def test_arguments_that_no_parameter_takes_are_withheld_as_the_others_are() -> None:
+    """The call itself will fail; what it was given is restricted all the same."""
+    shown = params_of(plan_of(marked, params_rule=RESTRICTED), *"abcde", more="f")
+    assert shown["*"] == withheld(RESTRICTED)
+    assert shown["**"] == withheld(RESTRICTED)
+    twice = params_of(plan_of(marked), "n", note="again", more="f")
+    assert twice["**"] == {"note": withheld("type:Sensitive"), "more": "f"}
+
+
 def test_what_is_kept_is_kept_inside_too() -> None:
     """`capture={"person": True}` means the whole value."""
 

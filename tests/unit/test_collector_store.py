@@ -184,23 +184,42 @@ def test_only_columns_get_into_a_statement(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_locked_database_is_unavailable_for_now(tmp_path: Path) -> None:
-    """503 with `Retry-After`; when the lock is gone, all is well."""
+def test_a_locked_database_is_unavailable_for_now(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503 with `Retry-After`; when the lock is gone, all is well. The log says each once."""
     store = SqliteStore(tmp_path / "remit.db", busy_timeout_s=0.05)
     api = World(store).account()
     run = api.instance("active")
     blocker = sqlite3.connect(tmp_path / "remit.db", isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     try:
-        answer = api.post("/agent_spans", api.span_body(run["id"]))
-        assert refusal(answer, 503)["code"] == "unavailable"
-        assert int(answer.headers["retry-after"]) >= 1
+        for _ in range(3):
+            answer = api.post("/agent_spans", api.span_body(run["id"]))
+            assert refusal(answer, 503)["code"] == "unavailable"
+            assert int(answer.headers["retry-after"]) >= 1
         assert details(api.get("/ping"))
     finally:
         blocker.execute("ROLLBACK")
         blocker.close()
 
     assert api.span(run["id"])["status"] == "active"
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the collector's database cannot be used now",
+        "the collector's database can be written again",
+    ]
+    store.close()
+
+
+def test_a_database_that_cannot_be_read_is_unavailable_too(tmp_path: Path) -> None:
+    """A table that is gone stands for a file that is."""
+    store = SqliteStore(tmp_path / "remit.db")
+    api = World(store).account()
+    with sqlite3.connect(tmp_path / "remit.db") as connection:
+        connection.execute("DROP TABLE agents")
+    connection.close()
+
+    refusal(api.get("/agent"), 503)
     store.close()
 
 
@@ -242,6 +261,8 @@ def in_child(store: SqliteStore) -> int:
     child = os.fork()
     if child == 0:
         try:
+            # The parent's connection must not be used, nor closed, by anybody else.
+            assert store._connection is None
             create_token(store, "account")
             with store.reading() as tx:
                 os.write(writer, bytes([len(tx.tokens())]))

@@ -66,6 +66,16 @@ def test_a_shutdown_without_time_says_that_there_was_none(
     assert "exit_timeout_s" in caplog.text
 
 
+def test_a_request_that_begins_in_a_shutdown_does_not_outlast_it() -> None:
+    """Its timeout is what is left, so that the thread ends and the connection is closed."""
+    with serving(hang) as url:
+        made = delivery(url=url, flush_interval_s=60, request_timeout_s=30)
+        record(made)
+        sender = made._sending
+        made.shutdown(within(0.3))
+        assert sender.stop(5)
+
+
 @pytest.mark.parametrize(
     "names", [(WRITER,), (SENDER,), (WRITER, SENDER)], ids=["writer", "sender", "both"]
 )

@@ -258,6 +258,7 @@ def test_neither_the_end_of_a_span_nor_of_its_run_overtakes_a_waiting_beginning(
     run.close()
     stepped.deliver()
     assert "finish" not in api.paths()
+    assert not any(finishes(item) for items in api.bulks() for item in items)
     assert api.quality == {}
     stepped.settle()
     assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]

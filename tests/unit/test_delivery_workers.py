@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from remit._buffer import cost
+from remit._buffer import CHUNK_ITEMS, cost
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
@@ -210,6 +210,19 @@ def test_a_pass_moves_everything_and_says_so() -> None:
     assert stepped.moves == 1
     assert stepped.outbox.pending() == 3
     assert stepped.writer.lag_s == 0.0
+
+
+def test_a_pass_moves_a_backlog_of_several_chunks() -> None:
+    """And wakes the sender at the first."""
+    stepped = Stepped(FakeApi())
+    run = HandRun(stepped.buffer).open()
+    for _ in range(CHUNK_ITEMS):
+        run.span()
+    run.close()
+    stepped.writer.step()
+    assert stepped.outbox.pending() == CHUNK_ITEMS + 4
+    assert stepped.moves == 2
+    assert len(stepped.buffer) == 0
 
 
 def test_an_urged_pass_announces_the_open_spans_once() -> None:

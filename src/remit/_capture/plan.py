@@ -15,7 +15,7 @@ from remit._capture.encode import Rules, encoded
 from remit._capture.markers import withheld
 from remit._capture.names import KNOWN
 from remit._capture.patterns import SHORTEST, key_shaped
-from remit._capture.purse import encode, is_bare
+from remit._capture.purse import MAX_INNER, encode, is_bare
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.shapes import Kind, shape_of
 from remit._capture.slots import (
@@ -26,6 +26,7 @@ from remit._capture.slots import (
     Slot,
     result_slot,
     slot_of,
+    surplus_slot,
 )
 from remit._capture.statics import DICT
 from remit._capture.walk import Walk
@@ -89,6 +90,7 @@ class Plan:
             for each in self._slots
             if each.kind in BY_KEYWORD
         }
+        self._surplus = surplus_slot(self._slots, params)
         self._hidden = tuple(each for each in self._slots if not each.open)
         self._template = {each.name: _ahead(each) for each in self._slots}
         out = self.outcome
@@ -183,8 +185,7 @@ class Plan:
         walk.begin([*(value for _, value in values), *surplus.values()])
         out = {slot.name: slot.walked(walk, value) for slot, value in values}
         for key, value in surplus.items():
-            walk.excluded = frozenset().union(*(slot.excluded for slot in self._slots))
-            out[key] = walk.deeper(value, 0)
+            out[key] = self._surplus.walked(walk, value)
         return out
 
     def _given(
@@ -230,10 +231,12 @@ class Plan:
         return encoded(copy, rules) if _all_plain(copy.values()) else None
 
     def _returned(self, walk: Walk, value: object) -> object:
-        shape = shape_of(type(value))
         inner = value
-        while shape.kind is Kind.INNER and (found := shape.plain(inner)) is not inner:
-            inner, shape = found, shape_of(type(found))
+        shape = shape_of(type(inner))
+        for _ in range(MAX_INNER):
+            if shape.kind is Kind.INNER:
+                inner = shape.plain(inner)
+                shape = shape_of(type(inner))
         rule = self.outcome.rule
         self.outcome.apply(walk)
         if shape.kind is Kind.RECORD and rule is not None:

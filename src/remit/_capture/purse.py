@@ -17,11 +17,13 @@ from remit._capture.shapes import Kind, shape_of
 MAX_NODES: Final = 2_000
 MAX_KEY_CHARS: Final = 256
 MAX_KNOWN_CHARS: Final = 64
+MAX_INNER: Final = 3
+"""So many values that stand for another are opened: an enum in a root model, and one more."""
+
 MARGIN_CHARS: Final = 512
 """How far beyond the kept part of a text a key is looked for that begins in it."""
 
 _MARKER_CHARS: Final = 48
-_MAX_INNER: Final = 3
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -143,7 +145,7 @@ class Purse:
         if type(key) is str:
             return key
         shape = shape_of(type(key))
-        for _ in range(_MAX_INNER):
+        for _ in range(MAX_INNER):
             if shape.kind is Kind.INNER:
                 key = shape.plain(key)
                 shape = shape_of(type(key))

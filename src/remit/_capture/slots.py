@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,6 +111,22 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
         name_rule=None,
         excluded=_excluded(RETURN, side),
         declared=marked_keys(annotation, ""),
+    )
+
+
+def surplus_slot(slots: Iterable[Slot], side: Side) -> Slot:
+    """Return what is decided for arguments that no parameter takes.
+
+    A parameter that was given twice is among them: its second value is withheld like its first.
+    """
+    return Slot(
+        name="",
+        kind=VAR_KEYWORD,
+        default=MISSING,
+        rule=side.rule,
+        name_rule=None,
+        excluded=side.excluded,
+        declared={each.name: each.rule for each in slots if each.rule is not None},
     )
 
 

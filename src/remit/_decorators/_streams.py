@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from remit import _runtime
 from remit._capture import Rules, Stream
@@ -58,7 +58,7 @@ class StreamSpan:
             self._run = self._door.open_run()
             self.place = self._run.place
         try:
-            permit(self._door.step, self.place)
+            permit(self._door.step, cast("Place", self.place))
         except BaseException as error:
             self._leave_run(error)
             raise

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import cached_property
 from types import FunctionType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from remit._decorators._calls import (
     Wrapper,
@@ -35,8 +35,10 @@ def function_of(target: object, decorator: str) -> FunctionType:
     Raises:
         DeclarationError: *target* is not a function; says what to decorate instead.
     """
-    inner = target.__func__ if isinstance(target, (staticmethod, classmethod)) else target
-    unwrapped = inspect.unwrap(inner) if callable(inner) else inner
+    inner: Any = target
+    if isinstance(inner, (staticmethod, classmethod)):
+        inner = getattr(cast("object", inner), "__func__")  # noqa: B009 - its type is not known
+    unwrapped: object = inspect.unwrap(inner) if callable(inner) else inner
     if isinstance(unwrapped, FunctionType):
         return unwrapped
     raise DeclarationError(f"@remit.{decorator} cannot decorate {_remedy(target)}")

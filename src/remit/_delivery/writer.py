@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from remit._buffer import Buffer
+from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.registration import Registrations
 from remit._guard import guarded
@@ -67,11 +67,14 @@ class Writer:
         with self._passing:
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
-            self._items += self._buffer.drain(everything=everything)
-            if self._items:
-                self._outbox.put(self._items, self._records())
-                self._items = []
-                self._moved()
+            # Counted before, so that a program that records all the time does not hold the pass.
+            for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
+                self._items += self._buffer.drain(everything=everything)
+                everything = False
+                if self._items:
+                    self._outbox.put(self._items, self._records())
+                    self._items = []
+                    self._moved()
             self._passed_ns = began_ns
 
     @property

@@ -6,9 +6,9 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from remit import config
 from remit._clock import Clock
@@ -55,10 +55,7 @@ def current() -> Runtime:
     if runtime is not None:
         return runtime
     with _lock:
-        if _process.runtime is None:
-            _install(Runtime(_settings_or_off(), registry))
-        assert _process.runtime is not None  # noqa: S101 - set in the line above
-        return _process.runtime
+        return _process.runtime or _install(Runtime(_settings_or_off(), registry))
 
 
 def stay_quiet() -> None:
@@ -82,11 +79,12 @@ def _settings_or_off() -> config.Settings:
         return config.Settings(mode="off")
 
 
-def _install(runtime: Runtime) -> None:
+def _install(runtime: Runtime) -> Runtime:
     _process.runtime = runtime
     if not _process.exit_hooked:
         _process.exit_hooked = True
         atexit.register(_at_exit)
+    return runtime
 
 
 def configure(**settings: object) -> None:
@@ -155,7 +153,7 @@ def _at_exit() -> None:
 @contextmanager
 def isolated(
     settings: config.Settings, *, sink: Sink | None = None, clock: Clock | None = None
-) -> Iterator[Runtime]:
+) -> Generator[Runtime]:
     """Give a test its own runtime and a copy of the registry; faults of ours raise.
 
     Args:
@@ -163,19 +161,24 @@ def isolated(
         sink: Where items go instead of to delivery.
         clock: The time.
     """
-    before = replace(_process)
-    was_strict = faults.strict
+    was_registry, was_strict = registry(), faults.strict
     runtime = Runtime(settings, registry, sink=sink, clock=clock)
-    _process.registry, _process.runtime = before.registry.copy(), runtime
+    was_runtime = _swap(was_registry.copy(), runtime)
     faults.strict = True
     try:
         yield runtime
     finally:
         faults.strict = was_strict
-        mine, _process.runtime = _process.runtime, before.runtime
-        _process.registry = before.registry
+        mine = _swap(was_registry, was_runtime)
         if mine is not None:
             mine.shutdown(settings.exit_timeout_s)
+
+
+def _swap(declared: Registry, runtime: Runtime | None) -> Runtime | None:
+    """Put other contents into the process; return the runtime that was there."""
+    was, _process.runtime = _process.runtime, runtime
+    _process.registry = declared
+    return was
 
 
 @guarded("the child of a fork")

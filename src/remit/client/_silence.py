@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -30,7 +30,7 @@ def _is_theirs(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def silence() -> Iterator[None]:
+def silence() -> Generator[None]:
     """Leave the requests made in this block, on this thread, out of httpx's log."""
     # A filter is added once: the logger knows it already, by equality, every other time.
     logging.getLogger(HTTPX_LOGGER).addFilter(_is_theirs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from remit import _runtime
@@ -12,7 +12,7 @@ from remit.testing._recording import RecordingSink
 
 
 @contextmanager
-def isolated(*, clock: Clock | None = None, **settings: object) -> Iterator[RecordingSink]:
+def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[RecordingSink]:
     """Record into memory within this block: no thread, no file, no socket, no environment.
 
     What is declared in the block is forgotten after it, and a fault inside remit raises, so that

@@ -58,8 +58,8 @@ class RecordedRun:
     purpose: str
     feed: RunFeed
     status: str = "active"
-    spans: list[RecordedSpan] = field(default_factory=list)
-    quality: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spans: list[RecordedSpan] = field(default_factory=list[RecordedSpan])
+    quality: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     @property
     def root(self) -> RecordedSpan:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, cast
 
 from remit._clock import Clock
 from remit.collector.ingest.bulk import execute, items_of
@@ -10,7 +13,9 @@ from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource,
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.tokens import caller_of
 from remit.collector.settings import Settings
-from remit.collector.store import Reading, Store, Writing
+from remit.collector.store import Reading, Store, StoreUnavailableError, Writing
+
+logger: Final = logging.getLogger("remit")
 
 
 class Service:
@@ -23,6 +28,7 @@ class Service:
         self._clock = clock
         self._ids = IdSource(clock)
         self._titles = Titles()
+        self._down = False
 
     def authenticate(self, secret: str) -> Caller:
         """Return who holds the token *secret*.
@@ -31,7 +37,7 @@ class Service:
             Refusal: 401.
             StoreUnavailableError: The database cannot be read now.
         """
-        with self._store.reading() as tx:
+        with self._reading() as tx:
             return caller_of(tx, secret, self._now_us())
 
     def perform(self, caller: Caller, name: str, params: bytes, key: str | None) -> bytes:
@@ -49,9 +55,9 @@ class Service:
         """
         operation = OPERATIONS[name]
         if not operation.writes:
-            with self._store.reading() as tx:
+            with self._reading() as tx:
                 return operation.perform(self._context(tx, caller), params, key)
-        with self._store.writing() as tx:
+        with self._writing() as tx:
             return operation.perform(self._context(tx, caller), params, key)
 
     def bulk(self, caller: Caller, body: bytes) -> bytes:
@@ -62,8 +68,35 @@ class Service:
             StoreUnavailableError: The database cannot be used now; nothing was written.
         """
         items = items_of(body, self.settings.max_bulk_items)
-        with self._store.writing() as tx:
+        with self._writing() as tx:
             return execute(self._context(tx, caller), items)
+
+    @contextmanager
+    def _reading(self) -> Generator[Reading]:
+        try:
+            with self._store.reading() as tx:
+                yield tx
+        except StoreUnavailableError as error:
+            self._note_fault(error)
+            raise
+
+    @contextmanager
+    def _writing(self) -> Generator[Writing]:
+        try:
+            with self._store.writing() as tx:
+                yield tx
+        except StoreUnavailableError as error:
+            self._note_fault(error)
+            raise
+        if self._down:
+            self._down = False
+            logger.warning("the collector's database can be written again")
+
+    def _note_fault(self, error: StoreUnavailableError) -> None:
+        """Say once that the database is not to be had, until it can be written again."""
+        if not self._down:
+            self._down = True
+            logger.warning("the collector's database cannot be used now: %s", error)
 
     def _context(self, tx: Reading, caller: Caller) -> Context:
         # A reading operation never uses the other half.

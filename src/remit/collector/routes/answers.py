@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -13,23 +12,15 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import Refusal
-from remit.collector.routes.bodies import drain
 from remit.collector.store import StoreUnavailableError
 from remit.collector.views import error_answer
 
-logger: Final = logging.getLogger("remit")
 RETRY_AFTER_S: Final = 1
 
 
 def answer(body: bytes) -> Response:
     """Return an answer to a request that was carried out."""
     return Response(body, media_type="application/json")
-
-
-async def refuse(request: Request, refusal: Refusal) -> Response:
-    """Return the answer to a request that was refused, after what is left of it was read."""
-    await drain(request)
-    return _envelope(refusal)
 
 
 def _envelope(refusal: Refusal) -> Response:
@@ -43,7 +34,7 @@ def _envelope(refusal: Refusal) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)  # noqa: S101 - starlette looks the handler up by the type
-    return await refuse(request, error)
+    return _envelope(error)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
@@ -56,18 +47,20 @@ async def _unknown(request: Request, error: Exception) -> Response:
     }
     code = status.phrase.lower().replace(" ", "_")
     message = messages.get(status, status.phrase)
-    return await refuse(request, Refusal(status, code, message, headers=error.headers))
+    return _envelope(Refusal(status, code, message, headers=error.headers))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    logger.warning("the collector's database cannot be used now: %s", error)
-    refusal = Refusal(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "unavailable",
-        "the database cannot be used now: try again",
-        headers={"Retry-After": str(RETRY_AFTER_S)},
+    """Answer a request that may succeed later; the service has said why, once."""
+    del request, error
+    return _envelope(
+        Refusal(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the database cannot be used now: try again",
+            headers={"Retry-After": str(RETRY_AFTER_S)},
+        )
     )
-    return await refuse(request, refusal)
 
 
 async def _gone(request: Request, error: Exception) -> Response:

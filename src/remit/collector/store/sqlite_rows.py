@@ -103,7 +103,7 @@ _SPANS_OF_IDS: Final = (
     f"SELECT {_columns(SpanRow, 's.')} FROM json_each(?) AS j "  # noqa: S608 - as above
     "CROSS JOIN agent_spans AS s ON s.id = j.value "
     "CROSS JOIN agent_instances AS i ON i.id = s.agent_instance_id "
-    "WHERE ? IS NULL OR TRUE OR i.account_id = ?"
+    "WHERE ? IS NULL OR i.account_id = ?"
 )
 _INSTANCES_OF_IDS: Final = (
     f"{_SELECT[InstanceRow]} WHERE id IN (SELECT value FROM json_each(?)) "  # noqa: S608 - as above
