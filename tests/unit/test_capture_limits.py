@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import enum
 import json
-import time
 import types
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -250,13 +249,11 @@ def test_a_call_that_has_used_up_the_stack_is_recorded_as_a_marker() -> None:
         pytest.param(["a" * 10_000_000] * 1000, id="the same long text many times"),
     ],
 )
-def test_a_huge_argument_costs_no_more_than_its_budget(value: object) -> None:
-    """Within a generous bound; the measured figures are in the benchmarks."""
-    plan = plan_of(take)
-    plan.params((value,), {}, Rules())
-    began = time.perf_counter()
-    plan.params((value,), {}, Rules())
-    assert time.perf_counter() - began < 0.25
+def test_a_huge_argument_is_recorded_within_the_limit(value: object) -> None:
+    """However much there is of it."""
+    data = plan_of(take).params((value,), {}, Rules())
+    assert len(data) <= 65_536
+    assert json.loads(data)["document"]["$remit"] == "cut"
 
 
 def test_a_withheld_text_costs_no_copy() -> None:

@@ -23,7 +23,8 @@ def api_in(folder: Path) -> Api:
     found = http.get("/api/v1/agent/show", params={"external_identifier": "desk"})
     if found.status_code == 404:
         body = {"details": {"name": "Desk", "external_identifier": "desk"}}
-        found = http.post("/api/v1/agent", json=body)
+        # Several processes may find at once that there is none: they make one, under one key.
+        found = http.post("/api/v1/agent", json={**body, "idempotency_key": "agent-desk"})
     return Api(http, details(found)["id"])
 
 

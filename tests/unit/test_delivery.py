@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 
 import httpx
 import pytest
@@ -103,9 +102,8 @@ def test_a_flush_waits_for_what_existed_when_it_began() -> None:
     over = threading.Event()
 
     def go_on() -> None:
-        while not over.is_set():
+        while not over.wait(0.0001):
             run.span()
-            time.sleep(0.0001)  # noqa: TID251 - a program that works between its spans
 
     recorder = threading.Thread(target=go_on)
     recorder.start()

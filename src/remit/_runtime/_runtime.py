@@ -93,7 +93,8 @@ class Runtime:
         ref = self._agent_ref(agent)
         if not self.started:
             self.started = True
-            logger.info("remit: mode %s, to %s, agent %s", self.mode, self.target, agent.name)
+            target = self.target or "nowhere"
+            logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
         run = OpenRun(self.recorder, ref, options, recording=self._recording, ceiling=ceiling)
         if self._recording:
             self._runs.add(run)

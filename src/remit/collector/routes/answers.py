@@ -33,6 +33,7 @@ def _envelope(refusal: Refusal) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
+    del request
     assert isinstance(error, Refusal)  # noqa: S101 - starlette looks the handler up by the type
     return _envelope(error)
 

@@ -144,5 +144,6 @@ CREATE TABLE idempotency_keys (
   inserted_at INTEGER NOT NULL,
   PRIMARY KEY (account_id, operation, key)
 ) WITHOUT ROWID;
+-- Keys of spans are found by the rows of the spans, which name them.
 CREATE INDEX idempotency_keys_of_instance ON idempotency_keys (agent_instance_id)
-  WHERE agent_instance_id IS NOT NULL;
+  WHERE agent_instance_id IS NOT NULL AND agent_span_id IS NULL;

@@ -1,0 +1,123 @@
+"""Spans a second that the collector takes in bulk: `python -m benchmarks.collector [--spans N]`.
+
+`remit serve` runs in another process on a new SQLite file; the loader, on the same machine, keeps
+a few connections busy. Each span has about 400 bytes of payload and result. `derived` is what the
+SDK sends, keys made from the span's id; `uuid` and `no id` are what other clients send.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from remit import _ids
+from remit.collector import create_token, open_store
+
+BULK = 100
+CONNECTIONS = 2
+RUN_BULKS = 5
+SERVE = """
+import sys
+from remit.collector.server import serve
+serve("127.0.0.1", 0, sys.argv[1], on_start=lambda url: print(url, flush=True))
+"""
+PAYLOAD = {"question": "where is my order 1234? " * 4, "n": 3, "nested": {"a": [1, None, True]}}
+RESULT = {"answer": "it is on its way " * 12}
+
+
+@contextmanager
+def collector() -> Generator[httpx.Client]:
+    """Start a collector over a new file; yield a client of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "remit.db"
+        store = open_store(database)
+        secret = create_token(store, "agent_deployment").secret
+        store.close()
+        command = [sys.executable, "-c", SERVE, str(database)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            url = process.stdout.readline().strip()
+            headers = {"Authorization": f"Bearer {secret}"}
+            with httpx.Client(base_url=url, headers=headers) as client:
+                yield client
+            process.terminate()
+
+
+def item(instance_id: str, form: str) -> dict[str, Any]:
+    """Return one create, as a kind of client sends it."""
+    key = _ids.new_key(time.time_ns())
+    details: dict[str, Any] = {
+        "agent_instance_id": instance_id,
+        "id": _ids.pfid(key, _ids.partition_of(instance_id) or 0),
+        "schema_name": "bench:step",
+        "status": "complete",
+        "payload": PAYLOAD,
+        "result_payload": RESULT,
+        "parent_span_id": None,
+        "started_at": "2026-01-02T03:04:05.678901Z",
+        "finished_at": "2026-01-02T03:04:05.778901Z",
+    }
+    if form == "no id":
+        del details["id"]
+    name = f"c-{_ids.key_text(key)}" if form == "derived" else str(uuid.uuid4())
+    return {"_type": "agent_spans/create", "idempotency_key": name, "details": details}
+
+
+def bodies(client: httpx.Client, spans: int, form: str) -> list[bytes]:
+    """Return the bulk requests, made before the clock runs."""
+    registration = {"agent_version": {}, "agent_schema_version": {"external_identifier": "s"}}
+    made: list[bytes] = []
+    instance_id = ""
+    for number in range(spans // BULK):
+        if number % RUN_BULKS == 0:
+            answer = client.post("/api/v1/agent_instance/register", json=registration)
+            instance_id = answer.json()["details"]["id"]
+        made.append(json.dumps({"items": [item(instance_id, form) for _ in range(BULK)]}).encode())
+    return made
+
+
+def load(client: httpx.Client, requests: Sequence[bytes]) -> None:
+    """Send *requests* one after the other; each must succeed."""
+    for body in requests:
+        answer = client.post("/api/v1/bulk", content=body)
+        assert answer.status_code == 200
+        assert answer.content.count(b'"success"') == BULK + 1, answer.text[:500]
+
+
+def measure(spans: int, form: str) -> float:
+    """Return the spans a second."""
+    with collector() as client:
+        requests = bodies(client, spans, form)
+        parts = [requests[number::CONNECTIONS] for number in range(CONNECTIONS)]
+        threads = [threading.Thread(target=load, args=(client, part)) for part in parts]
+        began = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(requests) * BULK / (time.perf_counter() - began)
+
+
+def main() -> None:
+    """Measure each form and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spans", type=int, default=50_000)
+    spans = parser.parse_args().spans
+    for form in ("derived", "uuid", "no id"):
+        print(f"{form:<8} {measure(spans, form):10,.0f} spans/s")
+
+
+if __name__ == "__main__":
+    main()
