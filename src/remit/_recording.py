@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from remit._capture import Rules
-from remit._clock import Clock
+from remit._clock import NS_PER_S, Clock
 from remit._context import place_var
 from remit._sink import RunFeed, Sink
 from remit.models.agent_instance import DataRisk
+
+# Time servers slew by less; what is more was a step, or a sleep.
+MAX_DRIFT_NS: Final = NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,8 @@ class RunState:
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: The run's block has ended.
         handle: The public `Run`.
+        offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
+            this, so that a child never ends after its parent because the wall clock drifts.
     """
 
     __slots__ = (
@@ -81,6 +86,7 @@ class RunState:
         "exited",
         "feed",
         "handle",
+        "offset_ns",
         "open",
         "overrides",
         "recorder",
@@ -98,9 +104,23 @@ class RunState:
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
         self.spans = 0
         self.exited = False
+        self.offset_ns = _offset_ns(recorder.clock)
+
+    def follow_clock(self) -> None:
+        """Take over the wall clock if it was set, or if the machine slept: for spans to come."""
+        offset_ns = _offset_ns(self.recorder.clock)
+        if abs(offset_ns - self.offset_ns) > MAX_DRIFT_NS:
+            self.offset_ns = offset_ns
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
+
+
+def _offset_ns(clock: Clock) -> int:
+    """Return wall time minus monotonic time, read within one another as closely as can be."""
+    before_ns = clock.monotonic_ns()
+    wall_ns = clock.wall_ns()
+    return wall_ns - (before_ns + clock.monotonic_ns()) // 2
 
 
 class Place(NamedTuple):

@@ -70,12 +70,11 @@ class OpenRun(RunState):
         ceiling: Ceiling | None,
     ) -> None:
         """Open the run: from here on it has a key and, when recording, a root span."""
-        clock = recorder.clock
-        self._started_ns = clock.wall_ns()
-        self._began_ns = clock.monotonic_ns()
-        key = key_text(new_key(self._started_ns))
+        key = key_text(new_key(recorder.clock.wall_ns()))
         feed = RunFeed(key, agent, options.purpose, instance_id=options.resume)
         super().__init__(recorder, feed, recording=recording)
+        self._began_ns = recorder.clock.monotonic_ns()
+        self._started_ns = self._began_ns + self.offset_ns
         self.place: Final = Place(self, new_key(self._started_ns), ROOT_SPAN, ceiling)
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
@@ -161,8 +160,8 @@ class OpenRun(RunState):
 
     def _finish(self, status: str, reason: str | None) -> None:
         """Send the end of the root span, and of the instance unless it is left open."""
-        clock = self.recorder.clock
-        finished_ns = self._started_ns + clock.monotonic_ns() - self._began_ns
+        passed_ns = self.recorder.clock.monotonic_ns() - self._began_ns
+        finished_ns = self._started_ns + passed_ns
         outcome = {
             "status": "open" if self.left_open else self.status,
             "reason": reason,

@@ -62,10 +62,10 @@ def test_a_run_lingers_at_most_as_long_as_the_setting_says() -> None:
         with answer.run():
             stream = slow()
             next(stream)
-        runtime.reap()
+        runtime.tend()
         assert sink.runs[0].status == "active"
         clock.advance(301)
-        runtime.reap()
+        runtime.tend()
         assert sink.runs[0].status == "complete"
         assert list(stream) == [2]
         assert sink.spans("slow")[0].status == "complete"
@@ -131,3 +131,29 @@ def test_async_runs_do_not_mix(recorder: RecordingSink) -> None:
         assert len(spans) == 5
         assert {str(span.payload["canary"]) for span in spans} == {subject}
         assert run.status == "complete"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
+    """A span lasts what it lasted, whatever the wall clock does; later spans follow the clock."""
+    clock, sink = FakeClock(), RecordingSink()
+    with _runtime.isolated(Settings(), sink=sink, clock=clock) as runtime:
+
+        @remit.span_type
+        def step() -> None:
+            clock.advance(2)
+            clock.jump(hours * 3600)
+            clock.advance(1)
+
+        @remit.agent
+        def answer() -> None:
+            step()
+            runtime.tend()
+            step()
+
+        answer()
+        first, second = sink.spans("step")
+        for span in (first, second, *sink.spans("answer")):
+            assert span.finished_ns is not None
+            assert span.finished_ns - span.started_ns in {3 * 10**9, 6 * 10**9}
+        assert second.started_ns - first.started_ns == (hours * 3600 + 3) * 10**9

@@ -144,9 +144,10 @@ class Runtime:
                 run.abandon()
         self.shutdown(self.settings.exit_timeout_s)
 
-    def reap(self) -> None:
-        """Close the runs whose spans outlived their block for too long."""
+    def tend(self) -> None:
+        """Look after the open runs: follow the clock, close those that linger for too long."""
         for run in list(self._runs):
+            run.follow_clock()
             if run.overdue:
                 run.settle()
 
@@ -227,7 +228,7 @@ class Runtime:
             request_timeout_s=settings.request_timeout_s,
             poll_interval_s=settings.poll_interval_s,
             target=self.target,
-            ticks=(self.reap,),
+            ticks=(self.tend,),
         )
 
 

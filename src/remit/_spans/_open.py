@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from remit._capture import Rules, error_payload, snapshot
+from remit._clock import NS_PER_MS
 from remit._guard import guarded, logger
 from remit._ids import new_key
 from remit._outcomes import COMPLETE, FAILED, status_of
@@ -26,13 +27,13 @@ class OpenSpan:
         place: The place inside this span; current while the user's code of it runs.
     """
 
-    __slots__ = ("_began_ns", "_start", "place", "step")
+    __slots__ = ("_offset_ns", "_start", "place", "step")
 
     def __init__(self, step: Step, parent: Place, payload: bytes) -> None:
         """Begin a span of *step* under *parent*."""
         run = parent.run
-        clock = run.recorder.clock
-        started_ns = clock.wall_ns()
+        self._offset_ns = run.offset_ns
+        started_ns = self._now_ns(run)
         key = new_key(started_ns)
         agent = run.feed.agent.external_identifier
         if agent not in step.agents:
@@ -44,12 +45,11 @@ class OpenSpan:
         run.spans += 1
         run.open.add(key)
         run.recorder.sink.start_span(self._start)
-        self._began_ns = clock.monotonic_ns()
 
     @guarded("the end of a span")
     def complete(self, value: object) -> None:
         """End the span with the value that the call returned."""
-        ended_ns = self._now_ns()
+        ended_ns = self._now_ns(self.place.run)
         self._end(ended_ns, COMPLETE, self.step.plan.result(value, self._rules))
 
     @guarded("the end of a span")
@@ -62,7 +62,7 @@ class OpenSpan:
     @guarded("the end of a span")
     def fail(self, error: BaseException, secrets: tuple[str, ...] = ()) -> None:
         """End the span with an exception; its message is withheld if it quotes one of *secrets*."""
-        ended_ns = self._now_ns()
+        ended_ns = self._now_ns(self.place.run)
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
         failed = status == FAILED
@@ -72,21 +72,21 @@ class OpenSpan:
     @guarded("the end of a span")
     def end(self, status: str, result: bytes | None) -> None:
         """End the span with a status and a result that is captured already."""
-        self._end(self._now_ns(), status, result)
+        self._end(self._now_ns(self.place.run), status, result)
 
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the span began."""
         run = self.place.run
-        return (run.recorder.clock.monotonic_ns() - self._began_ns) / 1e6
+        return (self._now_ns(run) - self._start[4]) / NS_PER_MS
 
     @property
     def _rules(self) -> Rules:
         return self.place.run.recorder.rules
 
-    def _now_ns(self) -> int:
-        clock = self.place.run.recorder.clock
-        return self._start[4] + clock.monotonic_ns() - self._began_ns
+    def _now_ns(self, run: RunState) -> int:
+        """Return wall time by the monotonic clock, as the run had it when the span began."""
+        return run.recorder.clock.monotonic_ns() + self._offset_ns
 
     def _end(self, ended_ns: int, status: str, result: bytes | None) -> None:
         run, key, _, _ = self.place
