@@ -33,14 +33,15 @@ def function_call(door: Door) -> Wrapper:
                 if here() is None:
                     return wrapped(*args, **kwargs)
                 return call(wrapped, instance, args, kwargs)
-        span = begin(step, parent, args, kwargs)
+        given = door.recorded(instance, args)
+        span = begin(step, parent, given, kwargs)
         if span is None:
             return wrapped(*args, **kwargs)
         try:
             with at(span.place):
                 result = wrapped(*args, **kwargs)
         except BaseException as error:
-            span.fail_call(error, args, kwargs)
+            span.fail_call(error, given, kwargs)
             raise
         span.complete(result)
         return result
@@ -52,21 +53,22 @@ def coroutine_call(door: Door) -> Wrapper:
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     step = door.step
 
-    async def drive(wrapped: Wrapped, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         parent = here()
         if parent is None:
             with door.outside():
                 if here() is None:
                     return await wrapped(*args, **kwargs)
-                return await drive(wrapped, args, kwargs)
-        span = begin(step, parent, args, kwargs)
+                return await drive(wrapped, instance, args, kwargs)
+        given = door.recorded(instance, args)
+        span = begin(step, parent, given, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
         try:
             with at(span.place):
                 result = await wrapped(*args, **kwargs)
         except BaseException as error:
-            span.fail_call(error, args, kwargs)
+            span.fail_call(error, given, kwargs)
             raise
         span.complete(result)
         return result
@@ -74,8 +76,7 @@ def coroutine_call(door: Door) -> Wrapper:
     def call(
         wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
     ) -> Coroutine[Any, Any, Any]:
-        del instance
-        coroutine = drive(wrapped, args, kwargs)
+        coroutine = drive(wrapped, instance, args, kwargs)
         _name(coroutine, wrapped)
         return coroutine
 
@@ -88,9 +89,8 @@ def generator_call(door: Door) -> Wrapper:
     def call(
         wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
     ) -> Generator[Any, Any, Any]:
-        del instance
         inner: Generator[Any, Any, Any] = wrapped(*args, **kwargs)
-        stream = bound(door, args, kwargs)
+        stream = bound(door, door.recorded(instance, args), kwargs)
         if stream is None:
             return inner
         generator = _drive(stream, inner)
@@ -106,9 +106,8 @@ def async_generator_call(door: Door) -> Wrapper:
     def call(
         wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
     ) -> AsyncGenerator[Any, Any]:
-        del instance
         inner: AsyncGenerator[Any, Any] = wrapped(*args, **kwargs)
-        stream = bound(door, args, kwargs)
+        stream = bound(door, door.recorded(instance, args), kwargs)
         if stream is None:
             return inner
         generator = _drive_async(stream, inner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import get_args
+from typing import Any, get_args
 
 from remit import _runtime
 from remit._capture import Plan
@@ -24,11 +24,20 @@ class Door:
         step: The declaration, made ready for recording.
     """
 
-    __slots__ = ("step",)
+    __slots__ = ("_skip_first", "step")
 
-    def __init__(self, step: Step) -> None:
-        """Stand before *step*."""
+    def __init__(self, step: Step, *, skip_first: bool = False) -> None:
+        """Stand before *step*; with *skip_first* the function's first parameter is a receiver."""
         self.step = step
+        self._skip_first = skip_first
+
+    def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments without the object or class that the call is on.
+
+        wrapt takes it out when it binds. From Python 3.13 on a `classmethod` around ours binds
+        by itself, and hands the class over as the first argument.
+        """
+        return args[1:] if self._skip_first and instance is None else args
 
     def outside(self) -> AbstractContextManager[Run | None]:
         """Return the block to put around a call outside any run."""
@@ -47,7 +56,7 @@ class AgentDoor(Door):
 
     def __init__(self, step: Step, agent: AgentType) -> None:
         """Stand before the step of *agent*."""
-        super().__init__(step)
+        super().__init__(step, skip_first=agent.span_type.skip_first)
         self.agent = agent
 
     def outside(self) -> AbstractContextManager[Run | None]:

@@ -95,5 +95,5 @@ def _decorate(name: str | None, options: StepOptions, target: Any) -> StepFuncti
     function = function_of(target, "span_type")
     declared = declare(target, function, name, options, "span_type")
     _runtime.registry().add_span_type(declared)
-    door = Door(step_of(declared))
+    door = Door(step_of(declared), skip_first=declared.skip_first)
     return StepFunction(target, CALLS[declared.kind](door))
