@@ -251,29 +251,3 @@ def test_a_test_session_sends_nothing_with_what_it_inherited(tmp_path: Path) -> 
     )  # fmt: skip
     assert "3 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
-
-
-def test_a_forked_child_records_on_its_own(tmp_path: Path) -> None:
-    """The child's own run is delivered by the child, the parent's by the parent, each once."""
-    program = tmp_path / "forking.py"
-    program.write_text(
-        "import os, remit\n"
-        "@remit.agent\n"
-        "def agent(who: str) -> str:\n"
-        "    return who\n"
-        "agent('parent before')\n"
-        "if os.fork() == 0:\n"
-        "    agent('child')\n"
-        "    raise SystemExit(0 if remit.flush(10) else 3)\n"
-        "_, status = os.wait()\n"
-        "agent('parent after')\n"
-        "assert status == 0, status\n"
-        "assert remit.flush(10)\n"
-    )
-    environment = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "data")}
-    subprocess.run([sys.executable, str(program)], env=environment, check=True, timeout=60)
-    command = [sys.executable, "-m", "remit", "runs", "list", "--json"]
-    shown = subprocess.run(
-        command, env=environment, check=True, capture_output=True, text=True, timeout=60
-    ).stdout
-    assert shown.count('"status": "complete"') == 3

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from remit import config
 from remit._clock import Clock
@@ -18,6 +20,9 @@ from remit._registry import AgentType, Registry
 from remit._runtime._runtime import Runtime, payload_of
 from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
+
+# Below zero: after the child's own queues are flushed and its children joined.
+LATE: Final = -100
 
 
 @dataclass
@@ -55,7 +60,7 @@ def current() -> Runtime:
     if runtime is not None:
         return runtime
     with _lock:
-        return _process.runtime or _install(Runtime(_settings_or_off(), registry))
+        return _process.runtime or _install(_settings_or_off())
 
 
 def stay_quiet() -> None:
@@ -79,12 +84,21 @@ def _settings_or_off() -> config.Settings:
         return config.Settings(mode="off")
 
 
-def _install(runtime: Runtime) -> Runtime:
-    _process.runtime = runtime
+def _install(settings: config.Settings) -> Runtime:
+    runtime = _process.runtime = Runtime(settings, registry, on_start=_hook_exit)
+    return runtime
+
+
+def _hook_exit() -> None:
+    """See to the flush at exit; in a child of multiprocessing, `atexit` alone may never run."""
     if not _process.exit_hooked:
         _process.exit_hooked = True
         atexit.register(_at_exit)
-    return runtime
+    # By what is loaded: importing multiprocessing costs 10 ms, and most programs have no use of it.
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=LATE)
 
 
 def configure(**settings: object) -> None:
@@ -107,7 +121,7 @@ def configure(**settings: object) -> None:
                 "or call remit.shutdown() first"
             )
             raise UsageError(message)
-        _install(Runtime(loaded, registry))
+        _install(loaded)
 
 
 def flush(timeout_s: float = 5.0) -> FlushResult:

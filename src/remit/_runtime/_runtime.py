@@ -51,6 +51,7 @@ class Runtime:
         settings: config.Settings,
         registry: Callable[[], Registry],
         *,
+        on_start: Callable[[], None] = lambda: None,
         sink: Sink | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -59,6 +60,7 @@ class Runtime:
         Args:
             settings: The settings.
             registry: Returns what is declared now.
+            on_start: Called before the first run of each process.
             sink: Where items go instead of to delivery, in tests.
             clock: The time.
         """
@@ -67,6 +69,7 @@ class Runtime:
         self.target = ""
         self.started = False
         self._registry = registry
+        self._on_start = on_start
         self._clock = clock or SystemClock()
         self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
@@ -93,6 +96,7 @@ class Runtime:
         ref = self._agent_ref(agent)
         if not self.started:
             self.started = True
+            self._on_start()
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
         run = OpenRun(self.recorder, ref, options, recording=self._recording, ceiling=ceiling)
@@ -153,6 +157,7 @@ class Runtime:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's items and threads; its runs are the parent's to end."""
+        self.started = False
         self._runs = weakref.WeakSet()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
