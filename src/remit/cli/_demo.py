@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -146,14 +148,23 @@ def _further(runtime: _runtime.Runtime, agent: ModuleType) -> Iterator[str]:
         return
     folder = runtime.settings.data_dir
     db = "" if folder == config.load({}).data_dir else f" --db {shlex.quote(runtime.target)}"
+    remit = _program()
     yield ""
     yield "Look further:"
     commands = (
-        (f"remit runs list{db}", "all the runs"),
-        (f"remit runs show{db}", "the last one: a refund that was refused"),
-        (f"remit runs show{db} --json", "the same, complete"),
-        (f"remit serve{db}", "the API over this record, for other programs"),
+        (f"{remit} runs list{db}", "all the runs"),
+        (f"{remit} runs show{db}", "the last one: a refund that was refused"),
+        (f"{remit} runs show{db} --json", "the same, complete"),
+        (f"{remit} serve{db}", "the API over this record, for other programs"),
     )
     wide = max(len(command) for command, _ in commands)
     for command, what in commands:
         yield f"  {command:<{wide}}  {faint(what)}"
+
+
+def _program() -> str:
+    """Return how to call this program: `make demo` has it off the path."""
+    here = Path(sys.argv[0])
+    if here.name != "remit" or shutil.which("remit"):
+        return "remit"
+    return shlex.quote(os.path.relpath(here))
