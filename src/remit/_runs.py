@@ -250,6 +250,9 @@ class Run:
         run = self._run
         if not run.recording:
             return
+        if type(name) is not str or not name:
+            raise UsageError("record_quality() needs a name that is a text")
+        name = name.encode("utf-8", "replace").decode()
         now_ns = run.recorder.clock.wall_ns()
         body = None if payload is None else snapshot(payload, run.recorder.rules)
         key = new_key(now_ns)

@@ -76,7 +76,9 @@ def _names(value: object) -> object:
 class Settings(BaseModel):
     """Every setting of remit; frozen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
     api_url: str | None = None
     """Where the API is: `https://host[:port]`."""

@@ -285,3 +285,30 @@ def test_a_span_outside_any_run_is_said_once_with_file_and_line(
     lines = [record for record in caplog.records if record.name == "remit"]
     assert len(lines) == 1
     assert recorder.runs == []
+
+
+@pytest.mark.parametrize("resume", [5, "", "nonsense"])
+def test_what_is_no_id_cannot_be_resumed(recorder: RecordingSink, resume: object) -> None:
+    """The mistake is said at the call of `run`, and nothing is registered."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with pytest.raises(UsageError, match="expected the id of an instance"):
+        answer.run(resume=resume)  # type: ignore[arg-type]
+    assert recorder.runs == []
+
+
+def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
+    """Half a surrogate pair is replaced; what is no text is refused, and the program goes on."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.record_quality("half \ud800", {"score": 1})
+        with pytest.raises(UsageError, match="a name that is a text"):
+            run.record_quality(5, {"score": 1})  # type: ignore[arg-type]
+    assert recorder.runs[0].quality == {"half ?": {"score": 1}}

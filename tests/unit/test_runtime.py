@@ -88,6 +88,14 @@ def test_the_first_start_says_where_to_which_agent_which_mode(
 
 
 @pytest.mark.usefixtures("fresh")
+def test_the_settings_outlive_a_shutdown() -> None:
+    """The next run keeps to what `configure()` was given: where to, and what is redacted."""
+    remit.configure(mode="off", purpose="eval")
+    remit.shutdown(0.1)
+    assert _runtime.current().settings.purpose == "eval"
+
+
+@pytest.mark.usefixtures("fresh")
 def test_nothing_is_there_to_flush_before_the_first_use() -> None:
     """An empty flush is true."""
     assert remit.flush(0.1)

@@ -8,11 +8,18 @@ from functools import partial
 from typing import ParamSpec, TypeVar, overload
 
 from remit import _runtime
-from remit._decorators._declare import StepOptions, declare, explicit_name
+from remit._decorators._declare import (
+    StepOptions,
+    check_texts,
+    declare,
+    explicit_name,
+    place_of,
+)
 from remit._decorators._doors import AgentDoor, step_of
 from remit._decorators._targets import CALLS, function_of
 from remit._decorators._wrappers import Agent
 from remit._registry import AgentType
+from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
 
 P = ParamSpec("P")
@@ -77,6 +84,11 @@ def agent(  # noqa: PLR0913 - the frozen signature
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
+    if isinstance(span_types, str) or not isinstance(span_types, Sequence):
+        raise DeclarationError(
+            f"@remit.agent(span_types=...) is of type {type(span_types).__name__}; expected a list "
+            "of functions, modules or prefixes of names"
+        )
     options = AgentOptions(
         version, description, agent_id, environment_id, data_risk, tuple(span_types), quality
     )
@@ -102,6 +114,18 @@ def _decorate(name: str | None, options: AgentOptions, target: object) -> Agent[
     function = function_of(target, "agent")
     step = StepOptions(data_risk=options.data_risk, description=options.description)
     own = declare(target, function, None, step, "agent")
+    where = place_of(function, "agent")
+    check_texts(
+        where,
+        version=options.version,
+        agent_id=options.agent_id,
+        environment_id=options.environment_id,
+    )
+    if options.quality is not None and not isinstance(options.quality, Mapping):
+        raise DeclarationError(
+            f"{where}: quality is of type {type(options.quality).__name__}; expected a mapping of "
+            "names to models or JSON Schemas"
+        )
     declared = AgentType.declare(
         own,
         name=name,

@@ -15,6 +15,8 @@ from remit._risk import coerce
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
 
+MAX_NAME_CHARS: Final = 1000
+SHOWN_CHARS: Final = 40
 RETURN: Final = "return"
 """The key of the result in `capture=`: a keyword, so no parameter can have that name."""
 
@@ -52,6 +54,9 @@ def declare(
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(function, decorator)
+    check_texts(
+        where, title=options.title, description=options.description, template=options.template
+    )
     return SpanType.declare(
         function,
         kind=kind_of(function),
@@ -67,6 +72,27 @@ def declare(
     )
 
 
+def check_texts(where: str, **texts: object) -> None:
+    """Return if each is a text or None.
+
+    Raises:
+        DeclarationError: Names the place, the argument and what was seen.
+    """
+    for key, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise DeclarationError(
+                f"{where}: {key} is of type {type(value).__name__}; expected a text"
+            )
+
+
+def _sendable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
 def place_of(function: FunctionType, decorator: str) -> str:
     """Return decorator, function, file and line, for messages."""
     code = function.__code__
@@ -77,14 +103,31 @@ def place_of(function: FunctionType, decorator: str) -> str:
 
 
 def explicit_name(name: object, decorator: str) -> str | None:
-    """Return the name that the user chose.
+    """Return the name that the user chose, None if they chose none.
 
     Raises:
-        DeclarationError: It is not a text, or empty.
+        DeclarationError: It is not a text, empty, or one that a server refuses.
     """
-    if name is None or (isinstance(name, str) and name.strip()):
+    return None if name is None else given_name(name, decorator)
+
+
+def given_name(name: object, decorator: str) -> str:
+    """Return a name that is needed.
+
+    Raises:
+        DeclarationError: It is not a text, empty, or one that a server refuses.
+    """
+    if type(name) is str and name.strip():
+        if len(name) > MAX_NAME_CHARS or not _sendable(name):
+            raise DeclarationError(
+                f"@remit.{decorator}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
+                f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
+            )
         return name
-    raise DeclarationError(f"@remit.{decorator}(name={name!r}): expected a text that is not empty")
+    raise DeclarationError(
+        f"@remit.{decorator} got a name of type {type(name).__name__}, or an empty one; expected "
+        "a text"
+    )
 
 
 def _kept(

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from remit import _runtime
 from remit._capture import Plan
+from remit._ids import is_pfid
 from remit._recording import Ceiling, here
 from remit._registry import AgentType, SpanType
 from remit._risk import withholding
@@ -77,12 +78,17 @@ class AgentDoor(Door):
         """Return the block of a run, as `Agent.run`.
 
         Raises:
-            UsageError: The purpose is none that the API knows.
+            UsageError: The purpose is none that the API knows, or *resume* is no id.
         """
         if purpose is not None and purpose not in get_args(Purpose):
             raise UsageError(
                 f"run(purpose={purpose!r}) of {self.agent.external_identifier}: expected one of "
                 f"{', '.join(get_args(Purpose))}"
+            )
+        if resume is not None and not (type(resume) is str and is_pfid(resume)):
+            raise UsageError(
+                f"run(resume=...) of {self.agent.external_identifier}: expected the id of an "
+                "instance, 32 characters, as Run.id gives it"
             )
         return RunBlock(partial(self._open, purpose, subject, labels, resume))
 

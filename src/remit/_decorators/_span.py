@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from remit._decorators._declare import explicit_name
+from remit._decorators._declare import given_name
 from remit._decorators._doors import Door
 from remit._risk import coerce
 from remit._spans import ManualPlan, SpanBlock, Step
@@ -33,13 +33,13 @@ def span(
         DeclarationError: The name is empty or the data risk has an unknown word.
         UsageError: The payload is not a mapping.
     """
-    explicit_name(name, "span")
+    given_name(name, "span")
     if payload is not None and not isinstance(payload, Mapping):
         raise UsageError(
             f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
-    plan = ManualPlan(payload or {})
+    plan = ManualPlan({} if payload is None else payload)
     step = Step(name, lambda: plan, risk=risk)
     return SpanBlock(step, Door(step).outside)

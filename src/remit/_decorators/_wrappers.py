@@ -7,6 +7,7 @@ and `super()`. Added here: pickling and copying by qualified name, bound and unb
 from __future__ import annotations
 
 import copy
+import pkgutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
@@ -29,15 +30,19 @@ class BoundStep(_Bound):
     """A decorated method, bound to its object."""
 
     def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        """Pickle as a bare bound method does: by its object and its name."""
+        """Pickle as a bare bound method does, by object and name; a static one by its place."""
+        if not hasattr(self, "__self__"):
+            return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
         return getattr, (self.__self__, self.__name__)
 
     def __copy__(self) -> object:
         """Copy as a bare bound method does: bound to the same object."""
-        return getattr(self.__self__, self.__name__)
+        return getattr(self.__self__, self.__name__) if hasattr(self, "__self__") else self
 
     def __deepcopy__(self, memo: dict[int, object]) -> object:
         """Copy as a bare bound method does: bound to a copy of the object."""
+        if not hasattr(self, "__self__"):
+            return self
         return getattr(copy.deepcopy(self.__self__, memo), self.__name__)
 
 

@@ -27,6 +27,9 @@ from remit._spool import MemoryOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
+# A step that imports httpx and the collector takes half of it; one that waits for a server is left
+# alone after it, for it holds no lock that a child needs.
+FORK_WAIT_S: Final = 1.0
 # For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
 GRACE_S: Final = 0.2
 
@@ -72,6 +75,7 @@ class Delivery:
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = False
+        self._held: list[Worker] = []
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=pace["max_buffer_bytes"],
@@ -194,6 +198,17 @@ class Delivery:
             buffer_bytes=self._buffer.held_bytes,
             spool_bytes=outbox.size_bytes(),
         )
+
+    def before_fork(self) -> None:
+        """Hold the threads between two steps, if they get there in time."""
+        workers = (self._writing, self._sending)
+        self._held = [worker for worker in workers if worker.hold(FORK_WAIT_S)]
+
+    def after_fork_in_parent(self) -> None:
+        """Let the threads go on."""
+        held, self._held = self._held, []
+        for worker in held:
+            worker.let_go()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""

@@ -44,6 +44,9 @@ class Worker:
         self._asked = 0
         self._served = 0
         self._due_ns = 0
+        # Held during a step: a fork in its middle could leave the child a lock that nobody opens,
+        # of a module that is being imported or of SQLite's.
+        self._stepping = threading.RLock()
         # Reentrant: a collected generator may end a span, and so wake, while this thread is in it.
         self._changed = threading.Condition(threading.RLock())
 
@@ -115,7 +118,8 @@ class Worker:
             self._woken = False
             ticket = self._asked
         try:
-            wait_s = self._step()
+            with self._stepping:
+                wait_s = self._step()
         except Exception as error:  # noqa: BLE001 - a worker's loop survives everything
             self._contain(error)
             wait_s = FAULT_WAIT_S
@@ -129,6 +133,14 @@ class Worker:
     def faulty(self) -> bool:
         """Whether there is a fault to raise."""
         return self._fault is not None
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep the thread from its next step; tell whether it got there within *timeout_s*."""
+        return self._stepping.acquire(timeout=timeout_s)
+
+    def let_go(self) -> None:
+        """Let the thread go on that `hold` kept."""
+        self._stepping.release()
 
     def raise_fault(self) -> None:
         """Raise the fault of a step, once; there is one to raise only when faults are strict."""

@@ -32,6 +32,7 @@ class _Process:
     registry: Registry
     runtime: Runtime | None = None
     exit_hooked: bool = False
+    configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
     quiet: bool = False
 
@@ -60,7 +61,7 @@ def current() -> Runtime:
     if runtime is not None:
         return runtime
     with _lock:
-        return _process.runtime or _install(_settings_or_off())
+        return _process.runtime or _install(_process.configured or _settings_or_off())
 
 
 def stay_quiet() -> None:
@@ -121,6 +122,7 @@ def configure(**settings: object) -> None:
                 "or call remit.shutdown() first"
             )
             raise UsageError(message)
+        _process.configured = loaded
         _install(loaded)
 
 
@@ -143,7 +145,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
 
 
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
-    """Flush, then stop; the next run starts anew.
+    """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
@@ -176,6 +178,7 @@ def isolated(
         clock: The time.
     """
     was_registry, was_strict = registry(), faults.strict
+    was_configured, _process.configured = _process.configured, None
     runtime = Runtime(settings, registry, sink=sink, clock=clock)
     was_runtime = _swap(was_registry.copy(), runtime)
     faults.strict = True
@@ -183,6 +186,7 @@ def isolated(
         yield runtime
     finally:
         faults.strict = was_strict
+        _process.configured = was_configured
         mine = _swap(was_registry, was_runtime)
         if mine is not None:
             mine.shutdown(settings.exit_timeout_s)
@@ -195,6 +199,18 @@ def _swap(declared: Registry, runtime: Runtime | None) -> Runtime | None:
     return was
 
 
+@guarded("a fork")
+def _before_fork() -> None:
+    if _process.runtime is not None:
+        _process.runtime.before_fork()
+
+
+@guarded("a fork")
+def _after_fork_in_parent() -> None:
+    if _process.runtime is not None:
+        _process.runtime.after_fork_in_parent()
+
+
 @guarded("the child of a fork")
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - the inherited lock may be held by a thread that is gone
@@ -204,4 +220,8 @@ def _after_fork_in_child() -> None:
         _process.runtime.after_fork_in_child()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -155,6 +155,16 @@ class Runtime:
             if run.overdue:
                 run.settle()
 
+    def before_fork(self) -> None:
+        """Hold delivery's threads where a child is not hurt by what they hold."""
+        if self._delivery is not None:
+            self._delivery.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Let delivery's threads go on."""
+        if self._delivery is not None:
+            self._delivery.after_fork_in_parent()
+
     def after_fork_in_child(self) -> None:
         """Forget the parent's items and threads; its runs are the parent's to end."""
         self.started = False
