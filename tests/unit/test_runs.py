@@ -296,7 +296,7 @@ def test_what_is_no_id_cannot_be_resumed(recorder: RecordingSink, resume: object
         return None
 
     with pytest.raises(UsageError, match="expected the id of an instance"):
-        answer.run(resume=resume)  # type: ignore[arg-type]
+        answer.run(resume=resume)  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs == []
 
 
@@ -310,5 +310,5 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
     with answer.run() as run:
         run.record_quality("half \ud800", {"score": 1})
         with pytest.raises(UsageError, match="a name that is a text"):
-            run.record_quality(5, {"score": 1})  # type: ignore[arg-type]
+            run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs[0].quality == {"half ?": {"score": 1}}

@@ -10,6 +10,7 @@ import pytest
 
 import remit
 from remit import _runtime
+from remit._runs import Run
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
 
@@ -82,9 +83,9 @@ def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> N
     def answer() -> None:
         return None
 
-    def work(run: object) -> None:
+    def work(run: Run) -> None:
         assert remit.current_run() is None
-        with run.use():  # type: ignore[attr-defined]
+        with run.use():
             step()
         assert remit.current_run() is None
 

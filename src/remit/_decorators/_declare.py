@@ -15,7 +15,9 @@ from remit._risk import coerce
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
 
+# What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
+# Of a wrong name, so that an error stays one line.
 SHOWN_CHARS: Final = 40
 RETURN: Final = "return"
 """The key of the result in `capture=`: a keyword, so no parameter can have that name."""
