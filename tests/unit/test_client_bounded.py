@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from remit._clock import Deadline
+from remit._endpoints import ping
 from remit.client._bounded import (
     MIN_TIMEOUT_S,
     PIECE_BYTES,
@@ -20,6 +21,7 @@ from remit.client._bounded import (
     Stream,
     bind,
 )
+from remit.client._http import Http
 from remit.testing._clock import FakeClock
 
 
@@ -120,20 +122,51 @@ def test_each_thread_has_the_deadline_of_its_own_request() -> None:
     assert seen == [30]
 
 
-def test_the_connections_of_an_httpx_client_are_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("proxy", [None, "http://proxy.example:3128"], ids=["direct", "proxy"])
+def test_the_connections_of_an_httpx_transport_are_bound(proxy: str | None) -> None:
     """Those through a proxy too; where httpx keeps its connections is checked here."""
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    with httpx.Client() as client:
-        bind(client, Bound())
-        transports: Any = [client._transport, *client._mounts.values()]
-        backends = [transport._pool._network_backend for transport in transports if transport]
-        assert len(backends) == 2
-        assert all(isinstance(backend, BoundedBackend) for backend in backends)
+    with httpx.HTTPTransport(proxy=proxy) as transport:
+        bind(transport, Bound())
+        pool: Any = transport._pool
+        assert isinstance(pool._network_backend, BoundedBackend)
 
 
-def test_a_client_that_keeps_its_connections_elsewhere_is_left_alone() -> None:
+def test_a_transport_that_keeps_its_connections_elsewhere_is_left_alone() -> None:
     """It has timeouts for each read."""
-    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200))) as client:
-        bind(client, Bound())
-        bind(object(), Bound())
+    transport = httpx.MockTransport(lambda _: httpx.Response(200))
+    bind(transport, Bound())
+    with httpx.Client(transport=transport) as client:
         assert client.get("http://h").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxy"),
+    [
+        ({}, None),
+        ({"HTTP_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"http_proxy": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"ALL_PROXY": "http://all.example:1"}, "http://all.example:1"),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, None),
+        ({"HTTP_PROXY": "http://proxy.example:3128", "NO_PROXY": "api.example"}, None),
+    ],
+    ids=["none", "scheme", "without scheme", "all", "another scheme", "not for this host"],
+)
+def test_the_proxy_is_the_one_that_the_environment_names(
+    variables: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As httpx's own client reads it."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    made: list[str | None] = []
+    right = httpx.Response(200, json={"status": "success", "details": {}})
+
+    def transport(*, proxy: str | None) -> httpx.MockTransport:
+        made.append(proxy)
+        return httpx.MockTransport(lambda _: right)
+
+    monkeypatch.setattr(httpx, "HTTPTransport", transport)
+    Http("http://api.example", "t").send(ping())
+    assert made == [proxy]

@@ -80,7 +80,7 @@ class LocalDoor:
             transport=InProcessTransport(app),
             timeout_s=self._settings.request_timeout_s,
             clock=self._clock,
-        ).silenced()
+        )
 
 
 def missing_for_local() -> str | None:
@@ -97,4 +97,4 @@ def remote_door(settings: config.Settings, clock: Clock) -> Http:
         transport=settings.transport,
         timeout_s=settings.request_timeout_s,
         clock=clock,
-    ).silenced()
+    )

@@ -148,15 +148,13 @@ class BoundedStream:
         return BoundedStream(self._inner.start_tls(ssl_context, server_hostname, left), self._bound)
 
 
-def bind(client: object, bound: Bound) -> None:
-    """Make the connections of an httpx client keep to *bound*.
+def bind(transport: object, bound: Bound) -> None:
+    """Make the connections of an httpx transport keep to *bound*.
 
     Source: httpx offers no way to hand in a network backend, which httpcore has; where the two
     keep it is read by name, and a version that keeps it elsewhere has timeouts for each read.
     """
-    mounted: dict[object, object] = getattr(client, "_mounts", {})
-    for transport in (getattr(client, "_transport", None), *mounted.values()):
-        pool: object = getattr(transport, "_pool", None)
-        inner: Backend | None = getattr(pool, "_network_backend", None)
-        if inner is not None:
-            vars(pool)["_network_backend"] = BoundedBackend(inner, bound)
+    pool: object = getattr(transport, "_pool", None)
+    inner: Backend | None = getattr(pool, "_network_backend", None)
+    if inner is not None:
+        vars(pool)["_network_backend"] = BoundedBackend(inner, bound)

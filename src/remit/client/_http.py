@@ -1,25 +1,28 @@
 """The one door to the network: one try of one call over httpx, and the in-process transports.
 
-httpx is imported at the first request: it costs 57 ms, and most programs that import remit in a
-test or a command never send anything.
+Calls go to httpx's transport, beneath its client: what other tracers wrap, and what httpx logs, is
+the client. httpx is imported at the first request: it costs 57 ms, and most programs that import
+remit in a test or a command never send anything.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import aclosing, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
 from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
-from remit.client._silence import silence
 from remit.client._target import Answer as Answer
 from remit.client._target import Target
+from remit.client._unseen import unseen
 from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ else:
 C = TypeVar("C")
 T = TypeVar("T")
 
+# What httpx decompresses without another package.
+ENCODINGS: Final = {"Accept-Encoding": "gzip, deflate"}
 DEFAULT_TIMEOUT_S: Final = 10.0
 # A page of 100 spans with payloads and results at their limit is 13 MB.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -43,7 +48,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class Door(Generic[C]):
-    """What both doors know: where to, how long, and the httpx client of this process.
+    """What both doors know: where to, how long, and the httpx transport of this process.
 
     A child process that inherits one opens connections of its own.
     """
@@ -70,38 +75,50 @@ class Door(Generic[C]):
             SettingsError: The URL or the token cannot be right.
         """
         self.target = Target.of(api_url, token)
-        self._transport: Any = transport
+        self._given: Any = transport
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
-        self._clients: dict[int, C] = {}
+        self._transports: dict[int, C] = {}
         self._closed = False
 
     def _open(self, make: Callable[[], C]) -> C:
-        """Return this process's httpx client, the same for every call."""
+        """Return this process's httpx transport, the same for every call."""
         if self._closed:
             raise UsageError("this client was closed; make a new one, or close it later")
         # By process: a forked child must not write into its parent's connections, and to close
         # them there could wait for a lock that a thread of the parent held.
         pid = os.getpid()
-        client = self._clients.get(pid)
+        transport = self._transports.get(pid)
         # Of two threads that make one at once, both get the same.
-        return client if client is not None else self._clients.setdefault(pid, make())
+        return transport if transport is not None else self._transports.setdefault(pid, make())
 
     def _shut(self) -> C | None:
-        """Return the httpx client to close, if there is one of this process."""
+        """Return the httpx transport to close, if there is one of this process."""
         self._closed = True
-        return self._clients.pop(os.getpid(), None)
+        return self._transports.pop(os.getpid(), None)
 
-    def _request(self, call: Call[T], timeout_s: float) -> dict[str, Any]:
-        """Return the arguments of httpx for *call*."""
-        return {
-            "method": call.method,
-            "url": f"{self.target.url}{call.path}",
-            "params": list(call.query) or None,
-            "content": call.body,
-            "headers": self.target.headers(),
-            "timeout": max(MIN_TIMEOUT_S, timeout_s),
-        }
+    def _request(self, call: Call[T], timeout_s: float) -> httpx.Request:
+        """Return *call* as httpx sends it."""
+        import httpx  # noqa: PLC0415 - 57 ms, see the module
+
+        timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
+        return httpx.Request(
+            call.method,
+            f"{self.target.url}{call.path}",
+            params=list(call.query) or None,
+            content=call.body,
+            headers=ENCODINGS | self.target.headers(),
+            extensions={"timeout": timeout.as_dict()},
+        )
+
+    def _proxy(self) -> str | None:
+        """Return the proxy that the environment names for the target, as httpx's client would."""
+        parts = urlsplit(self.target.url)
+        proxies = getproxies()
+        if proxy_bypass(parts.netloc):
+            return None
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
     def _failure(self, error: Exception, call: Call[T], timeout_s: float) -> ApiError:
         """Return the error for a request that got no answer.
@@ -130,15 +147,8 @@ class Door(Generic[C]):
         return reaction(f"{self.target.where(call)}: {said}")
 
 
-class Http(Door["httpx.Client"]):
+class Http(Door["httpx.BaseTransport"]):
     """Sends calls over httpx: one try each, one deadline each. Usable from several threads."""
-
-    _silent = False
-
-    def silenced(self) -> Self:
-        """Leave this door's requests out of httpx's log from now on; return it."""
-        self._silent = True
-        return self
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.
@@ -167,16 +177,18 @@ class Http(Door["httpx.Client"]):
         """
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        client = self._open(self._make)
+        transport = self._open(self._make)
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
         gathered = Gathered(self.target.where(call))
+        request = self._request(call, seconds)
         try:
             with (
-                silence() if self._silent else nullcontext(),
+                unseen(),
                 self._bound.until(deadline),
-                client.stream(**self._request(call, seconds)) as response,
+                closing(transport.handle_request(request)) as response,
             ):
+                response.request = request
                 for chunk in response.iter_bytes():
                     gathered.add(chunk)
         except httpx.HTTPError as error:
@@ -187,24 +199,25 @@ class Http(Door["httpx.Client"]):
 
     def close(self) -> None:
         """Close the connections; a call after that is an error."""
-        client = self._shut()
-        if client is not None:
-            client.close()
+        transport = self._shut()
+        if transport is not None:
+            transport.close()
 
-    def _make(self) -> httpx.Client:
+    def _make(self) -> httpx.BaseTransport:
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        client = httpx.Client(transport=self._transport)
-        if self._transport is None:
-            bind(client, self._bound)
-        return client
+        if self._given is not None:
+            return self._given  # type: ignore[no-any-return]  # what the user says is a transport
+        transport = httpx.HTTPTransport(proxy=self._proxy())
+        bind(transport, self._bound)
+        return transport
 
     @cached_property
     def _bound(self) -> Bound:
         return Bound()
 
 
-class AsyncHttp(Door["httpx.AsyncClient"]):
+class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
     """Sends calls over httpx, awaitable: one try each, one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
@@ -218,16 +231,19 @@ class AsyncHttp(Door["httpx.AsyncClient"]):
 
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        client = self._open(self._make)
+        transport = self._open(self._make)
         seconds = self._timeout_s if timeout_s is None else timeout_s
         gathered = Gathered(self.target.where(call))
+        request = self._request(call, seconds)
         try:
-            async with (
-                asyncio.timeout(seconds + GRACE_S),
-                client.stream(**self._request(call, seconds)) as response,
-            ):
-                async for chunk in response.aiter_bytes():
-                    gathered.add(chunk)
+            with unseen():
+                async with (
+                    asyncio.timeout(seconds + GRACE_S),
+                    aclosing(await transport.handle_async_request(request)) as response,
+                ):
+                    response.request = request
+                    async for chunk in response.aiter_bytes():
+                        gathered.add(chunk)
         except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
@@ -236,14 +252,16 @@ class AsyncHttp(Door["httpx.AsyncClient"]):
 
     async def aclose(self) -> None:
         """Close the connections; a call after that is an error."""
-        client = self._shut()
-        if client is not None:
-            await client.aclose()
+        transport = self._shut()
+        if transport is not None:
+            await transport.aclose()
 
-    def _make(self) -> httpx.AsyncClient:
+    def _make(self) -> httpx.AsyncBaseTransport:
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        return httpx.AsyncClient(transport=self._transport)
+        if self._given is not None:
+            return self._given  # type: ignore[no-any-return]  # what the user says is a transport
+        return httpx.AsyncHTTPTransport(proxy=self._proxy())
 
 
 class Gathered:
