@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remit._clock import Clock, SystemClock
@@ -40,15 +43,26 @@ def create_app(
         clock: Where the time comes from.
     """
     service = Service(store, settings or Settings(), clock or SystemClock())
-    return app_of(service, bearer(service))
-
-
-def app_of(service: Service, authenticate: Authenticate) -> Starlette:
-    """Return the app in front of *service*, which finds out by *authenticate* who asks."""
     app = Starlette(
-        routes=api_routes(service, authenticate),
+        routes=api_routes(service, bearer(service)),
         middleware=[Middleware(TrailingSlash)],
         exception_handlers=dict(exception_handlers),
     )
     app.router.redirect_slashes = False
     return app
+
+
+def unseen_app(service: Service, authenticate: Authenticate) -> ASGIApp:
+    """Return the same in front of *service*, for a program that has not asked for a server.
+
+    It is put together without the class `Starlette`, which the program's tracers wrap.
+
+    Args:
+        service: What answers.
+        authenticate: Finds out who asks.
+    """
+    handlers = dict(exception_handlers)
+    failed = handlers.pop(Exception)
+    router = Router(api_routes(service, authenticate), redirect_slashes=False)
+    app = ExceptionMiddleware(router, handlers=handlers)
+    return ServerErrorMiddleware(TrailingSlash(app), handler=failed)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.types import ASGIApp
 
 from remit._clock import SystemClock
-from remit.collector.app import app_of
+from remit.collector.app import unseen_app
 from remit.collector.ingest import Caller, Service, TokenScope, prepare
 from remit.collector.settings import Settings
 from remit.collector.store import SqliteStore
@@ -24,7 +24,7 @@ TOKEN: Final = "local"  # noqa: S105 - nobody checks it
 SETTINGS: Final = Settings(create_agents=True)
 
 
-def open_app(data_dir: Path) -> tuple[Starlette, str]:
+def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
     """Return a collector over the database in *data_dir*, and the token to call it with.
 
     Args:
@@ -45,4 +45,4 @@ def open_app(data_dir: Path) -> tuple[Starlette, str]:
         del request
         return caller
 
-    return app_of(Service(store, SETTINGS, clock), authenticate), TOKEN
+    return unseen_app(Service(store, SETTINGS, clock), authenticate), TOKEN

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from remit.collector.ingest import Service
 from remit.collector.routes.answers import answer
@@ -15,6 +16,8 @@ from remit.collector.routes.bodies import read_body
 from remit.collector.routes.requests import Authenticate, asked
 
 PREFIX: Final = "/api/v1"
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint(NamedTuple):
@@ -80,15 +83,29 @@ def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
     routes = [
         Route(
             PREFIX + path,
-            _handler(service, authenticate, {each.method: each for each in endpoints}),
+            Asgi(_handler(service, authenticate, {each.method: each for each in endpoints})),
             methods=[each.method for each in endpoints],
         )
         for path, endpoints in by_path.items()
     ]
-    return [*routes, Route(f"{PREFIX}/bulk", _bulk(service, authenticate), methods=["POST"])]
+    return [*routes, Route(f"{PREFIX}/bulk", Asgi(_bulk(service, authenticate)), methods=["POST"])]
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+class Asgi:
+    """A handler as an ASGI app.
+
+    Starlette would make one of a bare function too, by a function that Sentry wraps: then a
+    program in local mode finds its own transactions under the names of our paths.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        """Answer by *handler*."""
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        response = await self._handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def _handler(

@@ -108,7 +108,8 @@ class SqliteStore:
     def _connect(self) -> sqlite3.Connection:
         if self.path != MEMORY:
             _make_private_file(Path(self.path))
-        connection = sqlite3.connect(
+        # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
+        connection = sqlite3.Connection(
             self.path,
             timeout=self._busy_timeout_s,
             isolation_level=None,
