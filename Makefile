@@ -14,7 +14,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs package bench requirements clean
+.PHONY: help demo test lint types lowest docs package bench requirements clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
 
 types: $(VENV)/.dev ## check types with mypy and pyright
 	@$(NOX) types
+
+lowest: $(VENV)/.dev ## run what depends on the libraries with the lowest versions of them
+	@$(BIN)/nox -s lowest
 
 docs: $(VENV)/.dev ## build the documentation into docs/_build
 	@$(NOX) docs

@@ -17,6 +17,19 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PINNED = ("-c", "requirements/dev.txt")
+# What depends on the libraries that are asked for by their lowest version.
+ON_THE_LOWEST = (
+    "tests/unit/test_annotations.py",
+    "tests/unit/test_capture*.py",
+    "tests/unit/test_docstrings.py",
+    "tests/unit/test_overrides.py",
+    "tests/unit/test_registration.py",
+    "tests/unit/test_schema*.py",
+    "tests/unit/test_signature.py",
+    "tests/property/test_capture*.py",
+    "tests/property/test_payloads_match_schemas.py",
+    "tests/property/test_schemas.py",
+)
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
 
 nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
@@ -65,6 +78,15 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each Python."""
     install(session, "all,test")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests of schemas, capture and registration on the lowest versions we ask for."""
+    session.install("-r", "requirements/lowest.txt")
+    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    files = [str(path) for pattern in ON_THE_LOWEST for path in sorted(Path().glob(pattern))]
+    session.run("python", "-m", "pytest", *files, *session.posargs)
 
 
 @nox.session

@@ -39,9 +39,14 @@ Email = Annotated[str, remit.Sensitive("contact_information")]
 Topic = Literal["order", "refund", "help"]
 Money = Annotated[Decimal, Field(description="In euros.")]
 
-READS = remit.risk(allows="read_data")
-PEOPLE = remit.risk(allows="read_data", takes="contact_information", gives="personal_identifiers")
-PAYS = remit.risk(
+# What no step here does, and whose data none touches: the agent forbids it, each step says so.
+NEVER = "destroy_data"
+NOBODYS = ("health_and_medical", "minors_data")
+risk = partial(remit.risk, forbids=NEVER, excludes=NOBODYS)
+
+READS = risk(allows="read_data")
+PEOPLE = risk(allows="read_data", takes="contact_information", gives="personal_identifiers")
+PAYS = risk(
     allows=("update_data", "financial_transactions", "external_communication"),
     takes="financial_information",
     gives="financial_information",
@@ -143,7 +148,7 @@ class Shop:
             row = db.execute(f"{query} ORDER BY number DESC", [customer, number]).fetchone()
         return Order.model_validate(dict(row)) if row else None
 
-    @remit.span_type(data_risk=remit.risk(allows="update_data"))
+    @remit.span_type(data_risk=risk(allows="update_data"))
     def close_order(self, number: int, status: Status) -> None:
         """Write down how an order ended."""
         with self._open() as db:
@@ -165,7 +170,7 @@ async def pay_back(order: int, amount: Money, token: SecretStr) -> Refund:
     return Refund(reference=reference, amount=amount, paid_at=datetime.now(UTC))
 
 
-@remit.span_type(template="{{ topic }} {{ number }}")
+@remit.span_type(data_risk=risk(), template="{{ topic }} {{ number }}")
 def understand(question: str) -> Request:
     """Find out what a customer wants."""
     number = re.search(r"\b1\d{3}\b", question)
@@ -188,11 +193,11 @@ async def look_up(request: Request, sender: Email, shop: Annotated[Shop, remit.S
     return case
 
 
-@remit.span_type(data_risk=remit.risk(allows="read_data", classification="public"))
+@remit.span_type(data_risk=risk(allows="read_data", classification="public"))
 def search_help(question: str, most: int = 1) -> list[Page]:
     """Find the help pages that fit a question best."""
     asked = set(re.findall(r"[a-z]{4,}", question.lower()))
-    with remit.span("score pages", {"words": sorted(asked)}) as scoring:
+    with remit.span("score pages", {"words": sorted(asked)}, data_risk=READS) as scoring:
         pages = [scored(path.read_text("utf-8"), asked) for path in HERE.glob("help_pages/*.md")]
         pages.sort(key=lambda page: (-page.score, page.title))
         scoring.set_result({page.title: page.score for page in pages if page.score})
@@ -216,7 +221,7 @@ async def refund(order: Order, token: SecretStr, shop: Annotated[Shop, remit.Ski
     return paid
 
 
-@remit.span_type(data_risk=remit.risk(allows="external_communication"))
+@remit.span_type(data_risk=risk(allows="external_communication"))
 async def write(case: Case, outcome: str, pages: list[Page]) -> AsyncIterator[str]:
     """Write the answer word by word, as a model would."""
     sentences = [f"Hello {case.customer}!" if case.customer else "Hello!"]
@@ -229,10 +234,8 @@ async def write(case: Case, outcome: str, pages: list[Page]) -> AsyncIterator[st
 
 
 @remit.agent(
-    data_risk=remit.risk(
-        allows=("read_data", "update_data", "financial_transactions", "external_communication"),
-        forbids="destroy_data",
-        excludes=("health_and_medical", "minors_data"),
+    data_risk=risk(
+        allows=("read_data", "update_data", "financial_transactions", "external_communication")
     ),
     quality={"service": Service},
 )

@@ -14,11 +14,12 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import CodeType, SimpleNamespace, UnionType
+from types import CodeType, FunctionType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Final, Literal, cast
 
 from remit._guard import attempt
 from remit._marks import Sensitive, Skip
+from remit.errors import DeclarationError
 
 MISSING: Final = inspect.Parameter.empty
 """No annotation, or none that can be resolved."""
@@ -91,18 +92,29 @@ class Scope:
         """
         if annotation is MISSING:
             return Meaning(MISSING)
-        resolved = attempt(lambda: _evaluate(annotation, self.module, self.inner))
+        resolved = self.resolve(annotation)
         if not isinstance(resolved, Exception):
-            return Meaning(resolved, marks=marks_of(resolved))
+            marks = attempt(lambda: marks_of(resolved))
+            # What cannot be looked through may hold a mark.
+            return Meaning(
+                resolved, marks=Marks(category="") if isinstance(marks, Exception) else marks
+            )
         return Meaning(MISSING, _reason(annotation, resolved), self._marks(annotation))
+
+    def resolve(self, annotation: object) -> object | Exception:
+        """Return *annotation* with its strings evaluated, or why they cannot be."""
+        return attempt(lambda: _evaluate(annotation, self.module, self.inner))
 
     def _marks(self, annotation: object) -> Marks:
         """Return the marks in an annotation that cannot be resolved, as far as it can be read."""
-        if not isinstance(annotation, str):
+        text = annotation.__forward_arg__ if type(annotation) is typing.ForwardRef else annotation
+        if not isinstance(text, str):
             return marks_of(annotation)
         names = _Lenient(self)
         # The user's own annotation, evaluated as `typing.get_type_hints` does.
-        read = attempt(lambda: eval(annotation, self.module, names))  # noqa: S307
+        read = attempt(lambda: eval(text, self.module, names))  # noqa: S307
+        if isinstance(read, DeclarationError):
+            return Marks(category="")  # a mark of an unknown category is a mark all the same
         return Marks() if isinstance(read, Exception) else marks_of(read)
 
 
@@ -151,6 +163,8 @@ def _reason(annotation: object, error: Exception) -> str:
     shown = f"annotation `{annotation}`" if isinstance(annotation, str) else "annotation"
     if isinstance(error, NameError):
         return f"{shown} cannot be resolved: no name `{error.name}` at run time"
+    if isinstance(error, DeclarationError):
+        return f"{shown} cannot be resolved: {error}"
     return f"{shown} cannot be resolved: {type(error).__name__}"
 
 
@@ -166,7 +180,9 @@ def function_scope(function: Callable[..., object]) -> Scope:
     known = {*module, *vars(builtins)}
     inner = {name: value for name, value in owner.items() if name not in known}
     inner |= _closure(innermost)
-    inner |= {each.__name__: each for each in getattr(innermost, "__type_params__", ())}
+    of_class = cast("tuple[Any, ...]", owner.get("__type_params__", ()))
+    for each in (*of_class, *getattr(innermost, "__type_params__", ())):
+        inner[each.__name__] = each
     return Scope(module, inner)
 
 
@@ -179,17 +195,29 @@ def class_scope(cls: type) -> Scope:
 
 
 def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
-    """Return the function at the bottom of decorators, partials and bound methods."""
+    """Return the function at the bottom of decorators, partials, bound methods and objects."""
     seen: set[int] = set()
     current: Any = function
     while id(current) not in seen:
         seen.add(id(current))
-        for name in ("__wrapped__", "__func__", "func"):
-            inner = inspect.getattr_static(current, name, None)
-            if callable(inner := getattr(current, name, None) if inner is not None else None):
-                current = inner
-                break
+        inner = next(filter(callable, _inner(current)), None)
+        current = current if inner is None else inner
     return cast("Callable[..., object]", current)
+
+
+def _inner(function: object) -> Iterator[object]:
+    """Yield what may stand inside a callable, nearest first."""
+    if type(function) is FunctionType:  # all but a few, so without the slow look that runs nothing
+        yield vars(function).get("__wrapped__")
+        return
+    if issubclass(type(function), partial):
+        yield getattr(function, "func", None)
+    for name in ("__wrapped__", "__func__"):
+        if inspect.getattr_static(function, name, None) is not None:
+            yield getattr(function, name, None)
+    called = inspect.getattr_static(type(function), "__call__", None)
+    if isinstance(called, FunctionType):
+        yield called
 
 
 def _owner_namespace(function: object) -> Mapping[str, object]:
@@ -249,6 +277,11 @@ def is_injected(marker: object) -> bool:
     )
 
 
+def annotated(annotation: object, *metadata: object) -> object:
+    """Return `Annotated[annotation, *metadata]`, for what is known at run time only."""
+    return Annotated[(annotation, *metadata)]
+
+
 def is_annotated(annotation: object) -> bool:
     """Return whether *annotation* is `Annotated[...]`."""
     return typing.get_origin(annotation) is Annotated
@@ -273,6 +306,17 @@ def alias_value(annotation: object) -> object:
         value = attempt(lambda: cast("Any", annotation).__value__)
         return MISSING if isinstance(value, Exception) else value
     return MISSING
+
+
+def type_inside(annotation: object) -> object:
+    """Return what an annotation says when `Annotated` and named aliases are looked through."""
+    while is_annotated(annotation) or alias_value(annotation) is not MISSING:
+        annotation = (
+            cast("Any", annotation).__origin__
+            if is_annotated(annotation)
+            else alias_value(annotation)
+        )
+    return annotation
 
 
 def _outer_metadata(annotation: object) -> Iterator[object]:
@@ -301,7 +345,7 @@ def _categories(annotation: object, seen: set[int]) -> Iterator[str]:
     if is_annotated(annotation):
         for mark in filter(is_sensitive, cast("Any", annotation).__metadata__):
             yield mark.category if type(mark) is Sensitive else ""
-    if _is_secret(annotation):
+    if is_secret(annotation):
         yield SECRETS
     if typing.get_origin(annotation) is Literal:
         return
@@ -314,7 +358,8 @@ def _categories(annotation: object, seen: set[int]) -> Iterator[str]:
         yield from _categories(each, seen)
 
 
-def _is_secret(annotation: object) -> bool:
+def is_secret(annotation: object) -> bool:
+    """Return whether *annotation* is one of pydantic's secret types, or made from one."""
     return isinstance(annotation, type) and any(
         cls.__name__ in _SECRET_TYPES and cls.__module__.startswith("pydantic")
         for cls in annotation.__mro__

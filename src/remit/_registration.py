@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from remit._docstrings import summary
+from remit._inference import effective
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
 from remit.config import Purpose
@@ -75,7 +76,7 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dic
     Args:
         agent: The agent.
         registry: What was declared, by it and by the steps of its runs.
-        redact: What every default, example and enumerated value passes.
+        redact: What every default, example, enumerated value and description passes.
 
     Returns:
         `agent_version`, `agent_schema_version`, and the ids that the author gave.
@@ -86,7 +87,7 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dic
         "agent_version": _present(
             name=agent.name,
             external_identifier=agent.version or f"schema-{digest[:SHORT_HASH_CHARS]}",
-            description=agent.description,
+            description=prose(agent.description, redact),
         ),
         "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
     }
@@ -110,21 +111,25 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
 
 
 def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
-    function = declared.function
-    reading = declared.reading
     return _present(
         name=declared.name,
         title=declared.title or human(declared.qualname),
-        description=declared.description or summary(function.__doc__),
+        description=prose(declared.description or summary(declared.doc), redact),
         template=declared.template,
-        params_schema=params_schema(reading, redact=redact, doc=function.__doc__)
-        if declared.params is None
-        else declared_schema(declared.params, redact=redact),
-        result_schema=result_schema(reading, declared.kind, redact=redact)
-        if declared.result is None
-        else declared_schema(declared.result, redact=redact, result=True),
-        data_risk=_risk(declared.data_risk),
+        params_schema=params_schema(
+            declared.signature, redact=redact, doc=declared.doc, declared=declared.params
+        ),
+        result_schema=result_schema(
+            declared.reading, declared.kind, redact=redact, declared=declared.result
+        ),
+        data_risk=_risk(effective(declared)),
     )
+
+
+def prose(text: str | None, redact: Redact) -> str | None:
+    """Return a description, None if it shows what must not be: the key in a docstring's example."""
+    shown = None if text is None else redact(text)
+    return shown if isinstance(shown, str) else None
 
 
 def _manual_entry(manual: ManualType) -> Entry:

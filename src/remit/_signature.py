@@ -14,6 +14,7 @@ from typing import Final
 
 from remit._annotations import Marks, Scope, function_scope, is_injected
 from remit._guard import attempt
+from remit._returns import as_called
 
 MISSING: Final = inspect.Parameter.empty
 """No annotation, or no default."""
@@ -61,7 +62,7 @@ class Reading:
             as None; `self` and `cls` are not in it when the call's `args` do not carry them.
         parameters: The recorded ones, in order of the signature.
         skipped: Names that are never recorded (`Skip`, injected).
-        returns: Resolved return annotation, or `MISSING`.
+        returns: Type of what a call returns, from the annotation, or `MISSING`.
         returns_note: Why it could not be resolved, else None.
         returns_category: Category of a `Sensitive` mark on the return type, None without a mark.
     """
@@ -81,16 +82,15 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
     call or registration, when the names that they use exist.
 
     Args:
-        function: The callable as its author wrote it; wrappers that kept it are looked through.
+        function: The callable as its author wrote it: a function, a bound method, a partial, an
+            object with `__call__`; wrappers that kept it are looked through.
         skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
     """
     signature = attempt(lambda: inspect.signature(function))
     if isinstance(signature, Exception):
         return _unreadable(function)
     scope = function_scope(function)
-    declared = list(signature.parameters.values())
-    if skip_first and declared and declared[0].kind in _BY_POSITION:
-        del declared[0]
+    declared = _without_receiver(signature, skip_first=skip_first)
     read_ones = [(each.name, _parameter(each, scope)) for each in declared]
     skipped = frozenset(name for name, parameter in read_ones if parameter is None)
     returned = scope.read(signature.return_annotation)
@@ -98,10 +98,27 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
         names=_positional_names(declared, skipped),
         parameters=tuple(parameter for _, parameter in read_ones if parameter is not None),
         skipped=skipped,
-        returns=returned.annotation,
+        returns=as_called(function, returned.annotation),
         returns_note=returned.note,
         returns_category=_return_category(returned.marks),
     )
+
+
+def declared_parameters(
+    function: Callable[..., object], *, skip_first: bool
+) -> tuple[inspect.Parameter | Parameter, ...]:
+    """Return the parameters by name and kind, no annotation read; as `read` takes its arguments."""
+    signature = attempt(lambda: inspect.signature(function))
+    if isinstance(signature, Exception):
+        return _unreadable(function).parameters
+    return tuple(_without_receiver(signature, skip_first=skip_first))
+
+
+def _without_receiver(signature: inspect.Signature, *, skip_first: bool) -> list[inspect.Parameter]:
+    declared = list(signature.parameters.values())
+    if skip_first and declared and declared[0].kind in _BY_POSITION:
+        del declared[0]
+    return declared
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:

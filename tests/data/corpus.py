@@ -1,4 +1,4 @@
-"""The corpus of signatures with its golden schemas.
+"""The corpus of signatures with its golden schemas, and the registration of all of them.
 
 `python -m tests.data.corpus` writes the golden files anew; read the difference before you commit
 it: a changed schema is a new version of every agent that has it.
@@ -6,21 +6,34 @@ it: a changed schema is a new version of every agent that has it.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 
-from remit._schema import params_schema, result_schema
+from remit._registry import AgentType, Registry, SpanType
+from remit._runtime._runtime import payload_of
+from remit._schema import canonical, params_schema, result_schema
 from remit._signature import CallKind, read
-from tests.data import signatures, signatures_postponed
+from tests.data import (
+    signatures,
+    signatures_of_callables,
+    signatures_of_libraries,
+    signatures_postponed,
+)
 from tests.data.redaction import redact
 
+GOLDEN_HASH = Path(__file__).parent / "registration.sha256"
 GOLDEN = Path(__file__).parent / "schemas"
-CASES = {case.__name__: case for case in (*signatures.CASES, *signatures_postponed.CASES)}
+FUNCTIONS = (*signatures.CASES, *signatures_postponed.CASES, *signatures_of_libraries.CASES)
+CASES: dict[str, Callable[..., object]] = {
+    **{each.__name__: each for each in FUNCTIONS},
+    **signatures_of_callables.CASES,
+}
 
 
 def kind_of(function: Callable[..., object]) -> CallKind:
@@ -32,10 +45,14 @@ def kind_of(function: Callable[..., object]) -> CallKind:
     return CallKind.COROUTINE if inspect.iscoroutinefunction(function) else CallKind.FUNCTION
 
 
+def has_receiver(function: Callable[..., object]) -> bool:
+    """Return whether the first parameter of *function* is the object or class it is called on."""
+    return next(iter(inspect.signature(function).parameters), None) in {"self", "cls"}
+
+
 def schemas_of(function: Callable[..., object]) -> dict[str, object]:
     """Return the two schemas of a function, and what is skipped of it."""
-    names = list(inspect.signature(function).parameters)
-    reading = read(function, skip_first=names[:1] in (["self"], ["cls"]))
+    reading = read(function, skip_first=has_receiver(function))
     return {
         "params": params_schema(reading, redact=redact, doc=function.__doc__),
         "result": result_schema(reading, kind_of(function), redact=redact),
@@ -54,6 +71,27 @@ def text_of(name: str) -> str:
     return json.dumps(schemas_of(CASES[name]), indent=2) + "\n"
 
 
+def registration(names: Iterable[str] = CASES) -> dict[str, Any]:
+    """Return the registration of an agent whose steps are the cases, declared in this order."""
+    registry = Registry()
+    for name in names:
+        registry.add_span_type(_declared(CASES[name], f"case:{name}"))
+    own = _declared(signatures.documented, "agent")
+    agent = AgentType.declare(own, span_types=("case:",), quality={"answer": signatures.Customer})
+    registry.add_agent(agent)
+    return payload_of(agent, registry)
+
+
+def _declared(case: Callable[..., object], name: str) -> SpanType:
+    return SpanType.declare(case, kind=kind_of(case), skip_first=has_receiver(case), name=name)
+
+
+def hash_of(payload: dict[str, Any]) -> str:
+    """Return the hash of a registration, byte for byte."""
+    return hashlib.sha256(canonical(payload).encode()).hexdigest()
+
+
 if __name__ == "__main__":
     for name in CASES:
         (GOLDEN / f"{name}.json").write_text(text_of(name))
+    GOLDEN_HASH.write_text(f"{hash_of(registration())}\n")

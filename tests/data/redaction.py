@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 import enum
+import json
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -18,12 +21,21 @@ def redact(value: object) -> object:
     if isinstance(value, enum.Enum):
         return redact(value.value)
     if value is None or isinstance(value, bool | int | float | str):
-        return value
+        return value if _is_exact(value) else json.dumps(value)
     if isinstance(value, decimal.Decimal):
         return str(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
     if isinstance(value, SecretStr | SecretBytes):
         return WITHHELD
     return _redact_inside(value)
+
+
+def _is_exact(value: object) -> bool:
+    """Return whether JSON, as everybody reads it, holds *value*."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) <= 2**53
 
 
 def _redact_inside(value: object) -> object:

@@ -9,12 +9,15 @@ import json
 import re
 import typing
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import GenericAlias
+from fractions import Fraction
+from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, cast
 
 import httpx
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]  # pyright: ignore - pandas has no types
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
@@ -45,6 +48,7 @@ from tests.data.signatures import (
     Seat,
     Ticket,
 )
+from tests.data.signatures_of_libraries import Rectangle, Renamed, Table, Title
 
 RULES = Rules(Limits(1 << 20))
 MARKER = "$remit"
@@ -126,6 +130,19 @@ LEAVES: tuple[Case, ...] = (
     (set[int], st.sets(INTEGERS, max_size=SMALL)),
     (frozenset[SecretStr], st.frozensets(TEXTS.map(SecretStr), max_size=SMALL)),
     (set[Color | Point], st.sets(st.sampled_from(Color) | st.just(Point(1)), max_size=SMALL)),
+    (Title, TEXTS.map(Title)),
+    (Table[int], st.dictionaries(TEXTS, INTEGERS, max_size=SMALL).map(Table)),
+    (Counter[str], st.dictionaries(TEXTS, INTEGERS, max_size=SMALL).map(Counter)),
+    (MappingProxyType[str, int], st.just(MappingProxyType({"a": 1}))),
+    (Fraction, st.fractions()),
+    (Rectangle, st.builds(Rectangle, width=st.floats())),
+    (Renamed, st.builds(Renamed, Alpha=INTEGERS, x=INTEGERS)),
+    (np.int64, st.integers(-SMALL, SMALL).map(np.int64)),
+    (np.float32, st.floats(width=32).map(np.float32)),
+    (np.bool_, st.booleans().map(np.bool_)),
+    (np.ndarray, st.just(np.zeros((2, 3)))),
+    (pd.DataFrame, st.just(pd.DataFrame({"a": [1]}))),
+    (pd.Timestamp, st.just(pd.Timestamp(0))),
     (httpx.Client, st.just(object())),
     (Plain, st.builds(Plain)),
     (Callable[[int], str], st.just(print)),

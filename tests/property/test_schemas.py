@@ -1,4 +1,4 @@
-"""Laws of schemas and of the policy."""
+"""Laws of schemas."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import GenericAlias
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from remit._marks import Sensitive
-from remit._policy import violations
-from remit._risk import coerce
 from remit._schema import canonical, params_schema, result_schema
 from remit._signature import MISSING, CallKind, read
-from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
 from tests.data.redaction import redact
 from tests.data.signatures import Color, Customer, Json, Movie, Order, Partial, Plain, Point, Tree
 
@@ -50,7 +47,7 @@ LEAVES: tuple[object, ...] = (
     Tree,
     Callable[[int], str],
     Annotated[int, Field(ge=1)],
-    Annotated[str, Sensitive("h")],
+    Annotated[str, Sensitive("minors_data")],
     typing.Literal["b", "a", 1],
     typing.TypeVar("T"),
     MISSING,
@@ -141,6 +138,22 @@ def test_no_signature_makes_a_schema_raise(function: Callable[..., object], kind
         assert canonical(schema)
 
 
+@given(functions(), st.sets(st.sampled_from(["p0", "p1", "p2", "p3", "args"])))
+def test_an_override_keeps_the_properties_of_a_payload(
+    function: Callable[..., object], named: set[str]
+) -> None:
+    """Whichever parameters it names: those have its schemas, the others their own."""
+    reading = read(function, skip_first=False)
+    own = params_schema(reading, redact=redact)
+    declared = {"properties": {name: {"title": "Declared"} for name in named}}
+    schema = params_schema(reading, redact=redact, declared=declared)
+    Draft202012Validator.check_schema(schema)
+    assert schema["properties"] == {
+        name: {"title": "Declared"} if name in named else each
+        for name, each in own["properties"].items()
+    }
+
+
 @given(
     st.lists(st.sampled_from((str, int, float, None, list[int], Point, Color)), min_size=1),
     st.randoms(use_true_random=False),
@@ -179,37 +192,3 @@ def test_a_literal_in_any_order_has_one_schema(values: list[str], random: Any) -
     before = schema()
     random.shuffle(values)
     assert canonical(schema()) == canonical(before)
-
-
-def words_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, str]]:
-    """Return mappings that say something of some members of a part of a data risk."""
-    return st.fixed_dictionaries(
-        {},
-        optional={
-            name: st.sampled_from(get_args(field.annotation))
-            for name, field in model.model_fields.items()
-        },
-    )
-
-
-RISKS = st.fixed_dictionaries(
-    {},
-    optional={
-        "action_profile": words_of(ActionProfile),
-        "params_data_categories": words_of(DataCategories),
-        "result_data_categories": words_of(DataCategories),
-    },
-).map(lambda given: typing.cast("DataRisk", coerce(given, "here")))
-
-
-@given(RISKS, RISKS)
-def test_strictness_only_adds_violations(ceiling: DataRisk, step: DataRisk) -> None:
-    """What exceeds a ceiling when silence passes exceeds it when silence does not."""
-    lenient = violations(ceiling, step, strict=False)
-    assert set(lenient) <= set(violations(ceiling, step, strict=True))
-
-
-@given(RISKS)
-def test_an_agent_is_never_above_itself(declared: DataRisk) -> None:
-    """What it forbids it does not say it does."""
-    assert violations(declared, declared, strict=True) == ()

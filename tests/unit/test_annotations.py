@@ -94,15 +94,19 @@ def test_marks_are_found_where_they_count(annotation: object, expected: Marks) -
     ("annotation", "expected"),
     [
         pytest.param("Annotated[Gone, Skip]", Marks(skip=True), id="skip"),
-        pytest.param("Annotated[Gone[int].row | None, HEALTH]", Marks(category="h"), id="shape"),
-        pytest.param("dict[str, Annotated[Gone('x'), HEALTH]]", Marks(category="h"), id="deep"),
+        pytest.param(
+            "Annotated[Gone[int].row | None, HEALTH]", Marks(category=HEALTH.category), id="shape"
+        ),
+        pytest.param(
+            "dict[str, Annotated[Gone('x'), HEALTH]]", Marks(category=HEALTH.category), id="deep"
+        ),
         pytest.param("None | Gone", Marks(), id="no mark"),
         pytest.param("Gone +", Marks(), id="no Python at all"),
     ],
 )
 def test_a_mark_beside_a_missing_name_is_not_lost(annotation: str, expected: Marks) -> None:
     """Else the value would be recorded against its author's will."""
-    scope = Scope({"Annotated": Annotated, "Skip": Skip}, {"HEALTH": Sensitive("h")})
+    scope = Scope({"Annotated": Annotated, "Skip": Skip}, {"HEALTH": HEALTH})
     meaning = scope.read(annotation)
     assert meaning.annotation is MISSING
     assert meaning.note is not None

@@ -37,7 +37,7 @@ def everything(
     c: Gone,  # noqa: F821 - missing on purpose
     d: Any = Depends(Service),  # noqa: B008 - as FastAPI's users write it
     *args: str,
-    e: Annotated[str, Sensitive("h")] = "x",
+    e: Annotated[str, Sensitive("minors_data")] = "x",
     **kwargs: float,
 ) -> int: ...
 
@@ -54,7 +54,13 @@ def test_every_parameter_is_read_with_its_kind_default_and_marks() -> None:
             note="annotation `Gone` cannot be resolved: no name `Gone` at run time",
         ),
         Parameter("args", Declared.VAR_POSITIONAL, str, MISSING),
-        Parameter("e", Declared.KEYWORD_ONLY, Annotated[str, Sensitive("h")], "x", category="h"),
+        Parameter(
+            "e",
+            Declared.KEYWORD_ONLY,
+            Annotated[str, Sensitive("minors_data")],
+            "x",
+            category="minors_data",
+        ),
         Parameter("kwargs", Declared.VAR_KEYWORD, float, MISSING),
     )
 
@@ -115,12 +121,14 @@ def test_a_callable_without_a_signature_takes_anything() -> None:
 @pytest.mark.parametrize(
     ("annotation", "category"),
     [
-        pytest.param(Annotated[str, Sensitive("h")], "h", id="sensitive"),
-        pytest.param(list[Annotated[str, Sensitive("h")]], "h", id="inside"),
+        pytest.param(Annotated[str, Sensitive("minors_data")], "minors_data", id="sensitive"),
+        pytest.param(list[Annotated[str, Sensitive("minors_data")]], "minors_data", id="inside"),
         pytest.param(Annotated[str, Skip], "", id="a result that is to be skipped is withheld"),
-        pytest.param(Annotated[str, Skip, Sensitive("h")], "h", id="both"),
+        pytest.param(Annotated[str, Skip, Sensitive("minors_data")], "minors_data", id="both"),
         pytest.param(str, None, id="none"),
-        pytest.param("Annotated[Gone, Sensitive('h')]", "h", id="beside a missing name"),
+        pytest.param(
+            "Annotated[Gone, Sensitive('minors_data')]", "minors_data", id="beside a missing name"
+        ),
     ],
 )
 def test_the_result_has_a_category_too(annotation: object, category: str | None) -> None:

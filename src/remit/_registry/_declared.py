@@ -6,12 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
+from typing import Final, TypeAlias
 
+from remit._annotations import unwrapped
 from remit._docstrings import summary
-from remit._registry._names import MAIN, default_name, human, module_name
+from remit._overrides import overridden
+from remit._registry._names import MAIN, default_name, human, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
+
+_CALLED: Final = ("function", "body")
+"""What of a span type is the callable itself, and not said of it."""
+
+
+Wish: TypeAlias = bool | Mapping[str, bool]
+"""What an author says of recording one parameter: whether, or which rules not to ask."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -20,7 +30,9 @@ class SpanType:
 
     Attributes:
         name: What spans call it.
-        function: As its author wrote it.
+        function: What is called, and whose signature is read.
+        body: The function at its bottom, under decorators, partials and objects.
+        doc: Its docstring, else that of the object's class.
         qualname: Its qualified name.
         module: Its module, by the name that it would be imported under.
         file: Where it stands.
@@ -34,11 +46,13 @@ class SpanType:
         template: Liquid text by which the server sums up a span.
         params: Model or JSON Schema in place of the signature's, or None.
         result: The same for the result.
-        capture: Parameter names and `return` to what the author said of recording them.
+        capture: What the author said of recording, by parameter, `return` and rule.
     """
 
     name: str
     function: Callable[..., object]
+    body: Callable[..., object]
+    doc: str | None
     qualname: str
     module: str
     file: str
@@ -52,7 +66,7 @@ class SpanType:
     template: str | None = None
     params: object = None
     result: object = None
-    capture: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    capture: Mapping[str, Wish] = field(default_factory=dict[str, Wish])
 
     @classmethod
     def declare(  # noqa: PLR0913 - the arguments of the frozen decorator
@@ -61,6 +75,7 @@ class SpanType:
         *,
         kind: CallKind,
         skip_first: bool,
+        named: Callable[..., object] | None = None,
         name: str | None = None,
         data_risk: DataRisk | None = None,
         title: str | None = None,
@@ -68,15 +83,22 @@ class SpanType:
         template: str | None = None,
         params: object = None,
         result: object = None,
-        capture: Mapping[str, bool] | None = None,
+        capture: Mapping[str, Wish] | None = None,
     ) -> SpanType:
-        """Return the declaration of *function*; *name* None means `<module>:<qualname>`."""
-        code = getattr(function, "__code__", None)
+        """Return the declaration of *function*; *name* None means `<module>:<qualname>`.
+
+        Module and qualified name are those of *named*, of the function at the bottom without it.
+        """
+        body = unwrapped(function)
+        code = getattr(body, "__code__", None)
+        named = body if named is None else named
         return cls(
-            name=name or default_name(function),
+            name=name or default_name(named),
             function=function,
-            qualname=getattr(function, "__qualname__", type(function).__qualname__),
-            module=module_name(function),
+            body=body,
+            doc=body.__doc__ or named.__doc__,
+            qualname=qualname(named),
+            module=module_name(named),
             file=getattr(code, "co_filename", "<unknown>"),
             line=getattr(code, "co_firstlineno", 0),
             kind=kind,
@@ -92,9 +114,15 @@ class SpanType:
         )
 
     @cached_property
-    def reading(self) -> Reading:
+    def signature(self) -> Reading:
         """The signature, read at the first use: the names in it exist by then."""
         return read(self.function, skip_first=self.skip_first)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """The signature with the types of `params` and `result` in it: what is recorded."""
+        streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
+        return overridden(self.signature, streams=streams, params=self.params, result=self.result)
 
     @property
     def place(self) -> str:
@@ -108,12 +136,12 @@ class SpanType:
 
     def is_of(self, function: object) -> bool:
         """Return whether this is the span type of *function*, or of one inside its decorators."""
-        return any(each is self.function for each in _layers(function))
+        return any(each is self.function or each is self.body for each in _layers(function))
 
     @property
     def in_main(self) -> bool:
         """Whether it stands in the program's own module or a notebook, where cells run again."""
-        return getattr(self.function, "__module__", None) in MAIN
+        return getattr(self.body, "__module__", None) in MAIN
 
     def replaces(self, other: SpanType) -> bool:
         """Return whether this is *other* declared again: a reload, a factory, a cell run again."""
@@ -122,7 +150,7 @@ class SpanType:
         if not (self.explicit_name or other.explicit_name):
             return True
         return self.file == other.file and (
-            self.line == other.line or self.qualname == other.qualname
+            0 < self.line == other.line or self.qualname == other.qualname
         )
 
     def repeats(self, other: SpanType) -> bool:
@@ -130,8 +158,8 @@ class SpanType:
 
         A function that is decorated in another's body is declared at each call.
         """
-        mine, others = (getattr(each.function, "__code__", each) for each in (self, other))
-        return mine is others and _said(self, "function") == _said(other, "function")
+        mine, others = (getattr(each.body, "__code__", each) for each in (self, other))
+        return mine is others and _said(self, *_CALLED) == _said(other, *_CALLED)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -186,7 +214,7 @@ class AgentType:
             external_identifier=identifier,
             name=name or span_type.title or human(span_type.qualname),
             span_type=span_type,
-            description=span_type.description or summary(span_type.function.__doc__),
+            description=span_type.description or summary(span_type.doc),
             version=version,
             agent_id=agent_id,
             environment_id=environment_id,
@@ -228,9 +256,9 @@ class ManualType:
     data_risk: DataRisk | None = None
 
 
-def _said(declared: SpanType | AgentType, aside: str) -> list[object]:
-    """Return every attribute of a declaration but one."""
-    return [getattr(declared, each.name) for each in fields(declared) if each.name != aside]
+def _said(declared: SpanType | AgentType, *aside: str) -> list[object]:
+    """Return every attribute of a declaration but those *aside*."""
+    return [getattr(declared, each.name) for each in fields(declared) if each.name not in aside]
 
 
 def _check_selector(selector: object, where: str) -> None:

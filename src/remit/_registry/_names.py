@@ -6,6 +6,7 @@ script and in a spawned child.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any, Final
@@ -28,11 +29,11 @@ def module_name(function: Callable[..., object]) -> str:
     `__main__` is the module that `python -m` was given, else the script's name without suffix,
     else `notebook`.
     """
-    module = str(getattr(function, "__module__", None) or _NOTEBOOK)
+    module = str(getattr(function, "__module__", None) or _module_of_builtin(function))
     if module not in MAIN:
         return module
     # From the function: a spawned child has these names before it has the module.
-    names: Mapping[str, Any] = getattr(function, "__globals__", {})
+    names: Mapping[str, Any] = getattr(function, "__globals__", None) or _names_of(module)
     spec = names.get("__spec__")
     if spec is not None:
         return str(spec.name)
@@ -40,10 +41,27 @@ def module_name(function: Callable[..., object]) -> str:
     return PurePath(file).stem if isinstance(file, str) else _NOTEBOOK
 
 
+def _names_of(module: str) -> Mapping[str, Any]:
+    return vars(sys.modules[module]) if module in sys.modules else {}
+
+
+def _module_of_builtin(function: Callable[..., object]) -> str:
+    """Return the module of a method of a built-in type, which names none itself."""
+    owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+    if owner is None:
+        return _NOTEBOOK
+    return (owner if isinstance(owner, type) else type(owner)).__module__
+
+
+def qualname(function: Callable[..., object]) -> str:
+    """Return the qualified name of *function*; of its class, if it is an object."""
+    found = getattr(function, "__qualname__", None)
+    return found if isinstance(found, str) else type(function).__qualname__
+
+
 def default_name(function: Callable[..., object]) -> str:
     """Return `<module>:<qualname>`, the name of what was given none."""
-    qualname = getattr(function, "__qualname__", type(function).__qualname__)
-    return f"{module_name(function)}:{qualname}"
+    return f"{module_name(function)}:{qualname(function)}"
 
 
 def human(qualname: str) -> str:

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import collections.abc
 import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, cast
 
-import typing_extensions
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
 
-from remit._annotations import MISSING, alias_value, is_annotated
+from remit._annotations import MISSING
 from remit._docstrings import parameter_descriptions
 from remit._guard import attempt
+from remit._returns import forms
 from remit._schema._generator import Generator, Json, Raw
-from remit._schema._results import as_result, item_stream, reachable, resolved
+from remit._schema._merge import merged
+from remit._schema._results import any_of, as_result, item_stream, reachable, resolved, wrapped
 from remit._schema._tidy import Redact, Tidy
-from remit._schema._types import Readying, is_hashable, noted, type_name
+from remit._schema._types import UNPACK, Readying, is_hashable, noted, type_name
 from remit._signature import CallKind, Parameter, Reading
 
-_ITERATORS: Final = frozenset(
-    {
-        collections.abc.Iterator,
-        collections.abc.Generator,
-        collections.abc.AsyncIterator,
-        collections.abc.AsyncGenerator,
-    }
-)
-_ITERABLES: Final = frozenset({collections.abc.Iterable, collections.abc.AsyncIterable})
-_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_UNPACK: Final = (typing.Unpack, typing_extensions.Unpack)
+_VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
 _STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
 _NEVER: Final = (typing.Never, typing.NoReturn)
 # pydantic takes seconds for hundreds of adapters; most parameters are one of these.
@@ -47,15 +38,31 @@ _SCALARS: Final[Mapping[object, Json]] = {
 }
 
 
-def params_schema(reading: Reading, *, redact: Redact, doc: str | None = None) -> Json:
+def params_schema(
+    reading: Reading, *, redact: Redact, doc: str | None = None, declared: object = None
+) -> Json:
     """Return the JSON Schema of a call's payload; never raises for a type.
 
     Args:
         reading: The signature.
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
+        declared: What `params=` was given: what it does not name keeps the signature's schema.
     """
-    parameters = reading.parameters
+    if declared is None:
+        return _of_parameters(reading.parameters, redact, doc)
+    written = declared_schema(declared, redact=redact)
+    given = resolved(written, written.get("$defs", {}))
+    named = given.get("properties", {})
+    names = [each.name for each in reading.parameters]
+    if named.keys() == set(names):
+        return given
+    rest = [each for each in reading.parameters if each.name not in named]
+    open_name = next((each.name for each in rest if each.kind is _VAR_KEYWORD), None)
+    return merged(_of_parameters(rest, redact, doc), given, names=names, open_name=open_name)
+
+
+def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
     schemas, definitions = _schemas([_value_type(each) for each in parameters])
     described = parameter_descriptions(doc)
     properties = {
@@ -68,43 +75,62 @@ def params_schema(reading: Reading, *, redact: Redact, doc: str | None = None) -
     return _finished(whole, definitions, Tidy(redact))
 
 
-def result_schema(reading: Reading, kind: CallKind, *, redact: Redact) -> Json:
+def result_schema(
+    reading: Reading, kind: CallKind, *, redact: Redact, declared: object = None
+) -> Json:
     """Return the JSON Schema of a call's result; never raises for a type.
 
     A failed span's result is the failure object and no subject of this schema.
 
     Args:
-        reading: The signature.
+        reading: The signature; a type that `result=` was given stands in it.
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
+        declared: What `result=` was given: a JSON Schema takes the place of all others.
     """
+    if isinstance(declared, Mapping):
+        return _as_written_result(cast("Mapping[object, object]", declared), redact)
     returns = reading.returns
-    item = _item_type(returns, streams=kind in _STREAMS)
-    if item is not None:
-        (items,), definitions = _schemas([item])
-        return _finished(item_stream(items), definitions, Tidy(redact))
-    if returns is MISSING or any(returns is each for each in _NEVER):
+    at_once, one_by_one = forms(returns, streams=kind in _STREAMS)
+    if not one_by_one and _is_unknown(at_once[0]):
         note = noted(reading.returns_note) if reading.returns_note else {}
         return {**note, "type": "object"}
-    (schema,), definitions = _schemas([returns])
-    return _finished(as_result(schema, definitions), definitions, Tidy(redact))
+    if len(at_once) > 1:
+        at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
+    schemas, definitions = _schemas([*at_once, *one_by_one])
+    parts = [as_result(each, definitions) for each in schemas[: len(at_once)]]
+    parts += [item_stream(each) for each in schemas[len(at_once) :]]
+    return _finished(any_of(parts), definitions, Tidy(redact))
 
 
-def declared_schema(declared: object, *, redact: Redact, result: bool = False) -> Json:
-    """Return the JSON Schema for what `params=`, `result=` or `quality=` was given.
+def _is_unknown(annotation: object) -> bool:
+    return any(annotation is each for each in (MISSING, *_NEVER))
+
+
+def _as_written_result(written: Mapping[object, object], redact: Redact) -> Json:
+    """Return an author's schema of a result; one of no object stands under `result`."""
+    schema = declared_schema(written, redact=redact)
+    kind = schema.get("type", "object")
+    if kind == "object" or isinstance(kind, list):
+        return schema
+    definitions = schema.pop("$defs", None)
+    whole = wrapped(schema)
+    return whole if definitions is None else {"$defs": definitions, **whole}
+
+
+def declared_schema(declared: object, *, redact: Redact) -> Json:
+    """Return the JSON Schema for what `params=` or `quality=` was given.
 
     Args:
         declared: A model or another type, or a JSON Schema as a mapping, which is kept as the
             author wrote it but for redaction and the order of keys.
         redact: What defaults, examples and enumerated values pass.
-        result: It describes a result: what is no mapping stands under `result`.
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)
-        return cast("Json", Tidy(redact, sort_unions=False).schema(written))
+        return cast("Json", Tidy(redact, generated=False).schema(written))
     (schema,), definitions = _schemas([declared])
-    top = as_result(schema, definitions) if result else resolved(schema, definitions)
-    return _finished(top, definitions, Tidy(redact))
+    return _finished(resolved(schema, definitions), definitions, Tidy(redact))
 
 
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
@@ -183,17 +209,6 @@ def _value_type(parameter: Parameter) -> object:
 def _unpacked(parameter: Parameter) -> object | None:
     """Return the type that describes all of `*args` or `**kwargs` at once, if it is one."""
     annotation = parameter.annotation
-    if typing.get_origin(annotation) in _UNPACK:
+    if typing.get_origin(annotation) in UNPACK:
         return cast("object", typing.get_args(annotation)[0])
     return None
-
-
-def _item_type(returns: object, *, streams: bool) -> object | None:
-    """Return the type of an iterator's items, None if *returns* is no iterator."""
-    while is_annotated(returns) or alias_value(returns) is not MISSING:
-        returns = cast("Any", returns).__origin__ if is_annotated(returns) else alias_value(returns)
-    origin = typing.get_origin(returns) or returns
-    if origin in _ITERATORS or (streams and origin in _ITERABLES):
-        args = typing.get_args(returns)
-        return args[0] if args else MISSING
-    return MISSING if streams else None

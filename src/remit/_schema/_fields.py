@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
 from typing_extensions import is_typeddict
 
 from remit._annotations import class_scope, is_sensitive, marks_of
+from remit._records import pydantic_fields
 
 
 def hidden_fields(cls: type) -> frozenset[str]:
@@ -17,23 +16,13 @@ def hidden_fields(cls: type) -> frozenset[str]:
 
     Hidden are `repr=False`, `exclude=True`, secret types and `Annotated[..., Sensitive]`.
     """
-    pydantic_fields = _pydantic_fields(cls)
-    if pydantic_fields is not None:
-        return frozenset(name for name, field in pydantic_fields.items() if _hides(field))
+    infos = pydantic_fields(cls)
+    if infos is not None:
+        return frozenset(name for name, field in infos.items() if _hides(field))
     hints, hidden = _declared(cls)
     scope = class_scope(cls)
     marked = {name for name, hint in hints.items() if scope.read(hint).marks.category is not None}
     return frozenset(hidden | marked)
-
-
-def _pydantic_fields(cls: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - any class
-    """Return the fields of a model or a pydantic dataclass, None for another class."""
-    found: Mapping[str, Any] | None = (
-        cls.model_fields
-        if issubclass(cls, BaseModel)
-        else getattr(cls, "__pydantic_fields__", None)
-    )
-    return found
 
 
 def _declared(cls: Any) -> tuple[dict[str, object], set[str]]:  # noqa: ANN401 - any class

@@ -22,6 +22,9 @@ Json: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
 _CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
+_NAMED_TUPLES: Final = frozenset({"arguments", "named-tuple"})
+"""How pydantic reads them: as calls before 2.14, and before 2.12 with a title for each field."""
+
 _JSON_TYPES: Final[Mapping[type, str]] = {
     str: "string",
     int: "integer",
@@ -64,13 +67,18 @@ class Generator(GenerateJsonSchema):
         return Raw(dft)
 
     def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
-        """Leave out the titles that pydantic makes for classes, and what their authors hid."""
+        """Leave out the titles that pydantic makes, and what the authors of classes hid."""
         found = super().generate_inner(schema)
         if schema["type"] in _CLASSES and "cls" in schema:
-            ref = found.get("$ref")
-            whole = self.get_schema_from_definitions(JsonRef(ref)) if ref else found
-            _tidy_class(whole or {}, schema["cls"])
+            _tidy_class(self._whole(found), schema["cls"])
+        elif schema["type"] in _NAMED_TUPLES:
+            for item in self._whole(found).get("prefixItems", ()):
+                item.pop("title", None)
         return found
+
+    def _whole(self, schema: Json) -> Json:
+        ref = schema.get("$ref")
+        return (self.get_schema_from_definitions(JsonRef(ref)) if ref else schema) or {}
 
     def callable_schema(self, schema: core_schema.CallableSchema) -> Json:
         """Note a callable: its name would say nothing of what it does."""
@@ -86,6 +94,15 @@ class Generator(GenerateJsonSchema):
         """Return a string: numbers would lose digits."""
         del schema
         return {"type": "string", "format": "decimal"}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> Json:
+        """Return an object of any keys: in JSON all of them are texts."""
+        return _open(super().dict_schema(schema))
+
+    def json_schema(self, schema: core_schema.JsonSchema) -> Json:
+        """Return a text, or what it holds: a model keeps the value that was read from it."""
+        held = self.generate_inner(schema["schema"]) if "schema" in schema else {}
+        return {"anyOf": [held, {"type": "string"}]} if held else {}
 
     def set_schema(self, schema: core_schema.SetSchema) -> Json:
         """Return an array whose items may repeat: two that are withheld look alike."""
@@ -111,6 +128,12 @@ class Generator(GenerateJsonSchema):
         if issubclass(cls, enum.Flag):
             return {**found, "type": "integer"}
         return found | enumeration([value_of(each) for each in schema["members"]])
+
+
+def _open(schema: Json) -> Json:
+    """Return the schema of a mapping, the same from every pydantic: some say nothing of values."""
+    found = {key: value for key, value in schema.items() if key != "propertyNames"}
+    return found if "patternProperties" in found else {"additionalProperties": True, **found}
 
 
 def _repeating(schema: Json) -> Json:
@@ -145,6 +168,10 @@ def _tidy_class(schema: Json, cls: type) -> None:
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
         del schema["title"]
+    # Before 2.13 pydantic took no docstring from a dataclass; the one that Python makes is none.
+    made = f"{cls.__name__}("
+    if hasattr(cls, "__dataclass_fields__") and not (cls.__doc__ or made).startswith(made):
+        schema.setdefault("description", cls.__doc__)
     properties: Mapping[str, Json] = schema.get("properties", {})
     for name in hidden_fields(cls) & properties.keys():
         properties[name].pop("default", None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
 from remit._schema._generator import Json
 
-_REF: Final = "#/$defs/"
+REF: Final = "#/$defs/"
 
 
 def item_stream(items: Json) -> Json:
@@ -41,18 +41,28 @@ def as_result(schema: Json, definitions: Json) -> Json:
     mappings = [each for each in members if _is_mapping(resolved(each, definitions))]
     others = [each for each in members if each not in mappings]
     if not mappings:
-        return _wrapped(schema)
+        return wrapped(schema)
     if not others:
         top = resolved(schema, definitions)
         return {**top, "type": "object"}
     rest = others[0] if len(others) == 1 else {"anyOf": others}
-    return {"type": "object", "anyOf": [*mappings, _wrapped(rest)]}
+    return {"type": "object", "anyOf": [*mappings, wrapped(rest)]}
+
+
+def any_of(results: Sequence[Json]) -> Json:
+    """Return the schema of a result that may be any of several objects."""
+    if len(results) == 1:
+        return results[0]
+    members: list[Json] = []
+    for each in results:
+        members.extend(each["anyOf"] if each.keys() == {"type", "anyOf"} else [each])
+    return {"type": "object", "anyOf": members}
 
 
 def resolved(schema: Json, definitions: Json) -> Json:
     """Return *schema* with its outermost references followed."""
     seen: set[str] = set()
-    while (name := _referred(schema)) in definitions and name not in seen:
+    while (name := referred(schema)) in definitions and name not in seen:
         seen.add(name)
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         schema = {**definitions[name], **rest}
@@ -71,7 +81,8 @@ def reachable(schema: Json, definitions: Json) -> Json:
     return found
 
 
-def _wrapped(schema: Json) -> Json:
+def wrapped(schema: Json) -> Json:
+    """Return the schema of a result that is no mapping: it stands under `result`."""
     return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
 
 
@@ -81,7 +92,7 @@ def _is_mapping(schema: Json) -> bool:
 
 def _members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[Json]:
     """Yield the members of a union, those of unions inside it in their place."""
-    name = _referred(schema)
+    name = referred(schema)
     if name in seen:
         return
     top = resolved(schema, definitions)
@@ -93,10 +104,10 @@ def _members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[
         yield from _members(each, definitions, seen | {name} if name else seen)
 
 
-def _referred(schema: Json) -> str:
+def referred(schema: Json) -> str:
     """Return the name of the definition that *schema* is a reference to, else nothing."""
     ref = schema.get("$ref")
-    return ref.removeprefix(_REF) if isinstance(ref, str) else ""
+    return ref.removeprefix(REF) if isinstance(ref, str) else ""
 
 
 def _references(part: object) -> Iterator[str]:
@@ -106,7 +117,7 @@ def _references(part: object) -> Iterator[str]:
             yield from _references(each)
     elif isinstance(part, dict):
         schema = cast("Json", part)
-        if name := _referred(schema):
+        if name := referred(schema):
             yield name
         for each in schema.values():
             yield from _references(each)

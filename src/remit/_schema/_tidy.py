@@ -32,13 +32,13 @@ class Tidy:
 
     Attributes:
         redact: What every default, example and enumerated value passes.
-        sort_unions: Sort the members of unions: `typing` hands out equal unions in whichever
-            order, so the author's depends on what was imported first. False for schemas that
-            the author wrote.
+        generated: pydantic made it, so that what differs without meaning is made equal: the
+            order of unions (`typing` hands out equal ones in whichever order, so it depends on
+            what was imported first) and `0.0` for `0`. False for what the author wrote.
     """
 
     redact: Redact
-    sort_unions: bool = True
+    generated: bool = True
 
     def schema(self, schema: object, name: str | None = None) -> Any:  # noqa: ANN401 - JSON
         """Return a schema with its keys sorted and its values redacted.
@@ -65,9 +65,10 @@ class Tidy:
         if key in _VALUES and isinstance(value, list):
             return self._listed(cast("list[object]", value), None if key == "enum" else name)
         if key == "description" and isinstance(value, str):
-            return prose(value)
+            shown = self.redact(prose(value))
+            return shown if isinstance(shown, str) else _ABSENT
         made = self.schema(value)
-        if key in _ALTERNATIVES and self.sort_unions and isinstance(made, list):
+        if key in _ALTERNATIVES and self.generated and isinstance(made, list):
             return sorted(cast("list[object]", made), key=_null_last)
         return made
 
@@ -98,7 +99,7 @@ class Tidy:
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float) and math.isfinite(value):
-            return value
+            return int(value) if self.generated and value.is_integer() else value
         return self.redact(value)
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container, Iterable, Reversible
 from enum import Enum
 from functools import partial
-from types import GenericAlias
+from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, Literal, cast
 
 import typing_extensions
@@ -23,18 +23,21 @@ from remit._annotations import (
     MISSING,
     Scope,
     alias_value,
+    annotated,
     class_scope,
     is_alias,
     is_annotated,
     is_union,
 )
 from remit._guard import attempt
-from remit._schema._records import StoredField, annotation_of, stored_fields
+from remit._records import NO_DEFAULT, StoredField, annotation_of, is_named_tuple, stored_fields
+from remit._schema._plain import BUILTINS, BY_SHAPE, is_array, is_not_looked_into, recorded_as
 
 _REQUIRED: Final[frozenset[object]] = frozenset({typing.Required, typing_extensions.Required})
 _NOT_REQUIRED: Final[frozenset[object]] = frozenset(
     {typing.NotRequired, typing_extensions.NotRequired}
 )
+UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
 _QUALIFIERS: Final[frozenset[object]] = frozenset(
     {
         *_REQUIRED,
@@ -45,18 +48,21 @@ _QUALIFIERS: Final[frozenset[object]] = frozenset(
     }
 )
 _BOOLEANS: Final[frozenset[object]] = frozenset({typing.TypeGuard, typing_extensions.TypeIs})
-_OF_NO_TYPE: Final = (
-    typing.ParamSpecArgs,
-    typing.ParamSpecKwargs,
-    typing_extensions.ParamSpecArgs,
-    typing_extensions.ParamSpecKwargs,
+_REPLACED_KINDS: Final[tuple[tuple[tuple[type, ...], object], ...]] = (
+    (
+        (
+            typing.ParamSpecArgs,
+            typing.ParamSpecKwargs,
+            typing_extensions.ParamSpecArgs,
+            typing_extensions.ParamSpecKwargs,
+        ),
+        Any,
+    ),
+    ((typing.TypeVarTuple, typing_extensions.TypeVarTuple), tuple[Any, ...]),
 )
-_REPLACED: Final[dict[object, object]] = {
-    typing.LiteralString: str,
-    vars(typing)["Self"]: Any,
-    bytearray: bytes,
-    memoryview: bytes,
-}
+_REPLACED: Final[dict[object, object]] = {typing.LiteralString: str, vars(typing)["Self"]: Any}
+_ANY_ITERABLE: Final[frozenset[object]] = frozenset({Collection, Container, Reversible})
+"""Abstract classes that pydantic has no schema for, recorded as the lists that they mostly are."""
 _NO_CONTAINERS: Final[frozenset[object]] = frozenset({typing.get_origin(typing.Callable), type})
 _CONTAINER_MODULES: Final = frozenset({"builtins", "collections", "collections.abc"})
 
@@ -100,15 +106,16 @@ class Readying:
             return self._class(annotation)
         if is_annotated(annotation):
             inner = self.ready(cast("Any", annotation).__origin__)
-            return _annotated(inner, cast("Any", annotation).__metadata__)
+            return annotated(inner, *cast("Any", annotation).__metadata__)
         if is_union(annotation):
             return typing.Union[tuple(map(self.ready, typing.get_args(annotation)))]  # noqa: UP007
         return self._special(annotation)
 
     def _special(self, annotation: object) -> object:
         """Return what to hand over for a form of `typing`, or for what is no type at all."""
-        if isinstance(annotation, _OF_NO_TYPE):
-            return Any
+        for kinds, replacement in _REPLACED_KINDS:
+            if isinstance(annotation, kinds):
+                return replacement
         if not is_hashable(annotation):
             return _opaque_type(annotation)
         if annotation in _REPLACED:
@@ -145,7 +152,9 @@ class Readying:
             return self._named_tuple
         if _is_opaque(cls):
             return _opaque_type
-        return None
+        if is_array(cls):
+            return _array_type
+        return None if issubclass(cls, Enum) else recorded_as
 
     def _alias(self, alias: object) -> object:
         """Return an alias as it is, so that it keeps its name, unless its value has to change."""
@@ -161,8 +170,10 @@ class Readying:
 
     def _generic(self, annotation: object, origin: object) -> object:
         args = typing.get_args(annotation)
+        if origin in _ANY_ITERABLE:
+            return GenericAlias(Iterable, self._arguments(args))
         if isinstance(origin, type) and (new := self._class(origin)) is not origin:
-            return GenericAlias(new, self._arguments(args)) if isinstance(new, type) else new
+            return self._of_another(origin, new, args)
         if not args or getattr(origin, "__module__", None) not in _CONTAINER_MODULES:
             return annotation
         if origin in _NO_CONTAINERS:
@@ -170,7 +181,15 @@ class Readying:
         ready = self._arguments(args)
         return annotation if ready == args else GenericAlias(cast("type", origin), ready)
 
+    def _of_another(self, origin: type, new: object, args: tuple[object, ...]) -> object:
+        """Return *new*, which stands for *origin*, with arguments if it takes the same."""
+        if not isinstance(new, type) or (new in BUILTINS and origin is not MappingProxyType):
+            return new
+        return GenericAlias(new, self._arguments(args))
+
     def _arguments(self, args: tuple[object, ...]) -> tuple[object, ...]:
+        if any(typing.get_origin(each) in UNPACK for each in args):
+            return (Any, ...)
         return tuple(each if each is Ellipsis else self.ready(each) for each in args)
 
     def _field(self, hint: object, scope: Scope) -> Any:  # noqa: ANN401 - any type form
@@ -202,7 +221,7 @@ class Readying:
 
     def _record(self, cls: type, fields: tuple[StoredField, ...]) -> object:
         new: Any = dataclasses.make_dataclass(
-            cls.__name__, [(each.name, Any, each.as_dataclass_field()) for each in fields]
+            cls.__name__, [(each.name, Any, _dataclass_field(each)) for each in fields]
         )
         _dress(self._replaced.setdefault(cls, new), cls)
         for each, made in zip(fields, dataclasses.fields(new), strict=True):
@@ -220,8 +239,24 @@ class Readying:
         return new
 
 
+def _dataclass_field(stored: StoredField) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
+    """Return a field as a constructor would take it: a payload holds it in any case."""
+    made = stored.optional and stored.default is NO_DEFAULT
+    return dataclasses.field(
+        default=stored.default,
+        default_factory=object if made else NO_DEFAULT,
+        repr=stored.shown,
+        kw_only=True,
+    )
+
+
 def _opaque_type(annotation: object) -> object:
     return Annotated[Any, WithJsonSchema(opaque(type_name(annotation)))]
+
+
+def _array_type(cls: type) -> object:
+    note = noted(f"{type_name(cls)}: {BY_SHAPE}")
+    return Annotated[Any, WithJsonSchema(note)]
 
 
 def _dress(new: Any, cls: Any) -> None:  # noqa: ANN401 - any class
@@ -231,22 +266,13 @@ def _dress(new: Any, cls: Any) -> None:  # noqa: ANN401 - any class
             setattr(new, name, value)
 
 
-def _annotated(inner: object, metadata: tuple[object, ...]) -> object:
-    return Annotated[(inner, *metadata)]
-
-
-def _is_opaque(cls: type) -> bool:
+def _is_opaque(cls: Any) -> bool:  # noqa: ANN401 - any class
     """Return whether pydantic would warn about a class, or describe it by another's docstring."""
     if issubclass(cls, Enum):
         return not cls.__members__
-    return cls is typing.Protocol or any(
+    return is_not_looked_into(cls) or any(
         base.__module__.startswith("pydantic.v1") for base in cls.__mro__
     )
-
-
-def is_named_tuple(cls: type) -> bool:
-    """Return whether *cls* is a tuple whose positions have names."""
-    return tuple in cls.__mro__ and hasattr(cls, "_fields")
 
 
 def _is_required(annotation: object, *, default: bool) -> bool:

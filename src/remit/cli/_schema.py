@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 import click
 
+from remit import _runtime
 from remit._decorators import Agent
 from remit._guard import attempt
 from remit.cli._failing import Failed
+from remit.cli._modules import imported
 from remit.cli._options import json_option
+from remit.cli._schema_check import check
+from remit.cli._schema_risk import risk_report, show_risk
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint
 
 Json = dict[str, Any]
@@ -25,58 +26,57 @@ def schema() -> None:
     """Look at what a program declares."""
 
 
+schema.add_command(check)
+
+
 @schema.command()
 @click.argument("target", metavar="MODULE[:AGENT]")
+@click.option(
+    "--risk", is_flag=True, help="Show who says what of the data: declared, inferred, unsaid."
+)
 @json_option
-def show(target: str, *, as_json: bool) -> None:
+def show(target: str, *, risk: bool, as_json: bool) -> None:
     """Show what registers an agent: its span types, their schemas and their data risk.
 
     With --json it is the payload, with sorted keys: the same bytes for the same source. Without
     AGENT all agents of the module are shown, as an object by name.
+
+    With --risk it is the data risk alone: for each span type and for the agent as a whole, what
+    is declared, what is inferred from which type in the signature, where that exceeds the
+    agent's remit, what nobody has said, and where only a name suggests it.
     """
     name, colon, path = target.partition(":")
-    module = _imported(name)
+    module = imported(name, "MODULE[:AGENT], as in myapp.bot:answer")
     agents = {path: _agent(module, path)} if colon else _agents(module)
-    payloads = {found: cast("Json", each.registration()) for found, each in agents.items()}
+    describe, write = (_risk_report, show_risk) if risk else (_payload, _show)
+    found = {attribute: describe(each) for attribute, each in agents.items()}
     if as_json:
-        emit_json(payloads[path] if colon else payloads)
+        emit_json(found[path] if colon else found)
         return
-    for found, payload in payloads.items():
-        _show(f"{name}:{found}", payload)
+    for attribute, described in found.items():
+        write(f"{name}:{attribute}", described)
 
 
-def _imported(name: str) -> ModuleType:
-    """Return the module of *name*; the current folder is looked into, as with `python -m`.
-
-    Raises:
-        Failed: It is not there, or fails while it is imported.
-    """
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself puts it there
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise click.UsageError(
-            f"{name!r} is not the name of a module: expected MODULE[:AGENT], as in myapp.bot:answer"
-        )
-    module = attempt(lambda: import_module(name))
-    if not isinstance(module, Exception):
-        return module
-    if isinstance(module, ModuleNotFoundError) and _begins(name, module.name):
-        raise Failed(
-            f"there is no module {module.name!r} on the path: run this where "
-            f"`python -c 'import {name}'` works"
-        ) from module
-    raise Failed(
-        f"{name} fails while it is imported: {type(module).__name__}: {module}"
-    ) from module
+def _payload(agent: Agent[..., object]) -> Json:
+    return agent.registration()
 
 
-def _begins(name: str, missing: str | None) -> bool:
-    return missing is not None and f"{name}.".startswith(f"{missing}.")
+def _risk_report(agent: Agent[..., object]) -> Json:
+    registry = _runtime.registry()
+    declared = next(each for each in registry.agents() if each.span_type.is_of(agent))
+    return risk_report(declared, registry)
 
 
 def _is_agent(value: object) -> TypeGuard[Agent[..., object]]:
     # `isinstance` would ask the objects of others for their `__class__`.
     return issubclass(type(value), Agent)
+
+
+def _inside(value: object) -> object:
+    """Return the function of a class or static method as it stands in its class."""
+    if type(value) in {classmethod, staticmethod}:
+        return getattr(value, "__func__", None)
+    return value
 
 
 def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
@@ -86,8 +86,8 @@ def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
         if _is_agent(value) and value.__module__ == module.__name__:
             found[name] = value
         elif isinstance(value, type) and value.__module__ == module.__name__:
-            members = vars(value).items()
-            found |= {f"{name}.{inner}": each for inner, each in members if _is_agent(each)}
+            members = {inner: _inside(each) for inner, each in vars(value).items()}
+            found |= {f"{name}.{key}": each for key, each in members.items() if _is_agent(each)}
     if not found:
         raise Failed(
             f"{module.__name__} declares no agent: decorate the function that answers with "
@@ -101,6 +101,7 @@ def _agent(module: ModuleType, path: str) -> Agent[..., object]:
     found: object = module
     for part in path.split("."):
         found = vars(found).get(part) if hasattr(found, "__dict__") else None
+    found = _inside(found)
     if _is_agent(found):
         return found
     known = attempt(lambda: _agents(module))

@@ -1,0 +1,193 @@
+"""What `params=` and `result=` say in the place of a signature.
+
+Each is a type or a JSON Schema. A type counts for the schema and for capture alike: what its
+author hid or marked is withheld. A JSON Schema says nothing of types, so capture follows the
+signature as without one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from types import GenericAlias
+from typing import Any, Final, cast
+
+import typing_extensions
+from pydantic import Field
+from typing_extensions import is_typeddict
+
+from remit._annotations import MISSING, Meaning, annotated, class_scope, is_alias, type_inside
+from remit._records import annotation_of, is_named_tuple, pydantic_fields, stored_fields
+from remit._returns import entered_type, item_type
+from remit._signature import Parameter, Reading, declared_parameters
+from remit.errors import DeclarationError
+
+_VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+_HIDDEN: Final = Field(repr=False)
+_TYPES: Final = "a type, or a JSON Schema as a mapping"
+
+
+def is_type(declared: object) -> bool:
+    """Return whether *declared* is a class or another form of a type; a text is none."""
+    return (
+        isinstance(declared, type | typing.NewType)
+        or typing.get_origin(declared) is not None
+        or is_alias(declared)
+        or declared is Any
+    )
+
+
+def overridden(
+    reading: Reading, *, streams: bool, params: object = None, result: object = None
+) -> Reading:
+    """Return *reading* with the types that its author declared in place of the signature's.
+
+    A mark in the signature stays: what is withheld by it is withheld.
+
+    Args:
+        reading: What the signature says.
+        streams: The function is a generator, whatever its annotation says.
+        params: A class whose fields describe parameters; a field that is no parameter describes
+            a member of `**kwargs`. A JSON Schema and None change nothing.
+        result: Type of the result: of each item if there are several, of what is entered if it
+            is a context manager. A JSON Schema and None change nothing.
+    """
+    if params is not None and not isinstance(params, Mapping):
+        fields = _fields(params)
+        reading = replace(reading, parameters=tuple(_parameters(reading, fields)))
+    if result is not None and not isinstance(result, Mapping):
+        returns = _returns(reading.returns, result, streams=streams)
+        reading = replace(reading, returns=returns, returns_note=None)
+    return reading
+
+
+def check_overrides(
+    function: Callable[..., object], *, skip_first: bool, params: object, result: object, where: str
+) -> None:
+    """Return if `params=` and `result=` are what they may be.
+
+    Args:
+        function: The callable that is declared.
+        skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
+        params: What `params=` was given; None is nothing.
+        result: What `result=` was given; None is nothing.
+        where: The decorator and its place, for messages.
+
+    Raises:
+        DeclarationError: Names the place, the argument, what was seen and what is allowed.
+    """
+    for key, declared in (("params", params), ("result", result)):
+        if declared is not None and not isinstance(declared, Mapping) and not is_type(declared):
+            raise DeclarationError(
+                f"{where}: {key} is an object of type {type(declared).__qualname__}; "
+                f"expected {_TYPES}"
+            )
+    if params is not None:
+        _check_names(_names_in(params, where), function, skip_first=skip_first, where=where)
+
+
+def _names_in(params: object, where: str) -> tuple[str, ...]:
+    """Return what `params=` names: the properties of a schema, the fields of a class."""
+    if not isinstance(params, Mapping):
+        if fields := _fields(params):
+            return tuple(fields)
+        raise DeclarationError(
+            f"{where}: params is a type without fields; expected one whose fields are named like "
+            "parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
+        )
+    schema = cast("Mapping[str, object]", params)
+    properties = schema.get("properties", {})
+    if schema.get("type", "object") != "object" or not isinstance(properties, Mapping):
+        raise DeclarationError(
+            f"{where}: params is no JSON Schema of an object; expected "
+            '{"type": "object", "properties": {<parameter>: <its schema>}}'
+        )
+    return tuple(map(str, cast("Mapping[object, object]", properties)))
+
+
+def _check_names(
+    names: tuple[str, ...], function: Callable[..., object], *, skip_first: bool, where: str
+) -> None:
+    there = declared_parameters(function, skip_first=skip_first)
+    if any(each.kind is _VAR_KEYWORD for each in there):
+        return
+    known = [each.name for each in there]
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            raise DeclarationError(
+                f"{where}: params names {name!r}, which is no parameter{hint} "
+                f"Expected some of {', '.join(known) or 'none: the function takes nothing'}"
+            )
+
+
+def _parameters(reading: Reading, fields: Mapping[str, Meaning]) -> Iterator[Parameter]:
+    taken = {each.name for each in reading.parameters} | reading.skipped
+    members = {name: meaning for name, meaning in fields.items() if name not in taken}
+    for each in reading.parameters:
+        if each.name in fields:
+            yield _described(each, fields[each.name])
+        elif each.kind is _VAR_KEYWORD and members:
+            yield replace(each, annotation=_of_members(members), note=None)
+        else:
+            yield each
+
+
+def _described(parameter: Parameter, field: Meaning) -> Parameter:
+    if field.annotation is MISSING:
+        return parameter
+    marked = field.marks.category
+    category = parameter.category if marked is None else marked
+    return replace(parameter, annotation=field.annotation, category=category, note=None)
+
+
+def _of_members(members: Mapping[str, Meaning]) -> object:
+    """Return the type of `**kwargs` with *members*, as PEP 692 spells it."""
+    make: Any = typing_extensions.TypedDict
+    hints = {
+        name: Any if meaning.annotation is MISSING else meaning.annotation
+        for name, meaning in members.items()
+    }
+    return typing_extensions.Unpack[make("Members", hints, total=False)]
+
+
+def _returns(returns: object, declared: object, *, streams: bool) -> object:
+    if item_type(declared, streams=False) is not None or entered_type(declared) is not None:
+        return declared
+    if item_type(returns, streams=streams) is not None:
+        return GenericAlias(Iterator, (declared,))
+    if entered_type(returns) is not None:
+        return GenericAlias(AbstractContextManager, (declared,))
+    return declared
+
+
+def _fields(declared: object) -> dict[str, Meaning]:
+    """Return what is said of each field of a class; nothing if it has none."""
+    inside = type_inside(declared)
+    cls = typing.get_origin(inside) or inside
+    return dict(_read(cls)) if isinstance(cls, type) else {}
+
+
+def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
+    if (infos := pydantic_fields(cls)) is not None:
+        for name, info in infos.items():
+            hint = annotated(info.annotation, *info.metadata, info)
+            yield name, class_scope(annotation_of(cls, name)[1]).read(hint)
+    elif is_typeddict(cls) or is_named_tuple(cls):
+        for name in getattr(cls, "_fields", cls.__annotations__):
+            hint, owner = annotation_of(cls, name)
+            yield name, class_scope(owner).read(hint)
+    else:
+        for each in stored_fields(cls) or ():
+            meaning = class_scope(each.owner).read(each.hint)
+            yield each.name, meaning if each.shown else _hidden(meaning)
+
+
+def _hidden(meaning: Meaning) -> Meaning:
+    annotation = Any if meaning.annotation is MISSING else meaning.annotation
+    return replace(meaning, annotation=annotated(annotation, _HIDDEN))

@@ -1,0 +1,44 @@
+"""The module that a command is about: it is imported, and nothing of it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import click
+
+from remit._guard import attempt
+from remit.cli._failing import Failed
+
+
+def imported(name: str, usage: str) -> ModuleType:
+    """Return the module of *name*; the current folder is looked into, as with `python -m`.
+
+    Args:
+        name: Dotted name of the module.
+        usage: What the command expects, for the message.
+
+    Raises:
+        Failed: It is not there, or fails while it is imported.
+    """
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - as Python itself puts it there
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise click.UsageError(f"{name!r} is not the name of a module: expected {usage}")
+    module = attempt(lambda: import_module(name))
+    if not isinstance(module, Exception):
+        return module
+    if isinstance(module, ModuleNotFoundError) and _begins(name, module.name):
+        raise Failed(
+            f"there is no module {module.name!r} on the path: run this where "
+            f"`python -c 'import {name}'` works"
+        ) from module
+    raise Failed(
+        f"{name} fails while it is imported: {type(module).__name__}: {module}"
+    ) from module
+
+
+def _begins(name: str, missing: str | None) -> bool:
+    return missing is not None and f"{name}.".startswith(f"{missing}.")

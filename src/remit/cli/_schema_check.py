@@ -1,0 +1,125 @@
+"""`remit schema check`: which parameters and results have no schema, or one that says little."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import click
+
+from remit import _runtime
+from remit._registry import SpanType
+from remit._schema import Grade, Weakness, weaknesses
+from remit.cli._failing import Failed
+from remit.cli._modules import imported
+from remit.cli._options import json_option
+from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
+
+MAX_PLACE_COLUMNS: Final = 28
+"""Longer places push what is said of them to the right, in their line only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One span type, and what its schemas leave open."""
+
+    declared: SpanType
+    found: tuple[Weakness, ...]
+
+    def graded(self, grades: Iterable[Grade]) -> list[Weakness]:
+        """Return what is left open in one of these grades."""
+        return [each for each in self.found if each.grade in grades]
+
+
+@click.command()
+@click.argument("module", metavar="MODULE")
+@click.option(
+    "--fail-on",
+    type=click.Choice([str(each) for each in Grade]),
+    help="Exit with status 1 if something has no schema (none), or also if a schema says little "
+    "(weak).",
+)
+@json_option
+def check(module: str, *, fail_on: str | None, as_json: bool) -> None:
+    """List what has no schema, or one that says little, with file and line.
+
+    Looked at are the span types of MODULE and of its submodules that it imports. No schema have
+    parameters and results without an annotation, those whose annotation names something that is
+    not there at run time, and objects that cannot be looked into. Little is said by Any, object,
+    and by lists and dicts of anything.
+    """
+    imported(module, "MODULE, as in myapp.bot")
+    checked = [_checked(each) for each in _declared(module)]
+    if as_json:
+        emit_json([_as_json(each) for each in checked])
+    else:
+        _show(module, checked)
+    failing = {None: (), Grade.NONE: (Grade.NONE,), Grade.WEAK: tuple(Grade)}
+    wanted = failing[None if fail_on is None else Grade(fail_on)]
+    if any(each.graded(wanted) for each in checked):
+        raise click.exceptions.Exit(1)
+
+
+def _declared(module: str) -> list[SpanType]:
+    """Return the span types of a module and of those beneath it, by file and line.
+
+    Raises:
+        Failed: There is none.
+    """
+    found = [
+        each
+        for each in _runtime.registry().span_types()
+        if f"{each.module}.".startswith(f"{module}.")
+    ]
+    if not found:
+        raise Failed(
+            f"{module} declares no span type: decorate its functions with @remit.span_type, or "
+            "the one that answers with @remit.agent"
+        )
+    return sorted(found, key=lambda each: (each.file, each.line, each.name))
+
+
+def _checked(declared: SpanType) -> Checked:
+    found = weaknesses(
+        declared.signature,
+        declared.reading,
+        declared.kind,
+        params=declared.params,
+        result=declared.result,
+    )
+    return Checked(declared, found)
+
+
+def _as_json(checked: Checked) -> dict[str, Any]:
+    declared = checked.declared
+    return {
+        "span_type": declared.name,
+        "file": declared.file,
+        "line": declared.line,
+        "found": [asdict(each) for each in checked.found],
+    }
+
+
+def _show(module: str, checked: list[Checked]) -> None:
+    for each in checked:
+        if each.found:
+            _show_one(each)
+    without, weak = (
+        sum(len(each.graded((grade,))) for each in checked) for grade in (Grade.NONE, Grade.WEAK)
+    )
+    emit(
+        f"{module}: {len(checked)} span types; {without} places without a schema, "
+        f"{weak} with a weak one"
+    )
+
+
+def _show_one(checked: Checked) -> None:
+    declared = checked.declared
+    emit(f"{os.path.relpath(declared.file)}:{declared.line}  {bold(declared.name)}")
+    widest = min(MAX_PLACE_COLUMNS, max(len(each.place) for each in checked.found))
+    for each in checked.found:
+        line = f"  {padded(each.place, widest)}  {padded(each.grade, len(Grade.NONE))}  "
+        emit(line + faint(cut(each.why, max(columns() - len(line), widest))))
+    emit()

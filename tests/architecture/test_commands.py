@@ -1,0 +1,38 @@
+"""The commands that the documents tell a reader to type are there, with the options they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from docs import derive
+from tests.architecture.sources import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TYPED = re.compile(r"(?:^\$ |`)(?P<words>remit [a-z][^`|>\n]*)", re.MULTILINE)
+COMMANDS = {context.command_path: context.command for context in derive.every_command()}
+GROUPS = {path.rpartition(" ")[0] for path in COMMANDS}
+
+
+def typed() -> list[tuple[str, str]]:
+    """Return each command line of the documents with its page."""
+    return [
+        (page.name, found["words"].partition(" #")[0].strip())
+        for page in PAGES
+        for found in TYPED.finditer(page.read_text())
+    ]
+
+
+@pytest.mark.parametrize("line", sorted(set(typed())), ids=" ".join)
+def test_a_command_in_a_document_can_be_typed(line: tuple[str, str]) -> None:
+    """Its words are those of a command, its options are among that command's."""
+    page, text = line
+    words = shlex.split(text)
+    paths = [" ".join(words[:n]) for n in (3, 2)]
+    path = next((each for each in paths if each in COMMANDS), None)
+    assert path or text in GROUPS, f"{page}: {text!r} is no command"
+    given = {word.partition("=")[0] for word in words if word.startswith("-")}
+    known = {option for each in COMMANDS[path].params for option in each.opts} if path else set()
+    assert given <= known, f"{page}: {text!r} has an option that the command has not"
