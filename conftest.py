@@ -14,6 +14,9 @@ from remit.testing import isolated
 
 ACCEPTED_SKIPS = ("only on Python", "only on Linux", "only on macOS", "only on Windows")
 
+# Logfire is installed to be tested beside; as a plugin of pydantic it would load in every child.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "logfire-plugin"
+
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
@@ -38,6 +41,17 @@ pytest_collect_file = Sybil(
     setup=open_document,
     teardown=close_document,
 ).pytest()
+
+
+@pytest.fixture(autouse=True)
+def _own_state(
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Keep what a test leaves to be sent later from your folder and from other tests."""
+    own = f"state-{abs(hash(request.node.nodeid))}"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / own))
 
 
 @pytest.fixture

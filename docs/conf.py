@@ -62,6 +62,21 @@ def from_markdown(
     lines[:] = "\n".join(lines).split("\n")
 
 
+def without_constructor(
+    _app: Sphinx,
+    what: str,
+    name: str,
+    _object: object,
+    _options: object,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str | None, str | None]:
+    """Leave out how a class is made where remit makes its objects, or where it says nothing."""
+    untold = "._" in name or (signature or "").startswith("(**data")
+    return ("", None) if what == "class" and untold else (signature, returned)
+
+
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
+    app.connect("autodoc-process-signature", without_constructor)
     app.connect("autodoc-process-docstring", from_markdown, priority=BEFORE_NAPOLEON)

@@ -10,17 +10,26 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from typing import get_args
 
 import click
+from pydantic import BaseModel
 
-from remit import config, errors
+from remit import ActionProfile, DataCategories, config, errors
+from remit._capture import GROUPS, Rule
+from remit._capture.categories import CATEGORY_RULES
 from remit.cli import main
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 UNITS = ((config.GIB, "GiB"), (config.MIB, "MiB"), (config.KIB, "KiB"))
 HELP_WIDTH = 88
+SHOWN_EXAMPLES = 3
+SHOWN_CHARS = 48
 
 
 def attribute_docs(owner: type) -> dict[str, str]:
@@ -66,6 +75,66 @@ def error_tree() -> str:
     return f"{found[0]}\n```{{eval-rst}}\n{described}```\n"
 
 
+def words(owner: type[BaseModel]) -> str:
+    """Return the table of the words of one part of a data risk."""
+    fields = owner.model_fields
+    rows = [
+        f"| `{name}` | {', '.join(get_args(fields[name].annotation))} | {text} |"
+        for name, text in attribute_docs(owner).items()
+    ]
+    return "\n".join(["| name | what can be said | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def telling_types() -> str:
+    """Return the table of types that show a data category."""
+    rows = ["| category | types |", "|---|---|"]
+    for rule in CATEGORY_RULES:
+        by_package = groupby(rule.types, itemgetter(0))
+        found = [
+            f"{package}: {', '.join(f'`{name}`' for _, name in types)}"
+            for package, types in by_package
+        ]
+        rows += [f"| `{rule.category}` | {'; '.join(found)} |"] if found else []
+    return "\n".join(rows) + "\n"
+
+
+def redaction_switches() -> str:
+    """Return the table of how to turn rules off, group by group."""
+    rows = ["| rules | one parameter | one span type | one process |", "|---|---|---|---|"]
+    for group in GROUPS:
+        ways = (group.parameter, group.span_type, group.process)
+        rows.append(f"| {group.title} | {' | '.join(way or 'never' for way in ways)} |")
+    return "\n".join(rows) + "\n"
+
+
+def redaction_rules() -> str:
+    """Return a table of rules for each group: what each withholds, with examples."""
+    return "\n".join(
+        f"### {group.title}\n\n| rule | withholds | withheld | recorded |\n|---|---|---|---|\n"
+        + "".join(rule_row(name, list(rules)) for name, rules in groupby(group.rules, rule_key))
+        for group in GROUPS
+    )
+
+
+def rule_key(rule: Rule) -> str:
+    """Return what rows of the table share that say the same."""
+    return f"`{rule.name}` | {rule.withholds}"
+
+
+def rule_row(name: str, rules: list[Rule]) -> str:
+    """Return one row of the table of rules, with a few of its examples."""
+    kinds = ([each for rule in rules for each in rule.positives], rules[0].negatives)
+    examples = (", ".join(example(text) for text in kind[:SHOWN_EXAMPLES]) for kind in kinds)
+    return f"| {name} | {' | '.join(examples)} |\n"
+
+
+def example(text: str) -> str:
+    """Return an example as a table can hold it: on one line, and not for ever."""
+    line = text.replace("\n", "\\n").replace("|", "\\|")
+    short = line if len(line) <= SHOWN_CHARS else f"{line[:SHOWN_CHARS]}..."
+    return f"`` {short} ``" if "`" in short else f"`{short}`"
+
+
 def commands(command: click.Command, context: click.Context) -> Iterator[click.Context]:
     """Yield the context of every command below *command*; its path is what a person types."""
     if not isinstance(command, click.Group):
@@ -94,6 +163,11 @@ def command_line() -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "actions": partial(words, ActionProfile),
+    "categories": partial(words, DataCategories),
+    "telling-types": telling_types,
+    "redaction-switches": redaction_switches,
+    "redaction-rules": redaction_rules,
     "settings": settings,
     "errors": error_tree,
     "commands": command_line,

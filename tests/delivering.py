@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from remit._buffer import Buffer, Losses, cost
+from remit._buffer import Buffer
 from remit._clock import Deadline, SystemClock
 from remit._delivery import Delivery, Health
 from remit._delivery.calls import Door
@@ -16,10 +16,11 @@ from remit._delivery.opening import Opening
 from remit._delivery.parts import Parts
 from remit._delivery.registration import Registrations
 from remit._delivery.sender import Sender
-from remit._delivery.settling import Settling
+from remit._delivery.settling import Settling, Tally
 from remit._delivery.spans import BatchLimits, Spans
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
+from remit._losses import Losses, cost
 from remit._spool import MemoryOutbox
 from remit.client._http import Http
 from remit.testing._clock import FakeClock
@@ -70,13 +71,9 @@ class Stepped:
         self.writer = self._writer(ticks)
         self.pulse = Pulse("http://api.example", self.clock, sure_waits)
         self.door = Door(Http(URL, TOKEN, transport=api.transport, clock=self.clock), 10.0)
-        self.settling = Settling(self.outbox, self.losses, self.pulse)
-        self.tracks = Tracks(
-            self.outbox,
-            feed_of=self.buffer.feed,
-            forget=self.buffer.forget,
-            inherit=self.registrations.inherited,
-        )
+        self.tally = Tally()
+        self.settling = Settling(self.outbox, self.losses, self.tally, self.pulse)
+        self.tracks = Tracks(self.outbox, feed_of=self.buffer.feed, forget=self.buffer.forget)
         parts = self._parts()
         spans = Spans(parts, limits or BatchLimits(500, 1 << 20))
         self.sender = Sender(

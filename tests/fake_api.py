@@ -230,14 +230,15 @@ class FakeApi:
                 answer = self.answer(httpx.Request(method, f"http://api{target}", content=body))
             except ConnectionResetError:
                 return
-            connection.sendall(_raw(answer))
+            connection.sendall(raw(answer))
 
 
 def _one(details: Json) -> httpx.Response:
     return httpx.Response(200, json={"status": "success", "details": details})
 
 
-def _raw(answer: httpx.Response) -> bytes:
+def raw(answer: httpx.Response) -> bytes:
+    """Return an answer as it goes over the wire."""
     lines = [f"HTTP/1.1 {answer.status_code} X", f"content-length: {len(answer.content)}"]
     lines += [
         f"{name}: {value}" for name, value in answer.headers.items() if name != "content-length"

@@ -11,19 +11,20 @@ Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
 @contextmanager
-def serving(behave: Behaviour) -> Generator[str]:
-    """Accept connections on a free port while the block runs.
+def serving(behave: Behaviour, port: int = 0) -> Generator[str]:
+    """Accept connections while the block runs.
 
     Args:
         behave: Called for each connection, on a thread of its own, with an event that is set when
             the block ends.
+        port: The port; a free one if it is 0.
 
     Yields:
         The URL.
     """
     over = threading.Event()
     threads: list[threading.Thread] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
 
         def serve(connection: socket.socket) -> None:
             with connection, suppress(OSError):

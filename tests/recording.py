@@ -10,6 +10,7 @@ from remit._ids import key_text, new_key
 from remit._sink import AgentRef, Item, Kind, RunFeed, Sink, SpanStart
 
 ROOT = "remit:run"
+ROOT_PAYLOAD = b'{"labels":null}'
 
 
 def declared(version: str = "1") -> Callable[[], dict[str, object]]:
@@ -51,12 +52,17 @@ class HandRun:
         self.started_ns = time.time_ns()
         self.root = new_key(self.started_ns)
         self.key = key_text(new_key(self.started_ns))
-        self.feed = RunFeed(self.key, self.ref, self.purpose, instance_id=self.resume)
+        self.feed = RunFeed(
+            self.key, self.ref, self.purpose, root=self.root, instance_id=self.resume
+        )
 
     def open(self) -> HandRun:
-        """Open it, its root span active."""
+        """Open it, its root span active; that of one that is resumed is there already."""
+        if self.resume is not None:
+            self.sink.open_run(self._item(Kind.RUN, payload=ROOT_PAYLOAD), self.feed)
+            return self
         self.sink.open_run(self._item(Kind.RUN), self.feed)
-        self.sink.put(self._item(Kind.SPAN, status="active", payload=b'{"labels":null}'))
+        self.sink.put(self._item(Kind.SPAN, status="active", payload=ROOT_PAYLOAD))
         return self
 
     def start(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> SpanStart:
@@ -96,13 +102,21 @@ class HandRun:
         )
 
     def close(self, status: str = "complete", *, leave_open: bool = False) -> None:
-        """End the root span, and the run unless it is left open."""
+        """End the root span and the run, unless it is left open."""
         ended_ns = self.started_ns + 5_000_000
+        if leave_open:
+            self.sink.put(self._item(Kind.CLOSE, finished_ns=ended_ns))
+            return
         self.sink.put(
-            self._item(Kind.FINISH, status=status, finished_ns=ended_ns, result=b'{"spans":1}')
+            self._item(
+                Kind.FINISH,
+                status=status,
+                finished_ns=ended_ns,
+                payload=ROOT_PAYLOAD,
+                result=b'{"spans":1}',
+            )
         )
-        if not leave_open:
-            self.sink.put(self._item(Kind.CLOSE, status=status, finished_ns=ended_ns))
+        self.sink.put(self._item(Kind.CLOSE, status=status, finished_ns=ended_ns))
 
     def _item(
         self,

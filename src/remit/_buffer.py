@@ -8,21 +8,17 @@ dictionary sends it: its own end, as one whole span, or the writer, as `active`,
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
-from enum import StrEnum
 from operator import itemgetter
 from typing import Final
 
 from remit._clock import NS_PER_S, Clock
+from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 
 SPAN: Final = int(Kind.SPAN)
 FINISH: Final = int(Kind.FINISH)
-
-# What an item costs beside its payload and result, measured: the tuple and its integers, its
-# place in the deque and in the outbox, and the two bytes objects' own heads.
-ITEM_BYTES: Final = 512
 
 # Beyond the first part of the bound payloads are left out, beyond the second whole spans, beyond
 # the third the ends of announced ones; the rest is for the starts and ends of runs.
@@ -40,66 +36,12 @@ PUNCTUAL_PART: Final = 0.9
 _started_ns: Final = itemgetter(5)
 
 
-class Loss(StrEnum):
-    """Why something was not delivered."""
-
-    BUFFER_FULL = "buffer_full"
-    """The whole item was dropped: `max_buffer_bytes` was reached."""
-    PAYLOAD_BUFFER_FULL = "payload_buffer_full"
-    """The item was kept without payload and result: `max_buffer_bytes` was nearly reached."""
-    PAYLOAD_TOO_LARGE = "payload_too_large"
-    """The server refused the item's size; it was sent with its payload or result cut."""
-    RUN_UNKNOWN = "run_unknown"
-    """The item's run was dropped before it, or has long ended."""
-    AFTER_SHUTDOWN = "after_shutdown"
-    """The item came after `remit.shutdown()`."""
-
-
-class Losses:
-    """What was lost, by reason; counted from any thread."""
-
-    def __init__(self) -> None:
-        """Start with nothing lost."""
-        self._counts: Counter[str] = Counter()
-        # Reentrant: a collected generator may end its span while this very thread counts.
-        self._lock = threading.RLock()
-
-    def add(self, reason: Loss, count: int = 1) -> None:
-        """Count *count* more for *reason*."""
-        with self._lock:
-            self._counts[reason.value] += count
-
-    def by_reason(self) -> dict[str, int]:
-        """Return a copy of the counts."""
-        with self._lock:
-            return dict(self._counts)
-
-    def after_fork_in_child(self) -> None:
-        """Start anew: a thread of the parent may have held the lock, and the counts are its."""
-        self._counts = Counter()
-        self._lock = threading.RLock()
-
-
-def cost(item: AnyItem) -> int:
-    """Return the bytes of memory that *item* is counted with."""
-    payload, result = item[8], item[9]
-    return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
-
-
-def skeleton(item: AnyItem) -> AnyItem:
-    """Return *item* with markers in place of its payload and result.
-
-    Source: design.md section 3, payload format 1: the reserved key `$remit`.
-    """
-    return (*item[:8], _cut(item[8]), _cut(item[9]))
-
-
-def _cut(content: bytes | None) -> bytes | None:
-    return content and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
-
-
 class Buffer:
-    """The sink of a running process: takes items from any thread, hands them to the writer."""
+    """The sink of a running process: takes items from any thread, hands them to the writer.
+
+    Attributes:
+        inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
+    """
 
     def __init__(
         self,
@@ -132,6 +74,7 @@ class Buffer:
         self._nudge = nudge
         self._reset()
         self._feeds: dict[str, RunFeed] = {}
+        self.inherited: set[str] = set()
 
     def _reset(self) -> None:
         self._fresh: dict[int, SpanStart] = {}
@@ -234,6 +177,7 @@ class Buffer:
     def after_fork_in_child(self) -> None:
         """Forget the parent's items, which the parent delivers; the feeds of its runs stay."""
         self._losses.after_fork_in_child()
+        self.inherited = set(self._feeds)
         self._reset()
 
     @property

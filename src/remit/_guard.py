@@ -8,6 +8,8 @@ telemetry fails open, governance fails closed.
 from __future__ import annotations
 
 import logging
+import signal
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
@@ -19,6 +21,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 logger: Final = logging.getLogger("remit")
+
+
+class EscapeError(Exception):
+    """Stands for what a user's code raised and remit does not let out: `sys.exit()` in a hook."""
 
 
 class Faults:
@@ -43,11 +49,12 @@ class Faults:
         if self.strict:
             raise error
         if self.counts[where] == 1:
+            seen = error.__cause__ if isinstance(error, EscapeError) else error
             logger.warning(
                 "a fault inside remit at %s (%s) was contained; your program is not affected. "
                 "Later ones are counted in remit.status().faults",
                 where,
-                type(error).__qualname__,
+                type(seen).__qualname__,
             )
 
 
@@ -58,19 +65,43 @@ def attempt(function: Callable[[], T]) -> T | Exception:
     """Return what *function* returns, or the exception with which it failed.
 
     For what is the user's and must be asked all the same: an annotation, the schema of a type.
-    That it fails is an answer, not a fault of remit's, so nothing is counted.
+    That it fails is an answer, not a fault of remit's, so nothing is counted. An exit is one too;
+    Ctrl-C, and an exit that a signal asked for, are the program's and pass.
     """
     try:
         return function()
     except Exception as error:  # noqa: BLE001 - this is the other place that may
         return error
+    except BaseException as error:
+        if _is_of_a_signal(error):
+            raise
+        return escaped(error)
 
 
-def guarded(where: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+def escaped(error: BaseException) -> EscapeError:
+    """Return what stands for *error* within remit."""
+    standing = EscapeError(type(error).__qualname__)
+    standing.__cause__ = error
+    return standing
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    """Return whether a signal raised *error*, in whatever code it happened to interrupt."""
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    handlers = map(signal.getsignal, signal.valid_signals())
+    codes = [getattr(handler, "__code__", None) for handler in handlers]
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def guarded(
+    where: str, *, passes: tuple[type[Exception], ...] = (DeniedError,)
+) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
     """Return a decorator that keeps faults of the function from its caller.
 
     Args:
         where: The place in words, for the count and the log line.
+        passes: What is no fault of remit's, and is for the caller: a denial, a misuse.
 
     Returns:
         A decorator; the decorated function returns `None` when a fault was contained.
@@ -81,7 +112,7 @@ def guarded(where: str) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
         def contained(*args: P.args, **kwargs: P.kwargs) -> T | None:
             try:
                 return function(*args, **kwargs)
-            except DeniedError:
+            except passes:
                 raise
             except Exception as error:  # noqa: BLE001 - this is the one place that may
                 faults.record(where, error)

@@ -8,6 +8,7 @@ Source: CONTRACT.md section 6; tested against the published `pfid` package.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -75,6 +76,21 @@ def key_of(identifier: str) -> int | None:
     if not is_pfid(identifier):
         return None
     return decode(identifier[:TIME_CHARS] + identifier[TIME_CHARS + PARTITION_CHARS :])
+
+
+def key_within(identifier: str, name: str) -> int | None:
+    """Return the key of the one thing called *name* in what a PFID identifies.
+
+    Whoever knows the PFID comes to the same key, without asking. Its time is the PFID's.
+
+    Returns:
+        None if *identifier* is no PFID.
+    """
+    whole = key_of(identifier)
+    if whole is None:
+        return None
+    digest = hashlib.sha256(f"{identifier}/{name}".encode()).digest()
+    return whole >> RANDOM_BITS << RANDOM_BITS | int.from_bytes(digest[: RANDOM_BITS // 8])
 
 
 def decode(text: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import sys
+from typing import Any, Final
 
 from remit.errors import RunTerminated
 
@@ -13,6 +14,17 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 
 _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, RunTerminated)
+# Read as the interpreter does: a property of a user's group would run the user's code.
+_MEMBERS: Final[Any] = vars(BaseExceptionGroup)["exceptions"].__get__
+
+
+def is_only(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """Return whether *error* is of one of *types*, or a group of nothing else."""
+    if isinstance(error, types):
+        return True
+    return isinstance(error, BaseExceptionGroup) and all(
+        is_only(each, types) for each in _MEMBERS(error)
+    )
 
 
 def status_of(error: BaseException, control_flow: tuple[type[BaseException], ...] = ()) -> str:
@@ -23,4 +35,11 @@ def status_of(error: BaseException, control_flow: tuple[type[BaseException], ...
     """
     if isinstance(error, SystemExit):
         return FAILED if error.code else COMPLETE
-    return CANCELLED if isinstance(error, (*_INTERRUPTS, *control_flow)) else FAILED
+    interrupts = (*_INTERRUPTS, *_trio_cancellation(), *control_flow)
+    return CANCELLED if is_only(error, interrupts) else FAILED
+
+
+def _trio_cancellation() -> tuple[type[BaseException], ...]:
+    """Return how trio cancels, if the program uses it."""
+    cancelled = getattr(sys.modules.get("trio"), "Cancelled", None)
+    return () if cancelled is None else (cancelled,)

@@ -3,60 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self, TypeAlias
 
-from pydantic import BaseModel
-
-from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from remit.models.agent_instance import DataRisk
 
 UNKNOWN: Final = "unknown"
-_ACTIONS: Final = tuple(ActionProfile.model_fields)
-_CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != "classification")
+_EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
+"""What an agent says that is a limit, and what a step says that exceeds it."""
+_SIDES: Final = {
+    "action_profile": "",
+    "params_data_categories": " in the params",
+    "result_data_categories": " in the result",
+}
 
 
-def violations(ceiling: DataRisk | None, step: DataRisk | None, *, strict: bool) -> tuple[str, ...]:
-    """Return where *step* exceeds *ceiling*, one sentence for each word.
+class Limit(NamedTuple):
+    """One thing that an agent forbids.
+
+    Attributes:
+        part: The part of its data risk where that stands.
+        name: The action or category.
+        word: `disallowed` or `excluded`.
+    """
+
+    part: str
+    name: str
+    word: str
+
+    def exceeded_by(self, risk: DataRisk | None, *, strict: bool) -> str | None:
+        """Return what *risk* says here if that exceeds the limit."""
+        said = UNKNOWN if risk is None else str(getattr(getattr(risk, self.part), self.name))
+        exceeds = said == _EXCEEDED_BY[self.word] or (strict and said == UNKNOWN)
+        return said if exceeds else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ceiling:
+    """What one agent may do at most. Equal only to itself, so that verdicts are found at once.
+
+    Attributes:
+        agent: External identifier of the agent.
+        place: File and line of its declaration.
+        limits: What it forbids.
+    """
+
+    agent: str
+    place: str
+    limits: tuple[Limit, ...]
+
+    @classmethod
+    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
+        """Return the ceiling that *remit* is, None if it forbids nothing."""
+        if remit is None:
+            return None
+        said = [(part, *each) for part in _SIDES for each in getattr(remit, part)]
+        limits = tuple(Limit(*each) for each in said if each[2] in _EXCEEDED_BY)
+        return cls(agent, place, limits) if limits else None
+
+
+Ceilings: TypeAlias = tuple[Ceiling, ...]
+"""Those of an agent and of the agents around it, the outermost first: all of them hold."""
+
+
+class Verdict(NamedTuple):
+    """What is to be said of a step under some ceilings.
+
+    Attributes:
+        violations: Where it exceeds them, one sentence for each declared word.
+        exceeded: The ceilings that it exceeds.
+    """
+
+    violations: tuple[str, ...]
+    exceeded: Ceilings
+
+
+def under(outer: Ceilings, own: Ceiling | None) -> Ceilings:
+    """Return the ceilings that hold in a call of an agent whose own is *own*."""
+    return outer if own is None or own in outer else (*outer, own)
+
+
+def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
+    """Return where a step exceeds *ceilings*.
 
     Args:
-        ceiling: What the agent declared; None forbids nothing.
-        step: What the step declared; None leaves every word unknown.
+        ceilings: What the agents allow.
+        step: Name of the step.
+        risk: What it declared; None leaves every word unknown.
         strict: What the step leaves unknown exceeds a ceiling that forbids it. So under `deny`
             and `terminate`: an undeclared step is not known to stay below.
     """
-    if ceiling is None:
-        return ()
-    return tuple(_found(ceiling, step, strict=strict))
-
-
-def _found(ceiling: DataRisk, step: DataRisk | None, *, strict: bool) -> Iterator[str]:
-    actions = step.action_profile if step else None
-    for word in _over(ceiling.action_profile, actions, _ACTIONS, ("disallowed", "allowed"), strict):
-        yield _sentence(*word, "disallowed")
-    sides = (
-        ("params", ceiling.params_data_categories, step and step.params_data_categories),
-        ("result", ceiling.result_data_categories, step and step.result_data_categories),
+    found = [(each, list(_found(each, step, risk, strict=strict))) for each in ceilings]
+    return Verdict(
+        tuple(sentence for _, sentences in found for sentence in sentences),
+        tuple(ceiling for ceiling, sentences in found if sentences),
     )
-    for side, limit, said in sides:
-        for word in _over(limit, said, _CATEGORIES, ("excluded", "included"), strict):
-            yield _sentence(f"{word[0]} in the {side}", word[1], "excluded")
 
 
-def _sentence(matter: str, said: str, limit: str) -> str:
-    return f"{matter}: the step says {said}, the agent says {limit}"
-
-
-def _over(
-    limit: BaseModel,
-    said: BaseModel | None,
-    names: tuple[str, ...],
-    opposites: tuple[str, str],
-    strict: bool,  # noqa: FBT001 - handed through
-) -> Iterator[tuple[str, str]]:
-    """Yield (name, the step's word) where the limit forbids what the step says."""
-    forbidden, asserted = opposites
-    for name in names:
-        if getattr(limit, name) != forbidden:
-            continue
-        word = str(getattr(said, name, UNKNOWN))
-        if word == asserted or (strict and word == UNKNOWN):
-            yield name, word
+def _found(ceiling: Ceiling, step: str, risk: DataRisk | None, *, strict: bool) -> Iterator[str]:
+    for limit in ceiling.limits:
+        said = limit.exceeded_by(risk, strict=strict)
+        if said is not None:
+            matter = f"{limit.name}{_SIDES[limit.part]}"
+            yield f"{matter}: {step} says {said}, the agent {ceiling.agent} says {limit.word}"

@@ -6,33 +6,24 @@ ids and the run's small state, never a payload and never an object of the user's
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 from remit._capture import Rules
 from remit._clock import NS_PER_S, Clock
 from remit._context import place_var
+from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.models.agent_instance import DataRisk
 
 # Time servers slew by less; what is more was a step, or a sleep.
 MAX_DRIFT_NS: Final = NS_PER_S
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ceiling:
-    """What an agent may do at most, with the ceilings of the agents around it.
-
-    Attributes:
-        agent: External identifier of the agent, for messages.
-        risk: Its declared data risk.
-        outer: Ceiling of the agent around it, if any.
-    """
-
-    agent: str
-    risk: DataRisk
-    outer: Ceiling | None = None
+# Blocks may be named by the thousand; what exceeds a remit beyond that is on the spans alone.
+MAX_SAID: Final = 1_000
+OBSERVE: Final = "observe"
+TERMINATE: Final = "terminate"
 
 
 def ignore(agent: str, name: str, risk: DataRisk | None) -> None:
@@ -53,16 +44,26 @@ class Recorder:
         on_exit: Called when a run's block has ended.
         on_first_seen: Called with agent, name and risk when a span type is first used in the runs
             of an agent.
+        said: What was logged already of steps that exceed a remit.
     """
 
     sink: Sink
     clock: Clock
     rules: Rules
-    on_violation: str = "observe"
+    on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     on_exit: Callable[[], None] = lambda: None
     on_first_seen: Callable[[str, str, DataRisk | None], None] = ignore
+    said: set[str] = field(default_factory=set[str])
+
+
+class InFlight(Protocol):
+    """A generator, or something like it, whose span is open between its steps."""
+
+    def cancel(self) -> None:
+        """End its span: nobody will take another step."""
+        ...
 
 
 class RunState:
@@ -74,7 +75,9 @@ class RunState:
         recording: False in mode `off`: spans of this run record nothing.
         open: Keys of the spans that have begun and not ended; the root is not among them.
         spans: How many spans began.
+        in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
+        said: What was logged already of steps that this run was refused.
         exited: The run's block has ended.
         handle: The public `Run`.
         offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
@@ -86,11 +89,13 @@ class RunState:
         "exited",
         "feed",
         "handle",
+        "in_flight",
         "offset_ns",
         "open",
         "overrides",
         "recorder",
         "recording",
+        "said",
         "spans",
     )
 
@@ -101,7 +106,9 @@ class RunState:
         self.recording: Final = recording
         self.handle: object = None
         self.open: Final[set[int]] = set()
+        self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
+        self.said: Final[set[str]] = set()
         self.spans = 0
         self.exited = False
         self.offset_ns = _offset_ns(recorder.clock)
@@ -111,6 +118,13 @@ class RunState:
         offset_ns = _offset_ns(self.recorder.clock)
         if abs(offset_ns - self.offset_ns) > MAX_DRIFT_NS:
             self.offset_ns = offset_ns
+
+    def cancel_in_flight(self) -> None:
+        """End the spans of what nobody will step again, because the process ends."""
+        for reference in list(self.in_flight.values()):
+            flight = reference()
+            if flight is not None:
+                flight.cancel()
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
@@ -130,13 +144,13 @@ class Place(NamedTuple):
         run: The run.
         key: Key of the current span, 128 bits.
         name: Its span type.
-        ceiling: What the agents around it allow; None if none declared anything.
+        ceilings: What the agents around it allow.
     """
 
     run: RunState
     key: int
     name: str
-    ceiling: Ceiling | None
+    ceilings: Ceilings
 
 
 def here() -> Place | None:
@@ -154,8 +168,8 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
 
     __slots__ = ("_place", "_previous")
 
-    def __init__(self, place: Place) -> None:
-        """Prepare to stand at *place*."""
+    def __init__(self, place: Place | None) -> None:
+        """Prepare to stand at *place*, None for outside any run."""
         self._place = place
         self._previous: object = None
 

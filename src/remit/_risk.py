@@ -16,15 +16,15 @@ from typing import Any, Final, cast, get_args
 from pydantic import BaseModel
 
 from remit._guard import attempt
+from remit._marks import CATEGORIES, CLASSIFICATION
+from remit._words import meant, one_of
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, Classification, DataCategories, DataRisk
 
-CLASSIFICATION: Final = "classification"
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is in no payload unless asked for."""
 
 _ACTION_WORDS: Final = tuple(ActionProfile.model_fields)
-_CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)
 _PARTS: Final[Mapping[str, type[BaseModel]]] = {
     "action_profile": ActionProfile,
     "params_data_categories": DataCategories,
@@ -79,16 +79,16 @@ def risk(
     """
     allowed = _words("allows", allows, _ACTION_WORDS)
     forbidden = _words("forbids", forbids, _ACTION_WORDS)
-    taken = _words("takes", takes, _CATEGORIES)
-    given = _words("gives", gives, _CATEGORIES)
-    excluded = _words("excludes", excludes, _CATEGORIES)
+    taken = _words("takes", takes, CATEGORIES)
+    given = _words("gives", gives, CATEGORIES)
+    excluded = _words("excludes", excludes, CATEGORIES)
     _no_contradiction("allows", allowed, "forbids", forbidden)
     _no_contradiction("takes", taken, "excludes", excluded)
     _no_contradiction("gives", given, "excludes", excluded)
     actions = dict.fromkeys(allowed, "allowed") | dict.fromkeys(forbidden, "disallowed")
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        _one_of("classification", classification, get_args(Classification))
+        _check_word("classification", classification, get_args(Classification))
         neither[CLASSIFICATION] = classification
     return DataRisk(
         action_profile=ActionProfile.model_validate(actions),
@@ -107,19 +107,19 @@ def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str,
         given = (given,)
     if not isinstance(given, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={given!r}): expected a word or several, of {_list(allowed)}"
+            f"remit.risk({argument}={given!r}): expected a word or several, of {one_of(allowed)}"
         )
     words = tuple(cast("Iterable[object]", given))
     for word in words:
-        _one_of(argument, word, allowed)
+        _check_word(argument, word, allowed)
     return cast("tuple[str, ...]", words)
 
 
-def _one_of(argument: str, word: object, allowed: tuple[str, ...]) -> None:
+def _check_word(argument: str, word: object, allowed: tuple[str, ...]) -> None:
     if word not in allowed:
         raise DeclarationError(
-            f"remit.risk({argument}=...): {word!r} is unknown{_meant(word, allowed)}; "
-            f"expected {_list(allowed)}"
+            f"remit.risk({argument}=...): {word!r} is unknown{meant(word, allowed)}; "
+            f"expected {one_of(allowed)}"
         )
 
 
@@ -152,7 +152,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {_list(tuple(_PARTS))}"
+            f"remit.risk(...) returns, a DataRisk, or a mapping with {one_of(_PARTS)}"
         )
     given = cast("Mapping[object, object]", value)
     for key in given:
@@ -165,9 +165,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 def _check_key(key: object, where: str) -> None:
     """Refuse a key beside the three parts that was surely meant otherwise."""
     if not isinstance(key, str):
-        raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}; expected {_list(tuple(_PARTS))}"
-        )
+        raise DeclarationError(f"{where}: data_risk has the key {key!r}; expected {one_of(_PARTS)}")
     homes = [part for part, model in _PARTS.items() if key in model.model_fields]
     if homes:
         raise DeclarationError(
@@ -175,8 +173,7 @@ def _check_key(key: object, where: str) -> None:
         )
     if key not in _PARTS and difflib.get_close_matches(key, _PARTS, 1, _SLIP_RATIO):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}{_meant(key, tuple(_PARTS))}; "
-            f"expected {_list(tuple(_PARTS))}"
+            f"{where}: data_risk has the key {key!r}{meant(key, _PARTS)}; expected {one_of(_PARTS)}"
         )
 
 
@@ -197,7 +194,7 @@ def _part(key: str, model: type[BaseModel], given: object, where: str) -> BaseMo
     if not isinstance(given, Mapping):
         raise DeclarationError(
             f"{where}: data_risk[{key!r}] is of type {type(given).__qualname__}; "
-            f"expected a mapping with {_list(tuple(model.model_fields))}"
+            f"expected a mapping with {one_of(model.model_fields)}"
         )
     members = cast("Mapping[object, object]", given)
     for name, word in members.items():
@@ -209,24 +206,15 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
     names = tuple(model.model_fields)
     if not isinstance(name, str) or name not in names:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}] has the key {name!r}{_meant(name, names)}; "
-            f"expected {_list(names)}"
+            f"{where}: data_risk[{key!r}] has the key {name!r}{meant(name, names)}; "
+            f"expected {one_of(names)}"
         )
     allowed = get_args(model.model_fields[name].annotation)
     if word not in allowed:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{_meant(word, allowed)}; "
-            f"expected {_list(allowed)}"
+            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{meant(word, allowed)}; "
+            f"expected {one_of(allowed)}"
         )
-
-
-def _meant(word: object, allowed: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(str(word), allowed, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _list(words: tuple[str, ...]) -> str:
-    return f"one of {', '.join(words)}"
 
 
 def withholding(declared: DataRisk | None) -> Withholding:
@@ -243,4 +231,4 @@ def _rule(categories: DataCategories) -> str | None:
 
 
 def _excluded(categories: DataCategories) -> frozenset[str]:
-    return frozenset(each for each in _CATEGORIES if getattr(categories, each) == "excluded")
+    return frozenset(each for each in CATEGORIES if getattr(categories, each) == "excluded")

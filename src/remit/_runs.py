@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
-from remit._capture import snapshot
-from remit._clock import NS_PER_S
+from remit._capture import Limits, Rules, snapshot
+from remit._clock import NS_PER_S, SystemClock
 from remit._guard import guarded
 from remit._ids import key_text, new_key
-from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
-from remit._recording import Ceiling, Place, Recorder, RunState, at, here
-from remit._sink import AgentRef, Item, Kind, RunFeed
+from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
+from remit._policy import Ceilings
+from remit._recording import Place, Recorder, RunState, at, here
+from remit._sink import AgentRef, Item, Kind, NoSink, RunFeed
 from remit._version import __version__
-from remit.errors import UsageError
+from remit.errors import DeniedError, SettingsError, UsageError
 
 ROOT_SPAN: Final = "remit:run"
 TERMINATED: Final = "terminated"
@@ -53,6 +54,7 @@ class OpenRun(RunState):
         "_began_ns",
         "_closing",
         "_exited_ns",
+        "_payload",
         "_pid",
         "_started_ns",
         "left_open",
@@ -67,19 +69,21 @@ class OpenRun(RunState):
         options: RunOptions,
         *,
         recording: bool,
-        ceiling: Ceiling | None,
+        ceilings: Ceilings,
     ) -> None:
         """Open the run: from here on it has a key and, when recording, a root span."""
         key = key_text(new_key(recorder.clock.wall_ns()))
-        feed = RunFeed(key, agent, options.purpose, instance_id=options.resume)
+        root = new_key(recorder.clock.wall_ns())
+        feed = RunFeed(key, agent, options.purpose, root=root, instance_id=options.resume)
         super().__init__(recorder, feed, recording=recording)
         self._began_ns = recorder.clock.monotonic_ns()
         self._started_ns = self._began_ns + self.offset_ns
-        self.place: Final = Place(self, new_key(self._started_ns), ROOT_SPAN, ceiling)
+        self.place: Final = Place(self, root, ROOT_SPAN, ceilings)
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
         self._exited_ns: int | None = None
+        self._payload: bytes | None = None
         self._pid = os.getpid()
         # Whoever pops the one element ends the run: its block, its last span, or the reaper.
         self._closing = [True]
@@ -91,22 +95,40 @@ class OpenRun(RunState):
         """`active`, `complete`, `failed`, `cancelled` or `terminated`."""
         if self.feed.terminated is not None:
             return TERMINATED
-        if self.outcome is not None and self.exited:
+        if self.outcome is not None and self.exited and not self.left_open:
             return self.outcome[0]
         return ACTIVE
 
+    def decide(self, status: str, reason: str | None = None) -> None:
+        """Let the run end with *status*, however its block ends."""
+        self.outcome = (status, reason)
+        self.left_open = False
+
+    def leave_open(self) -> None:
+        """Let the run go on after its block, however that ends."""
+        self.left_open = True
+
+    @guarded("the end of a run's block")
     def exit(self, error: BaseException | None) -> None:
         """Take the end of the block; the run closes now, or when its last span ends."""
-        control_flow = self.recorder.control_flow
-        if error is not None and isinstance(error, control_flow):
-            self.left_open = True
-        if self.outcome is None:
-            self.outcome = _outcome_of(error, control_flow)
+        if self.outcome is None and not self.left_open:
+            self._conclude(error)
         self._exited_ns = self.recorder.clock.monotonic_ns()
         self.exited = True
         if not self.open:
             self.settle()
         self.recorder.on_exit()
+
+    @guarded("the outcome of a run")
+    def _conclude(self, error: BaseException | None) -> None:
+        control_flow = self.recorder.control_flow
+        if error is None:
+            self.decide(COMPLETE)
+        elif is_only(error, control_flow):
+            self.leave_open()
+        else:
+            status = status_of(error, control_flow)
+            self.decide(status, None if status == COMPLETE else type(error).__qualname__)
 
     @guarded("the end of a run")
     def settle(self) -> None:
@@ -117,15 +139,18 @@ class OpenRun(RunState):
             self._closing.pop()
         except IndexError:
             return
-        if self.recording:
-            status, reason = self.outcome or (COMPLETE, None)
-            if self.feed.terminated is not None:
-                # The server that terminated it knows, and keeps its own word.
-                status, reason = FAILED, self.feed.terminated
-            self._finish(status, reason)
+        if not self.recording:
+            return
+        if self.feed.terminated is not None:
+            # The server that terminated it knows, and keeps its own word.
+            self._finish(FAILED, self.feed.terminated)
+        elif self.left_open:
+            self.recorder.sink.put(self._item(Kind.CLOSE, finished_ns=self._now_ns()))
+        else:
+            self._finish(*(self.outcome or (FAILED, None)))
 
     def abandon(self) -> None:
-        """Close a run whose process ends before it did."""
+        """Close a run whose process ends before it did; one that was left open stays so."""
         self.outcome = self.outcome or (FAILED, "process ended")
         self.exited = True
         self.settle()
@@ -153,26 +178,41 @@ class OpenRun(RunState):
             "pid": self._pid,
             "host": platform.node(),
         }
-        body = snapshot(payload, self.recorder.rules)
+        body = self._payload = snapshot(payload, self.recorder.rules)
         sink = self.recorder.sink
+        if self.feed.resumed:
+            # The server has its root span, open since the run was left so.
+            sink.open_run(self._item(Kind.RUN, payload=body), self.feed)
+            return
         sink.open_run(self._item(Kind.RUN), self.feed)
         sink.put(self._item(Kind.SPAN, status=ACTIVE, payload=body))
 
+    def _now_ns(self) -> int:
+        """Return wall time by the monotonic clock, as it was when the run began."""
+        return self._started_ns + self.recorder.clock.monotonic_ns() - self._began_ns
+
     def _finish(self, status: str, reason: str | None) -> None:
-        """Send the end of the root span, and of the instance unless it is left open."""
-        passed_ns = self.recorder.clock.monotonic_ns() - self._began_ns
-        finished_ns = self._started_ns + passed_ns
+        """Send the end of the root span, and of the instance."""
+        finished_ns = self._now_ns()
         outcome = {
-            "status": "open" if self.left_open else self.status,
+            "status": self.status,
             "reason": reason,
             "spans": self.spans,
             "lost": self.feed.lost,
         }
         result = snapshot(outcome, self.recorder.rules)
         put = self.recorder.sink.put
-        put(self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result))
-        if not self.left_open:
-            put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
+        # With its payload: a server that does not have the span gets it whole.
+        put(
+            self._item(
+                Kind.FINISH,
+                status=status,
+                finished_ns=finished_ns,
+                payload=self._payload,
+                result=result,
+            )
+        )
+        put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
 
     def _item(
         self,
@@ -196,15 +236,6 @@ class OpenRun(RunState):
             payload,
             result,
         )
-
-
-def _outcome_of(
-    error: BaseException | None, control_flow: tuple[type[BaseException], ...]
-) -> tuple[str, str | None]:
-    if error is None:
-        return COMPLETE, None
-    status = status_of(error, control_flow)
-    return status, None if status == COMPLETE else type(error).__qualname__
 
 
 class Run:
@@ -262,15 +293,19 @@ class Run:
 
     def fail(self, reason: str) -> None:
         """Let the run end as failed for *reason*, however its block ends."""
-        self._run.outcome = (FAILED, reason)
+        self._run.decide(FAILED, reason)
 
     def cancel(self) -> None:
         """Let the run end as cancelled, however its block ends."""
-        self._run.outcome = (CANCELLED, None)
+        self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:
-        """Let the block end without finishing the instance, to resume it later."""
-        self._run.left_open = True
+        """Let the run go on after its block, to be resumed with `agent.run(resume=run.id)`.
+
+        Nothing is finished: the instance and its root span stay active. An exception of a type
+        in the setting `control_flow` does the same. The last of `fail`, `cancel` and this counts.
+        """
+        self._run.leave_open()
 
     @contextmanager
     def use(self) -> Generator[Run]:
@@ -281,6 +316,22 @@ class Run:
     def __repr__(self) -> str:
         """Show the agent, the key and the status."""
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
+
+
+@guarded("the start of a run", passes=(DeniedError, SettingsError, UsageError))
+def opened(open_run: Callable[[], OpenRun]) -> OpenRun:
+    """Return the run that *open_run* opens; None after a fault of ours."""
+    return open_run()
+
+
+UNOPENED: Final = OpenRun(
+    Recorder(NoSink(), SystemClock(), Rules(Limits(), None)),
+    AgentRef("", "", None, None, None, dict),
+    RunOptions("live"),
+    recording=False,
+    ceilings=(),
+)
+"""Stands behind the handle on a run that a fault of ours kept from opening: records nothing."""
 
 
 def run_of(state: RunState | None) -> Run | None:
@@ -312,10 +363,11 @@ class RunBlock:
             message = "a run's block was entered twice: call agent.run() again for another run"
             raise UsageError(message)
         open_run, self._open = self._open, None
-        run = self._run = open_run()
-        self._entered = at(run.place)
+        self._run = opened(open_run)
+        # Without a run of its own the block is outside any, lest it records into another's.
+        self._entered = at(None if self._run is None else self._run.place)
         self._entered.__enter__()
-        return Run(run)
+        return Run(self._run or UNOPENED)
 
     def __exit__(
         self,
@@ -326,10 +378,10 @@ class RunBlock:
         """End the run's block; what was current before is current again."""
         run, self._run = self._run, None
         entered, self._entered = self._entered, None
-        if run is None or entered is None:
-            return
-        entered.__exit__()
-        run.exit(error)
+        if entered is not None:
+            entered.__exit__()
+        if run is not None:
+            run.exit(error)
 
     async def __aenter__(self) -> Run:
         """Open the run and make it current."""

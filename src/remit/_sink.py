@@ -17,7 +17,10 @@ class Kind(IntEnum):
     """What an item says; the order is the order in which one run's items make sense."""
 
     RUN = 0
-    """A run began at started_ns: register and start it. Key is the root span's."""
+    """A run began at started_ns: register and start it. Key is the root span's.
+
+    One that is resumed has its root span at the server; what the root's payload is stands here.
+    """
     SPAN = 1
     """A whole span, or with status `active` the beginning of one."""
     FINISH = 2
@@ -25,7 +28,7 @@ class Kind(IntEnum):
     QUALITY = 3
     """A quality payload: `name`, `payload` (None removes the name)."""
     CLOSE = 4
-    """A run ended: finished_ns and status."""
+    """A run ended: finished_ns and status. Without a status it was left open, to be resumed."""
 
 
 class Item(NamedTuple):
@@ -103,14 +106,16 @@ class RunFeed:
     """What recording and delivering tell each other about one run.
 
     Recording makes it; delivering sets `instance_id` and `terminated` from its own thread, and
-    recording reads them. Each attribute is written by one side only, so no lock is needed.
+    recording reads them, or sets `terminated` where the policy ends the run. Nothing is ever read
+    and written in one, so no lock is needed.
 
     Attributes:
         key: Key of the run, 26 characters.
+        root: Key of its root span.
         agent: The agent.
         purpose: `live`, `smoke_test` or `eval`.
         instance_id: Id that the server gave, or that `resume=` named.
-        terminated: Reason of a termination from outside ("" if none was given), else None.
+        terminated: Reason of a termination ("" if none was given), None while the run goes on.
         resumed: The instance exists already: neither register nor start it.
         lost: Spans of this run that delivery had to drop so far.
     """
@@ -123,14 +128,22 @@ class RunFeed:
         "lost",
         "purpose",
         "resumed",
+        "root",
         "terminated",
     )
 
     def __init__(
-        self, key: str, agent: AgentRef, purpose: str, *, instance_id: str | None = None
+        self,
+        key: str,
+        agent: AgentRef,
+        purpose: str,
+        *,
+        root: int,
+        instance_id: str | None = None,
     ) -> None:
         """Open the feed of a run; with *instance_id* the run goes on where another stopped."""
         self.key = key
+        self.root = root
         self.agent = agent
         self.purpose = purpose
         self.instance_id = instance_id
@@ -159,3 +172,21 @@ class Sink(Protocol):
     def put(self, item: AnyItem) -> None:
         """Take any other item: a root span sent active, a quality payload, a run's end."""
         ...
+
+
+class NoSink:
+    """Takes everything and keeps nothing; the sink of mode `off`."""
+
+    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+        """Forget it."""
+
+    def start_span(self, start: SpanStart) -> None:
+        """Forget it."""
+
+    def end_span(
+        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
+    ) -> None:
+        """Forget it."""
+
+    def put(self, item: AnyItem) -> None:
+        """Forget it."""

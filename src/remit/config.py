@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import (
     AliasChoices,
@@ -73,6 +73,13 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, type) else value
 
 
+def _texts(value: object) -> object:
+    """Return a tuple of the texts that commas part; a collection of texts as a tuple."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return tuple(cast("set[object]", value)) if isinstance(value, set | frozenset) else value
+
+
 class Settings(BaseModel):
     """Every setting of remit; frozen."""
 
@@ -122,6 +129,9 @@ class Settings(BaseModel):
     redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
     """A callable, or `module:function`: takes each payload as a dict, returns the one to keep. One
     that fails withholds the payload."""
+    redact_off: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    """Names of rules of redaction that are off in this process, as they stand in markers; in the
+    environment separated by commas. Types, marks and hidden fields withhold all the same."""
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_names)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""

@@ -62,6 +62,15 @@ def application() -> FastAPI:
     async def decorated(n: int) -> dict[str, int]:
         return {"n": n}
 
+    @app.get("/returned")
+    @remit.agent("Returner")
+    async def returned(words: int) -> StreamingResponse:
+        async def body() -> AsyncIterator[str]:
+            for n in range(words):
+                yield f"{await step(n)} "
+
+        return StreamingResponse(body(), media_type="text/plain")
+
     @app.get("/endless")
     async def endless() -> StreamingResponse:
         async with support.run(subject="endless"):
@@ -128,6 +137,28 @@ def test_a_stream_outlives_the_block_of_its_run(recorder: RecordingSink) -> None
     assert stream.parent == run.root.key
     assert (stream.result or {})["count"] == 3
     assert [span.parent for span in recorder.spans("step")] == [stream.key] * 3
+
+
+def test_a_returned_response_is_the_span_of_its_endpoint(recorder: RecordingSink) -> None:
+    """An endpoint that is an agent has a run until its response was sent, with all that it did."""
+    body = asyncio.run(call(application(), "/returned", "words=3"))
+    assert body == b"0 2 4 "
+    (run,) = recorder.runs
+    assert run.status == "complete"
+    (endpoint,) = recorder.spans("returned")
+    assert (endpoint.status, (endpoint.result or {})["items"]) == ("complete", ["0 ", "2 ", "4 "])
+    assert [span.parent for span in recorder.spans("step")] == [endpoint.key] * 3
+    ended = [span.finished_ns or 0 for span in recorder.spans("step")]
+    assert max(ended) <= (endpoint.finished_ns or 0)
+
+
+def test_a_returned_response_is_cancelled_with_its_client(recorder: RecordingSink) -> None:
+    """With what was sent until then; nobody logs an error."""
+    asyncio.run(call(application(), "/returned", "words=100000", leave_after=5))
+    (endpoint,) = recorder.spans("returned")
+    assert endpoint.status == "cancelled"
+    assert (endpoint.result or {})["count"] >= 4
+    assert recorder.runs[0].status == "complete"
 
 
 def test_a_sync_dependency_holds_a_run_around_the_endpoint(recorder: RecordingSink) -> None:

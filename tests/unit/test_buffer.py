@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit._buffer import CHUNK_ITEMS, ITEM_BYTES, Buffer, Loss, Losses, cost, skeleton
+from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._ids import new_key
+from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 from remit.testing._clock import FakeClock
 from tests.recording import HandRun, agent
@@ -322,6 +323,6 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
 def test_a_feed_names_its_run() -> None:
     """The buffer files it under the key that its items carry."""
     made = Made()
-    feed = RunFeed(RUN, agent(), "live")
+    feed = RunFeed(RUN, agent(), "live", root=1)
     made.buffer.open_run(Item(Kind.RUN, RUN, 1, None, None, 1, None, None, None, None), feed)
     assert made.buffer.feed(RUN) is feed

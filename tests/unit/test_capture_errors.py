@@ -10,7 +10,9 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from remit._capture import Rules, error_payload
+from remit._capture.statics import is_a
 from tests.captured import plan_of, withheld
+from tests.strategies import CALLS, hostile_values
 
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 
@@ -212,3 +214,52 @@ def test_the_same_error_is_withheld_in_the_spans_around_it_too() -> None:
     error_payload(error, rules, ("hunter2x",))
     assert told(error, rules)["message"] == withheld("quoted")
     assert told(ValueError("another"), rules)["message"] == "another"
+
+
+def chain(length: int) -> BaseException:
+    """Return an error at the end of a chain of others, the first of which quotes a secret."""
+    error: BaseException = ValueError("wrong password hunter2x")
+    for number in range(length):
+        outer = RuntimeError(f"attempt {number}: {error}")
+        outer.__context__ = error
+        error = outer
+    return error
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_an_error_that_repeats_the_text_of_its_cause_is_withheld_too(length: int) -> None:
+    """The function that wraps the error never had the secret."""
+    rules = Rules()
+    error_payload(ValueError("wrong password hunter2x"), rules, ("hunter2x",))
+    assert told(chain(length), rules)["message"] == withheld("quoted")
+    assert rules.withheld == Counter(quoted=2)
+
+
+def test_an_error_that_says_something_else_than_its_cause_is_told() -> None:
+    """That the cause quoted something takes nothing from it."""
+    rules = Rules()
+    inner = ValueError("wrong password hunter2x")
+    error_payload(inner, rules, ("hunter2x",))
+    outer = RuntimeError("could not log in")
+    outer.__cause__ = inner
+    assert told(outer, rules)["message"] == "could not log in"
+
+
+def test_causes_in_a_circle_are_followed_to_a_limit() -> None:
+    """Python allows them."""
+    rules = Rules()
+    rules.quoting.append(0)
+    one, other = ValueError("one"), ValueError("other")
+    one.__context__, other.__context__ = other, one
+    assert told(one, rules)["message"] == "one"
+
+
+def test_a_hostile_cause_is_not_asked_anything() -> None:
+    """Its text is read as that of any other error."""
+    rules = Rules()
+    rules.quoting.append(0)
+    outer = ValueError("outer")
+    outer.__cause__ = next(each for each in hostile_values() if is_a(each, ValueError))  # type: ignore[assignment]
+    CALLS.clear()
+    assert told(outer, rules)["message"] == "outer"
+    assert CALLS == []

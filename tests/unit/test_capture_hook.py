@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 
@@ -50,6 +51,30 @@ def test_a_hook_that_fails_withholds_the_payload(hook: object) -> None:
     rules = Rules(hook=hook)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert json.loads(snapshot({"a": "canary"}, rules)) == withheld("hook")
     assert rules.withheld == Counter({"hook": 1})
+
+
+@pytest.mark.parametrize("error", [SystemExit(1), CancelledError()], ids=repr)
+def test_a_hook_that_exits_withholds_the_payload_and_ends_nothing(error: BaseException) -> None:
+    """No hook of the user's makes remit raise into the program."""
+
+    def leaving(payload: dict[str, object]) -> object:
+        del payload
+        raise error
+
+    rules = Rules(hook=leaving)
+    assert json.loads(snapshot({"a": "canary"}, rules)) == withheld("hook")
+    assert rules.withheld == {"hook": 1}
+
+
+def test_ctrl_c_in_a_hook_passes_and_nothing_is_recorded() -> None:
+    """It is the program's, wherever it happens to arrive."""
+
+    def interrupted(payload: dict[str, object]) -> object:
+        del payload
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        snapshot({"a": "canary"}, Rules(hook=interrupted))
 
 
 def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:

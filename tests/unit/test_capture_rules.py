@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -21,8 +22,8 @@ LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 def examples(rules: tuple[Any, ...], kind: str) -> list[Any]:
     """Return (rule, example) of one column of the table, with readable ids."""
     return [
-        pytest.param(rule.name, each, id=f"{rule.name}-{each[:40]}")
-        for rule in rules
+        pytest.param(rule.name, each, id=f"{number}-{rule.name}-{each[:40]}")
+        for number, rule in enumerate(rules)
         for each in getattr(rule, kind)
     ]
 
@@ -210,3 +211,21 @@ def test_the_category_of_an_ordinary_name_is_none() -> None:
     """Most names show nothing."""
     assert category_of_name("order") is None
     assert key_shaped("an ordinary sentence") is None
+
+
+ENDLESS = (
+    *("-", "_", "a_", "aB3-", "sk-", "eyJ-", "$2b$a", "--a-", "-u a", "<password>", "Cookie: a"),
+    *(" =", "=a", "host= a=", "token=", "password=", "--password ", "machine x login "),
+    *("://", "://a:"),
+)
+"""Beginnings of what a rule looks for; a text of nothing else is the worst that it can meet."""
+
+
+@pytest.mark.parametrize("piece", ENDLESS)
+def test_no_text_takes_long_to_search(piece: str) -> None:
+    """In proportion to its length: beginnings of keys without end would take seconds else."""
+    text = piece * (65_536 // len(piece))
+    key_shaped(text)
+    began_s = time.thread_time()
+    key_shaped(text)
+    assert time.thread_time() - began_s < 0.5

@@ -118,3 +118,36 @@ def test_a_module_that_cannot_be_imported_says_why(source: str, said: str, progr
     assert result.exit_code == 1
     assert f"{name} fails while it is imported: " in result.stderr
     assert said in result.stderr
+
+
+def test_agents_that_are_class_or_static_methods_are_found(program: str, tmp_path: Path) -> None:
+    """Whether the decorator stands above or below the one that makes them so."""
+    (tmp_path / f"{program}.py").write_text(
+        """
+import remit
+
+class Desk:
+    @remit.agent
+    @classmethod
+    def above(cls, question: str) -> str: ...
+
+    @classmethod
+    @remit.agent
+    def below(cls, question: str) -> str: ...
+
+    @remit.agent
+    @staticmethod
+    def of_nothing(question: str) -> str: ...
+"""
+    )
+    known = ["Desk.above", "Desk.below", "Desk.of_nothing"]
+    assert list(json.loads(show(program, "--json").stdout)) == known
+    for path in known:
+        (call,) = [
+            each
+            for each in json.loads(show(f"{program}:{path}", "--json").stdout)[
+                "agent_schema_version"
+            ]["span_type_schemas"]
+            if each["name"].endswith(path)
+        ]
+        assert list(call["params_schema"]["properties"]) == ["question"]

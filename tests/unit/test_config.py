@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "purpose": "live",
         "on_violation": "observe",
         "redact": None,
+        "redact_off": (),
         "control_flow": (),
         "transport": None,
     }

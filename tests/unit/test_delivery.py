@@ -9,11 +9,11 @@ import threading
 import httpx
 import pytest
 
-from remit._buffer import Loss
 from remit._clock import SystemClock
 from remit._delivery import Delivery, FlushResult, Health, Status
 from remit._delivery.delivery import SENDER, WRITER, without_credentials
 from remit._guard import faults
+from remit._losses import Loss
 from tests.delivering import delivery, hang, record, seconds, threads, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port

@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from remit._guard import faults
-from remit._ids import new_key, pfid
 from remit._sink import AgentRef
 from remit._spool import Registration
 from remit._version import __version__
@@ -20,15 +19,9 @@ from tests.recording import HandRun, agent
 LACKS_AGENT = {"agent_id": ["can't be blank"]}
 
 
-def recorded(
-    stepped: Stepped,
-    ref: AgentRef | None = None,
-    *,
-    purpose: str = "live",
-    resume: str | None = None,
-) -> HandRun:
+def recorded(stepped: Stepped, ref: AgentRef | None = None, *, purpose: str = "live") -> HandRun:
     """Record a run with one span, and deliver it."""
-    run = HandRun(stepped.buffer, ref or agent(), purpose, resume).open()
+    run = HandRun(stepped.buffer, ref or agent(), purpose).open()
     run.span()
     run.close()
     stepped.deliver()
@@ -60,18 +53,6 @@ def test_only_live_runs_change_the_current_version(purpose: str, *, updates: boo
     recorded(Stepped(api), purpose=purpose)
     assert api.seen[0].body["purpose"] == purpose
     assert api.seen[0].body["update_current_version"] is updates
-
-
-def test_a_resumed_run_is_neither_registered_nor_started() -> None:
-    """Its spans go into the instance that it names, in that one's partition."""
-    api = FakeApi()
-    instance_id = pfid(new_key(1_790_000_000_000_000_000), 5)
-    api.instances[instance_id] = {"id": instance_id, "status": "active"}
-    stepped = Stepped(api)
-    recorded(stepped, resume=instance_id)
-    assert api.paths() == ["bulk", "finish"]
-    assert {span["agent_instance_id"] for span in api.spans.values()} == {instance_id}
-    assert {span_id[10:16] for span_id in api.spans} == {instance_id[10:16]}
 
 
 def test_an_explicit_agent_id_wins() -> None:
@@ -124,7 +105,7 @@ def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
     recorded(stepped)
     api.script("/register", refusal(404, "not_found"))
     recorded(stepped)
-    assert stepped.outbox.set_aside_by_reason() == {"run_not_found": 5}
+    assert stepped.tally.set_aside == {"run_not_found": 5}
     recorded(stepped)
     assert api.paths()[-6:] == ["register", "show", "register", "start", "bulk", "finish"]
 
@@ -159,7 +140,7 @@ def test_a_refused_registration_sets_the_whole_run_aside(
         run.quality()
         run.close()
     recorded(stepped)
-    assert stepped.outbox.set_aside_by_reason() == {"run_validation_errors": 18}
+    assert stepped.tally.set_aside == {"run_validation_errors": 18}
     assert len(api.instances) == 1
     (line,) = [text for text in caplog.messages if "refused" in text]
     assert "desk:broken" in line
@@ -180,7 +161,7 @@ def test_what_comes_late_for_a_refused_run_is_set_aside_too() -> None:
     stepped.deliver()
     run.quality()
     stepped.deliver()
-    assert sum(stepped.outbox.set_aside_by_reason().values()) == 7
+    assert sum(stepped.tally.set_aside.values()) == 7
     assert stepped.outbox.pending() == 0
 
 
@@ -191,7 +172,7 @@ def test_a_conflict_on_start_or_finish_means_that_it_is_so_already(call: str) ->
     api.script(call, refusal(409, "invalid_action"))
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
     assert api.paths() == ["register", "start", "bulk", "finish"]
 
 
@@ -213,7 +194,7 @@ def test_a_refused_start_sets_the_run_aside() -> None:
     api.script("/start", refusal(422, "validation_errors"))
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.outbox.set_aside_by_reason() == {"run_validation_errors": 5}
+    assert stepped.tally.set_aside == {"run_validation_errors": 5}
     assert api.paths() == ["register", "start"]
 
 
@@ -227,7 +208,7 @@ def test_an_instance_that_the_server_forgot_is_registered_once_more(call: str) -
     keys = [seen.body["idempotency_key"] for seen in api.seen if "register" in seen.path]
     assert len(keys) == 2
     assert len(set(keys)) == 1
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFixture) -> None:
@@ -236,7 +217,7 @@ def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFi
     api.script("/start", *[refusal(404, "not_found")] * 5)
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.outbox.set_aside_by_reason() == {"run_not_found": 5}
+    assert stepped.tally.set_aside == {"run_not_found": 5}
     assert api.paths() == ["register", "start", "register", "start"]
     assert "start answered 404" in caplog.text
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._buffer import Loss
 from remit._delivery.health import Health
 from remit._delivery.spans import BatchLimits
+from remit._losses import Loss
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
 from tests.recording import HandRun
@@ -33,7 +33,7 @@ def test_a_request_that_is_refused_as_a_whole_is_halved(status: int) -> None:
     stepped.record(*good[:40], "bad", *good[40:])
     stepped.deliver()
     assert api.names() == good
-    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 1}
+    assert stepped.tally.set_aside == {"bad_request": 1}
     sent = Counter(key for keys in api.bulk_keys() for key in keys)
     assert max(sent.values()) <= math.ceil(math.log2(65)) + 1
 
@@ -65,7 +65,7 @@ def test_a_single_item_that_is_too_large_is_cut_then_sent_as_a_skeleton() -> Non
     assert payloads["wide"]["$remit"] == "cut"
     assert payloads["last"] == {"order": 1}
     assert stepped.losses.by_reason() == {Loss.PAYLOAD_TOO_LARGE: 2}
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
@@ -75,7 +75,7 @@ def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
     stepped = Stepped(api)
     stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
     stepped.deliver()
-    assert stepped.outbox.set_aside_by_reason() == {"http_413": 2}
+    assert stepped.tally.set_aside == {"http_413": 2}
     assert stepped.outbox.pending() == 0
     assert stepped.losses.by_reason() == {}
 
@@ -120,7 +120,7 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     keys = api.bulk_keys()
     assert keys == [keys[0]] * 4
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 def test_only_an_answer_is_a_recovery() -> None:
@@ -212,5 +212,5 @@ def test_an_item_that_is_refused_when_it_was_already_cut_is_set_aside() -> None:
     stepped = Stepped(api)
     stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
     stepped.deliver()
-    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 1}
+    assert stepped.tally.set_aside == {"bad_request": 1}
     assert stepped.losses.by_reason() == {}

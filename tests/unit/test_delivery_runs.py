@@ -7,9 +7,9 @@ import logging
 import httpx
 import pytest
 
-from remit._buffer import Loss
 from remit._delivery.sender import MAX_LOOKS
 from remit._delivery.tracks import MAX_ENDED
+from remit._losses import Loss
 from remit._sink import AgentRef, Item, Kind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
@@ -50,7 +50,7 @@ def test_a_run_is_registered_started_filled_and_finished_in_that_order() -> None
     assert finish["status"] == "complete"
     assert run.feed.instance_id in api.instances
     assert stepped.outbox.pending() == 0
-    assert stepped.settling.sent == 5
+    assert stepped.tally.sent == 5
     assert stepped.buffer.feed(run.key) is None
     assert stepped.buffer.held_bytes == 0
 
@@ -85,7 +85,7 @@ def test_a_refused_quality_payload_is_set_aside_alone() -> None:
     run.quality()
     run.close()
     stepped.deliver()
-    assert stepped.outbox.set_aside_by_reason() == {"validation_errors": 1}
+    assert stepped.tally.set_aside == {"validation_errors": 1}
     assert next(iter(api.instances.values()))["status"] == "complete"
 
 
@@ -126,14 +126,16 @@ def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:
 
 
 def test_a_run_that_is_left_open_is_let_go_of() -> None:
-    """Its root has ended and no end will come; a program that does so for ever does not grow."""
+    """Nothing more will come of it here; a program that does so for ever does not grow."""
     api = FakeApi()
     stepped = Stepped(api)
     run = HandRun(stepped.buffer).open()
     run.close(leave_open=True)
     stepped.deliver()
     assert stepped.buffer.feed(run.key) is None
-    assert stepped.outbox.run(run.key) is None
+    known = stepped.outbox.run(run.key)
+    assert known is not None
+    assert known.ended
     assert next(iter(api.instances.values()))["status"] == "active"
     assert len(stepped.tracks.running()) == 0
 
@@ -282,7 +284,7 @@ def test_the_log_names_no_payload(caplog: pytest.LogCaptureFixture) -> None:
     run = HandRun(stepped.buffer).open()
     run.span(payload=b'{"q":"c4nary"}')
     stepped.deliver()
-    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 2}
+    assert stepped.tally.set_aside == {"bad_request": 2}
     assert "bad_request" in caplog.text
     assert "c4nary" not in caplog.text
     assert "c4nary" not in (stepped.pulse.last_error or "")

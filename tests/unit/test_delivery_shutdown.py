@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from remit._buffer import Loss
 from remit._delivery import FlushResult
 from remit._delivery.delivery import SENDER, WRITER
+from remit._losses import Loss
 from tests.delivering import delivery, hang, record, seconds, threads, within
 from tests.fake_api import FakeApi, refusal
 from tests.loopback import serving, unused_port

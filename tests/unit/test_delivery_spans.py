@@ -76,7 +76,7 @@ def test_one_key_stands_in_a_request_once() -> None:
     stepped.deliver()
     assert [len(set(keys)) == len(keys) for keys in api.bulk_keys()] == [True] * 3
     assert api.spans[list(api.spans)[-1]]["status"] == "complete"
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 @pytest.mark.parametrize("code", ["bad_request", "validation_errors"])
@@ -88,10 +88,10 @@ def test_a_refused_item_is_set_aside_and_the_rest_go_on(code: str) -> None:
     stepped.record(*"abcde")
     stepped.deliver()
     assert api.names() == list("abde")
-    assert stepped.outbox.set_aside_by_reason() == {code: 1}
+    assert stepped.tally.set_aside == {code: 1}
     first, second = api.bulk_keys()
     assert second == first[4:]
-    assert stepped.settling.sent == 6
+    assert stepped.tally.sent == 6
 
 
 def test_three_refused_items_of_ten_are_told_as_seven_and_three() -> None:
@@ -103,8 +103,8 @@ def test_three_refused_items_of_ten_are_told_as_seven_and_three() -> None:
     stepped.record(*"abcdefghij")
     stepped.deliver()
     assert api.names() == list("abdeghj")
-    assert stepped.settling.sent == 7 + 2
-    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 3}
+    assert stepped.tally.sent == 7 + 2
+    assert stepped.tally.set_aside == {"bad_request": 3}
 
 
 def test_the_end_of_an_ended_span_is_done() -> None:
@@ -120,7 +120,7 @@ def test_the_end_of_an_ended_span_is_done() -> None:
     run.span("after")
     stepped.deliver()
     assert stepped.outbox.pending() == 0
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
     assert "after" in api.names()
 
 
@@ -198,7 +198,7 @@ def test_an_instance_that_stays_unknown_sets_its_run_aside() -> None:
     stepped.record("x").close()
     stepped.settle()
     assert api.names() == ["a", "x"]
-    assert stepped.outbox.set_aside_by_reason() == {"run_not_found": 5}
+    assert stepped.tally.set_aside == {"run_not_found": 5}
 
 
 def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> None:
@@ -212,7 +212,7 @@ def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> N
     stepped.settle()
     sent = [key for keys in api.bulk_keys() for key in keys]
     assert max(Counter(sent).values()) == MAX_TRIES
-    assert stepped.outbox.set_aside_by_reason() == {"internal": 1}
+    assert stepped.tally.set_aside == {"internal": 1}
 
 
 def test_an_item_that_fails_for_a_while_is_delivered_in_the_end() -> None:
@@ -223,7 +223,7 @@ def test_an_item_that_fails_for_a_while_is_delivered_in_the_end() -> None:
     stepped.record(*"abc")
     stepped.settle()
     assert sorted(api.names()) == ["a", "b", "c"]
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 def test_an_item_that_has_to_wait_is_not_tried_before_its_time() -> None:
@@ -263,7 +263,7 @@ def test_neither_the_end_of_a_span_nor_of_its_run_overtakes_a_waiting_beginning(
     stepped.settle()
     assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]
     assert next(iter(api.instances.values()))["status"] == "complete"
-    assert stepped.outbox.set_aside_by_reason() == {}
+    assert stepped.tally.set_aside == {}
 
 
 def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
@@ -285,7 +285,7 @@ def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
     stepped.deliver()
     assert len(api.bulks()) == 1
     assert api.names() == ["a", "c"]
-    assert stepped.outbox.set_aside_by_reason() == {"bad_request": 1}
+    assert stepped.tally.set_aside == {"bad_request": 1}
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_an_item_that_cannot_be_written_is_set_aside_alone() -> None:
     run.span("b")
     stepped.deliver()
     assert api.names() == ["a", "b"]
-    assert stepped.outbox.set_aside_by_reason() == {"fault": 1}
+    assert stepped.tally.set_aside == {"fault": 1}
 
 
 def test_the_words_of_a_server_are_cut_before_they_become_counts() -> None:
@@ -322,6 +322,6 @@ def test_the_words_of_a_server_are_cut_before_they_become_counts() -> None:
     stepped = Stepped(api)
     stepped.record("a")
     stepped.settle()
-    (reason,) = stepped.outbox.set_aside_by_reason()
+    (reason,) = stepped.tally.set_aside
     assert reason.startswith("very_bad_x")
     assert len(reason) <= 60

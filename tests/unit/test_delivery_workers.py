@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from remit._buffer import CHUNK_ITEMS, cost
+from remit._buffer import CHUNK_ITEMS
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import faults
+from remit._losses import cost
 from remit._sink import AnyItem
 from remit._spool import MemoryOutbox, RunRecord
 from tests.delivering import Stepped

@@ -1,178 +1,277 @@
-"""The agent's remit and its termination: what they do to calls of every kind."""
+"""The agent's remit: what it does to calls of every kind, under each setting."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+import re
+from contextlib import suppress
+from typing import Annotated
 
 import pytest
 
 import remit
+from remit._policy import Ceiling, under
+from remit._spans import ManualPlan, Step
+from remit._spans._step import MAX_VERDICTS
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
+from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
 
-BODIES: list[str] = []
+pytestmark = pytest.mark.usefixtures("no_bodies")
+kinds = pytest.mark.parametrize("kind", list(KINDS))
 
 
-@pytest.fixture(autouse=True)
-def _no_bodies() -> None:
+@pytest.fixture
+def no_bodies() -> None:
     """Forget which bodies ran."""
     BODIES.clear()
 
 
-@remit.agent(data_risk=remit.risk(forbids="financial_transactions", excludes="minors_data"))
-def agent() -> None:
-    """Hold the runs; it may not move money."""
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the log lines that say that a step exceeds a remit."""
+    return [record.message for record in caplog.records if "exceeds the remit" in record.message]
 
 
-@remit.agent
-def outer() -> None:
-    """Call the agent inside another one's run."""
-    pay()
-
-
-PAYS = remit.risk(allows="financial_transactions")
-
-
-@remit.span_type(data_risk=PAYS)
-def pay() -> None:
-    """Move money."""
-    BODIES.append("function")
-
-
-@remit.span_type(data_risk=PAYS)
-async def pay_later() -> None:
-    """Move money."""
-    BODIES.append("coroutine")
-
-
-@remit.span_type(data_risk=PAYS)
-def pay_in_parts() -> Iterator[int]:
-    """Move money."""
-    BODIES.append("generator")
-    yield 1
-
-
-@remit.span_type(data_risk=PAYS)
-async def pay_in_parts_later() -> AsyncIterator[int]:
-    """Move money."""
-    BODIES.append("async generator")
-    yield 1
-
-
-@remit.span_type
-def undeclared() -> None:
-    """Say nothing of money."""
-    BODIES.append("undeclared")
-
-
-def block() -> None:
-    """Move money by hand."""
-    with remit.span("by hand", data_risk=PAYS):
-        BODIES.append("block")
-
-
-async def _drain() -> None:
-    async for _ in pay_in_parts_later():
-        pass
-
-
-KINDS: dict[str, Callable[[], object]] = {
-    "function": pay,
-    "coroutine": lambda: asyncio.run(pay_later()),
-    "generator": lambda: list(pay_in_parts()),
-    "async generator": lambda: asyncio.run(_drain()),
-    "block": block,
-}
-
-
-@pytest.mark.parametrize("kind", list(KINDS))
+@kinds
 def test_a_denied_step_never_runs_and_is_refused_each_time(kind: str) -> None:
-    """A framework that swallows the exception is refused again at the next try."""
+    """A loop that swallows the exception, as frameworks do around tools, is refused again."""
+    tries = 0
     with isolated(on_violation="deny") as recorder:
         with agent.run():
-            for _ in range(2):
-                with pytest.raises(DeniedError, match="financial_transactions"):
+            for _ in range(3):
+                try:
                     KINDS[kind]()
+                except Exception as error:  # noqa: BLE001 - as a framework's loop does
+                    tries += isinstance(error, DeniedError)
+        assert tries == 3
         assert BODIES == []
-        spans = recorder.spans()
-        assert [span.status for span in spans] == ["failed", "failed"]
-        assert (spans[0].result or {})["error"]["type"] == "remit.errors.DeniedError"
+        assert [span.status for span in recorder.spans()] == ["failed"] * 3
         assert recorder.runs[0].status == "complete"
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_observe_lets_the_step_run_and_says_so_once(
+@kinds
+def test_what_was_refused_and_why_is_on_the_span(kind: str) -> None:
+    """The arguments of the try, the error, and one sentence for each violation."""
+    with isolated(on_violation="deny") as recorder:
+        with agent.run(), pytest.raises(DeniedError) as raised:
+            KINDS[kind]()
+        (span,) = recorder.spans()
+    error = (span.result or {})["error"]
+    assert error["type"] == "remit.errors.DeniedError"
+    assert error["message"] == str(raised.value)
+    assert error["violations"] == list(raised.value.violations)
+    assert error["violations"][0] == (
+        f"financial_transactions: {span.name} says allowed, the agent "
+        "tests.governed:agent says disallowed"
+    )
+    assert span.payload == given(kind)
+    assert span.exceeds == ()
+
+
+@kinds
+def test_observe_lets_the_step_run_and_marks_its_span(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The default only tells."""
+    """The mark stands beside the parameters; the log says it once."""
     with isolated() as recorder:
         with agent.run():
             for _ in range(3):
                 KINDS[kind]()
-        assert [kind] * 3 == BODIES
-        assert len(recorder.spans()) == 3
-    if kind != "block":  # each block is a declaration of its own
-        assert caplog.text.count("exceeds its agent's remit") <= 1
+        with agent.run():
+            KINDS[kind]()
+        assert [ran(kind)] * 4 == BODIES
+        spans = recorder.spans()
+        assert [span.status for span in spans] == ["complete"] * 4
+    for span in spans:
+        assert span.payload == given(kind)
+        assert span.exceeds[0].startswith(f"financial_transactions: {span.name} says allowed")
+    (line,) = lines(caplog)
+    assert line.endswith(f"it runs, as on_violation is observe: {spans[0].exceeds[0]}")
 
 
-def test_terminate_ends_the_run(caplog: pytest.LogCaptureFixture) -> None:
-    """After the violation every later step of the run is refused."""
+@kinds
+def test_terminate_ends_the_run_before_the_body(kind: str) -> None:
+    """Neither a loop that swallows `Exception` nor one that swallows everything gets further."""
     with isolated(on_violation="terminate") as recorder:
         with agent.run() as run:
-            for step in (pay, undeclared, undeclared):
+            for step in (KINDS[kind], undeclared, KINDS[kind]):
                 with pytest.raises(RunTerminated):
                     step()
             assert run.terminated
         assert BODIES == []
         assert run.status == "terminated"
-        assert (recorder.runs[0].root.result or {})["status"] == "terminated"
+        (refused,) = recorder.spans()
+        assert refused.status == "failed"
+        assert (refused.result or {})["error"]["violations"]
+        root = recorder.runs[0].root.result or {}
+        assert root["status"] == "terminated"
+        assert "financial_transactions" in root["reason"]
         assert recorder.runs[0].status == "failed"
-    assert "financial_transactions" in caplog.text
 
 
-def test_a_run_terminated_from_outside_stops_at_the_next_start_or_step() -> None:
-    """Each later start raises again, also when the first was swallowed; cleanup code runs."""
-    finished: list[str] = []
+@pytest.mark.parametrize(
+    ("on_violation", "outcome"),
+    [
+        ("observe", "it runs, as on_violation is observe"),
+        ("deny", "it was denied"),
+        ("terminate", "it was denied and its run terminated"),
+    ],
+)
+def test_the_log_names_both_declarations_and_where_they_stand(
+    on_violation: str, outcome: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that a reader knows which of the two to mend."""
+    with isolated(on_violation=on_violation), agent.run(), suppress(DeniedError, RunTerminated):
+        pay()
+    (line,) = lines(caplog)
+    assert re.match(
+        r"tests\.governed:pay \(\S+governed\.py:\d+\) exceeds the remit of "
+        rf"tests\.governed:agent \(\S+governed\.py:\d+\); {outcome}: financial_transactions: ",
+        line,
+    )
 
+
+def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> None:
+    """A block has no declaration; its `with` is one."""
+    with isolated(), agent.run():
+        block()
+        block()
+    (line,) = lines(caplog)
+    assert re.match(r"by hand \(\S+governed\.py:\d+\) exceeds", line)
+
+
+def test_a_denial_is_logged_once_in_each_run(caplog: pytest.LogCaptureFixture) -> None:
+    """A loop does not fill the log, and no run's refusal is missing from it."""
+    with isolated(on_violation="deny"):
+        for _ in range(2):
+            with agent.run():
+                for _ in range(3):
+                    with pytest.raises(DeniedError):
+                        pay()
+    assert len(lines(caplog)) == 2
+
+
+def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFixture) -> None:
+    """What was logged is remembered within bounds; beyond them the spans alone say it."""
+    with isolated() as recorder, agent.run():
+        for number in range(1_100):
+            with remit.span(f"pay {number}", data_risk=PAYS):
+                pass
+        assert len(lines(caplog)) == 1_000
+        assert all(span.exceeds for span in recorder.spans())
+
+
+def test_agents_of_a_factory_do_not_fill_memory() -> None:
+    """A step forgets its verdicts under ceilings that come and go."""
+    step = Step("pay", lambda: ManualPlan({}), find_risk=lambda: PAYS)
+    for number in range(1_000):
+        ceiling = Ceiling.of(f"agent {number}", "here", remit.risk(forbids="destroy_data"))
+        assert step.verdict(under((), ceiling), strict=False) == ((), ())
+    assert len(step._verdicts) <= MAX_VERDICTS
+
+
+@pytest.mark.parametrize(
+    ("on_violation", "raised"), [("deny", "DeniedError"), ("terminate", "RunTerminated")]
+)
+def test_silence_is_no_permission_where_the_agent_forbids_the_word(
+    on_violation: str, raised: str
+) -> None:
+    """A step that says nothing of money is refused, but only under an agent that forbids it."""
+    with isolated(on_violation=on_violation) as recorder:
+        with agent.run(), pytest.raises((DeniedError, RunTerminated)) as error:
+            undeclared()
+        assert type(error.value).__name__ == raised
+        with free.run():
+            undeclared()
+        assert "tests.governed:undeclared says unknown" in str(error.value)
+        assert [span.status for span in recorder.spans()] == ["failed", "complete"]
+    assert BODIES == ["undeclared"]
+
+
+def test_observe_lets_silence_pass() -> None:
+    """It is no violation that anybody declared."""
+    with isolated() as recorder, agent.run():
+        undeclared()
+    assert [span.exceeds for span in recorder.spans()] == [()]
+
+
+class TestNestedAgents:
+    """An agent called inside another's run: all ceilings hold."""
+
+    def test_the_outer_one_holds_for_the_steps_of_the_inner(self) -> None:
+        """The inner agent may move money, the outer one may not."""
+        with isolated(on_violation="deny") as recorder:
+
+            @remit.agent(data_risk=remit.risk(forbids="financial_transactions"))
+            def outer() -> None:
+                inner()
+
+            @remit.agent(data_risk=remit.risk(forbids=("financial_transactions", "destroy_data")))
+            def inner() -> None:
+                with remit.span("erase", data_risk=remit.risk(allows="destroy_data")):
+                    BODIES.append("erase")
+
+            with pytest.raises(DeniedError) as raised:
+                outer()
+            erase = recorder.spans("erase")[0]
+            said = [text.partition(":")[0] for text in raised.value.violations]
+            assert said == ["financial_transactions", "destroy_data", "financial_transactions"]
+            assert [names(text) for text in raised.value.violations] == ["outer", "inner", "inner"]
+            assert erase.status == "failed"
+        assert BODIES == []
+
+    def test_the_inner_one_ends_with_its_call(self) -> None:
+        """After it the outer agent may do again what the inner one may not."""
+        with isolated(on_violation="deny"), free.run():
+
+            @remit.agent(data_risk=remit.risk(forbids="financial_transactions"))
+            def inner() -> None:
+                with pytest.raises(DeniedError):
+                    pay()
+
+            inner()
+            assert BODIES == []
+            pay()
+        assert BODIES == ["function 5"]
+
+    def test_a_run_of_its_own_inside_another_is_below_both(self) -> None:
+        """A second run is no way around the first one's ceiling."""
+        with isolated(on_violation="deny"), agent.run(), free.run(), pytest.raises(DeniedError):
+            pay()
+        assert BODIES == []
+
+    def test_an_agent_that_calls_itself_says_each_violation_once(self) -> None:
+        """The same ceiling does not hold twice."""
+        with isolated() as recorder:
+
+            @remit.agent(data_risk=remit.risk(forbids="financial_transactions"))
+            def countdown(n: int) -> None:
+                if n:
+                    countdown(n - 1)
+                else:
+                    pay()
+
+            countdown(5)
+        (span,) = recorder.spans("pay")
+        assert len(span.exceeds) == 1
+
+
+def names(violation: str) -> str:
+    """Return the last part of the agent's name in a violation."""
+    found = re.search(r"the agent \S+\.(\w+) says", violation)
+    assert found
+    return found[1]
+
+
+def test_a_category_that_a_type_shows_counts_as_declared() -> None:
+    """What nobody wrote down but the signature says exceeds a ceiling too."""
     with isolated() as recorder:
 
+        @remit.agent(data_risk=remit.risk(excludes="contact_information"))
+        def mailer() -> None:
+            write("ada@example.org")
+
         @remit.span_type
-        def stream() -> Iterator[int]:
-            try:
-                yield 1
-                yield 2
-            finally:
-                finished.append("cleanup")
+        def write(to: Annotated[str, remit.Sensitive("contact_information")]) -> None: ...
 
-        with agent.run():
-            items = stream()
-            assert next(items) == 1
-            recorder.runs[0].feed.terminated = "by an operator"
-            with pytest.raises(RunTerminated, match="by an operator"):
-                next(items)
-            for _ in range(2):
-                with pytest.raises(RunTerminated, match="by an operator"):
-                    undeclared()
-        assert finished == ["cleanup"]
-        assert BODIES == []
-        assert recorder.spans("stream")[0].status == "cancelled"
-
-
-def test_all_ceilings_hold_for_a_nested_agent() -> None:
-    """An agent called inside another's run may do only what both allow."""
-    with isolated(on_violation="deny"):
-        with agent.run(), pytest.raises(DeniedError, match=":agent: "):
-            outer()
-        outer()
-    assert BODIES == ["function"]
-
-
-def test_what_nobody_declared_passes() -> None:
-    """A step without a word about money is denied only where the agent forbids that word."""
-    with isolated(on_violation="deny"):
-        with agent.run(), pytest.raises(DeniedError):
-            undeclared()
-        with outer.run():
-            undeclared()
-    assert BODIES == ["undeclared"]
+        mailer()
+    assert recorder.spans("write")[0].exceeds

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+from asyncio import CancelledError
 from collections.abc import Iterator
 
 import pytest
 
-from remit._guard import attempt, faults, guarded
+from remit._guard import EscapeError, attempt, escaped, faults, guarded
 from remit.errors import DeniedError
 
 
@@ -65,6 +67,41 @@ def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
     assert attempt(lambda: 1) == 1
     assert isinstance(attempt(lambda: 1 / 0), ZeroDivisionError)
     assert faults.counts == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(1), GeneratorExit(), CancelledError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_attempt_lets_no_exit_of_the_users_code_out(error: BaseException) -> None:
+    """A hook that calls `sys.exit()` ends nothing but itself."""
+
+    def leaving() -> None:
+        raise error
+
+    answer = attempt(leaving)
+    assert isinstance(answer, EscapeError)
+    assert answer.__cause__ is error
+
+
+def test_an_exit_that_a_signal_asked_for_passes(request: pytest.FixtureRequest) -> None:
+    """It happens to arrive in a hook; a server that is told to stop has to stop."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        raise SystemExit(number)
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    request.addfinalizer(lambda: signal.signal(signal.SIGUSR1, before))
+    with pytest.raises(SystemExit):
+        attempt(lambda: signal.raise_signal(signal.SIGUSR1))
+
+
+def test_an_exit_that_was_contained_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """By its own type, not by that of its stand-in."""
+    assert broken(escaped(SystemExit(1))) is None
+    assert "the test (SystemExit)" in caplog.text
 
 
 def test_an_attempt_lets_interrupts_pass() -> None:

@@ -75,3 +75,13 @@ def test_a_forked_child_makes_other_keys() -> None:
 def test_a_partition_has_30_bits() -> None:
     """A new account's partition fits its field."""
     assert all(0 <= _ids.new_partition() < 1 << 30 for _ in range(100))
+
+
+def test_a_thing_with_a_name_has_the_same_key_for_everybody() -> None:
+    """Two processes that know an id come to the same key, which sorts beside it."""
+    identifier = _ids.pfid(_ids.new_key(1_790_000_000_000_000_000), 5)
+    key = _ids.key_within(identifier, "root")
+    assert key == _ids.key_within(identifier, "root")
+    assert key not in (None, _ids.key_of(identifier), _ids.key_within(identifier, "other"))
+    assert _ids.pfid(key or 0, 5)[:16] == identifier[:16]
+    assert _ids.key_within("an id of another kind", "root") is None

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from remit._policy import violations
+from remit._policy import Ceiling, under, verdict
 from remit._risk import coerce, risk
 from remit.models.agent_instance import DataRisk
 
-CEILING = risk(
+REMIT = risk(
     forbids=("destroy_data", "financial_transactions"),
     excludes="health_and_medical",
     classification="internal",
 )
-MONEY = "financial_transactions: the step says {}, the agent says disallowed"
-HEALTH = "health_and_medical in the {}: the step says {}, the agent says excluded"
+MONEY = "financial_transactions: desk:pay says {}, the agent desk:agent says disallowed"
+HEALTH = "health_and_medical in the {}: desk:pay says {}, the agent desk:agent says excluded"
+
+
+def violations(remit: DataRisk | None, step: DataRisk | None, *, strict: bool) -> tuple[str, ...]:
+    """Return what a step that says *step* violates under an agent that says *remit*."""
+    ceiling = Ceiling.of("desk:agent", "desk.py:1", remit)
+    return verdict(under((), ceiling), "desk:pay", step, strict=strict).violations
 
 
 @pytest.mark.parametrize(
@@ -40,14 +46,14 @@ def test_a_step_that_says_what_the_agent_forbids_exceeds_it(
     step: DataRisk | None, expected: tuple[str, ...]
 ) -> None:
     """One sentence for each word, naming both declarations."""
-    assert violations(CEILING, step, strict=False) == expected
+    assert violations(REMIT, step, strict=False) == expected
 
 
 @pytest.mark.parametrize("step", [None, risk()], ids=["undeclared", "unknown"])
 def test_strictly_a_silent_step_exceeds_what_is_forbidden(step: DataRisk | None) -> None:
     """Nobody knows that it stays below."""
-    assert violations(CEILING, step, strict=True) == (
-        "destroy_data: the step says unknown, the agent says disallowed",
+    assert violations(REMIT, step, strict=True) == (
+        "destroy_data: desk:pay says unknown, the agent desk:agent says disallowed",
         MONEY.format("unknown"),
         HEALTH.format("params", "unknown"),
         HEALTH.format("result", "unknown"),
@@ -57,22 +63,29 @@ def test_strictly_a_silent_step_exceeds_what_is_forbidden(step: DataRisk | None)
 def test_strictly_a_step_that_agrees_stays_below() -> None:
     """It has said so."""
     same = risk(forbids=("destroy_data", "financial_transactions"), excludes="health_and_medical")
-    assert violations(CEILING, same, strict=True) == ()
+    assert violations(REMIT, same, strict=True) == ()
 
 
-@pytest.mark.parametrize("strict", [True, False], ids=["strict", "lenient"])
-@pytest.mark.parametrize("ceiling", [None, risk()], ids=["undeclared", "unknown"])
-def test_an_agent_that_forbids_nothing_has_no_ceiling(
-    ceiling: DataRisk | None,
-    strict: bool,  # noqa: FBT001 - a case
-) -> None:
-    """Whatever a step does."""
-    step = risk(allows="destroy_data", takes="minors_data", classification="secret")
-    assert violations(ceiling, step, strict=strict) == ()
+@pytest.mark.parametrize("remit", [None, risk(), risk(allows="read_data")])
+def test_an_agent_that_forbids_nothing_has_no_ceiling(remit: DataRisk | None) -> None:
+    """Whatever a step does, nothing is compared."""
+    assert Ceiling.of("desk:agent", "desk.py:1", remit) is None
 
 
 def test_each_side_has_a_ceiling_of_its_own() -> None:
     """Taking in is not giving out."""
-    ceiling = coerce({"result_data_categories": {"minors_data": "excluded"}}, "here")
-    assert violations(ceiling, risk(takes="minors_data"), strict=False) == ()
-    assert len(violations(ceiling, risk(gives="minors_data"), strict=False)) == 1
+    remit = coerce({"result_data_categories": {"minors_data": "excluded"}}, "here")
+    assert violations(remit, risk(takes="minors_data"), strict=False) == ()
+    assert len(violations(remit, risk(gives="minors_data"), strict=False)) == 1
+
+
+def test_of_several_ceilings_those_are_named_that_are_exceeded() -> None:
+    """All hold, the outer ones too; one that holds already is not added again."""
+    outer = Ceiling.of("desk:outer", "desk.py:1", risk(forbids="financial_transactions"))
+    inner = Ceiling.of("desk:inner", "desk.py:9", risk(forbids="destroy_data"))
+    assert outer is not None
+    both = under(under(under((), outer), inner), outer)
+    assert both == (outer, inner)
+    found = verdict(both, "desk:pay", risk(allows="financial_transactions"), strict=False)
+    assert found.exceeded == (outer,)
+    assert len(found.violations) == 1

@@ -195,7 +195,7 @@ def test_the_callers_changes_do_not_reach_the_next_payload() -> None:
 def test_what_the_author_declared_takes_the_place_of_the_signature() -> None:
     """Title, description, and both schemas."""
     desk = Desk()
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"order": {"minimum": 1}, "token": {}}}
     desk.step(look_up, "own", title="Mine", description="Own.", params=schema, result=Verdict)
     entry = desk.entries()["own"]
     assert (entry["title"], entry["description"]) == ("Mine", "Own.")
@@ -269,7 +269,7 @@ def test_the_order_of_declarations_does_not_matter() -> None:
         {"description": "Other."},
         {"template": "{{ other }}"},
         {"data_risk": risk(allows="update_data")},
-        {"params": {"type": "object", "properties": {"x": {}}}},
+        {"params": {"type": "object", "properties": {"order": {"minimum": 1}}}},
         {"result": {"type": "object", "properties": {"x": {}}}},
     ],
     ids=lambda change: next(iter(change)),

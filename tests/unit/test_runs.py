@@ -184,48 +184,6 @@ def test_fail_and_cancel_decide_the_status_of_a_block_that_ends_normally(
     assert (run.status, other.status) == ("failed", "cancelled")
 
 
-def test_a_run_left_open_is_not_finished(recorder: RecordingSink) -> None:
-    """`leave_open()` ends the block and the root span, and leaves the instance open."""
-
-    @remit.agent
-    def answer() -> None:
-        return None
-
-    with answer.run() as run:
-        run.leave_open()
-    assert recorder.runs[0].status == "open"
-
-
-def test_a_control_flow_exception_leaves_the_run_open() -> None:
-    """A graph's interrupt cancels the span and leaves the run open."""
-
-    class Interrupt(Exception):  # noqa: N818 - named as frameworks name theirs
-        pass
-
-    with isolated(control_flow=(Interrupt,)) as recorder:
-
-        @remit.agent
-        def answer() -> None:
-            raise Interrupt
-
-        with pytest.raises(Interrupt):
-            answer()
-        assert recorder.spans("answer")[0].status == "cancelled"
-        assert recorder.runs[0].status == "open"
-
-
-def test_a_resumed_run_names_its_instance(recorder: RecordingSink) -> None:
-    """`run(resume=id)` goes on with an instance, without a new registration."""
-
-    @remit.agent
-    def answer() -> None:
-        return None
-
-    with answer.run(resume="01m87w83jttgb1tsy0aqwcmb8r9zyn2d") as run:
-        assert run.id == "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
-    assert recorder.runs[0].feed.resumed
-
-
 def test_quality_is_recorded_by_name_and_removed_by_none(recorder: RecordingSink) -> None:
     """The last payload of a name counts."""
 

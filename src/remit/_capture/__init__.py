@@ -1,20 +1,33 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
-from remit._capture.encode import Limits, Rules, redacted, snapshot
+from remit._capture.encode import Limits, Rules, redacted, secrets_in, snapshot
 from remit._capture.failures import error_payload
 from remit._capture.plan import Plan
+from remit._capture.remarks import denial_payload, exceeding, told_apart
 from remit._capture.rule import Rule
-from remit._capture.rules import RULES
+from remit._capture.rules import GROUPS, RULES, SWITCHES, Group, no_switch, switched_off
 from remit._capture.stream import Stream
+from remit._capture.wishes import Capture, Wish
 
 __all__ = [
+    "GROUPS",
     "RULES",
+    "SWITCHES",
+    "Capture",
+    "Group",
     "Limits",
     "Plan",
     "Rule",
     "Rules",
     "Stream",
+    "Wish",
+    "denial_payload",
     "error_payload",
+    "exceeding",
+    "no_switch",
     "redacted",
+    "secrets_in",
     "snapshot",
+    "switched_off",
+    "told_apart",
 ]

@@ -50,7 +50,6 @@ def _rule(
         unless=frozenset(unless.split()),
         positives=tuple(positives.split()),
         negatives=tuple(negatives.split()),
-        off="capture={name: True} on the span type, or declare the category as included",
     )
 
 
@@ -67,8 +66,11 @@ CATEGORY_RULES: Final = (
             ("ipaddress", "IPv6Address"),
             ("ipaddress", "IPv4Interface"),
             ("ipaddress", "IPv6Interface"),
+            ("ipaddress", "IPv4Network"),
+            ("ipaddress", "IPv6Network"),
             ("pydantic", "IPvAnyAddress"),
             ("pydantic", "IPvAnyInterface"),
+            ("pydantic", "IPvAnyNetwork"),
             ("pydantic_extra_types", "Coordinate"),
             ("pydantic_extra_types", "Latitude"),
             ("pydantic_extra_types", "Longitude"),
@@ -86,6 +88,8 @@ CATEGORY_RULES: Final = (
             ("pydantic", "EmailStr"),
             ("pydantic", "NameEmail"),
             ("pydantic_extra_types", "PhoneNumber"),
+            ("pydantic_extra_types", "PhoneNumberValidator"),
+            ("phonenumbers", "PhoneNumber"),
         ),
         unless="wallet memory contract url bind server host listen base mac ip node",
     ),
@@ -108,6 +112,7 @@ CATEGORY_RULES: Final = (
             ("pydantic", "PaymentCardNumber"),
             ("pydantic_extra_types", "PaymentCardNumber"),
             ("pydantic_extra_types", "ABARoutingNumber"),
+            ("pydantic_extra_types", "IBAN"),
         ),
     ),
     _rule(

@@ -6,6 +6,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, cast
 
 from remit._capture import markers
@@ -14,7 +15,7 @@ from remit._capture.rule import HOOK
 from remit._capture.shapes import Kind, shape_of
 from remit._capture.statics import is_a
 from remit._capture.walk import Walk
-from remit._guard import guarded
+from remit._guard import attempt, escaped, guarded
 from remit.errors import DeniedError, SettingsError
 
 MIN_PAYLOAD_BYTES: Final = 256
@@ -25,6 +26,7 @@ _FAULT: Final = encode(markers.opaque("remit.fault"))
 
 _TRIES: Final = 4
 _MARKER_NODES: Final = 5
+_MAX_SECRETS_CHARS: Final = 65_536
 _REMEMBERED_MESSAGES: Final = 256
 
 Build = Callable[[Walk], object]
@@ -61,6 +63,7 @@ class Rules:
     Attributes:
         limits: How large a payload may be.
         hook: The user's own redaction: is given each payload, returns what is recorded.
+        off: Rules that are off in this process (`configure(redact_off=...)`).
         withheld: How many values each rule withheld.
         quoting: Hashes of messages that quoted a withheld argument: the same error, on its way
             through outer spans, is withheld there too.
@@ -68,6 +71,7 @@ class Rules:
 
     limits: Limits = Limits()
     hook: Callable[[dict[str, object]], object] | None = None
+    off: frozenset[str] = frozenset()
     withheld: Counter[str] = field(default_factory=Counter[str])
     quoting: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MESSAGES))
 
@@ -99,17 +103,18 @@ class Rules:
 
     def _hooked(self, build: Build, *, again: bool) -> bytes:
         if self.hook is None:
-            return self._fitted(build, again=again)
-        walk = Walk(self.limits.max_payload_bytes, again=again, scrub=True)
+            return self._fitted(build, again=again, off=self.off)
+        walk = Walk(self.limits.max_payload_bytes, again=again, scrub=True, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
         answer = _answer(self.hook, cast("dict[str, object]", payload))
         if not is_a(answer, dict):
             self.count((HOOK,))
             return encode(markers.withheld(HOOK))
-        return self._fitted(lambda second: second.value(answer, 0), again=True)
+        # What a declaration turned off for one parameter is not told apart any more.
+        return self._fitted(lambda last: last.value(answer, 0), again=True, off=walk.ever_off)
 
-    def _fitted(self, build: Build, *, again: bool) -> bytes:
+    def _fitted(self, build: Build, *, again: bool, off: frozenset[str]) -> bytes:
         """Walk with ever smaller budgets until the encoding fits."""
         limit = self.limits.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
@@ -117,7 +122,7 @@ class Rules:
             # What an earlier walk bounded is larger to this one by its markers.
             chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
         for _ in range(_TRIES):
-            walk = Walk(chars, nodes, again=again, scrub=scrub)
+            walk = Walk(chars, nodes, again=again, scrub=scrub, off=off)
             try:
                 data = encode(build(walk))
             except UnicodeEncodeError:  # lone surrogates, which few texts have
@@ -166,12 +171,11 @@ def _answer(
 
 @guarded("the hook of configure(redact=...)")
 def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
-    try:
-        return hook(payload)
-    except DeniedError as error:
-        # The guard lets a denial of the user's own call pass; this is not one.
-        message = "the hook called a step that was denied"
-        raise RuntimeError(message) from error
+    answer = attempt(partial(hook, payload))
+    if isinstance(answer, Exception):
+        # The guard lets a denial of the program's own call pass; this one is the hook's.
+        raise escaped(answer) if isinstance(answer, DeniedError) else answer
+    return answer
 
 
 def snapshot(mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()) -> bytes:
@@ -186,9 +190,25 @@ def snapshot(mapping: object, rules: Rules, *, excluded: frozenset[str] = frozen
 
 
 def _by_hand(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
-    walk.excluded = excluded
+    walk.exclude(excluded)
     copy = walk.value(mapping, 0)
     return copy if is_a(copy, dict) else {"value": copy}
+
+
+def withheld_texts(build: Build) -> tuple[str, ...]:
+    """Return the texts that a payload withholds: the message of an error may quote one.
+
+    They are for `error_payload`, which compares and forgets them.
+    """
+    found: list[str] = []
+    walk = Walk(_MAX_SECRETS_CHARS, secrets=found)
+    attempt(lambda: build(walk))
+    return tuple(dict.fromkeys(found))
+
+
+def secrets_in(mapping: object) -> tuple[str, ...]:
+    """Return the texts that `snapshot` withholds from *mapping*."""
+    return withheld_texts(lambda walk: _by_hand(walk, mapping, frozenset()))
 
 
 def redacted(value: object, rules: Rules) -> object:

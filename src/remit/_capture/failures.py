@@ -14,8 +14,8 @@ from typing import Any, Final, cast
 import pydantic_core
 
 from remit._capture import markers
+from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules
-from remit._capture.patterns import PRIVATE_KEY
 from remit._capture.purse import encode, is_bare
 from remit._capture.rule import QUOTED
 from remit._capture.scalars import integer, text
@@ -33,6 +33,8 @@ _BUILTIN_STR: Final = frozenset(
 """The `__str__` methods that are written in C."""
 
 _ARGS: Final[Any] = BaseException.__dict__["args"].__get__
+_CAUSE: Final[Any] = BaseException.__dict__["__cause__"].__get__
+_CONTEXT: Final[Any] = BaseException.__dict__["__context__"].__get__
 
 _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     (OSError, ("errno", "strerror", "filename", "filename2")),
@@ -45,6 +47,7 @@ _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
 """Attributes that the `__str__` of a builtin shows, and that may hold anything."""
 
 _MAX_SIMPLE_CHARS: Final = 20_000
+_MAX_CAUSES: Final = 10
 _MAX_VALIDATION_ERRORS: Final = 20
 
 
@@ -68,11 +71,34 @@ def _described(
     walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
     message = _message(walk, error)
     quoting = hash(message)
-    if any(secret in message for secret in secrets):
+    if any(secret in message for secret in secrets) or _repeats(error, message, rules):
         rules.quoting.append(quoting)
     # The same message, on its way out through the spans around this one, is known by its hash.
     shown = walk.withhold(QUOTED, None) if quoting in rules.quoting else walk.text(message)
     return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+
+
+def _repeats(error: BaseException, message: str, rules: Rules) -> bool:
+    """Return whether *message* holds that of a cause which quotes a withheld argument."""
+    if not rules.quoting:
+        return False
+    aside = Walk(MAX_MESSAGE_CHARS)
+    causes = (_message(aside, each) for each in _behind(error))
+    return any(each and each in message and hash(each) in rules.quoting for each in causes)
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exceptions that *error* was raised from, or while they were handled."""
+    pending = [error]
+    for _ in range(_MAX_CAUSES):
+        if not pending:
+            return
+        current = pending.pop()
+        for find in (_CAUSE, _CONTEXT):
+            behind = find(current)
+            if behind is not None:
+                yield behind
+                pending.append(behind)
 
 
 def _message(walk: Walk, error: BaseException) -> str:

@@ -16,7 +16,6 @@ from pydantic.fields import FieldInfo
 
 from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
 from remit._capture.statics import (
-    ABSENT,
     TUPLE,
     is_a,
     is_one_of,
@@ -65,10 +64,9 @@ def declared_fields(cls: type) -> tuple[DeclaredField, ...] | None:
 def _pydantic(cls: type) -> Iterator[DeclaredField] | None:
     if not is_one_of(cls, BaseModel):
         return None
-    # Before pydantic 2.10 the fields stood under the public name.
     found = lookup(cls, "__pydantic_fields__")
-    found = lookup(cls, "model_fields") if found is ABSENT else found
-    return _of_field_infos(cls, cast("Mapping[str, FieldInfo]", found))
+    # `BaseModel` itself has none, and may be what a parameter is annotated with.
+    return _of_field_infos(cls, found if is_a(found, dict) else {})
 
 
 def _of_field_infos(cls: type, infos: Mapping[str, FieldInfo]) -> Iterator[DeclaredField]:

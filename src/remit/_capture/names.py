@@ -37,8 +37,6 @@ class NameRule(Rule):
     alone: tuple[str, ...] = ()
 
 
-_NO_WAY: Final = "give it another name; a value under this one is never recorded"
-
 NAME_RULES: Final = (
     NameRule(
         name="name:password",
@@ -56,7 +54,6 @@ NAME_RULES: Final = (
             "password_policy_url, password_length, passport, passenger, compass, "
             "password_reset_at, bypass"
         ),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:secret",
@@ -67,7 +64,6 @@ NAME_RULES: Final = (
             "secret, client_secret, clientSecret, SecretString, webhookSecret, secrets, seed_phrase"
         ),
         negatives=listed("secretary, secret_name, secret_santa, secretion, secret_version"),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:token",
@@ -90,7 +86,6 @@ NAME_RULES: Final = (
             "tokens, max_tokens, token_count, tokenizer, page_token, token_type, "
             "nextPageToken, eos_token, tokens_used, cost_per_token, code, status_code"
         ),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:api_key",
@@ -109,7 +104,6 @@ NAME_RULES: Final = (
             "key, keys, keyboard, monkey, key_id, public_key, primary_key, sort_key, "
             "foreign_key, api_key_id, keyword, cache_key, idempotency_key"
         ),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:authorization",
@@ -119,7 +113,6 @@ NAME_RULES: Final = (
         negatives=listed(
             "author, authors, authority, auth_method, authorization_url, authenticated, coauthor"
         ),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:cookie",
@@ -128,7 +121,6 @@ NAME_RULES: Final = (
         joined=listed("cookie, cookies, cookiejar"),
         positives=listed("cookie, Set-Cookie, cookies, session_cookie, cookieJar"),
         negatives=listed("cookie_policy, cookie_count, cookieless, session, session_id"),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:credentials",
@@ -137,7 +129,6 @@ NAME_RULES: Final = (
         joined=listed("credentials"),
         positives=listed("credentials, aws_credentials, creds, userCredential"),
         negatives=listed("credit, credits, credential_type, incredible"),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:card_code",
@@ -149,7 +140,6 @@ NAME_RULES: Final = (
         alone=listed("pin"),
         positives=listed("cvv, cvv2, card_cvc, cardSecurityCode, pin, card_pin"),
         negatives=listed("pin_id, pinned, ping, spin, opinion, gpio_pin, pin_count, csv"),
-        off=_NO_WAY,
     ),
     NameRule(
         name="name:ssn",
@@ -157,7 +147,6 @@ NAME_RULES: Final = (
         terms=listed("ssn, social security number, social security no, social security"),
         positives=listed("ssn, customer_ssn, socialSecurityNumber"),
         negatives=listed("ssn_last4, session, assn, social_security_office"),
-        off=_NO_WAY,
     ),
 )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Raw
 
-from remit._capture.encode import Rules, encoded
+from remit._capture.encode import Rules, encoded, withheld_texts
 from remit._capture.markers import withheld
 from remit._capture.names import KNOWN
 from remit._capture.patterns import SHORTEST, key_shaped
@@ -30,7 +30,7 @@ from remit._capture.slots import (
 )
 from remit._capture.statics import DICT
 from remit._capture.walk import Walk
-from remit._guard import attempt
+from remit._capture.wishes import Wish, Wishes
 from remit._signature import MISSING, Reading
 
 SURPLUS: Final = "*"
@@ -41,7 +41,6 @@ SURPLUS_KEYWORDS: Final = "**"
 _MAX_PLAIN_CHARS: Final = 1_000
 _MAX_FLAT_KEYS: Final = 64
 _MAX_DEFAULT_CHARS: Final = 4_096
-_MAX_SECRETS_CHARS: Final = 65_536
 
 _UNSET: Final = object()
 """Stands in the template where only the call, or a walk, knows the value."""
@@ -62,7 +61,7 @@ class Plan:
         result_rule: str | None = None,
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
-        keep: Mapping[str, bool] | None = None,
+        keep: Mapping[str, Wish] | None = None,
     ) -> None:
         """Decide what can be decided without a call.
 
@@ -72,11 +71,11 @@ class Plan:
             result_rule: The same for the result.
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
-            keep: What `capture=` asks for, by parameter name and `return`: True records what the
-                declaration withholds, False never records.
+            keep: What `capture=` asks for (`remit._capture.wishes`).
         """
-        params = Side(params_rule, params_excluded, keep or {})
-        result = Side(result_rule, result_excluded, keep or {})
+        wishes = Wishes.of(keep or {})
+        params = Side(params_rule, params_excluded, wishes)
+        result = Side(result_rule, result_excluded, wishes)
         self.outcome = result_slot(reading.returns, reading.returns_category, result)
         self._slots = tuple(slot_of(each, params) for each in reading.parameters)
         self._names = reading.names
@@ -125,14 +124,8 @@ class Plan:
         return data or rules.seal(lambda walk: self._returned(walk, value))
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the texts that `params` withholds: the message of an error may quote one.
-
-        They are for `error_payload`, which compares and forgets them.
-        """
-        found: list[str] = []
-        walk = Walk(_MAX_SECRETS_CHARS, secrets=found)
-        attempt(lambda: self._bound(walk, args, kwargs))
-        return tuple(dict.fromkeys(found))
+        """Return the texts that `params` withholds (`withheld_texts`)."""
+        return withheld_texts(lambda walk: self._bound(walk, args, kwargs))
 
     def _quick(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
@@ -153,7 +146,7 @@ class Plan:
         if self._skipped:
             values.pop(None, None)  # type: ignore[call-overload]
         counts: list[str] = []
-        if self._hidden and not self._hide(values, counts):
+        if self._hidden and (rules.off or not self._hide(values, counts)):
             return None
         data = encoded(values, rules) if _all_plain(values.values()) else None
         if data is not None and counts:
@@ -237,8 +230,8 @@ class Plan:
             if shape.kind is Kind.INNER:
                 inner = shape.plain(inner)
                 shape = shape_of(type(inner))
-        rule = self.outcome.rule
         self.outcome.apply(walk)
+        rule = None if self.outcome.rule in walk.off else self.outcome.rule
         if shape.kind is Kind.RECORD and rule is not None:
             return {each.name: walk.withhold(rule, None) for each in shape.fields}
         if shape.kind in {Kind.MAPPING, Kind.RECORD}:

@@ -35,6 +35,8 @@ class Purse:
     Attributes:
         nodes: How many more values may be visited.
         chars: How many more characters may be written, about.
+        off: Rules that withhold nothing now.
+        ever_off: Rules that withheld nothing at some time of the walk.
         excluded: Data categories whose values are withheld.
         declared: Rules by key, of fields that a declaration marks.
         counts: The rule of each value withheld so far.
@@ -42,6 +44,7 @@ class Purse:
 
     __slots__ = (
         "_again",
+        "_always_off",
         "_heavy",
         "_path",
         "_scrub",
@@ -50,8 +53,10 @@ class Purse:
         "chars",
         "counts",
         "declared",
+        "ever_off",
         "excluded",
         "nodes",
+        "off",
     )
 
     def __init__(
@@ -62,6 +67,7 @@ class Purse:
         again: bool = False,
         scrub: bool = False,
         secrets: list[str] | None = None,
+        off: frozenset[str] = frozenset(),
     ) -> None:
         """Fill the purse.
 
@@ -71,9 +77,11 @@ class Purse:
             again: The value is what the user's hook made of an earlier walk: markers stay.
             scrub: Replace lone surrogates, which UTF-8 has no bytes for.
             secrets: Collects the texts of what is withheld.
+            off: Rules that are off in this process.
         """
         self.chars: int = chars
         self.nodes: int = nodes
+        self.off = self.ever_off = self._always_off = off
         self.excluded: frozenset[str] = frozenset()
         self.declared: Mapping[str, str] = {}
         self.counts: list[str] = []
@@ -89,6 +97,19 @@ class Purse:
         """Whether nothing more may be visited or written."""
         return self.nodes <= 0 or self.chars <= 0
 
+    def turn_off(self, rules: frozenset[str]) -> None:
+        """Let *rules* withhold nothing from now on, beside those that are off in the process."""
+        self.off = self._always_off | rules
+        self.ever_off |= rules
+
+    def exclude(self, categories: frozenset[str]) -> None:
+        """Withhold values of *categories*, but for those whose rules are off."""
+        if self.off:
+            categories = frozenset(
+                each for each in categories if f"category:{each}" not in self.off
+            )
+        self.excluded = categories
+
     def text(self, value: str) -> object:
         """Return *value*, or a marker with the part of it that the budget allows."""
         size = len(value)
@@ -98,7 +119,7 @@ class Purse:
         room = max(0, min(self.chars, self._text_cap))
         if size >= SHORTEST:
             reach = room + MARGIN_CHARS
-            rule = key_shaped(value if size <= reach else value[:reach])
+            rule = key_shaped(value if size <= reach else value[:reach], self.off)
             if rule is not None:
                 return self.withhold(rule, value)
         kept = value if size <= room else value[:room]
@@ -126,7 +147,7 @@ class Purse:
             position: Its place among the others, which tells apart keys that have no text.
         """
         name = self._key_text(key, position)
-        shaped = key_shaped(name) if len(name) >= SHORTEST else None
+        shaped = key_shaped(name, self.off) if len(name) >= SHORTEST else None
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
@@ -138,8 +159,13 @@ class Purse:
         elif name != "remit" and name.lstrip("$") == "remit":
             name = name if self._again else f"${name}"
         elif name is key and len(name) <= MAX_KNOWN_CHARS and scrubbed(name) == name:
-            remember(name, rule)
+            self._remember(name, rule)
         return scrubbed(name) if self._scrub else name, rule
+
+    def _remember(self, name: str, rule: str | None) -> None:
+        """Keep the verdict on *name*, unless only this walk lets it pass."""
+        if not self.off or len(name) < SHORTEST or key_shaped(name) is None:
+            remember(name, rule)
 
     def _key_text(self, key: object, position: int) -> str:
         if type(key) is str:

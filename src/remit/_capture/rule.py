@@ -15,14 +15,12 @@ class Rule:
         withholds: What the rule withholds, in words.
         positives: Examples that it withholds.
         negatives: Examples that look alike and are recorded.
-        off: How to record such a value all the same; empty when there is no way.
     """
 
     name: str
     withholds: str
     positives: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
-    off: str = ""
 
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule

@@ -13,6 +13,7 @@ from remit._capture.names import name_rule
 from remit._capture.purse import is_bare
 from remit._capture.rule import CAPTURE_OFF
 from remit._capture.walk import Walk
+from remit._capture.wishes import Wishes
 from remit._signature import MISSING, Parameter
 
 VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
@@ -30,12 +31,12 @@ class Side:
     Attributes:
         rule: The rule that withholds all of it, else None.
         excluded: Data categories whose values are withheld.
-        keep: What `capture=` asks, by parameter name and `return`.
+        wishes: What `capture=` asks.
     """
 
     rule: str | None
     excluded: frozenset[str]
-    keep: Mapping[str, bool]
+    wishes: Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Slot:
         name_rule: The rule of its name, which lets None and booleans pass.
         excluded: Data categories whose values inside it are withheld.
         declared: Rules by key, of fields that the annotation's classes mark.
+        off: Rules that the author turned off for it.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Slot:
     name_rule: str | None
     excluded: frozenset[str]
     declared: Mapping[str, str]
+    off: frozenset[str]
 
     @property
     def open(self) -> bool:
@@ -67,30 +70,34 @@ class Slot:
 
     def walked(self, walk: Walk, value: object) -> object:
         """Return the copy of *value*, a value of this parameter."""
-        if self.rule is not None:
-            return walk.withhold(self.rule, value)
-        if self.name_rule is not None and not is_bare(value):
-            return walk.withhold(self.name_rule, value)
         self.apply(walk)
+        if self.rule is not None and self.rule not in walk.off:
+            return walk.withhold(self.rule, value)
+        if self.name_rule is not None and self.name_rule not in walk.off and not is_bare(value):
+            return walk.withhold(self.name_rule, value)
         return walk.deeper(value, 0)
 
     def apply(self, walk: Walk) -> None:
         """Let *walk* withhold what the declaration of this parameter withholds."""
-        walk.excluded = self.excluded
+        walk.turn_off(self.off)
+        walk.exclude(self.excluded)
         walk.declared = self.declared
 
 
 def slot_of(parameter: Parameter, side: Side) -> Slot:
     """Return what is decided for *parameter*."""
     said = _said(parameter.annotation, parameter.category)
+    off = side.wishes.off_at(parameter.name)
+    name = name_rule(parameter.name)
     return Slot(
         name=parameter.name,
         kind=parameter.kind,
         default=parameter.default,
         rule=_rule(parameter.name, said, side, said.category or category_of_name(parameter.name)),
-        name_rule=name_rule(parameter.name),
+        name_rule=None if name in off else name,
         excluded=_excluded(parameter.name, side),
         declared=marked_keys(parameter.annotation, ""),
+        off=off,
     )
 
 
@@ -111,6 +118,7 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
         name_rule=None,
         excluded=_excluded(RETURN, side),
         declared=marked_keys(annotation, ""),
+        off=side.wishes.off_at(RETURN),
     )
 
 
@@ -127,6 +135,7 @@ def surplus_slot(slots: Iterable[Slot], side: Side) -> Slot:
         name_rule=None,
         excluded=side.excluded,
         declared={each.name: each.rule for each in slots if each.rule is not None},
+        off=side.wishes.off,
     )
 
 
@@ -137,17 +146,21 @@ def _said(annotation: object, category: str | None) -> Saying:
 
 def _rule(key: str, said: Saying, side: Side, category: str | None) -> str | None:
     """Return the rule that withholds every value, in the order of the table of rules."""
-    asked = side.keep.get(key)
+    asked = side.wishes.keep.get(key)
     if said.rule is not None:
         return said.rule
     if asked is False:
         return CAPTURE_OFF
     if asked is True:
         return None
-    if side.rule is not None:
+    off = side.wishes.off_at(key)
+    if side.rule is not None and side.rule not in off:
         return side.rule
-    return f"category:{category}" if category in side.excluded else None
+    return f"category:{category}" if category in _excluded(key, side) else None
 
 
 def _excluded(key: str, side: Side) -> frozenset[str]:
-    return frozenset() if side.keep.get(key) is True else side.excluded
+    if side.wishes.keep.get(key) is True:
+        return frozenset()
+    off = side.wishes.off_at(key)
+    return frozenset(each for each in side.excluded if f"category:{each}" not in off)

@@ -95,6 +95,14 @@ def is_a(value: object, *classes: type) -> bool:
     return is_one_of(type(value), *classes)
 
 
+def is_mapping(value: object) -> bool:
+    """Return whether *value* is a mapping of any class; a metaclass of the user's is not asked."""
+    kind = type(value)
+    if is_one_of(kind, dict, Mapping):
+        return True
+    return type(kind) is type and issubclass(kind, Mapping)
+
+
 def kind_of(value: object) -> type:
     """Return the class of *value*, typed as a class and no more."""
     return type(value)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules, encoded
 from remit._capture.markers import cut, rule_of, withheld
-from remit._capture.patterns import PRIVATE_KEY, SHORTEST, key_shaped
+from remit._capture.patterns import SHORTEST, key_shaped
 from remit._capture.plan import Plan
 from remit._capture.slots import Side, result_slot
 from remit._capture.walk import Walk
+from remit._capture.wishes import Wishes
 from remit._signature import MISSING
 
 _ENTRY_CHARS: Final = 4
-_UNDECLARED: Final = result_slot(MISSING, None, Side(None, frozenset(), {}))
+_UNDECLARED: Final = result_slot(MISSING, None, Side(None, frozenset(), Wishes()))
 
 
 class Stream:
@@ -36,9 +38,10 @@ class Stream:
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else _UNDECLARED
         self._items: list[object] = []
-        self._walk = Walk(rules.limits.max_payload_bytes)
+        self._walk = Walk(rules.limits.max_payload_bytes, off=rules.off)
         self._outcome.apply(self._walk)
-        self._hidden = self._outcome.rule
+        rule = self._outcome.rule
+        self._hidden = None if rule in self._walk.off else rule
 
     def add(self, item: object) -> None:
         """Take note of an item; nothing is kept of it but its redacted copy."""
@@ -68,7 +71,7 @@ class Stream:
         rules = self._rules
         first = None if first_item_ms is None else round(first_item_ms, 3)
         rules.count(self._walk.counts)
-        hidden = self._hidden or _spread_key(self._items)
+        hidden = self._hidden or _spread_key(self._items, self._walk.off)
         if hidden is not None:
             rules.count((hidden,))
             payload = self._composed(withheld(hidden), first)
@@ -81,6 +84,7 @@ class Stream:
 
     def _again(self, walk: Walk, first: float | None) -> object:
         """Return the payload with as many items as the budget of *walk* allows."""
+        walk.turn_off(self._outcome.off)
         walk.nodes += sum(type(item) is str for item in self._items)
         return self._composed(self._listed(walk.each(self._items, 1) or []), first)
 
@@ -91,7 +95,7 @@ class Stream:
         return {"items": items, "count": self.count, "first_item_ms": first}
 
 
-def _spread_key(items: list[object]) -> str | None:
+def _spread_key(items: list[object], off: frozenset[str]) -> str | None:
     """Return the rule of a key that came in pieces, over several texts, else None."""
     joined = "".join([item for item in items if type(item) is str])
-    return key_shaped(joined) if len(joined) >= SHORTEST else None
+    return key_shaped(joined, off) if len(joined) >= SHORTEST else None

@@ -10,8 +10,8 @@ from typing import Final, cast
 
 from remit._capture import markers
 from remit._capture.categories import category_of_name
+from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.names import KNOWN, flag_rule, name_rule
-from remit._capture.patterns import PRIVATE_KEY
 from remit._capture.purse import MAX_KEY_CHARS, MAX_NODES, Purse, encode, is_bare
 from remit._capture.rule import SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT
@@ -82,7 +82,7 @@ class Walk(Purse):
             item: The value.
             depth: How deep the container is.
         """
-        if rule is not None and not is_bare(item):
+        if rule is not None and rule not in self.off and not is_bare(item):
             return self.withhold(rule, item)
         if self.declared and name in self.declared:
             return self.withhold(self.declared[name], item)
@@ -121,7 +121,7 @@ class Walk(Purse):
         if type(label) is not str or len(label) > MAX_KEY_CHARS:
             return copy
         rule = name_rule(label)
-        if rule is None or is_bare(copy) or markers.is_withheld(copy):
+        if rule is None or rule in self.off or is_bare(copy) or markers.is_withheld(copy):
             return copy
         return self.withhold(rule, copy)
 
@@ -147,11 +147,15 @@ class Walk(Purse):
                 if item[:1] == "-":
                     if markers.rule_of(copy) == PRIVATE_KEY:
                         return None
-                    flag = flag_rule(item)
+                    flag = self._rule_of_flag(item)
             else:
                 self._hide_second(copy)
             out.append(copy)
         return out
+
+    def _rule_of_flag(self, argument: str) -> str | None:
+        rule = flag_rule(argument)
+        return None if rule in self.off else rule
 
     def _hide_second(self, copy: object) -> None:
         """Withhold the second of a pair in a list of pairs: `[("Authorization", ...)]`."""
@@ -261,7 +265,7 @@ class Walk(Purse):
     def _field(self, field: Field, item: object, depth: int) -> object:
         if field.rule is not None:
             return self.withhold(field.rule, item)
-        if field.name_rule is not None and not is_bare(item):
+        if field.name_rule is not None and field.name_rule not in self.off and not is_bare(item):
             return self.withhold(field.name_rule, item)
         if self.excluded and field.category in self.excluded:
             return self.withhold(f"category:{field.category}", item)

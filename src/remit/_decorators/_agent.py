@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from remit import _runtime
 from remit._decorators._declare import (
@@ -16,8 +16,9 @@ from remit._decorators._declare import (
     place_of,
 )
 from remit._decorators._doors import AgentDoor, step_of
-from remit._decorators._targets import CALLS, function_of
-from remit._decorators._wrappers import Agent
+from remit._decorators._holders import holder_of, misplaced
+from remit._decorators._targets import CALLS, Target, target_of
+from remit._decorators._wrappers import Agent, AgentObject, Way
 from remit._registry import AgentType
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
@@ -26,6 +27,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@overload
+def agent(name: Callable[P, R]) -> Agent[P, R]: ...
 @overload
 def agent(
     name: str,
@@ -38,8 +41,6 @@ def agent(
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
-@overload
-def agent(name: Callable[P, R]) -> Agent[P, R]: ...
 @overload
 def agent(
     name: None = None,
@@ -110,11 +111,30 @@ class AgentOptions:
     quality: Mapping[str, object] | None
 
 
-def _decorate(name: str | None, options: AgentOptions, target: object) -> Agent[..., object]:
-    function = function_of(target, "agent")
+def _decorate(
+    name: str | None, options: AgentOptions, given: object, *, receiver: bool | None = None
+) -> object:
+    again = partial(_decorate, name, options, receiver=receiver)
+    holder = holder_of(given, "agent")
+    if holder is not None and not holder.is_called:
+        raise misplaced("agent", holder.above)
+    if holder is not None:
+        return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
+    target = target_of(given, "agent", receiver=receiver)
+    declared = _declare(target, name, options)
+    _runtime.registry().add_agent(declared)
+    own = declared.span_type
+    door = AgentDoor(step_of(own, declared), declared, drops_receiver=target.drops_receiver)
+    way = Way(CALLS[target.kind](door), target.bind, again)
+    agent_class: type[Any] = AgentObject if target.is_object else Agent
+    made: Agent[..., object] = agent_class(target.wrapped, way, door.block, door.registration)
+    return made
+
+
+def _declare(target: Target, name: str | None, options: AgentOptions) -> AgentType:
     step = StepOptions(data_risk=options.data_risk, description=options.description)
-    own = declare(target, function, None, step, "agent")
-    where = place_of(function, "agent")
+    own = declare(target, None, step, "agent")
+    where = place_of(target, "agent")
     check_texts(
         where,
         version=options.version,
@@ -126,7 +146,7 @@ def _decorate(name: str | None, options: AgentOptions, target: object) -> Agent[
             f"{where}: quality is of type {type(options.quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
-    declared = AgentType.declare(
+    return AgentType.declare(
         own,
         name=name,
         version=options.version,
@@ -135,6 +155,3 @@ def _decorate(name: str | None, options: AgentOptions, target: object) -> Agent[
         span_types=options.span_types,
         quality=options.quality,
     )
-    _runtime.registry().add_agent(declared)
-    door = AgentDoor(step_of(own, declared), declared)
-    return Agent(target, CALLS[own.kind](door), door.block, door.registration)

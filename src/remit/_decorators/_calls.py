@@ -7,77 +7,103 @@ the user's code, in every step of a generator.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from types import CoroutineType
+from typing import Any, Final, TypeAlias
 
-from remit._decorators._doors import Door
-from remit._decorators._streams import StreamSpan, bound
-from remit._recording import at, here
-from remit._spans import begin
+from remit._context import place_var
+from remit._decorators._doors import OUTSIDE, Door
+from remit._decorators._driving import (
+    AnyAsyncGenerator,
+    AnyCoroutine,
+    AnyGenerator,
+    coroutine_of,
+    driven,
+    driven_async,
+    named_as,
+    stepwise,
+)
+from remit._decorators._returned import ENDED, returned
+from remit._decorators._streams import bound
+from remit._recording import here
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
+NOTHING: Final[AbstractContextManager[None]] = nullcontext()
+"""Stands for the block around a call outside any run, after a fault of ours."""
+
 
 def function_call(door: Door) -> Wrapper:
     """Return the wrapper of a plain function."""
-    step = door.step
+    enter = door.enter
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
-        parent = here()
-        if parent is None:
-            with door.outside():
-                if here() is None:
-                    return wrapped(*args, **kwargs)
-                return call(wrapped, instance, args, kwargs)
-        given = door.recorded(instance, args)
-        span = begin(step, parent, given, kwargs)
+        span = enter(instance, args, kwargs)
         if span is None:
             return wrapped(*args, **kwargs)
+        if span is OUTSIDE:
+            with door.outside() or NOTHING:
+                inside = call if here() else wrapped_alone
+                return inside(wrapped, instance, args, kwargs)
+        place = span.place
+        previous = place_var.get()
+        place_var.set(place)
         try:
-            with at(span.place):
-                result = wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs)
         except BaseException as error:
-            span.fail_call(error, given, kwargs)
+            if place_var.get() is place:
+                place_var.set(previous)
+            door.fail(span, error, instance, args, kwargs)
             raise
-        span.complete(result)
-        return result
+        if place_var.get() is place:
+            place_var.set(previous)
+        if id(type(result)) in ENDED:
+            span.complete(result)
+            return result
+        settled = returned(result, span, door, instance, args, kwargs)
+        return result if settled is None else settled[0]
 
     return call
 
 
+def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    """Call the user's function and record nothing."""
+    del instance
+    return wrapped(*args, **kwargs)
+
+
 def coroutine_call(door: Door) -> Wrapper:
     """Return the wrapper of a coroutine function; the span starts at the first step."""
-    step = door.step
+    enter = door.enter
 
     async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
-        parent = here()
-        if parent is None:
-            with door.outside():
-                if here() is None:
-                    return await wrapped(*args, **kwargs)
-                return await drive(wrapped, instance, args, kwargs)
-        given = door.recorded(instance, args)
-        span = begin(step, parent, given, kwargs)
+        span = enter(instance, args, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
+        if span is OUTSIDE:
+            with door.outside() or NOTHING:
+                inside = drive if here() else wrapped_alone
+                return await inside(wrapped, instance, args, kwargs)
         try:
-            with at(span.place):
-                result = await wrapped(*args, **kwargs)
+            awaited = wrapped(*args, **kwargs)
+            steps = awaited if type(awaited) is CoroutineType else coroutine_of(awaited)
+            result = await stepwise(steps, span.place)
         except BaseException as error:
-            span.fail_call(error, given, kwargs)
+            door.fail(span, error, instance, args, kwargs)
             raise
-        span.complete(result)
-        return result
+        if id(type(result)) in ENDED:
+            span.complete(result)
+            return result
+        settled = returned(result, span, door, instance, args, kwargs)
+        return result if settled is None else settled[0]
 
-    def call(
-        wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
-    ) -> Coroutine[Any, Any, Any]:
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyCoroutine:
         coroutine = drive(wrapped, instance, args, kwargs)
-        _name(coroutine, wrapped)
+        named_as(wrapped, coroutine)
         return coroutine
 
     return call
@@ -86,16 +112,10 @@ def coroutine_call(door: Door) -> Wrapper:
 def generator_call(door: Door) -> Wrapper:
     """Return the wrapper of a generator function: a real generator, driven step by step."""
 
-    def call(
-        wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
-    ) -> Generator[Any, Any, Any]:
-        inner: Generator[Any, Any, Any] = wrapped(*args, **kwargs)
-        stream = bound(door, door.recorded(instance, args), kwargs)
-        if stream is None:
-            return inner
-        generator = _drive(stream, inner)
-        _name(generator, wrapped)
-        return generator
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
+        inner: AnyGenerator = wrapped(*args, **kwargs)
+        stream = bound(door, instance, args, kwargs)
+        return inner if stream is None else driven(inner, stream) or inner
 
     return call
 
@@ -103,93 +123,9 @@ def generator_call(door: Door) -> Wrapper:
 def async_generator_call(door: Door) -> Wrapper:
     """Return the wrapper of an async generator function, driven step by step in the same task."""
 
-    def call(
-        wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
-    ) -> AsyncGenerator[Any, Any]:
-        inner: AsyncGenerator[Any, Any] = wrapped(*args, **kwargs)
-        stream = bound(door, door.recorded(instance, args), kwargs)
-        if stream is None:
-            return inner
-        generator = _drive_async(stream, inner)
-        _name(generator, wrapped)
-        return generator
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
+        inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
+        stream = bound(door, instance, args, kwargs)
+        return inner if stream is None else driven_async(inner, stream) or inner
 
     return call
-
-
-def _drive(stream: StreamSpan, inner: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Forward the whole protocol; `GeneratorExit` is thrown in, never turned into `close`."""
-    stream.begin()
-    sent: Any = None
-    thrown: BaseException | None = None
-    while True:
-        thrown = stream.interruption() or thrown
-        closing = isinstance(thrown, GeneratorExit)
-        try:
-            with at(stream.place):
-                item = inner.send(sent) if thrown is None else inner.throw(thrown)
-        except StopIteration as stop:
-            stream.end(closed=closing)
-            return stop.value
-        except BaseException as error:
-            thrown = None  # else the exception would hold this frame, and the frame it
-            stream.fail(error)
-            raise
-        stream.add(item)
-        sent = thrown = None
-        try:
-            sent = yield item
-        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
-            thrown = error
-
-
-async def _drive_async(
-    stream: StreamSpan, inner: AsyncGenerator[Any, Any]
-) -> AsyncGenerator[Any, Any]:
-    """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
-    stream.begin()
-    awaitable = _first_step(inner)
-    sent: Any = None
-    thrown: BaseException | None = None
-    while True:
-        thrown = stream.interruption() or thrown
-        closing = isinstance(thrown, GeneratorExit)
-        try:
-            with at(stream.place):
-                if thrown is not None:
-                    item = await inner.athrow(thrown)
-                else:
-                    item = await (awaitable or inner.asend(sent))
-        except StopAsyncIteration:
-            stream.end(closed=closing)
-            return
-        except BaseException as error:
-            thrown = None  # else the exception would hold this frame, and the frame it
-            stream.fail(error)
-            raise
-        stream.add(item)
-        awaitable = None
-        sent = thrown = None
-        try:
-            sent = yield item
-        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
-            thrown = error
-
-
-def _first_step(inner: AsyncGenerator[Any, Any]) -> Any:  # noqa: ANN401 - an awaitable of the item
-    """Return the first step, made with the hooks off, so that the loop knows only our generator.
-
-    Known to the loop, both would be closed at its shutdown: "aclose(): already running".
-    """
-    hooks = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(None, None)
-    try:
-        return inner.asend(None)
-    finally:
-        sys.set_asyncgen_hooks(*hooks)
-
-
-def _name(outer: Any, wrapped: Wrapped) -> None:  # noqa: ANN401 - a coroutine or a generator
-    """Give *outer* the name that the bare call's object would have."""
-    outer.__name__ = wrapped.__name__
-    outer.__qualname__ = wrapped.__qualname__

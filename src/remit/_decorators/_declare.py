@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import FunctionType
-from typing import Final
+from typing import Final, cast
 
-from remit._decorators._targets import kind_of, takes_receiver
-from remit._registry import SpanType
+from remit._annotations import unwrapped
+from remit._capture import SWITCHES, Capture, Wish, no_switch
+from remit._decorators._targets import AnyCallable, Target
+from remit._guard import attempt
+from remit._inference import check_types
+from remit._overrides import check_overrides
+from remit._registry import SpanType, default_name
 from remit._risk import coerce
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
@@ -33,21 +37,14 @@ class StepOptions:
     template: str | None = None
     params: object = None
     result: object = None
-    capture: bool | Mapping[str, bool] | None = None
+    capture: Capture | None = None
 
 
-def declare(
-    target: object,
-    function: FunctionType,
-    name: str | None,
-    options: StepOptions,
-    decorator: str,
-) -> SpanType:
+def declare(target: Target, name: str | None, options: StepOptions, decorator: str) -> SpanType:
     """Return the declaration of a span type.
 
     Args:
-        target: What the decorator got: the function, or a static or class method of it.
-        function: The function inside.
+        target: What the decorator was put on.
         name: The explicit name, or None for `module:qualname`.
         options: The rest.
         decorator: `span_type` or `agent`, for messages.
@@ -55,14 +52,22 @@ def declare(
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
-    where = place_of(function, decorator)
+    where = place_of(target, decorator)
     check_texts(
         where, title=options.title, description=options.description, template=options.template
     )
-    return SpanType.declare(
-        function,
-        kind=kind_of(function),
-        skip_first=takes_receiver(target, function),
+    check_overrides(
+        target.function,
+        skip_first=target.skip_first,
+        params=options.params,
+        result=options.result,
+        where=where,
+    )
+    declared = SpanType.declare(
+        target.function,
+        kind=target.kind,
+        skip_first=target.skip_first,
+        named=target.named,
         name=name,
         data_risk=coerce(options.data_risk, where),
         title=options.title,
@@ -70,8 +75,10 @@ def declare(
         template=options.template,
         params=options.params,
         result=options.result,
-        capture=_kept(options.capture, function, where),
+        capture=_kept(options.capture, target.function, where),
     )
+    check_types(declared, where)
+    return declared
 
 
 def check_texts(where: str, **texts: object) -> None:
@@ -95,13 +102,11 @@ def _sendable(name: str) -> bool:
     return "\0" not in name
 
 
-def place_of(function: FunctionType, decorator: str) -> str:
+def place_of(target: Target, decorator: str) -> str:
     """Return decorator, function, file and line, for messages."""
-    code = function.__code__
-    return (
-        f"@remit.{decorator} on {function.__module__}:{function.__qualname__} "
-        f"({code.co_filename}:{code.co_firstlineno})"
-    )
+    code = getattr(unwrapped(target.function), "__code__", None)
+    place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "built in"
+    return f"@remit.{decorator} on {default_name(target.named)} ({place})"
 
 
 def explicit_name(name: object, decorator: str) -> str | None:
@@ -132,15 +137,11 @@ def given_name(name: object, decorator: str) -> str:
     )
 
 
-def _kept(
-    capture: bool | Mapping[str, bool] | None,  # noqa: FBT001 - the frozen name of an argument
-    function: FunctionType,
-    where: str,
-) -> dict[str, bool]:
-    """Return `capture=` as a mapping of parameter names and `return`."""
-    names = [*inspect.signature(function).parameters, RETURN]
+def _kept(capture: Capture | None, function: AnyCallable, where: str) -> dict[str, Wish]:
+    """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}
+    names = [*_parameters(function), RETURN]
     if isinstance(capture, bool):
         return dict.fromkeys(names, capture)
     if not isinstance(capture, Mapping):
@@ -148,15 +149,44 @@ def _kept(
             f"{where}: capture={capture!r}; expected True, False, or a mapping of parameter "
             f"names to True or False"
         )
-    for key, value in capture.items():
-        if key not in names:
-            close = difflib.get_close_matches(str(key), names, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise DeclarationError(
-                f"{where}: capture has the key {key!r}{hint} Expected one of {', '.join(names)}"
-            )
-        if not isinstance(value, bool):
-            raise DeclarationError(
-                f"{where}: capture[{key!r}] is {value!r}; expected True or False"
-            )
+    for key, wish in capture.items():
+        _check_wish(key, wish, names, where)
     return dict(capture)
+
+
+def _check_wish(key: object, wish: object, names: list[str], where: str) -> None:
+    """Return if *key* of `capture=` is a parameter or a rule, and *wish* what it may be."""
+    if isinstance(key, str) and ":" in key:
+        _check_switch(key, wish, f"{where}: capture")
+    elif key not in names:
+        close = difflib.get_close_matches(str(key), names, 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise DeclarationError(
+            f"{where}: capture has the key {key!r}{hint} Expected one of {', '.join(names)}, or "
+            "the name of a rule"
+        )
+    elif isinstance(wish, Mapping):
+        for rule, on in cast("Mapping[object, object]", wish).items():
+            _check_switch(rule, on, f"{where}: capture[{key!r}]")
+    elif not isinstance(wish, bool):
+        raise DeclarationError(
+            f"{where}: capture[{key!r}] is {wish!r}; expected True or False, or a mapping of rules "
+            "to True"
+        )
+
+
+def _check_switch(rule: object, wish: object, where: str) -> None:
+    """Return if *rule* can be turned off by its name, and *wish* says to."""
+    if rule not in SWITCHES:
+        raise DeclarationError(f"{where}: {no_switch(str(rule))}")
+    if wish is not True:
+        raise DeclarationError(
+            f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "
+            "Without the key it withholds"
+        )
+
+
+def _parameters(function: AnyCallable) -> Iterable[str]:
+    """Return the names of what *function* takes; some builtins have no signature."""
+    signature = attempt(lambda: inspect.signature(function))
+    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters

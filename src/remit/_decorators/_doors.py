@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from remit import _runtime
 from remit._capture import Plan
+from remit._guard import guarded
 from remit._ids import is_pfid
-from remit._recording import Ceiling, here
+from remit._inference import effective
+from remit._policy import Ceiling, Ceilings, under
+from remit._recording import here
 from remit._registry import AgentType, SpanType
 from remit._risk import withholding
 from remit._runs import OpenRun, Run, RunBlock, RunOptions
-from remit._spans import Step
+from remit._signature import MISSING
+from remit._spans import OpenSpan, Step, begin
 from remit.config import Purpose
 from remit.errors import UsageError
+
+
+class Outside(Enum):
+    """What a call finds where there is no run."""
+
+    OUTSIDE = "outside"
+
+
+OUTSIDE: Final = Outside.OUTSIDE
+
+
+@guarded("a call outside any run")
+def outside(name: str) -> None:
+    """Say once that a call outside any run is recorded nowhere."""
+    _runtime.current().outside(name)
 
 
 class Door:
@@ -25,24 +46,74 @@ class Door:
         step: The declaration, made ready for recording.
     """
 
-    __slots__ = ("_skip_first", "step")
+    __slots__ = ("_drops_receiver", "_returns", "step")
 
-    def __init__(self, step: Step, *, skip_first: bool = False) -> None:
-        """Stand before *step*; with *skip_first* the function's first parameter is a receiver."""
+    def __init__(
+        self,
+        step: Step,
+        *,
+        drops_receiver: bool = False,
+        returns: Callable[[], object] = lambda: MISSING,
+    ) -> None:
+        """Stand before a step.
+
+        Args:
+            step: The declaration, made ready for recording.
+            drops_receiver: A call on nothing has the object or class that the function is called
+                on among its arguments, and that is never recorded.
+            returns: Reads the return annotation.
+        """
         self.step = step
-        self._skip_first = skip_first
+        self._drops_receiver = drops_receiver
+        self._returns = returns
+
+    @property
+    def returns(self) -> object:
+        """The resolved return annotation, or `MISSING`."""
+        return self._returns()
 
     def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments without the object or class that the call is on.
+        """Return the arguments by the names that the signature was read with.
 
-        wrapt takes it out when it binds. From Python 3.13 on a `classmethod` around ours binds
-        by itself, and hands the class over as the first argument.
+        A function that is a method is handed its object by the method around it; of a descriptor
+        of another kind, *instance* is the object that it gave the callable for.
         """
-        return args[1:] if self._skip_first and instance is None else args
+        return args[1:] if self._drops_receiver and instance is None else args
 
+    @guarded("the start of a call")
+    def enter(
+        self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> OpenSpan | Outside | None:
+        """Begin the span of a call, after asking whether it may run.
+
+        Returns:
+            The span, `OUTSIDE` for a call outside any run, None when nothing is recorded.
+
+        Raises:
+            RunTerminated: The run was terminated, from outside or because this step exceeds it.
+            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+        """
+        parent = here()
+        if parent is None:
+            return OUTSIDE
+        return begin(self.step, parent, self.recorded(instance, args), kwargs)
+
+    @guarded("the end of a call")
+    def fail(
+        self,
+        span: OpenSpan,
+        error: BaseException,
+        instance: object,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """End the span of a call with the exception that it raised."""
+        span.fail_call(error, self.recorded(instance, args), kwargs)
+
+    @guarded("a call outside any run")
     def outside(self) -> AbstractContextManager[Run | None]:
         """Return the block to put around a call outside any run."""
-        _runtime.current().outside(self.step.name)
+        outside(self.step.name)
         return nullcontext()
 
 
@@ -55,11 +126,17 @@ class AgentDoor(Door):
 
     __slots__ = ("agent",)
 
-    def __init__(self, step: Step, agent: AgentType) -> None:
+    def __init__(self, step: Step, agent: AgentType, *, drops_receiver: bool = False) -> None:
         """Stand before the step of *agent*."""
-        super().__init__(step, skip_first=agent.span_type.skip_first)
+        own = agent.span_type
+        super().__init__(
+            step,
+            drops_receiver=drops_receiver,
+            returns=lambda: own.reading.returns,
+        )
         self.agent = agent
 
+    @guarded("a call outside any run")
     def outside(self) -> AbstractContextManager[Run | None]:
         """Return the block of a run of this agent."""
         return self.block()
@@ -80,10 +157,12 @@ class AgentDoor(Door):
         Raises:
             UsageError: The purpose is none that the API knows, or *resume* is no id.
         """
-        if purpose is not None and purpose not in get_args(Purpose):
+        known = type(purpose) is str and purpose in get_args(Purpose)
+        if purpose is not None and not known:
+            seen = repr(purpose) if type(purpose) is str else f"a {type(purpose).__qualname__}"
             raise UsageError(
-                f"run(purpose={purpose!r}) of {self.agent.external_identifier}: expected one of "
-                f"{', '.join(get_args(Purpose))}"
+                f"run(purpose=...) of {self.agent.external_identifier}: saw {seen}; expected one "
+                f"of {', '.join(get_args(Purpose))}"
             )
         if resume is not None and not (type(resume) is str and is_pfid(resume)):
             raise UsageError(
@@ -97,15 +176,12 @@ class AgentDoor(Door):
     ) -> OpenRun:
         runtime = _runtime.current()
         options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
-        return runtime.open_run(self.agent, options, self._ceiling())
+        return runtime.open_run(self.agent, options, self._ceilings())
 
-    def _ceiling(self) -> Ceiling | None:
+    def _ceilings(self) -> Ceilings:
         """Return what this agent may do; around it, what the agents it is called in may do."""
         parent = here()
-        outer = parent.ceiling if parent is not None else None
-        if self.agent.data_risk is None:
-            return outer
-        return Ceiling(self.agent.external_identifier, self.agent.data_risk, outer)
+        return under(parent.ceilings if parent is not None else (), self.step.ceiling)
 
     def registration(self) -> dict[str, object]:
         """Return the registration payload, as `Agent.registration`."""
@@ -114,14 +190,15 @@ class AgentDoor(Door):
 
 def step_of(declared: SpanType, agent: AgentType | None = None) -> Step:
     """Return the declaration made ready for recording; its signature is read at the first call."""
-    ceiling_of = None
-    if agent is not None and agent.data_risk is not None:
-        ceiling_of = (agent.external_identifier, agent.data_risk)
+    ceiling = None
+    if agent is not None:
+        ceiling = Ceiling.of(agent.external_identifier, declared.place, agent.data_risk)
     return Step(
         declared.name,
         partial(_plan_of, declared),
-        risk=declared.data_risk,
-        ceiling_of=ceiling_of,
+        place=declared.place,
+        find_risk=partial(effective, declared),
+        ceiling=ceiling,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from remit._capture.statics import is_mapping
 from remit._decorators._declare import given_name
-from remit._decorators._doors import Door
+from remit._decorators._doors import outside
+from remit._guard import guarded
 from remit._risk import coerce
 from remit._spans import ManualPlan, SpanBlock, Step
-from remit.errors import UsageError
+from remit.errors import DeclarationError, UsageError
 from remit.models.agent_instance import DataRisk
 
 
@@ -33,13 +35,18 @@ def span(
         DeclarationError: The name is empty or the data risk has an unknown word.
         UsageError: The payload is not a mapping.
     """
+    step = _step(name, payload, data_risk)
+    return SpanBlock(name, step, lambda: outside(name))
+
+
+@guarded("the declaration of a block", passes=(DeclarationError, UsageError))
+def _step(name: str, payload: Mapping[str, object] | None, data_risk: object) -> Step:
     given_name(name, "span")
-    if payload is not None and not isinstance(payload, Mapping):
+    if payload is not None and not is_mapping(payload):
         raise UsageError(
             f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
     plan = ManualPlan({} if payload is None else payload)
-    step = Step(name, lambda: plan, risk=risk)
-    return SpanBlock(step, Door(step).outside)
+    return Step(name, lambda: plan, find_risk=lambda: risk)

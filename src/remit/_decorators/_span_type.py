@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from remit import _runtime
+from remit._capture import Capture
 from remit._decorators._declare import StepOptions, declare, explicit_name
 from remit._decorators._doors import Door, step_of
-from remit._decorators._targets import CALLS, function_of
-from remit._decorators._wrappers import StepFunction
+from remit._decorators._holders import holder_of
+from remit._decorators._targets import CALLS, target_of
+from remit._decorators._wrappers import StepFunction, StepObject, Way
 from remit.models.agent_instance import DataRisk
 
-T = TypeVar("T", bound=Callable[..., object])
+
+class Descriptor(Protocol):
+    """What gives a callable, or what one returns, where a class or an object is asked for it."""
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:  # noqa: ANN401 - of any kind
+        """Return it."""
+        ...
 
 
+T = TypeVar("T", bound=Callable[..., object] | Descriptor)
+
+
+@overload
+def span_type(name: T) -> T: ...
 @overload
 def span_type(
     name: str,
@@ -26,10 +39,8 @@ def span_type(
     template: str | None = None,
     params: object = None,
     result: object = None,
-    capture: bool | Mapping[str, bool] | None = None,
+    capture: Capture | None = None,
 ) -> Callable[[T], T]: ...
-@overload
-def span_type(name: T) -> T: ...
 @overload
 def span_type(
     name: None = None,
@@ -40,7 +51,7 @@ def span_type(
     template: str | None = None,
     params: object = None,
     result: object = None,
-    capture: bool | Mapping[str, bool] | None = None,
+    capture: Capture | None = None,
 ) -> Callable[[T], T]: ...
 def span_type(  # noqa: PLR0913 - the frozen signature
     name: object = None,
@@ -51,12 +62,14 @@ def span_type(  # noqa: PLR0913 - the frozen signature
     template: str | None = None,
     params: object = None,
     result: object = None,
-    capture: bool | Mapping[str, bool] | None = None,
+    capture: Capture | None = None,
 ) -> object:
     """Record every call of the decorated function as a span, and declare what it may do.
 
-    Bare or called, on functions, coroutine functions, generators, async generators, methods,
-    static and class methods in either order.
+    Bare or called, on whatever can be called: functions, coroutine functions, generators and async
+    generators, methods, partials, callable objects, builtins; static and class methods, properties
+    and abstract methods in either order. Under a decorator that keeps the function for itself,
+    such as a route or a task of a framework; never above it.
 
     Args:
         name: Span type; `module:qualname` without one.
@@ -65,11 +78,15 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         title: Title for people; made from the function's name without one.
         description: The docstring without one.
         template: Liquid text by which the server sums up a span.
-        params: A model or JSON Schema in place of the one taken from the signature.
-        result: The same for the result.
+        params: A class whose fields describe parameters (a model, dataclass, TypedDict), or a
+            JSON Schema of them; what it does not name keeps what the signature says.
+        result: Type or JSON Schema of the result; the type of each item, if there are several.
         capture: None follows the declaration: `restricted` and `secret` data are withheld. False
             records no values, True records them all the same; a mapping says so for each
-            parameter name, and for `return`. Secrets are withheld whatever this says.
+            parameter name, and for `return`. Secrets are withheld whatever this says, unless a
+            rule of redaction is turned off by its name, as it stands in a marker:
+            `{"name:token": True}` for the span type, `{"cursor": {"name:token": True}}` for one
+            parameter.
 
     Returns:
         The function, or a decorator of it; its type, signature and kind stay what they were.
@@ -91,9 +108,24 @@ def span_type(  # noqa: PLR0913 - the frozen signature
     return _decorate(None, options, name)
 
 
-def _decorate(name: str | None, options: StepOptions, target: Any) -> StepFunction:  # noqa: ANN401 - anything may be decorated, little is fit
-    function = function_of(target, "span_type")
-    declared = declare(target, function, name, options, "span_type")
+def _decorate(
+    name: str | None,
+    options: StepOptions,
+    given: Any,  # noqa: ANN401 - anything may be decorated, little is fit
+    *,
+    receiver: bool | None = None,
+) -> object:
+    again = partial(_decorate, name, options, receiver=receiver)
+    holder = holder_of(given, "span_type")
+    if holder is not None:
+        return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
+    target = target_of(given, "span_type", receiver=receiver)
+    declared = declare(target, name, options, "span_type")
     _runtime.registry().add_span_type(declared)
-    door = Door(step_of(declared), skip_first=declared.skip_first)
-    return StepFunction(target, CALLS[declared.kind](door))
+    door = Door(
+        step_of(declared),
+        drops_receiver=target.drops_receiver,
+        returns=lambda: declared.reading.returns,
+    )
+    way = Way(CALLS[target.kind](door), target.bind, again)
+    return (StepObject if target.is_object else StepFunction)(target.wrapped, way)

@@ -1,23 +1,212 @@
-"""The span of a generator: bound at the call, begun at the first step, ended with the last."""
+"""The span of what runs in steps: begun with a call or its first step, ended with the last one.
+
+Whoever drives the steps tells the span of each, and of the end. If nobody does, because what was
+returned is collected or the process ends, the span is cancelled. Each ends once.
+"""
 
 from __future__ import annotations
 
+import os
+import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from remit import _runtime
 from remit._capture import Rules, Stream
 from remit._decorators._doors import AgentDoor, Door
 from remit._guard import guarded
-from remit._outcomes import CANCELLED, COMPLETE
+from remit._outcomes import CANCELLED, COMPLETE, status_of
 from remit._recording import Place, here
-from remit._runs import OpenRun
+from remit._runs import OpenRun, opened
 from remit._spans import OpenSpan, Step, check_terminated, permit
-from remit.errors import RunTerminated
+from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
+
+
+class InFlight(ABC):
+    """A span that outlives the call that it records.
+
+    Attributes:
+        place: Current while the user's code runs a step.
+    """
+
+    __slots__ = ("__weakref__", "_pid", "_secrets", "_span", "place")
+
+    def __init__(self, place: Place | None) -> None:
+        """Hold no span yet; steps until then run at *place*."""
+        self.place: Any = place
+        self._span: OpenSpan | None = None
+        self._secrets: tuple[str, ...] = ()
+        self._pid = 0
+
+    def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
+        """Take over an open span.
+
+        Args:
+            span: From here on it ends when this one is told so.
+            secrets: Texts that its payload withholds, lest an error's message quotes one.
+        """
+        self._span = span
+        self._secrets = secrets
+        self._pid = os.getpid()
+        self.place = span.place
+        span.place.run.in_flight[span.place.key] = weakref.ref(self)
+
+    def release(self) -> OpenSpan | None:
+        """Return the span, to be ended by the caller; None if it has ended or is not ours.
+
+        After a fork the child has a copy of whatever is in flight; the parent ends it.
+        """
+        span, self._span = self._span, None
+        if span is None or self._pid != os.getpid():
+            return None
+        span.place.run.in_flight.pop(span.place.key, None)
+        return span
+
+    @guarded("the start of a stream")  # noqa: B027 - the call has begun most
+    def begin(self) -> None:
+        """Begin the span, if the call has not.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The step exceeds the agent's remit.
+        """
+
+    @guarded("a step of a stream")
+    def interruption(self, thrown: BaseException | None) -> RunTerminated | None:
+        """Return the termination to throw into the user's code in place of *thrown*, if any.
+
+        What is being closed is let go: nobody waits for its next step.
+        """
+        if self.place is None or isinstance(thrown, (GeneratorExit, RunTerminated)):
+            return None
+        try:
+            check_terminated(self.place.run)
+        except RunTerminated as error:
+            return error
+        return None
+
+    @guarded("a step of a stream")
+    def check(self) -> None:
+        """Raise if nothing of the run may go on, and end the span.
+
+        Raises:
+            RunTerminated: The run was terminated.
+        """
+        try:
+            check_terminated(self.place.run)
+        except RunTerminated as error:
+            self.fail(error)
+            raise
+
+    @abstractmethod
+    def add(self, item: object) -> None:
+        """Take note of what the user's code gave."""
+
+    @guarded("the start of a block")  # noqa: B027 - a stream has its items
+    def entered(self, value: object) -> None:
+        """Take note of what was given on entering a `with` block."""
+
+    @guarded("the end of a block")
+    def left(self) -> None:
+        """Take note that a `with` block has ended without an error."""
+        self.end(closed=True)
+
+    @guarded("the end of a stream")
+    def end(self, *, closed: bool) -> None:
+        """End the span: complete, or cancelled if it was closed before its end."""
+        span = self.release()
+        if span is not None:
+            span.end(CANCELLED if closed else COMPLETE, self._result())
+
+    @guarded("the end of a stream")
+    def fail(self, error: BaseException) -> None:
+        """End the span with an exception; a cancelled one keeps what was given until then."""
+        span = self.release()
+        if span is None:
+            return
+        control_flow = span.place.run.recorder.control_flow
+        if status_of(error, control_flow) == CANCELLED:
+            span.end(CANCELLED, self._result())
+        else:
+            span.fail(error, self._secrets)
+
+    @guarded("the end of a stream")
+    def cancel(self) -> None:
+        """End the span because nobody will take another step."""
+        self.end(closed=True)
+
+    def __del__(self) -> None:
+        """Cancel the span of what was collected before its end."""
+        self.cancel()
+
+    @abstractmethod
+    def _result(self) -> bytes | None:
+        """Return what was given so far, as the result of the call."""
+
+
+class ValueSpan(InFlight):
+    """The span of one value that comes later: what a coroutine returns, what a block is given."""
+
+    __slots__ = ("_captured",)
+
+    def __init__(self, place: Place | None) -> None:
+        """Wait for the value."""
+        super().__init__(place)
+        self._captured: bytes | None = None
+
+    @guarded("a value that came later")
+    def add(self, item: object) -> None:
+        """Take note of the value."""
+        if self._span is not None:
+            rules = self.place.run.recorder.rules
+            self._captured = self._span.step.plan.result(item, rules)
+
+    def entered(self, value: object) -> None:
+        """Take note of the value that a block was given."""
+        self.add(value)
+
+    def left(self) -> None:
+        """Complete the span with its block."""
+        self.end(closed=False)
+
+    def _result(self) -> bytes | None:
+        return self._captured
+
+
+class StreamSpan(InFlight):
+    """The span of an iterator: its result holds the items."""
+
+    __slots__ = ("_first_ms", "_stream")
+
+    def __init__(self, place: Place | None) -> None:
+        """Wait for the first item."""
+        super().__init__(place)
+        self._stream: Stream | None = None
+        self._first_ms: float | None = None
+
+    @guarded("the start of a stream")
+    def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
+        """Take over an open span, its items to come."""
+        super().hold(span, secrets)
+        self._stream = Stream(span.place.run.recorder.rules, span.step.plan)
+
+    @guarded("an item of a stream")
+    def add(self, item: object) -> None:
+        """Take note of an item."""
+        if self._span is None or self._stream is None:
+            return
+        if self._first_ms is None:
+            self._first_ms = self._span.elapsed_ms
+        self._stream.add(item)
+
+    @guarded("the items of a stream")
+    def _result(self) -> bytes | None:
+        return None if self._stream is None else self._stream.payload(self._first_ms)
 
 
 class Captured(NamedTuple):
-    """What is kept of the arguments from the call to the end of the stream.
+    """What is kept of the arguments from the call to the first step.
 
     Attributes:
         payload: The payload as JSON bytes.
@@ -28,87 +217,53 @@ class Captured(NamedTuple):
     secrets: tuple[str, ...]
 
 
-class StreamSpan:
-    """One generator in flight.
+class BoundStream(StreamSpan):
+    """The span of a generator function's call: bound at the call, begun at the first step."""
 
-    Attributes:
-        place: Current while the user's generator runs a step.
-    """
-
-    __slots__ = ("_captured", "_door", "_first_ms", "_run", "_span", "_stream", "place")
+    __slots__ = ("_captured", "_door", "_run")
 
     def __init__(self, door: Door, parent: Place | None, captured: Captured | None) -> None:
-        """Bind run, parent and arguments; the span begins at the first step."""
+        """Bind run, parent and arguments."""
+        super().__init__(parent)
         self._door = door
         self._captured = captured
         self._run: OpenRun | None = None
-        self._span: OpenSpan | None = None
-        self._stream: Stream | None = None
-        self._first_ms: float | None = None
-        self.place: Any = parent
 
+    @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
-        """Begin the span, in a run of its own if an agent was called outside any.
-
-        Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: The step exceeds the agent's remit.
-        """
+        """Begin the span, in a run of its own if an agent was called outside any."""
         if self.place is None and isinstance(self._door, AgentDoor):
-            self._run = self._door.open_run()
-            self.place = self._run.place
+            self._run = opened(self._door.open_run)
+            self.place = None if self._run is None else self._run.place
+        if self.place is None:
+            return
         try:
-            permit(self._door.step, cast("Place", self.place))
+            permit(
+                self._door.step,
+                self.place,
+                self._captured.payload if self._captured is not None else None,
+            )
         except BaseException as error:
             self._leave_run(error)
             raise
         self._begin()
 
-    @guarded("the start of a span")
     def _begin(self) -> None:
-        run = self.place.run
-        if not run.recording or self._captured is None:
-            return
-        self._stream = Stream(run.recorder.rules, self._door.step.plan)
-        self._span = OpenSpan(self._door.step, self.place, self._captured.payload)
-        self._captured = self._captured._replace(payload=b"")
-        self.place = self._span.place
+        captured, self._captured = self._captured, None
+        if captured is not None and self.place.run.recording:
+            self.hold(OpenSpan(self._door.step, self.place, captured.payload), captured.secrets)
 
-    def interruption(self) -> RunTerminated | None:
-        """Return the termination to throw into the user's generator, if the run was ended."""
-        try:
-            check_terminated(self.place.run)
-        except RunTerminated as error:
-            return error
-        return None
-
-    @guarded("an item of a stream")
-    def add(self, item: object) -> None:
-        """Take note of an item that was yielded."""
-        if self._span is None or self._stream is None:
-            return
-        if self._first_ms is None:
-            self._first_ms = self._span.elapsed_ms
-        self._stream.add(item)
-
+    @guarded("the end of a stream")
     def end(self, *, closed: bool) -> None:
-        """End the span of a generator that returned; cancelled if it was closed before its end."""
-        self._end(CANCELLED if closed else COMPLETE)
+        """End the span, and the run if it is its own."""
+        super().end(closed=closed)
         self._leave_run(GeneratorExit() if closed else None)
 
+    @guarded("the end of a stream")
     def fail(self, error: BaseException) -> None:
-        """End the span of a generator that raised."""
-        span = self._span
-        if span is not None and isinstance(error, GeneratorExit):
-            self._end(CANCELLED)
-        elif span is not None and self._captured is not None:
-            span.fail(error, self._captured.secrets)
+        """End the span, and the run if it is its own, with an exception."""
+        super().fail(error)
         self._leave_run(error)
-
-    @guarded("the end of a span")
-    def _end(self, status: str) -> None:
-        if self._span is not None and self._stream is not None:
-            self._span.end(status, self._stream.payload(self._first_ms))
 
     def _leave_run(self, error: BaseException | None) -> None:
         run, self._run = self._run, None
@@ -116,8 +271,11 @@ class StreamSpan:
             run.exit(error)
 
 
-def bound(door: Door, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> StreamSpan | None:
-    """Return the span of a generator call, bound to where the call stands.
+@guarded("a call of a generator")
+def bound(
+    door: Door, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> BoundStream | None:
+    """Return the span of a generator function's call, bound to where the call stands.
 
     Returns:
         None when nothing will be recorded: a span type called outside any run.
@@ -130,7 +288,8 @@ def bound(door: Door, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Strea
     else:
         door.outside()
         return None
-    return StreamSpan(door, parent, _captured(door.step, args, kwargs, rules))
+    given = door.recorded(instance, args)
+    return BoundStream(door, parent, _captured(door.step, given, kwargs, rules))
 
 
 @guarded("the arguments of a call")

@@ -1,13 +1,15 @@
-"""What may be decorated: which kind a callable is, and a clear error for what is none."""
+"""What may be decorated: how it is called, how it is read, and a clear error for what is none."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property
-from types import FunctionType
-from typing import Any, Final, cast
+from dataclasses import dataclass
+from functools import cache, partial, partialmethod, singledispatchmethod
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from typing import Any, Final, TypeAlias
 
+from remit._annotations import unwrapped
 from remit._decorators._calls import (
     Wrapper,
     async_generator_call,
@@ -16,8 +18,18 @@ from remit._decorators._calls import (
     generator_call,
 )
 from remit._decorators._doors import Door
+from remit._decorators._wrappers import (
+    Bind,
+    as_class_hook,
+    as_descriptor,
+    as_function,
+    as_it_is,
+)
+from remit._guard import attempt
 from remit._signature import CallKind
 from remit.errors import DeclarationError
+
+AnyCallable: TypeAlias = Callable[..., object]
 
 CALLS: Final[dict[CallKind, Callable[[Door], Wrapper]]] = {
     CallKind.FUNCTION: function_call,
@@ -26,39 +38,128 @@ CALLS: Final[dict[CallKind, Callable[[Door], Wrapper]]] = {
     CallKind.ASYNC_GENERATOR: async_generator_call,
 }
 
-_RECEIVERS: Final = frozenset({"self", "cls", "mcs", "_self", "_cls"})
+_RECEIVERS: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
+"""What a first parameter is called that is the object or class of the call."""
+
+_CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
+"""Python binds plain functions of these names to the class, and not ours."""
+
+_Cached: Final = type(cache(abs))
 
 
-def function_of(target: object, decorator: str) -> FunctionType:
-    """Return the function inside *target*: itself, or what a static or class method holds.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a decorator was put on.
+
+    Attributes:
+        wrapped: What the wrapper goes around: a callable, or a descriptor that gives one.
+        function: The callable whose signature says what a call takes.
+        named: What the span type is named after.
+        kind: How a call runs.
+        bind: How it binds in a class.
+        skip_first: The first parameter of `function` is the object or class it is called on.
+        drops_receiver: A call on nothing has that receiver among its arguments.
+        is_object: It is called through the `__call__` of its class.
+    """
+
+    wrapped: Any
+    function: AnyCallable
+    named: AnyCallable
+    kind: CallKind
+    bind: Bind = as_it_is
+    skip_first: bool = False
+    drops_receiver: bool = False
+    is_object: bool = False
+
+
+def target_of(given: object, decorator: str, *, receiver: bool | None = None) -> Target:
+    """Return what is to be known of *given*, a callable or a descriptor that gives one.
+
+    Args:
+        given: What the decorator got, or the function inside it.
+        decorator: `span_type` or `agent`, for messages.
+        receiver: Whether its first argument is the object or class it is called on; None leaves it
+            to the name of the parameter.
 
     Raises:
-        DeclarationError: *target* is not a function; says what to decorate instead.
+        DeclarationError: It is neither; says what to decorate instead.
     """
-    inner: Any = target
-    if isinstance(inner, (staticmethod, classmethod)):
-        inner = getattr(cast("object", inner), "__func__")  # noqa: B009 - its type is not known
-    unwrapped: object = inspect.unwrap(inner) if callable(inner) else inner
-    if isinstance(unwrapped, FunctionType):
-        return unwrapped
-    raise DeclarationError(f"@remit.{decorator} cannot decorate {_remedy(target)}")
-
-
-def _remedy(target: object) -> str:
-    if isinstance(target, type):
-        return (
-            f"the class {target.__module__}.{target.__qualname__}: "
-            "decorate the method which answers"
+    if isinstance(given, type):
+        raise DeclarationError(
+            f"@remit.{decorator} cannot decorate the class {given.__module__}."
+            f"{given.__qualname__}: decorate the method which answers"
         )
-    if isinstance(target, (property, cached_property)):
-        return "a property: put it under @property, on the function"
-    return (
-        f"an object of type {type(target).__qualname__}: it takes functions and methods; "
-        "wrap the call in a function, and decorate that"
+    if isinstance(given, partialmethod):
+        return _partial_method(given)
+    if isinstance(given, singledispatchmethod):
+        return _dispatching_method(given)
+    if callable(given):
+        return _callable(given, receiver)
+    raise DeclarationError(
+        f"@remit.{decorator} cannot decorate an object of type {type(given).__qualname__}: it "
+        "takes functions, methods and what can be called"
     )
 
 
-def kind_of(function: Any) -> CallKind:  # noqa: ANN401 - whatever inspect takes
+def _callable(given: Any, receiver: bool | None) -> Target:  # noqa: ANN401, FBT001 - as it came
+    is_object = _is_object(given)
+    is_decorator = inspect.getattr_static(given, "__wrapped__", None) is not None
+    skip_first = _takes_receiver(given) if receiver is None else receiver
+    return Target(
+        wrapped=given,
+        function=given,
+        named=given if is_object and not is_decorator else unwrapped(given),
+        kind=kind_of(given.__call__ if is_object else given),
+        bind=as_function if receiver else _binding_of(given),
+        skip_first=skip_first,
+        drops_receiver=skip_first,
+        is_object=is_object,
+    )
+
+
+def _binding_of(given: Any) -> Bind:  # noqa: ANN401 - whatever can be called
+    if isinstance(given, FunctionType):
+        return as_class_hook if given.__name__ in _CLASS_HOOKS else as_function
+    if isinstance(given, _Cached):
+        return as_function
+    binds = inspect.getattr_static(given, "__get__", None) is not None
+    return as_descriptor if binds and not isinstance(given, MethodType) else as_it_is
+
+
+def _partial_method(given: Any) -> Target:  # noqa: ANN401 - a method with preset arguments
+    inner: Any = given.func
+    function = getattr(inner, "__func__", inner)
+    receiver = () if isinstance(inner, staticmethod) else (None,)
+    return Target(
+        wrapped=given,
+        function=partial(function, *receiver, *given.args, **given.keywords),
+        named=unwrapped(function),
+        kind=kind_of(function),
+        bind=as_descriptor,
+        drops_receiver=function is inner,
+    )
+
+
+def _dispatching_method(given: Any) -> Target:  # noqa: ANN401 - a method of many
+    function = getattr(given.func, "__func__", given.func)
+    return Target(
+        wrapped=given,
+        function=function,
+        named=unwrapped(function),
+        kind=CallKind.FUNCTION,  # of the method that gives the call to one of the many
+        bind=as_descriptor,
+        skip_first=not isinstance(given.func, staticmethod),
+    )
+
+
+def _is_object(given: Any) -> bool:  # noqa: ANN401 - whatever can be called
+    """Return whether *given* is called through a `__call__` that its author wrote."""
+    return not isinstance(given, FunctionType | MethodType | BuiltinFunctionType) and isinstance(
+        given.__call__, FunctionType | MethodType
+    )
+
+
+def kind_of(function: AnyCallable) -> CallKind:
     """Return how a call of *function* runs."""
     if inspect.isasyncgenfunction(function):
         return CallKind.ASYNC_GENERATOR
@@ -69,17 +170,16 @@ def kind_of(function: Any) -> CallKind:  # noqa: ANN401 - whatever inspect takes
     return CallKind.FUNCTION
 
 
-def takes_receiver(target: object, function: FunctionType) -> bool:
-    """Return whether the first parameter of *function* is the object or class it is called on.
+def _takes_receiver(given: AnyCallable) -> bool:
+    """Return whether the first parameter of *given* is the object or class it is called on.
 
-    A static method has none, a class method always one. For a plain function in a class body the
-    name decides, because `@staticmethod` may still be put on top of ours.
+    The name decides, because `@staticmethod` may still be put on top of ours, and a function be
+    made a method later.
     """
-    if isinstance(target, staticmethod):
+    inner = attempt(lambda: inspect.unwrap(given))  # an object may claim to wrap itself
+    if isinstance(given, MethodType | partial) or isinstance(inner, MethodType | partial):
         return False
-    if isinstance(target, classmethod):
-        return True
-    owner = function.__qualname__.rpartition(".")[0]
-    in_class = bool(owner) and not owner.endswith("<locals>")
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
-    return in_class and bool(names) and names[0] in _RECEIVERS
+    code = getattr(inner, "__code__", None)
+    if not isinstance(code, CodeType) or code.co_argcount == 0:
+        return False
+    return code.co_varnames[0] in _RECEIVERS

@@ -1,7 +1,8 @@
-"""The decorated callables: wrapt wrappers that still pass for the bare function.
+"""The decorated callables: wrapt wrappers that still pass for the bare ones.
 
-wrapt keeps `inspect.is*function`, signatures, methods, static and class methods in both orders
-and `super()`. Added here: pickling and copying by qualified name, bound and unbound.
+wrapt keeps `inspect.is*function`, signatures, and every attribute. Added here: binding, so that
+a method is a real bound method, which pickles, copies and compares as the bare one does; pickling
+and copying of what is not bound; the `__call__` of objects.
 """
 
 from __future__ import annotations
@@ -9,92 +10,149 @@ from __future__ import annotations
 import copy
 import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
+from types import MethodType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
-from wrapt import BoundFunctionWrapper, FunctionWrapper
+from wrapt import FunctionWrapper
 
 from remit._decorators._calls import Wrapper
+from remit._guard import attempt
 from remit._runs import RunBlock
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
 
-if TYPE_CHECKING:  # the classes take no parameters when the program runs
+Bind: TypeAlias = Callable[["StepFunction", Any, Any], object]
+"""Returns what a class, or an object of it, gives when it is asked for the attribute."""
+
+if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Function = FunctionWrapper[..., Any]
-    _Bound = BoundFunctionWrapper[..., Any]
 else:
-    _Function, _Bound = FunctionWrapper, BoundFunctionWrapper
+    _Function = FunctionWrapper
 
 
-class BoundStep(_Bound):
-    """A decorated method, bound to its object."""
+class Way(NamedTuple):
+    """How a decorated callable is called, bound and made again.
 
-    def __reduce_ex__(self, protocol: object) -> tuple[object, ...]:
-        """Pickle as a bare bound method does, by object and name; a static one by its place."""
-        if not hasattr(self, "__self__"):
-            return pkgutil.resolve_name, (f"{self.__module__}:{self.__qualname__}",)
-        return getattr, (self.__self__, self.__name__)
+    Attributes:
+        call: Takes each call.
+        bind: How it binds.
+        again: Decorates a copy alike; can be pickled.
+    """
 
-    def __copy__(self) -> object:
-        """Copy as a bare bound method does: bound to the same object."""
-        return getattr(self.__self__, self.__name__) if hasattr(self, "__self__") else self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> object:
-        """Copy as a bare bound method does: bound to a copy of the object."""
-        if not hasattr(self, "__self__"):
-            return self
-        return getattr(copy.deepcopy(self.__self__, memo), self.__name__)
+    call: Wrapper
+    bind: Bind
+    again: Callable[[Any], object]
 
 
 class StepFunction(_Function):
-    """A function decorated with `@remit.span_type`."""
+    """A callable decorated with `@remit.span_type`.
 
-    __bound_function_wrapper__ = BoundStep
+    Names that begin with `_self_` are ours; every other one is an attribute of what is inside.
+    """
 
-    def __reduce_ex__(self, protocol: object) -> str:
-        """Pickle as a bare function does: by its qualified name."""
-        return str(self.__qualname__)
+    def __init__(self, wrapped: Any, way: Way) -> None:  # noqa: ANN401 - a callable or a descriptor
+        """Wrap *wrapped*, to be called and bound in this *way*."""
+        super().__init__(wrapped, way.call)
+        self._self_way = way
+        self._self_bind = way.bind
 
-    def __copy__(self) -> Self:
-        """Copy as a bare function does: it is its own copy."""
-        return self
+    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
+        """Bind as what is decorated does."""
+        return self._self_bind(self, instance, owner)
 
-    def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        """Copy as a bare function does: it is its own copy."""
-        return self
+    def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
+        """Pickle as what is decorated does: by its name, else by its parts."""
+        name = str(getattr(self, "__qualname__", ""))
+        if attempt(lambda: pkgutil.resolve_name(f"{self.__module__}:{name}")) is self:
+            return name
+        return self._self_way.again, (self.__wrapped__,)
+
+    def __copy__(self) -> object:
+        """Copy as what is decorated does: a function is its own copy."""
+        return self._self_again(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> object:
+        """Copy as what is decorated does: a function is its own copy."""
+        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+
+    def _self_again(self, copied: object) -> object:
+        return self if copied is self.__wrapped__ else self._self_way.again(copied)
+
+    def _self_like(self, wrapped: object, way: Way) -> StepFunction:
+        """Return *wrapped*, decorated as this is but for the way."""
+        return StepFunction(wrapped, way)
 
 
-class BoundAgent(BoundStep):
-    """A decorated method of an agent, bound to its object."""
+def as_function(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind to the object, as functions do."""
+    del owner
+    return step if instance is None else MethodType(step, instance)
+
+
+def as_class_hook(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind to the class, as Python has it for `__init_subclass__` without anyone saying so."""
+    return MethodType(step, type(instance) if owner is None else owner)
+
+
+def as_it_is(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind to nothing, as partials and callable objects do."""
+    del instance, owner
+    return step
+
+
+def as_descriptor(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind as a descriptor of another kind does by itself, and decorate what it gives."""
+    way: Way = step._self_way  # noqa: SLF001 - of this module
+    wrapped: Any = step.__wrapped__
+
+    def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        return way.call(inner, instance, args, kwargs)
+
+    given = wrapped.__get__(instance, owner)
+    return step._self_like(given, Way(call, as_it_is, way.again))  # noqa: SLF001 - of this module
+
+
+class StepObject(StepFunction):
+    """A decorated object of a class with `__call__`.
+
+    Frameworks ask the `__call__` of an object whether it is a coroutine function.
+    """
 
     @property
-    def run(self) -> Callable[..., RunBlock]:
-        """The block of a run, as `Agent.run`."""
-        return self._self_parent.run  # type: ignore[no-any-return]
-
-    @property
-    def registration(self) -> Callable[[], dict[str, object]]:
-        """The registration, as `Agent.registration`."""
-        return self._self_parent.registration  # type: ignore[no-any-return]
+    def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a method of its own kind
+        """The object's own `__call__`, decorated."""
+        wrapped: Any = self.__wrapped__
+        return self._self_like(wrapped.__call__, self._self_way._replace(bind=as_it_is))
 
 
 class Agent(StepFunction, Generic[P, R]):
-    """A function decorated with `@remit.agent`: still the function, and more.
+    """A callable decorated with `@remit.agent`: still what it was, and more.
 
     Calling it outside a run opens one around the call; inside a run it is a span of that run.
     """
 
-    __bound_function_wrapper__ = BoundAgent
-
     def __init__(
         self,
-        function: Any,  # noqa: ANN401 - a function, or a static or class method of one
-        wrapper: Wrapper,
+        wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
+        way: Way,
         block: Callable[[str | None, str | None, object, str | None], RunBlock],
         registration: Callable[[], dict[str, object]],
     ) -> None:
-        """Wrap *function*; the two callables come from the declaration."""
-        super().__init__(function, wrapper)
+        """Wrap *wrapped*; the two callables come from the declaration."""
+        super().__init__(wrapped, way)
         self._self_block = block
         self._self_registration = registration
 
@@ -102,6 +160,27 @@ class Agent(StepFunction, Generic[P, R]):
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
             """Call the function, in a run of its own if there is none."""
+            ...
+
+        # Of a class, the parameters are open: mypy tells methods, class and static methods that
+        # are decorated by a class not apart.
+        @overload  # type: ignore[override] # what is bound is an agent
+        def __get__(self, instance: None, owner: type, /) -> Agent[..., R]: ...
+        @overload
+        def __get__(
+            self: Agent[Concatenate[type[Any], Q], R],
+            instance: object,
+            owner: type | None = None,
+            /,
+        ) -> Agent[Q, R]: ...
+        @overload
+        def __get__(
+            self: Agent[Concatenate[T, Q], R], instance: T, owner: type | None = None, /
+        ) -> Agent[Q, R]: ...
+        def __get__(  # pyright: ignore[reportIncompatibleMethodOverride] # the same
+            self, instance: object, owner: type | None = None, /
+        ) -> Agent[..., R]:
+            """Return the agent bound to an object; itself where a class is asked."""
             ...
 
     def run(
@@ -134,3 +213,10 @@ class Agent(StepFunction, Generic[P, R]):
         entry for each span type: params and result schema, title, description, template, risk.
         """
         return self._self_registration()
+
+    def _self_like(self, wrapped: object, way: Way) -> Agent[..., Any]:
+        return Agent(wrapped, way, self._self_block, self._self_registration)
+
+
+class AgentObject(StepObject, Agent[P, R]):
+    """A decorated agent that is an object of a class with `__call__`."""

@@ -6,8 +6,9 @@ the buffer. Both begin with the first run.
 
 from __future__ import annotations
 
-from remit._delivery.delivery import Delivery
+from remit._delivery.calls import Client
+from remit._delivery.delivery import Delivery, without_credentials
 from remit._delivery.health import Health
 from remit._delivery.results import FlushResult, Status
 
-__all__ = ["Delivery", "FlushResult", "Health", "Status"]
+__all__ = ["Client", "Delivery", "FlushResult", "Health", "Status", "without_credentials"]

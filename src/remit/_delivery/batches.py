@@ -95,7 +95,7 @@ class Composer:
         """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours."""
         kind, _, key, parent, name, started_ns, finished_ns, status, payload, result = item
         texts = self._texts
-        head, tail = texts.parts(key)
+        head, tail = texts.parts(track.root_key if key == track.record.root else key)
         span_id = f"{head}{track.partition}{tail}"
         finished_at = UNSET if finished_ns is None else texts.time(finished_ns)
         outcome = UNSET if result is None else Raw(result)
@@ -118,7 +118,7 @@ class Composer:
         return idempotency_key, _encode(_Create(idempotency_key, details))
 
     def _above(self, parent: int, track: Track) -> str:
-        head, tail = self._texts.parts(parent)
+        head, tail = self._texts.parts(track.root_key if parent == track.record.root else parent)
         if len(track.parents) >= MAX_PARENTS:
             track.parents.clear()
         text = track.parents[parent] = f"{head}{track.partition}{tail}"

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 REGISTER_PATH: Final = f"{API}/agent_instance/register"
 LIVE: Final = "live"
+ORPHAN: Final = "remit:orphan"
+"""Name of a `CLOSE` item that is not by the process that opened the run, but by its heir."""
 AGENT_KEY_CHARS: Final = 32
 
 
@@ -168,7 +170,8 @@ def finish(item: AnyItem, instance_id: str) -> Call[None]:
     """Describe the end of a run, from its `CLOSE` item."""
     finished_ns = item[6]
     at = UNSET if finished_ns is None else iso8601(finished_ns)
-    body = _Moment(f"fin-{item[1]}", at, item[7] or UNSET)
+    by = "orphan" if item[4] == ORPHAN else "fin"
+    body = _Moment(f"{by}-{item[1]}", at, item[7] or UNSET)
     return Call("POST", f"{_path(instance_id)}/finish", _nothing, _encode(body))
 
 

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Final, TypedDict, Unpack
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
-from remit._buffer import Buffer, Losses, cost
-from remit._clock import Clock, Deadline
+from remit._buffer import Buffer
+from remit._clock import NS_PER_S, Clock, Deadline
+from remit._delivery.adoption import Adoption
 from remit._delivery.calls import Client, Door
 from remit._delivery.health import Pulse
-from remit._delivery.opening import Opening
-from remit._delivery.parts import Parts
+from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
 from remit._delivery.results import FlushResult, Status
-from remit._delivery.sender import WINDOW_BATCHES, Sender
-from remit._delivery.settling import Settling
-from remit._delivery.spans import BatchLimits, Spans
+from remit._delivery.settling import Tally
+from remit._delivery.spans import BatchLimits
 from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded, logger
+from remit._losses import Loss, Losses, cost
 from remit._sink import Sink
-from remit._spool import MemoryOutbox
+from remit._spool import Files, Folder, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
@@ -45,6 +45,18 @@ class Pace(TypedDict):
     poll_interval_s: float
 
 
+class Holdable(Protocol):
+    """What must not be in the middle of something while the process forks."""
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep it from its next step; tell whether it got there within *timeout_s*."""
+        ...
+
+    def let_go(self) -> None:
+        """Let it go on."""
+        ...
+
+
 class Delivery:
     """Takes what is recorded and brings it to the API.
 
@@ -57,6 +69,9 @@ class Delivery:
         http: Client,
         clock: Clock,
         target: str,
+        spool: Folder | None = None,
+        any_token: bool = False,
+        on_rouse: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
         **pace: Unpack[Pace],
     ) -> None:
@@ -66,16 +81,22 @@ class Delivery:
             http: Sends one call at a time; delivery closes it.
             clock: The time.
             target: Where *http* sends to, for log lines and the status.
+            spool: Where what is not delivered yet is kept on disk; without it, in memory.
+            any_token: Adopt also what was recorded for the same target by another token.
+            on_rouse: Called when the first item comes, in each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
             **pace: See `Pace`.
         """
         self._http = http
         self._clock = clock
         self._target = without_credentials(target)
+        self._spool = spool
+        self._any_token = any_token
+        self._on_rouse = on_rouse
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = False
-        self._held: list[Worker] = []
+        self._held: list[Holdable] = []
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=pace["max_buffer_bytes"],
@@ -89,49 +110,48 @@ class Delivery:
 
     def _assemble(self) -> None:
         """Make everything that belongs to one process: outbox, writer, sender, threads."""
-        pace, clock, buffer = self._pace, self._clock, self._buffer
+        clock, buffer = self._clock, self._buffer
         self._closing = threading.Lock()
-        self._outbox = MemoryOutbox(cost=cost, release=buffer.release)
-        registrations = Registrations()
-        self._parts = self._wire(registrations)
-        limits = BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"])
-        self._sender = Sender(
-            self._parts,
-            Spans(self._parts, limits),
-            window_items=WINDOW_BATCHES * limits.items,
-            poll_interval_s=pace["poll_interval_s"],
-        )
-        self._close_door = guarded("closing the connections")(self._parts.door.close)
-        self._sending = Worker(SENDER, self._sender.step, clock, self._close_door)
+        files = self._files()
+        self._outbox = SpoolOutbox(files, cost=cost, release=buffer.release)
+        self._shared = shared = self._share()
+        tracks = Tracks(self._outbox, feed_of=buffer.feed, forget=buffer.forget)
+        self._sender = sender = sender_of(self._outbox, tracks, shared)
+        self._adoption = adoption = Adoption(files, shared, self._pace["poll_interval_s"])
+        self._close_door = guarded("closing the connections")(shared.door.close)
+
+        def send() -> float:
+            # In turns, so that neither this process's items nor what others left waits for long.
+            return min(sender.step(), adoption.step())
+
+        self._sending = Worker(SENDER, send, clock, self._close_door)
         self._writer = Writer(
             buffer=buffer,
             outbox=self._outbox,
-            registrations=registrations,
+            registrations=Registrations(),
             clock=clock,
-            interval_s=pace["flush_interval_s"],
+            interval_s=self._pace["flush_interval_s"],
             ticks=self._ticks,
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
 
-    def _wire(self, registrations: Registrations) -> Parts:
-        outbox, buffer, clock = self._outbox, self._buffer, self._clock
-        door = Door(self._http, self._pace["request_timeout_s"])
-        pulse = Pulse(self._target, clock)
-        return Parts(
-            outbox=outbox,
-            door=door,
-            tracks=Tracks(
-                outbox,
-                feed_of=buffer.feed,
-                forget=buffer.forget,
-                inherit=registrations.inherited,
-            ),
-            opening=Opening(door, outbox, clock),
-            settling=Settling(outbox, self._losses, pulse),
+    def _files(self) -> Files | None:
+        if self._spool is None:
+            return None
+        wall_ns, any_token = self._clock.wall_ns, self._any_token
+        return Files(self._spool, wall_ns=wall_ns, lose=self._lose, any_token=any_token)
+
+    def _share(self) -> Shared:
+        pace = self._pace
+        return Shared(
+            door=Door(self._http, pace["request_timeout_s"]),
+            pulse=Pulse(self._target, self._clock),
             losses=self._losses,
-            pulse=pulse,
-            clock=clock,
+            tally=Tally(),
+            limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
+            poll_interval_s=pace["poll_interval_s"],
+            clock=self._clock,
         )
 
     @property
@@ -139,7 +159,22 @@ class Delivery:
         """Where recorded items go."""
         return self._buffer
 
-    def flush(self, deadline: Deadline) -> FlushResult:
+    def adopt(self) -> bool:
+        """Have sent what ended processes left behind; tell whether there may be anything."""
+        if self._closed or not self._adoption.likely():
+            return False
+        self._adoption.look_now()
+        self._sending.start()
+        self._sending.wake()
+        return True
+
+    def bring_back(self) -> None:
+        """Have what ended processes set aside sent once more."""
+        files = self._files()
+        if files is not None:
+            files.bring_back()
+
+    def flush(self, deadline: Deadline, *, adopting: bool = True) -> FlushResult:
         """Deliver everything recorded so far, beginnings of open spans included.
 
         Tries once even if the last tries failed, unless the server asked to wait. Returns before
@@ -147,10 +182,11 @@ class Delivery:
 
         Args:
             deadline: When to return at the latest.
+            adopting: Deliver also what ended processes left behind.
         """
-        if self._closed or not self._begun:
+        if self._closed or not (self._begun or (adopting and self._adoption.likely())):
             return self._result()
-        result = self._flush(deadline)
+        result = self._flush(deadline, adopting=adopting)
         self._raise_faults()
         return result
 
@@ -164,59 +200,61 @@ class Delivery:
             if self._closed:
                 return self._result()
             self._closed = True
-        self._parts.door.limit = deadline
+        self._shared.door.limit = deadline
         if self._begun:
-            self._flush(deadline)
+            self._flush(deadline, adopting=True)
         self._stop(deadline)
         result = self._result(unmoved=len(self._buffer) + self._writer.carried)
-        if result.pending:
-            logger.warning(
-                "%d recorded items were not delivered to %s before the deadline of the shutdown "
-                "and are lost with this process; the last error was: %s",
-                result.pending,
-                self._target,
-                result.last_error or "none, there was not enough time (see exit_timeout_s)",
-            )
+        self._say_what_is_left(result)
         self._raise_faults()
         return result
 
     def status(self) -> Status:
         """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
-        outbox, parts = self._outbox, self._parts
-        waiting = outbox.pending()
+        outbox, shared = self._outbox, self._shared
+        adopted = self._adoption.pending()
         return Status(
             mode="",
             target=self._target,
-            health=parts.pulse.health,
-            sent=parts.settling.sent,
-            pending=waiting + len(self._buffer),
-            spooled=waiting if outbox.durable else 0,
-            set_aside=outbox.set_aside_by_reason(),
+            health=shared.pulse.health,
+            sent=shared.tally.sent,
+            pending=outbox.pending() + adopted + len(self._buffer),
+            spooled=outbox.spooled() + adopted,
+            set_aside=dict(shared.tally.set_aside),
             dropped=self._losses.by_reason(),
-            last_error=parts.pulse.last_error,
+            last_error=shared.pulse.last_error,
             writer_lag_s=self._writer.lag_s,
             buffer_bytes=self._buffer.held_bytes,
-            spool_bytes=outbox.size_bytes(),
+            spool_bytes=self._spool.size_bytes() if self._spool is not None else 0,
+            spool_age_s=self._spool_age_s(),
         )
 
     def before_fork(self) -> None:
-        """Hold the threads between two steps, if they get there in time."""
-        workers = (self._writing, self._sending)
-        self._held = [worker for worker in workers if worker.hold(FORK_WAIT_S)]
+        """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
+        held = (self._writing, self._sending, self._outbox, self._adoption)
+        self._held = [each for each in held if each.hold(FORK_WAIT_S)]
+        if len(self._buffer) and self._writing in self._held:
+            # A child may record into a run that only memory knows: were this process killed now,
+            # nobody could end it.
+            self._writer.move()
 
     def after_fork_in_parent(self) -> None:
         """Let the threads go on."""
         held, self._held = self._held, []
-        for worker in held:
-            worker.let_go()
+        for each in held:
+            each.let_go()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""
         self._buffer.after_fork_in_child()
+        self._outbox.abandon()
+        self._adoption.abandon()
+        self._held = []
         self._assemble()
 
     def _rouse(self) -> None:
         """See that both threads run; after a shutdown they do not start again."""
+        self._on_rouse()
         self._writing.start()
         self._sending.start()
 
@@ -226,13 +264,25 @@ class Delivery:
     @property
     def _begun(self) -> bool:
         """Whether anything was ever recorded that may wait somewhere."""
-        return self._writing.alive or len(self._buffer) > 0 or self._outbox.pending() > 0
+        alive = self._writing.alive or self._sending.alive
+        return alive or len(self._buffer) > 0 or self._outbox.pending() > 0
 
-    def _flush(self, deadline: Deadline) -> FlushResult:
+    def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
+        """Count what the spool gave up, for the runs too that it was part of."""
+        self._losses.add(reason, count)
+        for run_key in run_keys:
+            feed = self._buffer.feed(run_key)
+            if feed is not None:
+                feed.lost += 1
+
+    def _flush(self, deadline: Deadline, *, adopting: bool) -> FlushResult:
         moved = self._move(deadline)
         newest = self._outbox.last_id()
-        if self._outbox.pending(newest):
-            self._deliver(newest, deadline)
+        adopting = adopting and self._adoption.likely()
+        if adopting:
+            self._adoption.look_now()
+        if adopting or self._outbox.pending(newest):
+            self._deliver(newest, deadline, adopting=adopting)
         return self._result(newest, unmoved=0 if moved else len(self._buffer))
 
     def _stop(self, deadline: Deadline) -> None:
@@ -248,6 +298,7 @@ class Delivery:
             # waits on another thread could hand its descriptor to a stranger.
             self._close_door()
         self._outbox.close()
+        self._adoption.close()
 
     def _raise_faults(self) -> None:
         for worker in (self._writing, self._sending):
@@ -263,27 +314,31 @@ class Delivery:
         ticket = worker.ask()
         return worker.wait(lambda: worker.served(ticket), deadline.remaining_s())
 
-    def _deliver(self, newest: int, deadline: Deadline) -> None:
+    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool) -> None:
         """Have the rows up to *newest* sent, as far as that goes before the deadline."""
         worker = self._sending
         self._sender.urge()
+
+        def done() -> bool:
+            return not (self._outbox.pending(newest) or (adopting and self._adoption.busy))
+
         if not worker.start():
-            self._pump(newest, deadline)
+            self._pump(done, deadline)
             return
         ticket = worker.ask()
 
         def settled() -> bool:
-            if worker.faulty or not self._outbox.pending(newest):
+            if worker.faulty or done():
                 return True
             return worker.served(ticket) and worker.due_in_s() > deadline.remaining_s()
 
         worker.wait(settled, deadline.remaining_s())
 
-    def _pump(self, newest: int, deadline: Deadline) -> None:
+    def _pump(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread: no thread can be started any more."""
-        worker, door = self._sending, self._parts.door
+        worker, door = self._sending, self._shared.door
         before, door.limit = door.limit, deadline
-        while self._outbox.pending(newest):
+        while not done():
             wait_s = worker.attempt()
             if wait_s >= deadline.remaining_s():
                 break
@@ -291,16 +346,43 @@ class Delivery:
         door.limit = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
-        outbox, parts = self._outbox, self._parts
-        waiting = outbox.pending(up_to)
+        outbox, shared, adopted = self._outbox, self._shared, self._adoption.pending()
         return FlushResult(
-            sent=parts.settling.sent,
-            pending=waiting + unmoved,
-            spooled=waiting if outbox.durable else 0,
-            set_aside=sum(outbox.set_aside_by_reason().values()),
+            sent=shared.tally.sent,
+            pending=outbox.pending(up_to) + adopted + unmoved,
+            spooled=outbox.spooled(up_to) + adopted,
+            set_aside=sum(shared.tally.set_aside.values()),
             dropped=self._losses.by_reason(),
-            last_error=parts.pulse.last_error,
+            last_error=shared.pulse.last_error,
         )
+
+    def _spool_age_s(self) -> float:
+        written = (self._outbox.oldest_ns(), self._adoption.oldest_ns())
+        now_ns = self._clock.wall_ns()
+        oldest_ns = min((each for each in written if each is not None), default=now_ns)
+        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)
+
+    def _say_what_is_left(self, result: FlushResult) -> None:
+        why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
+        lost = result.pending - result.spooled
+        if lost:
+            logger.warning(
+                "%d recorded items were not delivered to %s before the deadline of the shutdown "
+                "and are lost with this process; the last error was: %s",
+                lost,
+                self._target,
+                why,
+            )
+        if result.spooled:
+            logger.warning(
+                "%d recorded items were not delivered to %s before the deadline of the shutdown; "
+                "they are kept in %s, and the next process that records to there sends them, or "
+                "`remit spool send`; the last error was: %s",
+                result.spooled,
+                self._target,
+                self._spool.path if self._spool is not None else "memory",
+                why,
+            )
 
 
 def without_credentials(target: str) -> str:

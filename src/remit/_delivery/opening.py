@@ -9,10 +9,12 @@ from remit._clock import Clock
 from remit._delivery import calls
 from remit._delivery.calls import Door, Instance
 from remit._delivery.tracks import Track
+from remit._guard import logger
 from remit._spool import Outbox, Registration, RunRecord, RunState
 from remit.errors import ApiError, NotFoundError, RejectedError
 
 AGENT_ID: Final = "agent_id"
+FINISHED: Final = ("complete", "failed", "cancelled")
 
 
 class Opening:
@@ -49,8 +51,7 @@ class Opening:
         """
         if track.renewed:
             raise NotFoundError(
-                "the server does not know the run, though it was registered twice; it may have "
-                "been deleted there",
+                "the server does not know the run any longer; it may have been deleted there",
                 code="not_found",
             )
         track.renewed = True
@@ -59,6 +60,10 @@ class Opening:
 
     def _advance(self, track: Track) -> None:
         record = track.record
+        if record.resumed:
+            self._find(track)
+            self._save(track, RunState.STARTED)
+            return
         if record.state is RunState.NEW:
             instance = self._register(record)
             track.identify(instance.id)
@@ -66,6 +71,28 @@ class Opening:
         if not record.inherited:
             self._start(record)
         self._save(track, RunState.STARTED)
+
+    def _find(self, track: Track) -> None:
+        """See that the instance is there with which a run goes on."""
+        instance_id = track.record.instance_id or ""
+        try:
+            instance = self._door.call(calls.look(instance_id))
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"it resumes {instance_id}, which the server does not know; expected the Run.id "
+                "of a run that was left open, in the account of this token",
+                status=error.status,
+                code=error.code,
+            ) from error
+        track.heed(instance.status, instance.termination_reason)
+        if instance.status in FINISHED:
+            logger.warning(
+                "a run of %s resumes %s, which is %s already: its spans are added, but its status "
+                "stays",
+                track.record.registration.external_identifier,
+                instance_id,
+                instance.status,
+            )
 
     def _save(self, track: Track, state: RunState) -> None:
         track.record.state = state

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from remit._buffer import Losses
 from remit._clock import Clock
 from remit._delivery.calls import Door
 from remit._delivery.health import Pulse
 from remit._delivery.opening import Opening
 from remit._delivery.settling import Settling
 from remit._delivery.tracks import Tracks
+from remit._losses import Losses
 from remit._spool import Outbox
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from remit._buffer import cost, skeleton
+from remit._losses import cost, skeleton
 from remit._sink import AnyItem, Kind
 
 MAX_TRIES: Final = 5

@@ -45,19 +45,25 @@ class Registrations:
 
     def record(self, item: AnyItem, feed: RunFeed) -> RunRecord:
         """Return the record of the run that *item* opened."""
-        return self._record(item[2], item[5] or 0, feed)
+        return self._record(item[5] or 0, feed)
 
     def inherited(self, feed: RunFeed) -> RunRecord:
         """Return the record of a run that our parent process opened, and will end."""
-        record = self._record(0, 0, feed)
+        record = self._record(0, feed)
         record.inherited = True
         return record
 
-    def _record(self, root: int, started_ns: int, feed: RunFeed) -> RunRecord:
-        state = RunState.NEW if feed.instance_id is None else RunState.STARTED
-        registration = self._registration(feed.agent)
+    def _record(self, started_ns: int, feed: RunFeed) -> RunRecord:
+        opened = feed.instance_id is not None and not feed.resumed
         return RunRecord(
-            feed.key, root, started_ns, feed.purpose, registration, feed.instance_id, state
+            feed.key,
+            feed.root,
+            started_ns,
+            feed.purpose,
+            self._registration(feed.agent),
+            feed.instance_id,
+            RunState.STARTED if opened else RunState.NEW,
+            resumed=feed.resumed,
         )
 
     def _registration(self, agent: AgentRef) -> Registration:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from remit._delivery.health import Health
+
+FAULT: Final = "a fault inside remit; see remit.status().faults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,18 @@ class FlushResult:
         """Return the result of a flush where nothing is delivered at all."""
         return cls(0, 0, 0, 0, {}, None)
 
+    @classmethod
+    def unknown(cls) -> FlushResult:
+        """Return what is known after a fault of ours: not that everything was delivered."""
+        return cls(0, 0, 0, 0, {"fault": 1}, FAULT)
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """Where delivery stands now; counts are totals since the process started.
 
     Attributes:
-        mode: `remote`, `local` or `off`.
+        mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
         target: Where to, without credentials.
         health: How delivery fares.
         sent: Items that the server took.
@@ -61,7 +69,8 @@ class Status:
         last_error: The last thing that went wrong, in words; it may be mended since.
         writer_lag_s: Age at most of the oldest item that the writer has not moved, in seconds.
         buffer_bytes: Bytes of memory that waiting items take.
-        spool_bytes: Bytes on disk.
+        spool_bytes: Bytes on disk, of the whole folder: of other processes too.
+        spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
         withheld: Values that redaction withheld, by rule.
     """
@@ -78,6 +87,7 @@ class Status:
     writer_lag_s: float
     buffer_bytes: int
     spool_bytes: int
+    spool_age_s: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     withheld: Mapping[str, int] = field(default_factory=dict[str, int])
 
@@ -85,3 +95,8 @@ class Status:
     def nothing(cls) -> Status:
         """Return the status where nothing is delivered at all."""
         return cls("off", "", Health.IDLE, 0, 0, 0, {}, {}, None, 0.0, 0, 0)
+
+    @classmethod
+    def unknown(cls) -> Status:
+        """Return what is known after a fault of ours."""
+        return cls("unknown", "", Health.IDLE, 0, 0, 0, {}, {}, FAULT, 0.0, 0, 0)

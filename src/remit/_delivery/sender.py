@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from remit._buffer import Loss
 from remit._clock import NS_PER_S
 from remit._delivery import calls
 from remit._delivery.calls import OutOfTimeError
@@ -13,6 +12,7 @@ from remit._delivery.parts import Parts
 from remit._delivery.settling import Refusal
 from remit._delivery.spans import Spans
 from remit._delivery.tracks import Track
+from remit._losses import Loss
 from remit._sink import Kind
 from remit._spool import Row
 from remit.errors import (
@@ -27,7 +27,6 @@ from remit.errors import (
 WINDOW_BATCHES: Final = 4
 # An hour of open runs must not become a burst of requests.
 MAX_LOOKS: Final = 20
-TERMINATED: Final = "terminated"
 
 
 class Sender:
@@ -121,12 +120,13 @@ class Sender:
         if item[1] in self._spans.held:
             return
         refusal = track.refusal or self._refusal_of(row, track)
+        if item[0] == Kind.CLOSE:
+            # First: what is settled takes with it what is new of the run.
+            self._tracks.end(track)
         if refusal is not None:
             self._settling.refuse([row], refusal)
         else:
             self._settling.deliver([row_id])
-        if item[0] == Kind.CLOSE:
-            self._tracks.end(track)
 
     def _refusal_of(self, row: Row, track: Track) -> Refusal | None:
         """Make the call of a row; return why the server refuses it, `None` if it does not."""
@@ -144,6 +144,8 @@ class Sender:
 
     def _call_of(self, row: Row, track: Track) -> None:
         item, instance_id = row[1], track.record.instance_id or ""
+        if item[0] == Kind.CLOSE and item[7] is None:
+            return  # left open: the server has nothing to be told
         describe = calls.finish if item[0] == Kind.CLOSE else calls.quality
         self._door.call(describe(item, instance_id))
         track.answered_ns = self._clock.monotonic_ns()
@@ -163,8 +165,7 @@ class Sender:
             instance = self._door.call(calls.look(track.record.instance_id or ""))
         except RejectedError:
             return
-        if instance.status == TERMINATED:
-            track.terminate(instance.termination_reason)
+        track.heed(instance.status, instance.termination_reason)
 
     def _rest_s(self) -> float:
         """Return the seconds until a waiting row or a look at a run is due."""

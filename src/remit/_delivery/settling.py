@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit._buffer import Loss, Losses
 from remit._delivery.health import Pulse
+from remit._losses import Loss, Losses
 from remit._spool import Outbox, Row
 from remit.errors import ApiError
 
@@ -48,7 +49,7 @@ class Refusal:
             reason,
             why,
             f"the server refused an item for good: {why}. It is set aside and the rest goes on; "
-            "remit.status().set_aside counts them",
+            "remit.status().set_aside counts them, `remit spool status` lists them",
         )
 
     @classmethod
@@ -71,32 +72,46 @@ def _word(text: str) -> str:
     return _odd.sub("_", text[:MAX_WORD_CHARS])
 
 
+class Tally:
+    """What a process delivered, of its own and of what others left behind.
+
+    Attributes:
+        sent: Rows that were delivered.
+        set_aside: Rows that a server refused for good, by reason.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.sent = 0
+        self.set_aside: Counter[str] = Counter()
+
+
 class Settling:
     """Settles rows in the outbox and keeps the counts.
 
     Attributes:
-        sent: Rows that were delivered.
         settled: Rows that were dealt with in any way.
     """
 
-    def __init__(self, outbox: Outbox, losses: Losses, pulse: Pulse) -> None:
-        """Begin with nothing sent."""
-        self.sent = 0
+    def __init__(self, outbox: Outbox, losses: Losses, tally: Tally, pulse: Pulse) -> None:
+        """Begin with nothing settled."""
         self.settled = 0
         self._outbox = outbox
         self._losses = losses
+        self._tally = tally
         self._pulse = pulse
 
     def deliver(self, ids: Sequence[int]) -> None:
         """Settle rows that the server took."""
         if ids:
             self._outbox.settle(ids)
-            self.sent += len(ids)
+            self._tally.sent += len(ids)
             self.settled += len(ids)
 
     def refuse(self, rows: Sequence[Row], refusal: Refusal) -> None:
         """Set rows aside."""
-        self._outbox.set_aside([row_id for row_id, _ in rows], refusal.reason)
+        self._outbox.set_aside(rows, refusal.reason)
+        self._tally.set_aside[refusal.reason] += len(rows)
         self._pulse.complain(refusal.topic, refusal.complaint)
         self.settled += len(rows)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from remit._backoff import delays
-from remit._buffer import Loss
 from remit._clock import NS_PER_S
 from remit._delivery.batches import Batch, Composer
 from remit._delivery.parts import Parts
@@ -23,6 +22,7 @@ from remit._delivery.reactions import (
 from remit._delivery.settling import FAULT, Refusal
 from remit._delivery.tracks import Track
 from remit._endpoints import bulk_raw
+from remit._losses import Loss
 from remit._sink import AnyItem, Kind
 from remit._spool import Row
 from remit.errors import ContractError, RejectedError, TooLargeError

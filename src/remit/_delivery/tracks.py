@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remit._delivery.settling import Refusal
-from remit._ids import PARTITION_BITS, PARTITION_CHARS, encode, partition_of
+from remit._ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
 from remit._sink import RunFeed
 from remit._spool import Outbox, RunRecord, RunState
 from remit.errors import ApiError
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
+TERMINATED: Final = "terminated"
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,7 @@ class Track:
         record: What must be known to deliver it; kept in the outbox.
         feed: What its recording is told; None once the recording let go of it.
         partition: Of the instance's id, as text; the ids of its spans are in it.
+        root_key: Key of its root span at the server.
         answered_ns: Monotonic time of the server's last answer about it.
         renewed: It was registered once more, because the server did not know it any longer.
         root_sent: The end of its root span was delivered.
@@ -36,6 +38,7 @@ class Track:
     record: RunRecord
     feed: RunFeed | None
     partition: str = ""
+    root_key: int = 0
     answered_ns: int = 0
     renewed: bool = False
     root_sent: bool = False
@@ -63,9 +66,16 @@ class Track:
         """Take the id that the server gave the run, and tell the recording."""
         self.record.instance_id = instance_id
         self.partition = partition_text(instance_id)
+        # Derived, for a process that resumes the run knows nothing but the instance's id.
+        self.root_key = key_within(instance_id, "root") or self.record.root
         self.parents.clear()
         if self.feed is not None:
             self.feed.instance_id = instance_id
+
+    def heed(self, status: str | None, reason: str | None) -> None:
+        """Take note of where the server says that the run stands."""
+        if status == TERMINATED:
+            self.terminate(reason)
 
     def terminate(self, reason: str | None) -> None:
         """Tell the recording that the run was terminated from outside."""
@@ -84,6 +94,10 @@ def partition_text(instance_id: str) -> str:
     return encode(partition, PARTITION_CHARS)
 
 
+def _nobody(_: str) -> None:
+    """Have no feed: the process that recorded the run has ended."""
+
+
 class Tracks:
     """Finds the track of a run, and lets go of those that have ended."""
 
@@ -91,22 +105,19 @@ class Tracks:
         self,
         outbox: Outbox,
         *,
-        feed_of: Callable[[str], RunFeed | None],
-        forget: Callable[[str], None],
-        inherit: Callable[[RunFeed], RunRecord],
+        feed_of: Callable[[str], RunFeed | None] = _nobody,
+        forget: Callable[[str], object] = _nobody,
     ) -> None:
         """Begin with none.
 
         Args:
             outbox: Holds the records.
-            feed_of: Returns the feed of a run by its key.
+            feed_of: Returns the feed of a run by its key; of a run of an ended process, nothing.
             forget: Lets go of the feed of a run.
-            inherit: Makes the record of a run that came through a fork.
         """
         self._outbox = outbox
         self._feed_of = feed_of
         self._forget = forget
-        self._inherit = inherit
         self._open: dict[str, Track] = {}
         self._ended: OrderedDict[str, Track] = OrderedDict()
 
@@ -127,23 +138,24 @@ class Tracks:
         self._ended[key] = track
         track.feed = None
         self._forget(key)
-        self._outbox.forget_run(key)
+        self._outbox.save_run(track.record)
         if len(self._ended) > MAX_ENDED:
-            self._ended.popitem(last=False)
+            oldest, _ = self._ended.popitem(last=False)
+            self._outbox.forget_run(oldest)
 
     def end_left(self) -> None:
-        """Let go of runs that were left open: the root's end came, and nothing waits any more."""
+        """Let go of runs whose own end was lost: the root's came, and nothing waits any more."""
         for track in [track for track in self._open.values() if track.root_sent]:
             self.end(track)
 
     def _begin(self, run_key: str) -> Track | None:
         record = self._outbox.run(run_key)
-        feed = self._feed_of(run_key)
         if record is None:
-            if feed is None:
-                return None
-            record = self._inherit(feed)
-        track = self._open[run_key] = Track(record, feed)
+            return None
+        if record.state is RunState.SET_ASIDE:
+            # By an ended process; its server may have been mended since.
+            record.state = RunState.NEW
+        track = self._open[run_key] = Track(record, self._feed_of(run_key))
         if record.instance_id is not None:
             track.identify(record.instance_id)
         return track

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from remit._clock import NS_PER_S, Clock
-from remit._guard import faults
+from remit._guard import faults, logger
 
 # After a fault: long enough not to spin, short enough not to lose much when the process ends.
 FAULT_WAIT_S: Final = 1.0
@@ -60,10 +60,13 @@ class Worker:
         with self._changed:
             if not (self.alive or self._starting or self._stopping):
                 self._starting = True
+                died = self._thread is not None
                 try:
                     self._thread = self._started()
                 finally:
                     self._starting = False
+                if died and self._thread is not None:
+                    logger.warning("the thread %s had died and was started again", self._name)
         return self.alive
 
     def _started(self) -> threading.Thread | None:
@@ -149,11 +152,14 @@ class Worker:
             raise fault
 
     def _run(self) -> None:
-        while not self._stopping:
-            wait_s = self.attempt()
-            with self._changed:
-                self._changed.wait_for(self._has_to_go_on, wait_s)
-        self._last()
+        try:
+            while not self._stopping:
+                wait_s = self.attempt()
+                with self._changed:
+                    self._changed.wait_for(self._has_to_go_on, wait_s)
+            self._last()
+        except Exception as error:  # noqa: BLE001 - the thread dies, in silence but counted
+            self._contain(error)
 
     def _has_to_go_on(self) -> bool:
         return self._woken or self._stopping

@@ -72,7 +72,9 @@ class Writer:
                 self._items += self._buffer.drain(everything=everything)
                 everything = False
                 if self._items:
-                    self._outbox.put(self._items, self._records())
+                    records = self._records()
+                    self._outbox.put(self._items, records)
+                    self._buffer.inherited.difference_update(record.key for record in records)
                     self._items = []
                     self._moved()
             self._passed_ns = began_ns
@@ -90,6 +92,14 @@ class Writer:
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
 
     def _records(self) -> list[RunRecord]:
+        """Return the records of the runs that are new among the items."""
+        feed_of, registrations = self._buffer.feed, self._registrations
         opened = [item for item in self._items if item[0] == Kind.RUN]
-        feeds = [(item, self._buffer.feed(item[1])) for item in opened]
-        return [self._registrations.record(item, feed) for item, feed in feeds if feed is not None]
+        records = [
+            registrations.record(item, feed) for item in opened if (feed := feed_of(item[1]))
+        ]
+        inherited = self._buffer.inherited
+        if inherited:
+            keys = inherited.intersection(item[1] for item in self._items)
+            records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
+        return records

@@ -4,6 +4,7 @@ Nothing starts at import. The first run builds the runtime from the settings; `c
 come before it. A fork gives the child a runtime of its own.
 """
 
+from remit._runtime._doors import spool_of
 from remit._runtime._process import (
     aflush,
     configure,
@@ -12,6 +13,7 @@ from remit._runtime._process import (
     isolated,
     registration,
     registry,
+    send_spooled,
     shutdown,
     status,
     stay_quiet,
@@ -27,7 +29,9 @@ __all__ = [
     "isolated",
     "registration",
     "registry",
+    "send_spooled",
     "shutdown",
+    "spool_of",
     "status",
     "stay_quiet",
 ]

@@ -1,15 +1,17 @@
-"""Where items can go: nowhere, to the collector inside this process, or to a server."""
+"""Where items can go: to the collector inside this process, or to a server."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import Final, TypeVar
 
 from remit import config
 from remit._clock import Clock
+from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
-from remit._sink import AnyItem, RunFeed, SpanStart
+from remit._spool import Folder, Identity
 from remit.client._http import Http, InProcessTransport
 from remit.errors import UnavailableError
 
@@ -20,24 +22,6 @@ LOCAL_APP: Final = "remit.collector.local"
 LOCAL_FILE: Final = "remit.db"
 LOCAL_NEEDS: Final = ("starlette",)
 LOCAL_URL: Final = "http://remit.local"
-
-
-class NoSink:
-    """Takes everything and keeps nothing; the sink of mode `off`."""
-
-    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
-        """Forget it."""
-
-    def start_span(self, start: SpanStart) -> None:
-        """Forget it."""
-
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
-        """Forget it."""
-
-    def put(self, item: AnyItem) -> None:
-        """Forget it."""
 
 
 class LocalDoor:
@@ -83,9 +67,56 @@ class LocalDoor:
         )
 
 
+class NoCollector:
+    """The client of local mode where the collector is not installed: nothing can be sent."""
+
+    def __init__(self, package: str, spool: Path) -> None:
+        """Say what is missing, and where things wait meanwhile."""
+        self._package = package
+        self._spool = spool
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Send nothing.
+
+        Raises:
+            UnavailableError: Always.
+        """
+        del call, timeout_s
+        raise UnavailableError(
+            f"local mode needs the collector, and {self._package} is not installed: what is "
+            f"recorded waits in {self._spool}. To look at it: pip install 'remit[collector]', "
+            "`remit spool send`, `remit runs list`. Or set REMIT_API_URL and REMIT_API_TOKEN, or "
+            "REMIT_MODE=off"
+        )
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
+
 def missing_for_local() -> str | None:
     """Return the first package that the collector needs and that is not installed."""
     return next((name for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None), None)
+
+
+def door_of(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+    """Return what sends to where the settings say; what waits meanwhile is in *spool*."""
+    if settings.resolved_mode != "local":
+        return remote_door(settings, clock)
+    missing = missing_for_local()
+    if missing is not None:
+        return NoCollector(missing, spool)
+    return LocalDoor(settings, clock)
+
+
+def spool_of(settings: config.Settings) -> Folder:
+    """Return the folder of what was recorded for where the settings say, and for nowhere else."""
+    token = settings.api_token
+    if settings.resolved_mode == "local":
+        identity = Identity.of("local", None)
+    else:
+        target = without_credentials(settings.api_url or "")
+        identity = Identity.of(target, token.get_secret_value() if token is not None else None)
+    return Folder(settings.data_dir, identity, settings.max_spool_bytes)
 
 
 def remote_door(settings: config.Settings, clock: Clock) -> Http:

@@ -7,12 +7,13 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from remit import config
+from remit._capture import switched_off
 from remit._clock import Clock
 from remit._delivery import FlushResult, Status
 from remit._guard import faults, guarded, logger
@@ -23,6 +24,9 @@ from remit.errors import SettingsError, UsageError
 
 # Below zero: after the child's own queues are flushed and its children joined.
 LATE: Final = -100
+# Made beforehand: whatever is at fault then, it is not their making.
+UNKNOWN: Final = FlushResult.unknown()
+UNSEEN: Final = Status.unknown()
 
 
 @dataclass
@@ -32,6 +36,7 @@ class _Process:
     registry: Registry
     runtime: Runtime | None = None
     exit_hooked: bool = False
+    finalized_pid: int | None = None
     configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
     quiet: bool = False
@@ -79,10 +84,21 @@ def _settings_or_off() -> config.Settings:
     try:
         if _process.quiet and not config.given(_process.ignored):
             return config.Settings(mode="off")
-        return config.load({}, _process.ignored)
+        return _loaded({})
     except SettingsError as error:
         logger.warning("remit is off until this is mended: %s", error)
         return config.Settings(mode="off")
+
+
+def _loaded(overrides: Mapping[str, object]) -> config.Settings:
+    """Return the settings, looked at whole before anything is built from them.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed.
+    """
+    settings = config.load(overrides, _process.ignored)
+    switched_off(settings.redact_off)
+    return settings
 
 
 def _install(settings: config.Settings) -> Runtime:
@@ -98,7 +114,10 @@ def _hook_exit() -> None:
     # By what is loaded: importing multiprocessing costs 10 ms, and most programs have no use of it.
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
-    if util is not None and process is not None and process.parent_process() is not None:
+    if util is None or process is None or process.parent_process() is None:
+        return
+    if _process.finalized_pid != os.getpid():
+        _process.finalized_pid = os.getpid()
         util.Finalize(None, _at_exit, exitpriority=LATE)
 
 
@@ -113,7 +132,7 @@ def configure(**settings: object) -> None:
         SettingsError: A name is unknown or a value is not allowed.
         UsageError: A run was opened already; `remit.shutdown()` first.
     """
-    loaded = config.load(settings, _process.ignored)
+    loaded = _loaded(settings)
     with _lock:
         before = _process.runtime
         if before is not None and before.started:
@@ -123,7 +142,15 @@ def configure(**settings: object) -> None:
             )
             raise UsageError(message)
         _process.configured = loaded
-        _install(loaded)
+        runtime = _install(loaded)
+    if before is not None:
+        before.shutdown(0)
+    _adopt(runtime)
+
+
+@guarded("looking for what ended processes left")
+def _adopt(runtime: Runtime) -> None:
+    runtime.adopt()
 
 
 def flush(timeout_s: float = 5.0) -> FlushResult:
@@ -135,6 +162,12 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
     Returns:
         Counts by fate; true only if all of it was delivered.
     """
+    flushed = _flushed(timeout_s)
+    return UNKNOWN if flushed is None else flushed
+
+
+@guarded("a flush")
+def _flushed(timeout_s: float) -> FlushResult:
     runtime = _process.runtime
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
@@ -144,12 +177,36 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
     return await asyncio.to_thread(flush, timeout_s)
 
 
+def send_spooled(
+    settings: config.Settings, timeout_s: float, *, any_token: bool, set_aside: bool
+) -> FlushResult:
+    """Send what ended processes left in the spool, beside the runtime of this process.
+
+    Args:
+        settings: Where to, and where the spool is.
+        timeout_s: Seconds to try at most.
+        any_token: Send also what was recorded for the same target by another token.
+        set_aside: Send also what a server refused before.
+    """
+    runtime = Runtime(settings, registry, any_token=any_token)
+    if set_aside:
+        runtime.bring_back()
+    runtime.flush(timeout_s)
+    return runtime.shutdown(settings.exit_timeout_s)
+
+
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
     """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
     """
+    flushed = _shut_down(timeout_s)
+    return UNKNOWN if flushed is None else flushed
+
+
+@guarded("a shutdown")
+def _shut_down(timeout_s: float) -> FlushResult:
     with _lock:
         runtime, _process.runtime = _process.runtime, None
     return runtime.shutdown(timeout_s) if runtime is not None else FlushResult.nothing()
@@ -157,6 +214,11 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
 
 def status() -> Status:
     """Return mode, target, health, counters and the last error."""
+    return _status() or replace(UNSEEN, faults=dict(faults.counts))
+
+
+@guarded("the status")
+def _status() -> Status:
     return current().status()
 
 

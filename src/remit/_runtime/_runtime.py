@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Final
 
 from remit import config
-from remit._capture import Limits, Rules, redacted
+from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery, FlushResult, Status
+from remit._frames import caller
 from remit._guard import faults, logger
-from remit._recording import Ceiling, Recorder
-from remit._registration import registration
+from remit._policy import Ceilings
+from remit._recording import Recorder
+from remit._registration import prose, registration
 from remit._registry import AgentType, Registry
 from remit._runs import OpenRun, RunOptions
-from remit._runtime._doors import (
-    LOCAL_FILE,
-    LocalDoor,
-    NoSink,
-    missing_for_local,
-    remote_door,
-)
-from remit._sink import AgentRef, Sink
+from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
+from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
 from remit.models.agent_instance import DataRisk
 
-PACKAGE: Final = str(Path(__file__).parent.parent)
 # Without the user's hook: the same source registers the same payload whatever the settings.
-SCHEMA_RULES: Final = Rules(Limits(), None)
+REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
 
 class Runtime:
@@ -54,17 +47,21 @@ class Runtime:
         on_start: Callable[[], None] = lambda: None,
         sink: Sink | None = None,
         clock: Clock | None = None,
+        any_token: bool = False,
     ) -> None:
         """Wire the parts; no thread, no file, no socket before the first run.
 
         Args:
             settings: The settings.
             registry: Returns what is declared now.
-            on_start: Called before the first run of each process.
+            on_start: Called before the first run of each process, and at every later one.
             sink: Where items go instead of to delivery, in tests.
             clock: The time.
+            any_token: Send also what ended processes recorded for the same target by another
+                token.
         """
         self.settings = settings
+        self._any_token = any_token
         self.mode: str = settings.resolved_mode
         self.target = ""
         self.started = False
@@ -79,7 +76,11 @@ class Runtime:
         self.recorder = Recorder(
             sink or (self._delivery.sink if self._delivery else NoSink()),
             self._clock,
-            Rules(Limits(settings.max_payload_bytes), settings.redact),
+            Rules(
+                Limits(settings.max_payload_bytes),
+                settings.redact,
+                switched_off(settings.redact_off),
+            ),
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
@@ -87,7 +88,7 @@ class Runtime:
             on_first_seen=self._first_seen,
         )
 
-    def open_run(self, agent: AgentType, options: RunOptions, ceiling: Ceiling | None) -> OpenRun:
+    def open_run(self, agent: AgentType, options: RunOptions, ceilings: Ceilings) -> OpenRun:
         """Open a run of *agent*; the first one says where it goes.
 
         Raises:
@@ -99,7 +100,7 @@ class Runtime:
             self._on_start()
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
-        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceiling=ceiling)
+        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
         if self._recording:
             self._runs.add(run)
         return run
@@ -109,20 +110,33 @@ class Runtime:
         if self._outside_said or self.mode == "off":
             return
         self._outside_said = True
-        filename, line = _caller()
         logger.warning(
-            "%s was called outside any run at %s:%s, so it is recorded nowhere; open one with "
+            "%s was called outside any run at %s, so it is recorded nowhere; open one with "
             "`with agent.run():`, or carry it there with remit.copy_context or Run.use()",
             name,
-            filename,
-            line,
+            caller(),
         )
 
-    def flush(self, timeout_s: float) -> FlushResult:
-        """Deliver what was recorded so far, within *timeout_s* seconds."""
+    def adopt(self) -> None:
+        """Begin to send what ended processes left in the spool, if there is anything."""
+        if self._delivery is not None and self._delivery.adopt():
+            self._on_start()
+
+    def bring_back(self) -> None:
+        """Make ready to be sent once more what a server refused."""
+        if self._delivery is not None:
+            self._delivery.bring_back()
+
+    def flush(self, timeout_s: float, *, adopting: bool = True) -> FlushResult:
+        """Deliver what was recorded so far, within *timeout_s* seconds.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+            adopting: Deliver also what ended processes left in the spool.
+        """
         if self._delivery is None:
             return FlushResult.nothing()
-        return self._delivery.flush(Deadline.after(timeout_s, self._clock))
+        return self._delivery.flush(Deadline.after(timeout_s, self._clock), adopting=adopting)
 
     def shutdown(self, timeout_s: float) -> FlushResult:
         """Flush, then stop the threads and close the connections."""
@@ -144,7 +158,8 @@ class Runtime:
     def at_exit(self) -> None:
         """Close what is open and deliver it, by one deadline."""
         for run in list(self._runs):
-            if not run.closed and not run.left_open:
+            run.cancel_in_flight()
+            if not run.closed:
                 run.abandon()
         self.shutdown(self.settings.exit_timeout_s)
 
@@ -181,7 +196,7 @@ class Runtime:
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
-            agent.description,
+            prose(agent.description, REDACT),
             agent.agent_id or self._only_agent_id(agent),
             agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
@@ -216,25 +231,16 @@ class Runtime:
     def _flush_after_run(self) -> None:
         """Flush when a run's block has ended, for functions that freeze after each call."""
         if self.settings.flush_on == "run":
-            self.flush(self.settings.exit_timeout_s)
+            self.flush(self.settings.exit_timeout_s, adopting=False)
 
     def _make_delivery(self) -> Delivery | None:
         settings = self.settings
-        missing = missing_for_local() if self.mode == "local" else None
-        if missing is not None:
-            logger.warning(
-                "local mode needs the collector, and %s is not installed: nothing is recorded. "
-                "pip install 'remit[collector]', or set REMIT_API_URL and REMIT_API_TOKEN, or "
-                "REMIT_MODE=off",
-                missing,
-            )
-            self.mode = "off"
         if self.mode == "off":
             return None
-        local = self.mode == "local"
+        local, spool = self.mode == "local", spool_of(settings)
         self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
         return Delivery(
-            http=(LocalDoor if local else remote_door)(settings, self._clock),
+            http=door_of(settings, self._clock, spool.path),
             clock=self._clock,
             flush_interval_s=settings.flush_interval_s,
             max_buffer_bytes=settings.max_buffer_bytes,
@@ -243,18 +249,14 @@ class Runtime:
             request_timeout_s=settings.request_timeout_s,
             poll_interval_s=settings.poll_interval_s,
             target=self.target,
+            spool=spool,
+            any_token=self._any_token,
+            # A child that records into its parent's run opens none of its own.
+            on_rouse=self._on_start,
             ticks=(self.tend,),
         )
 
 
 def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:
     """Return the registration payload of *agent* from what is *declared*."""
-    return registration(agent, declared, redact=partial(redacted, rules=SCHEMA_RULES))
-
-
-def _caller() -> tuple[str, int]:
-    """Return file and line of the innermost frame that is not remit's."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's line
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    return registration(agent, declared, redact=REDACT)

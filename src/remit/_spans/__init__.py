@@ -1,8 +1,9 @@
 """Spans: one decorated call, or one block that the user marks, from its start to its end."""
 
+from remit._spans._begin import begin, check_terminated, permit
 from remit._spans._block import ManualPlan, SpanBlock
 from remit._spans._handle import Span, current_span
-from remit._spans._open import OpenSpan, begin, check_terminated, permit
+from remit._spans._open import OpenSpan
 from remit._spans._step import Plan, Step
 
 __all__ = [

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from remit._capture import Rules, snapshot
+from remit._capture import Rules, secrets_in, snapshot
+from remit._guard import guarded
 from remit._ids import new_key
 from remit._recording import at, here
+from remit._spans._begin import begin
 from remit._spans._handle import Span
-from remit._spans._open import OpenSpan, begin
+from remit._spans._open import OpenSpan
 from remit._spans._step import Step
 from remit.errors import UsageError
 
@@ -32,18 +34,31 @@ class ManualPlan:
         return snapshot({}, rules)
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
-        """Return none: what was withheld is not known by a parameter."""
+        """Return the texts that the payload withholds, lest an error's message quotes one."""
         del args, kwargs
-        return ()
+        return secrets_in(self._payload)
+
+
+@guarded("the key of a block")
+def some_key() -> int:
+    """Return a key for a handle on what is recorded nowhere."""
+    return new_key(0)
 
 
 class SpanBlock:
     """The block of `with remit.span(...)`; sync and async, used once."""
 
-    __slots__ = ("_at", "_outside", "_span", "_step", "_used")
+    __slots__ = ("_at", "_name", "_outside", "_span", "_step", "_used")
 
-    def __init__(self, step: Step, outside: Callable[[], object]) -> None:
-        """Prepare the block; *outside* is told when there is no run to record it in."""
+    def __init__(self, name: str, step: Step | None, outside: Callable[[], object]) -> None:
+        """Prepare the block.
+
+        Args:
+            name: Its span type.
+            step: The same, made ready for recording; None if that failed, and nothing is recorded.
+            outside: Told when there is no run to record it in.
+        """
+        self._name = name
         self._step = step
         self._outside = outside
         self._span: OpenSpan | None = None
@@ -55,16 +70,21 @@ class SpanBlock:
             message = "a remit.span(...) block was entered twice: make a new one for each block"
             raise UsageError(message)
         self._used = True
+        self._span = self._begun()
+        if self._span is None:
+            return Span(some_key() or 0, self._name, None)
+        self._at = at(self._span.place)
+        self._at.__enter__()
+        return Span(self._span.place.key, self._name, self._span.place.run)
+
+    @guarded("the start of a block")
+    def _begun(self) -> OpenSpan | None:
         parent = here()
         if parent is None:
             self._outside()
-        else:
-            self._span = begin(self._step, parent, (), {})
-        if self._span is None:
-            return Span(new_key(0), self._step.name, None)
-        self._at = at(self._span.place)
-        self._at.__enter__()
-        return Span(self._span.place.key, self._step.name, self._span.place.run)
+        if parent is None or self._step is None:
+            return None
+        return begin(self._step, parent, (), {})
 
     def __exit__(
         self,
@@ -80,7 +100,7 @@ class SpanBlock:
         if error is None:
             span.complete(None)
         else:
-            span.fail(error)
+            span.fail_call(error, (), {})
 
     async def __aenter__(self) -> Span:
         """Begin the span and make it current."""

@@ -1,22 +1,22 @@
 """A call in flight, from its start to its end.
 
 Each door from a user's call into this module is guarded: a fault of ours loses the span, never
-the call. What may pass is a denial or a termination.
+the call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from remit._capture import Rules, error_payload, snapshot
+from remit._capture import Rules, error_payload, exceeding
 from remit._clock import NS_PER_MS
-from remit._guard import guarded, logger
+from remit._guard import guarded
 from remit._ids import new_key
 from remit._outcomes import COMPLETE, FAILED, status_of
-from remit._recording import Ceiling, Place, RunState
+from remit._policy import under
+from remit._recording import OBSERVE, Place, RunState
 from remit._sink import SpanStart
 from remit._spans._step import Step
-from remit.errors import DeniedError, RunTerminated
 
 
 class OpenSpan:
@@ -40,7 +40,9 @@ class OpenSpan:
             step.agents.add(agent)
             run.recorder.on_first_seen(agent, step.name, step.risk)
         self.step = step
-        self.place = Place(run, key, step.name, _ceiling(step, parent))
+        self.place = Place(run, key, step.name, under(parent.ceilings, step.ceiling))
+        if parent.ceilings and run.recorder.on_violation == OBSERVE:
+            payload = _marked(payload, step, parent)
         self._start: SpanStart = (run.feed.key, key, parent.key, step.name, started_ns, payload)
         run.spans += 1
         run.open.add(key)
@@ -99,76 +101,8 @@ class OpenSpan:
             run.settle()
 
 
-def _ceiling(step: Step, parent: Place) -> Ceiling | None:
-    if step.ceiling_of is None:
-        return parent.ceiling
-    agent, risk = step.ceiling_of
-    outer = parent.ceiling
-    if outer is not None and outer.agent == agent:
-        return outer
-    return Ceiling(agent, risk, outer)
-
-
-def begin(
-    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
-) -> OpenSpan | None:
-    """Begin the span of a call, after asking whether it may run.
-
-    Returns:
-        The span, or None when nothing is recorded (mode `off`, or a contained fault).
-
-    Raises:
-        RunTerminated: The run was terminated from outside.
-        DeniedError: The step exceeds the agent's remit, and the setting says to deny.
-    """
-    permit(step, parent)
-    return _begin(step, parent, args, kwargs) if parent.run.recording else None
-
-
-@guarded("the start of a span")
-def _begin(
-    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
-) -> OpenSpan:
-    return OpenSpan(step, parent, step.plan.params(args, kwargs, parent.run.recorder.rules))
-
-
-def permit(step: Step, parent: Place) -> None:
-    """Return if *step* may run at *parent*; governance fails closed.
-
-    Raises:
-        RunTerminated: The run was terminated, from outside or because this step exceeds it.
-        DeniedError: The step exceeds the agent's remit.
-    """
-    run = parent.run
-    check_terminated(run)
-    if parent.ceiling is None:
-        return
-    on_violation = run.recorder.on_violation
-    refused = step.verdict(parent.ceiling, on_violation)
-    if refused and on_violation != "observe":
-        _refuse(step, parent, DeniedError(step.name, refused), on_violation)
-
-
-def check_terminated(run: RunState) -> None:
-    """Raise `RunTerminated` if the run was terminated."""
-    if run.feed.terminated is not None:
-        raise RunTerminated(run.feed.key, run.feed.terminated or None)
-
-
-def _refuse(step: Step, parent: Place, error: DeniedError, on_violation: str) -> None:
-    """Record the refusal as a failed span whose body did not run, and raise it."""
-    run = parent.run
-    if run.recording:
-        _record_refusal(step, parent, error)
-    logger.warning("%s", error)
-    if on_violation == "terminate":
-        run.feed.terminated = str(error)
-        raise RunTerminated(run.feed.key, str(error))
-    raise error
-
-
-@guarded("the record of a refusal")
-def _record_refusal(step: Step, parent: Place, error: DeniedError) -> None:
-    rules = parent.run.recorder.rules
-    span = OpenSpan(step, parent, snapshot({}, rules))
-    span.end(FAILED, error_payload(error, rules))
+def _marked(payload: bytes, step: Step, parent: Place) -> bytes:
+    """Return the payload of a step that is observed, marked where it exceeds a remit."""
+    verdict = step.verdict(parent.ceilings, strict=False)
+    violations = verdict.violations if verdict is not None else ()
+    return exceeding(payload, violations) if violations else payload

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from remit._capture import Rules
-from remit._guard import logger
-from remit._policy import violations
-from remit._recording import Ceiling
+from remit._frames import caller
+from remit._guard import guarded
+from remit._policy import Ceiling, Ceilings, Verdict, verdict
 from remit.models.agent_instance import DataRisk
+
+# Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
+MAX_VERDICTS: Final = 64
 
 
 class Plan(Protocol):
@@ -33,29 +36,47 @@ class Step:
 
     Attributes:
         name: Span type.
-        risk: Its declared data risk, if any.
-        ceiling_of: For an agent, its identifier and declared risk: a call of it adds a ceiling.
+        ceiling: For an agent that forbids something, what: a call of it adds this ceiling.
         agents: Identifiers of the agents in whose runs it was used.
     """
 
-    __slots__ = ("_make_plan", "_plan", "_verdicts", "agents", "ceiling_of", "name", "risk")
+    __slots__ = (
+        "_find_risk",
+        "_make_plan",
+        "_place",
+        "_plan",
+        "_verdicts",
+        "agents",
+        "ceiling",
+        "name",
+    )
 
     def __init__(
         self,
         name: str,
         make_plan: Callable[[], Plan],
         *,
-        risk: DataRisk | None = None,
-        ceiling_of: tuple[str, DataRisk] | None = None,
+        place: str | None = None,
+        find_risk: Callable[[], DataRisk | None] = lambda: None,
+        ceiling: Ceiling | None = None,
     ) -> None:
-        """Keep how to make the plan: signatures are read at the first call, not at import."""
+        """Keep how to make the rest: signatures are read at the first call, not at import.
+
+        Args:
+            name: Span type.
+            make_plan: Makes the plan of capture.
+            place: File and line of the declaration; a block has none, it stands where it begins.
+            find_risk: Returns what it may do and whose data flows through it.
+            ceiling: For an agent, what it forbids.
+        """
         self.name = name
-        self.risk = risk
-        self.ceiling_of = ceiling_of
+        self.ceiling = ceiling
         self.agents: set[str] = set()
+        self._place = place
+        self._find_risk = find_risk
         self._make_plan = make_plan
         self._plan: Plan | None = None
-        self._verdicts: dict[tuple[Ceiling, str], tuple[str, ...]] = {}
+        self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
 
     @property
     def plan(self) -> Plan:
@@ -64,22 +85,29 @@ class Step:
             self._plan = self._make_plan()
         return self._plan
 
-    def verdict(self, ceiling: Ceiling, on_violation: str) -> tuple[str, ...]:
-        """Return what of this step exceeds *ceiling* or one around it, one sentence each."""
-        known = self._verdicts.get((ceiling, on_violation))
-        if known is None:
-            known = self._judge(ceiling, strict=on_violation != "observe")
-            self._verdicts[ceiling, on_violation] = known
-            if known and on_violation == "observe":
-                logger.warning("%s exceeds its agent's remit: %s", self.name, "; ".join(known))
-        return known
+    @property
+    def risk(self) -> DataRisk | None:
+        """What it may do and whose data flows through it, as far as anything says so."""
+        return self._find_risk()
 
-    def _judge(self, ceiling: Ceiling | None, *, strict: bool) -> tuple[str, ...]:
-        found: list[str] = []
-        while ceiling is not None:
-            found += [
-                f"{ceiling.agent}: {text}"
-                for text in violations(ceiling.risk, self.risk, strict=strict)
-            ]
-            ceiling = ceiling.outer
-        return tuple(found)
+    @property
+    def place(self) -> str:
+        """File and line of the declaration; of a block, while it begins, its own."""
+        return self._place or caller()
+
+    def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
+        """Return where this step exceeds *ceilings*; None after a fault of ours.
+
+        Args:
+            ceilings: What the agents allow.
+            strict: What the step leaves unknown exceeds a ceiling that forbids it.
+        """
+        return self._verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
+
+    @guarded("the policy")
+    def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
+        found = verdict(ceilings, self.name, self.risk, strict=strict)
+        if len(self._verdicts) >= MAX_VERDICTS:
+            self._verdicts.clear()
+        self._verdicts[ceilings, strict] = found
+        return found

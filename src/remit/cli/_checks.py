@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from remit import config
+from remit._runtime import spool_of
+from remit._spool.listing import FileState, listed
 from remit._version import __version__
 from remit.cli._probes import probed
 from remit.cli._verdicts import Check, note, ok, wrong
@@ -34,6 +36,7 @@ def examined() -> Iterator[Check]:
     if settings.resolved_mode == "off":
         return
     yield _data_dir(settings.data_dir)
+    yield _spool(settings)
     if settings.resolved_mode == "local":
         yield _collector()
     else:
@@ -87,6 +90,25 @@ def _data_dir(folder: Path) -> Check:
         + ("not ours to write" if there.is_dir() else "not a folder"),
         "Set REMIT_DATA_DIR to a folder of your own.",
     )
+
+
+def _spool(settings: Settings) -> Check:
+    """Look for what ended processes could not deliver."""
+    files = listed(spool_of(settings))
+    waiting = sum(file.items + file.open_runs for file in files if file.state is FileState.WAITING)
+    refused = sum(file.refused.total() for file in files)
+    told = [
+        f"{count:,} {what}"
+        for count, what in (
+            (waiting, "items and open runs of ended processes wait"),
+            (refused, "items were refused by a server"),
+        )
+        if count
+    ]
+    if not told:
+        return ok("spool", "nothing waits on disk")
+    advice = "`remit spool status` shows them; the next program, or `remit spool send`, sends them."
+    return note("spool", ", ".join(told), advice)
 
 
 def _collector() -> Check:

@@ -19,6 +19,7 @@ class Commands(LazyGroup):
         "serve": ("remit.cli._serve:serve", "Serve the API over a database of this machine."),
         "runs": ("remit.cli._runs:runs", "Look at what was recorded."),
         "schema": ("remit.cli._schema:schema", "Look at what a program declares."),
+        "spool": ("remit.cli._spool:spool", "Look at what is not delivered yet, and send it."),
         "token": ("remit.cli._token:token", "Make and take back tokens of a server."),
         "doctor": ("remit.cli._doctor:doctor", "Find out why nothing arrives."),
     }

@@ -8,6 +8,7 @@ from typing import Final, cast
 
 import click
 
+from remit._capture import told_apart
 from remit.cli._records import Placed, Record
 from remit.cli._terminal import (
     Lines,
@@ -160,8 +161,11 @@ def _first_line(span: AgentSpan, name: str, room: int, begin: datetime | None) -
 
 def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
     """Yield the lines below a span: the sign that stands before each, and its text."""
-    if span.payload:
-        yield "", members(span.payload)
+    given, exceeds = told_apart(span.payload or {})
+    if given:
+        yield "", members(given)
+    for violation in exceeds:
+        yield coloured("failed", f"{strokes.cross} "), f"exceeds the remit: {printable(violation)}"
     result = span.result_payload
     error = error_of(result) if span.status == "failed" else None
     if error is not None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from remit._capture import told_apart
 from remit._ids import key_text
 from remit._runs import ROOT_SPAN
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
@@ -24,6 +25,7 @@ class RecordedSpan:
         run_key: Key of the run.
         status: `active` until it ended.
         payload: The arguments, redacted.
+        exceeds: Where the step exceeds its agent's remit, if it ran all the same (`observe`).
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.
@@ -38,6 +40,7 @@ class RecordedSpan:
     result: dict[str, Any] | None
     started_ns: int
     finished_ns: int | None
+    exceeds: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -92,11 +95,12 @@ class RecordingSink:
         self._spans: dict[int, RecordedSpan] = {}
 
     def open_run(self, item: AnyItem, feed: RunFeed) -> None:
-        """Take a new run; the item says nothing that the feed does not."""
-        del item
+        """Take a new run; the item of one that is resumed stands for its root span."""
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
         self.runs.append(run)
         self._by_key[feed.key] = run
+        if feed.resumed:
+            self._add(Item(*item)._replace(status="active"))
 
     def start_span(self, start: SpanStart) -> None:
         """Take a span that began."""
@@ -119,9 +123,8 @@ class RecordingSink:
             self._add(it)
         elif it.kind == Kind.FINISH:
             self._end(it.key, it.finished_ns, it.status or "", it.result)
-            run.status = (run.root.result or {}).get("status", run.status)
         elif it.kind == Kind.CLOSE:
-            run.status = it.status or ""
+            run.status = it.status or "open"
         elif it.kind == Kind.QUALITY:
             self._set_quality(run, it)
 
@@ -142,16 +145,18 @@ class RecordingSink:
         return [run.tree() for run in self.runs]
 
     def _add(self, item: Item) -> None:
+        payload, exceeds = told_apart(_object(item.payload) or {})
         span = RecordedSpan(
             item.name or "",
             key_text(item.key),
             None if item.parent is None else key_text(item.parent),
             item.run_key,
             item.status or "",
-            _object(item.payload) or {},
+            payload,
             None,
             item.started_ns or 0,
             None,
+            exceeds,
         )
         self._spans[item.key] = span
         self._by_key[item.run_key].spans.append(span)

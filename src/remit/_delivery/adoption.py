@@ -1,0 +1,169 @@
+"""Adoption: what an ended process left in the spool is sent by another, and its runs are ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from remit._clock import NS_PER_S
+from remit._delivery.calls import ORPHAN
+from remit._delivery.lane import Shared, sender_of
+from remit._delivery.sender import Sender
+from remit._delivery.tracks import Tracks
+from remit._registry import RUN_TYPE
+from remit._sink import AnyItem, Item, Kind
+from remit._spool import STORAGE_ERRORS, DamagedError, Files, RunState, SpoolFile, is_damage
+
+FAILED: Final = "failed"
+ROOT_SPAN: Final = "remit:run"
+REASON: Final = "process ended"
+RUN_RESULT: Final = msgspec.json.encode({"reason": REASON, "status": FAILED})
+SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
+
+
+class Adoption:
+    """Sends one file after the other, between the steps of the process's own outbox.
+
+    A step is made by the sender's thread; the counts may be read from any.
+    """
+
+    def __init__(self, files: Files | None, shared: Shared, look_every_s: float) -> None:
+        """Look for nothing yet.
+
+        Args:
+            files: Where to look; nowhere if None.
+            shared: How to send.
+            look_every_s: Seconds between two looks for files of processes that have ended.
+        """
+        self._files = files
+        self._shared = shared
+        self._look_every_ns = int(look_every_s * NS_PER_S)
+        self._look_ns = shared.clock.monotonic_ns()
+        self._file: SpoolFile | None = None
+        self._sender: Sender | None = None
+
+    def look_now(self) -> None:
+        """Have the next step look, and try even while the circuit is open."""
+        self._look_ns = 0
+        if self._sender is not None:
+            self._sender.urge()
+
+    def likely(self) -> bool:
+        """Tell whether there may be something to adopt, without opening a file."""
+        return self._file is not None or (self._files is not None and self._files.left())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being sent, or a look was asked for and not made yet."""
+        return self._file is not None or (self._files is not None and not self._look_ns)
+
+    def pending(self) -> int:
+        """Count the rows of the file that is being sent."""
+        file = self._file
+        return 0 if file is None else file.pending()
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest of those rows was written, by the wall clock."""
+        file = self._file
+        return None if file is None else file.oldest_ns()
+
+    def step(self) -> float:
+        """Send a window of a file, or look for one; return the seconds until the next step."""
+        if self._files is None:
+            return self._shared.poll_interval_s
+        if self._file is None:
+            self._take(self._files)
+        file, sender = self._file, self._sender
+        if file is None or sender is None:
+            return max(0.0, (self._look_ns - self._shared.clock.monotonic_ns()) / NS_PER_S)
+        try:
+            return self._send(file, sender)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            self._give_back(file, error)
+            return 0.0
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
+        file = self._file
+        return file is not None and file.hold(timeout_s)
+
+    def let_go(self) -> None:
+        """Let others in again."""
+        if self._file is not None:
+            self._file.let_go()
+
+    def abandon(self) -> None:
+        """Leave the file to the parent, in the child of a fork."""
+        if self._file is not None:
+            self._file.abandon()
+
+    def close(self) -> None:
+        """Leave what is not sent yet to another process."""
+        if self._file is not None:
+            self._file.close()
+
+    def _take(self, files: Files) -> None:
+        now_ns = self._shared.clock.monotonic_ns()
+        if now_ns < self._look_ns:
+            return
+        file = files.take()
+        if file is None:
+            self._look_ns = now_ns + self._look_every_ns
+        else:
+            self._begin(file)
+
+    def _begin(self, file: SpoolFile) -> None:
+        self._sender = sender_of(file, Tracks(file), self._shared)
+        self._file = file
+
+    def _send(self, file: SpoolFile, sender: Sender) -> float:
+        rest_s = sender.step()
+        if file.pending():
+            return rest_s
+        endings = list(_endings(file))
+        if endings:
+            file.put(endings, [])
+        else:
+            file.close()
+            self._file = self._sender = None
+        return 0.0
+
+    def _give_back(self, file: SpoolFile, error: Exception) -> None:
+        """Leave a file that cannot be read or written; save what can be read of a damaged one."""
+        claim = file.surrender()
+        self._file = self._sender = None
+        if self._files is not None and is_damage(error):
+            rescued = self._files.rescue(claim, error)
+            if rescued is not None:
+                self._begin(rescued)
+        else:
+            claim.release()
+            self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
+
+
+def _endings(file: SpoolFile) -> Iterator[AnyItem]:
+    """Yield the ends of what the process of *file* began and did not end."""
+    runs = file.open_runs()
+    roots = {record.root for record in runs}
+    for span in file.open_spans():
+        record = file.run(span[1])
+        known = record is not None and record.state is not RunState.SET_ASIDE
+        if known and span[2] not in roots:
+            yield _ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT)
+    for record in runs:
+        root = Item(
+            Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+            None, None, None, None,
+        )  # fmt: skip
+        yield _ended(root, Kind.FINISH, file.last_write_ns, RUN_RESULT)
+        yield _ended(root._replace(name=ORPHAN), Kind.CLOSE, file.last_write_ns, None)
+
+
+def _ended(item: AnyItem, kind: Kind, ended_ns: int, result: bytes | None) -> AnyItem:
+    _, run_key, key, parent, name, started_ns, *_ = item
+    finished_ns = max(ended_ns, started_ns or 0)
+    return (
+        int(kind), run_key, key, parent, name, started_ns, finished_ns, FAILED, None, result,
+    )  # fmt: skip

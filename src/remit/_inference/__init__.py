@@ -1,0 +1,15 @@
+"""Risk from types: what a signature shows of the data that flows through it."""
+
+from remit._inference._checks import check_types
+from remit._inference._effective import effective
+from remit._inference._shown import Inferred, Side, Suggested, inferred, suggested
+
+__all__ = [
+    "Inferred",
+    "Side",
+    "Suggested",
+    "check_types",
+    "effective",
+    "inferred",
+    "suggested",
+]

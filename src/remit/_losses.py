@@ -1,0 +1,80 @@
+"""What could not be delivered, counted by reason; and how an item is made smaller."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from enum import StrEnum
+from typing import Final
+
+from remit._sink import AnyItem
+
+# What an item costs beside its payload and result, measured: the tuple and its integers, its
+# place in the deque and in the outbox, and the two bytes objects' own heads.
+ITEM_BYTES: Final = 512
+
+
+class Loss(StrEnum):
+    """Why something was not delivered."""
+
+    BUFFER_FULL = "buffer_full"
+    """The whole item was dropped: `max_buffer_bytes` was reached."""
+    PAYLOAD_BUFFER_FULL = "payload_buffer_full"
+    """The item was kept without payload and result: `max_buffer_bytes` was nearly reached."""
+    SPOOL_FULL = "spool_full"
+    """The whole item was dropped: `max_spool_bytes` was reached."""
+    PAYLOAD_SPOOL_FULL = "payload_spool_full"
+    """The item was kept without payload and result: `max_spool_bytes` was reached."""
+    ASIDE_SPOOL_FULL = "aside_spool_full"
+    """An item that had been set aside was dropped: `max_spool_bytes` was reached."""
+    SPOOL_DAMAGED = "spool_damaged"
+    """The item could not be read back from the spool."""
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    """The server refused the item's size; it was sent with its payload or result cut."""
+    RUN_UNKNOWN = "run_unknown"
+    """The item's run was dropped before it, or has long ended."""
+    AFTER_SHUTDOWN = "after_shutdown"
+    """The item came after `remit.shutdown()`."""
+
+
+class Losses:
+    """What was lost, by reason; counted from any thread."""
+
+    def __init__(self) -> None:
+        """Start with nothing lost."""
+        self._counts: Counter[str] = Counter()
+        # Reentrant: a collected generator may end its span while this very thread counts.
+        self._lock = threading.RLock()
+
+    def add(self, reason: Loss, count: int = 1) -> None:
+        """Count *count* more for *reason*."""
+        with self._lock:
+            self._counts[reason.value] += count
+
+    def by_reason(self) -> dict[str, int]:
+        """Return a copy of the counts."""
+        with self._lock:
+            return dict(self._counts)
+
+    def after_fork_in_child(self) -> None:
+        """Start anew: a thread of the parent may have held the lock, and the counts are its."""
+        self._counts = Counter()
+        self._lock = threading.RLock()
+
+
+def cost(item: AnyItem) -> int:
+    """Return the bytes of memory that *item* is counted with."""
+    payload, result = item[8], item[9]
+    return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
+
+
+def skeleton(item: AnyItem) -> AnyItem:
+    """Return *item* with markers in place of its payload and result.
+
+    Source: design.md section 3, payload format 1: the reserved key `$remit`.
+    """
+    return (*item[:8], _cut(item[8]), _cut(item[9]))
+
+
+def _cut(content: bytes | None) -> bytes | None:
+    return content and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)

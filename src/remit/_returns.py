@@ -1,0 +1,127 @@
+"""What a return annotation says of how a result comes: at once, item by item, on entering."""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from types import CodeType
+from typing import Any, Final, cast
+
+from remit._annotations import MISSING, is_union, type_inside
+
+ITERATORS: Final[frozenset[object]] = frozenset(
+    {
+        collections.abc.Iterator,
+        collections.abc.Generator,
+        collections.abc.AsyncIterator,
+        collections.abc.AsyncGenerator,
+    }
+)
+ITERABLES: Final[frozenset[object]] = frozenset(
+    {collections.abc.Iterable, collections.abc.AsyncIterable}
+)
+_NEVER_AT_ONCE: Final = ITERATORS | {collections.abc.AsyncIterable}
+CONTEXT_MANAGERS: Final[frozenset[object]] = frozenset(
+    {AbstractContextManager, AbstractAsyncContextManager}
+)
+
+_MADE_BY_CONTEXTLIB: Final[dict[CodeType, Any]] = {
+    cast("Any", contextmanager)(iter).__code__: AbstractContextManager,
+    cast("Any", asynccontextmanager)(iter).__code__: AbstractAsyncContextManager,
+}
+"""Code of the functions that contextlib's decorators make: all that they make share it."""
+
+
+def item_type(returns: object, *, streams: bool) -> object | None:
+    """Return the type of an iterator's items, None if *returns* is no iterator.
+
+    Args:
+        returns: Resolved return annotation, or `MISSING`.
+        streams: The function is a generator, whatever its annotation says.
+    """
+    origin, args = _parts(returns)
+    if origin in ITERATORS or (streams and origin in ITERABLES):
+        return args[0] if args else MISSING
+    return MISSING if streams else None
+
+
+def entered_type(returns: object) -> object | None:
+    """Return the type of what a context manager gives on entering, None if *returns* is none."""
+    origin, args = _parts(returns)
+    if origin in CONTEXT_MANAGERS:
+        return args[0] if args else Any
+    return None
+
+
+def forms(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
+    """Return the types of what may come at once, and of the items of what may come one by one.
+
+    An iterable may be a list or an iterator; a coroutine object comes as what it returns.
+
+    Args:
+        returns: Resolved return annotation, or `MISSING`.
+        streams: The function is a generator, whatever its annotation says.
+    """
+    items = item_type(returns, streams=streams)
+    if items is not None:
+        return [], [items]
+    at_once: list[object] = []
+    one_by_one: list[object] = []
+    members = _members(returns)
+    for member in members:
+        origin, args = _parts(member)
+        if origin in ITERATORS or origin in ITERABLES:
+            one_by_one.append(args[0] if args else MISSING)
+        if origin is Coroutine and args:
+            at_once.append(args[-1])
+        elif (entered := entered_type(member)) is not None:
+            at_once.append(entered)
+        elif origin not in _NEVER_AT_ONCE:
+            at_once.append(member)
+    # As it was written, with what `Annotated` says of it, if nothing in it comes otherwise.
+    return ([returns] if at_once == members else at_once), one_by_one
+
+
+def _members(annotation: object) -> list[object]:
+    inside = type_inside(annotation)
+    return list(typing.get_args(inside)) if is_union(inside) else [annotation]
+
+
+def as_called(function: Callable[..., object], returns: object) -> object:
+    """Return the type of what a call returns, for a function whose own annotation is *returns*.
+
+    contextlib's decorators keep the signature of the generator function that they decorate.
+    """
+    made = next((kind for kind in map(_made_by_contextlib, _layers(function)) if kind), None)
+    if made is None:
+        return returns
+    given = item_type(returns, streams=True)
+    return made[Any if given is MISSING else given]
+
+
+def _parts(annotation: object) -> tuple[object, tuple[object, ...]]:
+    """Return the class that an annotation names, None if it names none, and its arguments."""
+    inside = type_inside(annotation)
+    origin = typing.get_origin(inside) or inside
+    return (origin if isinstance(origin, type) else None), typing.get_args(inside)
+
+
+def _made_by_contextlib(layer: object) -> Any:  # noqa: ANN401 - one of two generic classes
+    code = getattr(layer, "__code__", None)
+    return _MADE_BY_CONTEXTLIB.get(code) if isinstance(code, CodeType) else None
+
+
+def _layers(function: object) -> Iterator[object]:
+    """Yield a callable and what is inside it, as decorators left it."""
+    seen: set[int] = set()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        yield function
+        function = getattr(function, "__func__", None) or getattr(function, "__wrapped__", None)

@@ -1,0 +1,130 @@
+"""The start of a call, after asking whether it may run: telemetry fails open, governance closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from remit._capture import denial_payload, snapshot
+from remit._guard import guarded, logger
+from remit._outcomes import FAILED
+from remit._policy import Verdict
+from remit._recording import MAX_SAID, OBSERVE, TERMINATE, Place, RunState
+from remit._spans._open import OpenSpan
+from remit._spans._step import Step
+from remit.errors import DeniedError, RunTerminated
+
+
+def begin(
+    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> OpenSpan | None:
+    """Begin the span of a call, after asking whether it may run.
+
+    Whoever asks guards the whole: what is raised beside these two is a fault of ours.
+
+    Returns:
+        The span, or None when nothing is recorded (mode `off`).
+
+    Raises:
+        RunTerminated: The run was terminated, from outside or because this step exceeds it.
+        DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+    """
+    refused = _refusal(step, parent)
+    if refused is not None:
+        raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
+    if not parent.run.recording:
+        return None
+    return OpenSpan(step, parent, step.plan.params(args, kwargs, parent.run.recorder.rules))
+
+
+def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
+    """Return if *step* may run at *parent*; for calls that were captured before they start.
+
+    Args:
+        step: What is to run.
+        parent: Where.
+        payload: What it was given, for the record of a refusal.
+
+    Raises:
+        RunTerminated: The run was terminated, from outside or because this step exceeds it.
+        DeniedError: The step exceeds the agent's remit.
+    """
+    refused = _refusal(step, parent)
+    if refused is not None:
+        raise _refuse(step, parent, refused, payload)
+
+
+def check_terminated(run: RunState) -> None:
+    """Return if the run goes on.
+
+    Raises:
+        RunTerminated: It was terminated.
+    """
+    if run.feed.terminated is not None:
+        raise RunTerminated(run.feed.key, run.feed.terminated or None)
+
+
+@guarded("the arguments of a refused call")
+def _params(
+    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
+) -> bytes:
+    return step.plan.params(args, kwargs, parent.run.recorder.rules)
+
+
+def _refusal(step: Step, parent: Place) -> Verdict | None:
+    """Return why *step* may not run at *parent*, None if it may.
+
+    Raises:
+        RunTerminated: The run was terminated.
+    """
+    check_terminated(parent.run)
+    if not parent.ceilings:
+        return None
+    observing = parent.run.recorder.on_violation == OBSERVE
+    verdict = step.verdict(parent.ceilings, strict=not observing)
+    if verdict is None:
+        return None if observing else _unjudged(step, parent)
+    if observing and verdict.violations:
+        _say(step, verdict, parent.run.recorder.said, "it runs, as on_violation is observe")
+    return verdict if verdict.violations and not observing else None
+
+
+def _unjudged(step: Step, parent: Place) -> Verdict:
+    """Return the verdict on a step after a fault of ours: nobody knows that it stays below."""
+    sentence = f"a fault inside remit kept {step.name} from being compared with its agent's remit"
+    return Verdict((sentence,), parent.ceilings)
+
+
+def _refuse(
+    step: Step, parent: Place, verdict: Verdict, payload: bytes | None
+) -> DeniedError | RunTerminated:
+    """Record a refusal as a failed span whose body did not run; return what to raise."""
+    run = parent.run
+    error = DeniedError(step.name, verdict.violations)
+    if run.recording:
+        _record_refusal(step, parent, error, payload)
+    if run.recorder.on_violation != TERMINATE:
+        _say(step, verdict, run.said, "it was denied")
+        return error
+    _say(step, verdict, run.said, "it was denied and its run terminated")
+    run.feed.terminated = str(error)
+    return RunTerminated(run.feed.key, str(error))
+
+
+@guarded("the record of a refusal")
+def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: bytes | None) -> None:
+    rules = parent.run.recorder.rules
+    span = OpenSpan(step, parent, snapshot({}, rules) if payload is None else payload)
+    span.end(FAILED, denial_payload(error, rules))
+
+
+@guarded("the log of a step that exceeds a remit")
+def _say(step: Step, verdict: Verdict, said: set[str], outcome: str) -> None:
+    """Log once, among what was *said*, that a step exceeds a remit: where both are declared."""
+    topic = "; ".join(verdict.violations)
+    if topic in said or len(said) >= MAX_SAID:
+        return
+    said.add(topic)
+    agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)
+    logger.warning(
+        "%s (%s) exceeds the remit of %s; %s: %s", step.name, step.place, agents, outcome, topic
+    )

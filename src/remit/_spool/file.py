@@ -1,0 +1,308 @@
+"""One file of the spool as an outbox: what was put is on disk before `put` returns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Final
+
+from remit._losses import Loss
+from remit._sink import AnyItem
+from remit._spool.database import STORAGE_ERRORS, Chunk, Database
+from remit._spool.folder import ASIDE, Claim, Folder, size_of
+from remit._spool.ledger import Ledger
+from remit._spool.outbox import Row, RunRecord
+from remit._spool.packing import CHUNK_BYTES, Body, DamagedError, chunks
+from remit._spool.room import Lose, Room
+from remit._spool.runs import Runs, SpanNotes
+
+# What the sender looks at is in memory; a few batches of large payloads must not fill it.
+WINDOW_BYTES: Final = 4 * CHUNK_BYTES
+# An empty file that an outage made large gives its bytes back.
+SHRINK_BYTES: Final = 16 * CHUNK_BYTES
+
+# The child of a fork must not close what the parent has open; referenced here, it stays as it is.
+_of_the_parent: Final[list[Database]] = []
+
+
+class SpoolFile:
+    """The outbox on disk of this process, or one that another left behind.
+
+    Counts are kept in memory and may be read from any thread without waiting for the disk. The
+    file has one lock, which is held while SQLite works.
+
+    Attributes:
+        claim: The lock on it.
+        last_write_ns: When its process wrote to it last, by the wall clock.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        claim: Claim,
+        database: Database,
+        *,
+        wall_ns: Callable[[], int],
+        lose: Lose,
+    ) -> None:
+        """Read what is in the file.
+
+        Args:
+            folder: Where it is.
+            claim: Nobody else has it; this object lets go of it.
+            database: Its tables; this object closes them.
+            wall_ns: The time.
+            lose: Told what had to be given up.
+
+        Raises:
+            sqlite3.Error: It is damaged.
+            DamagedError: It is damaged.
+        """
+        self.claim: Final = claim
+        self.last_write_ns = wall_ns()
+        self._database: Database | None = database
+        self._wall_ns = wall_ns
+        self._lose = lose
+        self._io = threading.RLock()
+        self._ledger = Ledger(database.chunks())
+        self._runs = Runs(database)
+        self._room = Room(folder, database, self._ledger, lose)
+        self._window: dict[int, list[AnyItem | None]] = {}
+        self._erasable: list[int] = []
+
+    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+        """Add *runs*, then *items* in order; all or nothing.
+
+        Raises:
+            OSError: They could not be written.
+            sqlite3.Error: They could not be written.
+        """
+        bodies = [Body.of(part) for part in chunks(items)]
+        with self._io:
+            database = self._opened()
+            if self._room.make(sum(len(body.content) for body in bodies), self._window):
+                items = self._room.reduce(items)
+                bodies = [Body.of(part) for part in chunks(items)]
+            now_ns, first = self._wall_ns(), self._ledger.next_chunk()
+            added = [
+                Chunk(chunk_id, now_ns, body.items, len(body.content))
+                for chunk_id, body in enumerate(bodies, first)
+            ]
+            with database.transaction():
+                self._runs.write(database, runs)
+                for chunk, body in zip(added, bodies, strict=True):
+                    database.add_chunk(chunk, body)
+                SpanNotes.of(items).write(database)
+            self._runs.written(runs)
+            for chunk in added:
+                self._ledger.add(chunk)
+
+    def head(self, limit: int) -> list[Row]:
+        """Return the first rows that are not settled, at most *limit*, and not too large together.
+
+        Raises:
+            sqlite3.Error: The file cannot be read.
+        """
+        rows: list[Row] = []
+        window: dict[int, list[AnyItem | None]] = {}
+        size_bytes = 0
+        with self._io:
+            for chunk in self._ledger:
+                size_bytes += chunk.size_bytes
+                if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
+                    break
+                items = self._window.get(chunk.id) or self._read(chunk)
+                if items is not None:
+                    window[chunk.id] = items
+                    rows += self._ledger.rows(chunk, items)
+            self._window = window
+        return rows[:limit]
+
+    def settle(self, ids: Collection[int]) -> None:
+        """Remove rows; from the disk when nothing of their chunk is left."""
+        with self._io:
+            done = self._ledger.settle(ids)
+            self._erasable += done
+            for chunk_id in done:
+                self._window.pop(chunk_id, None)
+            if done:
+                self._write_back()
+
+    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
+        """Take rows out of the order and keep them with the *reason*."""
+        with self._io:
+            if self._database is not None:
+                # On a full disk they are not kept; their count is.
+                with suppress(*STORAGE_ERRORS), self._database.transaction():
+                    self._database.set_aside(
+                        [(row_id, item[1], reason, Body.of([item])) for row_id, item in rows]
+                    )
+            self.settle([row_id for row_id, _ in rows])
+
+    def run(self, key: str) -> RunRecord | None:
+        """Return the record of a run."""
+        return self._runs.get(key)
+
+    def save_run(self, record: RunRecord) -> None:
+        """Keep what is new in *record*; written with what is settled next."""
+        with self._io:
+            self._runs.save(record)
+
+    def forget_run(self, key: str) -> None:
+        """Remove a run's record; from the disk with what is settled next."""
+        with self._io:
+            self._runs.forget(key)
+
+    def last_id(self) -> int:
+        """Return an id that no row so far exceeds."""
+        return self._ledger.last_id
+
+    def skip_to(self, row_id: int) -> None:
+        """Let every later row have a larger id than *row_id*."""
+        self._ledger.skip_to(row_id)
+
+    def pending(self, up_to: int | None = None) -> int:
+        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
+        return self._ledger.left(up_to)
+
+    def spooled(self, up_to: int | None = None) -> int:
+        """Count those that are on disk: all of them."""
+        return self.pending(up_to)
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest pending row was written, by the wall clock."""
+        return self._ledger.oldest_ns()
+
+    def open_runs(self) -> list[RunRecord]:
+        """Return the runs that were opened by the file's process and not ended."""
+        return self._runs.open()
+
+    def open_spans(self) -> list[AnyItem]:
+        """Return the beginnings of the spans that have not ended, without their payloads."""
+        with self._io:
+            found = [] if self._database is None else self._database.open_spans()
+        return [item for body in found for item in body.unpacked() if item is not None]
+
+    def note_open(self, items: Sequence[AnyItem]) -> None:
+        """Note that *items* are beginnings of spans that were sent and have not ended.
+
+        Raises:
+            sqlite3.Error: That could not be written.
+        """
+        with self._io:
+            database = self._opened()
+            with database.transaction():
+                SpanNotes.of(items).write(database)
+
+    def bring_back(self) -> int:
+        """Put what was set aside in order again, and leave the file to be sent; return how much.
+
+        Raises:
+            sqlite3.Error: That could not be written.
+        """
+        with self._io:
+            database = self._opened()
+            rows = database.aside()
+            items = [item for _, body in rows for item in body.unpacked() if item is not None]
+            self._runs.bring_back()
+            self.put(items, [])
+            with database.transaction():
+                database.delete("aside", "id", [row_id for row_id, _ in rows])
+                self._runs.write_back(database)
+            self._database = None
+            database.close()
+            self.claim.bring_back()
+            self.claim.release()
+        return len(items)
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
+        return self._io.acquire(timeout=timeout_s)
+
+    def let_go(self) -> None:
+        """Let others in again."""
+        self._io.release()
+
+    def surrender(self) -> Claim:
+        """Close the file as it is, and hand over the claim on it."""
+        with self._io:
+            database, self._database = self._database, None
+            if database is not None:
+                with suppress(*STORAGE_ERRORS):
+                    database.close()
+        return self.claim
+
+    def abandon(self) -> None:
+        """Leave the file to the parent, in the child of a fork: nothing is closed or unlocked."""
+        if self._database is not None:
+            _of_the_parent.append(self._database)
+        self.claim.release()
+
+    def close(self) -> None:
+        """Let go of the file: delete it if it is done with, else leave it to a later process."""
+        with self._io:
+            database, self._database = self._database, None
+            if database is None:
+                return
+            done, refused = False, False
+            with suppress(DamagedError, *STORAGE_ERRORS):
+                refused = bool(database.aside(1))
+                left = self._ledger.left() or self._runs.open() or database.open_spans()
+                done = not left
+                if left or refused:
+                    self._tidy(database)
+            with suppress(*STORAGE_ERRORS):
+                database.close()
+            with suppress(OSError):
+                if done and refused:
+                    self.claim.put_aside(ASIDE)
+                elif done:
+                    self.claim.remove()
+            self.claim.release()
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            raise OSError("the spool's file is closed")
+        return self._database
+
+    def _read(self, chunk: Chunk) -> list[AnyItem | None] | None:
+        """Return the items of a chunk; `None` of one that is damaged, which is given up."""
+        if self._database is None:
+            return None
+        body = self._database.body(chunk.id)
+        with suppress(DamagedError):
+            if body is not None:
+                return body.unpacked()
+        self._ledger.drop(chunk.id)
+        self._erasable.append(chunk.id)
+        self._lose(Loss.SPOOL_DAMAGED, chunk.items)
+        return None
+
+    def _write_back(self) -> None:
+        """Erase what is done with, and write what is new of runs.
+
+        Where that fails nothing is lost: a later process sends it once more, by the same keys.
+        """
+        database = self._database
+        if database is None:
+            return
+        with suppress(*STORAGE_ERRORS):
+            with database.transaction():
+                database.delete("chunk", "id", self._erasable)
+                self._runs.write_back(database)
+            self._erasable = []
+            self._runs.written_back()
+            if not self._ledger.left() and size_of(self.claim.path) > SHRINK_BYTES:
+                database.shrink()
+
+    def _tidy(self, database: Database) -> None:
+        """Take out of the file what is settled, so that it is not sent once more."""
+        with database.transaction():
+            for chunk in self._ledger.partial():
+                body = database.body(chunk.id)
+                if body is not None:
+                    left = self._ledger.remaining(chunk, body.unpacked())
+                    database.add_chunk(chunk, Body.of(left))
+            database.delete("chunk", "id", self._erasable)
+            self._runs.write_back(database)

@@ -1,0 +1,207 @@
+"""The spool's folder: one file for each process, and who may have which.
+
+A file `<uuid>.db` belongs to whoever holds the lock on `<uuid>.lock`, by `flock`: the lock ends
+with its process, however that ends, so that liveness is never guessed from a pid or an age. A file
+with the ending `.aside` holds only what a server refused, one with `.damaged` could not be read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+DATABASE: Final = ".db"
+ASIDE: Final = ".aside"
+DAMAGED: Final = ".damaged"
+LOCK: Final = ".lock"
+COMPANIONS: Final = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside a database."""
+SUBFOLDER: Final = "spool"
+
+FINGERPRINT_BYTES: Final = 8
+PRIVATE_FILE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose items a file holds: they are sent to this target, by this token, and to no other.
+
+    Attributes:
+        target: URL of the API without credentials, or `local`.
+        fingerprint: Of the token, 8 bytes of its SHA-256; empty without a token.
+    """
+
+    target: str
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, target: str, token: str | None) -> Identity:
+        """Return the identity of *target* with *token*."""
+        digest = sha256(token.encode()).digest()[:FINGERPRINT_BYTES] if token else b""
+        return cls(target.rstrip("/"), digest)
+
+
+class Claim:
+    """The lock on one file of the folder; whoever holds it may read, write and delete the file.
+
+    Attributes:
+        path: The database file.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        """Hold the lock that is open as *descriptor*."""
+        self.path = path
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others have the file; one that was put aside needs no lock until then."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if self.path.suffix != DATABASE:
+            _lock_of(self.path).unlink(missing_ok=True)
+        # Closing, not unlocking: in the child of a fork the lock stays with the parent.
+        os.close(descriptor)
+
+    def remove(self) -> None:
+        """Delete the file, then its lock."""
+        for path in _files_of(self.path):
+            path.unlink(missing_ok=True)
+        self._remove_lock()
+
+    def put_aside(self, ending: str) -> None:
+        """Give the file another *ending*, so that nobody sends it, and let go of it."""
+        kept = self.path.with_suffix(ending)
+        for file, companion in zip(_files_of(self.path), ("", *COMPANIONS), strict=True):
+            with suppress(FileNotFoundError):
+                file.rename(f"{kept}{companion}")
+        self._remove_lock()
+
+    def bring_back(self) -> None:
+        """Give a file that was put aside its first ending again."""
+        path = self.path.with_suffix(DATABASE)
+        self.path.rename(path)
+        self.path = path
+
+    def _remove_lock(self) -> None:
+        if self._descriptor >= 0:
+            _lock_of(self.path).unlink(missing_ok=True)
+        self.release()
+
+
+class Folder:
+    """The folder of one target's files, and of others' that are left alone.
+
+    Attributes:
+        path: Where it is.
+        identity: Whose files are ours.
+        max_bytes: Most bytes that all its files take together.
+    """
+
+    def __init__(self, data_dir: Path, identity: Identity, max_bytes: int) -> None:
+        """Name the folder in *data_dir*; nothing is made before it is needed."""
+        self.path = data_dir / SUBFOLDER
+        self.identity = identity
+        self.max_bytes = max_bytes
+
+    def create(self) -> Claim:
+        """Return the claim on a new, empty file.
+
+        Raises:
+            OSError: The folder cannot be written to, or its file system has no locks.
+        """
+        self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        if self.path.stat().st_mode & 0o077:
+            self.path.chmod(PRIVATE_FOLDER)
+        path = self.path / f"{uuid.uuid4()}{DATABASE}"
+        claim = self.claim(path)
+        if claim is None:
+            # Somebody cleaned up between the making of the lock and the locking.
+            return self.create()
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+        except OSError:
+            claim.remove()
+            raise
+        return claim
+
+    def claim(self, path: Path) -> Claim | None:
+        """Return the claim on the file at *path*, `None` while another process has it.
+
+        Raises:
+            OSError: The folder cannot be written to, or its file system has no locks.
+        """
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+        descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
+        claim = Claim(path, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.release()
+            return None
+        except OSError:
+            claim.release()
+            raise
+        if os.fstat(descriptor).st_nlink == 0:
+            # Its last holder deleted file and lock after we had opened the lock.
+            claim.release()
+            return None
+        return claim
+
+    def files(self, *endings: str) -> list[Path]:
+        """Return the files with one of *endings*, the oldest first; empty without a folder."""
+        found = [entry for entry in self._entries() if entry.name.endswith(endings)]
+        dated = [(info.st_mtime_ns, entry.path) for entry in found if (info := _stat(entry))]
+        return [Path(path) for _, path in sorted(dated)]
+
+    def size_bytes(self) -> int:
+        """Return the bytes that all files take together."""
+        return sum(info.st_size for entry in self._entries() if (info := _stat(entry)))
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        try:
+            with os.scandir(self.path) as entries:
+                yield from entries
+        except OSError:
+            return
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of one file with what SQLite put beside it."""
+    sizes: list[int] = []
+    for file in _files_of(path):
+        with suppress(OSError):
+            sizes.append(file.stat().st_size)
+    return sum(sizes)
+
+
+def modified_ns(path: Path) -> int:
+    """Return when one file, or what SQLite put beside it, was written to last."""
+    times: list[int] = []
+    for file in _files_of(path):
+        with suppress(OSError):
+            times.append(file.stat().st_mtime_ns)
+    return max(times, default=0)
+
+
+def _files_of(path: Path) -> list[Path]:
+    return [path, *(Path(f"{path}{companion}") for companion in COMPANIONS)]
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_suffix(LOCK)

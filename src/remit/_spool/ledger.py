@@ -1,0 +1,104 @@
+"""Which rows of a spool file are left: counted in memory, readable from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from remit._sink import AnyItem
+from remit._spool.database import Chunk
+from remit._spool.outbox import Row
+from remit._spool.packing import Body
+
+# A row's id is its chunk's, then its place in the chunk.
+PLACE_BITS: Final = 10
+PLACE_MASK: Final = (1 << PLACE_BITS) - 1
+
+
+class Ledger:
+    """The chunks that have something left, and what of them is settled.
+
+    Written by whoever holds the file's lock; a count is read without it.
+    """
+
+    def __init__(self, chunks: Iterable[Chunk]) -> None:
+        """Begin with the chunks of a file."""
+        self._chunks = {chunk.id: chunk for chunk in chunks}
+        self._settled: dict[int, set[int]] = {}
+        self._last_chunk = max(self._chunks, default=0)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """Iterate over the chunks as they are now, in order."""
+        # One call into C: another thread may add and remove meanwhile.
+        return iter(list(self._chunks.values()))
+
+    @property
+    def last_id(self) -> int:
+        """An id that no row so far exceeds."""
+        return self._last_chunk << PLACE_BITS | PLACE_MASK if self._last_chunk else 0
+
+    def next_chunk(self) -> int:
+        """Return the id of the next chunk."""
+        return self._last_chunk + 1
+
+    def skip_to(self, row_id: int) -> None:
+        """Let every later row have a larger id than *row_id*."""
+        self._last_chunk = max(self._last_chunk, row_id >> PLACE_BITS)
+
+    def add(self, chunk: Chunk) -> None:
+        """Take in a chunk, the newest."""
+        self._chunks[chunk.id] = chunk
+        self._last_chunk = chunk.id
+
+    def drop(self, chunk_id: int) -> None:
+        """Let go of a chunk."""
+        self._chunks.pop(chunk_id, None)
+        self._settled.pop(chunk_id, None)
+
+    def left(self, up_to: int | None = None) -> int:
+        """Count the rows that are left, those of chunks up to the row *up_to* alone if given."""
+        last = None if up_to is None else up_to >> PLACE_BITS
+        return sum(chunk.items for chunk in self if last is None or chunk.id <= last)
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest chunk was written, by the wall clock."""
+        return next((chunk.put_ns for chunk in self), None)
+
+    def settle(self, ids: Iterable[int]) -> list[int]:
+        """Take rows out; return the ids of the chunks of which nothing is left."""
+        done: list[int] = []
+        for row_id in ids:
+            chunk = self._chunks.get(row_id >> PLACE_BITS)
+            if chunk is None:
+                continue
+            settled = self._settled.setdefault(chunk.id, set())
+            if row_id & PLACE_MASK in settled:
+                continue
+            settled.add(row_id & PLACE_MASK)
+            chunk.items -= 1
+            if not chunk.items:
+                done.append(chunk.id)
+                self.drop(chunk.id)
+        return done
+
+    def rewritten(self, chunk: Chunk, body: Body) -> None:
+        """Take note that a chunk was written anew, without what was settled or given up."""
+        chunk.items, chunk.size_bytes = body.items, len(body.content)
+        self._settled.pop(chunk.id, None)
+        if not body.items:
+            self.drop(chunk.id)
+
+    def partial(self) -> list[Chunk]:
+        """Return the chunks of which a part is settled."""
+        return [self._chunks[chunk_id] for chunk_id in self._settled]
+
+    def remaining(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[AnyItem | None]:
+        """Return *items* of a chunk with `None` in the place of what is settled."""
+        settled = self._settled.get(chunk.id, ())
+        return [None if place in settled else item for place, item in enumerate(items)]
+
+    def rows(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[Row]:
+        """Return what is left of *items* of a chunk as rows."""
+        base = chunk.id << PLACE_BITS
+        left = enumerate(self.remaining(chunk, items), base)
+        return [(row_id, item) for row_id, item in left if item is not None]

@@ -1,0 +1,138 @@
+"""What is in the spool's folder, for people: every file, whoever's it is."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from remit._spool.database import STORAGE_ERRORS, Database
+from remit._spool.folder import (
+    ASIDE,
+    DAMAGED,
+    DATABASE,
+    Folder,
+    Identity,
+    modified_ns,
+    size_of,
+)
+from remit._spool.packing import DamagedError
+from remit._spool.runs import Runs
+
+
+class FileState(StrEnum):
+    """What a file waits for."""
+
+    IN_USE = "in use"
+    """Its process runs, or another sends what it left."""
+    WAITING = "waiting"
+    """Its process has ended; the next one that sends to its target, by its token, sends it."""
+    SET_ASIDE = "set aside"
+    """A server refused what is in it; `remit spool send --set-aside` tries once more."""
+    DAMAGED = "damaged"
+    """It could not be read; what could be read of it was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Items of one file that a server refused for one reason.
+
+    Attributes:
+        reason: In one word, as the server gave it.
+        name: Their span type, or quality name.
+        run_key: Key of their run.
+    """
+
+    reason: str
+    name: str
+    run_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file.
+
+    Attributes:
+        path: Where it is.
+        state: What it waits for.
+        size_bytes: What it takes on disk.
+        written_ns: When it was written to last, by the wall clock.
+        identity: Whose it is; None if that cannot be read.
+        items: How many items wait in it.
+        open_runs: How many runs of its process have not ended.
+        refused: How many items of it were refused, and why.
+    """
+
+    path: Path
+    state: FileState
+    size_bytes: int
+    written_ns: int
+    identity: Identity | None = None
+    items: int = 0
+    open_runs: int = 0
+    refused: Counter[Refused] = field(default_factory=Counter[Refused])
+
+
+def listed(folder: Folder) -> list[Listed]:
+    """Return the files of *folder*, the oldest first."""
+    return [_listed(folder, path) for path in folder.files(DATABASE, ASIDE, DAMAGED)]
+
+
+def purge(folder: Folder, *endings: str) -> int:
+    """Delete the files with one of *endings* that no process has; return how many."""
+    count = 0
+    for path in folder.files(*endings):
+        with suppress(OSError):
+            claim = folder.claim(path)
+            if claim is not None:
+                claim.remove()
+                count += 1
+    return count
+
+
+def _listed(folder: Folder, path: Path) -> Listed:
+    """Look into a file; into one without a process while nobody can take it."""
+    states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
+    found = Listed(
+        path, states.get(path.suffix, FileState.WAITING), size_of(path), modified_ns(path)
+    )
+    try:
+        claim = folder.claim(path)
+    except OSError:
+        return found
+    if claim is None:
+        found = replace(found, state=FileState.IN_USE)
+    if found.state is not FileState.DAMAGED:
+        with suppress(DamagedError, *STORAGE_ERRORS):
+            found = _read(folder, found)
+    if claim is not None:
+        with suppress(OSError):
+            # Closing it moved pages; when its process wrote to it last must stay known.
+            os.utime(path, ns=(found.written_ns, found.written_ns))
+        claim.release()
+    return found
+
+
+def _read(folder: Folder, found: Listed) -> Listed:
+    database = Database(found.path, max_bytes=folder.max_bytes)
+    try:
+        about = database.about()
+        if about is None:
+            return found
+        return replace(
+            found,
+            identity=about[1],
+            items=sum(chunk.items for chunk in database.chunks()),
+            open_runs=len(Runs(database).open()),
+            refused=Counter(
+                Refused(reason, item[4] or "", item[1])
+                for reason, body in database.refused()
+                for item in body.unpacked()
+                if item is not None
+            ),
+        )
+    finally:
+        database.close()

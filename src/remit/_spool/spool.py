@@ -1,0 +1,172 @@
+"""The outbox of a process: its file of the spool, and memory where nothing can be written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+
+from remit._guard import logger
+from remit._sink import AnyItem
+from remit._spool.database import STORAGE_ERRORS
+from remit._spool.file import SpoolFile
+from remit._spool.files import Files
+from remit._spool.memory import MemoryOutbox
+from remit._spool.outbox import Row, RunRecord
+
+
+class SpoolOutbox:
+    """Puts into a file that is made at the first put; into memory after a put that failed.
+
+    What is in memory is younger than what is in the file. Once all of it is delivered the file is
+    tried again, so that a disk that was full for an hour costs an hour.
+    """
+
+    def __init__(
+        self,
+        files: Files | None,
+        *,
+        cost: Callable[[AnyItem], int],
+        release: Callable[[int], None],
+    ) -> None:
+        """Begin empty, without a file.
+
+        Args:
+            files: Makes the file; without it everything is in memory.
+            cost: Bytes of memory that an item is counted with.
+            release: Told how many bytes left memory.
+        """
+        self._files = files
+        self._cost = cost
+        self._release = release
+        self._memory = MemoryOutbox(cost=cost, release=release)
+        self._file: SpoolFile | None = None
+        self._unreadable = False
+        self._said = False
+        self._held: SpoolFile | None = None
+
+    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+        """Add *runs*, then *items* in order; all or nothing."""
+        if self._files is not None and not self._memory.pending():
+            try:
+                file = self._writable(self._files)
+                file.skip_to(self._memory.last_id())
+                file.put(items, runs)
+            except STORAGE_ERRORS as error:
+                self._say(self._files, error)
+            else:
+                self._release(sum(map(self._cost, items)))
+                return
+        if self._file is not None:
+            self._memory.skip_to(self._file.last_id())
+        self._memory.put(items, runs)
+
+    def head(self, limit: int) -> list[Row]:
+        """Return the first rows that are not settled, at most *limit*."""
+        rows: list[Row] = []
+        if self._files is not None and self._file is not None and not self._unreadable:
+            try:
+                rows = self._file.head(limit)
+            except STORAGE_ERRORS as error:
+                self._unreadable = True
+                self._say(self._files, error)
+        return rows + self._memory.head(limit - len(rows))
+
+    def settle(self, ids: Collection[int]) -> None:
+        """Remove rows that were delivered, or given up and counted elsewhere."""
+        first = self._first_in_memory()
+        if self._file is not None:
+            self._file.settle([row_id for row_id in ids if row_id < first])
+        self._memory.settle([row_id for row_id in ids if row_id >= first])
+
+    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
+        """Take rows out of the order; those in the file stay in it, with the *reason*."""
+        first = self._first_in_memory()
+        if self._file is not None:
+            self._file.set_aside([row for row in rows if row[0] < first], reason)
+        self._memory.set_aside([row for row in rows if row[0] >= first], reason)
+
+    def run(self, key: str) -> RunRecord | None:
+        """Return the record of a run."""
+        return (self._file and self._file.run(key)) or self._memory.run(key)
+
+    def save_run(self, record: RunRecord) -> None:
+        """Keep what is new in *record*."""
+        if self._file is not None:
+            self._file.save_run(record)
+        else:
+            self._memory.save_run(record)
+
+    def forget_run(self, key: str) -> None:
+        """Remove a run's record."""
+        if self._file is not None:
+            self._file.forget_run(key)
+        self._memory.forget_run(key)
+
+    def last_id(self) -> int:
+        """Return an id that no row so far exceeds."""
+        return max(self._file.last_id() if self._file else 0, self._memory.last_id())
+
+    def pending(self, up_to: int | None = None) -> int:
+        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
+        return self.spooled(up_to) + self._memory.pending(up_to)
+
+    def spooled(self, up_to: int | None = None) -> int:
+        """Count those of the pending rows that are on disk."""
+        return self._file.pending(up_to) if self._file is not None else 0
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest row on disk was written, by the wall clock."""
+        return self._file.oldest_ns() if self._file is not None else None
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
+        file = self._file
+        if file is None or not file.hold(timeout_s):
+            return False
+        self._held = file
+        return True
+
+    def let_go(self) -> None:
+        """Let others in again."""
+        file, self._held = self._held, None
+        if file is not None:
+            file.let_go()
+
+    def abandon(self) -> None:
+        """Leave the file to the parent, in the child of a fork."""
+        if self._file is not None:
+            self._file.abandon()
+
+    def close(self) -> None:
+        """Let go of the file: delete it if it is done with, else leave it to a later process."""
+        if self._file is not None:
+            self._file.close()
+
+    def _writable(self, files: Files) -> SpoolFile:
+        """Return the file, made now if there is none yet.
+
+        Raises:
+            OSError: It cannot be made, or cannot be read any more.
+            sqlite3.Error: It cannot be made.
+        """
+        if self._unreadable:
+            raise OSError("the file cannot be read")
+        if self._file is None:
+            self._file = files.create()
+        return self._file
+
+    def _first_in_memory(self) -> int:
+        """Return the id from which on rows are in memory: they are younger than those on disk."""
+        first = self._memory.first_id()
+        return sys.maxsize if first is None else first
+
+    def _say(self, files: Files, error: Exception) -> None:
+        if not self._said:
+            self._said = True
+            logger.warning(
+                "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
+                "until that is mended, and what cannot be delivered is lost with this process; "
+                "see data_dir",
+                files.folder.path,
+                error,
+            )

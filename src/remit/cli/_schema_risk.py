@@ -1,0 +1,163 @@
+"""`remit schema show --risk`: what is said of a program's data, by whom, and what by nobody."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from remit._inference import effective, inferred, suggested
+from remit._marks import CATEGORIES, CLASSIFICATION
+from remit._policy import Ceiling, Ceilings, under, verdict
+from remit._registry import AgentType, Registry, SpanType
+from remit.cli._terminal import bold, columns, emit, faint
+from remit.models.agent_instance import ActionProfile, DataRisk
+
+Json = dict[str, Any]
+
+ACTIONS: Final = "actions"
+PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    ACTIONS: ("action_profile", tuple(ActionProfile.model_fields)),
+    "params": ("params_data_categories", CATEGORIES),
+    "result": ("result_data_categories", CATEGORIES),
+}
+"""Parts of a data risk: their member on the wire, and what each says a word about."""
+
+UNKNOWN: Final = "unknown"
+LABEL_COLUMNS: Final = 11
+
+
+def risk_report(agent: AgentType, registry: Registry) -> Json:
+    """Return who says what of the data and the actions of *agent*, as plain JSON.
+
+    Returns:
+        `span_types`, one entry for each: what is `declared`, what is `inferred` from which place
+        in the signature, where that `exceeds` the agent's remit, what is `unsaid`, and where a
+        name suggests what is unsaid (`suggested`). `whole`: the same of all of them together.
+    """
+    remit = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+    steps = [_of_step(each, under((), remit)) for each in registry.span_types_of(agent)]
+    return {"agent": agent.external_identifier, "span_types": steps, "whole": _of_all(steps)}
+
+
+def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
+    risk = effective(declared)
+    unsaid = {part: _unsaid(risk, part) for part in PARTS}
+    return {
+        "name": declared.name,
+        "place": declared.place,
+        "declared": _said(declared.data_risk),
+        "inferred": [asdict(each) for each in inferred(declared)],
+        "exceeds": list(verdict(ceilings, declared.name, risk, strict=False).violations),
+        "unsaid": unsaid,
+        "suggested": [
+            asdict(each) for each in suggested(declared) if each.category in unsaid[each.side]
+        ],
+    }
+
+
+def _said(risk: DataRisk | None) -> Json:
+    """Return the words of a declaration, without those that say nothing."""
+    if risk is None:
+        return {}
+    words = risk.model_dump(mode="json")
+    said = {
+        part: {name: word for name, word in words[member].items() if word != UNKNOWN}
+        for part, (member, _) in PARTS.items()
+    }
+    return {part: found for part, found in said.items() if found}
+
+
+def _unsaid(risk: DataRisk | None, part: str) -> list[str]:
+    said = _said(risk).get(part, {})
+    return [name for name in PARTS[part][1] if name not in said]
+
+
+def _of_all(steps: Iterable[Json]) -> Json:
+    """Return what all steps say together: who says each word, and what none of them speaks of."""
+    declared: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for step in steps:
+        for part, words in step["declared"].items():
+            for name, word in words.items():
+                sayers = declared.setdefault(part, {}).setdefault(name, {})
+                sayers.setdefault(word, []).append(step["name"])
+    return {
+        "declared": declared,
+        "inferred": [
+            {"span_type": step["name"], **each} for step in steps for each in step["inferred"]
+        ],
+        "unsaid": {
+            part: [name for name in names if all(name in step["unsaid"][part] for step in steps)]
+            for part, (_, names) in PARTS.items()
+        },
+    }
+
+
+def show_risk(name: str, report: Json) -> None:
+    """Write the report for people."""
+    emit(bold(name))
+    for step in report["span_types"]:
+        emit()
+        emit(f"  {step['name']}  " + faint(step["place"]))
+        _row("declared", map(_with_words, step["declared"].items()))
+        _row("inferred", map(_with_type, step["inferred"]))
+        _row("exceeds", step["exceeds"])
+        _row("unsaid", _unsaid_lines(step["unsaid"]))
+        _row("suggested", map(_with_place, step["suggested"]))
+    whole = report["whole"]
+    emit()
+    emit("  the agent as a whole")
+    _row("declared", _with_sayers(whole["declared"]))
+    _row("inferred", (f"{_with_type(each)} in {each['span_type']}" for each in whole["inferred"]))
+    _row("unsaid", _unsaid_lines(whole["unsaid"]))
+    emit()
+
+
+def _row(label: str, lines: Iterable[str]) -> None:
+    """Write lines beside a label; long ones go on below themselves."""
+    for line in lines:
+        first = f"    {label:<{LABEL_COLUMNS}}"
+        wrapped = textwrap.wrap(line, columns() - len(first), subsequent_indent="  ")
+        for number, text in enumerate(wrapped):
+            emit((faint(first) if number == 0 else " " * len(first)) + text)
+        label = ""
+
+
+def _with_words(part: tuple[str, Mapping[str, str]]) -> str:
+    """Return the words of one part: `params: excluded minors_data; classification internal`."""
+    by_word: dict[str, list[str]] = {}
+    for name, word in part[1].items():
+        key, value = (name, word) if name == CLASSIFICATION else (word, name)
+        by_word.setdefault(key, []).append(value)
+    return f"{part[0]}: " + "; ".join(
+        f"{word} {', '.join(names)}" for word, names in by_word.items()
+    )
+
+
+def _with_sayers(declared: Json) -> Iterator[str]:
+    """Yield each word that some span type says, with those that say it."""
+    for part in PARTS:
+        for name, words in declared.get(part, {}).items():
+            for word, sayers in words.items():
+                yield f"{part}: {name} {word} ({', '.join(sayers)})"
+
+
+def _with_place(found: Json) -> str:
+    return f"{found['side']}: {found['category']} ({found['path']})"
+
+
+def _with_type(found: Json) -> str:
+    return f"{found['side']}: {found['category']} ({found['path']}: {found['type']})"
+
+
+def _unsaid_lines(unsaid: Mapping[str, list[str]]) -> Iterator[str]:
+    """Yield what is unsaid of each part, in whichever way is shorter."""
+    for part, names in unsaid.items():
+        said = [name for name in PARTS[part][1] if name not in names]
+        if not said:
+            yield f"{part}: all"
+        elif len(said) < len(names):
+            yield f"{part}: all but {', '.join(said)}"
+        elif names:
+            yield f"{part}: {', '.join(names)}"

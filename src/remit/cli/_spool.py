@@ -1,0 +1,188 @@
+"""`remit spool`: what was recorded and is not delivered yet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+import click
+
+from remit import config
+from remit._clock import NS_PER_S
+from remit._runtime import send_spooled, spool_of
+from remit._spool import Folder
+from remit._spool.folder import ASIDE, DAMAGED, DATABASE
+from remit._spool.listing import FileState, Listed, Refused, listed, purge
+from remit.cli._failing import Failed
+from remit.cli._options import json_option
+from remit.cli._terminal import bold, emit, emit_json, faint, printable
+from remit.config import Settings
+
+SHORT_CHARS = 8
+KIB = 1024
+STATE_COLOURS = {
+    FileState.IN_USE: "cyan",
+    FileState.WAITING: "yellow",
+    FileState.SET_ASIDE: "red",
+    FileState.DAMAGED: "red",
+}
+
+
+@click.group()
+def spool() -> None:
+    """Look at what was recorded and is not delivered yet, send it, or delete it.
+
+    Each process keeps a file of its own in the folder `spool` of the data folder. What a process
+    could not deliver before it ended is sent by the next one that sends to the same server by the
+    same token; these commands are for when there is none.
+    """
+
+
+@spool.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Show what waits, for which server, and what a server refused and why."""
+    settings = config.load({})
+    folder = spool_of(settings)
+    files = listed(folder)
+    if as_json:
+        emit_json(
+            {
+                "folder": str(folder.path),
+                "max_bytes": folder.max_bytes,
+                "size_bytes": folder.size_bytes(),
+                "files": [_as_json(file, folder) for file in files],
+            }
+        )
+        return
+    if not files:
+        emit(f"Nothing waits in {folder.path}.")
+        return
+    emit(faint(f"{'FILE':<8}  {'STATE':<9}  {'ITEMS':>9}  {'SIZE':>9}  {'WRITTEN':<16}  FOR"))
+    for file in files:
+        emit(_line(file, folder))
+    _show_refused(files)
+    emit(
+        faint(
+            f"\n{_size(folder.size_bytes())} of at most {_size(folder.max_bytes)} in {folder.path}"
+        )
+    )
+
+
+@spool.command()
+@click.option("--all", "every", is_flag=True, help="Also what was recorded by another token.")
+@click.option("--set-aside", "aside", is_flag=True, help="Also what a server refused before.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0.1),
+    metavar="SECONDS",
+    help="Give up after so long; what is left waits on.",
+)
+def send(timeout_s: float, *, every: bool, aside: bool) -> None:
+    """Send what ended processes left, to the server that the settings name.
+
+    What was recorded for another server, or for local mode, stays. The exit status is 1 when
+    something was refused, or waits on.
+    """
+    settings = config.load({})
+    if settings.resolved_mode == "off":
+        raise Failed("the mode is off, so there is nowhere to send to: unset REMIT_MODE")
+    result = send_spooled(settings, timeout_s, any_token=every, set_aside=aside)
+    emit(f"Sent {result.sent:,} items to {_target(settings)}.")
+    if result.set_aside:
+        emit(f"The server refused {result.set_aside:,}; they are set aside: {result.last_error}")
+    if result.pending:
+        emit(f"{result.pending:,} wait on: {result.last_error or 'there was not enough time'}")
+    for reason, count in result.dropped.items():
+        emit(f"{count:,} were given up: {reason}")
+    sys.exit(0 if result else 1)
+
+
+@spool.command("purge")
+@click.option("--set-aside", "aside", is_flag=True, help="Only what was refused or is damaged.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge_files(*, aside: bool, yes: bool) -> None:
+    """Delete, for good, the files that no running process has."""
+    folder = spool_of(config.load({}))
+    endings = (ASIDE, DAMAGED) if aside else (ASIDE, DAMAGED, DATABASE)
+    found = [
+        file
+        for file in listed(folder)
+        if file.state is not FileState.IN_USE and file.path.suffix in endings
+    ]
+    if not found:
+        emit(f"There is nothing to delete in {folder.path}.")
+        return
+    items = sum(file.items + file.refused.total() for file in found)
+    if not yes:
+        what = f"Delete {len(found)} files with {items:,} items that were never delivered?"
+        click.confirm(what, abort=True)
+    emit(f"Deleted {purge(folder, *endings)} files with {items:,} items.")
+
+
+def _line(file: Listed, folder: Folder) -> str:
+    state = click.style(f"{file.state:<9}", fg=STATE_COLOURS[file.state])
+    items = file.items + file.refused.total()
+    written = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.written_ns / NS_PER_S))
+    size = _size(file.size_bytes)
+    name = file.path.stem[:SHORT_CHARS]
+    return f"{bold(name)}  {state}  {items:>9,}  {size:>9}  {written}  {_whose(file, folder)}"
+
+
+def _whose(file: Listed, folder: Folder) -> str:
+    """Return the target of a file, and whether it is sent with the settings as they are."""
+    if file.identity is None:
+        return "it cannot be read"
+    target = printable(file.identity.target)
+    if file.identity.target != folder.identity.target:
+        return f"{target} (another target)"
+    if file.identity.fingerprint != folder.identity.fingerprint:
+        return f"{target} (another token: send --all)"
+    return target
+
+
+def _show_refused(files: list[Listed]) -> None:
+    refused: Counter[Refused] = Counter()
+    for file in files:
+        refused += file.refused
+    if not refused:
+        return
+    emit(faint(f"\n{'REFUSED':>9}  {'REASON':<24}  {'RUN':<12}  WHAT"))
+    for each, count in refused.most_common():
+        run = each.run_key[:12]
+        emit(f"{count:>9,}  {printable(each.reason):<24}  {run:<12}  {printable(each.name)}")
+
+
+def _as_json(file: Listed, folder: Folder) -> dict[str, object]:
+    identity = file.identity
+    return {
+        "file": file.path.name,
+        "state": file.state.value.replace(" ", "_"),
+        "target": identity and identity.target,
+        "ours": identity == folder.identity,
+        "items": file.items,
+        "open_runs": file.open_runs,
+        "size_bytes": file.size_bytes,
+        "written_at": file.written_ns / NS_PER_S,
+        "set_aside": [
+            {"count": count, "name": each.name, "reason": each.reason, "run_key": each.run_key}
+            for each, count in file.refused.most_common()
+        ],
+    }
+
+
+def _target(settings: Settings) -> str:
+    return "the local database" if settings.resolved_mode == "local" else settings.api_url or ""
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < KIB:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= KIB
+    return f"{size:.1f} GiB"

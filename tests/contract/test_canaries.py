@@ -1,0 +1,120 @@
+"""The canary table: a secret in every place where a value can enter, and nowhere on its way out.
+
+What is searched is what really leaves the program: the bodies of requests, every file that remit
+writes, and every log line of the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from remit import _runtime
+from remit.config import Settings
+from tests.fake_api import FakeApi
+from tests.hiding import by_hand, calls, failures
+from tests.hiding.table import canaries, plant_all
+
+PLANTED_BY = (calls, failures, by_hand)
+"""Their import fills the table."""
+
+CANARIES = canaries()
+
+
+class Lines(logging.Handler):
+    """Keeps every log line of the process, with the tracebacks that a formatter would print."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        super().__init__(logging.DEBUG)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.text += self.format(record) + "\n"
+
+
+def planted(settings: Settings, *, delivered: bool = True) -> bytes:
+    """Plant every canary, deliver what is recorded, and return every log line."""
+    lines, root = Lines(), logging.getLogger()
+    level = root.level
+    root.addHandler(lines)
+    root.setLevel(logging.DEBUG)
+    try:
+        with _runtime.isolated(settings) as runtime:
+            plant_all()
+            assert bool(runtime.flush(30.0 if delivered else 1.0)) is delivered
+            status = runtime.status()
+            assert status.faults == {}
+            assert sum(status.withheld.values()) > len(CANARIES)
+    finally:
+        root.setLevel(level)
+        root.removeHandler(lines)
+    return lines.text.encode()
+
+
+def files(folder: Path) -> bytes:
+    """Return what all files in *folder* hold."""
+    return b"\n".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def sending(folder: Path, answer: Callable[[httpx.Request], httpx.Response]) -> Settings:
+    """Return the settings of a program that sends to a server which answers so."""
+    return Settings(
+        api_url="http://api.example",
+        api_token=SecretStr("pf_0123456789abcdef"),
+        transport=httpx.MockTransport(answer),
+        data_dir=folder,
+    )
+
+
+def remote(folder: Path) -> bytes:
+    """Return what a server is sent, what is left on disk, and what is logged."""
+    api, bodies = FakeApi(), list[bytes]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        bodies.append(str(request.url).encode() + request.content)
+        return api.answer(request)
+
+    log = planted(sending(folder, answer))
+    return b"\n".join((*bodies, files(folder), log))
+
+
+def spooled(folder: Path) -> bytes:
+    """Return what is kept on disk for a server that is down, and what is logged."""
+
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    log = planted(sending(folder, refuse), delivered=False)
+    return files(folder) + log
+
+
+def local(folder: Path) -> bytes:
+    """Return what the collector inside the process stores, and what is logged."""
+    log = planted(Settings(mode="local", data_dir=folder))
+    return files(folder) + log
+
+
+@pytest.fixture(scope="module", params=[remote, spooled, local], ids=lambda mode: mode.__name__)
+def evidence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Everything that left the program."""
+    leave: Callable[[Path], bytes] = request.param
+    return leave(tmp_path_factory.mktemp("canaries"))
+
+
+@pytest.mark.parametrize("name", CANARIES)
+def test_a_planted_secret_is_found_nowhere(name: str, evidence: bytes) -> None:
+    """Neither in a request, nor in a file, nor in a log line, while the place itself is there."""
+    assert f'"place":"{name}"'.encode() in evidence
+    assert CANARIES[name].encode() not in evidence
+
+
+def test_there_are_enough_places() -> None:
+    """A table that shrinks by accident proves less than it says."""
+    assert len(CANARIES) >= 50

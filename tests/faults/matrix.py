@@ -1,0 +1,240 @@
+"""Every fault, how a program that meets it is run, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import httpx
+
+from tests.architecture.sources import ROOT
+from tests.fake_api import Json, named, refusal
+from tests.faults import backend
+from tests.faults.backend import Backend, Fault
+from tests.faults.program import STEPS
+from tests.loopback import serving, unused_port
+
+Report: TypeAlias = dict[str, Any]
+
+RUNS: Final = 2 * STEPS
+# How many requests are answered well before a fault of the middle begins.
+MIDDLE: Final = 7
+# Of each run: its root, the agent, three steps; and twice a large text is read.
+SPANS: Final = 5 * RUNS + 2
+EXIT_TIMEOUT_S: Final = 2.0
+MAX_BODY_BYTES: Final = 20_000
+HTML: Final = "<html><body>Log in to the hotel's network</body></html>"
+ENVIRONMENT: Final = {
+    "REMIT_API_TOKEN": "pf_0123456789abcdef",
+    "REMIT_MODE": "remote",
+    "REMIT_FLUSH_INTERVAL_S": "0.1",
+    "REMIT_REQUEST_TIMEOUT_S": "1",
+    "REMIT_EXIT_TIMEOUT_S": str(EXIT_TIMEOUT_S),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the matrix.
+
+    Attributes:
+        name: What goes wrong, in words.
+        fault: What the back end does, None if it does nothing wrong.
+        trouble: What goes wrong inside the program's own process.
+        listens: Whether something listens at the address before the recovery.
+        changes: Changes of health, and so lines of the log: one for the trouble, one for its end.
+        refuses: Whether the server refuses what is sent for good: it is set aside, counted, said.
+        cut: Payloads that are too large for the server, and arrive cut.
+    """
+
+    name: str
+    fault: Fault | None = None
+    trouble: str = "none"
+    listens: bool = True
+    changes: int = 2
+    refuses: bool = False
+    cut: int = 0
+
+
+def _answers(status: int, code: str) -> Fault:
+    return backend.says(refusal(status, code))
+
+
+def _is_a_look_up_of_the_third(item: Json) -> bool:
+    details: Json = item.get("details", {})
+    return named("tests.faults.program:program.<locals>.look_up")(item) and (
+        details["payload"] == {"number": 3}
+    )
+
+
+CASES: Final = (
+    Case("nothing", changes=0),
+    Case("refuses connections", listens=False),
+    Case("never answers", backend.never_answers),
+    Case("answers slowly", backend.answers_slowly, changes=0),
+    Case("answers byte by byte", backend.drips),
+    Case("resets in mid-body", backend.resets),
+    Case("answers HTML", backend.says(httpx.Response(200, html=HTML))),
+    Case("answers nothing", backend.says(httpx.Response(200))),
+    Case("answers half a JSON", backend.half_json),
+    Case("400", _answers(400, "bad_request"), changes=0, refuses=True),
+    Case("401, a wrong token that becomes right", _answers(401, "unauthorized")),
+    Case("403", _answers(403, "forbidden")),
+    Case("404 for everything", backend.says(httpx.Response(404, text="not found"))),
+    Case("409", _answers(409, "conflict"), changes=0, refuses=True),
+    Case("413 above a size", backend.refuses_above(MAX_BODY_BYTES), changes=0, cut=1),
+    Case("429, Retry-After in seconds", backend.asks_for_patience(as_date=False)),
+    Case("429, Retry-After as a date", backend.asks_for_patience(as_date=True)),
+    Case("500", _answers(500, "internal_error")),
+    Case("503", _answers(503, "unavailable")),
+    Case(
+        "one bad item in a bulk",
+        backend.refuses_items(_is_a_look_up_of_the_third, "validation_errors"),
+        changes=0,
+        refuses=True,
+    ),
+    Case("DNS that hangs", trouble="names"),
+    Case("a clock that jumps an hour ahead", trouble="forth", changes=0),
+    Case("a clock that jumps an hour back", trouble="back", changes=0),
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one fault.
+
+    Attributes:
+        report: What the program says.
+        exit_s: Seconds from its last word to its end.
+        code: Its exit code.
+        errors: What it wrote on stderr.
+        back_end: What the server has.
+    """
+
+    report: Report
+    exit_s: float
+    code: int
+    errors: str
+    back_end: Backend
+
+    @property
+    def counted(self) -> int:
+        """How many items, or payloads of items, are counted as refused or lost."""
+        return sum(self.losses.values())
+
+    @property
+    def losses(self) -> Counter[str]:
+        """Items, or payloads of items, that were refused or lost, by reason."""
+        return Counter(self.report["set_aside"]) + Counter(self.report["dropped"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """The lines of the log about trouble."""
+        return [line for line in self.report["log"] if line.startswith("WARNING")]
+
+    @property
+    def recoveries(self) -> list[str]:
+        """The lines of the log that say that it is over."""
+        return [line for line in self.report["log"] if "works again" in line]
+
+    @property
+    def delivered(self) -> int:
+        """How many spans have arrived and ended."""
+        spans = self.back_end.api.spans.values()
+        return sum(span["status"] not in ("active", "pending") for span in spans)
+
+    @property
+    def finished(self) -> int:
+        """How many runs are finished."""
+        return sum("finished_at" in each for each in self.back_end.api.instances.values())
+
+
+def meet(case: Case, healthy: int = 0) -> Outcome:
+    """Run the program against the fault, have the back end recover, and wait for the end.
+
+    Args:
+        case: The fault.
+        healthy: How many requests the back end answers well before the fault begins.
+    """
+    back_end = Backend(case.fault, healthy)
+    port = 0 if case.listens else unused_port()
+    with tempfile.TemporaryDirectory() as folder:
+        if case.listens:
+            with serving(back_end.behave) as url, _running("remit", case, url, folder) as process:
+                _ready(process)
+                back_end.recovered.set()
+                return _ended(process, back_end)
+        url = f"http://127.0.0.1:{port}"
+        with _running("remit", case, url, folder) as process:
+            _ready(process)
+            with serving(back_end.behave, port):
+                return _ended(process, back_end)
+
+
+def moments() -> list[tuple[Case, int]]:
+    """Return each fault with the requests that go well before it: from the first on, and later."""
+    return [(case, healthy) for case in CASES for healthy in ((0, MIDDLE) if case.fault else (0,))]
+
+
+def meet_all(
+    cases: Sequence[tuple[Case, int]], at_once: int = 4
+) -> dict[tuple[str, int], Future[Outcome]]:
+    """Run the program against each fault, some at a time: they mostly wait."""
+    pool = ThreadPoolExecutor(at_once)
+    return {(case.name, healthy): pool.submit(meet, case, healthy) for case, healthy in cases}
+
+
+def bare() -> Report:
+    """Run the program without remit."""
+    with tempfile.TemporaryDirectory() as folder, _running("bare", CASES[0], "", folder) as process:
+        _ready(process)
+        return _ended(process, Backend(None)).report
+
+
+@contextmanager
+def _running(how: str, case: Case, url: str, folder: str) -> Generator[subprocess.Popen[str]]:
+    environment = {**os.environ, **ENVIRONMENT, "REMIT_API_URL": url, "REMIT_DATA_DIR": folder}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.program", how, case.trouble],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ready(process: subprocess.Popen[str]) -> None:
+    """Wait until the program has met the fault."""
+    assert process.stdout is not None
+    if process.stdout.readline() != "ready\n":
+        process.kill()
+        assert process.stderr is not None
+        raise RuntimeError(f"the program ended early: {process.stderr.read()}")
+
+
+def _ended(process: subprocess.Popen[str], back_end: Backend) -> Outcome:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("recovered\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    said = time.perf_counter()
+    _, errors = process.communicate(timeout=60)
+    report: Report = json.loads(line or errors)
+    return Outcome(report, time.perf_counter() - said, process.returncode, errors, back_end)

@@ -1,0 +1,241 @@
+"""Faults of our own: `python -m tests.faults.own` makes each function of remit raise in turn.
+
+Each that the program below reaches, in any thread. Prints one line of JSON for each: its name, what
+came of the program, and how many faults were counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import json
+import logging
+import pkgutil
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+import remit
+from remit._guard import faults, guarded
+from tests.fake_api import FakeApi
+
+OWN = "remit."
+PACKAGE = str(Path(remit.__file__).parent)
+# What is not at work in a program that runs: the command line, the server, the test kit.
+ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit.__main__")
+
+
+class OwnFaultError(RuntimeError):
+    """The fault that is planted."""
+
+
+class Place(NamedTuple):
+    """One function of ours, and how to put another in its place."""
+
+    name: str
+    owner: Any
+    attribute: str
+    value: Any
+
+    @property
+    def code(self) -> CodeType | None:
+        """The code of the function, inside its guard if it has one."""
+        inner = getattr(self.value, "__func__", getattr(self.value, "fget", self.value))
+        code: CodeType | None = getattr(inspect.unwrap(inner), "__code__", None)
+        return code
+
+
+class Program:
+    """A program with a step of each kind, declared anew: nothing about it is known yet."""
+
+    def __init__(self) -> None:  # noqa: C901 - the steps are declared in it
+        """Declare the steps and the agents."""
+
+        @remit.span_type
+        def add(one: int, other: int = 2) -> int:
+            return one + other
+
+        @remit.span_type
+        def refuse(reason: str) -> None:
+            raise KeyError(reason)
+
+        @remit.span_type(capture={"words": True})
+        def count(words: list[str], **more: object) -> dict[str, int]:
+            return {"words": len(words), "more": len(more)}
+
+        @remit.span_type
+        def numbers(upto: int) -> Generator[int, int | None, str]:
+            yield from range(upto)
+            return "end"
+
+        @remit.span_type
+        def lines(upto: int) -> Iterator[str]:
+            return map(str, range(upto))
+
+        @remit.span_type
+        async def wait(number: int) -> int:
+            await asyncio.sleep(0)
+            return number
+
+        @remit.span_type
+        async def stream(upto: int) -> AsyncGenerator[int]:
+            for each in range(upto):
+                yield each
+
+        class Desk:
+            @remit.span_type
+            def greet(self, name: str) -> str:
+                return f"Dear {name}"
+
+        @remit.agent(
+            data_risk=remit.risk(forbids="destroy_data"), quality={"score": {"type": "object"}}
+        )
+        def answer(question: str) -> list[object]:
+            found: list[object] = [add(1), add(1, other=3), count(["a"], b=1)]
+            found += [Desk().greet(question), list(numbers(3)), list(lines(2))]
+            with suppress(KeyError):
+                refuse("no")
+            return found
+
+        @remit.agent
+        async def answer_async(question: str) -> list[object]:
+            return [await wait(len(question)), [each async for each in stream(3)]]
+
+        self.add, self.answer, self.answer_async = add, answer, answer_async
+
+    def run(self) -> list[object]:
+        """Run everything once; return what it computed."""
+        found: list[object] = [self.answer("Ada")]
+        with self.answer.run(subject="Ada", labels=["a"]) as run:
+            found.append(self.answer("Ada"))
+            with remit.span("plan", {"goal": "x"}) as span:
+                span.set_result({"steps": 1})
+            run.record_quality("score", {"value": 1})
+            found.append(remit.copy_context(self.add)(3))
+        found.append(asyncio.run(self.answer_async("Ada")))
+        remit.flush(1.0)
+        return found
+
+
+def places() -> Iterator[Place]:
+    """Yield every function and method of ours that is at work in a program that runs."""
+    for found in pkgutil.walk_packages(remit.__path__, OWN):
+        if found.name.startswith(ASIDE):
+            continue
+        module = importlib.import_module(found.name)
+        for name, value in list(vars(module).items()):
+            if getattr(value, "__module__", None) != module.__name__:
+                continue
+            if isinstance(value, FunctionType):
+                yield Place(f"{module.__name__}.{name}", module, name, value)
+            elif inspect.isclass(value):
+                for method, inner in list(vars(value).items()):
+                    if isinstance(inner, FunctionType | staticmethod | classmethod | property):
+                        yield Place(f"{module.__name__}.{name}.{method}", value, method, inner)
+
+
+def guard_of(value: object) -> str | None:
+    """Return the place that a guarded function is counted under, None if it is not guarded."""
+    guarding = guarded("")(pkgutil.walk_packages).__code__
+    if not isinstance(value, FunctionType) or value.__code__ is not guarding:
+        return None
+    kept = inspect.getclosurevars(value).nonlocals
+    return str(kept["where"])
+
+
+@contextmanager
+def faulty(place: Place, callers: list[str]) -> Iterator[None]:
+    """Make one function raise, inside its guard if it has one, wherever it was imported to."""
+
+    def fault(*args: object, **kwargs: object) -> object:
+        del args, kwargs
+        callers.append(sys._getframe(1).f_code.co_filename)  # noqa: SLF001 - who calls
+        raise OwnFaultError(place.name)
+
+    where = guard_of(place.value)
+    value: Any = fault if where is None else guarded(where)(fault)
+    if isinstance(place.value, property | staticmethod):
+        value = type(place.value)(value)
+    owners = [place.owner]
+    if isinstance(place.owner, ModuleType):
+        loaded = [each for name, each in sys.modules.items() if name.startswith("remit")]
+        owners = [each for each in loaded if vars(each).get(place.attribute) is place.value]
+    for owner in owners:
+        setattr(owner, place.attribute, value)
+    try:
+        yield
+    finally:
+        for owner in owners:
+            setattr(owner, place.attribute, place.value)
+
+
+@contextmanager
+def configured() -> Iterator[None]:
+    """Deliver to a server in memory, with a spool in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        remit.configure(
+            api_url="http://api.example",
+            api_token="pf_0123456789abcdef",
+            mode="remote",
+            transport=FakeApi().transport,
+            flush_interval_s=0.01,
+            data_dir=folder,
+        )
+        try:
+            yield
+        finally:
+            remit.shutdown(1.0)
+
+
+def reached() -> tuple[list[object], set[CodeType]]:
+    """Run the program as it is; return its results, and the code that ran in any thread."""
+    codes: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        del argument
+        if event == "call":
+            codes.add(frame.f_code)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        with configured():
+            found = Program().run()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return found, codes
+
+
+def meet(place: Place, expected: list[object]) -> dict[str, object]:
+    """Run the program while one function raises."""
+    callers: list[str] = []
+    before = sum(faults.counts.values())
+    program = Program()
+    with configured(), faulty(place, callers):
+        try:
+            outcome = "the same" if program.run() == expected else "another result"
+        except BaseException as error:  # noqa: BLE001 - whatever reaches the program is the answer
+            frames = traceback.extract_tb(error.__traceback__)
+            outcome = " ".join(f"{Path(each.filename).name}:{each.lineno}" for each in frames)
+    return {
+        "name": place.name,
+        "outcome": outcome,
+        "inside": sum(caller.startswith(PACKAGE) for caller in callers),
+        "counted": sum(faults.counts.values()) - before,
+    }
+
+
+if __name__ == "__main__":
+    logging.disable()
+    results, codes = reached()
+    for place in places():
+        if place.code in codes:
+            print(json.dumps(meet(place, results)), flush=True)  # noqa: T201 - what the test reads

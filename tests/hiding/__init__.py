@@ -1,0 +1,1 @@
+"""Places where a secret can enter what is recorded, one function each."""

@@ -1,0 +1,72 @@
+"""Places that are filled by hand: blocks, labels, subjects, qualities, reasons."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import remit
+from tests.hiding.table import Account, desk, key, place
+
+
+@place("the payload of a manual span")
+def manual(canary: str) -> None:
+    """Given by hand."""
+    with remit.span("manual", {"password": canary, "text": key(canary)}):
+        pass
+
+
+@place("the result of a manual span")
+def manual_result(canary: str) -> None:
+    """Set by hand."""
+    with remit.span("manual") as span:
+        span.set_result({"password": canary, "account": Account(raw=canary)})
+
+
+@place("the failure of a manual span")
+def manual_failure(canary: str) -> None:
+    """Said by hand."""
+    with remit.span("manual") as span:
+        span.fail(f"refused {key(canary)}")
+
+
+@place("an error in a manual span")
+def manual_error(canary: str) -> None:
+    """Which quotes what its payload withholds."""
+    with suppress(ValueError), remit.span("manual", {"password": canary}):
+        raise ValueError(f"wrong: {canary}")
+
+
+@place("the labels of a run")
+def labels(canary: str) -> None:
+    """Beside the words to find it by."""
+    with desk.run(labels={"password": canary, "text": key(canary), "account": Account(raw=canary)}):
+        pass
+
+
+@place("the subject of a run")
+def subject(canary: str) -> None:
+    """A text that is a key by its shape."""
+    with desk.run(subject=key(canary)):
+        pass
+
+
+@place("the failure of a run")
+def run_failure(canary: str) -> None:
+    """Said by hand."""
+    with desk.run() as run:
+        run.fail(f"refused {key(canary)}")
+
+
+@place("an error that ends a run")
+def run_error(canary: str) -> None:
+    """It is not recorded but for its type."""
+    with suppress(ValueError), desk.run():
+        raise ValueError(canary)
+
+
+@place("a quality payload")
+def quality(canary: str) -> None:
+    """Of the run around it."""
+    run = remit.current_run()
+    assert run is not None
+    run.record_quality("helpful", {"password": canary, "note": key(canary)})

@@ -1,0 +1,72 @@
+"""The fault matrix: whatever the back end does, the program does not notice and nothing is lost."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+import pytest
+
+from tests.faults.matrix import (
+    EXIT_TIMEOUT_S,
+    RUNS,
+    SPANS,
+    Case,
+    Outcome,
+    Report,
+    bare,
+    meet_all,
+    moments,
+)
+
+# A call takes microseconds, and a held loop would be held for the request's timeout, a second.
+MAX_CALL_MS = 500
+MAX_LAG_MS = 500
+MAX_EXTRA_MIB = 32
+MET = [
+    pytest.param(case, healthy, id=f"{case.name}{', from the middle on' if healthy else ''}")
+    for case, healthy in moments()
+]
+
+
+@pytest.fixture(scope="module")
+def plain() -> Report:
+    """What the program does without remit."""
+    return bare()
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> dict[tuple[str, int], Future[Outcome]]:
+    """What came of each fault; they are met while the tests wait."""
+    return meet_all(moments())
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("case", "healthy"), MET)
+def test_a_faulty_back_end_is_not_felt_and_costs_nothing(
+    case: Case,
+    healthy: int,
+    plain: Report,
+    outcomes: dict[tuple[str, int], Future[Outcome]],
+) -> None:
+    """Results as without remit, no held loop, a short exit; all delivered or counted, said once."""
+    outcome = outcomes[case.name, healthy].result()
+    report = outcome.report
+    assert report["results"] == plain["results"]
+    assert (outcome.code, outcome.errors) == (0, "")
+    assert report["slowest_ms"] < MAX_CALL_MS
+    assert report["lag_ms"] < MAX_LAG_MS
+    assert report["memory_mib"] < plain["memory_mib"] + MAX_EXTRA_MIB
+    assert outcome.exit_s < EXIT_TIMEOUT_S + 0.5
+    assert report["faults"] == {}
+    assert report["pending"] == 0
+    if case.fault is not None:
+        assert outcome.back_end.hits > 0
+    if case.refuses:
+        # A run that is refused is counted with its root span, its registration and its end.
+        missing = SPANS - outcome.delivered
+        assert 0 < missing <= outcome.counted
+        assert outcome.warnings
+    else:
+        assert (outcome.delivered, outcome.finished) == (SPANS, RUNS)
+        assert outcome.counted == case.cut
+        assert len(outcome.warnings) + len(outcome.recoveries) == case.changes

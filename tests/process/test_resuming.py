@@ -1,0 +1,196 @@
+"""A run that waits for a person: interrupted in one process, gone on with in another."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.served import Served, collector, environment
+
+NOBODY = "013xrzp12g3nqk8nzzzzzzzzzzzzzzzz"
+
+GRAPH = """
+import json, os, signal, sys
+from pathlib import Path
+import remit
+
+url, token, checkpoint = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+
+class GraphInterrupt(Exception):
+    pass
+
+remit.configure(api_url=url, api_token=token, control_flow=(GraphInterrupt,))
+
+@remit.span_type
+def plan(order: int) -> str:
+    return f"refund order {order}"
+
+@remit.span_type
+def approve(action: str, decision: str | None) -> str:
+    if decision is None:
+        raise GraphInterrupt
+    return decision
+
+@remit.span_type
+def refund(order: int) -> str:
+    return f"order {order} is refunded"
+
+@remit.agent
+def graph(order: int, decision: str | None = None) -> str:
+    if decision is None:
+        action = plan(order)
+    else:
+        action = "as planned"
+    approve(action, decision)
+    return refund(order)
+"""
+
+ASKING = """
+try:
+    with graph.run(subject="customer 7") as run:
+        graph(7)
+except GraphInterrupt:
+    assert remit.flush(20)
+    checkpoint.write_text(json.dumps(run.id))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+ANSWERING = """
+with graph.run(resume=json.loads(checkpoint.read_text())) as run:
+    print(graph(7, "yes, says Ada"))
+assert remit.flush(20)
+"""
+
+DYING = """
+with graph.run(resume=json.loads(checkpoint.read_text())) as run:
+    graph(7, "yes, says Ada")
+    assert remit.flush(20)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+WAITING_ON = """
+try:
+    with graph.run(resume=json.loads(checkpoint.read_text())) as run:
+        graph(7)
+except GraphInterrupt:
+    assert remit.flush(20)
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Where the program keeps the run's id, as a framework's checkpointer would."""
+    return tmp_path / "checkpoint.json"
+
+
+def run(program: str, served: Served, checkpoint: Path) -> subprocess.CompletedProcess[str]:
+    """Run the graph's module with *program* below it."""
+    return subprocess.run(
+        [sys.executable, "-c", GRAPH + program, served.url, served.token, checkpoint],
+        env=environment(checkpoint.parent),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def the_run(served: Served) -> dict[str, Any]:
+    """Return the only instance of the graph."""
+    agents = served.api.get("/agent").json()["summaries"]
+    (graph,) = [agent["id"] for agent in agents if "graph" in (agent["external_identifier"] or "")]
+    runs: list[dict[str, Any]] = served.api.get("/agent_instance", agent_id=graph).json()[
+        "summaries"
+    ]
+    assert len(runs) == 1
+    return runs[0]
+
+
+def the_root(served: Served, instance_id: str) -> dict[str, Any]:
+    """Return the only root span of an instance."""
+    spans = served.api.spans(instance_id)
+    roots = [span for span in spans if span["schema_name"] == "remit:run"]
+    assert len(roots) == 1
+    return roots[0]
+
+
+def steps(spans: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return name and status of each span, in the order of their starts."""
+    ordered = sorted(spans, key=lambda span: str(span["started_at"]))
+    return [(str(s["schema_name"]).rpartition(":")[2], str(s["status"])) for s in ordered]
+
+
+def test_a_run_goes_on_where_it_was_interrupted(tmp_path: Path, checkpoint: Path) -> None:
+    """The first process is killed while the run waits: one instance, one root, nothing failed."""
+    with collector(tmp_path) as served:
+        assert run(ASKING, served, checkpoint).returncode == -signal.SIGKILL
+        waiting = the_run(served)
+        assert waiting["status"] == "active"
+        assert steps(served.api.spans(waiting["id"])) == [
+            ("run", "active"),
+            ("graph", "cancelled"),
+            ("plan", "complete"),
+            ("approve", "cancelled"),
+        ]
+        answered = run(ANSWERING, served, checkpoint)
+        assert answered.stdout == "order 7 is refunded\n", answered.stderr
+        finished = the_run(served)
+        assert (finished["id"], finished["status"]) == (waiting["id"], "complete")
+        spans = served.api.spans(waiting["id"])
+        assert steps(spans) == [
+            ("run", "complete"),
+            ("graph", "cancelled"),
+            ("plan", "complete"),
+            ("approve", "cancelled"),
+            ("graph", "complete"),
+            ("approve", "complete"),
+            ("refund", "complete"),
+        ]
+        root = the_root(served, finished["id"])
+        assert root["payload"]["subject"] == "customer 7"
+        above = {span["parent_span_id"] for span in spans if "graph" in span["schema_name"]}
+        assert above == {root["id"]}
+
+
+def test_a_run_may_wait_again(tmp_path: Path, checkpoint: Path) -> None:
+    """Each process leaves it open, the last one finishes it."""
+    with collector(tmp_path) as served:
+        run(ASKING, served, checkpoint)
+        assert run(WAITING_ON, served, checkpoint).returncode == 0
+        assert run(ANSWERING, served, checkpoint).returncode == 0
+        finished = the_run(served)
+        assert finished["status"] == "complete"
+        assert the_root(served, finished["id"])["status"] == "complete"
+
+
+def test_a_process_that_dies_in_a_resumed_run_leaves_it_failed_to_its_heir(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    """The next process that uses remit ends run and root, though neither began in the dead one."""
+    with collector(tmp_path) as served:
+        run(ASKING, served, checkpoint)
+        assert run(DYING, served, checkpoint).returncode == -signal.SIGKILL
+        assert the_run(served)["status"] == "active"
+        assert run("assert remit.flush(20)", served, checkpoint).returncode == 0
+        failed = the_run(served)
+        assert failed["status"] == "failed"
+        root = the_root(served, failed["id"])
+        assert root["status"] == "failed"
+        assert root["result_payload"]["reason"] == "process ended"
+
+
+def test_an_id_that_no_server_knows_is_said_and_hurts_nobody(
+    tmp_path: Path, checkpoint: Path
+) -> None:
+    """The program gets its answer; the log says what was expected."""
+    checkpoint.write_text(f'"{NOBODY}"')
+    with collector(tmp_path) as served:
+        answered = run(ANSWERING.replace("assert ", ""), served, checkpoint)
+        assert answered.stdout == "order 7 is refunded\n"
+        assert answered.stderr.count(NOBODY) == 1
+        assert "expected the Run.id of a run that was left open" in answered.stderr

@@ -1,0 +1,80 @@
+"""What remit says of a step beside its payload, and how a reader tells the two apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from remit._capture import Limits, Rules, denial_payload, exceeding, told_apart
+from remit.errors import DeniedError
+
+SAID = ("one", 'two "quoted"')
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"order": 7}, id="parameters"),
+        pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a substitute inside"),
+        pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
+        pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
+        pytest.param({"$remit": "withheld", "rule": "hook"}, id="withheld as a whole"),
+        pytest.param({"$remit": "cut", "of": 9, "unit": "bytes"}, id="cut as a whole"),
+    ],
+)
+def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> None:
+    """Valid JSON with each key once; taken apart again, both are as they were."""
+    body = exceeding(json.dumps(payload, separators=(",", ":")).encode(), SAID)
+    pairs = json.loads(body, object_pairs_hook=list)
+    assert len(dict(pairs)) == len(pairs)
+    shown = json.loads(body)
+    if isinstance(payload.get("$remit"), str):
+        assert shown == payload | {"exceeds": list(SAID)}
+    else:
+        assert shown == payload | {"$remit": {"exceeds": list(SAID)}}
+    assert told_apart(shown) == (payload, SAID)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"order": 7},
+        {"$remit": "bytes", "length": 3},
+        {"$remit": 5},
+        {"$remit": {"exceeds": "all"}},
+        {"$remit": {"else": []}},
+        {"$remit": None},
+    ],
+    ids=str,
+)
+def test_a_payload_of_which_nothing_is_said_is_as_it_was(payload: dict[str, object]) -> None:
+    """Also what another client sent under the reserved key."""
+    assert told_apart(payload) == (payload, ())
+
+
+def test_a_denial_is_an_error_with_its_violations() -> None:
+    """Beside the message, which people read, each violation for itself."""
+    error = DeniedError("desk:pay", SAID)
+    assert json.loads(denial_payload(error, Rules())) == {
+        "error": {
+            "type": "remit.errors.DeniedError",
+            "message": str(error),
+            "violations": list(SAID),
+        }
+    }
+
+
+def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
+    """It is bounded, and shown to the user's hook."""
+    seen: list[object] = []
+
+    def hook(payload: dict[str, object]) -> dict[str, object]:
+        seen.append(payload)
+        return payload
+
+    error = DeniedError("desk:pay", ["x" * 400] * 100)
+    body = denial_payload(error, Rules(Limits(2_000), hook))
+    assert len(body) <= 2_000
+    assert len(seen) == 1

@@ -1,0 +1,114 @@
+"""`remit schema check`: what has no schema, or one that says little, with file and line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from remit.cli import main
+from remit.testing import isolated
+
+PACKAGE = '''
+from typing import Any
+
+import remit
+from PACKAGE import steps
+
+@remit.agent
+def answer(question: str) -> str:
+    """Answer."""
+    return steps.look(question)
+'''
+STEPS = '''
+import remit
+
+@remit.span_type
+def look(word, most: int = 3) -> dict:
+    """Look a word up."""
+
+@remit.span_type("tidy")
+def tidy_up(words: list[str]) -> None:
+    """Leave nothing open."""
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package in the current folder, which is not on the path otherwise."""
+    name = "remit_test_package"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(PACKAGE.replace("PACKAGE", name))
+    (tmp_path / name / "steps.py").write_text(STEPS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with isolated():
+        yield name
+    for each in (name, f"{name}.steps"):
+        sys.modules.pop(each, None)
+
+
+def check(*words: str) -> Result:
+    """Run the command."""
+    return CliRunner().invoke(main, ["schema", "check", *words])
+
+
+def test_what_is_left_open_is_listed_with_file_and_line(package: str) -> None:
+    """By parameter, with how much is missing and why; what leaves nothing open is not named."""
+    result = check(package)
+    assert result.output.splitlines() == [
+        f"{package}/steps.py:4  {package}.steps:look",
+        "  word    none  no annotation",
+        "  return  weak  an object whose members may be anything",
+        "",
+        f"{package}: 3 span types; 1 places without a schema, 1 with a weak one",
+    ]
+    assert result.exit_code == 0
+
+
+def test_programs_read_it_as_json(package: str) -> None:
+    """Every span type is in it, also one that leaves nothing open."""
+    by_name = {each["span_type"]: each for each in json.loads(check(package, "--json").output)}
+    look = by_name[f"{package}.steps:look"]
+    assert look["line"] == 4
+    assert Path(look["file"]).name == "steps.py"
+    assert look["found"][0] == {"place": "word", "grade": "none", "why": "no annotation"}
+    assert by_name["tidy"]["found"] == []
+    assert set(by_name) == {f"{package}:answer", f"{package}.steps:look", "tidy"}
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        pytest.param(("{}",), 0, id="without the option"),
+        pytest.param(("{}", "--fail-on", "none"), 1, id="something has none"),
+        pytest.param(("{}.steps", "--fail-on", "weak"), 1, id="something is weak or has none"),
+    ],
+)
+def test_it_fails_on_request(package: str, words: tuple[str, ...], status: int) -> None:
+    """So that a pipeline can hold a line."""
+    assert check(*(each.format(package) for each in words)).exit_code == status
+
+
+def test_it_does_not_fail_for_a_weak_schema_when_asked_for_missing_ones(
+    package: str, tmp_path: Path
+) -> None:
+    """The two are told apart."""
+    path = tmp_path / package / "steps.py"
+    path.write_text(STEPS.replace("word,", "word: str,"))
+    assert check(package, "--fail-on", "none").exit_code == 0
+    assert check(package, "--fail-on", "weak").exit_code == 1
+
+
+def test_a_module_without_declarations_is_an_error(tmp_path: Path, package: str) -> None:
+    """It says what to do; so does one that is not there."""
+    (tmp_path / "remit_test_empty.py").write_text("")
+    result = check("remit_test_empty")
+    assert result.exit_code == 1
+    assert "declares no span type" in result.output
+    assert "there is no module" in check(f"{package}_missing").output
+    assert "is not the name of a module" in check("a b").output

@@ -1,0 +1,205 @@
+"""`remit schema show --risk`: who says what of the data, and what nobody says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from inline_snapshot import snapshot
+
+from remit.cli import main
+from remit.testing import isolated
+
+NAME = "remit_test_risks"
+PROGRAM = '''
+import remit
+from pydantic import BaseModel, EmailStr
+
+ACTIONS = (
+    "create_data", "read_data", "update_data", "destroy_data", "financial_transactions",
+    "external_communication",
+)
+
+class Customer(BaseModel):
+    email: EmailStr
+    iban: str
+
+@remit.span_type("find", data_risk=remit.risk(allows="read_data", gives="personal_identifiers"))
+def find(phone: str) -> list[Customer]:
+    """Find customers."""
+
+@remit.span_type("act", data_risk=remit.risk(allows=ACTIONS))
+def act() -> None:
+    """Do everything."""
+
+@remit.span_type("think")
+def think() -> None:
+    """Say nothing."""
+
+@remit.agent(data_risk=remit.risk(
+    allows="read_data", forbids="destroy_data", excludes="minors_data", classification="internal",
+))
+def answer(question: str) -> str:
+    """Answer."""
+'''
+
+
+@pytest.fixture(autouse=True)
+def _program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the module into the current folder."""
+    (tmp_path / f"{NAME}.py").write_text(PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with isolated():
+        yield
+    sys.modules.pop(NAME, None)
+
+
+def show(*words: str) -> str:
+    """Return what the command writes."""
+    result = CliRunner().invoke(main, ["schema", "show", "--risk", *words])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    """The report for programs."""
+    found: dict[str, Any] = json.loads(show(f"{NAME}:answer", "--json"))
+    return found
+
+
+def step(report: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry of a span type."""
+    (found,) = [each for each in report["span_types"] if each["name"] == name]
+    return dict(found)
+
+
+def test_each_span_type_says_what_is_declared_and_what_is_inferred_from_where(
+    report: dict[str, Any],
+) -> None:
+    """Beside each other: what the author says, and what the types show."""
+    found = step(report, "find")
+    assert found["declared"] == {
+        "actions": {"read_data": "allowed"},
+        "result": {"personal_identifiers": "included"},
+    }
+    assert found["inferred"] == [
+        {
+            "category": "contact_information",
+            "side": "result",
+            "path": "return[].email",
+            "type": "EmailStr",
+        }
+    ]
+    assert found["place"].endswith(f"{NAME}.py:14")
+
+
+def test_what_nobody_has_said_is_listed_and_where_a_name_suggests_it(
+    report: dict[str, Any],
+) -> None:
+    """A name proves nothing: the author is asked to say."""
+    found = step(report, "find")
+    assert "read_data" not in found["unsaid"]["actions"]
+    assert len(found["unsaid"]["actions"]) == 5
+    assert len(found["unsaid"]["params"]) == 17
+    assert not {"personal_identifiers", "contact_information"} & set(found["unsaid"]["result"])
+    assert found["suggested"] == [
+        {"category": "contact_information", "side": "params", "path": "phone"},
+        {"category": "financial_information", "side": "result", "path": "return[].iban"},
+    ]
+
+
+def test_a_step_that_exceeds_its_agents_remit_is_seen_before_it_runs(
+    report: dict[str, Any],
+) -> None:
+    """By what it declares and by what its types show, as at run time."""
+    assert step(report, "act")["exceeds"] == [
+        f"destroy_data: act says allowed, the agent {NAME}:answer says disallowed"
+    ]
+    assert step(report, "find")["exceeds"] == []
+
+
+def test_the_whole_agent_says_who_says_what(report: dict[str, Any]) -> None:
+    """What no step and no declaration of the agent speaks of is left."""
+    whole = report["whole"]
+    assert whole["declared"]["actions"]["read_data"] == {
+        "allowed": ["act", "find", f"{NAME}:answer"]
+    }
+    assert whole["declared"]["actions"]["destroy_data"] == {
+        "allowed": ["act"],
+        "disallowed": [f"{NAME}:answer"],
+    }
+    assert [(each["span_type"], each["path"]) for each in whole["inferred"]] == [
+        ("find", "return[].email")
+    ]
+    assert whole["unsaid"]["actions"] == []
+    assert "minors_data" not in whole["unsaid"]["params"]
+    assert "contact_information" in whole["unsaid"]["params"]
+    assert "contact_information" not in whole["unsaid"]["result"]
+
+
+def test_people_read_it_in_lines() -> None:
+    """Long ones go on below themselves."""
+    shown = show(f"{NAME}:answer").replace(str(Path.cwd()), "...")
+    assert shown == snapshot("""\
+remit_test_risks:answer
+
+  act  .../remit_test_risks.py:18
+    declared   actions: allowed create_data, read_data, update_data, destroy_data,
+                 financial_transactions, external_communication
+    exceeds    destroy_data: act says allowed, the agent remit_test_risks:answer says disallowed
+    unsaid     params: all
+               result: all
+
+  find  .../remit_test_risks.py:14
+    declared   actions: allowed read_data
+               result: included personal_identifiers
+    inferred   result: contact_information (return[].email: EmailStr)
+    unsaid     actions: all but read_data
+               params: all
+               result: all but personal_identifiers, contact_information
+    suggested  params: contact_information (phone)
+               result: financial_information (return[].iban)
+
+  remit_test_risks:answer  .../remit_test_risks.py:26
+    declared   actions: allowed read_data; disallowed destroy_data
+               params: excluded minors_data; classification internal
+               result: excluded minors_data; classification internal
+    unsaid     actions: all but read_data, destroy_data
+               params: all but minors_data
+               result: all but minors_data
+
+  think  .../remit_test_risks.py:22
+    unsaid     actions: all
+               params: all
+               result: all
+
+  the agent as a whole
+    declared   actions: create_data allowed (act)
+               actions: read_data allowed (act, find, remit_test_risks:answer)
+               actions: update_data allowed (act)
+               actions: destroy_data allowed (act)
+               actions: destroy_data disallowed (remit_test_risks:answer)
+               actions: financial_transactions allowed (act)
+               actions: external_communication allowed (act)
+               params: minors_data excluded (remit_test_risks:answer)
+               params: classification internal (remit_test_risks:answer)
+               result: personal_identifiers included (find)
+               result: minors_data excluded (remit_test_risks:answer)
+               result: classification internal (remit_test_risks:answer)
+    inferred   result: contact_information (return[].email: EmailStr) in find
+    unsaid     params: all but minors_data
+               result: all but personal_identifiers, contact_information, minors_data
+
+""")
+
+
+def test_without_an_agent_all_of_the_module_are_shown() -> None:
+    """By their names."""
+    assert list(json.loads(show(NAME, "--json"))) == ["answer"]

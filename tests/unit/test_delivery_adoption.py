@@ -1,0 +1,370 @@
+"""Adoption: what an ended process left is sent by another with the stored keys, and ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remit._clock import SystemClock
+from remit._delivery import Delivery
+from remit._spool import Folder, Identity
+from remit.client._http import Http
+from tests.delivering import TOKEN, URL, record, seconds, threads, within
+from tests.fake_api import FakeApi, error, named, refusal
+from tests.recording import HandRun
+from tests.spooling import GIB, in_child
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """Return a server."""
+    return FakeApi()
+
+
+def delivery(api: FakeApi, data_dir: Path, **more: Any) -> Delivery:  # noqa: ANN401 - settings
+    """Return delivery with a spool, on the machine's clock."""
+    clock = SystemClock()
+    return Delivery(
+        http=Http(URL, TOKEN, transport=api.transport, clock=clock),
+        clock=clock,
+        target=URL,
+        spool=Folder(data_dir, Identity.of(URL, TOKEN), more.pop("max_spool_bytes", GIB)),
+        flush_interval_s=0.05,
+        max_buffer_bytes=1 << 26,
+        max_batch_items=500,
+        max_batch_bytes=1 << 20,
+        request_timeout_s=10.0,
+        poll_interval_s=more.pop("poll_interval_s", 30.0),
+        **more,
+    )
+
+
+def down(api: FakeApi) -> None:
+    """Have the server refuse everything, until its rules are cleared."""
+    api.rules.append(lambda _path, _body: refusal(503))
+
+
+def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = False) -> None:
+    """Record a run in a process that is killed while the server is down."""
+
+    def act() -> None:
+        api = FakeApi()
+        down(api)
+        made = delivery(api, data_dir)
+        run = HandRun(made.sink).open()
+        if long:
+            run.start("long")
+        for _ in range(spans):
+            run.span()
+        if close:
+            run.close()
+        made.flush(within(0.1))
+
+    in_child(act)
+
+
+def files(data_dir: Path) -> list[str]:
+    """Return what is in the spool's folder."""
+    return sorted(path.suffix for path in (data_dir / "spool").iterdir())
+
+
+@pytest.fixture
+def made(api: FakeApi, tmp_path: Path) -> Iterator[Delivery]:
+    """Return delivery in a folder of the test's own, to be shut down."""
+    made = delivery(api, tmp_path)
+    yield made
+    api.rules.clear()
+    made.shutdown(within(5))
+    assert threads() == set()
+
+
+def test_a_flush_delivers_what_an_ended_process_left(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """Although nothing was recorded here; the file is deleted then."""
+    leave(tmp_path)
+    assert files(tmp_path) == [".db", ".db-shm", ".db-wal", ".lock"]
+    result = made.flush(within(20))
+    assert result
+    assert result.sent == 7
+    assert [run["status"] for run in api.instances.values()] == ["complete"]
+    assert len(api.spans) == 4
+    assert files(tmp_path) == []
+
+
+def test_it_is_sent_with_the_keys_of_the_process_that_recorded_it(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """So that a server that had it already keeps one of each."""
+    leave(tmp_path)
+    made.flush(within(20))
+    (run,) = api.instances.values()
+    key = run["external_identifier"]
+    keys = [seen.body.get("idempotency_key") for seen in api.seen if "items" not in seen.body]
+    assert keys == [f"reg-{key}", f"start-{key}", f"fin-{key}"]
+
+
+def test_a_run_that_nobody_ended_is_ended_as_failed(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """With the reason at its root; so are the spans that were open. A key of its own tells who."""
+    leave(tmp_path, close=False, long=True)
+    assert made.flush(within(20))
+    (run,) = api.instances.values()
+    assert run["status"] == "failed"
+    spans = {span["schema_name"]: span for span in api.spans.values()}
+    assert spans["remit:run"]["status"] == "failed"
+    assert spans["remit:run"]["result_payload"] == {"reason": "process ended", "status": "failed"}
+    assert spans["long"]["status"] == "failed"
+    assert spans["long"]["result_payload"]["error"]["message"] == "process ended"
+    ended = next(seen for seen in api.seen if seen.path.endswith("/finish"))
+    assert ended.body["idempotency_key"] == f"orphan-{run['external_identifier']}"
+    assert ended.body["timestamp"] >= spans["long"]["started_at"]
+    assert files(tmp_path) == []
+
+
+def test_a_run_that_was_left_open_stays_open(made: Delivery, api: FakeApi, tmp_path: Path) -> None:
+    """Another process is to resume it."""
+
+    def act() -> None:
+        failing = FakeApi()
+        down(failing)
+        child = delivery(failing, tmp_path)
+        run = HandRun(child.sink).open()
+        run.close(leave_open=True)
+        child.flush(within(0.1))
+
+    in_child(act)
+    assert made.flush(within(20))
+    (run,) = api.instances.values()
+    assert run["status"] == "active"
+    assert [span["status"] for span in api.spans.values()] == ["active"]
+    assert files(tmp_path) == []
+
+
+def test_a_parents_run_is_the_parents_to_end(made: Delivery, api: FakeApi) -> None:
+    """What a killed child recorded into it is delivered, and the run goes on."""
+    run = HandRun(made.sink).open()
+    assert made.flush(within(20))
+
+    def act() -> None:
+        made.after_fork_in_child()
+        run.span("child's")
+        run.start("child's open")
+        made._writer.urge()
+        made._writer.step()
+
+    in_child(act)
+    assert made.flush(within(20))
+    spans = {span["schema_name"]: span["status"] for span in api.spans.values()}
+    assert spans == {"remit:run": "active", "child's": "complete", "child's open": "failed"}
+    assert [each["status"] for each in api.instances.values()] == ["active"]
+    run.close()
+    assert made.flush(within(20))
+    assert [each["status"] for each in api.instances.values()] == ["complete"]
+
+
+def test_a_child_of_a_fork_leaves_its_parents_file_alone(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """Its lock is still held when the child has ended, and what is in it is sent once."""
+    down(api)
+    record(made)
+    made.flush(within(0.2))
+    in_child(made.after_fork_in_child)
+    other = delivery(FakeApi(), tmp_path)
+    assert other.flush(within(5)).sent == 0
+    other.shutdown(within(1))
+    api.rules.clear()
+    made._shared.pulse.succeeded()
+    made._shared.pulse._next_ns = 0
+    assert made.flush(within(20)).sent == 7
+
+
+def test_what_waits_is_counted_and_told(made: Delivery, api: FakeApi, tmp_path: Path) -> None:
+    """Pending and on disk, with its size and age; a flush is not true while it waits."""
+    leave(tmp_path)
+    down(api)
+    result = made.flush(within(0.5))
+    assert not result
+    assert (result.pending, result.spooled) == (7, 7)
+    status = made.status()
+    assert (status.pending, status.spooled) == (7, 7)
+    assert status.spool_bytes > 4096
+    assert 0 < status.spool_age_s < 60
+
+
+def test_what_a_shutdown_leaves_is_kept_and_said_once(
+    api: FakeApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """How much, where, and how it gets to the server; the next process does send it."""
+    down(api)
+    first = delivery(api, tmp_path)
+    record(first)
+    result = first.shutdown(within(0.3))
+    assert (result.pending, result.spooled) == (7, 7)
+    (line,) = [text for text in caplog.messages if "deadline of the shutdown" in text]
+    assert "7 recorded items" in line
+    assert str(tmp_path / "spool") in line
+    assert "remit spool send" in line
+    api.rules.clear()
+    second = delivery(api, tmp_path)
+    assert second.flush(within(20)).sent == 7
+    second.shutdown(within(5))
+    assert files(tmp_path) == []
+
+
+def test_what_is_found_at_the_start_is_sent_without_a_flush(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """Configuring is enough."""
+    assert not made.adopt(), "there is nothing, so no thread is started"
+    assert threads() == set()
+    leave(tmp_path)
+    assert made.adopt()
+    made._sending.wait(lambda: made.status().sent == 7, 20)
+    assert len(api.spans) == 4
+
+
+def test_a_flush_for_a_run_does_not_wait_for_what_others_left(api: FakeApi, tmp_path: Path) -> None:
+    """Its caller waits for its own."""
+    for _ in range(3):
+        leave(tmp_path)
+    made = delivery(api, tmp_path)
+    record(made)
+    result = made.flush(within(20), adopting=False)
+    assert result.sent >= 7
+    made.shutdown(within(20))
+    assert len(api.instances) == 4
+
+
+def test_what_is_refused_is_set_aside_in_its_file(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """Counted by reason, out of the way, and sent again when a person asks for it."""
+    leave(tmp_path)
+    api.refuse_item(named("desk:find"), error("bad_request"))
+    result = made.flush(within(20))
+    assert (result.sent, result.set_aside, result.pending) == (6, 1, 0)
+    assert files(tmp_path) == [".aside"]
+    made.bring_back()
+    assert made.flush(within(20)).sent == 7
+    assert len(api.spans) == 4
+    assert files(tmp_path) == []
+
+
+def test_a_registration_that_was_refused_can_be_sent_again(
+    made: Delivery, api: FakeApi, tmp_path: Path
+) -> None:
+    """When the agent was made known to the server, for instance."""
+    leave(tmp_path)
+    api.script("/register", refusal(403, "forbidden"), refusal(422, "validation_errors"))
+    made.flush(within(0.5))
+    made._shared.pulse._next_ns = 0
+    made._shared.pulse._bidden = False
+    assert made.flush(within(20)).set_aside == 7
+    assert files(tmp_path) == [".aside"]
+    made.bring_back()
+    result = made.flush(within(20))
+    assert (result.sent, result.pending) == (7, 0)
+    assert [run["status"] for run in api.instances.values()] == ["complete"]
+
+
+def test_a_damaged_file_is_put_aside_and_the_others_go_on(
+    made: Delivery, api: FakeApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says so."""
+    leave(tmp_path)
+    (tmp_path / "spool" / "broken.db").write_bytes(b"no database" * 1000)
+    assert made.flush(within(20)).sent == 7
+    assert len(api.instances) == 1
+    assert files(tmp_path) == [".damaged"]
+    assert [line for line in caplog.messages if "damaged" in line] == [
+        line for line in caplog.messages if "broken.db" in line
+    ]
+    assert caplog.text.count("is damaged") == 1
+
+
+def test_two_processes_do_not_send_the_same_file(api: FakeApi, tmp_path: Path) -> None:
+    """Whoever has its lock sends it."""
+    for _ in range(4):
+        leave(tmp_path)
+    pair = [delivery(api, tmp_path) for _ in range(2)]
+    for each in pair:
+        assert each.adopt()
+    for each in pair:
+        each._sending.wait(lambda: len(api.instances) == 4 and not any(files(tmp_path)), 20)
+    assert sum(each.status().sent for each in pair) == 4 * 7
+    registered = [seen for seen in api.seen if seen.path.endswith("/register")]
+    assert len(registered) == 4
+    for each in pair:
+        each.shutdown(within(5))
+
+
+def test_a_living_process_finds_what_another_leaves_later(api: FakeApi, tmp_path: Path) -> None:
+    """It looks again from time to time."""
+    made = delivery(api, tmp_path, poll_interval_s=0.1)
+    record(made)
+    assert made.flush(within(20)).sent == 7
+    leave(tmp_path)
+    made._sending.wait(lambda: made.status().sent == 14, 20)
+    assert len(api.instances) == 2
+    made.shutdown(within(5))
+
+
+def test_what_a_child_inherits_is_on_disk(made: Delivery, tmp_path: Path) -> None:
+    """A run that was opened just before the fork can be ended whoever of the two is killed."""
+    made._writing.stop(5)
+    run = HandRun(made.sink).open()
+    assert not (tmp_path / "spool").exists()
+    made.before_fork()
+    made.after_fork_in_parent()
+    known = made._outbox.run(run.key)
+    assert known is not None
+    assert made._outbox.spooled() == 2
+
+
+def test_a_fork_waits_for_whoever_is_in_the_file(made: Delivery) -> None:
+    """Else the child could inherit a mutex of SQLite's that nobody opens."""
+    record(made)
+    made.flush(within(20))
+    made.before_fork()
+    try:
+        outbox = made._outbox
+        file = outbox._file
+        assert file is not None
+        assert seconds(lambda: file.hold(0)) < 1
+        file.let_go()
+        assert len(made._held) >= 3
+    finally:
+        made.after_fork_in_parent()
+    assert made.flush(within(20))
+
+
+def test_a_span_that_the_spool_gave_up_is_counted_for_its_run(api: FakeApi, tmp_path: Path) -> None:
+    """The run's end tells how many of its spans were lost."""
+    down(api)
+    made = delivery(api, tmp_path, max_spool_bytes=200_000)
+    run = HandRun(made.sink).open()
+    for _ in range(3_000):
+        run.span()
+    made.flush(within(0.5))
+    assert run.feed.lost == made.status().dropped["spool_full"]
+    assert run.feed.lost > 0
+    made.shutdown(within(0.2))
+
+
+def test_nothing_is_said_of_a_healthy_spool(
+    made: Delivery, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither while it works nor at the end."""
+    caplog.set_level(logging.INFO)
+    record(made)
+    assert made.flush(within(20))
+    assert made.shutdown(within(5))
+    assert caplog.messages == []
+    assert files(tmp_path) == []

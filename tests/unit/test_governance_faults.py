@@ -1,0 +1,144 @@
+"""Governance fails closed: what remit cannot judge, record or log is refused all the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from remit import _runtime
+from remit._guard import faults
+from remit._policy import Ceiling, Limit
+from remit._recording import at, here
+from remit._sink import SpanStart
+from remit.config import Settings
+from remit.errors import DeniedError, RunTerminated
+from remit.testing import RecordingSink
+from tests.governed import BODIES, KINDS, agent, free, pay, ran
+
+UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
+"""A ceiling with which nothing can be compared."""
+kinds = pytest.mark.parametrize("kind", list(KINDS))
+
+
+@pytest.fixture(autouse=True)
+def _contained() -> Iterator[None]:
+    """Forget which bodies ran; leave the process-wide counts as they were."""
+    BODIES.clear()
+    before = faults.counts.copy()
+    yield
+    faults.counts = before
+
+
+@contextmanager
+def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator[RecordingSink]:
+    """Record into memory, with faults contained as in production."""
+    sink = sink or RecordingSink()
+    settings = Settings.model_validate({"on_violation": on_violation})
+    with _runtime.isolated(settings, sink=sink):
+        faults.strict = False
+        yield sink
+
+
+@contextmanager
+def under_an_unreadable_ceiling() -> Generator[None]:
+    """Stand in a run whose ceiling cannot be compared with anything."""
+    with free.run():
+        place = here()
+        assert place is not None
+        with at(place._replace(ceilings=(UNREADABLE,))):
+            yield
+
+
+@kinds
+def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
+    """Under `deny`, a fault in the comparison is no permission."""
+    with recording("deny") as recorder:
+        with under_an_unreadable_ceiling(), pytest.raises(DeniedError, match="a fault inside"):
+            KINDS[kind]()
+        (span,) = recorder.spans()
+        assert span.status == "failed"
+        assert "a fault inside remit" in (span.result or {})["error"]["violations"][0]
+    assert BODIES == []
+    assert faults.counts["the policy"] == 1
+
+
+@kinds
+def test_a_step_that_cannot_be_judged_ends_the_run_where_violations_do(kind: str) -> None:
+    """Under `terminate`, too."""
+    with recording("terminate") as recorder:
+        with under_an_unreadable_ceiling():
+            for _ in range(2):
+                with pytest.raises(RunTerminated, match="a fault inside"):
+                    KINDS[kind]()
+        assert recorder.runs[0].status == "failed"
+    assert BODIES == []
+
+
+@kinds
+def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: str) -> None:
+    """Telemetry fails open: the fault costs neither the call nor its span."""
+    with recording("observe") as recorder:
+        with under_an_unreadable_ceiling():
+            KINDS[kind]()
+        (span,) = recorder.spans()
+        assert (span.status, span.exceeds) == ("complete", ())
+    assert [ran(kind)] == BODIES
+    assert faults.counts["the policy"]
+
+
+class Broken(RecordingSink):
+    """A sink that takes no span."""
+
+    def start_span(self, start: SpanStart) -> None:
+        """Fail."""
+        raise OSError(start[3])
+
+
+@kinds
+def test_a_refusal_that_cannot_be_recorded_is_one_all_the_same(kind: str) -> None:
+    """The record is telemetry, the refusal is not."""
+    with recording("deny", Broken()) as recorder:
+        with agent.run(), pytest.raises(DeniedError):
+            KINDS[kind]()
+        assert recorder.spans() == []
+    assert BODIES == []
+    assert faults.counts["the record of a refusal"] == 1
+
+
+@pytest.mark.parametrize(
+    ("on_violation", "raised"), [("deny", DeniedError), ("terminate", RunTerminated)]
+)
+def test_a_refusal_that_cannot_be_logged_is_one_all_the_same(
+    on_violation: str, raised: type[BaseException]
+) -> None:
+    """A filter of the host's logging that fails is the host's."""
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise OSError(record.name)
+
+    logger = logging.getLogger("remit")
+    with recording(on_violation), agent.run():
+        logger.addFilter(broken)
+        faults.counts["the log of a step that exceeds a remit"] = 1  # so that it is not logged
+        try:
+            with pytest.raises(raised):
+                pay()
+        finally:
+            logger.removeFilter(broken)
+    assert BODIES == []
+
+
+@pytest.mark.parametrize("on_violation", ["deny", "terminate"])
+def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
+    """Mode `off` switches the telemetry off, not the remit."""
+    settings = Settings.model_validate({"mode": "off", "on_violation": on_violation})
+    with (
+        _runtime.isolated(settings),
+        agent.run(),
+        pytest.raises((DeniedError, RunTerminated)),
+    ):
+        pay()
+    assert BODIES == []

@@ -1,0 +1,156 @@
+"""Each kind of callable, decorated against bare: recorded, and the same in every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import pytest
+
+import remit
+from remit.testing import RecordingSink, isolated
+from tests.kinds import KINDS, Kind, bare
+
+Anything: TypeAlias = Any
+
+PROBES = (
+    callable,
+    inspect.isfunction,
+    inspect.ismethod,
+    inspect.iscoroutinefunction,
+    inspect.isgeneratorfunction,
+    inspect.isasyncgenfunction,
+)
+
+
+@remit.agent
+def agent() -> None:
+    """Hold the runs of these tests."""
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory."""
+    with isolated() as sink:
+        yield sink
+
+
+def every_kind(test: Anything) -> Anything:
+    """Run a test with each kind of callable."""
+    return pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))(test)
+
+
+def drained(value: Anything) -> object:
+    """Return what a call gives in the end: awaited, or the number of its items."""
+    if inspect.iscoroutine(value):
+        return asyncio.run(value)
+    if inspect.isgenerator(value):
+        return len(list(value))
+    if inspect.isasyncgen(value):
+        return asyncio.run(_count(value))
+    return value
+
+
+async def _count(stream: Anything) -> int:
+    return len([item async for item in stream])
+
+
+@every_kind
+def test_a_call_is_one_span_with_the_parameters_that_it_has(
+    recorder: RecordingSink, kind: Kind
+) -> None:
+    """Payload keys are the parameters that the caller sees; no receiver and nothing preset."""
+    decorated = kind.make(remit.span_type)
+    with agent.run():
+        assert drained(decorated(*kind.args)) == drained(kind.make(bare)(*kind.args)) == kind.result
+    span = recorder.spans()[0]
+    assert (span.payload, span.status) == (kind.payload, "complete")
+    assert span.result is not None
+    assert kind.result in (span.result.get("result"), span.result.get("count"))
+
+
+@every_kind
+def test_inspection_says_the_same_of_both(kind: Kind) -> None:
+    """Kind, class, signature, name and docstring are those of what is decorated."""
+    with isolated():
+        decorated, plain = kind.make(remit.span_type), kind.make(bare)
+    for probe in PROBES:
+        assert probe(decorated) == probe(plain), probe
+    assert decorated.__class__ is plain.__class__
+    assert decorated.__doc__ == plain.__doc__
+    assert getattr(decorated, "__name__", None) == getattr(plain, "__name__", None)
+    try:
+        expected = inspect.signature(plain)
+    except ValueError:
+        return
+    assert inspect.signature(decorated) == expected
+
+
+@every_kind
+@pytest.mark.usefixtures("recorder")
+def test_what_a_call_returns_has_the_name_of_the_bare_one(kind: Kind) -> None:
+    """Coroutines and generators show the user's name in warnings and debuggers."""
+    with agent.run():
+        value, plain = kind.make(remit.span_type)(*kind.args), kind.make(bare)(*kind.args)
+        assert type(value) is type(plain)
+        assert getattr(value, "__name__", None) == getattr(plain, "__name__", None)
+        drained(value)
+        drained(plain)
+
+
+@every_kind
+def test_a_call_outside_any_run_is_the_bare_one(kind: Kind) -> None:
+    """Nothing is recorded and nothing changes."""
+    with isolated() as recorder:
+        assert drained(kind.make(remit.span_type)(*kind.args)) == kind.result
+    assert recorder.runs == []
+
+
+@every_kind
+def test_each_kind_answers_for_an_agent(recorder: RecordingSink, kind: Kind) -> None:
+    """Called outside a run it opens one; its payload has the properties of its schema."""
+    answering = kind.make(remit.agent)
+    assert drained(answering(*kind.args)) == kind.result
+    assert recorder.runs[0].status == "complete"
+    span = recorder.spans()[0]
+    inner = answering if hasattr(answering, "registration") else answering.func
+    with inner.run() as run:
+        current = remit.current_run()
+        assert current is not None
+        assert current.key == run.key
+    schemas = inner.registration()["agent_schema_version"]["span_type_schemas"]
+    (schema,) = [each["params_schema"] for each in schemas if each["name"] == span.name]
+    assert set(span.payload or {}) == set(schema.get("properties", {}))
+
+
+@pytest.mark.parametrize("decorator", [remit.span_type, remit.agent])
+@pytest.mark.parametrize("kind", ["object", "async-object"])
+def test_the_call_of_an_object_tells_its_kind(kind: str, decorator: Anything) -> None:
+    """Frameworks ask `obj.__call__`, because the object itself is no coroutine function."""
+    with isolated():
+        decorated = KINDS[kind].make(decorator)
+    assert inspect.iscoroutinefunction(decorated.__call__) is (kind == "async-object")
+    assert decorated.by == 3
+
+
+def test_a_dispatcher_still_registers(recorder: RecordingSink) -> None:
+    """`register` and `dispatch` are those of the function inside."""
+    dispatched = KINDS["dispatching"].make(remit.span_type)
+    dispatched.register(str, len)
+    with agent.run():
+        assert dispatched("four") == 4
+    assert dispatched.dispatch(str) is len
+    assert recorder.spans()[0].payload == {"a": "four"}
+
+
+def test_a_cache_under_the_decorator_records_each_call(recorder: RecordingSink) -> None:
+    """Above it, only the calls that it does not answer."""
+    under = KINDS["cached"].make(remit.span_type)
+    above = functools.cache(KINDS["function"].make(remit.span_type))
+    with agent.run():
+        assert [under(2), under(2), above(2), above(2)] == [6, 6, 6, 6]
+    assert len(recorder.spans()) == 3
+    assert under.cache_info().hits == 1

@@ -1,0 +1,55 @@
+"""How a call that raised has ended, in the API's words."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from remit._outcomes import is_only, status_of
+from remit.errors import RunTerminated
+
+
+class Wait(Exception):  # noqa: N818 - named as frameworks name theirs
+    """A graph waits for somebody."""
+
+
+class Mean(ExceptionGroup[Exception]):
+    """A group that lies about its members, and notices who asks."""
+
+    @property
+    def exceptions(self) -> tuple[Exception, ...]:
+        """Fail."""
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(ValueError(), "failed", id="exception"),
+        pytest.param(Wait(), "cancelled", id="the user's interrupt"),
+        pytest.param(RunTerminated("key"), "cancelled", id="termination"),
+        pytest.param(GeneratorExit(), "cancelled", id="a closed generator"),
+        pytest.param(SystemExit(), "complete", id="exit"),
+        pytest.param(SystemExit(3), "failed", id="exit with a code"),
+        pytest.param(ExceptionGroup("", [Wait(), Wait()]), "cancelled", id="interrupts"),
+        pytest.param(
+            BaseExceptionGroup("", [asyncio.CancelledError(), ExceptionGroup("", [Wait()])]),
+            "cancelled",
+            id="groups in groups",
+        ),
+        pytest.param(
+            ExceptionGroup("", [Wait(), ValueError()]), "failed", id="not only interrupts"
+        ),
+    ],
+)
+def test_an_interrupt_is_cancelled_and_so_is_a_group_of_nothing_else(
+    error: BaseException, status: str
+) -> None:
+    """One failure among interrupts is a failure."""
+    assert status_of(error, (Wait,)) == status
+
+
+def test_a_group_is_looked_into_without_running_its_code() -> None:
+    """Its members are read as the interpreter reads them."""
+    assert is_only(Mean("", [Wait()]), (Wait,))

@@ -1,0 +1,360 @@
+"""Context managers and streaming responses that a call returned, and what stands for an object."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from collections import Counter
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sized,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    nullcontext,
+)
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+from starlette.responses import StreamingResponse
+
+import remit
+from remit._guard import faults
+from remit.errors import RunTerminated
+from remit.testing import RecordingSink, isolated
+from tests.returning import (
+    Door,
+    Numbers,
+    NumbersLater,
+    holder,
+    inner,
+    number_later,
+    numbers,
+    numbers_later,
+    response,
+    session,
+    session_later,
+    step_of,
+)
+
+Anything: TypeAlias = Any
+Make: TypeAlias = Callable[[], Any]
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory."""
+    with isolated() as sink:
+        yield sink
+
+
+@remit.span_type
+def opened() -> AbstractContextManager[object]:
+    """Return a context manager of the user's own, and say so."""
+    return Door()
+
+
+@remit.span_type
+def opened_later() -> AbstractAsyncContextManager[object]:
+    """Return the asynchronous one, and say so."""
+    return Door()
+
+
+def test_a_context_manager_is_one_span_until_it_is_left(recorder: RecordingSink) -> None:
+    """Its result is what the block was given; the block itself stands where it stood."""
+    open_session = remit.span_type("blocks.session")(session)
+    with holder.run():
+        root = remit.current_span()
+        with open_session("a") as given:
+            assert given == {"session": "a"}
+            assert remit.current_span() == root
+            assert recorder.spans("session")[0].status == "active"
+    (span,) = recorder.spans("session")
+    assert (span.status, span.payload, span.result) == (
+        "complete",
+        {"name": "a"},
+        {"session": "a"},
+    )
+    assert [each.parent for each in recorder.spans("inner")] == [span.key] * 2
+
+
+def test_an_async_context_manager_is_one_span_until_it_is_left(recorder: RecordingSink) -> None:
+    """As the sync one."""
+    open_session = remit.span_type("blocks.session")(session_later)
+
+    async def main() -> None:
+        with holder.run():
+            async with open_session("a") as given:
+                assert given == {"session": "a"}
+
+    asyncio.run(main())
+    (span,) = recorder.spans("session")
+    assert (span.status, span.result) == ("complete", {"session": "a"})
+    assert [each.parent for each in recorder.spans("inner")] == [span.key] * 2
+
+
+def test_a_block_that_fails_fails_its_span_with_the_same_exception(
+    recorder: RecordingSink,
+) -> None:
+    """For contextlib's context managers and for those that an annotation announces."""
+    open_session = remit.span_type("blocks.session")(session)
+    for make in (lambda: open_session("a"), opened):
+        error = ValueError("broken")
+        with holder.run(), pytest.raises(ValueError, match="broken") as caught, make():
+            raise error
+        assert caught.value is error
+    assert [
+        (span.status, span.result) for span in recorder.spans() if not span.name.endswith(":inner")
+    ] == [("failed", {"error": {"type": "ValueError", "message": "broken"}})] * 2
+
+
+def test_a_context_manager_that_is_announced_keeps_its_span_open(recorder: RecordingSink) -> None:
+    """One of the user's own class, where the return annotation says that it is one."""
+
+    async def main() -> None:
+        async with opened_later() as door:
+            assert isinstance(door, Door)
+
+    with holder.run(), opened() as door:
+        assert isinstance(door, Door)
+        assert recorder.spans("opened")[0].status == "active"
+    with holder.run():
+        asyncio.run(main())
+    spans = [*recorder.spans("opened"), *recorder.spans("opened_later")]
+    assert [span.status for span in spans] == ["complete"] * 2
+    assert [each.parent for each in recorder.spans("inner")] == [
+        spans[0].key,
+        spans[0].key,
+        spans[1].key,
+        spans[1].key,
+    ]
+
+
+def test_a_context_manager_that_is_not_announced_ends_with_its_call(
+    recorder: RecordingSink,
+) -> None:
+    """Clients, locks and connections are context managers too, and live for long."""
+    with holder.run():
+        for door in (Door(), nullcontext(), ExitStack()):
+            assert step_of(lambda door=door: door)() is door
+    assert [span.status for span in recorder.spans("step")] == ["complete"] * 3
+
+
+@pytest.mark.parametrize("kind", ["function", "coroutine"])
+def test_a_streaming_response_is_one_span_until_its_body_ends(
+    recorder: RecordingSink, kind: str
+) -> None:
+    """The response stays the object that it was; what it iterates over tells the span."""
+    made: list[StreamingResponse] = []
+
+    def make() -> StreamingResponse:
+        made.append(response(3))
+        return made[0]
+
+    @remit.span_type("blocks.later")
+    async def later() -> StreamingResponse:
+        return make()
+
+    async def main() -> list[object]:
+        with holder.run():
+            step = step_of(make)
+            answer = await later() if kind == "coroutine" else step()
+            assert answer is made[0]
+            return [chunk async for chunk in answer.body_iterator]
+
+    assert asyncio.run(main()) == ["0", "1", "2"]
+    (span,) = [span for span in recorder.spans() if not span.name.endswith(":inner")]
+    assert (span.status, (span.result or {})["items"]) == ("complete", ["0", "1", "2"])
+    assert [each.parent for each in recorder.spans("inner")] == [span.key] * 3
+
+
+class Odd(type(session("a"))):  # type: ignore[misc]  # the class has no public name
+    """One of contextlib's, without what those have."""
+
+    def __init__(self) -> None:
+        """Have nothing."""
+
+
+def test_what_cannot_be_followed_is_returned_as_it_is(
+    recorder: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours ends the span with the call, and the caller gets the object."""
+    monkeypatch.setattr(faults, "strict", False)
+    monkeypatch.setattr(faults, "counts", Counter())
+    response_like = SimpleNamespace(body_iterator=7)
+    with holder.run():
+        assert type(step_of(Odd)()) is Odd
+        assert step_of(lambda: response_like)() is response_like
+    assert [span.status for span in recorder.spans("step")] == ["complete", "complete"]
+    assert faults.counts == {"what a call returned": 1}
+
+
+def test_a_response_that_is_not_sent_is_cancelled(recorder: RecordingSink) -> None:
+    """Whoever drops it ends its span."""
+    with holder.run():
+        step_of(lambda: response(3))()
+    (span,) = recorder.spans("step")
+    assert span.status == "cancelled"
+    assert recorder.runs[0].status == "complete"
+
+
+ABSTRACT = [
+    *(Iterable, Iterator, AsyncIterable, AsyncIterator, Generator, Awaitable, Sized),
+    *(AbstractContextManager, AbstractAsyncContextManager, Numbers, NumbersLater),
+]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Numbers(2), lambda: NumbersLater(2), lambda: map(str, "")],
+    ids=["iterator", "async-iterator", "map"],
+)
+def test_a_stand_in_passes_for_the_object(recorder: RecordingSink, make: Make) -> None:
+    """`isinstance` says the same of both, and what is copied or pickled is the object."""
+    del recorder
+    bare = make()
+    with holder.run():
+        stand_in = step_of(lambda: bare)()
+        assert [isinstance(stand_in, kind) for kind in ABSTRACT] == [
+            isinstance(bare, kind) for kind in ABSTRACT
+        ]
+        assert [callable(stand_in), hasattr(stand_in, "close")] == [
+            callable(bare),
+            hasattr(bare, "close"),
+        ]
+        pickled: Callable[[object], object] = lambda it: pickle.loads(pickle.dumps(it))  # noqa: E731
+        for clone in (copy.copy, copy.deepcopy, pickled):
+            assert type(clone(stand_in)) is type(bare)
+
+
+def test_a_stream_may_be_entered_and_left(recorder: RecordingSink) -> None:
+    """Leaving the block before its end cancels it; what is entered is the stand-in."""
+    numbers_made = Numbers(3)
+    with holder.run():
+        with step_of(lambda: numbers_made)() as stream:
+            assert next(stream) == 0
+        assert numbers_made.closings == 1
+        with pytest.raises(KeyError), step_of(lambda: Numbers(3))():
+            raise KeyError
+        with step_of(lambda: Numbers(1))() as stream:
+            assert list(stream) == [0]
+    assert [span.status for span in recorder.spans("step")] == ["cancelled", "failed", "complete"]
+
+
+def test_an_async_stream_may_be_entered_and_closed(recorder: RecordingSink) -> None:
+    """Its `close` is awaited, and its block too."""
+
+    async def main() -> None:
+        with holder.run():
+            async with step_of(lambda: NumbersLater(3))() as stream:
+                assert await anext(stream) == 0
+            stream = step_of(lambda: NumbersLater(3))()
+            assert await anext(stream) == 0
+            await stream.close()
+            assert stream.closings == 1
+
+    asyncio.run(main())
+    assert [(span.status, (span.result or {})["items"]) for span in recorder.spans("step")] == [
+        ("cancelled", [0])
+    ] * 2
+
+
+STEPS: dict[str, tuple[Make, Callable[[Any], object]]] = {
+    "generator": (lambda: numbers(3), next),
+    "iterator": (lambda: Numbers(3), next),
+    "async-generator": (lambda: numbers_later(3), anext),
+    "async-iterator": (lambda: NumbersLater(3), anext),
+    "entering": (lambda: session("a"), lambda it: it.__enter__()),
+    "entering-later": (lambda: session_later("a"), lambda it: it.__aenter__()),
+    "entering-an-iterator": (lambda: Numbers(3), lambda it: it.__enter__()),
+    "entering-an-async-iterator": (lambda: NumbersLater(3), lambda it: it.__aenter__()),
+    "coroutine": (lambda: number_later(1), lambda it: it),
+    "response": (lambda: response(3), lambda it: anext(it.body_iterator)),
+}
+
+
+@pytest.mark.parametrize(("make", "take"), list(STEPS.values()), ids=list(STEPS))
+def test_a_termination_reaches_each_step(
+    recorder: RecordingSink, make: Make, take: Callable[[Any], Any]
+) -> None:
+    """No code of the user's runs in a step that comes after it, the first one included."""
+
+    async def once(stream: object) -> None:
+        taken = take(stream)
+        if isinstance(taken, Awaitable):
+            await taken
+
+    async def main() -> None:
+        with holder.run() as run:
+            stream = step_of(make)()
+            recorder.runs[0].feed.terminated = "stopped"
+            assert run.terminated
+            with pytest.raises(RunTerminated):
+                await once(stream)
+
+    asyncio.run(main())
+    assert recorder.spans("inner") == []
+    assert [span.status for span in recorder.spans("step")] == ["cancelled"]
+
+
+def test_a_termination_reaches_code_that_calls_no_step(recorder: RecordingSink) -> None:
+    """A coroutine, an iterator or a block of the user's own does not begin any more."""
+    ran: list[int] = []
+
+    async def body() -> None:
+        ran.append(1)
+
+    with holder.run():
+        coroutine, iterator = step_of(body)(), step_of(lambda: map(ran.append, [2]))()
+        recorder.runs[0].feed.terminated = ""
+        with pytest.raises(RunTerminated):
+            asyncio.run(coroutine)
+        with pytest.raises(RunTerminated):
+            next(iterator)
+    assert ran == []
+
+
+def test_a_termination_reaches_a_stream_that_has_begun(recorder: RecordingSink) -> None:
+    """It is thrown into the generator, whose `finally` runs, and into no other step."""
+    ran: list[str] = []
+
+    def body() -> Iterator[int]:
+        try:
+            yield inner(0)
+            ran.append("after")
+            yield inner(1)
+        except Exception:  # noqa: BLE001 - frameworks do
+            ran.append("swallowed")
+        finally:
+            ran.append("finally")
+
+    with holder.run():
+        stream = step_of(body)()
+        next(stream)
+        recorder.runs[0].feed.terminated = ""
+        with pytest.raises(RunTerminated):
+            next(stream)
+    assert ran == ["finally"]
+
+
+def test_a_terminated_stream_that_is_dropped_is_let_go(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Closing it throws no termination into the collector's face."""
+    with holder.run():
+        stream = step_of(lambda: numbers(3))()
+        next(stream)
+        recorder.runs[0].feed.terminated = ""
+        stream.close()
+    assert [span.status for span in recorder.spans("step")] == ["cancelled"]
+    assert caplog.records == []

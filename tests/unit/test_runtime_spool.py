@@ -1,0 +1,137 @@
+"""The spool as a program sees it: configuring is enough, and each target keeps to its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+import remit
+from remit import _runtime
+from remit._runtime._doors import NoCollector, spool_of
+from remit.config import Settings
+from remit.errors import UnavailableError
+from remit.testing import isolated
+from tests.delivering import threads
+from tests.fake_api import FakeApi, refusal
+from tests.spooling import in_child
+
+URL = "http://remit.test"
+TOKEN = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Start from a process that has configured nothing."""
+    with isolated():
+        remit.shutdown()
+        yield
+        remit.shutdown()
+
+
+@remit.agent("Spool's agent")
+def agent() -> None:
+    """Hold the runs of these tests."""
+
+
+def configure(api: FakeApi, data_dir: Path, token: str = TOKEN) -> None:
+    """Record for *api*."""
+    remit.configure(
+        api_url=URL,
+        api_token=token,
+        transport=api.transport,
+        data_dir=data_dir,
+        flush_interval_s=0.05,
+    )
+
+
+def leave(data_dir: Path, token: str = TOKEN) -> None:
+    """Have a process be killed that could not deliver a run."""
+
+    def act() -> None:
+        api = FakeApi(rules=[lambda _path, _body: refusal(503)])
+        configure(api, data_dir, token)
+        agent()
+        remit.flush(0.1)
+
+    in_child(act)
+
+
+def test_configuring_is_enough_to_send_what_an_ended_process_left(tmp_path: Path) -> None:
+    """No run has to be opened."""
+    leave(tmp_path)
+    api = FakeApi()
+    configure(api, tmp_path)
+    assert remit.flush(20)
+    assert [run["status"] for run in api.instances.values()] == ["complete"]
+    assert remit.status().sent > 0
+
+
+def test_configuring_starts_nothing_when_nothing_was_left(tmp_path: Path) -> None:
+    """No thread, no folder."""
+    configure(FakeApi(), tmp_path)
+    assert threads() == set()
+    assert not (tmp_path / "spool").exists()
+
+
+def test_configuring_again_hands_over_what_was_being_sent(tmp_path: Path) -> None:
+    """The first configuration lets go of the file, and its thread ends."""
+    leave(tmp_path)
+    configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path)
+    api = FakeApi()
+    configure(api, tmp_path)
+    assert remit.flush(20)
+    assert len(api.instances) == 1
+
+
+def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None:
+    """Until that token comes, or a person says so."""
+    leave(tmp_path, token="old")
+    api = FakeApi()
+    configure(api, tmp_path)
+    assert remit.flush(5)
+    assert api.seen == []
+    settings = _runtime.current().settings
+    sent = _runtime.send_spooled(settings, 20, any_token=True, set_aside=False)
+    assert sent
+    assert len(api.instances) == 1
+
+
+def test_the_token_is_nowhere_in_the_spool(tmp_path: Path) -> None:
+    """Only eight bytes of its hash are."""
+    leave(tmp_path)
+    found = b"".join(path.read_bytes() for path in (tmp_path / "spool").iterdir())
+    assert URL.encode() in found
+    assert TOKEN.encode() not in found
+
+
+def test_local_and_remote_never_share_a_file(tmp_path: Path) -> None:
+    """And a data folder that is moved is still that of local mode."""
+    local = spool_of(Settings(mode="local", data_dir=tmp_path / "a")).identity
+    moved = spool_of(Settings(mode="local", data_dir=tmp_path / "b")).identity
+    remote = spool_of(
+        Settings(api_url="https://me:pass@x.example/", api_token=SecretStr("t"))
+    ).identity
+    assert local == moved
+    assert local.target == "local"
+    assert remote.target == "https://x.example"
+    assert remote != local
+
+
+def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(tmp_path: Path) -> None:
+    """The package that is missing, where things wait, and the commands."""
+    door = NoCollector("starlette", tmp_path / "spool")
+    with pytest.raises(UnavailableError, match=r"starlette is not installed.*remit spool send"):
+        door.send(None)  # type: ignore[arg-type]  # it sends nothing, whatever it is
+    door.close()
+
+
+def test_mode_off_has_no_spool(tmp_path: Path) -> None:
+    """No file, no thread, nothing to adopt."""
+    leave(tmp_path)
+    remit.configure(mode="off", data_dir=tmp_path)
+    assert remit.flush(1)
+    assert threads() == set()
+    assert len(list((tmp_path / "spool").iterdir())) > 0

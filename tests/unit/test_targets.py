@@ -1,0 +1,188 @@
+"""What is declared of each kind of callable: its name, its place, its docstring."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import pytest
+
+import remit
+from remit import _runtime
+from remit._registry import SpanType
+from remit.errors import DeclarationError
+from remit.testing import isolated
+from tests.kinds import KINDS, Times, methods, triple
+
+Anything: TypeAlias = Any
+
+
+class Documented:
+    """Answer what is asked."""
+
+    def __call__(self, question: str) -> str:  # noqa: D102 - this is what is tested
+        return question
+
+
+class Inheriting(Times):
+    """Has its call from another class."""
+
+
+class Obliging:
+    """Has every attribute that it is asked for: itself."""
+
+    def __getattr__(self, name: str) -> Anything:
+        """Return itself."""
+        return self
+
+    def __call__(self, question: str) -> str:
+        """Answer."""
+        return question
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    """Declare in a registry of its own."""
+    with isolated():
+        yield
+
+
+def declared(given: Anything, **options: Anything) -> SpanType:
+    """Return the declaration of what was decorated last."""
+    registry = _runtime.registry()
+    known = set(registry.span_types())
+    remit.span_type(**options)(given)
+    (new,) = set(registry.span_types()) - known
+    return new
+
+
+NAMES: dict[str, tuple[Callable[[], Anything], str]] = {
+    "partial": (lambda: functools.partial(triple, by=3), "tests.kinds:triple"),
+    "cached": (lambda: functools.cache(triple), "tests.kinds:triple"),
+    "object": (lambda: Times(3), "tests.kinds:Times"),
+    "object-of-a-subclass": (lambda: Inheriting(3), f"{__name__}:Inheriting"),
+    "partial-of-object": (lambda: functools.partial(Times(3)), "tests.kinds:Times.__call__"),
+    "bound-method": (lambda: Times(3).__call__, "tests.kinds:Times.__call__"),
+    "partial-method": (
+        lambda: vars(methods(lambda given: given))["thrice"],
+        "tests.kinds:methods.<locals>.Methods.times",
+    ),
+    "obliging-object": (lambda: Obliging(), f"{__name__}:Obliging"),  # noqa: PLW0108 - as the others
+    "builtin": (lambda: len, "builtins:len"),
+    "builtin-method": (lambda: str.upper, "builtins:str.upper"),
+    "builtin-bound-method": (lambda: [].append, "builtins:list.append"),
+    "builtin-class-method": (lambda: dict.fromkeys, "builtins:dict.fromkeys"),
+}
+
+
+@pytest.mark.parametrize(("make", "name"), list(NAMES.values()), ids=list(NAMES))
+def test_the_name_is_that_of_the_function_inside(make: Callable[[], Anything], name: str) -> None:
+    """Of an object, that of its class; of a builtin, that of its module."""
+    assert declared(make()).name == name
+
+
+def test_an_object_of_the_program_itself_has_the_name_of_its_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As functions of the program have, in a spawned child too."""
+    program = ModuleType("__mp_main__")
+    program.__file__ = "/src/desk.py"
+    monkeypatch.setitem(sys.modules, "__mp_main__", program)
+    exec("class Step:\n    def __call__(self): ...\n", vars(program))
+    assert declared(vars(program)["Step"]()).name == "desk:Step"
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        pytest.param(Times(3), Times.__call__.__code__.co_firstlineno, id="object"),
+        pytest.param(functools.partial(triple), triple.__code__.co_firstlineno, id="partial"),
+        pytest.param(functools.cache(triple), triple.__code__.co_firstlineno, id="cached"),
+    ],
+)
+def test_the_place_is_where_the_code_stands(given: Anything, line: int) -> None:
+    """For messages, and to tell a reload from another function."""
+    found = declared(given)
+    assert found.file.endswith("kinds.py")
+    assert found.line == line
+
+
+@pytest.mark.parametrize(
+    ("given", "doc"),
+    [
+        pytest.param(Times(3), "Multiply.", id="call"),
+        pytest.param(Documented(), "Answer what is asked.", id="class"),
+        pytest.param(functools.partial(triple), "Multiply.", id="partial"),
+        pytest.param(lambda: 1, None, id="none"),
+    ],
+)
+def test_the_docstring_is_that_of_the_call(given: Anything, doc: str | None) -> None:
+    """Without one, an object has that of its class."""
+    assert declared(given).doc == doc
+
+
+def test_an_agent_has_the_description_of_its_object() -> None:
+    """And a name for people made of the name of its class."""
+    version: Anything = remit.agent(Documented()).registration()["agent_version"]
+    assert (version["name"], version["description"]) == ("Documented", "Answer what is asked.")
+
+
+@pytest.mark.parametrize("kind", ["function", "partial", "object", "bound-method", "cached"])
+def test_an_agent_may_name_each_kind_of_step(kind: str) -> None:
+    """By what the decorator returned."""
+    step = KINDS[kind].make(remit.span_type("step of another package"))
+    agent: Anything = remit.agent(span_types=[step])(triple)
+    entries = agent.registration()["agent_schema_version"]["span_type_schemas"]
+    assert "step of another package" in {each["name"] for each in entries}
+
+
+def test_two_builtins_with_one_name_are_an_error() -> None:
+    """They have no place by which one could be the other again."""
+    remit.span_type("size")(len)
+    with pytest.raises(DeclarationError, match="two functions have the name 'size'"):
+        remit.span_type("size")(abs)
+
+
+def test_a_mistake_names_a_builtin_too() -> None:
+    """It has no file to show."""
+    with pytest.raises(DeclarationError, match=r"on builtins:len \(built in\): title is"):
+        remit.span_type(title=5)(len)  # type: ignore[call-overload] # this is what is tested
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        pytest.param(functools.partial(triple, 2), "by, return", id="partial"),
+        pytest.param(Times(3), "a, return", id="object"),
+        pytest.param(max, "args, kwargs, return", id="no-signature"),
+    ],
+)
+def test_a_wrong_capture_names_what_a_call_takes(given: Anything, names: str) -> None:
+    """The parameters that are left, as its caller sees them."""
+    with pytest.raises(DeclarationError, match=f"Expected one of {names}"):
+        remit.span_type(capture={"nobody": True})(given)
+
+
+def test_decorating_a_copy_declares_nothing_new() -> None:
+    """Copies are made at run time; the registration must not change with them."""
+    step: Anything = remit.span_type(Times(3))
+    before = _runtime.registry().version
+    for _ in range(3):
+        step.__copy__()
+    assert _runtime.registry().version == before
+
+
+def test_an_object_that_has_every_attribute_is_called_as_it_is() -> None:
+    """As proxies to remote objects are, which answer whatever they are asked."""
+    step: Anything = remit.span_type(Obliging())
+
+    @remit.agent
+    def answer() -> str:
+        return str(step("a"))
+
+    with isolated() as sink:
+        assert answer() == "a"
+    assert sink.spans()[1].payload == {"args": ["a"], "kwargs": {}}
