@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import ROOT
 from tests.fake_api import FakeApi
 from tests.loopback import serving
 
