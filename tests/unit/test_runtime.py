@@ -218,7 +218,7 @@ def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
             clock.broken = True
             assert double(4) == 8
             clock.broken = False
-        assert runtime.status().faults["the start of a span"] >= 1
+        assert runtime.status().faults["the start of a call"] >= 1
     assert "your program is not affected" in caplog.text
 
 

@@ -69,7 +69,8 @@ class Database:
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.
         """
-        self._connection = sqlite3.connect(
+        # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
+        self._connection = sqlite3.Connection(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=BUSY_TIMEOUT_S,

@@ -48,7 +48,8 @@ def salvaged(path: Path) -> Salvage:
     """Read what can be read of the file at *path*."""
     found = Salvage()
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        # Not by `sqlite3.connect`: tracers wrap it.
+        connection = sqlite3.Connection(f"{path.absolute().as_uri()}?mode=rw", uri=True)
     except sqlite3.Error:
         return found
     with closing(connection):
