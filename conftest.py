@@ -56,7 +56,7 @@ def _own_state(
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """Run coroutine tests on asyncio only: remit does not claim to work on trio."""
+    """Run coroutine tests on asyncio; those about the loops themselves choose their own."""
     return "asyncio"
 
 

@@ -11,40 +11,23 @@ import json
 import statistics
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
+from benchmarks import sink
 from benchmarks.caller import PEERS
-
-
-@contextmanager
-def sink() -> Generator[int]:
-    """Start the sink; yield its port."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink"], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def one(peer: str, calls: int) -> dict[str, Any]:
     """Return one measurement, with how many spans really arrived."""
-    with sink() as port:
+    with sink.running() as port:
         out = subprocess.run(
             [sys.executable, "-m", "benchmarks.caller", peer, str(port), str(calls)],
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as response:
-            counts = json.loads(response.read())
-    return {**json.loads(out), "arrived": counts.get("spans", 0)}
+        counts = sink.counts(port)
+    return {**json.loads(out), "arrived": counts["spans"]}
 
 
 def row(peer: str, results: list[dict[str, Any]], base: float) -> str:

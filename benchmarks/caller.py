@@ -6,9 +6,11 @@ two small arguments and returns a small dict.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +37,10 @@ def remit_call(
     """Return the function decorated with `@remit.span_type`, in a run that is delivered."""
     import remit  # noqa: PLC0415 - each peer only in its own process
 
-    remit.configure(api_url=f"http://127.0.0.1:{port}", api_token="benchmark")
+    folder = tempfile.TemporaryDirectory()
+    # Registered before remit's own, so run after it.
+    atexit.register(folder.cleanup)
+    remit.configure(api_url=f"http://127.0.0.1:{port}", api_token="benchmark", data_dir=folder.name)
     decorated = remit.span_type(lookup)
 
     @remit.agent

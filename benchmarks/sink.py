@@ -1,61 +1,117 @@
 """The sink: a server in a process of its own that takes everything and counts what arrived.
 
 It answers the Prefactor API (register, start, finish, bulk) and OTLP over HTTP. `GET /counts`
-tells how many spans of either kind have arrived.
+tells how many spans of either kind have arrived; of the API's, how many different ones, and how
+many of them without their payload. `python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
+import subprocess
+import sys
+import time
+import urllib.request
 from collections import Counter
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final
 
-INSTANCE = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
+import msgspec
+
+from remit import _ids
+
+MOMENT: Final = "2026-01-01T00:00:00.000000Z"
+ACCOUNT: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
+PARTITION: Final = 7
+CUT: Final = b'"$remit":"cut"'
 
 
-def answer(path: str, body: bytes, counts: Counter[str]) -> dict[str, Any]:
-    """Return what the server says to one request, after counting it."""
-    counts["requests"] += 1
-    counts["bytes"] += len(body)
-    if path.endswith("/bulk"):
-        items = json.loads(body)["items"]
-        counts["spans"] += sum(item["_type"] == "agent_spans/create" for item in items)
-        envelope = {"status": "success", "details": {"id": INSTANCE}}
+class _Details(msgspec.Struct):
+    schema_name: str = ""
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Item(msgspec.Struct, rename={"type": "_type"}):
+    type: str
+    idempotency_key: str
+    details: _Details | None = None
+
+
+class _Bulk(msgspec.Struct):
+    items: list[_Item]
+
+
+_bulk: Final = msgspec.json.Decoder(_Bulk).decode
+
+
+class Sink:
+    """What arrived."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._counts: Counter[str] = Counter()
+        self._seen: set[str] = set()
+        self._instances: dict[str, str] = {}
+
+    def answer(self, path: str, body: bytes) -> dict[str, Any]:
+        """Return what the server says to one request, after counting it."""
+        self._counts["requests"] += 1
+        self._counts["bytes"] += len(body)
+        if path.endswith("/bulk"):
+            return self._take(_bulk(body).items)
+        if path == "/counts":
+            return {**self._counts, "distinct": len(self._seen)}
+        if path == "/v1/traces":
+            # Field 2 of a ScopeSpans message; the name marks each span once.
+            self._counts["spans"] += body.count(b"otel_lookup")
+            return {}
+        return {"status": "success", "details": self._instance(path, body)}
+
+    def _take(self, items: list[_Item]) -> dict[str, Any]:
+        outputs: dict[str, Any] = {}
+        for item in items:
+            if item.details is not None:
+                self._take_span(item.idempotency_key, item.details)
+            elif f"c-{item.idempotency_key.removeprefix('f-')}" not in self._seen:
+                # A bulk request stops at its first error.
+                outputs[item.idempotency_key] = {"status": "error", "code": "not_found"}
+                self._counts["unknown"] += 1
+                break
+            outputs[item.idempotency_key] = {"status": "success", "details": {"id": ACCOUNT}}
+        return {"status": "success", "outputs": outputs}
+
+    def _take_span(self, key: str, details: _Details) -> None:
+        self._counts["spans"] += 1
+        if key not in self._seen:
+            self._seen.add(key)
+            self._counts[details.schema_name.rpartition(":")[2]] += 1
+            self._counts["cut"] += CUT in bytes(details.payload)
+
+    def _instance(self, path: str, body: bytes) -> dict[str, Any]:
+        """Return an agent instance as the API answers it; each registration key has its own."""
+        instance_id = ACCOUNT
+        if path.endswith("/register"):
+            key = json.loads(body)["idempotency_key"]
+            made = _ids.pfid(_ids.new_key(time.time_ns()), PARTITION)
+            instance_id = self._instances.setdefault(key, made)
+        ids = ("account", "agent", "agent_version", "environment", "agent_deployment")
         return {
-            "status": "success",
-            "outputs": {item["idempotency_key"]: envelope for item in items},
+            "type": "agent_instance",
+            "id": instance_id,
+            **{f"{each}_id": ACCOUNT for each in ids},
+            "status": "active",
+            "inserted_at": MOMENT,
+            "updated_at": MOMENT,
         }
-    if path == "/counts":
-        return dict(counts)
-    if path == "/v1/traces":
-        # Field 2 of a ScopeSpans message; the name marks each span once.
-        counts["spans"] += body.count(b"otel_lookup")
-        return {}
-    return {"status": "success", "details": instance()}
-
-
-def instance() -> dict[str, Any]:
-    """Return an agent instance as the API answers it."""
-    moment = "2026-01-01T00:00:00.000000Z"
-    return {
-        "type": "agent_instance",
-        "id": INSTANCE,
-        "account_id": INSTANCE,
-        "agent_id": INSTANCE,
-        "agent_version_id": INSTANCE,
-        "environment_id": INSTANCE,
-        "agent_deployment_id": INSTANCE,
-        "status": "active",
-        "inserted_at": moment,
-        "updated_at": moment,
-    }
 
 
 async def serve_connection(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: Counter[str]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sink: Sink, delay_s: float
 ) -> None:
-    """Answer requests on one connection until the client closes it."""
+    """Answer requests on one connection until the client closes it, each *delay_s* later."""
     while True:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -66,7 +122,9 @@ async def serve_connection(
         _, path, _ = lines[0].split(" ")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        text = json.dumps(answer(path, body, counts)).encode()
+        text = msgspec.json.encode(sink.answer(path, body))
+        if path != "/counts":
+            await asyncio.sleep(delay_s)
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
             + str(len(text)).encode()
@@ -77,14 +135,41 @@ async def serve_connection(
 
 
 async def main() -> None:
-    """Listen on a free port of loopback, print it, and serve until killed."""
-    counts: Counter[str] = Counter()
+    """Listen on loopback, print the port, and serve until killed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="a free one if it is 0")
+    parser.add_argument("--delay-s", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--silent", action="store_true", help="take everything, never answer")
+    options = parser.parse_args()
+    delay_s = float("inf") if options.silent else options.delay_s
+    sink = Sink()
     server = await asyncio.start_server(
-        lambda reader, writer: serve_connection(reader, writer, counts), "127.0.0.1", 0
+        lambda reader, writer: serve_connection(reader, writer, sink, delay_s),
+        "127.0.0.1",
+        options.port,
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
         await server.serve_forever()
+
+
+@contextmanager
+def running(*options: str) -> Generator[int]:
+    """Start a sink in a process of its own; yield its port."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.sink", *options], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def counts(port: int) -> Counter[str]:
+    """Return what the sink at *port* has counted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as response:
+        return Counter(json.loads(response.read()))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,8 @@ def shown(name: str, default: object) -> str:
     """Return *default* as the table shows it."""
     if name == "data_dir":
         return "`$XDG_STATE_HOME/remit`"
+    if name == "flush_on":
+        return "`interval`; `run` in a serverless function"
     if default is None or default == ():
         return "none"
     if name.endswith("_bytes") and isinstance(default, int):

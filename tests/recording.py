@@ -113,7 +113,7 @@ class HandRun:
                 status=status,
                 finished_ns=ended_ns,
                 payload=ROOT_PAYLOAD,
-                result=b'{"spans":1}',
+                result=b'{"lost":0,"spans":1}',
             )
         )
         self.sink.put(self._item(Kind.CLOSE, status=status, finished_ns=ended_ns))

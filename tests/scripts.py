@@ -10,7 +10,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -27,12 +27,18 @@ and on ours one collection later."""
 ACTIONS: Final = (
     *("yield", "yield", "catch", "swallow", "raise", "return"),
     *("raise-on-exit", FORGETS),
+    *("section", "section of another run"),
 )
 STEPS: Final = ("next", "next", "next", "send", "throw", "exit", "stop", "base", "close", "drop")
 
 
 class OddError(BaseException):
     """Neither an exception of the user's nor one of Python's."""
+
+
+@remit.agent
+def other() -> None:
+    """Hold the runs that a body opens."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,22 @@ class Scene:
         current = remit.current_span()
         self.trace.append(("inside", self.name is None or (current and current.name == self.name)))
 
+    @contextmanager
+    def section(self, action: str) -> Generator[None]:
+        """Hold a block open over a step, if *action* says so; note if it still is current."""
+        if not action.startswith("section"):
+            yield
+            return
+        block: AbstractContextManager[object] = nullcontext()
+        if self.name is not None:
+            block = remit.span("section") if action == "section" else other.run()
+        with block:
+            current = remit.current_span()
+            try:
+                yield
+            finally:
+                self.trace.append(("section", remit.current_span() == current))
+
     def outside(self) -> None:
         """Note from the consumer that its own span is current there."""
         self.trace.append(("outside", self.consumer == remit.current_span()))
@@ -190,7 +212,8 @@ def sync_body(scene: Scene) -> Generator[object, object, object]:
                         raise KeyError(place)
                     if action == "return":
                         return place
-                    scene.trace.append(("got", (yield (place, action))))
+                    with scene.section(action):
+                        scene.trace.append(("got", (yield (place, action))))
                 except ValueError as error:
                     scene.trace.append(("caught", repr(error)))
                     if action != "catch":

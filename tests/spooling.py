@@ -108,9 +108,11 @@ def close(status: str | None = "complete") -> AnyItem:
     return Item(Kind.CLOSE, RUN, ROOT, None, None, 1, 2, status, None, None)
 
 
-def record(state: RunState = RunState.NEW, **more: bool) -> RunRecord:
+def record(
+    state: RunState = RunState.NEW, *, inherited: bool = False, resumed: bool = False
+) -> RunRecord:
     """Return the record of the run."""
-    return RunRecord(RUN, ROOT, 1, "live", REGISTRATION, None, state, **more)
+    return RunRecord(RUN, ROOT, 1, "live", REGISTRATION, None, state, inherited, resumed)
 
 
 def numbers(rows: Iterable[tuple[int, AnyItem]]) -> list[int]:

@@ -5,8 +5,7 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 """
 
 from remit import errors
-from remit._context import ContextExecutor, copy_context
-from remit._decorators import agent, span, span_type
+from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
 from remit._marks import Sensitive, Skip
 from remit._risk import risk
 from remit._runs import current_run

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FunctionType, SimpleNamespace, UnionType
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from remit._guard import attempt
 from remit._marks import Sensitive, Skip
@@ -308,6 +308,13 @@ def alias_value(annotation: object) -> object:
     return MISSING
 
 
+def bounds_of(annotation: object) -> tuple[object, ...]:
+    """Return what a type variable stands for at the widest: its bound, or its constraints."""
+    if not isinstance(annotation, TypeVar):
+        return ()
+    return tuple(each for each in (annotation.__bound__, *annotation.__constraints__) if each)
+
+
 def type_inside(annotation: object) -> object:
     """Return what an annotation says when `Annotated` and named aliases are looked through."""
     while is_annotated(annotation) or alias_value(annotation) is not MISSING:
@@ -353,6 +360,7 @@ def _categories(annotation: object, seen: set[int]) -> Iterator[str]:
         *typing.get_args(annotation),
         typing.get_origin(annotation),
         alias_value(annotation),
+        *bounds_of(annotation),
     )
     for each in inner:
         yield from _categories(each, seen)

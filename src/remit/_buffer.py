@@ -27,9 +27,11 @@ SPAN_PART: Final = 7 / 8
 END_PART: Final = 15 / 16
 # The writer is woken early when this part of the bound has come in since it last looked.
 WAKE_PART: Final = 1 / 8
-# Sorting and putting are calls into C that nobody can interrupt: 5,000 items take 1 ms together,
-# a million would hold an event loop for a quarter of a second.
-CHUNK_ITEMS: Final = 5_000
+# What is moved at once takes the writer 2 ms, for which an event loop may have to wait; between
+# two chunks the disk is written to, and others run.
+CHUNK_ITEMS: Final = 2_000
+# Of more than so many spans that begin in a full buffer the end alone is sent first.
+MAX_TURNED_AWAY: Final = 10_000
 # A pass this near to the interval's end counts as one.
 PUNCTUAL_PART: Final = 0.9
 
@@ -40,6 +42,7 @@ class Buffer:
     """The sink of a running process: takes items from any thread, hands them to the writer.
 
     Attributes:
+        losses: What was dropped.
         inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
     """
 
@@ -67,7 +70,7 @@ class Buffer:
         self._payload_bound = int(max_bytes * PAYLOAD_PART)
         self._span_bound = int(max_bytes * SPAN_PART)
         self._end_bound = int(max_bytes * END_PART)
-        self._losses = losses
+        self.losses = losses
         self._clock = clock
         self._announce_after_ns = int(announce_after_s * NS_PER_S)
         self._rouse = rouse
@@ -78,6 +81,9 @@ class Buffer:
 
     def _reset(self) -> None:
         self._fresh: dict[int, SpanStart] = {}
+        # Open spans of which the server was told nothing: an end alone, which it refuses, stops the
+        # bulk request that it is in.
+        self._turned_away: set[int] = set()
         self._queue: deque[AnyItem] = deque()
         self._aging: set[int] = set()
         self._aged_ns = self._clock.monotonic_ns()
@@ -118,6 +124,9 @@ class Buffer:
         run_key, key, parent, name, started_ns, payload = start
         if self._fresh.pop(key, None) is None:
             kind, added, bound = FINISH, ITEM_BYTES + len(payload), self._end_bound
+            if key in self._turned_away:
+                self._turned_away.discard(key)
+                kind, bound = SPAN, self._span_bound
         else:
             kind, added, bound = SPAN, 0, self._span_bound
         if result is not None:
@@ -176,7 +185,7 @@ class Buffer:
 
     def after_fork_in_child(self) -> None:
         """Forget the parent's items, which the parent delivers; the feeds of its runs stay."""
-        self._losses.after_fork_in_child()
+        self.losses.after_fork_in_child()
         self.inherited = set(self._feeds)
         self._reset()
 
@@ -226,6 +235,8 @@ class Buffer:
         # Not noted then: the end, which carries it, will be counted or find room again.
         if full and self._fresh.pop(start[1], None) is not None:
             self.release(ITEM_BYTES + len(start[5]))
+            if len(self._turned_away) < MAX_TURNED_AWAY:
+                self._turned_away.add(start[1])
 
     def _press(self, item: AnyItem, bound: int) -> None:
         """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""
@@ -236,23 +247,28 @@ class Buffer:
         if self.held_bytes <= self._payload_bound:
             self._queue.append(item)
             return
-        bare = skeleton(item)
+        bare = item if _is_root(item) else skeleton(item)
         if self.held_bytes - cost(item) + cost(bare) > bound:
             self._drop(item, Loss.BUFFER_FULL)
             return
         if bare != item:
-            self._losses.add(Loss.PAYLOAD_BUFFER_FULL)
+            self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item[1])
         self.release(cost(item) - cost(bare))
         self._queue.append(bare)
 
     def _drop(self, item: AnyItem, reason: Loss) -> None:
         self.release(cost(item))
-        self._losses.add(reason)
         feed = self._feeds.get(item[1])
+        self.losses.add(reason, run_key=None if feed is None else item[1])
         if feed is not None and item[0] in (SPAN, FINISH):
             feed.lost += 1
         if item[0] == Kind.RUN:
             self.forget(item[1])
+
+
+def _is_root(item: AnyItem) -> bool:
+    """Tell whether an item is of a run's root span: what it says of the run is small and stays."""
+    return item[0] in (SPAN, FINISH) and item[3] is None
 
 
 def _active(start: SpanStart) -> Item:

@@ -6,6 +6,8 @@ import inspect
 import re
 from typing import Final
 
+from remit._guard import attempt
+
 _HEADINGS: Final = frozenset({"Args:", "Arguments:", "Parameters:"})
 _ENTRY: Final = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
 
@@ -16,6 +18,15 @@ def prose(text: str) -> str:
     Python 3.13 strips it when it compiles, earlier versions do not.
     """
     return "\n".join(line.rstrip() for line in inspect.cleandoc(sendable(text)).splitlines())
+
+
+def docstring(documented: object) -> str | None:
+    """Return the docstring of an object, None if it has none or what it has is no text.
+
+    Some are translated when they are shown.
+    """
+    found = attempt(lambda: getattr(documented, "__doc__", None))
+    return str.__str__(found) if issubclass(type(found), str) else None
 
 
 def sendable(text: str) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 from remit._sink import AnyItem
 
 # What an item costs beside its payload and result, measured: the tuple and its integers, its
 # place in the deque and in the outbox, and the two bytes objects' own heads.
 ITEM_BYTES: Final = 512
+# Runs of which it is known what they lost until that is in their records; of more the oldest is
+# forgotten, and only the whole is counted.
+MAX_RUNS: Final = 10_000
 
 
 class Loss(StrEnum):
@@ -36,29 +39,93 @@ class Loss(StrEnum):
     AFTER_SHUTDOWN = "after_shutdown"
     """The item came after `remit.shutdown()`."""
 
+    # The rest is told of a run only: `set_aside` counts it, or nobody can.
+    REFUSED = "refused"
+    """The server refused the item for good."""
+    FAULT = "fault"
+    """The item could not be written, through a fault of remit's."""
+    PROCESS_ENDED = "process_ended"
+    """The process ended before the span, whose end is not known: it arrives as failed."""
+
+    @staticmethod
+    def leaves_a_rest(reason: str) -> bool:
+        """Tell whether something of the item arrives all the same."""
+        return reason in _LEAVE_A_REST
+
+
+_LEAVE_A_REST: Final = (
+    Loss.PAYLOAD_BUFFER_FULL,
+    Loss.PAYLOAD_SPOOL_FULL,
+    Loss.PAYLOAD_TOO_LARGE,
+    Loss.PROCESS_ENDED,
+)
+
+
+class Account(Protocol):
+    """Where it is kept what a run lost: the record of the run.
+
+    Attributes:
+        key: Key of the run.
+        lost: How many items, by reason; replaced, never changed.
+    """
+
+    key: str
+    lost: dict[str, int]
+
 
 class Losses:
-    """What was lost, by reason; counted from any thread."""
+    """What was lost, by reason, and of which runs; counted from any thread."""
 
     def __init__(self) -> None:
         """Start with nothing lost."""
         self._counts: Counter[str] = Counter()
+        # What is not in the account of its run yet.
+        self._of_runs: dict[str, Counter[str]] = {}
         # Reentrant: a collected generator may end its span while this very thread counts.
         self._lock = threading.RLock()
 
-    def add(self, reason: Loss, count: int = 1) -> None:
-        """Count *count* more for *reason*."""
+    def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
+        """Count *count* more for *reason*, for the run too if it is known which."""
         with self._lock:
             self._counts[reason.value] += count
+            if run_key is not None:
+                self.note(run_key, reason, count)
+
+    def note(self, run_key: str, reason: Loss, count: int = 1) -> None:
+        """Count *count* more for *reason* for a run alone."""
+        with self._lock:
+            known = self._of_runs.get(run_key)
+            if known is None:
+                if len(self._of_runs) >= MAX_RUNS:
+                    self._of_runs.pop(next(iter(self._of_runs)))
+                known = self._of_runs[run_key] = Counter()
+            known[reason.value] += count
 
     def by_reason(self) -> dict[str, int]:
         """Return a copy of the counts."""
         with self._lock:
             return dict(self._counts)
 
+    def runs(self) -> list[str]:
+        """Return the keys of the runs of which something is in no account yet."""
+        with self._lock:
+            return list(self._of_runs)
+
+    def book(self, account: Account) -> bool:
+        """Put what a run lost into its *account*; tell whether there was anything new."""
+        if account.key not in self._of_runs:
+            return False
+        with self._lock:
+            new = self._of_runs.pop(account.key, None)
+            if new is None:
+                return False
+            account.lost = dict(Counter(account.lost) + new)
+        return True
+
     def after_fork_in_child(self) -> None:
         """Start anew: a thread of the parent may have held the lock, and the counts are its."""
         self._counts = Counter()
+        self._of_runs = {}
         self._lock = threading.RLock()
 
 

@@ -7,7 +7,6 @@ signature as without one.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +23,7 @@ from remit._annotations import MISSING, Meaning, annotated, class_scope, is_alia
 from remit._records import annotation_of, is_named_tuple, pydantic_fields, stored_fields
 from remit._returns import entered_type, item_type
 from remit._signature import Parameter, Reading, declared_parameters
+from remit._words import meant
 from remit.errors import DeclarationError
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -118,11 +118,10 @@ def _check_names(
     known = [each.name for each in there]
     for name in names:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ";"
+            hint = meant(name, known)
             raise DeclarationError(
-                f"{where}: params names {name!r}, which is no parameter{hint} "
-                f"Expected some of {', '.join(known) or 'none: the function takes nothing'}"
+                f"{where}: params names {name!r}, which is no parameter{hint}; "
+                f"expected some of {', '.join(known) or 'none: the function takes nothing'}"
             )
 
 

@@ -7,15 +7,17 @@ ids and the run's small state, never a payload and never an object of the user's
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
-from remit._capture import Rules
+from remit._capture import Known, Rules
 from remit._clock import NS_PER_S, Clock
 from remit._context import place_var
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
+from remit.errors import RunTerminated
 from remit.models.agent_instance import DataRisk
 
 # Time servers slew by less; what is more was a step, or a sleep.
@@ -30,6 +32,28 @@ def ignore(agent: str, name: str, risk: DataRisk | None) -> None:
     """Take no note of a span type that is first used."""
 
 
+class AfterRun(Protocol):
+    """What is done when a run has ended."""
+
+    def __call__(self) -> None:
+        """Do it; where an event loop runs, without holding that."""
+        ...
+
+    def beside(self) -> Awaitable[None] | None:
+        """Begin it beside an event loop; return what to await, if anything."""
+        ...
+
+
+class NothingAfter:
+    """Nothing is done: what was recorded is moved at the next interval."""
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+    def beside(self) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """What every run of one runtime shares.
@@ -41,10 +65,11 @@ class Recorder:
         on_violation: `observe`, `deny` or `terminate`.
         control_flow: Exception types that interrupt without failing.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
-        on_exit: Called when a run's block has ended.
+        after_run: Called when a run's block has ended, and when a run ends after its block.
         on_first_seen: Called with agent, name and risk when a span type is first used in the runs
             of an agent.
         said: What was logged already of steps that exceed a remit.
+        exceeding: How often a step exceeded a remit, by its name.
     """
 
     sink: Sink
@@ -53,9 +78,10 @@ class Recorder:
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
-    on_exit: Callable[[], None] = lambda: None
+    after_run: AfterRun = field(default_factory=NothingAfter)
     on_first_seen: Callable[[str, str, DataRisk | None], None] = ignore
     said: set[str] = field(default_factory=set[str])
+    exceeding: Counter[str] = field(default_factory=Counter[str])
 
 
 class InFlight(Protocol):
@@ -77,7 +103,9 @@ class RunState:
         spans: How many spans began.
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
-        said: What was logged already of steps that this run was refused.
+        secrets: What the open spans and the run must not tell, by span key.
+        around: The run that this one was opened in, if any.
+        inherited: What the agents of the runs around it allow.
         exited: The run's block has ended.
         handle: The public `Run`.
         offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
@@ -86,16 +114,18 @@ class RunState:
 
     __slots__ = (
         "__weakref__",
+        "around",
         "exited",
         "feed",
         "handle",
         "in_flight",
+        "inherited",
         "offset_ns",
         "open",
         "overrides",
         "recorder",
         "recording",
-        "said",
+        "secrets",
         "spans",
     )
 
@@ -108,10 +138,51 @@ class RunState:
         self.open: Final[set[int]] = set()
         self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
-        self.said: Final[set[str]] = set()
+        self.secrets: Final[dict[int, Known]] = {}
+        outside = here()
+        self.around: RunState | None = None if outside is None else outside.run
+        self.inherited: Final[Ceilings] = () if outside is None else outside.ceilings
         self.spans = 0
         self.exited = False
         self.offset_ns = _offset_ns(recorder.clock)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the run's end was sent."""
+        return False
+
+    def terminated_by(self) -> RunState | None:
+        """Return the run that was terminated, of this one and those around it; None if none was."""
+        run: RunState | None = self
+        while run is not None:
+            if run.feed.terminated is not None:
+                return run
+            run = run.open_around()
+        return None
+
+    def open_around(self) -> RunState | None:
+        """Return the run around this one; one that has ended is forgotten, lest they form a chain.
+
+        A task may open a run in which it starts the next task, for ever.
+        """
+        around = self.around
+        while around is not None and around.closed and around.feed.terminated is None:
+            around = self.around = around.around
+        return around
+
+    def terminate(self, reason: str, exceeded: Ceilings) -> None:
+        """Terminate the run, and those around it whose remit was *exceeded*.
+
+        Args:
+            reason: Why.
+            exceeded: What a step in it would have exceeded.
+        """
+        run: RunState | None = self
+        while run is not None:
+            if run.feed.terminated is None:
+                run.feed.terminated = reason
+            within = any(each in run.inherited for each in exceeded)
+            run = run.open_around() if within else None
 
     def follow_clock(self) -> None:
         """Take over the wall clock if it was set, or if the machine slept: for spans to come."""
@@ -126,8 +197,26 @@ class RunState:
             if flight is not None:
                 flight.cancel()
 
+    def hear(self, key: int | None, texts: Collection[str]) -> None:
+        """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
+        if key is not None and texts and (key in self.open or key == self.feed.root):
+            self.secrets.setdefault(key, Known()).add(texts)
+
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
+
+
+def check_terminated(run: RunState) -> None:
+    """Return if the run goes on, and those around it.
+
+    Raises:
+        RunTerminated: One of them was terminated.
+    """
+    if run.feed.terminated is None and run.around is None:
+        return
+    ended = run.terminated_by()
+    if ended is not None:
+        raise RunTerminated(ended.feed.key, ended.feed.terminated or None)
 
 
 def _offset_ns(clock: Clock) -> int:

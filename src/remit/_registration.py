@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Final, get_args
 
 from remit._docstrings import summary
-from remit._inference import effective
+from remit._inference import effective, plan_of
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
 from remit.config import Purpose
@@ -111,16 +111,25 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
 
 
 def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
+    plan = plan_of(declared)
     return _present(
         name=declared.name,
-        title=declared.title or human(declared.qualname),
+        title=prose(declared.title, redact) or human(declared.qualname),
         description=prose(declared.description or summary(declared.doc), redact),
-        template=declared.template,
+        template=prose(declared.template, redact),
         params_schema=params_schema(
-            declared.signature, redact=redact, doc=declared.doc, declared=declared.params
+            declared.signature,
+            redact=redact,
+            doc=declared.doc,
+            declared=declared.params,
+            hidden=plan.hidden,
         ),
         result_schema=result_schema(
-            declared.reading, declared.kind, redact=redact, declared=declared.result
+            declared.reading,
+            declared.kind,
+            redact=redact,
+            declared=declared.result,
+            hidden=plan.outcome.rule is not None,
         ),
         data_risk=_risk(effective(declared)),
     )

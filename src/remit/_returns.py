@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -28,6 +28,7 @@ ITERABLES: Final[frozenset[object]] = frozenset(
     {collections.abc.Iterable, collections.abc.AsyncIterable}
 )
 _NEVER_AT_ONCE: Final = ITERATORS | {collections.abc.AsyncIterable}
+AWAITED: Final[frozenset[object]] = frozenset({Awaitable, Coroutine})
 CONTEXT_MANAGERS: Final[frozenset[object]] = frozenset(
     {AbstractContextManager, AbstractAsyncContextManager}
 )
@@ -79,7 +80,7 @@ def forms(returns: object, *, streams: bool) -> tuple[list[object], list[object]
         origin, args = _parts(member)
         if origin in ITERATORS or origin in ITERABLES:
             one_by_one.append(args[0] if args else MISSING)
-        if origin is Coroutine and args:
+        if origin in AWAITED and args:
             at_once.append(args[-1])
         elif (entered := entered_type(member)) is not None:
             at_once.append(entered)

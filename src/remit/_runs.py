@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Final
+from typing import Final, cast
 
-from remit._capture import Limits, Rules, snapshot
-from remit._clock import NS_PER_S, SystemClock
-from remit._guard import guarded
+from remit._capture import snapshot
+from remit._clock import NS_PER_S
+from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
 from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
 from remit._policy import Ceilings
-from remit._recording import Place, Recorder, RunState, at, here
-from remit._sink import AgentRef, Item, Kind, NoSink, RunFeed
+from remit._recording import MAX_SAID, Place, Recorder, RunState, at, here
+from remit._sink import AgentRef, Item, Kind, RunFeed
 from remit._version import __version__
-from remit.errors import DeniedError, SettingsError, UsageError
+from remit._words import shown
+from remit.errors import UsageError
 
 ROOT_SPAN: Final = "remit:run"
 TERMINATED: Final = "terminated"
@@ -106,18 +106,36 @@ class OpenRun(RunState):
 
     def leave_open(self) -> None:
         """Let the run go on after its block, however that ends."""
+        if self.outcome is not None and self.outcome[0] == FAILED:
+            self._say(
+                "leave_open() came after fail(): the last of them counts, so the run stays open "
+                "and that it failed is recorded nowhere"
+            )
         self.left_open = True
 
+    @guarded("the log of a run")
+    def _say(self, what: str) -> None:
+        """Log once for each agent what of a run is not as its caller may think."""
+        agent = self.feed.agent.external_identifier
+        topic, said = f"{agent}: {what}", self.recorder.said
+        if topic not in said and len(said) < MAX_SAID:
+            said.add(topic)
+            logger.warning("a run of %s: %s", agent, what)
+
     @guarded("the end of a run's block")
-    def exit(self, error: BaseException | None) -> None:
-        """Take the end of the block; the run closes now, or when its last span ends."""
+    def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
+        """Take the end of the block; the run closes now, or when its last span ends.
+
+        What is to be done after a run is done here, unless the caller does it, *awaited*.
+        """
         if self.outcome is None and not self.left_open:
             self._conclude(error)
         self._exited_ns = self.recorder.clock.monotonic_ns()
         self.exited = True
         if not self.open:
-            self.settle()
-        self.recorder.on_exit()
+            self._close()
+        if not awaited:
+            self.recorder.after_run()
 
     @guarded("the outcome of a run")
     def _conclude(self, error: BaseException | None) -> None:
@@ -132,15 +150,21 @@ class OpenRun(RunState):
 
     @guarded("the end of a run")
     def settle(self) -> None:
-        """Close the run, once, if this process opened it."""
+        """Close the run, whose block has ended."""
+        if self._close():
+            self.recorder.after_run()
+
+    @guarded("the end of a run")
+    def _close(self) -> bool:
+        """Close the run, once, if this process opened it; tell whether it did."""
         if self._pid != os.getpid():
-            return
+            return False
         try:
             self._closing.pop()
         except IndexError:
-            return
+            return False
         if not self.recording:
-            return
+            return False
         if self.feed.terminated is not None:
             # The server that terminated it knows, and keeps its own word.
             self._finish(FAILED, self.feed.terminated)
@@ -148,6 +172,7 @@ class OpenRun(RunState):
             self.recorder.sink.put(self._item(Kind.CLOSE, finished_ns=self._now_ns()))
         else:
             self._finish(*(self.outcome or (FAILED, None)))
+        return True
 
     def abandon(self) -> None:
         """Close a run whose process ends before it did; one that was left open stays so."""
@@ -182,6 +207,11 @@ class OpenRun(RunState):
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server has its root span, open since the run was left so.
+            if options.subject is not None or options.labels is not None:
+                self._say(
+                    "run(resume=...) was given a subject or labels; those that the run was begun "
+                    "with stay"
+                )
             sink.open_run(self._item(Kind.RUN, payload=body), self.feed)
             return
         sink.open_run(self._item(Kind.RUN), self.feed)
@@ -194,24 +224,14 @@ class OpenRun(RunState):
     def _finish(self, status: str, reason: str | None) -> None:
         """Send the end of the root span, and of the instance."""
         finished_ns = self._now_ns()
-        outcome = {
-            "status": self.status,
-            "reason": reason,
-            "spans": self.spans,
-            "lost": self.feed.lost,
-        }
-        result = snapshot(outcome, self.recorder.rules)
+        counts = {"spans": self.spans, "lost": self.feed.lost}
+        outcome = {"status": self.status, "reason": reason, **counts}
+        known = self.secrets.get(self.place.key)
+        result = snapshot(outcome, self.recorder.rules, known=known)
         put = self.recorder.sink.put
         # With its payload: a server that does not have the span gets it whole.
-        put(
-            self._item(
-                Kind.FINISH,
-                status=status,
-                finished_ns=finished_ns,
-                payload=self._payload,
-                result=result,
-            )
-        )
+        finish = self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result)
+        put(finish._replace(payload=self._payload))
         put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
 
     def _item(
@@ -225,17 +245,9 @@ class OpenRun(RunState):
     ) -> Item:
         """Return an item about the run itself; its key is the root span's."""
         return Item(
-            kind,
-            self.feed.key,
-            self.place.key,
-            None,
-            ROOT_SPAN,
-            self._started_ns,
-            finished_ns,
-            status,
-            payload,
-            result,
-        )
+            kind, self.feed.key, self.place.key, None, ROOT_SPAN, self._started_ns,
+            finished_ns, status, payload, result,
+        )  # fmt: skip
 
 
 class Run:
@@ -267,8 +279,12 @@ class Run:
 
     @property
     def terminated(self) -> bool:
-        """Whether the run was terminated, from outside or by its agent's remit."""
-        return self._run.feed.terminated is not None
+        """Whether the run was terminated, from outside or by its agent's remit.
+
+        While it lasts, also whether one around it was: no step of it begins any more.
+        """
+        run = self._run
+        return (run if run.exited else run.terminated_by() or run).feed.terminated is not None
 
     @guarded("a quality payload")
     def record_quality(self, name: str, payload: Mapping[str, object] | None) -> None:
@@ -276,13 +292,14 @@ class Run:
 
         Args:
             name: Name of the quality, as declared by `agent(quality=...)`.
-            payload: JSON-like values, redacted like every payload; `None` removes the name.
+            payload: JSON-like values, redacted like every payload; what is no mapping stands under
+                `value`, and `None` removes the name.
         """
         run = self._run
         if not run.recording:
             return
         if type(name) is not str or not name:
-            raise UsageError("record_quality() needs a name that is a text")
+            raise UsageError(f"record_quality() got the name {shown(name)}; expected a text")
         name = name.encode("utf-8", "replace").decode()
         now_ns = run.recorder.clock.wall_ns()
         body = None if payload is None else snapshot(payload, run.recorder.rules)
@@ -291,9 +308,10 @@ class Run:
             Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, None)
         )
 
-    def fail(self, reason: str) -> None:
-        """Let the run end as failed for *reason*, however its block ends."""
-        self._run.decide(FAILED, reason)
+    def fail(self, reason: str | BaseException) -> None:
+        """Let the run end as failed for *reason*, however its block ends; of an error, its type."""
+        is_error = issubclass(type(reason), BaseException)
+        self._run.decide(FAILED, type(reason).__qualname__ if is_error else cast("str", reason))
 
     def cancel(self) -> None:
         """Let the run end as cancelled, however its block ends."""
@@ -318,22 +336,6 @@ class Run:
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
-@guarded("the start of a run", passes=(DeniedError, SettingsError, UsageError))
-def opened(open_run: Callable[[], OpenRun]) -> OpenRun:
-    """Return the run that *open_run* opens; None after a fault of ours."""
-    return open_run()
-
-
-UNOPENED: Final = OpenRun(
-    Recorder(NoSink(), SystemClock(), Rules(Limits(), None)),
-    AgentRef("", "", None, None, None, dict),
-    RunOptions("live"),
-    recording=False,
-    ceilings=(),
-)
-"""Stands behind the handle on a run that a fault of ours kept from opening: records nothing."""
-
-
 def run_of(state: RunState | None) -> Run | None:
     """Return the public handle of a run's state."""
     handle = None if state is None else state.handle
@@ -344,54 +346,3 @@ def current_run() -> Run | None:
     """Return the current run, or `None` outside any."""
     place = here()
     return None if place is None else run_of(place.run)
-
-
-class RunBlock:
-    """The block of `with agent.run(...)`; sync and async, used once."""
-
-    __slots__ = ("_entered", "_open", "_run")
-
-    def __init__(self, open_run: Callable[[], OpenRun]) -> None:
-        """Prepare the block; nothing happens before it is entered."""
-        self._open: Callable[[], OpenRun] | None = open_run
-        self._run: OpenRun | None = None
-        self._entered: at | None = None
-
-    def __enter__(self) -> Run:
-        """Open the run and make it current."""
-        if self._open is None:
-            message = "a run's block was entered twice: call agent.run() again for another run"
-            raise UsageError(message)
-        open_run, self._open = self._open, None
-        self._run = opened(open_run)
-        # Without a run of its own the block is outside any, lest it records into another's.
-        self._entered = at(None if self._run is None else self._run.place)
-        self._entered.__enter__()
-        return Run(self._run or UNOPENED)
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the run's block; what was current before is current again."""
-        run, self._run = self._run, None
-        entered, self._entered = self._entered, None
-        if entered is not None:
-            entered.__exit__()
-        if run is not None:
-            run.exit(error)
-
-    async def __aenter__(self) -> Run:
-        """Open the run and make it current."""
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the run's block, as the sync form does."""
-        self.__exit__(exc_type, error, traceback)

@@ -7,9 +7,10 @@ payload always equal the properties of its schema.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from types import FunctionType
 from typing import Final
 
 from remit._annotations import Marks, Scope, function_scope, is_injected
@@ -21,6 +22,11 @@ MISSING: Final = inspect.Parameter.empty
 
 _Kind: Final = inspect._ParameterKind  # noqa: SLF001 - public only through its members
 _BY_POSITION: Final = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
+
+_NAMED_ONLY: Final = (_Kind.KEYWORD_ONLY, _Kind.VAR_KEYWORD)
+
+_FORWARDING: Final = frozenset({"backoff", "contextlib", "functools", "stamina", "tenacity"})
+"""Packages whose decorators hand on the arguments of a call as they came."""
 
 
 class CallKind(StrEnum):
@@ -65,6 +71,8 @@ class Reading:
         returns: Type of what a call returns, from the annotation, or `MISSING`.
         returns_note: Why it could not be resolved, else None.
         returns_category: Category of a `Sensitive` mark on the return type, None without a mark.
+        sure: Arguments by position are those of the parameters; False under a decorator that may
+            add, drop or move some.
     """
 
     names: tuple[str | None, ...]
@@ -73,6 +81,7 @@ class Reading:
     returns: object
     returns_note: str | None = None
     returns_category: str | None = None
+    sure: bool = True
 
 
 def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
@@ -90,7 +99,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
     if isinstance(signature, Exception):
         return _unreadable(function)
     scope = function_scope(function)
-    declared = _without_receiver(signature, skip_first=skip_first)
+    declared = _declared(function, signature, skip_first=skip_first)
     read_ones = [(each.name, _parameter(each, scope)) for each in declared]
     skipped = frozenset(name for name, parameter in read_ones if parameter is None)
     returned = scope.read(signature.return_annotation)
@@ -101,6 +110,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
         returns=as_called(function, returned.annotation),
         returns_note=returned.note,
         returns_category=_return_category(returned.marks),
+        sure=all(_hands_on(each, signature) for each in _wrappers(function)),
     )
 
 
@@ -111,14 +121,59 @@ def declared_parameters(
     signature = attempt(lambda: inspect.signature(function))
     if isinstance(signature, Exception):
         return _unreadable(function).parameters
-    return tuple(_without_receiver(signature, skip_first=skip_first))
+    return tuple(_declared(function, signature, skip_first=skip_first))
 
 
-def _without_receiver(signature: inspect.Signature, *, skip_first: bool) -> list[inspect.Parameter]:
+def _declared(
+    function: Callable[..., object], signature: inspect.Signature, *, skip_first: bool
+) -> list[inspect.Parameter]:
+    """Return the parameters without the receiver; those last that only decorators take."""
     declared = list(signature.parameters.values())
     if skip_first and declared and declared[0].kind in _BY_POSITION:
         del declared[0]
-    return declared
+    added = {
+        own.name: own.replace(annotation=MISSING)
+        for wrapper in _wrappers(function)
+        for own in _own(wrapper)
+        if own.kind is _Kind.KEYWORD_ONLY and own.name not in signature.parameters
+    }
+    return [*declared, *added.values()]
+
+
+def _wrappers(function: object) -> Iterator[FunctionType]:
+    """Yield the functions of decorators around a function whose signature they pass off as theirs.
+
+    They are written to be called with anything: what they hand on, only their code tells.
+    """
+    seen: set[int] = set()
+    current = function
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        inner = inspect.getattr_static(current, "__wrapped__", None)
+        if inner is not None:
+            inner = getattr(current, "__wrapped__", None)
+        if type(current) is FunctionType and inner is not None:
+            if "__signature__" in vars(current):
+                return
+            home = str(current.__globals__.get("__name__", "")).partition(".")[0]
+            if home not in _FORWARDING:
+                yield current
+        current = getattr(current, "__func__", inner) if inner is None else inner
+
+
+def _own(wrapper: FunctionType) -> list[inspect.Parameter]:
+    """Return the parameters that the code of a decorator's function takes."""
+    signature = attempt(lambda: inspect.signature(wrapper, follow_wrapped=False))
+    return [] if isinstance(signature, Exception) else list(signature.parameters.values())
+
+
+def _hands_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
+    """Return whether a decorator's function takes by position what *signature* says, in order."""
+    own, shown = (
+        [each.name for each in parameters if each.kind not in _NAMED_ONLY]
+        for parameters in (_own(wrapper), signature.parameters.values())
+    )
+    return own == shown and all(each.kind is not _Kind.VAR_POSITIONAL for each in _own(wrapper))
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:

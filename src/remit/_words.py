@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+MAX_SHOWN_CHARS: Final = 40
+"""So that a message stays one line."""
 
 
 def meant(word: object, allowed: Iterable[str]) -> str:
     """Return a question with the word that *word* is close to; nothing if it is close to none."""
     close = difflib.get_close_matches(str(word), allowed, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return a wrong value for a message: a text, cut; of anything else the type alone."""
+    if type(value) is not str:
+        return f"an object of type {type(value).__qualname__}"
+    return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 
 def one_of(words: Iterable[str]) -> str:

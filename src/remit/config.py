@@ -6,11 +6,12 @@ given as `PREFACTOR_<NAME>`. An argument wins over the environment.
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import (
@@ -26,6 +27,8 @@ from pydantic import (
     field_validator,
 )
 
+from remit._guard import attempt
+from remit._words import meant
 from remit.errors import SettingsError
 
 KIB: Final = 1024
@@ -34,6 +37,17 @@ GIB: Final = 1024 * MIB
 
 SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
 NOT_FROM_ENVIRONMENT: Final = ("transport",)
+
+# Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
+# Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
+# Source: the lists of reserved or system variables in the documentation of each.
+SERVERLESS: Final = (
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "K_SERVICE",
+    "FUNCTION_TARGET",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "VERCEL",
+)
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
 Purpose: TypeAlias = Literal["live", "smoke_test", "eval"]
@@ -48,6 +62,11 @@ def default_data_dir() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "remit"
 
 
+def default_flush_on() -> Literal["interval", "run"]:
+    """Return `run` where the process may be frozen as soon as a call has returned."""
+    return "run" if any(map(os.environ.get, SERVERLESS)) else "interval"
+
+
 def _named(value: object) -> object:
     """Return what `module:name` names; anything else as it is."""
     if not isinstance(value, str):
@@ -56,14 +75,20 @@ def _named(value: object) -> object:
     if not separator or not module or not name:
         message = "expected module:name, as in myapp.privacy:redact"
         raise ValueError(message)
-    try:
+
+    def named() -> object:
         found: object = import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        message = f"{value} cannot be imported: {error}"
-        raise ValueError(message) from error
-    return found
+        return found
+
+    # Whatever a module does when it is imported: the sentence names the setting that names it.
+    found = attempt(named)
+    if not isinstance(found, Exception):
+        return found
+    plain = isinstance(found, ImportError | AttributeError)
+    message = f"{value} cannot be imported: {found if plain else type(found).__name__}"
+    raise ValueError(message) from found
 
 
 def _names(value: object) -> object:
@@ -102,8 +127,10 @@ class Settings(BaseModel):
     """Folder for local data and the spool; made on first use, readable by its owner only."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two moves of what was recorded."""
-    flush_on: Literal["interval", "run"] = "interval"
-    """`run` also flushes when a run's block ends, for functions that freeze after each call."""
+    flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
+    """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
+    after each call. It is the default where one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
+    `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME` and `VERCEL` is set."""
     max_buffer_bytes: PositiveInt = 64 * MIB
     """Most bytes kept in memory while they cannot be delivered."""
     max_spool_bytes: PositiveInt = GIB
@@ -157,6 +184,13 @@ class Settings(BaseModel):
             return self.mode
         return "remote" if self.api_url and self.api_token else "local"
 
+    @property
+    def half_remote(self) -> tuple[str, str] | None:
+        """Of URL and token, which is there and which is not, where `auto` chose local for that."""
+        if self.mode != "auto" or bool(self.api_url) == bool(self.api_token):
+            return None
+        return ("api_url", "api_token") if self.api_url else ("api_token", "api_url")
+
 
 def variables(name: str) -> tuple[str, ...]:
     """Return the environment variables that set *name*, the one that wins first."""
@@ -187,13 +221,7 @@ def load(overrides: Mapping[str, object], ignored: Inherited = frozenset()) -> S
         SettingsError: A name is unknown or a value is not allowed; names the setting, where it
             came from, what was seen and what is allowed.
     """
-    _refuse_unknown(overrides)
-    found = given(ignored)
-    values = {**{name: value for name, (_, value) in found.items()}, **overrides}
-    try:
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError(_explain(error, overrides, found)) from None
+    settings = of(overrides, given(ignored))
     if settings.mode == "remote" and not (settings.api_url and settings.api_token):
         missing = "api_url" if not settings.api_url else "api_token"
         message = (
@@ -202,6 +230,26 @@ def load(overrides: Mapping[str, object], ignored: Inherited = frozenset()) -> S
         )
         raise SettingsError(message)
     return settings
+
+
+def of(
+    overrides: Mapping[str, object], found: Mapping[str, tuple[str, str]] = MappingProxyType({})
+) -> Settings:
+    """Return the settings from *overrides*, then what was *found*, then the defaults.
+
+    Args:
+        overrides: By name.
+        found: Texts of the environment, each with the variable that it is from.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed.
+    """
+    _refuse_unknown(overrides)
+    values = {**{name: value for name, (_, value) in found.items()}, **overrides}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, overrides, found)) from None
 
 
 def _from_environment() -> dict[str, tuple[str, str]]:
@@ -235,11 +283,10 @@ def _from_environment() -> dict[str, tuple[str, str]]:
 def _refuse_unknown(overrides: Mapping[str, object]) -> None:
     for name in overrides:
         if name not in Settings.model_fields:
-            close = difflib.get_close_matches(name, Settings.model_fields, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = meant(name, Settings.model_fields)
             message = (
-                f"configure() got an unknown setting {name!r}{hint} "
-                f"The settings are: {', '.join(Settings.model_fields)}"
+                f"configure() got an unknown setting {name!r}{hint}; "
+                f"the settings are {', '.join(Settings.model_fields)}"
             )
             raise SettingsError(message)
 
@@ -254,9 +301,17 @@ def _explain(
     for detail in error.errors(include_url=False, include_context=False):
         name = str(detail["loc"][0])
         source = "configure()" if name in overrides else found[name][0]
-        seen = "(hidden)" if name == "api_token" else repr(detail["input"])
+        seen = _shown(name, detail["input"])
         lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
     return "\n".join(dict.fromkeys(lines))
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a wrong value, unless it is secret; a URL without user and password."""
+    if name == "api_token":
+        return "(hidden)"
+    text = repr(value)
+    return re.sub(r"[^/'\"\s]*@", "", text) if name == "api_url" else text
 
 
 def _allowed(text: str) -> str:

@@ -43,13 +43,13 @@ __all__ = [
 
 
 class RunTerminated(BaseException):
-    """The run was terminated from outside; raised at each later step of that run.
+    """The run was terminated from outside; raised at each later step of it and of runs inside it.
 
     It derives from `BaseException`, as `asyncio.CancelledError` does and for the same reason:
     agent frameworks put `except Exception` around their tools.
 
     Attributes:
-        run_key: Key of the run, 26 characters.
+        run_key: Key of the run that was terminated, 26 characters.
         reason: What the person who ended it gave as the reason, if anything.
     """
 
@@ -92,11 +92,17 @@ class DeniedError(RemitError):
         """Tell which step was refused, and each reason."""
         self.step = step
         self.violations = tuple(violations)
-        super().__init__(f"{step} was denied: {'; '.join(violations)}")
+        super().__init__(f"{step} was denied: {'; '.join(violations)}{_remedy(violations)}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
         return type(self), (self.step, self.violations)
+
+
+def _remedy(violations: Sequence[str]) -> str:
+    """Return what to do about a step that says nothing of what is forbidden."""
+    silent = any("says unknown" in each for each in violations)
+    return ". Say what it does with data_risk=remit.risk(...) on the step" if silent else ""
 
 
 class ApiError(RemitError):

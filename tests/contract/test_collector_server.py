@@ -109,6 +109,16 @@ def test_it_listens_on_names_and_on_ipv6(host: str) -> None:
     assert httpx.URL(server.url).port == int(server.url.rpartition(":")[2])
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    """Without this each call of a program would take 40 ms, by Nagle's algorithm."""
+    with (
+        listen("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_the_server_does_not_say_what_it_is(client: httpx.Client) -> None:
     """Neither its name nor a version."""
     assert "server" not in client.get("/api/v1/ping").headers

@@ -18,6 +18,7 @@ from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Generator,
@@ -154,6 +155,9 @@ def returns_async_context_manager(a: int) -> AbstractAsyncContextManager[list[in
 def returns_coroutine(a: int) -> Coroutine[Any, Any, Connection]: ...
 
 
+def returns_awaitable(a: int) -> Awaitable[Connection]: ...
+
+
 def returns_async_iterator(a: int) -> AsyncIterator[Connection]: ...
 
 
@@ -202,6 +206,7 @@ CASES: dict[str, Callable[..., object]] = {
     "returns_async_iterable": returns_async_iterable,
     "returns_async_iterator": returns_async_iterator,
     "returns_context_manager": returns_context_manager,
+    "returns_awaitable": returns_awaitable,
     "returns_coroutine": returns_coroutine,
     "returns_iterable_of_models": returns_iterable_of_models,
     "returns_iterator_or_model": returns_iterator_or_model,

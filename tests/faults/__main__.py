@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+from collections import Counter
 from pathlib import Path
 
 from tests.architecture.sources import ROOT
@@ -11,30 +13,42 @@ from tests.faults.matrix import RUNS, SPANS, Outcome, Report, bare, meet_all, mo
 
 PAGE = ROOT / "docs" / "explanation" / "faults.md"
 PART = re.compile(r"(<!-- measured -->\n).*(<!-- end -->)", re.DOTALL)
+AT_ONCE = 2
 HEAD = (
-    "| the back end | results | slowest call, loop held up | spans, runs delivered | counted | log "
-    "| exit |\n|---|---|---|---|---|---|---|\n"
+    "| the back end | results | slowest call | loop held up | memory | spans, runs delivered "
+    "| counted | told to the server | log | exit |\n|---|---|---|---|---|---|---|---|---|---|\n"
 )
 
 
 def row(name: str, outcome: Outcome, plain: Report) -> str:
     """Return one row of the table."""
     report = outcome.report
-    same = "the same" if report["results"] == plain["results"] else "DIFFERENT"
-    lines = f"{len(outcome.warnings)} of trouble, {len(outcome.recoveries)} of its end"
-    felt = f"{report['slowest_ms']:.1f} ms, {report['lag_ms']:.0f} ms"
-    delivered = f"{outcome.delivered} of {SPANS}, {outcome.finished} of {RUNS}"
-    losses = ", ".join(f"{count} `{reason}`" for reason, count in sorted(outcome.losses.items()))
-    exit_s = f"{outcome.exit_s:.2f} s"
-    cells = [name, same, felt, delivered, losses or "nothing", lines, exit_s]
+    first_call_ms, first_lag_ms = report["first_ms"]
+    cells = [
+        name,
+        "the same" if report["results"] == plain["results"] else "DIFFERENT",
+        f"{first_call_ms:.0f} ms, then {report['slowest_ms']:.1f} ms",
+        f"{first_lag_ms:.0f} ms, then {report['lag_ms']:.0f} ms",
+        f"+{report['memory_mib'] - plain['memory_mib']:.0f} MiB",
+        f"{outcome.delivered} of {SPANS}, {outcome.finished} of {RUNS}",
+        counts(outcome.losses),
+        counts(outcome.told),
+        f"{len(outcome.warnings)} of trouble, {len(outcome.recoveries)} of its end",
+        f"{outcome.exit_s:.2f} s",
+    ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def counts(losses: Counter[str]) -> str:
+    """Return what was lost in words, by reason."""
+    return ", ".join(f"{count} `{reason}`" for reason, count in sorted(losses.items())) or "nothing"
 
 
 def table() -> str:
     """Run everything; return the table."""
     plain = bare()
     cases = moments()
-    outcomes = meet_all(cases, at_once=2)
+    outcomes = meet_all(cases, AT_ONCE)
     rows = [
         row(
             f"{case.name}{', from the middle on' if healthy else ''}",
@@ -43,9 +57,10 @@ def table() -> str:
         )
         for case, healthy in cases
     ]
+    python = f"{platform.python_implementation()} {platform.python_version()}"
     nothing = (
         f"Without remit: slowest call {plain['slowest_ms']:.1f} ms, loop held up "
-        f"{plain['lag_ms']:.0f} ms. {platform.python_implementation()} {platform.python_version()}."
+        f"{plain['lag_ms']:.0f} ms. {python}, {AT_ONCE} programs at once, {os.cpu_count()} cores."
     )
     return f"{HEAD}{''.join(rows)}\n{nothing}\n"
 

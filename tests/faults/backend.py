@@ -18,11 +18,18 @@ from tests.loopback import request_of
 
 Fault: TypeAlias = Callable[["Backend", socket.socket, httpx.Request], None]
 """Answers a request wrongly, on the connection it came on."""
+Strikes: TypeAlias = Callable[[httpx.Request], bool]
+"""Tells whether a request meets the fault."""
 
 SLOW_S = 0.4
 RETRY_S = 1
 DROP_AT_ONCE = struct.pack("ii", 1, 0)
 HALF = 2
+
+
+def always(_: httpx.Request) -> bool:
+    """Be met by every request."""
+    return True
 
 
 class Backend:
@@ -32,26 +39,36 @@ class Backend:
         api: What it keeps.
         fault: What it does instead of answering, until it has recovered.
         healthy: How many requests it answers well before the fault begins.
-        hits: How many requests met the fault.
+        met: Set when a request met the fault that is enough of it.
         recovered: Set when the fault is over.
     """
 
-    def __init__(self, fault: Fault | None, healthy: int = 0) -> None:
-        """Begin with *fault*, after *healthy* requests."""
+    def __init__(
+        self,
+        fault: Fault | None,
+        healthy: int = 0,
+        *,
+        strikes: Strikes = always,
+        enough: Strikes = always,
+    ) -> None:
+        """Begin with *fault*, after *healthy* requests, at those that it *strikes*."""
         self.api = FakeApi()
         self.fault = fault
         self.healthy = healthy
-        self.hits = 0
+        self.strikes = strikes
+        self.enough = enough
+        self.met = threading.Event()
         self.recovered = threading.Event()
 
     def behave(self, connection: socket.socket, over: threading.Event) -> None:
         """Serve one connection, until one side closes it."""
         while not over.is_set() and (request := _read(connection)):
             early = len(self.api.seen) < self.healthy
-            if self.fault is None or early or self.recovered.is_set():
+            if self.fault is None or early or self.recovered.is_set() or not self.strikes(request):
                 connection.sendall(raw(self.api.answer(request)))
                 continue
-            self.hits += 1
+            if self.enough(request):
+                self.met.set()
             self.fault(self, connection, request)
 
 
@@ -129,27 +146,22 @@ def asks_for_patience(*, as_date: bool) -> Fault:
     return fault
 
 
-def refuses_above(size_bytes: int) -> Fault:
-    """Return a 413 for every body above a size, for as long as it lasts."""
+def larger_than(size_bytes: int) -> Strikes:
+    """Return what is met by bodies above a size."""
+    return lambda request: len(request.content) > size_bytes
 
-    def fault(backend: Backend, connection: socket.socket, request: httpx.Request) -> None:
-        too_large = len(request.content) > size_bytes
-        answer = refusal(413, "too_large") if too_large else backend.api.answer(request)
-        connection.sendall(raw(answer))
 
-    return fault
+def of_one_item(request: httpx.Request) -> bool:
+    """Be met by bulk requests that cannot be halved."""
+    return len(_items(request)) == 1
 
 
 def refuses_items(wanted: Callable[[Json], bool], code: str) -> Fault:
     """Return the fault that refuses the bulk items that are *wanted*, and stops there."""
 
     def fault(backend: Backend, connection: socket.socket, request: httpx.Request) -> None:
-        body: Any = json.loads(request.content or b"{}")
-        items: list[Json] = body.get("items", [])
-        bad = next((at for at, item in enumerate(items) if wanted(item)), None)
-        if bad is None:
-            connection.sendall(raw(backend.api.answer(request)))
-            return
+        items = _items(request)
+        bad = next(at for at, item in enumerate(items) if wanted(item))
         before = json.dumps({"items": items[:bad]}).encode()
         answer = backend.api.answer(httpx.Request(request.method, request.url, content=before))
         outputs: Json = answer.json()["outputs"]
@@ -158,3 +170,14 @@ def refuses_items(wanted: Callable[[Json], bool], code: str) -> Fault:
         connection.sendall(raw(told))
 
     return fault
+
+
+def bulks_with(wanted: Callable[[Json], bool]) -> Strikes:
+    """Return what is met by bulk requests with an item that is *wanted*."""
+    return lambda request: any(map(wanted, _items(request)))
+
+
+def _items(request: httpx.Request) -> list[Json]:
+    body: Any = json.loads(request.content or b"{}")
+    items: list[Json] = body.get("items", [])
+    return items

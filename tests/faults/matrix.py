@@ -11,17 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import httpx
 
+from remit._registry import LOSS_TYPE
 from tests.architecture.sources import ROOT
 from tests.fake_api import Json, named, refusal
 from tests.faults import backend
-from tests.faults.backend import Backend, Fault
-from tests.faults.program import STEPS
+from tests.faults.backend import Backend, Fault, Strikes, always
+from tests.faults.program import BIG_EVERY, STEPS
 from tests.loopback import serving, unused_port
 
 Report: TypeAlias = dict[str, Any]
@@ -29,8 +30,10 @@ Report: TypeAlias = dict[str, Any]
 RUNS: Final = 2 * STEPS
 # How many requests are answered well before a fault of the middle begins.
 MIDDLE: Final = 7
-# Of each run: its root, the agent, three steps; and twice a large text is read.
-SPANS: Final = 5 * RUNS + 2
+# Of each run: its root, the agent, three steps; and four times a large text is read.
+SPANS: Final = 5 * RUNS + 4
+# Time enough for a program on a busy machine to get as far as the fault.
+MEET_S: Final = 30.0
 EXIT_TIMEOUT_S: Final = 2.0
 MAX_BODY_BYTES: Final = 20_000
 HTML: Final = "<html><body>Log in to the hotel's network</body></html>"
@@ -38,7 +41,7 @@ ENVIRONMENT: Final = {
     "REMIT_API_TOKEN": "pf_0123456789abcdef",
     "REMIT_MODE": "remote",
     "REMIT_FLUSH_INTERVAL_S": "0.1",
-    "REMIT_REQUEST_TIMEOUT_S": "1",
+    "REMIT_REQUEST_TIMEOUT_S": "2",
     "REMIT_EXIT_TIMEOUT_S": str(EXIT_TIMEOUT_S),
 }
 
@@ -50,30 +53,36 @@ class Case:
     Attributes:
         name: What goes wrong, in words.
         fault: What the back end does, None if it does nothing wrong.
+        strikes: Which requests meet it.
+        enough: Which of those have to, before the back end recovers.
         trouble: What goes wrong inside the program's own process.
+        host: By what name the back end is reached.
         listens: Whether something listens at the address before the recovery.
         changes: Changes of health, and so lines of the log: one for the trouble, one for its end.
         refuses: Whether the server refuses what is sent for good: it is set aside, counted, said.
-        cut: Payloads that are too large for the server, and arrive cut.
+        cuts: Whether payloads are too large for the server: they arrive cut, and that is counted.
     """
 
     name: str
     fault: Fault | None = None
+    strikes: Strikes = always
+    enough: Strikes = always
     trouble: str = "none"
+    host: str = "127.0.0.1"
     listens: bool = True
     changes: int = 2
     refuses: bool = False
-    cut: int = 0
+    cuts: bool = False
 
 
 def _answers(status: int, code: str) -> Fault:
     return backend.says(refusal(status, code))
 
 
-def _is_a_look_up_of_the_third(item: Json) -> bool:
+def _is_bad(item: Json) -> bool:
     details: Json = item.get("details", {})
     return named("tests.faults.program:program.<locals>.look_up")(item) and (
-        details["payload"] == {"number": 3}
+        details["payload"]["number"] % BIG_EVERY == 1
     )
 
 
@@ -92,18 +101,26 @@ CASES: Final = (
     Case("403", _answers(403, "forbidden")),
     Case("404 for everything", backend.says(httpx.Response(404, text="not found"))),
     Case("409", _answers(409, "conflict"), changes=0, refuses=True),
-    Case("413 above a size", backend.refuses_above(MAX_BODY_BYTES), changes=0, cut=1),
+    Case(
+        "413 above a size",
+        _answers(413, "too_large"),
+        strikes=backend.larger_than(MAX_BODY_BYTES),
+        enough=backend.of_one_item,
+        changes=0,
+        cuts=True,
+    ),
     Case("429, Retry-After in seconds", backend.asks_for_patience(as_date=False)),
     Case("429, Retry-After as a date", backend.asks_for_patience(as_date=True)),
     Case("500", _answers(500, "internal_error")),
     Case("503", _answers(503, "unavailable")),
     Case(
         "one bad item in a bulk",
-        backend.refuses_items(_is_a_look_up_of_the_third, "validation_errors"),
+        backend.refuses_items(_is_bad, "validation_errors"),
+        strikes=backend.bulks_with(_is_bad),
         changes=0,
         refuses=True,
     ),
-    Case("DNS that hangs", trouble="names"),
+    Case("DNS that hangs", trouble="names", host="localhost"),
     Case("a clock that jumps an hour ahead", trouble="forth", changes=0),
     Case("a clock that jumps an hour back", trouble="back", changes=0),
 )
@@ -138,6 +155,12 @@ class Outcome:
         return Counter(self.report["set_aside"]) + Counter(self.report["dropped"])
 
     @property
+    def cut(self) -> int:
+        """How many spans arrived with their payload cut."""
+        marker = "'unit': 'bytes'"  # what is cut when it is recorded is cut by characters
+        return sum(marker in str(span["payload"]) for span in self.spans)
+
+    @property
     def warnings(self) -> list[str]:
         """The lines of the log about trouble."""
         return [line for line in self.report["log"] if line.startswith("WARNING")]
@@ -148,10 +171,24 @@ class Outcome:
         return [line for line in self.report["log"] if "works again" in line]
 
     @property
+    def spans(self) -> list[Json]:
+        """The spans that arrived, but for those that tell of losses."""
+        spans = self.back_end.api.spans.values()
+        return [span for span in spans if span["schema_name"] != LOSS_TYPE]
+
+    @property
     def delivered(self) -> int:
         """How many spans have arrived and ended."""
-        spans = self.back_end.api.spans.values()
-        return sum(span["status"] not in ("active", "pending") for span in spans)
+        return sum(span["status"] not in ("active", "pending") for span in self.spans)
+
+    @property
+    def told(self) -> Counter[str]:
+        """What the server was told of losses, by reason."""
+        found: Counter[str] = Counter()
+        for span in self.back_end.api.spans.values():
+            if span["schema_name"] == LOSS_TYPE:
+                found.update(span["payload"]["counts"])
+        return found
 
     @property
     def finished(self) -> int:
@@ -166,19 +203,24 @@ def meet(case: Case, healthy: int = 0) -> Outcome:
         case: The fault.
         healthy: How many requests the back end answers well before the fault begins.
     """
-    back_end = Backend(case.fault, healthy)
+    back_end = Backend(case.fault, healthy, strikes=case.strikes, enough=case.enough)
     port = 0 if case.listens else unused_port()
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
         if case.listens:
-            with serving(back_end.behave) as url, _running("remit", case, url, folder) as process:
-                _ready(process)
-                back_end.recovered.set()
-                return _ended(process, back_end)
-        url = f"http://127.0.0.1:{port}"
-        with _running("remit", case, url, folder) as process:
-            _ready(process)
-            with serving(back_end.behave, port):
-                return _ended(process, back_end)
+            url = stack.enter_context(serving(back_end.behave))
+        else:
+            url = f"http://127.0.0.1:{port}"
+        url = url.replace("127.0.0.1", case.host)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        process = stack.enter_context(_running("remit", case, url, folder))
+        _ready(process)
+        if case.fault is not None and not back_end.met.wait(MEET_S):
+            raise RuntimeError("no request met the fault")
+        if case.listens:
+            back_end.recovered.set()
+        else:
+            stack.enter_context(serving(back_end.behave, port))
+        return _ended(process, back_end)
 
 
 def moments() -> list[tuple[Case, int]]:
@@ -187,7 +229,7 @@ def moments() -> list[tuple[Case, int]]:
 
 
 def meet_all(
-    cases: Sequence[tuple[Case, int]], at_once: int = 4
+    cases: Sequence[tuple[Case, int]], at_once: int
 ) -> dict[tuple[str, int], Future[Outcome]]:
     """Run the program against each fault, some at a time: they mostly wait."""
     pool = ThreadPoolExecutor(at_once)

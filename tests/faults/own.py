@@ -151,7 +151,7 @@ def guard_of(value: object) -> str | None:
 
 
 @contextmanager
-def faulty(place: Place, callers: list[str]) -> Iterator[None]:
+def faulty(place: Place, callers: list[str]) -> Generator[None]:
     """Make one function raise, inside its guard if it has one, wherever it was imported to."""
 
     def fault(*args: object, **kwargs: object) -> object:
@@ -177,7 +177,7 @@ def faulty(place: Place, callers: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def configured() -> Iterator[None]:
+def configured() -> Generator[None]:
     """Deliver to a server in memory, with a spool in a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         remit.configure(

@@ -70,3 +70,25 @@ def quality(canary: str) -> None:
     run = remit.current_run()
     assert run is not None
     run.record_quality("helpful", {"password": canary, "note": key(canary)})
+
+
+@place("what a manual span tells of its payload")
+def manual_quoting(canary: str) -> None:
+    """In its result, in the reason of its failure."""
+    with remit.span("manual", {"password": canary}) as span:
+        span.set_result({"message": f"bad {canary}"})
+    with remit.span("manual", {"password": canary}) as span:
+        span.fail(f"bad {canary}")
+
+
+@place("what a step tells of its arguments through the current span")
+def current_quoting(canary: str) -> None:
+    """By hand, in the middle of the call."""
+
+    @remit.span_type("telling")
+    def step(password: str) -> None:
+        span = remit.current_span()
+        assert span is not None
+        span.set_result({"message": f"bad {password}", password: 1})
+
+    step(canary)

@@ -9,13 +9,14 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final, Generic, TypedDict, TypeVar
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, RootModel, SecretStr
 
 import remit
 from tests.hiding.table import Account, give, key, place, take
 
+T = TypeVar("T")
 RESTRICTED: Final = remit.risk(classification="restricted")
 NO_ADDRESSES: Final = remit.risk(excludes="contact_information")
 
@@ -261,3 +262,113 @@ def methods(canary: str) -> None:
             return question
 
     Service().ask("why")
+
+
+@place("an argument that is given back")
+def given_back(canary: str) -> None:
+    """Inside a text, a list, a dict; by a step around the one that had it withheld."""
+
+    @remit.span_type("answering")
+    def step(password: str) -> object:
+        return {"error": f"login failed for {password}", "tried": [password], password: 1}
+
+    @remit.span_type("passing on")
+    def outer() -> object:
+        return step(canary)
+
+    outer()
+
+
+@place("an argument that is not what its type says, given back")
+def mistyped(canary: str) -> None:
+    """Python does not check."""
+
+    @remit.span_type("mistyped")
+    def step(word: SecretStr) -> object:
+        return word
+
+    step(canary)  # type: ignore[arg-type]  # the case
+
+
+@place("an argument that is yielded")
+def yielded(canary: str) -> None:
+    """Whole, and in pieces; by a generator, by an iterator that is returned."""
+
+    @remit.span_type("yielding")
+    def step(password: str) -> Iterator[object]:
+        yield f"the password is {password}"
+        yield from ("in pieces: ", password[:5], password[5:])
+
+    @remit.span_type("returning")
+    def returning(password: str) -> Iterator[object]:
+        return iter([[password], {"said": password}])
+
+    list(step(canary))
+    list(returning(canary))
+
+
+@place("a pair that is yielded, and a lone pair")
+def pairs(canary: str) -> None:
+    """As items of a list are."""
+
+    @remit.span_type("yielding pairs")
+    def step() -> Iterator[object]:
+        yield ("Authorization", canary)
+        yield ["X-Api-Key", canary]
+
+    list(step())
+    take(("password", canary))
+    give({"pair": ("password", canary)})
+    give(("password", canary))
+
+
+class Diagnosis(RootModel[Annotated[str, remit.Sensitive("health_and_medical")]]):
+    """A root that is marked."""
+
+
+class Diagnoses(RootModel[dict[str, Annotated[str, remit.Sensitive("health_and_medical")]]]):
+    """A root that holds marked values."""
+
+
+@dataclass
+class Box(Generic[T]):
+    """A generic dataclass."""
+
+    content: T
+
+
+@dataclass
+class HealthBox(Box[Annotated[str, remit.Sensitive("health_and_medical")]]):
+    """One whose contents are marked."""
+
+
+@place("the root of a model")
+def roots(canary: str) -> None:
+    """As an argument, a field, a result, an item, a key."""
+
+    class Patient(BaseModel):
+        diagnosis: Diagnosis
+
+    @remit.span_type("diagnosing")
+    def step(diagnosis: Diagnosis, more: Diagnoses) -> Diagnoses:
+        del diagnosis
+        return more
+
+    one, many = Diagnosis(canary), Diagnoses({"flu": canary})
+    step(one, many)
+    take(one, [many], Patient(diagnosis=one))
+    give(one)
+    give(many)
+
+
+@place("the field of a generic class")
+def generic_fields(canary: str) -> None:
+    """Whose mark stands where a type variable is given."""
+
+    @remit.span_type("opening")
+    def step(box: Box[Annotated[str, remit.Sensitive]]) -> None:
+        del box
+
+    take(HealthBox(canary))
+    give(HealthBox(canary))
+    step(Box(canary))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from pydantic import TypeAdapter, ValidationError
 
 import remit
-from tests.hiding.table import Place, place
+from tests.hiding.table import Place, desk, place
 
 
 def failing(make: Callable[[str], BaseException]) -> Place:
@@ -98,3 +98,97 @@ def local(canary: str) -> None:
 
     with suppress(ValueError):
         step()
+
+
+@remit.span_type("kept", data_risk=remit.risk(classification="restricted"))
+def kept(number: int, canary: list[str]) -> None:
+    """Fail, and say more than any argument does."""
+    raise LookupError(f"record {number} of {canary[0][::-1]}")
+
+
+@remit.span_type("kept_items", capture=False)
+def kept_items(canary: list[str]) -> Iterator[int]:
+    """Fail in the middle of a stream."""
+    yield 1
+    raise LookupError(f"record of {canary[0][::-1]}")
+
+
+@remit.span_type("unkept_result", capture={"return": False})
+def unkept_result(place: list[str]) -> None:
+    """Fail, where only the result is not to be recorded."""
+    raise LookupError(f"record of {place[0][::-1]}")
+
+
+@remit.span_type("around")
+def around(step: Callable[[], object]) -> object:
+    """Let the error of another step pass."""
+    return step()
+
+
+def reversed_in(canary: str) -> list[str]:
+    """Return what a step turns around: its arguments do not have the canary."""
+    return [canary[::-1]]
+
+
+@place("an error of a restricted step, and of those around it")
+def restricted_error(canary: str) -> None:
+    """What an error says is part of what the step gives."""
+    with suppress(LookupError):
+        around(lambda: around(lambda: kept(1, reversed_in(canary))))
+
+
+@place("an error of a stream that is not to be recorded")
+def error_in_stream(canary: str) -> None:
+    """Taken by a step that records everything."""
+    with suppress(LookupError):
+        around(lambda: list(kept_items(reversed_in(canary))))
+
+
+@place("an error where the result is not to be recorded")
+def error_for_result(canary: str) -> None:
+    """In a block around it too, which tells the reason by hand, and in the run."""
+    run = remit.current_run()
+    assert run is not None
+    with remit.span("manual") as span:
+        try:
+            unkept_result(reversed_in(canary))
+        except LookupError as error:
+            span.fail(f"gave up: {error}")
+            run.fail(f"gave up: {error}")
+
+
+@place("an error that repeats the text of an earlier one, without a cause")
+def later_error(canary: str) -> None:
+    """Raised when the other is forgotten."""
+
+    @remit.span_type("check")
+    def check(password: str) -> None:
+        raise ValueError(f"wrong: {password}")
+
+    @remit.span_type("later")
+    def later() -> None:
+        said = ""
+        try:
+            check(canary)
+        except ValueError as error:
+            said = str(error)
+        raise RuntimeError(f"later: {said}")
+
+    with suppress(RuntimeError):
+        later()
+
+
+@place("an error that ends a run, told by hand")
+def told_reason(canary: str) -> None:
+    """Of a step in it."""
+    with desk.run() as run:
+        try:
+            raise_in_step(canary)
+        except ValueError as error:
+            run.fail(str(error))
+
+
+@remit.span_type("raise_in_step")
+def raise_in_step(password: str) -> None:
+    """Fail and quote it."""
+    raise ValueError(f"wrong: {password}")

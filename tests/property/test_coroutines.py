@@ -59,7 +59,8 @@ async def coroutine_body(scene: Scene) -> object:
                         raise KeyError(place)
                     if action == "return":
                         return place
-                    scene.trace.append(("got", await Beat((place, action))))
+                    with scene.section(action):
+                        scene.trace.append(("got", await Beat((place, action))))
                 except ValueError as error:
                     scene.trace.append(("caught", repr(error)))
                     if action != "catch":

@@ -8,7 +8,8 @@ from typing import TypeVar, assert_type, overload
 
 import remit
 from remit._decorators import Agent
-from remit._runs import Run, RunBlock
+from remit._run_blocks import RunBlock
+from remit._runs import Run
 
 X = TypeVar("X")
 

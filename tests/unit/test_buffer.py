@@ -194,14 +194,14 @@ def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
 
 
 def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one() -> None:
-    """Its end carries its beginning."""
+    """Its end carries its beginning, and is sent as a whole: the server knows nothing of it."""
     made = Made(max_bytes=10 * ITEM_BYTES)
     for _ in range(12):
         made.span()
     start = made.start()
     made.drain(everything=True)
     made.buffer.end_span(start, 5, "complete", None)
-    assert made.drain() == [(Kind.FINISH, *start[:5], 5, "complete", b"{}", None)]
+    assert made.drain() == [(Kind.SPAN, *start[:5], 5, "complete", b"{}", None)]
     assert made.buffer.held_bytes == 0
 
 

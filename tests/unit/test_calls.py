@@ -364,6 +364,16 @@ def test_a_block_outside_any_run_is_said_once(
     assert "test_calls.py" in caplog.text
 
 
+@pytest.mark.usefixtures("recorder")
+def test_each_step_outside_any_run_is_said_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One that was said of hides no other; of names without end a thousand are."""
+    for name in [*"abab", *map(str, range(1_100))]:
+        with remit.span(name):
+            pass
+    assert [each.getMessage()[:2] for each in caplog.records[:3]] == ["a ", "b ", "0 "]
+    assert len(caplog.records) == 1_000
+
+
 def test_mode_off_records_nothing_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Decorated code runs as if bare; runs still have keys."""
     with _runtime.isolated(Settings(mode="off")) as runtime:

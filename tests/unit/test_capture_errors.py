@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from remit._capture import Rules, error_payload
+from remit._capture import Known, Rules, error_payload
 from remit._capture.statics import is_a
 from tests.captured import plan_of, withheld
 from tests.strategies import CALLS, hostile_values
@@ -196,7 +196,7 @@ def test_a_message_that_quotes_a_withheld_argument_is_withheld(
     args = ("bob", "hunter2x", SecretStr("4242-plain"), 91823, extra)
     rules = Rules()
     secrets = plan.secrets(args, {})
-    shown = json.loads(error_payload(ValueError(message), rules, secrets))["error"]
+    shown = json.loads(error_payload(ValueError(message), rules, Known(secrets)))["error"]
     assert shown["message"] == (withheld("quoted") if quotes else message)
     assert rules.withheld == (Counter(quoted=1) if quotes else Counter())
 
@@ -211,7 +211,7 @@ def test_the_same_error_is_withheld_in_the_spans_around_it_too() -> None:
     """They do not know the argument, only that this message quoted one."""
     rules = Rules()
     error = ValueError("wrong password hunter2x")
-    error_payload(error, rules, ("hunter2x",))
+    error_payload(error, rules, Known(("hunter2x",)))
     assert told(error, rules)["message"] == withheld("quoted")
     assert told(ValueError("another"), rules)["message"] == "another"
 
@@ -230,7 +230,7 @@ def chain(length: int) -> BaseException:
 def test_an_error_that_repeats_the_text_of_its_cause_is_withheld_too(length: int) -> None:
     """The function that wraps the error never had the secret."""
     rules = Rules()
-    error_payload(ValueError("wrong password hunter2x"), rules, ("hunter2x",))
+    error_payload(ValueError("wrong password hunter2x"), rules, Known(("hunter2x",)))
     assert told(chain(length), rules)["message"] == withheld("quoted")
     assert rules.withheld == Counter(quoted=2)
 
@@ -239,7 +239,7 @@ def test_an_error_that_says_something_else_than_its_cause_is_told() -> None:
     """That the cause quoted something takes nothing from it."""
     rules = Rules()
     inner = ValueError("wrong password hunter2x")
-    error_payload(inner, rules, ("hunter2x",))
+    error_payload(inner, rules, Known(("hunter2x",)))
     outer = RuntimeError("could not log in")
     outer.__cause__ = inner
     assert told(outer, rules)["message"] == "could not log in"

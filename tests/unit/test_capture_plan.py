@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections import Counter
 from collections.abc import Callable
 from typing import Annotated
@@ -225,6 +226,92 @@ def test_arguments_stand_under_their_parameters(
     written: object,
 ) -> None:
     """As Python binds them; a call that Python will refuse is recorded as it was made."""
+    assert params_of(plan_of(function), *args, **kwargs) == written
+
+
+def moving(function: Callable[..., object]) -> Callable[..., object]:
+    """Decorate as those do that add an argument in front."""
+
+    @functools.wraps(function)
+    def around(*args: object, retries: int = 3, **kwargs: object) -> object:
+        del retries
+        return function("session", *args, **kwargs)
+
+    return around
+
+
+def remembering(function: Callable[..., object]) -> Callable[..., object]:
+    """Decorate with the parameters by their names, as they are."""
+
+    @functools.wraps(function)
+    def around(session: object, user: str, password: str) -> object:
+        return function(session, user, password)
+
+    return around
+
+
+def login(session: object, user: str, password: str) -> None:
+    """Stand for a step that is given a session by its decorator."""
+    del session, user, password
+
+
+def search(session: object, words: str) -> None:
+    """Stand for another, without a secret."""
+    del session, words
+
+
+PASSWORD = withheld("name:password")
+MOVED = {"session": PASSWORD, "user": PASSWORD, "password": PASSWORD}
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "kwargs", "written"),
+    [
+        pytest.param(moving(login), ("bob", "x"), {}, {**MOVED, "retries": 3}, id="moved"),
+        pytest.param(
+            moving(login),
+            ("a", "b", "c", "d"),
+            {"retries": 5},
+            {**MOVED, "retries": 5},
+            id="too many",
+        ),
+        pytest.param(
+            moving(login),
+            (),
+            {"user": "bob", "password": "x", "session": 1},
+            {"session": 1, "user": "bob", "password": PASSWORD, "retries": 3},
+            id="by name",
+        ),
+        pytest.param(
+            moving(search),
+            ("a", "b"),
+            {},
+            {"session": "a", "words": "b", "retries": 3},
+            id="nothing to withhold",
+        ),
+        pytest.param(
+            remembering(login),
+            (1, "bob", "x"),
+            {},
+            {"session": 1, "user": "bob", "password": PASSWORD},
+            id="under a decorator that names the same parameters",
+        ),
+        pytest.param(
+            functools.lru_cache(login),
+            (1, "bob", "x"),
+            {},
+            {"session": 1, "user": "bob", "password": PASSWORD},
+            id="under a decorator that hands on what it gets",
+        ),
+    ],
+)
+def test_no_secret_moves_under_a_harmless_name(
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    written: object,
+) -> None:
+    """A decorator may add arguments: where one is secret, each by position may be that one."""
     assert params_of(plan_of(function), *args, **kwargs) == written
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 
-from remit._capture import Limits, Rules, denial_payload, exceeding, told_apart
+import remit
+from remit._capture import Limits, Rules, beside, denial_payload, exceeding, told_apart
 from remit.errors import DeniedError
+from remit.testing import RecordingSink
 
 SAID = ("one", 'two "quoted"')
 
@@ -78,3 +81,39 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
     body = denial_payload(error, Rules(Limits(2_000), hook))
     assert len(body) <= 2_000
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "written"),
+    [
+        pytest.param({"a": 1}, {"a": 1, "error": {"type": "E"}}, id="beside it"),
+        pytest.param({"error": "mine", "a": 1}, {"a": 1, "error": {"type": "E"}}, id="its key"),
+        pytest.param({"$remit": "cut"}, {"error": {"type": "E"}}, id="a substitute"),
+        pytest.param({"a": "x" * 300}, {"error": {"type": "E"}}, id="too large for both"),
+    ],
+)
+def test_an_error_stands_beside_what_was_set_by_hand(by_hand: object, written: object) -> None:
+    """Neither is lost; where there is no room the error stays."""
+    rules = Rules(Limits(max_payload_bytes=300))
+    data = beside(json.dumps(by_hand).encode(), b'{"error":{"type":"E"}}', rules)
+    assert json.loads(data) == written
+
+
+def test_an_error_after_a_result_that_was_set_by_hand_is_kept(
+    remit_recorder: RecordingSink,
+) -> None:
+    """A reason that was given by hand is the user's own word, and wins."""
+
+    @remit.agent
+    def desk() -> None: ...
+
+    with desk.run():
+        with suppress(ValueError), remit.span("set") as span:
+            span.set_result({"a": 1})
+            raise ValueError("late")
+        with suppress(ValueError), remit.span("failed") as span:
+            span.fail("early")
+            raise ValueError("late")
+    results = {each.name: each.result for each in remit_recorder.spans()}
+    assert results["set"] == {"a": 1, "error": {"type": "ValueError", "message": "late"}}
+    assert results["failed"] == {"error": {"type": "failed", "message": "early"}}

@@ -36,6 +36,15 @@ ITEMS = [
     pytest.param([{"$remit": 1}], [{"$$remit": 1}], id="the reserved key"),
     pytest.param(["a\ud800"], ["a?"], id="a lone surrogate"),
     pytest.param([{"password": "x"}], [{"password": withheld("name:password")}], id="a name"),
+    pytest.param(
+        [("Authorization", "x"), ["X-Api-Key", "x"], ("Accept", "x")],
+        [
+            ["Authorization", withheld("name:authorization")],
+            ["X-Api-Key", withheld("name:api_key")],
+            ["Accept", "x"],
+        ],
+        id="pairs",
+    ),
     pytest.param([SecretStr("x"), "a"], [withheld("type:SecretStr"), "a"], id="a secret type"),
     pytest.param(
         ["my key is sk-proj-9aB8", "cD7eF6gH5iJ", "4kL3m."],

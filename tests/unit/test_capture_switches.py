@@ -35,7 +35,7 @@ def test_a_rule_of_names_is_off_for_one_parameter() -> None:
     """The same name elsewhere is withheld, and so is what looks like a key."""
     plan = plan_of(page, keep={"token": {"name:token": True}})
     assert params_of(plan, "next")["token"] == "next"
-    assert params_of(plan, "next", token2="x")["rest"] == {"token2": NAME}
+    assert params_of(plan, "next", access_token="x")["rest"] == {"access_token": NAME}
     assert params_of(plan, JWT)["token"] == SHAPE
 
 

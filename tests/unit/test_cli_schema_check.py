@@ -112,3 +112,30 @@ def test_a_module_without_declarations_is_an_error(tmp_path: Path, package: str)
     assert "declares no span type" in result.output
     assert "there is no module" in check(f"{package}_missing").output
     assert "is not the name of a module" in check("a b").output
+
+
+def test_a_module_that_ends_the_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scripts do, when they are imported."""
+    (tmp_path / "remit_test_script.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    result = check("remit_test_script")
+    assert result.exit_code == 1
+    assert "remit_test_script ends the program while it is imported (SystemExit)" in result.stderr
+
+
+def test_a_function_of_a_library_is_checked_where_it_is_decorated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would look for it in the library."""
+    source = 'import json, remit\nload = remit.span_type("load")(json.loads)\n'
+    (tmp_path / "remit_test_loader.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with isolated():
+        result = check("remit_test_loader")
+    sys.modules.pop("remit_test_loader")
+    assert "  load\n" in result.output
+    assert "remit_test_loader: 1 span types" in result.output

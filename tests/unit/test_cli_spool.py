@@ -11,9 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remit._spool import RunState
-from remit._spool.folder import modified_ns
+from remit._spool.folder import Claim, Folder, modified_ns
 from remit.cli import main
-from tests.fake_api import FakeApi, error, named
+from remit.cli._terminal import size
+from tests.fake_api import FakeApi, error, named, refusal
 from tests.loopback import serving, unused_port
 from tests.spooling import TOKEN, Spooled, close, in_child, item, record
 
@@ -128,7 +129,7 @@ def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     leave(tmp_path, url)
     result = run("send", "--timeout", "0.5", url=url)
     assert result.exit_code == 1
-    assert "3 wait on" in result.output
+    assert "3 items wait on" in result.output
     assert "refused the connection" in result.output
 
 
@@ -140,13 +141,91 @@ def test_send_tries_once_more_what_was_refused(run: Run, tmp_path: Path) -> None
         leave(tmp_path, url)
         refused = run("send", url=url)
         assert refused.exit_code == 1
-        assert "refused 1" in refused.output
+        assert "refused 1 item" in refused.output
         assert "Sent 0 items" in run("send", url=url).output
         again = run("send", "--set-aside", url=url)
         assert again.exit_code == 0
-        assert "Sent 1 items" in again.output
-    assert len(api.spans) == 2
+        assert "Sent 1 item to" in again.output
+    assert api.names().count("m:f") == 2
     assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_send_counts_all_that_waits_on(run: Run, tmp_path: Path) -> None:
+    """Not only the file that it had in its hands when it gave up; and says why."""
+    api = FakeApi(rules=[lambda _path, _body: refusal(401, "bad_authtoken")])
+    with serving(api.behave) as url:
+        for _ in range(3):
+            leave(tmp_path, url)
+        result = run("send", "--timeout", "0.5", url=url)
+    assert result.exit_code == 1
+    assert "Sent 0 items" in result.output
+    assert "9 items wait on: " in result.output
+    assert "Check the api_token" in result.output
+    assert TOKEN not in result.output
+
+
+def test_send_says_what_it_leaves_and_who_sends_it(run: Run, tmp_path: Path) -> None:
+    """What is another token's, another server's, or a running program's; that is nothing wrong."""
+    api = FakeApi()
+    with serving(api.behave) as url:
+        alive = Spooled(tmp_path, target=url).outbox()
+        alive.put([item(1)], [record()])
+        leave(tmp_path, url, token="old")
+        leave(tmp_path, "local")
+        result = run("send", url=url)
+        assert result.exit_code == 0
+        assert result.output.splitlines() == [
+            f"Sent 0 items to {url}.",
+            "3 items recorded by another token: send --all",
+            "3 items for another server, or for local mode",
+            "1 file of running programs, which send them themselves",
+        ]
+        assert "another token" not in run("send", "--all", url=url).output
+        assert len(api.spans) == 2
+        alive.close()
+
+
+def test_a_damaged_file_is_told_and_what_can_be_read_of_it_is_sent(
+    run: Run, tmp_path: Path
+) -> None:
+    """Then it is put aside, and can be deleted."""
+    api = FakeApi()
+    with serving(api.behave) as url:
+        (path,) = leave(tmp_path, url).folder.files(".db")
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) - len(whole) // 3])
+        assert "damaged" in run("status", url=url).output
+        assert json.loads(run("status", "--json", url=url).output)["files"][0]["state"] == "damaged"
+        run("send", url=url)
+        assert path.with_suffix(".damaged").exists()
+        assert "Deleted 1 file" in run("purge", "--set-aside", "--yes", url=url).output
+        assert not path.with_suffix(".damaged").exists()
+
+
+def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
+    """Only where there is something to be sent."""
+    leave(tmp_path, token="old")
+    assert "sends what waits" not in run("status").output
+    leave(tmp_path)
+    shown = run("status").output
+    assert "`remit spool send` sends what waits." in shown
+    assert "--set-aside" not in shown
+    leave_refused(tmp_path)
+    assert "`remit spool send --set-aside` tries once more" in run("status").output
+
+
+def test_many_reasons_are_cut_for_people_and_whole_for_programs(run: Run, tmp_path: Path) -> None:
+    """A server that refuses each item in words of its own does not fill the terminal."""
+    outbox = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
+    outbox.put([item(n << 90) for n in range(1, 31)], [record(RunState.ENDED)])
+    for number, row in enumerate(outbox.head(30)):
+        outbox.set_aside([row], f"reason_{number}")
+    outbox.close()
+    shown = run("status").output
+    assert shown.count("reason_") == 20
+    assert "10  more lines: --json shows all" in shown
+    (file,) = json.loads(run("status", "--json").output)["files"]
+    assert len(file["set_aside"]) == 30
 
 
 def test_send_needs_somewhere_to_send_to(run: Run) -> None:
@@ -165,11 +244,66 @@ def test_purge_deletes_what_no_process_has(run: Run, tmp_path: Path) -> None:
     asked = run("purge")
     assert asked.exit_code == 1
     assert "Delete 2 files with 5 items" in asked.output
-    assert "Deleted 1 files with 2 items" in run("purge", "--set-aside", "--yes").output
-    assert "Deleted 1 files with 3 items" in run("purge", "--yes").output
+    assert "Deleted 1 file with 2 items" in run("purge", "--set-aside", "--yes").output
+    assert "Deleted 1 file with 3 items" in run("purge", "--yes").output
     assert len(Spooled(tmp_path).folder.files(".db")) == 1
     assert alive.pending() == 1
     alive.close()
+
+
+def test_purge_says_whose_it_is_and_deletes_only_what_it_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A process that ends while a person thinks about it keeps what it left."""
+    leave(tmp_path)
+    leave(tmp_path, "https://other.example")
+    alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
+    alive.put([item(1)], [record()])
+    folder = Spooled(tmp_path, target="http://127.0.0.1:9").folder
+
+    def think(prompt: str = "") -> str:
+        asked.append(prompt or capsys.readouterr().out)
+        alive.close()
+        return "y"
+
+    asked: list[str] = []
+    settings = {"REMIT_DATA_DIR": str(tmp_path), "REMIT_API_URL": "http://127.0.0.1:9"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**settings, "REMIT_API_TOKEN": TOKEN}.items():
+            patch.setenv(name, value)
+        patch.setattr("click.termui.visible_prompt_func", think)
+        main(["spool", "purge"], standalone_mode=False)
+    told = asked[0] + capsys.readouterr().out
+    assert "Delete 2 files with 6 items, never delivered, 1 file of them of another server" in told
+    assert "Deleted 2 files with 6 items." in told
+    assert len(folder.files(".db")) == 1
+
+
+def test_purge_says_what_it_could_not_delete(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is not ours to write, or a program that was faster."""
+    leave(tmp_path)
+    leave(tmp_path)
+    folder = Spooled(tmp_path, target="http://127.0.0.1:9").folder
+    first = folder.files(".db")[0]
+    claim = Folder.claim
+
+    def refuse(self: Folder, path: Path) -> Claim | None:
+        if path == first and listing:
+            listing.pop()
+            return claim(self, path)
+        if path == first:
+            raise PermissionError
+        return claim(self, path)
+
+    listing = [first]
+    monkeypatch.setattr(Folder, "claim", refuse)
+    result = run("purge", "--yes")
+    assert result.exit_code == 1
+    assert "Deleted 1 file with 3 items." in result.output
+    assert "1 file could not be deleted" in result.output
+    assert first.exists()
 
 
 def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
@@ -181,5 +315,8 @@ def test_the_doctor_tells_what_waits(tmp_path: Path) -> None:
     shown = CliRunner().invoke(main, ["doctor", "--json"], env=env).output
     (check,) = [each for each in json.loads(shown)["checks"] if each["name"] == "spool"]
     assert check["verdict"] == "note"
-    assert check["said"].startswith("4 items and open runs of ended processes wait, 2 items were")
+    waits, refused, amount = check["said"].split("; ")
+    assert waits.startswith("4 items and open runs of ended programs wait, for ")
+    assert refused == "2 items were refused by a server"
+    assert amount == f"{size(Spooled(tmp_path).folder.size_bytes())} in all"
     assert "remit spool send" in check["advice"]

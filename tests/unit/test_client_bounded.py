@@ -24,6 +24,8 @@ from remit.client._bounded import (
 from remit.client._http import Http
 from remit.testing._clock import FakeClock
 
+ADDRESS = "192.0.2.1"
+
 
 class Line:
     """A connection, and what opens it, that writes down the timeouts that it is given."""
@@ -43,7 +45,7 @@ class Line:
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
         """Open it."""
-        assert (host, port, local_address, socket_options) == ("h", 1, None, None)
+        assert (host, port, local_address, socket_options) == (ADDRESS, 1, None, None)
         self.timeouts.append(timeout)
         return self
 
@@ -83,7 +85,7 @@ def test_every_step_of_a_request_gets_the_time_that_is_left() -> None:
     clock, line, bound = FakeClock(), Line(), Bound()
     backend = BoundedBackend(line, bound)
     with bound.until(Deadline.after(10, clock)):
-        stream = backend.connect_tcp("h", 1, 30)
+        stream = backend.connect_tcp(ADDRESS, 1, 30)
         clock.advance(4)
         stream = stream.start_tls(ssl.create_default_context(), "h", 30)
         clock.advance(3)

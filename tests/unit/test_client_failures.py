@@ -242,3 +242,28 @@ async def test_the_reason_is_looked_for_among_the_causes(
 
     with pytest.raises(UnavailableError, match=said):
         await send(PING, handler=fail)
+
+
+@both
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        pytest.param("socks5://me:hunter2@127.0.0.1:9", "SOCKS", id="another-package"),
+        pytest.param("gopher://127.0.0.1:9", "scheme", id="no-proxy"),
+        pytest.param("http://me:hunter2@127.0.0.1:{port}", "onnect", id="away"),
+    ],
+)
+async def test_a_proxy_that_cannot_be_used_is_told_apart_from_the_server(
+    send: Sends, proxy: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What to change is the environment; user and password of the proxy are not shown."""
+    for name in ("http_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", proxy.format(port=unused_port()))
+    with pytest.raises(
+        UnavailableError, match=r"the proxy .*127.0.0.1:\d+ cannot be used .*HTTP_PROXY"
+    ) as caught:
+        await send(PING, url="http://127.0.0.1:9")
+    assert reason in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    hides_everything(caught.value)

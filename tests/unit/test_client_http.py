@@ -16,7 +16,7 @@ import pytest
 
 from remit import _endpoints
 from remit._version import __version__
-from remit.client import _http
+from remit.client import _gathered
 from remit.client._http import AsyncHttp, Http
 from remit.errors import (
     ApiError,
@@ -124,7 +124,7 @@ async def test_an_answer_without_end_is_cut_off(
     send: Sends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded, whatever answers."""
-    monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(_gathered, "MAX_ANSWER_BYTES", 1000)
     with pytest.raises(ContractError, match="longer than 1000 bytes"):
         await send(PING, handler=answering(b" " * 1001))
     assert await send(PING, handler=answering(b"{}" + b" " * 998))

@@ -9,6 +9,7 @@ import pytest
 
 from remit.config import Settings, default_data_dir, load, variables
 from remit.errors import SettingsError
+from remit.testing import isolated
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +96,7 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
     ("overrides", "says"),
     [
         pytest.param({"flsh_interval_s": 1}, "did you mean 'flush_interval_s'", id="typo"),
-        pytest.param({"zzz": 1}, "unknown setting 'zzz' The settings are: api_url", id="unknown"),
+        pytest.param({"zzz": 1}, "unknown setting 'zzz'; the settings are api_url", id="unknown"),
         pytest.param({"mode": "remote"}, "api_url is not set.*REMIT_API_URL", id="no-url"),
         pytest.param(
             {"mode": "remote", "api_url": "https://x"}, "api_token is not set", id="no-token"
@@ -132,3 +133,35 @@ def test_the_token_is_never_shown() -> None:
         load({"api_token": {"secret": "hunter2"}})
     assert "hunter2" not in str(caught.value)
     assert "hunter2" not in repr(load({"api_token": "hunter2"}))
+
+
+def test_a_module_that_fails_when_it_is_imported_is_a_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raises; its text, which may be anything, is left out."""
+    (tmp_path / "failing_hooks.py").write_text("raise RuntimeError('hunter2')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("REMIT_REDACT", "failing_hooks:redact")
+    with pytest.raises(SettingsError, match=r"redact from REMIT_REDACT: .*RuntimeError") as raised:
+        load({})
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["me:hunter2@api.example", "ftp://me:hunter2@api.example/x"])
+def test_a_wrong_url_is_shown_without_its_password(url: str) -> None:
+    """It goes to the log."""
+    with pytest.raises(SettingsError, match="api_url") as raised:
+        load({"api_url": url})
+    assert "hunter2" not in str(raised.value)
+    assert "api.example" in str(raised.value)
+
+
+def test_isolated_says_what_is_wrong_with_a_setting() -> None:
+    """As `configure` does; nothing of pydantic's is shown."""
+    with (
+        pytest.raises(SettingsError, match=r"on_violation.*saw 'x', expected"),
+        isolated(on_violation="x"),
+    ):
+        pass
+    with pytest.raises(SettingsError, match="unknown setting 'zzz'"), isolated(zzz=1):
+        pass

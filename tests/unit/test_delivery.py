@@ -17,7 +17,7 @@ from remit._losses import Loss
 from tests.delivering import delivery, hang, record, seconds, threads, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port
-from tests.recording import HandRun
+from tests.recording import HandRun, agent, declared
 
 CLOCK = SystemClock()
 
@@ -112,6 +112,22 @@ def test_a_flush_waits_for_what_existed_when_it_began() -> None:
     finally:
         over.set()
         recorder.join()
+    assert made.shutdown(within(20))
+
+
+def test_a_flush_is_false_while_the_writer_has_not_put_what_it_took() -> None:
+    """Between buffer and outbox an item is in neither, and pending all the same."""
+    go_on = threading.Event()
+
+    def slow() -> dict[str, object]:
+        assert go_on.wait(20)
+        return declared()()
+
+    made = delivery(FakeApi())
+    HandRun(made.sink, agent(registration=slow)).open().span()
+    flushed = made.flush(within(0.2))
+    go_on.set()
+    assert (bool(flushed), flushed.pending) == (False, 3)
     assert made.shutdown(within(20))
 
 

@@ -5,47 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from remit._clock import SystemClock
 from remit._delivery import Delivery
-from remit._spool import Folder, Identity
-from remit.client._http import Http
-from tests.delivering import TOKEN, URL, record, seconds, threads, within
+from tests.adopting import delivery, down, files
+from tests.delivering import record, seconds, threads, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
-from tests.spooling import GIB, in_child
+from tests.spooling import in_child
 
 
 @pytest.fixture
 def api() -> FakeApi:
     """Return a server."""
     return FakeApi()
-
-
-def delivery(api: FakeApi, data_dir: Path, **more: Any) -> Delivery:  # noqa: ANN401 - settings
-    """Return delivery with a spool, on the machine's clock."""
-    clock = SystemClock()
-    return Delivery(
-        http=Http(URL, TOKEN, transport=api.transport, clock=clock),
-        clock=clock,
-        target=URL,
-        spool=Folder(data_dir, Identity.of(URL, TOKEN), more.pop("max_spool_bytes", GIB)),
-        flush_interval_s=0.05,
-        max_buffer_bytes=1 << 26,
-        max_batch_items=500,
-        max_batch_bytes=1 << 20,
-        request_timeout_s=10.0,
-        poll_interval_s=more.pop("poll_interval_s", 30.0),
-        **more,
-    )
-
-
-def down(api: FakeApi) -> None:
-    """Have the server refuse everything, until its rules are cleared."""
-    api.rules.append(lambda _path, _body: refusal(503))
 
 
 def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = False) -> None:
@@ -65,11 +39,6 @@ def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = Fa
         made.flush(within(0.1))
 
     in_child(act)
-
-
-def files(data_dir: Path) -> list[str]:
-    """Return what is in the spool's folder."""
-    return sorted(path.suffix for path in (data_dir / "spool").iterdir())
 
 
 @pytest.fixture
@@ -118,7 +87,8 @@ def test_a_run_that_nobody_ended_is_ended_as_failed(
     assert run["status"] == "failed"
     spans = {span["schema_name"]: span for span in api.spans.values()}
     assert spans["remit:run"]["status"] == "failed"
-    assert spans["remit:run"]["result_payload"] == {"reason": "process ended", "status": "failed"}
+    result = {"reason": "process ended", "status": "failed", "lost": 0}
+    assert spans["remit:run"]["result_payload"] == result
     assert spans["long"]["status"] == "failed"
     assert spans["long"]["result_payload"]["error"]["message"] == "process ended"
     ended = next(seen for seen in api.seen if seen.path.endswith("/finish"))
@@ -253,7 +223,7 @@ def test_what_is_refused_is_set_aside_in_its_file(
     assert files(tmp_path) == [".aside"]
     made.bring_back()
     assert made.flush(within(20)).sent == 7
-    assert len(api.spans) == 4
+    assert sorted(api.names()) == ["desk:find"] * 3 + ["remit:loss"]
     assert files(tmp_path) == []
 
 
@@ -339,7 +309,8 @@ def test_a_fork_waits_for_whoever_is_in_the_file(made: Delivery) -> None:
         assert file is not None
         assert seconds(lambda: file.hold(0)) < 1
         file.let_go()
-        assert len(made._held) >= 3
+        (held,) = made._held.values()
+        assert len(held) >= 3
     finally:
         made.after_fork_in_parent()
     assert made.flush(within(20))

@@ -204,6 +204,26 @@ def test_no_time_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     assert api.names() == ["a"]
 
 
+def test_a_call_that_the_deadline_cuts_short_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The process ends, and the server may be well: nobody is told that it fails."""
+    api = FakeApi()
+    stepped = Stepped(api)
+
+    def slow(_path: str, _body: Json) -> Answer:
+        stepped.clock.advance(2)
+        return httpx.ReadTimeout("no answer")
+
+    api.rules.append(slow)
+    stepped.record("a")
+    stepped.writer.step()
+    stepped.door.limit = stepped.deadline(1)
+    assert stepped.sender.step() == 30.0
+    assert stepped.pulse.health is Health.IDLE
+    assert caplog.messages == []
+
+
 def test_an_item_that_is_refused_when_it_was_already_cut_is_set_aside() -> None:
     """Its payload counts with the item, not as a loss of its own."""
     api = FakeApi()

@@ -139,15 +139,39 @@ def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> 
     assert re.match(r"by hand \(\S+governed\.py:\d+\) exceeds", line)
 
 
-def test_a_denial_is_logged_once_in_each_run(caplog: pytest.LogCaptureFixture) -> None:
-    """A loop does not fill the log, and no run's refusal is missing from it."""
-    with isolated(on_violation="deny"):
-        for _ in range(2):
-            with agent.run():
-                for _ in range(3):
-                    with pytest.raises(DeniedError):
-                        pay()
-    assert len(lines(caplog)) == 2
+@pytest.mark.parametrize("on_violation", ["observe", "deny", "terminate"])
+def test_a_violation_is_logged_once_and_counted(
+    caplog: pytest.LogCaptureFixture, on_violation: str
+) -> None:
+    """Neither a loop nor a thousand runs fill the log; the spans and the counts have them all."""
+    with isolated(on_violation=on_violation):
+        for _ in range(3):
+            with suppress(DeniedError, RunTerminated), agent.run():
+                pay()
+        assert remit.status().exceeding == {"tests.governed:pay": 3}
+    assert len(lines(caplog)) == 1
+
+
+def test_a_run_inside_another_ends_both_where_it_exceeds_the_outer_remit() -> None:
+    """A step that the outer agent forbids is the outer run's end as well."""
+    with isolated(on_violation="terminate"), agent.run() as outer:
+        with pytest.raises(RunTerminated), free.run() as inner:
+            pay()
+        assert outer.terminated
+        with pytest.raises(RunTerminated, match=outer.key):
+            undeclared()
+    assert (inner.status, outer.status) == ("terminated", "terminated")
+    assert BODIES == []
+
+
+def test_a_run_inside_another_ends_alone_where_it_exceeds_its_own_remit() -> None:
+    """The outer agent allows the step."""
+    with isolated(on_violation="terminate"), free.run() as outer:
+        with pytest.raises(RunTerminated), agent.run() as inner:
+            pay()
+        pay()
+    assert (inner.status, outer.status) == ("terminated", "complete")
+    assert BODIES == ["function 5"]
 
 
 def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFixture) -> None:
@@ -183,6 +207,7 @@ def test_silence_is_no_permission_where_the_agent_forbids_the_word(
         with free.run():
             undeclared()
         assert "tests.governed:undeclared says unknown" in str(error.value)
+        assert "data_risk=remit.risk(...)" in str(error.value)
         assert [span.status for span in recorder.spans()] == ["failed", "complete"]
     assert BODIES == ["undeclared"]
 

@@ -102,6 +102,11 @@ class Crate(Generic[T]):
     thing: T
 
 
+@dataclass
+class MailCrate(Crate[EmailStr]):
+    """One that says what is in it."""
+
+
 @attrs.define
 class Parcel:
     """An attrs class."""
@@ -237,6 +242,7 @@ EMAIL = "EmailStr"
         pytest.param(AbstractContextManager[EmailStr, None], "value", EMAIL, id="context-manager"),
         pytest.param(Pair[EmailStr], "value.left", EMAIL, id="generic-model"),
         pytest.param(Crate[EmailStr], "value", EMAIL, id="generic-dataclass"),
+        pytest.param(MailCrate, "value.thing", EMAIL, id="subclass-of-a-generic-dataclass"),
         pytest.param(Visit, "value.hidden", EMAIL, id="hidden-field"),
         pytest.param(Visit, "value.seen_from", "IPv4Address", id="dataclass"),
         pytest.param(Parcel, "value.to", EMAIL, id="attrs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -205,6 +206,37 @@ def test_a_resumed_run_goes_on_under_the_same_root(recorder: RecordingSink) -> N
     assert recorded.root.payload["subject"] == "customer 7"
     assert recorded.root.status == recorded.status == "complete"
     assert recorder.spans()[0].parent == recorded.root.key
+
+
+@pytest.mark.parametrize("given", [{"subject": "Ada"}, {"labels": ["a"]}])
+def test_a_resumed_run_says_that_its_subject_and_labels_stay(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture, given: dict[str, Any]
+) -> None:
+    """Once for each agent; a server keeps what the run was begun with."""
+    for _ in range(2):
+        with agent.run(resume=INSTANCE, **given):
+            pass
+    with agent.run(resume=INSTANCE), agent.run(**given):
+        pass
+    warned = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert ["run(resume=...) was given a subject or labels" in each for each in warned] == [True]
+    assert len(recorder.runs) == 4
+
+
+def test_a_failure_that_is_left_open_is_said_to_be_lost(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last word counts."""
+    with agent.run() as run:
+        run.leave_open()
+        run.cancel()
+        run.leave_open()
+    assert "leave_open() came after" not in caplog.text
+    with agent.run() as run:
+        run.fail("bad")
+        run.leave_open()
+    assert "leave_open() came after fail()" in caplog.text
+    assert [each.status for each in recorder.runs] == ["open", "open"]
 
 
 def test_a_resumed_run_may_be_left_open_again(recorder: RecordingSink) -> None:

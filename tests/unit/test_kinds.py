@@ -5,8 +5,29 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Collection,
+    Container,
+    Hashable,
+    Iterable,
+    Iterator,
+    Reversible,
+    Sized,
+)
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import (
+    Any,
+    SupportsAbs,
+    SupportsBytes,
+    SupportsComplex,
+    SupportsFloat,
+    SupportsIndex,
+    SupportsInt,
+    SupportsRound,
+    TypeAlias,
+)
 
 import pytest
 
@@ -41,6 +62,41 @@ def recorder() -> Iterator[RecordingSink]:
 def every_kind(test: Anything) -> Anything:
     """Run a test with each kind of callable."""
     return pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))(test)
+
+
+STANDS_FOR = (
+    *(Sized, Container, Collection, Iterable, Reversible, Hashable, Awaitable, AsyncIterable),
+    *(AbstractContextManager, AbstractAsyncContextManager),
+    *(SupportsInt, SupportsFloat, SupportsComplex, SupportsIndex, SupportsBytes),
+    *(SupportsAbs, SupportsRound),
+)
+
+
+class Shelf:
+    """An object that is called, counted, searched and entered."""
+
+    def __call__(self) -> str:
+        """Answer."""
+        return "book"
+
+    def __len__(self) -> int:
+        """Count."""
+        return 3
+
+    def __contains__(self, item: object) -> bool:
+        """Search."""
+        return item == "book"
+
+    def __enter__(self) -> str:
+        """Enter."""
+        return "entered"
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Leave."""
+
+    def __int__(self) -> int:
+        """Be a number."""
+        return 7
 
 
 def drained(value: Anything) -> object:
@@ -154,3 +210,34 @@ def test_a_cache_under_the_decorator_records_each_call(recorder: RecordingSink) 
         assert [under(2), under(2), above(2), above(2)] == [6, 6, 6, 6]
     assert len(recorder.spans()) == 3
     assert under.cache_info().hits == 1
+
+
+@every_kind
+@pytest.mark.parametrize("decorate", [remit.span_type, remit.agent])
+def test_it_stands_for_what_the_bare_one_stands_for(kind: Kind, decorate: Anything) -> None:
+    """No collection, no block, no number: wrapt's proxies have the methods of all of them."""
+    with isolated():
+        step, plain = kind.make(decorate), kind.make(bare)
+        assert [isinstance(step, each) for each in STANDS_FOR] == [
+            isinstance(plain, each) for each in STANDS_FOR
+        ]
+
+
+@pytest.mark.parametrize("decorate", [remit.span_type, remit.agent])
+def test_it_shows_what_is_decorated(decorate: Anything) -> None:
+    """By its name, as the bare one does."""
+    with isolated():
+        assert repr(decorate(drained)) == repr(drained)
+        assert repr(decorate(functools.partial(drained, 1))).startswith("functools.partial(")
+
+
+@pytest.mark.parametrize("decorate", [remit.span_type, remit.agent])
+def test_an_object_keeps_the_methods_of_its_class(decorate: Anything) -> None:
+    """And gets no others."""
+    with isolated():
+        step = decorate(Shelf())
+        assert (step(), len(step), "book" in step, int(step)) == ("book", 3, True, 7)
+        with step as entered:
+            assert entered == "entered"
+        stands_for = [each for each in STANDS_FOR if isinstance(step, each)]
+    assert stands_for == [each for each in STANDS_FOR if isinstance(Shelf(), each)]

@@ -50,6 +50,29 @@ def test_an_interrupt_is_cancelled_and_so_is_a_group_of_nothing_else(
     assert status_of(error, (Wait,)) == status
 
 
+class Disguised(Exception):  # noqa: N818 - named as it is
+    """One that passes for another, and notices who asks."""
+
+    def __getattribute__(self, name: str) -> object:
+        """Fail."""
+        raise AssertionError(name)
+
+
+def test_an_error_is_judged_by_its_class_and_not_asked() -> None:
+    """As `except` does."""
+    assert status_of(Disguised(), (Wait,)) == "failed"
+    assert status_of(Disguised(), (Disguised,)) == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(None, "complete"), (0, "complete"), (False, "complete"), (1, "failed"), ("", "failed")],
+)
+def test_an_exit_is_judged_by_its_code(code: object, status: str) -> None:
+    """As the interpreter does, which asks no object whether it is true."""
+    assert status_of(SystemExit(code)) == status
+
+
 def test_a_group_is_looked_into_without_running_its_code() -> None:
     """Its members are read as the interpreter reads them."""
     assert is_only(Mean("", [Wait()]), (Wait,))

@@ -286,8 +286,10 @@ def test_capture_follows_the_type_of_the_result() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        pytest.param({"properties": {"articel": {}}}, "did you mean 'article'?", id="near"),
-        pytest.param(Some, "names 'colour', which is no parameter; Expected some of", id="a field"),
+        pytest.param(
+            {"properties": {"articel": {}}}, " (did you mean 'article'?); expected", id="near"
+        ),
+        pytest.param(Some, "names 'colour', which is no parameter; expected some of", id="a field"),
         pytest.param(int, "a type without fields", id="no fields"),
         pytest.param({"type": "array"}, "no JSON Schema of an object", id="an array"),
         pytest.param({"properties": 5}, "no JSON Schema of an object", id="no properties"),

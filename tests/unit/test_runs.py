@@ -245,17 +245,47 @@ def test_a_span_outside_any_run_is_said_once_with_file_and_line(
     assert recorder.runs == []
 
 
-@pytest.mark.parametrize("resume", [5, "", "nonsense"])
-def test_what_is_no_id_cannot_be_resumed(recorder: RecordingSink, resume: object) -> None:
-    """The mistake is said at the call of `run`, and nothing is registered."""
+@pytest.mark.parametrize(
+    ("resume", "seen"),
+    [
+        (5, "an object of type int"),
+        ("", "''"),
+        ("nonsense", "'nonsense'"),
+        ("x" * 50, f"'{'x' * 40}'\\.\\.\\."),
+    ],
+)
+def test_what_is_no_id_cannot_be_resumed(
+    recorder: RecordingSink, resume: object, seen: str
+) -> None:
+    """The mistake is said at the call of `run`, with what was seen, and nothing is registered."""
 
     @remit.agent
     def answer() -> None:
         return None
 
-    with pytest.raises(UsageError, match="expected the id of an instance"):
+    with pytest.raises(UsageError, match=f"saw {seen}; expected the id of an instance"):
         answer.run(resume=resume)  # type: ignore[arg-type] # wrong on purpose
     assert recorder.runs == []
+
+
+def test_a_run_and_a_span_may_fail_for_an_error(recorder: RecordingSink) -> None:
+    """It is recorded as if it had been raised."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run, remit.span("check") as check:
+        check.fail(ValueError("too late"))
+        run.fail(ValueError("too late"))
+    (span,) = recorder.spans("check")
+    assert (span.status, span.result) == (
+        "failed",
+        {"error": {"type": "ValueError", "message": "too late"}},
+    )
+    root = recorder.runs[0].root.result
+    assert root is not None
+    assert root["reason"] == "ValueError"
 
 
 def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
@@ -267,6 +297,9 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
 
     with answer.run() as run:
         run.record_quality("half \ud800", {"score": 1})
-        with pytest.raises(UsageError, match="a name that is a text"):
+        with pytest.raises(UsageError, match="the name an object of type int; expected a text"):
             run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
-    assert recorder.runs[0].quality == {"half ?": {"score": 1}}
+        with pytest.raises(UsageError, match="the name ''; expected a text"):
+            run.record_quality("", {"score": 1})
+        run.record_quality("score", 3)  # type: ignore[arg-type] # wrong on purpose
+    assert recorder.runs[0].quality == {"half ?": {"score": 1}, "score": {"value": 3}}

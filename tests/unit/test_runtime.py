@@ -63,6 +63,8 @@ def test_a_wrong_variable_is_said_once_and_the_program_goes_on(
         with agent.run() as run:
             assert len(run.key) == 26
     assert remit.status().mode == "off"
+    remit.shutdown()
+    agent()
     assert caplog.text.count("REMIT_FLUSH_INTERVAL_S: saw 'often'") == 1
 
 

@@ -7,9 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from remit._clock import SystemClock
 from remit._losses import Loss
-from remit._spool import RunState, SpoolOutbox
-from tests.spooling import RUN, Spooled, active, close, finish, item, numbers, record
+from remit._spool import Files, Folder, Identity, RunState, SpoolOutbox
+from tests.spooling import (
+    RUN,
+    TARGET,
+    TOKEN,
+    Spooled,
+    active,
+    close,
+    finish,
+    item,
+    numbers,
+    record,
+)
 
 MIB = 1 << 20
 PAYLOAD = b'"%s"' % (b"x" * 9_990)
@@ -123,3 +135,77 @@ def test_a_damaged_chunk_that_is_in_the_way_is_given_up(spooled: Spooled) -> Non
     fill(outbox, 100, first=300)
     assert spooled.lost[Loss.SPOOL_DAMAGED] == 10
     assert 100 not in [number for number, _ in everything(outbox)]
+
+
+def test_when_all_payloads_are_gone_new_ones_are_not_written(spooled: Spooled) -> None:
+    """They would go next; once the sender has made room they are written again."""
+    outbox = spooled.outbox()
+    outbox.put([active(record().root, None)], [record()])
+    fill(outbox, 20_000, b'"%s"' % (b"x" * 998))
+    assert spooled.lost[Loss.SPOOL_FULL] > 0
+    found = everything(outbox)[1:]
+    assert all(payload and b"$remit" in payload for _, payload in found)
+    assert spooled.lost[Loss.SPOOL_FULL] == 20_000 - len(found)
+    assert spooled.lost[Loss.PAYLOAD_SPOOL_FULL] >= len(found)
+    fill(outbox, 100, first=50_000)
+    assert [payload for _, payload in everything(outbox)] == [PAYLOAD] * 100
+
+
+def test_what_was_delivered_is_not_counted_as_given_up(spooled: Spooled) -> None:
+    """Also where a chunk is dropped of which the sender has had a part."""
+    outbox = spooled.outbox()
+    outbox.put([item(number, b"{}") for number in range(400)], [record()])
+    outbox.settle([row_id for row_id, _ in outbox.head(400)[:150]])
+    fill(outbox, 20_000, b"{}", first=1000)
+    outbox.put([item(number, b"{}") for number in range(50_000, 50_400)], [])
+    kept = everything(outbox)
+    assert 150 + len(kept) + spooled.lost[Loss.SPOOL_FULL] == 20_800
+    assert spooled.runs_lost == {RUN: spooled.lost[Loss.SPOOL_FULL]}
+
+
+def test_the_bound_holds_while_several_processes_grow(tmp_path: Path) -> None:
+    """Each adds no more than a sixteenth before it looks again."""
+    every = [Spooled(tmp_path, token=str(number), max_bytes=8 * MIB) for number in range(4)]
+    outboxes = [spooled.outbox() for spooled in every]
+    largest = 0
+    for first in range(0, 600, 10):
+        for outbox in outboxes:
+            fill(outbox, 10, first=first)
+        largest = max(largest, every[0].folder.size_bytes())
+    assert 6 * MIB < largest <= 8 * MIB + 4 * 8 * MIB / 16
+    kept = sum(outbox.pending() for outbox in outboxes)
+    assert kept + sum(spooled.lost[Loss.SPOOL_FULL] for spooled in every) == 4 * 600
+    for spooled in every:
+        spooled.end()
+
+
+def test_a_folder_with_room_is_looked_at_seldom(tmp_path: Path) -> None:
+    """A look costs the writer's thread ten calls of the system, and a wait for each."""
+    looks = 0
+
+    class Seen(Folder):
+        def taken(self) -> tuple[int, int]:
+            nonlocal looks
+            looks += 1
+            return super().taken()
+
+    folder = Seen(tmp_path, Identity.of(TARGET, TOKEN), 64 * MIB)
+    file = Files(folder, wall_ns=SystemClock.wall_ns, lose=Spooled(tmp_path).lose).create()
+    for number in range(1000):
+        file.put([item(number, PAYLOAD)], [])
+    assert 0 < looks < 10
+    file.close()
+
+
+def test_no_payload_is_passed_over(spooled: Spooled) -> None:
+    """Nor that of what was put when the first whole spans had to go."""
+    outbox = spooled.outbox()
+    outbox.put([active(record().root, None)], [record()])
+    payload = b'"%s"' % (b"x" * 98)
+    first = 0
+    while not spooled.lost[Loss.SPOOL_FULL]:
+        outbox.put([item(number, payload) for number in range(first, first + 200)], [])
+        first += 200
+    for begin in range(first, first + 8_000, 200):
+        outbox.put([item(number, payload) for number in range(begin, begin + 200)], [])
+    assert not [number for number, kept in everything(outbox) if kept == payload]

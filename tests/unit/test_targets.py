@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -124,6 +125,66 @@ def test_the_docstring_is_that_of_the_call(given: Anything, doc: str | None) -> 
     assert declared(given).doc == doc
 
 
+class Lazy:
+    """A text that is translated when it is shown."""
+
+    def __str__(self) -> str:
+        """Translate."""
+        raise AssertionError
+
+
+class Answering:
+    """Has every attribute that it is asked for: something else."""
+
+    def __getattr__(self, name: str) -> Anything:
+        """Return what nobody can use."""
+        return Lazy()
+
+    def __call__(self, question: str) -> str:
+        """Answer."""
+        return question
+
+
+def _with_lazy_docstring() -> None: ...
+
+
+_with_lazy_docstring.__doc__ = Lazy()  # type: ignore[assignment] # what people write
+
+
+@pytest.mark.parametrize(
+    ("given", "doc", "name"),
+    [
+        pytest.param(_with_lazy_docstring, None, f"{__name__}:_with_lazy_docstring", id="lazy"),
+        pytest.param(Answering(), "Answer.", f"{__name__}:Answering", id="every-attribute"),
+    ],
+)
+def test_what_is_no_text_is_no_docstring_and_no_name(
+    given: Anything, doc: str | None, name: str
+) -> None:
+    """It is neither shown nor translated, and registered without it."""
+    found = declared(given)
+    assert (found.doc, found.name) == (doc, name)
+    assert remit.agent(given).registration()
+
+
+def test_an_object_of_the_program_itself_may_have_every_attribute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its module is not asked of itself."""
+    monkeypatch.setattr(Answering, "__module__", "__mp_main__")
+    assert declared(Answering()).name.endswith(":Answering")
+
+
+def test_half_a_surrogate_pair_in_a_name_is_spelt_out() -> None:
+    """No encoder takes it."""
+
+    def step() -> None: ...
+
+    step.__qualname__ = "st\ud800ep"
+    assert declared(step).name == f"{__name__}:st\\ud800ep"
+    assert remit.agent(step).registration()
+
+
 def test_an_agent_has_the_description_of_its_object() -> None:
     """And a name for people made of the name of its class."""
     version: Anything = remit.agent(Documented()).registration()["agent_version"]
@@ -162,8 +223,24 @@ def test_a_mistake_names_a_builtin_too() -> None:
 )
 def test_a_wrong_capture_names_what_a_call_takes(given: Anything, names: str) -> None:
     """The parameters that are left, as its caller sees them."""
-    with pytest.raises(DeclarationError, match=f"Expected one of {names}"):
+    with pytest.raises(DeclarationError, match=f"expected one of {names}"):
         remit.span_type(capture={"nobody": True})(given)
+
+
+def test_a_function_of_a_library_is_a_step_of_whoever_decorates_it() -> None:
+    """What it may do stands in the agent's registration, before it is called for the first time."""
+    may = remit.risk(allows="destroy_data")
+    remove: Anything = remit.span_type("remove", data_risk=may)(shutil.move)
+    step: Anything = remit.span_type("tell")(functools.partial(print, flush=True))
+    agent: Anything = remit.agent(triple)
+    entries = agent.registration()["agent_schema_version"]["span_type_schemas"]
+    assert {"remove", "tell"} <= {each["name"] for each in entries}
+    elsewhere: Anything = ModuleType("elsewhere")
+    exec("def copy(step): return step.__copy__()", elsewhere.__dict__)
+    for each in (remove, step):
+        elsewhere.copy(each)
+    again = agent.registration()["agent_schema_version"]["span_type_schemas"]
+    assert again == entries
 
 
 def test_decorating_a_copy_declares_nothing_new() -> None:

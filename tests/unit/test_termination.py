@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
 
 import remit
+from remit._recording import check_terminated
+from remit._runs import OpenRun, Run
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
@@ -166,15 +169,72 @@ def test_closing_a_generator_of_a_terminated_run_is_quiet(recorder: RecordingSin
 
 
 def test_other_runs_go_on(recorder: RecordingSink) -> None:
-    """Also one inside the terminated one, which is a run of its own."""
+    """Also the one around the terminated one."""
+    with free.run() as outer:
+        with free.run():
+            terminate(recorder, 1)
+            with pytest.raises(RunTerminated):
+                undeclared()
+        undeclared()
     with free.run():
+        undeclared()
+    assert BODIES == ["undeclared", "undeclared"]
+    assert outer.status == "complete"
+
+
+def test_no_run_begins_inside_one_that_was_terminated(recorder: RecordingSink) -> None:
+    """A loop that opens a run for each round ends as one of plain steps does."""
+    with free.run() as outer:
         terminate(recorder)
+        with pytest.raises(RunTerminated, match=outer.key), free.run():
+            undeclared()
+        with pytest.raises(RunTerminated, match=outer.key):
+            asyncio.run(begin_later())
+    assert BODIES == []
+    assert len(recorder.runs) == 1
+
+
+async def begin_later() -> None:
+    """Open a run."""
+    async with free.run():
+        undeclared()
+
+
+def test_a_run_inside_one_that_is_terminated_ends_with_it(recorder: RecordingSink) -> None:
+    """Its next step says which run was terminated."""
+    seen: list[Run] = []
+
+    def begin() -> None:
         with free.run() as inner:
+            seen.append(inner)
             undeclared()
-        with pytest.raises(RunTerminated):
+            terminate(recorder)
+            assert inner.terminated
             undeclared()
+
+    with free.run() as outer, pytest.raises(RunTerminated, match=outer.key):
+        begin()
     assert BODIES == ["undeclared"]
-    assert inner.status == "complete"
+    assert (seen[0].status, seen[0].terminated) == ("cancelled", False)
+    assert outer.status == "terminated"
+
+
+def test_a_run_that_has_ended_is_not_held_by_those_begun_in_it(recorder: RecordingSink) -> None:
+    """Each of a chain of tasks may begin the next one from inside its own run."""
+    states: list[OpenRun] = []
+
+    def chain(length: int) -> None:
+        with free.run() as run:
+            states.append(run._run)
+            context = contextvars.copy_context()
+        if length:
+            context.run(chain, length - 1)
+        undeclared()
+
+    chain(5)
+    for each in states:
+        check_terminated(each)
+    assert [each.around for each in states] == [None] * len(recorder.runs)
 
 
 def test_a_step_that_is_under_way_ends_as_it_does(recorder: RecordingSink) -> None:

@@ -25,9 +25,19 @@ _WEAK: Final = listed(
 _REAL: Final = r"(?!(?i:your|xxx|example|changeme|redacted|none|null|true|false|string))"
 """Not a value that only stands for one."""
 
-# Not a call or a lookup, which show where the secret comes from and not what it is.
-_BARE: Final = _REAL + r"""(?![\w.]*[(\[])(?=[^\s&;,"')]{0,200}[0-9])[^\s&;,"'(){}\[\]<>$*]{6,}"""
+_ELSEWHERE: Final = (
+    r"(?![\w.]*[(\[])(?!(?:settings|config|conf|cfg|self|cls|os|env|args|opts?|options|app|request"
+    r"|ctx|secrets|vault|process)\.\w)"
+)
+"""Not a call or a lookup, which show where the secret comes from and not what it is."""
+
+_BARE: Final = _REAL + _ELSEWHERE + r"""(?=[^\s&;,"')0-9]{0,64}+[0-9])[^\s&;,"'(){}\[\]<>$*]{6,}"""
 _QUOTED: Final = r"""\\?["']""" + _REAL + r"""[^\s"'\\<{$*%]{4}"""
+_WORD: Final = (
+    _REAL
+    + r"""(?!(?i:\w{0,40}(?:pass|pwd|secret|token|key)))[a-z][A-Za-z]{5,100}(?![\w.(\[{<$%/:-])"""
+)
+"""A secret of letters alone, where nothing but a value can stand: no name of a variable."""
 _LONG: Final = r"""\\?["']?(?=[\w%+/.~-]*[0-9])[\w%+/.~-]{16,}"""
 
 
@@ -41,6 +51,12 @@ _IN_QUOTES: Final = ('":', "':", '\\":')
 def _in_query(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{mark}{name}=" for mark in "?&" for name in names)
 
+
+_SETTINGS: Final = (
+    *("_PASSWORD=", "_PASSWD=", "_PASSPHRASE=", "--password=", "--passwd=", "--passphrase="),
+    *("datasource.password=", "db.password=", "database.password=", "jdbc.password="),
+    *("mail.password=", "redis.password=", "user.password=", "-store-password="),
+)
 
 ASSIGNMENT_RULES: Final = (
     PatternRule(
@@ -57,8 +73,13 @@ ASSIGNMENT_RULES: Final = (
             "https://x.io/v1?api_key=12345678&q=1",
             "login(user='bob', password='open sesame')",
             "--client-secret=abc123def",
+            "pwd=hunter2",
+            "secret=abc123x",
+            "api_key=x9y8z7",
         ),
         negatives=(
+            "api_key=settings.API_KEY2",
+            "password=1",
             "connect(password=password)",
             "login(api_key=os.environ['K1'])",
             "PASSWORD=${DB_PASSWORD1}",
@@ -76,10 +97,32 @@ ASSIGNMENT_RULES: Final = (
         loose=True,
         positives=("password = hunter2x", "[db]\nsecret_key = 'hunter2x'"),
         negatives=(
+            "api_key = settings.API_KEY2",
             "password = getpass('for 10 users')",
             "password = os.environ['K1']",
             "the password = what 10 people know",
             "secret = 'a secret'",
+        ),
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a password of letters alone, in an environment, in properties, in a flag",
+        anchor="=",
+        heads=_SETTINGS,
+        tail=_WORD,
+        apart="",
+        positives=(
+            "DB_PASSWORD=swordfish",
+            "spring.datasource.password=swordfish",
+            "mysqldump --password=swordfish shop",
+        ),
+        negatives=(
+            "DB_PASSWORD=changeme",
+            "DB_PASSWORD=password_of_db",
+            "DB_PASSWORD=vault.read_it",
+            "self.password=something",
+            "--password=PASSWORD",
+            "--password=string",
         ),
     ),
     PatternRule(

@@ -13,15 +13,22 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
-from typing import Final, cast
+from types import MappingProxyType, ModuleType
+from typing import Final, TypeAlias, TypeVar, cast
 
 import pydantic
 from pydantic.fields import FieldInfo
 
-from remit._annotations import MISSING, SECRETS, alias_value, is_sensitive, marks_of
+from remit._annotations import (
+    MISSING,
+    SECRETS,
+    alias_value,
+    bounds_of,
+    is_sensitive,
+    marks_of,
+)
 from remit._capture.categories import category_of_type
-from remit._capture.fields import DeclaredField, declared_fields, hidden_by
+from remit._capture.fields import DeclaredField, declared_fields, given_to, hidden_by
 from remit._capture.names import name_rule
 from remit._capture.rule import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.statics import is_a, is_class, lookup, module_of, name_of
@@ -38,10 +45,16 @@ class Saying:
     Attributes:
         rule: The rule that withholds the value, else None.
         category: The data category that a type in it shows, else None.
+        generic: Whether there is a type variable in it that nothing is given for.
     """
 
     rule: str | None = None
     category: str | None = None
+    generic: bool = False
+
+
+Given: TypeAlias = Mapping[object, tuple[object, ...]]
+_NOTHING: Final[Given] = MappingProxyType({})
 
 
 def rule_of_mark(category: str) -> str:
@@ -49,16 +62,19 @@ def rule_of_mark(category: str) -> str:
     return SECRET_TYPE if category == SECRETS else SENSITIVE_MARK
 
 
-def saying_of(annotation: object, module: str) -> Saying:
+def saying_of(annotation: object, module: str, given: Given = _NOTHING) -> Saying:
     """Return what *annotation* says.
 
     Args:
         annotation: Resolved or not; strings inside are looked up.
         module: Where names in strings are looked up.
+        given: What stands for a type variable.
     """
     rule: str | None = None
     category: str | None = None
-    for piece in _pieces(annotation, module):
+    generic = False
+    for piece in _pieces(annotation, module, given):
+        generic = generic or (type(piece) is TypeVar and piece not in given)
         marks = attempt(partial(marks_of, piece))
         if not isinstance(marks, Exception) and marks.category is not None:
             rule = rule or rule_of_mark(marks.category)
@@ -68,15 +84,17 @@ def saying_of(annotation: object, module: str) -> Saying:
             rule = rule or hidden_by(cast("FieldInfo", piece))
         if is_class(piece):
             category = category or category_of_type(module_of(piece), name_of(piece))
-    return Saying(rule, category)
+    return Saying(rule, category, generic)
 
 
-def saying_of_field(each: DeclaredField) -> Saying:
-    """Return what the declaration of a field says of its values, its name aside."""
-    said = [saying_of(part, each.module) for part in (each.annotation, *each.metadata)]
+def saying_of_field(each: DeclaredField, cls: type) -> Saying:
+    """Return what the declaration of a field of *cls* says of its values, its name aside."""
+    given = given_to(cls)
+    said = [saying_of(part, each.module, given) for part in (each.annotation, *each.metadata)]
     return Saying(
         rule=next((one.rule for one in said if one.rule is not None), each.hidden),
         category=next((one.category for one in said if one.category is not None), None),
+        generic=any(one.generic for one in said),
     )
 
 
@@ -97,14 +115,14 @@ def marked_keys(annotation: object, module: str) -> Mapping[str, str]:
             if is_class(piece) and id(piece) not in seen:
                 seen.add(id(piece))
                 for each in declared_fields(piece) or ():
-                    rule = saying_of_field(each).rule
+                    rule = saying_of_field(each, piece).rule
                     if rule is not None and name_rule(each.name) is None:
                         found.setdefault(each.name, rule)
                     pending.append((each.annotation, each.module))
     return found
 
 
-def _pieces(annotation: object, module: str) -> Iterator[object]:
+def _pieces(annotation: object, module: str, given: Given = _NOTHING) -> Iterator[object]:
     """Yield the annotation and all its parts, each once; strings as what their names stand for."""
     pending = [annotation]
     seen: set[int] = set()
@@ -114,10 +132,12 @@ def _pieces(annotation: object, module: str) -> Iterator[object]:
             continue
         seen.add(id(current))
         yield current
-        pending.extend(_parts(current, module))
+        pending.extend(_parts(current, module, given))
 
 
-def _parts(annotation: object, module: str) -> Iterable[object]:
+def _parts(annotation: object, module: str, given: Given) -> Iterable[object]:
+    if type(annotation) is TypeVar:
+        return (*given.get(annotation, ()), *bounds_of(annotation))
     if type(annotation) is typing.ForwardRef:
         return _named_in(annotation.__forward_arg__, module)
     if type(annotation) is str:

@@ -12,9 +12,11 @@ from typing import Final, cast
 from remit._capture import markers
 from remit._capture.purse import MAX_NODES, decode, encode
 from remit._capture.rule import HOOK
+from remit._capture.secrets import Known
 from remit._capture.shapes import Kind, shape_of
 from remit._capture.statics import is_a
 from remit._capture.walk import Walk
+from remit._capture.wary import WaryWalk
 from remit._guard import attempt, escaped, guarded
 from remit.errors import DeniedError, SettingsError
 
@@ -31,6 +33,9 @@ _REMEMBERED_MESSAGES: Final = 256
 
 Build = Callable[[Walk], object]
 """Walks a payload; called again with a smaller budget when the encoding is too large."""
+
+Make = Callable[..., Walk]
+"""Makes the walk, of a budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +89,39 @@ class Rules:
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
-    def seal(self, build: Build, *, again: bool = False) -> bytes:
+    def seal(
+        self,
+        build: Build,
+        *,
+        again: bool = False,
+        known: Known | None = None,
+        secrets: list[str] | None = None,
+    ) -> bytes:
         """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
 
         Args:
             build: Makes the payload, a JSON object, with the walk that it is given.
             again: What is walked is the copy that an earlier walk made.
+            known: Texts that the payload must not hold.
+            secrets: Collects the texts of what is withheld.
         """
-        return self._sealed(build, again) or _FAULT
+        make: Make = Walk if secrets is None else partial(Walk, secrets=secrets)
+        if known is not None:
+            make = partial(WaryWalk, known)
+        return self._sealed(build, make, again) or _FAULT
 
     @guarded("the capture of a payload")
-    def _sealed(self, build: Build, again: bool) -> bytes:  # noqa: FBT001 - handed on
+    def _sealed(self, build: Build, make: Make, again: bool) -> bytes:  # noqa: FBT001 - handed on
         try:
-            return self._hooked(build, again=again)
+            return self._hooked(build, make, again=again)
         except RecursionError:
             # The call itself used up the stack; the guard would need more of it to say so.
             return _FAULT
 
-    def _hooked(self, build: Build, *, again: bool) -> bytes:
+    def _hooked(self, build: Build, make: Make, *, again: bool) -> bytes:
         if self.hook is None:
-            return self._fitted(build, again=again, off=self.off)
-        walk = Walk(self.limits.max_payload_bytes, again=again, scrub=True, off=self.off)
+            return self._fitted(build, make, again=again, off=self.off)
+        walk = make(self.limits.max_payload_bytes, again=again, scrub=True, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
         answer = _answer(self.hook, cast("dict[str, object]", payload))
@@ -112,9 +129,9 @@ class Rules:
             self.count((HOOK,))
             return encode(markers.withheld(HOOK))
         # What a declaration turned off for one parameter is not told apart any more.
-        return self._fitted(lambda last: last.value(answer, 0), again=True, off=walk.ever_off)
+        return self._fitted(lambda last: last.value(answer, 0), make, again=True, off=walk.ever_off)
 
-    def _fitted(self, build: Build, *, again: bool, off: frozenset[str]) -> bytes:
+    def _fitted(self, build: Build, make: Make, *, again: bool, off: frozenset[str]) -> bytes:
         """Walk with ever smaller budgets until the encoding fits."""
         limit = self.limits.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
@@ -122,7 +139,7 @@ class Rules:
             # What an earlier walk bounded is larger to this one by its markers.
             chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
         for _ in range(_TRIES):
-            walk = Walk(chars, nodes, again=again, scrub=scrub, off=off)
+            walk = make(chars, nodes, again=again, scrub=scrub, off=off)
             try:
                 data = encode(build(walk))
             except UnicodeEncodeError:  # lone surrogates, which few texts have
@@ -178,15 +195,24 @@ def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]
     return answer
 
 
-def snapshot(mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()) -> bytes:
+def snapshot(
+    mapping: object,
+    rules: Rules,
+    *,
+    excluded: frozenset[str] = frozenset(),
+    known: Known | None = None,
+    secrets: list[str] | None = None,
+) -> bytes:
     """Return what was handed in by hand (a payload, a result, labels, a quality) as JSON.
 
     Args:
         mapping: A dict, a model, a dataclass; anything else stands under `value`.
         rules: Limits, hook and counts.
         excluded: Data categories whose values are withheld.
+        known: Texts that it must not hold.
+        secrets: Collects the texts of what is withheld.
     """
-    return rules.seal(lambda walk: _by_hand(walk, mapping, excluded))
+    return rules.seal(lambda walk: _by_hand(walk, mapping, excluded), known=known, secrets=secrets)
 
 
 def _by_hand(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
@@ -198,7 +224,7 @@ def _by_hand(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
 def withheld_texts(build: Build) -> tuple[str, ...]:
     """Return the texts that a payload withholds: the message of an error may quote one.
 
-    They are for `error_payload`, which compares and forgets them.
+    They are compared with what the span tells, and go when it ends.
     """
     found: list[str] = []
     walk = Walk(_MAX_SECRETS_CHARS, secrets=found)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, cast
 
@@ -19,6 +19,7 @@ from remit._capture.encode import Rules
 from remit._capture.purse import encode, is_bare
 from remit._capture.rule import QUOTED
 from remit._capture.scalars import integer, text
+from remit._capture.secrets import Known
 from remit._capture.statics import is_a, is_one_of, lookup, type_name
 from remit._capture.walk import Walk
 from remit._guard import attempt
@@ -51,31 +52,53 @@ _MAX_CAUSES: Final = 10
 _MAX_VALIDATION_ERRORS: Final = 20
 
 
-def error_payload(error: BaseException, rules: Rules, secrets: Sequence[str] = ()) -> bytes:
+def error_payload(
+    error: BaseException, rules: Rules, known: Known | None = None, rule: str | None = None
+) -> bytes:
     """Return the result of a call that raised.
 
     Args:
         error: What it raised.
         rules: Limits, hook and counts.
-        secrets: Texts that were withheld from the arguments of the call (`Plan.secrets`).
+        known: Texts that it must not tell; learns what is withheld here, for the span around.
+        rule: The rule by which the declaration withholds every message, else None.
 
     Returns:
         `{"error": {"type", "message"}}` as JSON in UTF-8.
     """
-    return rules.seal(lambda walk: _described(walk, error, rules, secrets))
+    return rules.seal(lambda walk: _described(walk, error, rules, known or Known(), rule))
 
 
 def _described(
-    walk: Walk, error: BaseException, rules: Rules, secrets: Iterable[str]
+    walk: Walk, error: BaseException, rules: Rules, known: Known, rule: str | None
 ) -> dict[str, object]:
     walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
     message = _message(walk, error)
-    quoting = hash(message)
-    if any(secret in message for secret in secrets) or _repeats(error, message, rules):
-        rules.quoting.append(quoting)
-    # The same message, on its way out through the spans around this one, is known by its hash.
-    shown = walk.withhold(QUOTED, None) if quoting in rules.quoting else walk.text(message)
+    withholding = _rule_of(error, message, rules, known, rule)
+    shown = walk.text(message) if withholding is None else walk.withhold(withholding, None)
     return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+
+
+def _rule_of(
+    error: BaseException, message: str, rules: Rules, known: Known, rule: str | None
+) -> str | None:
+    """Return the rule that withholds *message*, None if it is told.
+
+    On its way out through the spans around this one, the same message is known by its hash: one
+    that was withheld for what it quotes by itself, one that a declaration withholds, which may be
+    as ordinary as "not found", together with its error.
+    """
+    quoting, passing = hash(message), hash((id(error), message))
+    if rule is not None:
+        rules.quoting.append(passing)
+        known.tell(message)
+        return rule
+    if known.quoted_in(message) or _repeats(error, message, rules):
+        rules.quoting.append(quoting)
+    if quoting not in rules.quoting and passing not in rules.quoting:
+        return None
+    known.tell(message)
+    return QUOTED
 
 
 def _repeats(error: BaseException, message: str, rules: Rules) -> bool:

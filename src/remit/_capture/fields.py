@@ -6,9 +6,10 @@ Read from what the libraries leave in the class, never from an instance.
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
 from remit._capture.statics import (
     TUPLE,
     is_a,
+    is_class,
     is_one_of,
     kind_of,
     lookup,
@@ -59,6 +61,22 @@ def declared_fields(cls: type) -> tuple[DeclaredField, ...] | None:
         if found is not None:
             return tuple(found)
     return None
+
+
+def given_to(cls: type) -> Mapping[object, tuple[object, ...]]:
+    """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
+    found: dict[object, tuple[object, ...]] = {}
+    for each in mro(cls):
+        bases = namespace(each).get("__orig_bases__")
+        for base in TUPLE.__iter__(bases) if type(bases) is tuple else ():
+            origin = typing.get_origin(base)
+            parameters: object = lookup(origin, "__parameters__") if is_class(origin) else ()
+            if type(parameters) is tuple:
+                pairs = zip(TUPLE.__iter__(parameters), typing.get_args(base), strict=False)
+                for parameter, given in pairs:
+                    known = found.get(given, ()) if type(given) is TypeVar else ()
+                    found[parameter] = (*found.get(parameter, ()), given, *known)
+    return found
 
 
 def _pydantic(cls: type) -> Iterator[DeclaredField] | None:

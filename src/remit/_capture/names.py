@@ -42,17 +42,24 @@ NAME_RULES: Final = (
         name="name:password",
         withholds="passwords and passphrases",
         terms=listed(
-            "password, passwd, passphrase, pass phrase, pwd, passcode, passwort, kennwort, "
-            "contraseña, contrasena, mot de passe, senha"
+            "password, passwd, passphrase, pass phrase, pass word, pwd, pw, passcode, passwort, "
+            "kennwort, contraseña, contrasena, mot de passe, senha, db pass, database pass, "
+            "user pass, admin pass, root pass, login pass, smtp pass, imap pass, mail pass, "
+            "email pass, ftp pass, sftp pass, ssh pass, mysql pass, postgres pass, pg pass, "
+            "redis pass, mongo pass, ldap pass, wifi pass, keystore pass"
         ),
-        joined=listed("password, passwd, passphrase"),
+        joined=listed(
+            "password, passwd, passphrase, pgpass, dbpass, userpass, smtppass, ftppass, sshpass"
+        ),
         positives=listed(
             "password, db_password, userPassword, PGPASSWORD, password_hash, new-password, "
-            "password2, passwords, contraseña"
+            "password2, passwords, contraseña, db_pass, DB_PASS, SMTP_PASS, ftp_pass, user_pass, "
+            "userPass, PGPASS, pw, db_pw, MAIL_PW, passWord, pass_word, pwd"
         ),
         negatives=listed(
             "password_policy_url, password_length, passport, passenger, compass, "
-            "password_reset_at, bypass"
+            "password_reset_at, bypass, pass, boarding_pass, first_pass, low_pass, proxy_pass, "
+            "day_pass, working_pwd, httpwhen"
         ),
     ),
     NameRule(
@@ -72,7 +79,8 @@ NAME_RULES: Final = (
             "token, jwt, bearer, csrf, xsrf, otp, totp, auth code, auth tokens, access tokens, "
             "refresh tokens, api tokens, bearer tokens, session tokens, bot tokens, one time "
             "code, verification code, mfa code, authorization code, backup code, recovery "
-            "code, login code"
+            "code, login code, otp code, totp code, sms code, two factor code, github pat, "
+            "gitlab pat, gh pat, azure pat, devops pat"
         ),
         joined=listed(
             "accesstoken, authtoken, apitoken, refreshtoken, sessiontoken, bearertoken, "
@@ -80,11 +88,13 @@ NAME_RULES: Final = (
         ),
         positives=listed(
             "token, access_token, idToken, X-Auth-Token, csrfmiddlewaretoken, refresh_tokens, "
-            "GITHUB_TOKEN, token_hash, otp, verification_code"
+            "GITHUB_TOKEN, token_hash, otp, verification_code, otp_code, sms_code, github_pat, "
+            "access_token_2"
         ),
         negatives=listed(
             "tokens, max_tokens, token_count, tokenizer, page_token, token_type, "
-            "nextPageToken, eos_token, tokens_used, cost_per_token, code, status_code"
+            "nextPageToken, eos_token, tokens_used, cost_per_token, code, status_code, token0, "
+            "token1, token_2, standard_bearer, pat, pattern, zip_code, path"
         ),
     ),
     NameRule(
@@ -93,16 +103,22 @@ NAME_RULES: Final = (
         terms=listed(
             "api key, apikey, access key, private key, secret key, encryption key, decryption "
             "key, signing key, master key, ssh key, shared key, account key, subscription key, "
-            "service key, hmac key, app key, client key, storage key"
+            "service key, hmac key, app key, sdk key, client key, storage key, auth key, priv "
+            "key, psk, sa key, aes key, rsa key, tls key, ssl key, gpg key, jwt key, deploy key, "
+            "consumer key, webhook key, openai key, anthropic key, gemini key, mistral key, "
+            "cohere key, groq key, stripe key, aws key, gcp key, azure key, google key, github "
+            "key, twilio key, sendgrid key, pinecone key"
         ),
-        joined=listed("apikey, accesskey, privatekey, secretkey"),
+        joined=listed("apikey, accesskey, privatekey, secretkey, authkey, privkey, sshkey"),
         positives=listed(
             "api_key, apiKey, x-api-key, OPENAI_API_KEY, AWS_SECRET_ACCESS_KEY, private_key, "
-            "openaiapikey, api_keys, signingKey, SECRET_KEY_BASE"
+            "openaiapikey, api_keys, signingKey, SECRET_KEY_BASE, openai_key, OPENAI_KEY, "
+            "anthropic_key, stripe_key, aws_key, auth_key, privkey, psk, wpa_psk, gcp_sa_key"
         ),
         negatives=listed(
             "key, keys, keyboard, monkey, key_id, public_key, primary_key, sort_key, "
-            "foreign_key, api_key_id, keyword, cache_key, idempotency_key"
+            "foreign_key, api_key_id, keyword, cache_key, idempotency_key, partition_key, "
+            "translation_key, row_key, routing_key, groupkey, upskill, group_by_key"
         ),
     ),
     NameRule(
@@ -127,7 +143,7 @@ NAME_RULES: Final = (
         withholds="credentials",
         terms=listed("credential, creds, cred"),
         joined=listed("credentials"),
-        positives=listed("credentials, aws_credentials, creds, userCredential"),
+        positives=listed("credentials, aws_credentials, creds, userCredential, credentials_json"),
         negatives=listed("credit, credits, credential_type, incredible"),
     ),
     NameRule(
@@ -154,23 +170,30 @@ _CARRIERS: Final = frozenset(
     listed(
         "value, plain, plaintext, raw, hash, hashed, digest, b, base, hex, encoded, header, "
         "new, old, current, previous, confirm, confirmation, again, repeat, env, var, binary, "
-        "string"
+        "string, json"
     )
 )
 """Words after the noun that do not make it another thing: `password_confirmation`."""
 
-_OTHER_TOKENS: Final = frozenset(
-    listed(
-        "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, "
-        "stop, eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, "
-        "audio, text, per, input, output, prompt, completion, word"
-    )
-)
-"""Words before `token` that make it something harmless: of paging, or of a language model."""
+_OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
+    ("bearer",): frozenset(listed("standard, flag, torch, cup, ring, pall")),
+    ("pwd",): frozenset({"working"}),
+    ("token",): frozenset(
+        listed(
+            "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, "
+            "stop, eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, "
+            "audio, text, per, input, output, prompt, completion, word"
+        )
+    ),
+}
+"""Words before a term that make it harmless: a token of paging, or of a language model."""
+
+_NUMBERED: Final = re.compile(r"token_?[0-9]+", re.IGNORECASE)
+"""The tokens of a sentence, or of an exchange: one that grants access is not numbered so."""
 
 _STEMS: Final = re.compile(
-    "pass|pwd|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
-    "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security"
+    "pass|pw|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
+    "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat"
 )
 """What every name that a rule withholds has in it: one search instead of the whole reading."""
 
@@ -207,7 +230,7 @@ def words_of(name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=MAX_KNOWN)
 def name_rule(name: str) -> str | None:
     """Return the rule that withholds values under *name*, or `None`."""
-    if _STEMS.search(name[-MAX_JUDGED_CHARS:].lower()) is None:
+    if _STEMS.search(name[-MAX_JUDGED_CHARS:].lower()) is None or _NUMBERED.fullmatch(name):
         return None
     words = words_of(name)
     while words and (words[-1] in _CARRIERS or words[-1].isdigit()):
@@ -243,7 +266,8 @@ def _singular(ending: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
-    return ending == ("token",) and len(words) > 1 and words[-2] in _OTHER_TOKENS
+    before = words[: -len(ending)]
+    return bool(before) and before[-1] in _OTHERS.get(ending, ())
 
 
 def _by_joined(word: str) -> str | None:

@@ -12,7 +12,12 @@ from remit._capture.pattern import Family, families
 from remit._capture.tokens import TOKEN_RULES
 
 SHORTEST: Final = 16
-"""No key-shaped text is shorter, in characters; shorter texts are not looked at."""
+"""No key-shaped text is shorter, in characters, but for a setting: `pwd=hunter2`.
+
+Shorter texts are looked at only if they have the `SIGN` of one.
+"""
+
+SIGN: Final = "="
 
 PATTERN_RULES: Final = (*CREDENTIAL_RULES, *KEY_RULES, *TOKEN_RULES, *ASSIGNMENT_RULES)
 

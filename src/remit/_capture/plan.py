@@ -7,23 +7,26 @@ decided here once, and each call is a copy of a template.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Raw
 
 from remit._capture.encode import Rules, encoded, withheld_texts
 from remit._capture.markers import withheld
 from remit._capture.names import KNOWN
-from remit._capture.patterns import SHORTEST, key_shaped
+from remit._capture.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.purse import MAX_INNER, encode, is_bare
 from remit._capture.scalars import MAX_EXACT, text
+from remit._capture.secrets import Known, gather
 from remit._capture.shapes import Kind, shape_of
 from remit._capture.slots import (
     BY_KEYWORD,
+    BY_POSITION,
     VAR_KEYWORD,
     VAR_POSITIONAL,
     Side,
     Slot,
+    error_rule,
     result_slot,
     slot_of,
     surplus_slot,
@@ -42,6 +45,8 @@ _MAX_PLAIN_CHARS: Final = 1_000
 _MAX_FLAT_KEYS: Final = 64
 _MAX_DEFAULT_CHARS: Final = 4_096
 
+_NONE: Final[frozenset[str]] = frozenset()
+
 _UNSET: Final = object()
 """Stands in the template where only the call, or a walk, knows the value."""
 
@@ -51,6 +56,8 @@ class Plan:
 
     Attributes:
         outcome: What is decided for the result, and for the items of a stream.
+        error_rule: The rule that withholds the message of every error, else None.
+        hidden: The parameters of which every value is withheld by the declaration.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class Plan:
         params = Side(params_rule, params_excluded, wishes)
         result = Side(result_rule, result_excluded, wishes)
         self.outcome = result_slot(reading.returns, reading.returns_category, result)
+        self.error_rule = error_rule(result)
         self._slots = tuple(slot_of(each, params) for each in reading.parameters)
         self._names = reading.names
         self._skipped = reading.skipped
@@ -90,48 +98,64 @@ class Plan:
             if each.kind in BY_KEYWORD
         }
         self._surplus = surplus_slot(self._slots, params)
+        # Under a decorator that moves arguments, each of them may be the one to withhold.
+        rules = (each.any_rule for each in self._slots if each.kind in BY_POSITION)
+        self._unsure = None if reading.sure else next(filter(None, rules), None)
+        self.hidden = frozenset(each.name for each in self._slots if each.rule is not None)
         self._hidden = tuple(each for each in self._slots if not each.open)
         self._template = {each.name: _ahead(each) for each in self._slots}
         out = self.outcome
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
-    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
+    def params(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+        secrets: list[str] | None = None,
+    ) -> bytes:
         """Return the payload of a call, before the call is made.
 
         Args:
             args: Positional arguments, without `self` if the reading was made without it.
             kwargs: Keyword arguments.
             rules: Limits, hook and counts.
+            secrets: Collects the texts of what is withheld.
 
         Returns:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
-        data = self._quick(args, kwargs, rules) if rules.hook is None else None
-        return data or rules.seal(lambda walk: self._bound(walk, args, kwargs))
+        data = self._quick(args, kwargs, rules, secrets) if rules.hook is None else None
+        return data or rules.seal(lambda walk: self._bound(walk, args, kwargs), secrets=secrets)
 
-    def result(self, value: object, rules: Rules) -> bytes:
+    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
         """Return the result of a call.
 
         Args:
             value: What the call returned.
             rules: Limits, hook and counts.
+            known: Texts that it must not hold.
 
         Returns:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
             dataclass), else `{"result": value}`.
         """
-        data = self._quick_result(value, rules) if rules.hook is None else None
-        return data or rules.seal(lambda walk: self._returned(walk, value))
+        data = self._quick_result(value, rules, known) if rules.hook is None else None
+        return data or rules.seal(lambda walk: self._returned(walk, value), known=known)
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
         """Return the texts that `params` withholds (`withheld_texts`)."""
         return withheld_texts(lambda walk: self._bound(walk, args, kwargs))
 
     def _quick(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+        secrets: list[str] | None,
     ) -> bytes | None:
         """Return the payload of an ordinary call, None if a value needs the walk."""
-        if len(args) > len(self._names):
+        if len(args) > len(self._names) or (args and self._unsure is not None):
             return None
         values = self._template.copy()
         values.update(zip(self._names, args, strict=False))  # type: ignore[arg-type]
@@ -146,14 +170,16 @@ class Plan:
         if self._skipped:
             values.pop(None, None)  # type: ignore[call-overload]
         counts: list[str] = []
-        if self._hidden and (rules.off or not self._hide(values, counts)):
+        if self._hidden and (rules.off or not self._hide(values, counts, secrets)):
             return None
         data = encoded(values, rules) if _all_plain(values.values()) else None
         if data is not None and counts:
             rules.count(counts)
         return data
 
-    def _hide(self, values: dict[str, object], counts: list[str]) -> bool:
+    def _hide(
+        self, values: dict[str, object], counts: list[str], secrets: list[str] | None
+    ) -> bool:
         """Put markers where names and marks ask for them; False if a value is not there."""
         for slot in self._hidden:
             value = values[slot.name]
@@ -163,23 +189,40 @@ class Plan:
             if rule is not None:
                 values[slot.name] = _raw_withheld(rule)
                 counts.append(rule)
+                if secrets is not None:
+                    gather(secrets, value)
         return True
 
     def _bound(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> dict[str, object]:
         """Return the payload of any call, also of one that does not fit the signature."""
-        given, surplus = self._given(args, kwargs)
+        unsure = self._unsure if args else None
+        given, surplus = self._given(args if unsure is None else (), kwargs)
+        moved = _NONE if unsure is None else self._moved(given)
         values = [
             (slot, given.get(slot.name, slot.default))
             for slot in self._slots
-            if slot.name in given or slot.default is not MISSING
+            if slot.name in given or slot.name in moved or slot.default is not MISSING
         ]
         walk.begin([*(value for _, value in values), *surplus.values()])
-        out = {slot.name: slot.walked(walk, value) for slot, value in values}
+        out = {
+            slot.name: walk.withhold(unsure, args)
+            if unsure is not None and slot.name in moved
+            else slot.walked(walk, value)
+            for slot, value in values
+        }
         for key, value in surplus.items():
             out[key] = self._surplus.walked(walk, value)
         return out
+
+    def _moved(self, given: Mapping[str, object]) -> frozenset[str]:
+        """Return the parameters that an argument by position may be of, whichever was *given*."""
+        return frozenset(
+            each.name
+            for each in self._slots
+            if each.kind is VAR_POSITIONAL or (each.kind in BY_POSITION and each.name not in given)
+        )
 
     def _given(
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -195,7 +238,8 @@ class Plan:
                 given[name] = value
             elif name not in self._skipped:
                 others[name] = value
-        rest = args[len(self._names) :]
+        # A list: two that have no names are no pair.
+        rest = list(args[len(self._names) :])
         surplus: dict[str, object] = {}
         for home, key, value in (
             (self._rest, SURPLUS, rest),
@@ -207,38 +251,48 @@ class Plan:
                 surplus[key] = value
         return given, surplus
 
-    def _quick_result(self, value: object, rules: Rules) -> bytes | None:
+    def _quick_result(self, value: object, rules: Rules, known: Known | None) -> bytes | None:
         """Return the result of an ordinary call, None if it needs the walk."""
-        if not self._plain_results:
+        flat = _flat(value) if self._plain_results else None
+        if flat is None or not _all_plain(flat.values()):
             return None
-        if type(value) is not dict:
-            return encoded({"result": value}, rules) if _all_plain((value,)) else None
-        if DICT.__len__(value) > _MAX_FLAT_KEYS:
+        if known is not None and known.quoted_by((*flat, *flat.values())):
             return None
-        # A copy, so that no other thread changes it between the look and the encoding.
-        copy: dict[str, object] = DICT.copy(value)
-        for key in copy:
-            if type(key) is not str or KNOWN.get(key, key) is not None or key == "value":
-                # Beside a `value` a name may stand that withholds it.
-                return None
-        return encoded(copy, rules) if _all_plain(copy.values()) else None
+        return encoded(flat, rules)
 
     def _returned(self, walk: Walk, value: object) -> object:
+        self.outcome.apply(walk)
+        rule = None if self.outcome.rule in walk.off else self.outcome.rule
         inner = value
         shape = shape_of(type(inner))
         for _ in range(MAX_INNER):
             if shape.kind is Kind.INNER:
                 inner = shape.plain(inner)
+                rule = rule or walk.rule_inside(shape, inner)
                 shape = shape_of(type(inner))
-        self.outcome.apply(walk)
-        rule = None if self.outcome.rule in walk.off else self.outcome.rule
         if shape.kind is Kind.RECORD and rule is not None:
             return {each.name: walk.withhold(rule, None) for each in shape.fields}
         if shape.kind in {Kind.MAPPING, Kind.RECORD}:
             # The keys of a dict are data as well: all of it is withheld, not only the values.
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
         walk.begin((value,))
-        return {"result": self.outcome.walked(walk, value)}
+        shown = walk.deeper(value, 0) if rule is None else walk.withhold(rule, value)
+        return {"result": shown}
+
+
+def _flat(value: Any) -> dict[str, object] | None:  # noqa: ANN401 - whatever was returned
+    """Return an ordinary result as the object that it is written as, None if it needs the walk."""
+    if type(value) is not dict:
+        return {"result": value}
+    if DICT.__len__(value) > _MAX_FLAT_KEYS:
+        return None
+    # A copy, so that no other thread changes it between the look and the encoding.
+    copy: dict[str, object] = DICT.copy(value)
+    for key in copy:
+        if type(key) is not str or KNOWN.get(key, key) is not None or key == "value":
+            # Beside a `value` a name may stand that withholds it.
+            return None
+    return copy
 
 
 def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
@@ -284,7 +338,8 @@ def _all_plain(values: Iterable[object]) -> bool:
     for value in values:
         if type(value) is str:
             size = len(value)
-            if size >= SHORTEST and (size > _MAX_PLAIN_CHARS or key_shaped(value) is not None):
+            looked_at = size >= SHORTEST or SIGN in value
+            if looked_at and (size > _MAX_PLAIN_CHARS or key_shaped(value) is not None):
                 return False
         elif type(value) is int:
             if not -MAX_EXACT <= value <= MAX_EXACT:

@@ -9,10 +9,10 @@ import msgspec
 
 from remit._capture import markers
 from remit._capture.names import MAX_JUDGED_CHARS, name_rule, remember
-from remit._capture.patterns import SHORTEST, key_shaped
+from remit._capture.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.rule import SECRET_TYPE
-from remit._capture.secrets import texts_in
-from remit._capture.shapes import Kind, shape_of
+from remit._capture.secrets import gather
+from remit._capture.shapes import Field, Kind, Shape, shape_of
 
 MAX_NODES: Final = 2_000
 MAX_KEY_CHARS: Final = 256
@@ -113,11 +113,12 @@ class Purse:
     def text(self, value: str) -> object:
         """Return *value*, or a marker with the part of it that the budget allows."""
         size = len(value)
-        if size < SHORTEST and size <= self.chars and value.isascii():
+        short = size < SHORTEST and SIGN not in value
+        if short and size <= self.chars and value.isascii():
             self.chars -= size
             return value
         room = max(0, min(self.chars, self._text_cap))
-        if size >= SHORTEST:
+        if not short:
             reach = room + MARGIN_CHARS
             rule = key_shaped(value if size <= reach else value[:reach], self.off)
             if rule is not None:
@@ -136,8 +137,24 @@ class Purse:
         self.counts.append(rule)
         self.chars -= _MARKER_CHARS
         if self._secrets is not None:
-            self._secrets.extend(texts_in(value))
+            gather(self._secrets, value)
         return markers.withheld(rule)
+
+    def rule_of(self, field: Field, item: object) -> str | None:
+        """Return the rule that withholds *item* in *field*, None if it is recorded."""
+        if field.rule is not None:
+            return field.rule
+        if field.name_rule is not None and field.name_rule not in self.off and not is_bare(item):
+            return field.name_rule
+        if field.generic and field.name in self.declared:
+            return self.declared[field.name]
+        if self.excluded and field.category in self.excluded:
+            return f"category:{field.category}"
+        return None
+
+    def rule_inside(self, shape: Shape, inner: object) -> str | None:
+        """Return the rule that withholds *inner*, which stands for a value of *shape*."""
+        return self.rule_of(shape.fields[0], inner) if shape.fields else None
 
     def judge(self, key: object, position: int) -> tuple[str, str | None]:
         """Return *key* as it is written, and the rule that withholds what stands under it.
@@ -147,13 +164,14 @@ class Purse:
             position: Its place among the others, which tells apart keys that have no text.
         """
         name = self._key_text(key, position)
-        shaped = key_shaped(name, self.off) if len(name) >= SHORTEST else None
+        # What is written of a longer name is its beginning, and its end is judged.
+        head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
+        short = len(name) < SHORTEST and SIGN not in name
+        shaped = None if short else key_shaped(head, self.off)
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
-        # Digits at the end change no verdict, and `row_1` to `row_999` are judged once.
-        end = name[-MAX_JUDGED_CHARS:]
-        rule = name_rule(end.rstrip("0123456789") or end)
+        rule = name_rule(_judged(name))
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
@@ -164,7 +182,7 @@ class Purse:
 
     def _remember(self, name: str, rule: str | None) -> None:
         """Keep the verdict on *name*, unless only this walk lets it pass."""
-        if not self.off or len(name) < SHORTEST or key_shaped(name) is None:
+        if not self.off or key_shaped(name) is None:
             remember(name, rule)
 
     def _key_text(self, key: object, position: int) -> str:
@@ -174,6 +192,10 @@ class Purse:
         for _ in range(MAX_INNER):
             if shape.kind is Kind.INNER:
                 key = shape.plain(key)
+                rule = self.rule_inside(shape, key)
+                if rule is not None:
+                    self.counts.append(rule)
+                    return f"<{rule} {position}>"
                 shape = shape_of(type(key))
         if shape.kind is Kind.SECRET:
             self.counts.append(SECRET_TYPE)
@@ -184,6 +206,14 @@ class Purse:
         if is_bare(plain) or type(plain) is int or type(plain) is float:
             return encode(plain).decode()
         return f"<{shape.name} {position}>"
+
+
+def _judged(name: str) -> str:
+    """Return what of *name* is judged: which digits stand at the end changes no verdict."""
+    end = name[-MAX_JUDGED_CHARS:]
+    stem = end.rstrip("0123456789")
+    # So that `row_1` to `row_999` are judged once.
+    return end if stem in {end, ""} else f"{stem}0"
 
 
 def is_bare(value: object) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from remit._capture.encode import Rules
 from remit._capture.markers import KEY
-from remit._capture.purse import encode
+from remit._capture.purse import decode, encode
 from remit._capture.statics import type_name
 from remit._capture.walk import Walk
 from remit.errors import DeniedError
@@ -51,6 +51,21 @@ def told_apart(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[
     added = EXCEEDS if holder is payload else KEY
     given = {name: value for name, value in payload.items() if name != added}
     return given, tuple(str(each) for each in cast("list[object]", found))
+
+
+def beside(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
+    """Return a result that was set by hand, with the error that came after it.
+
+    Args:
+        by_hand: The result; if nothing of it is kept but a substitute, the error stands alone.
+        error: The failure, as a result.
+        rules: Limits; what is too large for both keeps the error.
+    """
+    kept: dict[str, object] = decode(by_hand)
+    if KEY in kept:
+        return error
+    both = encode({**kept, **decode(error)})
+    return both if len(both) <= rules.limits.max_payload_bytes else error
 
 
 def denial_payload(error: DeniedError, rules: Rules) -> bytes:

@@ -58,7 +58,10 @@ class Kind(IntEnum):
     NAMED = 5
     """A NamedTuple: written as a list, redacted by its fields."""
     INNER = 6
-    """`plain` returns another value that stands for this one, or this one if there is none."""
+    """`plain` returns another value that stands for this one, or this one if there is none.
+
+    Where that is a field, as the root of a model is, it is withheld as one.
+    """
     SECRET = 7
 
 
@@ -75,6 +78,8 @@ class Field:
         rule: The rule that withholds it, whatever the value.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category that its name or type shows.
+        generic: Its type is a variable that nothing is given for: what stands for it is for the
+            annotation of the parameter to say.
         slot: It is a slot of the class, not an entry of the instance's dict.
     """
 
@@ -83,6 +88,7 @@ class Field:
     name_rule: str | None
     category: str | None
     slot: bool
+    generic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,8 @@ def _inner(cls: type) -> Shape | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
     if is_one_of(cls, RootModel) and has_dict(cls):
-        return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"))
+        fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
+        return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
@@ -211,13 +218,14 @@ def _record(cls: type) -> Shape | None:
 
 
 def _field(cls: type, each: DeclaredField) -> Field:
-    said = saying_of_field(each)
+    said = saying_of_field(each, cls)
     return Field(
         name=each.name,
         rule=said.rule,
         name_rule=name_rule(each.name),
         category=said.category or category_of_name(each.name),
         slot=stores(cls, each.name),
+        generic=said.generic,
     )
 
 

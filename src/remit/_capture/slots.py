@@ -18,6 +18,11 @@ from remit._signature import MISSING, Parameter
 
 VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+BY_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    VAR_POSITIONAL,
+)
 BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 RETURN: Final = "return"
@@ -67,6 +72,11 @@ class Slot:
     def open(self) -> bool:
         """Whether plain values are recorded as they are."""
         return self.rule is None and self.name_rule is None
+
+    @property
+    def any_rule(self) -> str | None:
+        """A rule that withholds something of it, if any does."""
+        return self.rule or self.name_rule or next(iter(self.declared.values()), None)
 
     def walked(self, walk: Walk, value: object) -> object:
         """Return the copy of *value*, a value of this parameter."""
@@ -120,6 +130,14 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
         declared=marked_keys(annotation, ""),
         off=side.wishes.off_at(RETURN),
     )
+
+
+def error_rule(side: Side) -> str | None:
+    """Return the rule by which the declaration of a result withholds what an error says.
+
+    A mark or a type speaks of the value that is returned, and not of how it failed.
+    """
+    return _rule(RETURN, Saying(), side, None)
 
 
 def surplus_slot(slots: Iterable[Slot], side: Side) -> Slot:

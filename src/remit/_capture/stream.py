@@ -7,8 +7,10 @@ from typing import Final
 from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules, encoded
 from remit._capture.markers import cut, rule_of, withheld
-from remit._capture.patterns import SHORTEST, key_shaped
+from remit._capture.patterns import key_shaped
 from remit._capture.plan import Plan
+from remit._capture.rule import QUOTED
+from remit._capture.secrets import Known
 from remit._capture.slots import Side, result_slot
 from remit._capture.walk import Walk
 from remit._capture.wishes import Wishes
@@ -54,16 +56,18 @@ class Stream:
             # Texts cost no node: the pieces of an answer are many, and short.
             walk.nodes -= 1
         copy = walk.value(item, 1)
+        walk.hide_second(copy)
         self._items.append(copy)
         if type(item) is str and rule_of(copy) == PRIVATE_KEY:
             # Its other lines look like nothing in particular.
             self._hidden = PRIVATE_KEY
 
-    def payload(self, first_item_ms: float | None) -> bytes:
+    def payload(self, first_item_ms: float | None, known: Known | None = None) -> bytes:
         """Return what came, as the result of the call.
 
         Args:
             first_item_ms: Milliseconds to the first item, None if none came.
+            known: Texts that it must not hold.
 
         Returns:
             A JSON object in UTF-8: `items`, `count`, `first_item_ms`.
@@ -71,16 +75,16 @@ class Stream:
         rules = self._rules
         first = None if first_item_ms is None else round(first_item_ms, 3)
         rules.count(self._walk.counts)
-        hidden = self._hidden or _spread_key(self._items, self._walk.off)
+        hidden = self._hidden or _spread(self._items, self._walk.off, known)
         if hidden is not None:
             rules.count((hidden,))
             payload = self._composed(withheld(hidden), first)
             return rules.seal(lambda walk: walk.value(payload, 0), again=True)
-        if rules.hook is None:
+        if rules.hook is None and known is None:
             data = encoded(self._composed(self._listed(self._items), first), rules)
             if data is not None:
                 return data
-        return rules.seal(lambda walk: self._again(walk, first), again=True)
+        return rules.seal(lambda walk: self._again(walk, first), again=True, known=known)
 
     def _again(self, walk: Walk, first: float | None) -> object:
         """Return the payload with as many items as the budget of *walk* allows."""
@@ -95,7 +99,14 @@ class Stream:
         return {"items": items, "count": self.count, "first_item_ms": first}
 
 
-def _spread_key(items: list[object], off: frozenset[str]) -> str | None:
-    """Return the rule of a key that came in pieces, over several texts, else None."""
-    joined = "".join([item for item in items if type(item) is str])
-    return key_shaped(joined, off) if len(joined) >= SHORTEST else None
+def _spread(items: list[object], off: frozenset[str], known: Known | None) -> str | None:
+    """Return the rule of what came in pieces, over several texts, else None."""
+    texts = [item for item in items if type(item) is str]
+    joined = "".join(texts)
+    if (shaped := key_shaped(joined, off)) is not None:
+        return shaped
+    if known is None:
+        return None
+    # A text that quotes by itself is withheld by itself.
+    rest = "".join([each for each in texts if not known.quoted_in(each)])
+    return QUOTED if known.quoted_in(rest) else None

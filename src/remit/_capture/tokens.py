@@ -149,7 +149,6 @@ _RUNNING: Final = (
     prefixed("honeycomb", "Honeycomb", "hcaik_ hcbik_ hcxik_ hcxmk_", random(20, r"\w"), LETTERS),
     prefixed("axiom", "Axiom", "xaat- xapt-", UUID, UUID_LIKE),
     prefixed("posthog", "PostHog", "phx_ phs_", random(20), LETTERS),
-    prefixed("launch_darkly", "LaunchDarkly", "sdk- api-", UUID, UUID_LIKE),
     prefixed(
         "planet_scale",
         "PlanetScale",

@@ -149,7 +149,7 @@ class Walk(Purse):
                         return None
                     flag = self._rule_of_flag(item)
             else:
-                self._hide_second(copy)
+                self.hide_second(copy)
             out.append(copy)
         return out
 
@@ -157,8 +157,8 @@ class Walk(Purse):
         rule = flag_rule(argument)
         return None if rule in self.off else rule
 
-    def _hide_second(self, copy: object) -> None:
-        """Withhold the second of a pair in a list of pairs: `[("Authorization", ...)]`."""
+    def hide_second(self, copy: object) -> None:
+        """Withhold the second of a pair: `("Authorization", ...)`, alone or among others."""
         if type(copy) is list and len(cast("list[object]", copy)) == _PAIR:
             pair = cast("list[object]", copy)
             pair[1] = self._under(pair[0], pair[1])
@@ -185,6 +185,9 @@ class Walk(Purse):
         if depth > 2 * MAX_DEPTH:
             return markers.cut_below(depth)
         inner = shape.plain(value)
+        rule = self.rule_inside(shape, inner)
+        if rule is not None:
+            return self.withhold(rule, inner)
         return markers.opaque(shape.name) if inner is value else self.value(inner, depth + 1)
 
     def secret(self, value: object, depth: int, shape: Shape) -> object:
@@ -201,6 +204,9 @@ class Walk(Purse):
         self._path.discard(id(value))
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
+        if type(value) is tuple:
+            # A lone list of two is as often a list of names.
+            self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
     def unordered(self, value: object, depth: int, shape: Shape) -> object:
@@ -263,13 +269,8 @@ class Walk(Purse):
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
     def _field(self, field: Field, item: object, depth: int) -> object:
-        if field.rule is not None:
-            return self.withhold(field.rule, item)
-        if field.name_rule is not None and field.name_rule not in self.off and not is_bare(item):
-            return self.withhold(field.name_rule, item)
-        if self.excluded and field.category in self.excluded:
-            return self.withhold(f"category:{field.category}", item)
-        return self.deeper(item, depth)
+        rule = self.rule_of(field, item)
+        return self.deeper(item, depth) if rule is None else self.withhold(rule, item)
 
 
 _READERS: Final[tuple[Callable[[Walk, object, int, Shape], object], ...]] = (

@@ -112,28 +112,36 @@ class AgentOptions:
 
 
 def _decorate(
-    name: str | None, options: AgentOptions, given: object, *, receiver: bool | None = None
+    name: str | None,
+    options: AgentOptions,
+    given: object,
+    *,
+    receiver: bool | None = None,
+    declared_in: str | None = None,
 ) -> object:
-    again = partial(_decorate, name, options, receiver=receiver)
     holder = holder_of(given, "agent")
     if holder is not None and not holder.is_called:
         raise misplaced("agent", holder.above)
     if holder is not None:
         return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
     target = target_of(given, "agent", receiver=receiver)
-    declared = _declare(target, name, options)
+    declared = _declare(target, name, options, declared_in)
     _runtime.registry().add_agent(declared)
     own = declared.span_type
-    door = AgentDoor(step_of(own, declared), declared, drops_receiver=target.drops_receiver)
-    way = Way(CALLS[target.kind](door), target.bind, again)
+    door = AgentDoor(step_of(own, declared), declared, receiver=target.receiver)
+    home = own.declared_in
+    again = partial(_decorate, name, options, receiver=receiver, declared_in=home)
+    way = Way(CALLS[target.kind](door), target.bind, again, target.receiver)
     agent_class: type[Any] = AgentObject if target.is_object else Agent
     made: Agent[..., object] = agent_class(target.wrapped, way, door.block, door.registration)
     return made
 
 
-def _declare(target: Target, name: str | None, options: AgentOptions) -> AgentType:
+def _declare(
+    target: Target, name: str | None, options: AgentOptions, declared_in: str | None
+) -> AgentType:
     step = StepOptions(data_risk=options.data_risk, description=options.description)
-    own = declare(target, None, step, "agent")
+    own = declare(target, None, step, "agent", declared_in=declared_in)
     where = place_of(target, "agent")
     check_texts(
         where,

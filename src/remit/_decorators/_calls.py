@@ -7,8 +7,10 @@ the user's code, in every step of a generator.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
@@ -24,7 +26,8 @@ from remit._decorators._driving import (
     named_as,
     stepwise,
 )
-from remit._decorators._returned import ENDED, returned
+from remit._decorators._returned import ENDED, returned, returned_outside
+from remit._decorators._standing import Stand
 from remit._decorators._streams import bound
 from remit._recording import here
 
@@ -33,7 +36,8 @@ Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
-NOTHING: Final[AbstractContextManager[None]] = nullcontext()
+CONTEXTLIB: Final = vars(contextlib)
+NOTHING: Final[nullcontext[None]] = nullcontext()
 """Stands for the block around a call outside any run, after a fault of ours."""
 
 
@@ -47,8 +51,11 @@ def function_call(door: Door) -> Wrapper:
             return wrapped(*args, **kwargs)
         if span is OUTSIDE:
             with door.outside() or NOTHING:
-                inside = call if here() else wrapped_alone
-                return inside(wrapped, instance, args, kwargs)
+                if here():
+                    return call(wrapped, instance, args, kwargs)
+                result = wrapped(*args, **kwargs)
+            returned_outside(result, door)
+            return result
         place = span.place
         previous = place_var.get()
         place_var.set(place)
@@ -85,16 +92,18 @@ def coroutine_call(door: Door) -> Wrapper:
         if span is None:
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
-            with door.outside() or NOTHING:
+            async with door.outside() or NOTHING:
                 inside = drive if here() else wrapped_alone
                 return await inside(wrapped, instance, args, kwargs)
         try:
             awaited = wrapped(*args, **kwargs)
             steps = awaited if type(awaited) is CoroutineType else coroutine_of(awaited)
-            result = await stepwise(steps, span.place)
+            stand = Stand(span.place)
+            result = await stepwise(steps, stand)
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
             raise
+        stand.remain()
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
@@ -114,7 +123,9 @@ def generator_call(door: Door) -> Wrapper:
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
         inner: AnyGenerator = wrapped(*args, **kwargs)
-        stream = bound(door, instance, args, kwargs)
+        # contextlib calls for a generator that manages a `with` block.
+        for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented
+        stream = bound(door, instance, args, kwargs, for_block=for_block)
         return inner if stream is None else driven(inner, stream) or inner
 
     return call
@@ -125,7 +136,9 @@ def async_generator_call(door: Door) -> Wrapper:
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
         inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
-        stream = bound(door, instance, args, kwargs)
+        # contextlib calls for a generator that manages a `with` block.
+        for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented
+        stream = bound(door, instance, args, kwargs, for_block=for_block)
         return inner if stream is None else driven_async(inner, stream) or inner
 
     return call

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from remit._annotations import unwrapped
@@ -16,6 +15,7 @@ from remit._inference import check_types
 from remit._overrides import check_overrides
 from remit._registry import SpanType, default_name
 from remit._risk import coerce
+from remit._words import meant
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
 
@@ -40,7 +40,14 @@ class StepOptions:
     capture: Capture | None = None
 
 
-def declare(target: Target, name: str | None, options: StepOptions, decorator: str) -> SpanType:
+def declare(
+    target: Target,
+    name: str | None,
+    options: StepOptions,
+    decorator: str,
+    *,
+    declared_in: str | None = None,
+) -> SpanType:
     """Return the declaration of a span type.
 
     Args:
@@ -48,6 +55,7 @@ def declare(target: Target, name: str | None, options: StepOptions, decorator: s
         name: The explicit name, or None for `module:qualname`.
         options: The rest.
         decorator: `span_type` or `agent`, for messages.
+        declared_in: Module that decorated what this is a copy of.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
@@ -67,6 +75,7 @@ def declare(target: Target, name: str | None, options: StepOptions, decorator: s
         target.function,
         kind=target.kind,
         skip_first=target.skip_first,
+        find_receiver=None if target.is_settled else target.receiver.find,
         named=target.named,
         name=name,
         data_risk=coerce(options.data_risk, where),
@@ -76,8 +85,10 @@ def declare(target: Target, name: str | None, options: StepOptions, decorator: s
         params=options.params,
         result=options.result,
         capture=_kept(options.capture, target.function, where),
+        declared_in=declared_in,
     )
-    check_types(declared, where)
+    # What is found out later is not to be settled by now.
+    check_types(replace(declared, find_receiver=None), where)
     return declared
 
 
@@ -159,10 +170,9 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
     if isinstance(key, str) and ":" in key:
         _check_switch(key, wish, f"{where}: capture")
     elif key not in names:
-        close = difflib.get_close_matches(str(key), names, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = meant(key, names)
         raise DeclarationError(
-            f"{where}: capture has the key {key!r}{hint} Expected one of {', '.join(names)}, or "
+            f"{where}: capture has the key {key!r}{hint}; expected one of {', '.join(names)}, or "
             "the name of a rule"
         )
     elif isinstance(wish, Mapping):

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from enum import Enum
 from functools import partial
 from typing import Any, Final, get_args
 
 from remit import _runtime
-from remit._capture import Plan
+from remit._decorators._receivers import NO_RECEIVER, Receiver
 from remit._guard import guarded
 from remit._ids import is_pfid
-from remit._inference import effective
+from remit._inference import effective, plan_of
 from remit._policy import Ceiling, Ceilings, under
-from remit._recording import here
+from remit._recording import check_terminated, here
 from remit._registry import AgentType, SpanType
-from remit._risk import withholding
-from remit._runs import OpenRun, Run, RunBlock, RunOptions
+from remit._run_blocks import RunBlock
+from remit._runs import OpenRun, RunOptions
 from remit._signature import MISSING
 from remit._spans import OpenSpan, Step, begin
+from remit._words import shown
 from remit.config import Purpose
 from remit.errors import UsageError
 
@@ -35,7 +36,7 @@ OUTSIDE: Final = Outside.OUTSIDE
 
 @guarded("a call outside any run")
 def outside(name: str) -> None:
-    """Say once that a call outside any run is recorded nowhere."""
+    """Say once of a step that a call outside any run is recorded nowhere."""
     _runtime.current().outside(name)
 
 
@@ -46,25 +47,25 @@ class Door:
         step: The declaration, made ready for recording.
     """
 
-    __slots__ = ("_drops_receiver", "_returns", "step")
+    __slots__ = ("_receiver", "_returns", "step")
 
     def __init__(
         self,
         step: Step,
         *,
-        drops_receiver: bool = False,
+        receiver: Receiver = NO_RECEIVER,
         returns: Callable[[], object] = lambda: MISSING,
     ) -> None:
         """Stand before a step.
 
         Args:
             step: The declaration, made ready for recording.
-            drops_receiver: A call on nothing has the object or class that the function is called
-                on among its arguments, and that is never recorded.
+            receiver: Whether a call on nothing has the object or class that the function is called
+                on among its arguments: that is never recorded.
             returns: Reads the return annotation.
         """
         self.step = step
-        self._drops_receiver = drops_receiver
+        self._receiver = receiver
         self._returns = returns
 
     @property
@@ -78,7 +79,12 @@ class Door:
         A function that is a method is handed its object by the method around it; of a descriptor
         of another kind, *instance* is the object that it gave the callable for.
         """
-        return args[1:] if self._drops_receiver and instance is None else args
+        if instance is not None:
+            return args
+        taken = self._receiver.taken
+        if taken is None:
+            taken = self._receiver.find(args)
+        return args[1:] if taken else args
 
     @guarded("the start of a call")
     def enter(
@@ -111,7 +117,7 @@ class Door:
         span.fail_call(error, self.recorded(instance, args), kwargs)
 
     @guarded("a call outside any run")
-    def outside(self) -> AbstractContextManager[Run | None]:
+    def outside(self) -> RunBlock | nullcontext[None]:
         """Return the block to put around a call outside any run."""
         outside(self.step.name)
         return nullcontext()
@@ -126,18 +132,18 @@ class AgentDoor(Door):
 
     __slots__ = ("agent",)
 
-    def __init__(self, step: Step, agent: AgentType, *, drops_receiver: bool = False) -> None:
+    def __init__(self, step: Step, agent: AgentType, *, receiver: Receiver = NO_RECEIVER) -> None:
         """Stand before the step of *agent*."""
         own = agent.span_type
         super().__init__(
             step,
-            drops_receiver=drops_receiver,
+            receiver=receiver,
             returns=lambda: own.reading.returns,
         )
         self.agent = agent
 
     @guarded("a call outside any run")
-    def outside(self) -> AbstractContextManager[Run | None]:
+    def outside(self) -> RunBlock | nullcontext[None]:
         """Return the block of a run of this agent."""
         return self.block()
 
@@ -155,19 +161,19 @@ class AgentDoor(Door):
         """Return the block of a run, as `Agent.run`.
 
         Raises:
-            UsageError: The purpose is none that the API knows, or *resume* is no id.
+            UsageError: The purpose is none that the API knows, or *resume* is no id. On entering
+                it, `RunTerminated` if a run around it was terminated.
         """
         known = type(purpose) is str and purpose in get_args(Purpose)
         if purpose is not None and not known:
-            seen = repr(purpose) if type(purpose) is str else f"a {type(purpose).__qualname__}"
             raise UsageError(
-                f"run(purpose=...) of {self.agent.external_identifier}: saw {seen}; expected one "
-                f"of {', '.join(get_args(Purpose))}"
+                f"run(purpose=...) of {self.agent.external_identifier}: saw {shown(purpose)}; "
+                f"expected one of {', '.join(get_args(Purpose))}"
             )
         if resume is not None and not (type(resume) is str and is_pfid(resume)):
             raise UsageError(
-                f"run(resume=...) of {self.agent.external_identifier}: expected the id of an "
-                "instance, 32 characters, as Run.id gives it"
+                f"run(resume=...) of {self.agent.external_identifier}: saw {shown(resume)}; "
+                "expected the id of an instance, 32 characters, as Run.id gives it"
             )
         return RunBlock(partial(self._open, purpose, subject, labels, resume))
 
@@ -175,6 +181,9 @@ class AgentDoor(Door):
         self, purpose: str | None, subject: str | None, labels: object, resume: str | None
     ) -> OpenRun:
         runtime = _runtime.current()
+        around = here()
+        if around is not None:
+            check_terminated(around.run)
         options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
         return runtime.open_run(self.agent, options, self._ceilings())
 
@@ -195,20 +204,8 @@ def step_of(declared: SpanType, agent: AgentType | None = None) -> Step:
         ceiling = Ceiling.of(agent.external_identifier, declared.place, agent.data_risk)
     return Step(
         declared.name,
-        partial(_plan_of, declared),
+        partial(plan_of, declared),
         place=declared.place,
         find_risk=partial(effective, declared),
         ceiling=ceiling,
-    )
-
-
-def _plan_of(declared: SpanType) -> Plan:
-    rule = withholding(declared.data_risk)
-    return Plan(
-        declared.reading,
-        params_rule=rule.params_rule,
-        result_rule=rule.result_rule,
-        params_excluded=rule.params_excluded,
-        result_excluded=rule.result_excluded,
-        keep=declared.capture,
     )

@@ -6,6 +6,7 @@ while the user's code runs a step, and at no other time.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -14,9 +15,9 @@ from typing import Any, TypeAlias, cast
 
 from remit._capture.statics import ABSENT, kind_of, lookup
 from remit._context import place_var
+from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
 from remit._guard import guarded
-from remit._recording import Place
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
@@ -57,6 +58,11 @@ def driven_coroutine(
     return outer
 
 
+def is_awaited(code: types.CodeType) -> bool:
+    """Tell whether a generator of *code* is awaited: `types.coroutine` made it so."""
+    return bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
+
+
 def coroutine_of(awaitable: Awaitable[Any]) -> AnyCoroutine:
     """Return a coroutine that awaits *awaitable*: itself, if it is one."""
     cls: type = type(awaitable)
@@ -68,8 +74,8 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
 
 
 @types.coroutine
-def stepwise(awaited: Any, place: Place) -> Generator[Any, Any, Any]:  # noqa: ANN401 - as said
-    """Await a coroutine, or what a generator's `asend` returns, with *place* current in each step.
+def stepwise(awaited: Any, stand: Stand) -> Generator[Any, Any, Any]:  # noqa: ANN401 - as said
+    """Await a coroutine, or what a generator's `asend` returns, each step where *stand* says.
 
     What is awaited may be closed or collected in another context than it was begun in, and may
     even await there: neither its own code nor that context's may see the other's place.
@@ -78,7 +84,7 @@ def stepwise(awaited: Any, place: Place) -> Generator[Any, Any, Any]:  # noqa: A
     thrown: BaseException | None = None
     while True:
         try:
-            beat = _step(awaited, sent, thrown, place)
+            beat = _step(awaited, sent, thrown, stand)
         except StopIteration as stop:
             return stop.value
         except BaseException:
@@ -93,14 +99,14 @@ def stepwise(awaited: Any, place: Place) -> Generator[Any, Any, Any]:  # noqa: A
             thrown = error
 
 
-def _step(stepped: Any, sent: object, thrown: BaseException | None, place: Place) -> Any:  # noqa: ANN401 - the next item
-    """Run one step with *place* current, as `with at(place)` does in twice the time.
+def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand) -> Any:  # noqa: ANN401 - the next item
+    """Run one step, as `with step(stand)` does in twice the time.
 
     As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
     Python 3.13 its `close` reaches no body.
     """
     previous = place_var.get()
-    place_var.set(place)
+    place_var.set(stand.place)
     try:
         if thrown is None:
             return stepped.send(sent)
@@ -110,8 +116,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, place: Place
         return stepped.throw(thrown)
     finally:
         del stepped, thrown  # else an exception would hold this frame, and the frame it
-        if place_var.get() is place:
-            place_var.set(previous)
+        stand.leave(previous)
 
 
 @guarded("the name of a coroutine or generator")
@@ -141,7 +146,7 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
         thrown = thrown if stop is None else stop
         closing = isinstance(thrown, GeneratorExit)
         try:
-            passing.append(_step(inner, sent, thrown, flight.place))
+            passing.append(_step(inner, sent, thrown, flight.stand))
         except StopIteration as stop:
             flight.end(closed=closing)
             return stop.value
@@ -170,7 +175,7 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
         closing = isinstance(thrown, GeneratorExit)
         try:
             passing.append(
-                await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.place)
+                await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)
             )
         except StopAsyncIteration:
             flight.end(closed=closing)
@@ -219,10 +224,11 @@ async def _drive_coroutine(
         inner.close()
         raise
     try:
-        value = await stepwise(inner.taken(), flight.place)
+        value = await stepwise(inner.taken(), flight.stand)
     except BaseException as error:
         flight.fail(error)
         raise
+    flight.stand.remain()
     return settle(value)
 
 

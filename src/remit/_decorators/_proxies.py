@@ -17,9 +17,9 @@ from wrapt import ObjectProxy
 
 from remit._capture.statics import ABSENT, kind_of, lookup
 from remit._decorators._driving import AnyCoroutine, coroutine_of, driven, driven_async, stepwise
+from remit._decorators._standing import step
 from remit._decorators._streams import InFlight, StreamSpan
 from remit._guard import guarded
-from remit._recording import at
 
 if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Proxy = ObjectProxy[Any]
@@ -94,7 +94,7 @@ def _forwarding(name: str) -> Method:
 def _do(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401 - handed through
     """Do what does not yield an item; the span fails with it."""
     try:
-        with at(flight.place):
+        with step(flight.stand):
             return action(*args)
     except BaseException as error:
         flight.fail(error)
@@ -103,17 +103,17 @@ def _do(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401 - 
 
 async def _do_async(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401
     try:
-        return await stepwise(coroutine_of(action(*args)), flight.place)
+        return await stepwise(coroutine_of(action(*args)), flight.stand)
     except BaseException as error:
         flight.fail(error)
         raise
 
 
-def _step(flight: InFlight, step: Method, *args: Any) -> Any:  # noqa: ANN401 - the user's item
+def _step(flight: InFlight, advance: Method, *args: Any) -> Any:  # noqa: ANN401 - the user's item
     flight.check()
     try:
-        with at(flight.place):
-            item = step(*args)
+        with step(flight.stand):
+            item = advance(*args)
     except StopIteration:
         flight.end(closed=False)
         raise
@@ -124,10 +124,10 @@ def _step(flight: InFlight, step: Method, *args: Any) -> Any:  # noqa: ANN401 - 
     return item
 
 
-async def _step_async(flight: InFlight, step: Method, *args: Any) -> Any:  # noqa: ANN401
+async def _step_async(flight: InFlight, advance: Method, *args: Any) -> Any:  # noqa: ANN401
     flight.check()
     try:
-        item = await stepwise(coroutine_of(step(*args)), flight.place)
+        item = await stepwise(coroutine_of(advance(*args)), flight.stand)
     except StopAsyncIteration:
         flight.end(closed=False)
         raise
@@ -163,9 +163,9 @@ def _followed(iterator: Any, flight: InFlight) -> Any:  # noqa: ANN401 - as `fol
     return proxied(iterator, flight)
 
 
-def _stepping(name: str, step: Method = _step) -> Method:
+def _stepping(name: str, advance: Method = _step) -> Method:
     def method(self: Proxy, *args: Any) -> Any:  # noqa: ANN401 - handed through
-        return step(self._self_flight, getattr(self.__wrapped__, name), *args)
+        return advance(self._self_flight, getattr(self.__wrapped__, name), *args)
 
     return method
 

@@ -21,8 +21,8 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple, cast, get_origin
 
 from remit._capture.statics import has_dict, is_class, is_one_of, own_attribute
-from remit._decorators._doors import Door
-from remit._decorators._driving import driven_coroutine
+from remit._decorators._doors import OUTSIDE, Door
+from remit._decorators._driving import driven_coroutine, is_awaited
 from remit._decorators._proxies import followed, offers
 from remit._decorators._streams import InFlight, StreamSpan, ValueSpan
 from remit._guard import guarded
@@ -49,11 +49,13 @@ class Kind(NamedTuple):
     Attributes:
         flight: The span that goes with them.
         keep: Returns what the caller gets in place of the value.
+        block: Whether they manage a `with` block.
         announced: Only where the function's annotation says that it returns a context manager.
     """
 
     flight: type[InFlight]
     keep: Callable[[Any, InFlight, Call], object]
+    block: bool = False
     announced: bool = False
 
 
@@ -88,6 +90,7 @@ def _settled(call: Call, value: Any) -> Any:  # noqa: ANN401 - as `returned`
         return value
     flight = kind.flight(call.span.place)
     flight.hold(call.span, call.secrets)
+    flight.stand.shared = kind.block
     kept = _kept(kind, value, flight, call)
     if kept is None:
         span = flight.release()
@@ -114,6 +117,8 @@ def _kind_of(value: object) -> Kind | None:
     key = id(cls)
     if key in ENDED:
         return None
+    if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
+        return _COROUTINE
     kind = _KINDS.get(key)
     if kind is None:
         kind = _find(cls, value)
@@ -159,6 +164,34 @@ def _replacing(attribute: str) -> Callable[[Any, InFlight, Call], object]:
     return keep
 
 
+def _managing(value: Any, flight: InFlight, call: Call) -> object:  # noqa: ANN401
+    _keep_remade(value, call.door)
+    return _replacing("gen")(value, flight, call)
+
+
+@guarded("what a call outside any run returned")
+def returned_outside(value: object, door: Door) -> None:
+    """Keep what a call outside any run returned, if it will be in use inside of one."""
+    if _kind_of(value) is _MANAGER:
+        _keep_remade(value, door)
+
+
+def _keep_remade(value: Any, door: Door) -> None:  # noqa: ANN401 - a manager of contextlib's
+    """Keep what a manager makes anew for each call of the function that it decorates."""
+    attributes = own_attribute(value, "__dict__")
+    make = attributes["func"]
+
+    def again(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - handed through
+        span = door.enter(None, args, kwargs)
+        if span is None or span is OUTSIDE:
+            return make(*args, **kwargs)
+        fresh = type(value)(make, args, kwargs)
+        settled = returned(fresh, span, door, None, args, kwargs)
+        return fresh.gen if settled is None else settled[0].gen
+
+    attributes["func"] = again
+
+
 def _coroutine(value: Any, flight: InFlight, call: Call) -> object:  # noqa: ANN401
     def settle(result: object) -> object:
         settled = _settled_later(flight, call, result)
@@ -187,15 +220,16 @@ _FILE: Final = cast("type", io.IOBase.__base__)
 # What is read by other means as well is rarely iterated to its end: files, cursors, collections.
 _READ_OTHERWISE: Final = ("read", "fetchone", "__getitem__")
 
+_COROUTINE: Final = Kind(ValueSpan, _coroutine)
 _ITERATOR: Final = Kind(StreamSpan, _stand_in)
-_ANNOUNCED: Final = Kind(ValueSpan, _stand_in, announced=True)
-_MANAGER: Final = Kind(ValueSpan, _replacing("gen"))
+_ANNOUNCED: Final = Kind(ValueSpan, _stand_in, block=True, announced=True)
+_MANAGER: Final = Kind(ValueSpan, _managing, block=True)
 _RESPONSE: Final = Kind(StreamSpan, _replacing(BODY))
 
 _KINDS: Final[dict[int, Kind]] = {
     id(GeneratorType): _ITERATOR,
     id(AsyncGeneratorType): _ITERATOR,
-    id(CoroutineType): Kind(ValueSpan, _coroutine),
+    id(CoroutineType): _COROUTINE,
 }
 """By the `id` of the type, as hashing a class may run its author's code; gone with the type."""
 

@@ -114,18 +114,20 @@ def _decorate(
     given: Any,  # noqa: ANN401 - anything may be decorated, little is fit
     *,
     receiver: bool | None = None,
+    declared_in: str | None = None,
 ) -> object:
-    again = partial(_decorate, name, options, receiver=receiver)
     holder = holder_of(given, "span_type")
     if holder is not None:
         return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
     target = target_of(given, "span_type", receiver=receiver)
-    declared = declare(target, name, options, "span_type")
+    declared = declare(target, name, options, "span_type", declared_in=declared_in)
     _runtime.registry().add_span_type(declared)
     door = Door(
         step_of(declared),
-        drops_receiver=target.drops_receiver,
+        receiver=target.receiver,
         returns=lambda: declared.reading.returns,
     )
-    way = Way(CALLS[target.kind](door), target.bind, again)
+    home = declared.declared_in
+    again = partial(_decorate, name, options, receiver=receiver, declared_in=home)
+    way = Way(CALLS[target.kind](door), target.bind, again, target.receiver)
     return (StepObject if target.is_object else StepFunction)(target.wrapped, way)

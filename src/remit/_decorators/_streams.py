@@ -15,11 +15,13 @@ from typing import Any, NamedTuple
 from remit import _runtime
 from remit._capture import Rules, Stream
 from remit._decorators._doors import AgentDoor, Door
+from remit._decorators._standing import Stand
 from remit._guard import guarded
 from remit._outcomes import CANCELLED, COMPLETE, status_of
-from remit._recording import Place, here
-from remit._runs import OpenRun, opened
-from remit._spans import OpenSpan, Step, check_terminated, permit
+from remit._recording import Place, check_terminated, here
+from remit._run_blocks import opened
+from remit._runs import OpenRun
+from remit._spans import OpenSpan, Step, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -27,14 +29,16 @@ class InFlight(ABC):
     """A span that outlives the call that it records.
 
     Attributes:
-        place: Current while the user's code runs a step.
+        place: Where the span is, None before it is known.
+        stand: Where the user's code stands in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_secrets", "_span", "place")
+    __slots__ = ("__weakref__", "_pid", "_secrets", "_span", "place", "stand")
 
     def __init__(self, place: Place | None) -> None:
         """Hold no span yet; steps until then run at *place*."""
         self.place: Any = place
+        self.stand = Stand(place)
         self._span: OpenSpan | None = None
         self._secrets: tuple[str, ...] = ()
         self._pid = 0
@@ -49,8 +53,13 @@ class InFlight(ABC):
         self._span = span
         self._secrets = secrets
         self._pid = os.getpid()
-        self.place = span.place
+        self.move(span.place)
         span.place.run.in_flight[span.place.key] = weakref.ref(self)
+
+    def move(self, place: Place) -> None:
+        """Stand at *place* from now on."""
+        self.place = place
+        self.stand.move(place)
 
     def release(self) -> OpenSpan | None:
         """Return the span, to be ended by the caller; None if it has ended or is not ours.
@@ -159,8 +168,7 @@ class ValueSpan(InFlight):
     def add(self, item: object) -> None:
         """Take note of the value."""
         if self._span is not None:
-            rules = self.place.run.recorder.rules
-            self._captured = self._span.step.plan.result(item, rules)
+            self._captured = self._span.captured(item)
 
     def entered(self, value: object) -> None:
         """Take note of the value that a block was given."""
@@ -202,7 +210,10 @@ class StreamSpan(InFlight):
 
     @guarded("the items of a stream")
     def _result(self) -> bytes | None:
-        return None if self._stream is None else self._stream.payload(self._first_ms)
+        if self._stream is None:
+            return None
+        known = self.place.run.secrets.get(self.place.key)
+        return self._stream.payload(self._first_ms, known)
 
 
 class Captured(NamedTuple):
@@ -218,7 +229,11 @@ class Captured(NamedTuple):
 
 
 class BoundStream(StreamSpan):
-    """The span of a generator function's call: bound at the call, begun at the first step."""
+    """The span of a generator function's call: bound at the call, begun at the first step.
+
+    What was called outside any run is bound at its first step, if that stands in one: the body
+    runs there, by the remit of that run's agent.
+    """
 
     __slots__ = ("_captured", "_door", "_run")
 
@@ -231,10 +246,9 @@ class BoundStream(StreamSpan):
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
-        """Begin the span, in a run of its own if an agent was called outside any."""
-        if self.place is None and isinstance(self._door, AgentDoor):
-            self._run = opened(self._door.open_run)
-            self.place = None if self._run is None else self._run.place
+        """Begin the span, in a run of its own if an agent is outside any."""
+        if self.place is None:
+            self._bind()
         if self.place is None:
             return
         try:
@@ -248,10 +262,21 @@ class BoundStream(StreamSpan):
             raise
         self._begin()
 
+    def _bind(self) -> None:
+        place = here()
+        if place is None and isinstance(self._door, AgentDoor):
+            self._run = opened(self._door.open_run)
+            place = None if self._run is None else self._run.place
+        if place is None:
+            self._door.outside()
+        else:
+            self.move(place)
+
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            self.hold(OpenSpan(self._door.step, self.place, captured.payload), captured.secrets)
+            span = OpenSpan(self._door.step, self.place, captured.payload, captured.secrets)
+            self.hold(span, captured.secrets)
 
     @guarded("the end of a stream")
     def end(self, *, closed: bool) -> None:
@@ -273,23 +298,29 @@ class BoundStream(StreamSpan):
 
 @guarded("a call of a generator")
 def bound(
-    door: Door, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> BoundStream | None:
+    door: Door,
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    for_block: bool,
+) -> BoundStream:
     """Return the span of a generator function's call, bound to where the call stands.
 
-    Returns:
-        None when nothing will be recorded: a span type called outside any run.
+    Args:
+        door: What was called.
+        instance: What it was called on.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+        for_block: Whether the generator manages a `with` block.
     """
     parent = here()
-    if parent is not None:
-        rules = parent.run.recorder.rules
-    elif isinstance(door, AgentDoor):
-        rules = _runtime.current().recorder.rules
-    else:
-        door.outside()
-        return None
+    recorder = _runtime.current().recorder if parent is None else parent.run.recorder
+    rules = recorder.rules
     given = door.recorded(instance, args)
-    return BoundStream(door, parent, _captured(door.step, given, kwargs, rules))
+    stream = BoundStream(door, parent, _captured(door.step, given, kwargs, rules))
+    stream.stand.shared = for_block
+    return stream
 
 
 @guarded("the arguments of a call")

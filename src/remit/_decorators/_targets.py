@@ -18,6 +18,8 @@ from remit._decorators._calls import (
     generator_call,
 )
 from remit._decorators._doors import Door
+from remit._decorators._driving import is_awaited
+from remit._decorators._receivers import NO_RECEIVER, Receiver
 from remit._decorators._wrappers import (
     Bind,
     as_class_hook,
@@ -25,7 +27,6 @@ from remit._decorators._wrappers import (
     as_function,
     as_it_is,
 )
-from remit._guard import attempt
 from remit._signature import CallKind
 from remit.errors import DeclarationError
 
@@ -37,9 +38,6 @@ CALLS: Final[dict[CallKind, Callable[[Door], Wrapper]]] = {
     CallKind.GENERATOR: generator_call,
     CallKind.ASYNC_GENERATOR: async_generator_call,
 }
-
-_RECEIVERS: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
-"""What a first parameter is called that is the object or class of the call."""
 
 _CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
 """Python binds plain functions of these names to the class, and not ours."""
@@ -57,8 +55,10 @@ class Target:
         named: What the span type is named after.
         kind: How a call runs.
         bind: How it binds in a class.
-        skip_first: The first parameter of `function` is the object or class it is called on.
-        drops_receiver: A call on nothing has that receiver among its arguments.
+        skip_first: The first parameter of `function` is the object or class it is called on, as
+            far as its name tells.
+        receiver: Whether a call on nothing has that one among its arguments.
+        is_settled: Nothing that is learned later changes `skip_first`.
         is_object: It is called through the `__call__` of its class.
     """
 
@@ -68,7 +68,8 @@ class Target:
     kind: CallKind
     bind: Bind = as_it_is
     skip_first: bool = False
-    drops_receiver: bool = False
+    receiver: Receiver = NO_RECEIVER
+    is_settled: bool = True
     is_object: bool = False
 
 
@@ -78,8 +79,8 @@ def target_of(given: object, decorator: str, *, receiver: bool | None = None) ->
     Args:
         given: What the decorator got, or the function inside it.
         decorator: `span_type` or `agent`, for messages.
-        receiver: Whether its first argument is the object or class it is called on; None leaves it
-            to the name of the parameter.
+        receiver: Whether its first argument is the object or class it is called on; None if
+            that is to be found out.
 
     Raises:
         DeclarationError: It is neither; says what to decorate instead.
@@ -104,15 +105,16 @@ def target_of(given: object, decorator: str, *, receiver: bool | None = None) ->
 def _callable(given: Any, receiver: bool | None) -> Target:  # noqa: ANN401, FBT001 - as it came
     is_object = _is_object(given)
     is_decorator = inspect.getattr_static(given, "__wrapped__", None) is not None
-    skip_first = _takes_receiver(given) if receiver is None else receiver
+    first = Receiver(given, receiver)
     return Target(
         wrapped=given,
         function=given,
         named=given if is_object and not is_decorator else unwrapped(given),
         kind=kind_of(given.__call__ if is_object else given),
         bind=as_function if receiver else _binding_of(given),
-        skip_first=skip_first,
-        drops_receiver=skip_first,
+        skip_first=first.by_name,
+        receiver=first,
+        is_settled=False,
         is_object=is_object,
     )
 
@@ -136,7 +138,7 @@ def _partial_method(given: Any) -> Target:  # noqa: ANN401 - a method with prese
         named=unwrapped(function),
         kind=kind_of(function),
         bind=as_descriptor,
-        drops_receiver=function is inner,
+        receiver=Receiver(None, function is inner),
     )
 
 
@@ -164,22 +166,9 @@ def kind_of(function: AnyCallable) -> CallKind:
     if inspect.isasyncgenfunction(function):
         return CallKind.ASYNC_GENERATOR
     if inspect.isgeneratorfunction(function):
-        return CallKind.GENERATOR
+        code = getattr(unwrapped(function), "__code__", None)
+        awaited = isinstance(code, CodeType) and is_awaited(code)
+        return CallKind.FUNCTION if awaited else CallKind.GENERATOR
     if inspect.iscoroutinefunction(function):
         return CallKind.COROUTINE
     return CallKind.FUNCTION
-
-
-def _takes_receiver(given: AnyCallable) -> bool:
-    """Return whether the first parameter of *given* is the object or class it is called on.
-
-    The name decides, because `@staticmethod` may still be put on top of ours, and a function be
-    made a method later.
-    """
-    inner = attempt(lambda: inspect.unwrap(given))  # an object may claim to wrap itself
-    if isinstance(given, MethodType | partial) or isinstance(inner, MethodType | partial):
-        return False
-    code = getattr(inner, "__code__", None)
-    if not isinstance(code, CodeType) or code.co_argcount == 0:
-        return False
-    return code.co_varnames[0] in _RECEIVERS

@@ -15,9 +15,11 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    Final,
     Generic,
     NamedTuple,
     ParamSpec,
+    Self,
     TypeAlias,
     TypeVar,
     overload,
@@ -25,9 +27,12 @@ from typing import (
 
 from wrapt import FunctionWrapper
 
+from remit._capture.statics import kind_of
 from remit._decorators._calls import Wrapper
+from remit._decorators._proxies import offers
+from remit._decorators._receivers import NO_RECEIVER, Receiver
 from remit._guard import attempt
-from remit._runs import RunBlock
+from remit._run_blocks import RunBlock
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -37,10 +42,25 @@ T = TypeVar("T")
 Bind: TypeAlias = Callable[["StepFunction", Any, Any], object]
 """Returns what a class, or an object of it, gives when it is asked for the attribute."""
 
+_NOT_OF_FUNCTIONS: Final = (
+    *(
+        "__len__",
+        "__contains__",
+        "__reversed__",
+        "__enter__",
+        "__exit__",
+        "__aenter__",
+        "__aexit__",
+    ),
+    *("__int__", "__float__", "__complex__", "__index__", "__bytes__", "__abs__", "__round__"),
+)
+"""Methods of wrapt's proxies by which `isinstance` tells collections, blocks and numbers."""
+
 if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Function = FunctionWrapper[..., Any]
 else:
-    _Function = FunctionWrapper
+    # None is how Python says that there is no such method, whatever a base class has.
+    _Function = type("_Function", (FunctionWrapper,), dict.fromkeys(_NOT_OF_FUNCTIONS))
 
 
 class Way(NamedTuple):
@@ -50,11 +70,13 @@ class Way(NamedTuple):
         call: Takes each call.
         bind: How it binds.
         again: Decorates a copy alike; can be pickled.
+        receiver: Whether its first argument is the object or class it is called on.
     """
 
     call: Wrapper
     bind: Bind
     again: Callable[[Any], object]
+    receiver: Receiver = NO_RECEIVER
 
 
 class StepFunction(_Function):
@@ -72,6 +94,17 @@ class StepFunction(_Function):
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
         """Bind as what is decorated does."""
         return self._self_bind(self, instance, owner)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn of the class whose body this stands in."""
+        self._self_way.receiver.put_into(owner, name)
+        wrapped: Any = self.__wrapped__
+        if offers(kind_of(wrapped), "__set_name__"):
+            wrapped.__set_name__(owner, name)
+
+    def __repr__(self) -> str:
+        """Show what is decorated."""
+        return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
         """Pickle as what is decorated does: by its name, else by its parts."""
@@ -97,7 +130,15 @@ class StepFunction(_Function):
 
 
 def as_function(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to the object, as functions do."""
+    """Bind to the object, as functions do; the first time tells that it is a method."""
+    if instance is not None:
+        step._self_way.receiver.bound()  # noqa: SLF001 - of this module
+        step._self_bind = _as_method  # noqa: SLF001 - the same
+    del owner
+    return step if instance is None else MethodType(step, instance)
+
+
+def _as_method(step: StepFunction, instance: object, owner: object) -> object:
     del owner
     return step if instance is None else MethodType(step, instance)
 
@@ -131,11 +172,30 @@ class StepObject(StepFunction):
     Frameworks ask the `__call__` of an object whether it is a coroutine function.
     """
 
+    def __new__(cls, wrapped: Any, *more: Any) -> Self:  # noqa: ANN401 # pyright: ignore[reportInconsistentConstructor] # an agent takes more
+        """Make one of a class that has the methods of the object's class."""
+        return super().__new__(_with_methods_of(kind_of(wrapped), cls), wrapped, *more)
+
     @property
     def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a method of its own kind
         """The object's own `__call__`, decorated."""
         wrapped: Any = self.__wrapped__
         return self._self_like(wrapped.__call__, self._self_way._replace(bind=as_it_is))
+
+
+def _with_methods_of(kind: type, cls: type[T]) -> type[T]:
+    """Return *cls*, with those of `_NOT_OF_FUNCTIONS` that objects of a *kind* have."""
+    offered = tuple(name for name in _NOT_OF_FUNCTIONS if offers(kind, name))
+    if not offered:
+        return cls
+    if (cls, offered) not in _FITTING:
+        body = {name: getattr(FunctionWrapper, name) for name in offered}
+        _FITTING[cls, offered] = type(cls.__name__, (cls,), body)
+    return _FITTING[cls, offered]
+
+
+_FITTING: Final[dict[tuple[type, tuple[str, ...]], type[Any]]] = {}
+"""By the methods that objects have: a few, however many classes there are."""
 
 
 class Agent(StepFunction, Generic[P, R]):
@@ -199,10 +259,11 @@ class Agent(StepFunction, Generic[P, R]):
             purpose: `live`, `smoke_test` or `eval`; None takes the setting.
             subject: Whose data the run is about, in your own words.
             labels: Words, or a mapping of words, to find the run by.
-            resume: Id of an instance left open, to go on with.
+            resume: Id of an instance left open, to go on with; its subject and labels stay.
 
         Raises:
-            UsageError: The purpose is none of the three.
+            UsageError: The purpose is none of the three, or *resume* is no id.
+            RunTerminated: On entering the block: a run around it was terminated.
         """
         return self._self_block(purpose, subject, labels, resume)
 

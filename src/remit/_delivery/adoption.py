@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from typing import Final
 
 import msgspec
@@ -10,16 +10,26 @@ import msgspec
 from remit._clock import NS_PER_S
 from remit._delivery.calls import ORPHAN
 from remit._delivery.lane import Shared, sender_of
+from remit._delivery.lost import telling
 from remit._delivery.sender import Sender
 from remit._delivery.tracks import Tracks
+from remit._losses import Loss
 from remit._registry import RUN_TYPE
 from remit._sink import AnyItem, Item, Kind
-from remit._spool import STORAGE_ERRORS, DamagedError, Files, RunState, SpoolFile, is_damage
+from remit._spool import (
+    STORAGE_ERRORS,
+    DamagedError,
+    Files,
+    RunRecord,
+    RunState,
+    SpoolFile,
+    is_damage,
+)
 
 FAILED: Final = "failed"
 ROOT_SPAN: Final = "remit:run"
 REASON: Final = "process ended"
-RUN_RESULT: Final = msgspec.json.encode({"reason": REASON, "status": FAILED})
+RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
 SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
 
 
@@ -43,6 +53,7 @@ class Adoption:
         self._look_ns = shared.clock.monotonic_ns()
         self._file: SpoolFile | None = None
         self._sender: Sender | None = None
+        self._closed = False
 
     def look_now(self) -> None:
         """Have the next step look, and try even while the circuit is open."""
@@ -71,7 +82,7 @@ class Adoption:
 
     def step(self) -> float:
         """Send a window of a file, or look for one; return the seconds until the next step."""
-        if self._files is None:
+        if self._files is None or self._closed:
             return self._shared.poll_interval_s
         if self._file is None:
             self._take(self._files)
@@ -100,7 +111,8 @@ class Adoption:
             self._file.abandon()
 
     def close(self) -> None:
-        """Leave what is not sent yet to another process."""
+        """Leave what is not sent yet to another process, for good."""
+        self._closed = True
         if self._file is not None:
             self._file.close()
 
@@ -117,14 +129,17 @@ class Adoption:
     def _begin(self, file: SpoolFile) -> None:
         self._sender = sender_of(file, Tracks(file), self._shared)
         self._file = file
+        if self._closed:
+            # Taken while another thread closed: one of the two sees the other.
+            file.close()
 
     def _send(self, file: SpoolFile, sender: Sender) -> float:
         rest_s = sender.step()
         if file.pending():
             return rest_s
-        endings = list(_endings(file))
+        endings, changed = _endings(file)
         if endings:
-            file.put(endings, [])
+            file.put(endings, changed)
         else:
             file.close()
             self._file = self._sender = None
@@ -143,22 +158,40 @@ class Adoption:
             self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
 
 
-def _endings(file: SpoolFile) -> Iterator[AnyItem]:
-    """Yield the ends of what the process of *file* began and did not end."""
-    runs = file.open_runs()
-    roots = {record.root for record in runs}
+def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
+    """Return the ends of what the process of *file* began and did not end, and what was lost.
+
+    Returns:
+        Items to be sent, and the records of runs that say more than before.
+    """
+    runs = {record.key: record for record in file.open_runs()}
+    roots = {record.root for record in runs.values()}
+    spans: list[AnyItem] = []
     for span in file.open_spans():
         record = file.run(span[1])
         known = record is not None and record.state is not RunState.SET_ASIDE
         if known and span[2] not in roots:
-            yield _ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT)
-    for record in runs:
-        root = Item(
-            Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
-            None, None, None, None,
-        )  # fmt: skip
-        yield _ended(root, Kind.FINISH, file.last_write_ns, RUN_RESULT)
-        yield _ended(root._replace(name=ORPHAN), Kind.CLOSE, file.last_write_ns, None)
+            spans.append(_ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT))
+    for run_key, count in Counter(span[1] for span in spans).items():
+        if run_key in runs:
+            runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
+    owing = file.owing_runs()
+    told = [telling(each, file.last_write_ns, file.claim.path.stem) for each in owing]
+    for record in owing:
+        record.lost = {}
+    ends = [item for record in runs.values() for item in _run_ends(record, file.last_write_ns)]
+    return [*spans, *told, *ends], [*runs.values(), *owing]
+
+
+def _run_ends(record: RunRecord, ended_ns: int) -> tuple[AnyItem, AnyItem]:
+    root = Item(
+        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+        None, None, None, None,
+    )  # fmt: skip
+    return (
+        _ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
+        _ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
+    )
 
 
 def _ended(item: AnyItem, kind: Kind, ended_ns: int, result: bytes | None) -> AnyItem:

@@ -19,7 +19,7 @@ from remit._endpoints._call import API
 from remit._ids import key_text
 from remit._sink import AnyItem
 from remit._spool import Registration, RunRecord
-from remit.errors import ContractError, NotFoundError, RejectedError
+from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
 
 T = TypeVar("T")
 
@@ -33,6 +33,11 @@ AGENT_KEY_CHARS: Final = 32
 class Client(Protocol):
     """What sends calls: `remit.client._http.Http`, or a test's double."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits for the network, and holds nothing."""
+        ...
+
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Send *call* once and return what its answer says."""
         ...
@@ -44,6 +49,10 @@ class Client(Protocol):
 
 class OutOfTimeError(Exception):
     """The deadline of a shutdown passed: nothing more is sent. Never leaves delivery."""
+
+
+OF_SENDING: Final = (ApiError, OutOfTimeError)
+"""What a call may raise that is no fault of remit's."""
 
 
 class Door:
@@ -65,7 +74,7 @@ class Door:
         """Return what the API answers to *call*.
 
         Raises:
-            OutOfTimeError: No time is left.
+            OutOfTimeError: No time is left, or it was over before an answer came.
             ContractError: Also for a 404 that is not the API's own: there is nothing at the URL.
             ApiError: As the client raises it.
         """
@@ -76,8 +85,18 @@ class Door:
                 raise ContractError(str(error), status=error.status) from error
             self.answered += 1
             raise
+        except UnavailableError as error:
+            if self.limit is not None and self.limit.remaining_s() <= 0:
+                # It is the process that ends, not the server that fails.
+                raise OutOfTimeError from error
+            raise
         self.answered += 1
         return answer
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits for the network, and holds nothing."""
+        return self._client.waiting
 
     def close(self) -> None:
         """Close the connections."""

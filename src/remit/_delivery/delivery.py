@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
 from remit._buffer import Buffer
-from remit._clock import NS_PER_S, Clock, Deadline
+from remit._clock import Clock, Deadline
+from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.calls import Client, Door
 from remit._delivery.health import Pulse
@@ -20,16 +22,19 @@ from remit._delivery.spans import BatchLimits
 from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
-from remit._guard import guarded, logger
+from remit._guard import guarded
 from remit._losses import Loss, Losses, cost
 from remit._sink import Sink
 from remit._spool import Files, Folder, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
-# A step that imports httpx and the collector takes half of it; one that waits for a server is left
-# alone after it, for it holds no lock that a child needs.
 FORK_WAIT_S: Final = 1.0
+# A step that imports httpx or the collector has to end, on however busy a machine: the child would
+# wait for ever for the module. One that waits for a server is left alone: it holds no lock that a
+# child needs.
+FORK_STEP_S: Final = 10.0
+FORK_LOOK_S: Final = 0.05
 # For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
 GRACE_S: Final = 0.2
 
@@ -96,7 +101,8 @@ class Delivery:
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = False
-        self._held: list[Holdable] = []
+        # By thread: two may fork together, and each lets go of what it held itself.
+        self._held: dict[int, list[Holdable]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=pace["max_buffer_bytes"],
@@ -104,7 +110,7 @@ class Delivery:
             clock=clock,
             announce_after_s=pace["flush_interval_s"],
             rouse=self._rouse,
-            nudge=self._nudge,
+            nudge=self.nudge,
         )
         self._assemble()
 
@@ -135,6 +141,9 @@ class Delivery:
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
+        self._accounts = Accounts(
+            self._target, buffer, self._writer, self._outbox, adoption, shared, self._spool
+        )
 
     def _files(self) -> Files | None:
         if self._spool is None:
@@ -174,7 +183,9 @@ class Delivery:
         if files is not None:
             files.bring_back()
 
-    def flush(self, deadline: Deadline, *, adopting: bool = True) -> FlushResult:
+    def flush(
+        self, deadline: Deadline, *, adopting: bool = True, insisting: bool = True
+    ) -> FlushResult:
         """Deliver everything recorded so far, beginnings of open spans included.
 
         Tries once even if the last tries failed, unless the server asked to wait. Returns before
@@ -183,10 +194,12 @@ class Delivery:
         Args:
             deadline: When to return at the latest.
             adopting: Deliver also what ended processes left behind.
+            insisting: Try in any case; else a server in trouble is left alone, and all is moved to
+                the spool.
         """
         if self._closed or not (self._begun or (adopting and self._adoption.likely())):
             return self._result()
-        result = self._flush(deadline, adopting=adopting)
+        result = self._flush(deadline, adopting=adopting, insisting=insisting)
         self._raise_faults()
         return result
 
@@ -201,55 +214,61 @@ class Delivery:
                 return self._result()
             self._closed = True
         self._shared.door.limit = deadline
-        if self._begun:
-            self._flush(deadline, adopting=True)
-        self._stop(deadline)
-        result = self._result(unmoved=len(self._buffer) + self._writer.carried)
-        self._say_what_is_left(result)
+        self._writer.conclude()
+        try:
+            if self._begun:
+                self._flush(deadline, adopting=True, insisting=True)
+        except KeyboardInterrupt:
+            # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
+            deadline = self._shared.door.limit = Deadline.after(0, self._clock)
+            raise
+        finally:
+            self._stop(deadline)
+            result = self._result()
+            self._accounts.say_what_is_left(result)
         self._raise_faults()
         return result
 
+    def stopped(self, timeout_s: float) -> bool:
+        """Tell whether the sender has ended after a shutdown, within *timeout_s* seconds."""
+        return self._sending.stop(timeout_s)
+
     def status(self) -> Status:
         """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
-        outbox, shared = self._outbox, self._shared
-        adopted = self._adoption.pending()
-        return Status(
-            mode="",
-            target=self._target,
-            health=shared.pulse.health,
-            sent=shared.tally.sent,
-            pending=outbox.pending() + adopted + len(self._buffer),
-            spooled=outbox.spooled() + adopted,
-            set_aside=dict(shared.tally.set_aside),
-            dropped=self._losses.by_reason(),
-            last_error=shared.pulse.last_error,
-            writer_lag_s=self._writer.lag_s,
-            buffer_bytes=self._buffer.held_bytes,
-            spool_bytes=self._spool.size_bytes() if self._spool is not None else 0,
-            spool_age_s=self._spool_age_s(),
-        )
+        return self._accounts.status()
 
     def before_fork(self) -> None:
         """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
-        held = (self._writing, self._sending, self._outbox, self._adoption)
-        self._held = [each for each in held if each.hold(FORK_WAIT_S)]
-        if len(self._buffer) and self._writing in self._held:
+        held = self._held.setdefault(threading.get_ident(), [])
+        held += [each for each in (self._writing, self._sending) if self._holds(each)]
+        held += [each for each in (self._outbox, self._adoption) if each.hold(FORK_WAIT_S)]
+        if len(self._buffer) and self._writing in held:
             # A child may record into a run that only memory knows: were this process killed now,
             # nobody could end it.
             self._writer.move()
 
+    def _holds(self, worker: Worker) -> bool:
+        limit = Deadline.after(FORK_STEP_S, self._clock)
+        while not (worker is self._sending and self._shared.door.waiting):
+            if worker.hold(FORK_LOOK_S):
+                return True
+            if limit.remaining_s() <= 0:
+                break
+        return False
+
     def after_fork_in_parent(self) -> None:
         """Let the threads go on."""
-        held, self._held = self._held, []
-        for each in held:
+        for each in self._held.pop(threading.get_ident(), []):
             each.let_go()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""
         self._buffer.after_fork_in_child()
+        self._writing.abandon()
+        self._sending.abandon()
         self._outbox.abandon()
         self._adoption.abandon()
-        self._held = []
+        self._held = {}
         self._assemble()
 
     def _rouse(self) -> None:
@@ -258,7 +277,8 @@ class Delivery:
         self._writing.start()
         self._sending.start()
 
-    def _nudge(self) -> None:
+    def nudge(self) -> None:
+        """Have what was recorded moved now, and then sent; waits for neither."""
         self._writing.wake()
 
     @property
@@ -270,26 +290,28 @@ class Delivery:
     def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
         """Count what the spool gave up, for the runs too that it was part of."""
         self._losses.add(reason, count)
-        for run_key in run_keys:
+        for run_key, lost in Counter(run_keys).items():
+            self._losses.note(run_key, reason, lost)
             feed = self._buffer.feed(run_key)
-            if feed is not None:
-                feed.lost += 1
+            if feed is not None and not Loss.leaves_a_rest(reason):
+                feed.lost += lost
 
-    def _flush(self, deadline: Deadline, *, adopting: bool) -> FlushResult:
+    def _flush(self, deadline: Deadline, *, adopting: bool, insisting: bool) -> FlushResult:
         moved = self._move(deadline)
         newest = self._outbox.last_id()
         adopting = adopting and self._adoption.likely()
         if adopting:
             self._adoption.look_now()
-        if adopting or self._outbox.pending(newest):
-            self._deliver(newest, deadline, adopting=adopting)
-        return self._result(newest, unmoved=0 if moved else len(self._buffer))
+        waiting = adopting or self._outbox.pending(newest) > 0
+        if waiting and (insisting or self._shared.pulse.promising):
+            self._deliver(newest, deadline, adopting=adopting, insisting=insisting)
+        return self._result(newest, unmoved=0 if moved else self._accounts.unmoved())
 
     def _stop(self, deadline: Deadline) -> None:
         """End both threads, take in what came meanwhile, let go of everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
-        if stopped and len(self._buffer):
+        if stopped and (len(self._buffer) or self._losses.runs()):
             self._writing.attempt()
         sent_by_thread = self._sending.alive
         self._sending.stop(deadline.remaining_s())
@@ -314,9 +336,9 @@ class Delivery:
         ticket = worker.ask()
         return worker.wait(lambda: worker.served(ticket), deadline.remaining_s())
 
-    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool) -> None:
+    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, insisting: bool) -> None:
         """Have the rows up to *newest* sent, as far as that goes before the deadline."""
-        worker = self._sending
+        worker, pulse = self._sending, self._shared.pulse
         self._sender.urge()
 
         def done() -> bool:
@@ -330,9 +352,12 @@ class Delivery:
         def settled() -> bool:
             if worker.faulty or done():
                 return True
+            if not (insisting or pulse.promising):
+                return worker.served(ticket)
             return worker.served(ticket) and worker.due_in_s() > deadline.remaining_s()
 
-        worker.wait(settled, deadline.remaining_s())
+        if not worker.wait(settled, deadline.remaining_s()):
+            pulse.silent = True
 
     def _pump(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread: no thread can be started any more."""
@@ -346,43 +371,9 @@ class Delivery:
         door.limit = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
-        outbox, shared, adopted = self._outbox, self._shared, self._adoption.pending()
-        return FlushResult(
-            sent=shared.tally.sent,
-            pending=outbox.pending(up_to) + adopted + unmoved,
-            spooled=outbox.spooled(up_to) + adopted,
-            set_aside=sum(shared.tally.set_aside.values()),
-            dropped=self._losses.by_reason(),
-            last_error=shared.pulse.last_error,
-        )
-
-    def _spool_age_s(self) -> float:
-        written = (self._outbox.oldest_ns(), self._adoption.oldest_ns())
-        now_ns = self._clock.wall_ns()
-        oldest_ns = min((each for each in written if each is not None), default=now_ns)
-        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)
-
-    def _say_what_is_left(self, result: FlushResult) -> None:
-        why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
-        lost = result.pending - result.spooled
-        if lost:
-            logger.warning(
-                "%d recorded items were not delivered to %s before the deadline of the shutdown "
-                "and are lost with this process; the last error was: %s",
-                lost,
-                self._target,
-                why,
-            )
-        if result.spooled:
-            logger.warning(
-                "%d recorded items were not delivered to %s before the deadline of the shutdown; "
-                "they are kept in %s, and the next process that records to there sends them, or "
-                "`remit spool send`; the last error was: %s",
-                result.spooled,
-                self._target,
-                self._spool.path if self._spool is not None else "memory",
-                why,
-            )
+        if self._closed:
+            unmoved = self._accounts.unmoved()
+        return self._accounts.result(up_to, unmoved=unmoved)
 
 
 def without_credentials(target: str) -> str:

@@ -48,6 +48,7 @@ class Pulse:
     Attributes:
         health: How delivery fares.
         last_error: The last thing that went wrong, in words.
+        silent: A flush has waited in vain for the end of a try that is not over yet.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Pulse:
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
+        self.silent = False
         self._target = target
         self._clock = clock
         self._waits = waits
@@ -79,16 +81,25 @@ class Pulse:
             return 0.0
         return max(0.0, (self._next_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
+    @property
+    def promising(self) -> bool:
+        """Whether a flush may be worth its wait: a try is due, and none is under way in vain."""
+        return not self.silent and self.wait_s(urged=False) == 0
+
     def succeeded(self) -> None:
         """Take note that the server took what was sent."""
+        self.silent = False
         if self.health not in (Health.OK, Health.IDLE):
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._waiting = None
         self._bidden = False
+        # A flush may have tried before its time; the rest need not wait for that.
+        self._next_ns = self._clock.monotonic_ns()
 
     def failed(self, error: ApiError) -> float:
         """Take note that nothing can be sent now; return the seconds until the next try."""
+        self.silent = False
         health = _health_of(error)
         if health is not self.health:
             self._waiting = None

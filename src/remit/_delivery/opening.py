@@ -11,7 +11,7 @@ from remit._delivery.calls import Door, Instance
 from remit._delivery.tracks import Track
 from remit._guard import logger
 from remit._spool import Outbox, Registration, RunRecord, RunState
-from remit.errors import ApiError, NotFoundError, RejectedError
+from remit.errors import ApiError, NotFoundError, RejectedError, UnauthorizedError
 
 AGENT_ID: Final = "agent_id"
 FINISHED: Final = ("complete", "failed", "cancelled")
@@ -109,7 +109,15 @@ class Opening:
             if agent_id is not None or not _lacks_agent_id(error):
                 self._agent_ids.pop(name, None)
                 raise
-        self._agent_ids[name] = self._find_or_make(registration)
+        try:
+            self._agent_ids[name] = self._find_or_make(registration)
+        except (RejectedError, UnauthorizedError) as error:
+            raise type(error)(
+                f"the server wants to be told which agent {name} is, and does not let it be found "
+                f"or made: {error}. Set the agent_id, or write @remit.agent(agent_id=...)",
+                status=error.status,
+                code=error.code,
+            ) from error
         return self._door.call(calls.register(record, self._agent_ids[name]))
 
     def _start(self, record: RunRecord) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from remit._gentle import gently
 from remit._guard import guarded
 from remit._sink import AgentRef, AnyItem, RunFeed
 from remit._spool import Registration, RunRecord, RunState
@@ -78,7 +79,8 @@ class Registrations:
 
 
 def _build(agent: AgentRef) -> Registration:
-    declared = _declared(agent)
+    with gently():
+        declared = _declared(agent)
     version, schema = declared or _encoded({"name": agent.name}, NO_SCHEMA)
     return Registration(
         agent.external_identifier,

@@ -19,8 +19,8 @@ FAULT: Final = "a fault inside remit; see remit.status().faults"
 class FlushResult:
     """What became of what was recorded; true only if all of it was delivered.
 
-    `pending` is of what existed when the flush began; the others are totals since the process
-    started, so that a loss stays visible.
+    `pending` is of what existed when the flush began; the others are totals since remit was first
+    used in this process, or since it was used again after a shutdown, so that a loss stays visible.
 
     Attributes:
         sent: Items that the server took.
@@ -38,13 +38,17 @@ class FlushResult:
     dropped: Mapping[str, int]
     last_error: str | None
 
+    def __str__(self) -> str:
+        """Return it in a sentence."""
+        return f"{_counted(self)}; last error: {self.last_error or 'none'}"
+
     def __bool__(self) -> bool:
         """Tell whether everything was delivered."""
         return not (self.pending or self.set_aside or any(self.dropped.values()))
 
     @classmethod
     def nothing(cls) -> FlushResult:
-        """Return the result of a flush where nothing is delivered at all."""
+        """Return the result where nothing is delivered at all."""
         return cls(0, 0, 0, 0, {}, None)
 
     @classmethod
@@ -55,7 +59,11 @@ class FlushResult:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where delivery stands now; counts are totals since the process started.
+    """Where delivery stands now; after a shutdown, how it ended.
+
+    Counts are totals since remit was first used in this process, or since it was used again after
+    a shutdown; the child of a fork begins with none. Files that ended processes left count from
+    when this process takes them up; `remit spool status` shows all.
 
     Attributes:
         mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
@@ -73,6 +81,7 @@ class Status:
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
         faults: Faults inside remit that were contained, by place.
         withheld: Values that redaction withheld, by rule.
+        exceeding: Steps that exceeded an agent's remit, run or refused, by name.
     """
 
     mode: str
@@ -90,6 +99,19 @@ class Status:
     spool_age_s: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     withheld: Mapping[str, int] = field(default_factory=dict[str, int])
+    exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def __str__(self) -> str:
+        """Return it in a few lines, for people."""
+        lines = [
+            f"mode {self.mode}, to {self.target or 'nowhere'}: {self.health}",
+            _counted(self),
+            f"writer behind by {self.writer_lag_s:.1f} s, {self.buffer_bytes:,} bytes in memory",
+            f"spool {self.spool_bytes:,} bytes, the oldest item {self.spool_age_s:.1f} s old",
+            f"last error: {self.last_error or 'none'}",
+        ]
+        lines += [f"faults of remit's own: {_by_reason(self.faults)}"] if self.faults else []
+        return "\n".join(lines)
 
     @classmethod
     def nothing(cls) -> Status:
@@ -100,3 +122,19 @@ class Status:
     def unknown(cls) -> Status:
         """Return what is known after a fault of ours."""
         return cls("unknown", "", Health.IDLE, 0, 0, 0, {}, {}, FAULT, 0.0, 0, 0)
+
+
+def _counted(told: FlushResult | Status) -> str:
+    """Return the counts by fate in words."""
+    aside = told.set_aside
+    return (
+        f"{told.sent:,} sent, {told.pending:,} pending, {told.spooled:,} of them on disk, "
+        f"{f'{aside:,}' if isinstance(aside, int) else _by_reason(aside)} set aside, "
+        f"{_by_reason(told.dropped)} dropped"
+    )
+
+
+def _by_reason(counts: Mapping[str, int]) -> str:
+    """Return how many they are together, and how many for each reason."""
+    each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
+    return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")

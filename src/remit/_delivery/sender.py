@@ -7,11 +7,13 @@ from typing import Final
 
 from remit._clock import NS_PER_S
 from remit._delivery import calls
-from remit._delivery.calls import OutOfTimeError
+from remit._delivery.calls import OF_SENDING, OutOfTimeError
 from remit._delivery.parts import Parts
-from remit._delivery.settling import Refusal
+from remit._delivery.settling import FAULT, RUN_FAULT, Refusal
 from remit._delivery.spans import Spans
 from remit._delivery.tracks import Track
+from remit._delivery.troubles import Troubles
+from remit._guard import guarded
 from remit._losses import Loss
 from remit._sink import Kind
 from remit._spool import Row
@@ -54,6 +56,9 @@ class Sender:
         self._window_items = window_items
         self._poll_interval_s = poll_interval_s
         self._urged = False
+        # Faults of ours: what is one run's must not hold up the others.
+        self._run_troubles: Troubles[str] = Troubles(parts.clock)
+        self._row_troubles: Troubles[int] = Troubles(parts.clock)
 
     def urge(self) -> None:
         """Have the next step try even while the circuit is open, unless the server asked not to."""
@@ -79,6 +84,9 @@ class Sender:
 
     def _send_window(self) -> None:
         rows = self._outbox.head(self._window_items)
+        if self._run_troubles:
+            # What a run waited with may have been given up meanwhile.
+            self._run_troubles.keep({item[1] for _, item in rows})
         if not rows:
             self._tracks.end_left()
             return
@@ -93,10 +101,8 @@ class Sender:
             track = self._tracks.get(run_key)
             if track is None or track.ready or track.refusal is not None:
                 continue
-            try:
-                self._opening.open(track)
-            except RejectedError as error:
-                track.refuse(error)
+            if not self._run_troubles.waits(run_key):
+                self._open(track)
         opened: list[int] = []
         for row in rows:
             if row[1][0] != Kind.RUN:
@@ -106,9 +112,24 @@ class Sender:
                 self._settling.drop([row], Loss.RUN_UNKNOWN)
             elif track.refusal is not None:
                 self._settling.refuse([row], track.refusal)
-            else:
+            elif track.ready:
                 opened.append(row[0])
         self._settling.deliver(opened)
+
+    def _open(self, track: Track) -> None:
+        """Open a run; after a fault of ours later once more, and in the end not at all."""
+        if self._opened(track):
+            self._run_troubles.over(track.record.key)
+        elif not self._run_troubles.again(track.record.key):
+            track.refuse(RUN_FAULT)
+
+    @guarded("opening a run at the server", passes=OF_SENDING)
+    def _opened(self, track: Track) -> bool:
+        try:
+            self._opening.open(track)
+        except RejectedError as error:
+            track.refuse(error)
+        return True
 
     def _send_end(self, row: Row) -> None:
         """Send a quality payload or the end of a run."""
@@ -117,19 +138,29 @@ class Sender:
         if track is None:
             self._settling.drop([row], Loss.RUN_UNKNOWN)
             return
-        if item[1] in self._spans.held:
+        if item[1] in self._spans.held or not (track.ready or track.refusal):
+            # It waits for others now, not for a time of its own.
+            self._row_troubles.over(row_id)
             return
-        refusal = track.refusal or self._refusal_of(row, track)
+        if self._row_troubles.waits(row_id):
+            return
+        refused = track.refusal or self._refused(row, track)
+        if refused is None:
+            if self._row_troubles.again(row_id):
+                return
+            refused = FAULT
+        self._row_troubles.over(row_id)
         if item[0] == Kind.CLOSE:
             # First: what is settled takes with it what is new of the run.
             self._tracks.end(track)
-        if refusal is not None:
-            self._settling.refuse([row], refusal)
+        if isinstance(refused, Refusal):
+            self._settling.refuse([row], refused)
         else:
             self._settling.deliver([row_id])
 
-    def _refusal_of(self, row: Row, track: Track) -> Refusal | None:
-        """Make the call of a row; return why the server refuses it, `None` if it does not."""
+    @guarded("the end or a quality payload of a run", passes=OF_SENDING)
+    def _refused(self, row: Row, track: Track) -> Refusal | bool:
+        """Make the call of a row; return why the server refuses it, `False` if it does not."""
         try:
             try:
                 self._call_of(row, track)
@@ -138,12 +169,14 @@ class Sender:
                 self._call_of(row, track)
         except RejectedError as error:
             if row[1][0] == Kind.CLOSE and error.status == HTTPStatus.CONFLICT:
-                return None
+                return False
             return Refusal.of_item(error.code or f"http_{error.status}", error.errors)
-        return None
+        return False
 
     def _call_of(self, row: Row, track: Track) -> None:
         item, instance_id = row[1], track.record.instance_id or ""
+        if item[0] == Kind.CLOSE:
+            self._spans.tell(track, item[6])
         if item[0] == Kind.CLOSE and item[7] is None:
             return  # left open: the server has nothing to be told
         describe = calls.finish if item[0] == Kind.CLOSE else calls.quality
@@ -159,6 +192,7 @@ class Sender:
         for track in due[:MAX_LOOKS]:
             self._look_at(track)
 
+    @guarded("looking after a run", passes=OF_SENDING)
     def _look_at(self, track: Track) -> None:
         track.answered_ns = self._clock.monotonic_ns()
         try:
@@ -170,9 +204,8 @@ class Sender:
     def _rest_s(self) -> float:
         """Return the seconds until a waiting row or a look at a run is due."""
         rests = [self._poll_interval_s]
-        waiting_s = self._spans.wait_s()
-        if waiting_s is not None:
-            rests.append(waiting_s)
+        waiting = (self._spans, self._run_troubles, self._row_troubles)
+        rests += [wait_s for each in waiting if (wait_s := each.wait_s()) is not None]
         running = self._tracks.running()
         if running:
             oldest_ns = min(track.answered_ns for track in running)

@@ -10,6 +10,7 @@ from typing import Final
 
 from remit._delivery.health import Pulse
 from remit._losses import Loss, Losses
+from remit._sink import Kind
 from remit._spool import Outbox, Row
 from remit.errors import ApiError
 
@@ -28,11 +29,13 @@ class Refusal:
         reason: In one word, for the counts.
         topic: What it is about; each is said once.
         complaint: In a sentence, for the log.
+        loss: As what its run is told to have lost it; None if the whole run is refused.
     """
 
     reason: str
     topic: str
     complaint: str
+    loss: Loss | None = None
 
     @classmethod
     def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
@@ -50,6 +53,7 @@ class Refusal:
             why,
             f"the server refused an item for good: {why}. It is set aside and the rest goes on; "
             "remit.status().set_aside counts them, `remit spool status` lists them",
+            Loss.REFUSED,
         )
 
     @classmethod
@@ -64,7 +68,16 @@ class Refusal:
 
 
 FAULT: Final = Refusal(
-    "fault", "fault", "an item could not be written, through a fault of remit's; it is set aside"
+    "fault",
+    "fault",
+    "an item could not be sent, through a fault of remit's; it is set aside",
+    Loss.FAULT,
+)
+RUN_FAULT: Final = Refusal(
+    "run_fault",
+    "run_fault",
+    "a run could not be opened at the server, through a fault of remit's, so everything of it is "
+    "set aside; `remit spool send --set-aside` tries again",
 )
 
 
@@ -113,6 +126,10 @@ class Settling:
         self._outbox.set_aside(rows, refusal.reason)
         self._tally.set_aside[refusal.reason] += len(rows)
         self._pulse.complain(refusal.topic, refusal.complaint)
+        if refusal.loss is not None:
+            for _, item in rows:
+                if item[0] in (Kind.SPAN, Kind.FINISH):
+                    self._losses.note(item[1], refusal.loss)
         self.settled += len(rows)
 
     def drop(self, rows: Sequence[Row], loss: Loss) -> None:

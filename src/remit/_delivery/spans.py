@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit._backoff import delays
-from remit._clock import NS_PER_S
 from remit._delivery.batches import Batch, Composer
+from remit._delivery.calls import OF_SENDING
+from remit._delivery.lost import corrected, telling
 from remit._delivery.parts import Parts
 from remit._delivery.reactions import (
-    MAX_TRIES,
     Reaction,
     already_so,
     reaction,
@@ -21,7 +20,9 @@ from remit._delivery.reactions import (
 )
 from remit._delivery.settling import FAULT, Refusal
 from remit._delivery.tracks import Track
+from remit._delivery.troubles import Troubles
 from remit._endpoints import bulk_raw
+from remit._guard import guarded
 from remit._losses import Loss
 from remit._sink import AnyItem, Kind
 from remit._spool import Row
@@ -30,6 +31,8 @@ from remit.models.bulk import BulkOutput
 
 # As a plain integer: comparing with a member of an IntEnum costs twice as much.
 FINISH: Final = int(Kind.FINISH)
+TELLING: Final = 0
+"""Stands in the place of a row's id for what a run lost: it is in no outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,6 @@ class BatchLimits:
 
     items: int
     size_bytes: int
-
-
-@dataclass(slots=True)
-class Trouble:
-    """A row that the server refused for reasons that may pass."""
-
-    waits: Iterator[float]
-    tries: int = 0
-    due_ns: int = 0
 
 
 class Spans:
@@ -67,7 +61,7 @@ class Spans:
         self._clock = parts.clock
         self._limits = limits
         self._composer = Composer()
-        self._troubles: dict[int, Trouble] = {}
+        self._troubles: Troubles[int] = Troubles(parts.clock)
         self._shrunk: dict[int, Iterator[AnyItem]] = {}
 
     def send(self, rows: list[Row]) -> None:
@@ -88,23 +82,36 @@ class Spans:
 
     def wait_s(self) -> float | None:
         """Return the seconds until a waiting row is due; `None` if no row waits."""
-        if not self._troubles:
-            return None
-        due_ns = min(trouble.due_ns for trouble in self._troubles.values())
-        return max(0.0, (due_ns - self._clock.monotonic_ns()) / NS_PER_S)
+        return self._troubles.wait_s()
+
+    def tell(self, track: Track, at_ns: int | None) -> None:
+        """Tell what a run lost that its root span did not tell: it goes on, or has ended before.
+
+        Raises:
+            ApiError: Nothing can be sent now.
+        """
+        batch = Batch()
+        if self._has_lost(track) and self._add_telling(batch, track, at_ns):
+            self._exchange(batch)
 
     def _fill(self, segment: Sequence[Row]) -> tuple[Batch, int]:
         """Return a batch of the first rows of *segment*, and how many rows that used up."""
         batch = Batch()
         entries, bodies = batch.entries, batch.bodies
         track_of, compose = self._tracks.get, self._composer.compose
-        room_bytes = self._limits.size_bytes
+        room_bytes, most = self._limits.size_bytes, self._limits.items
         for taken, row in enumerate(segment):
             item = row[1]
             track = track_of(item[1])
             if track is None or not track.ready or (self._troubles and self._waits(row)):
                 self._put_off(row, track)
                 continue
+            if entries and len(bodies) >= most:
+                return batch, taken
+            if item[0] == FINISH and item[2] == track.record.root and self._has_lost(track):
+                # What was sent before it is settled by then: the server stops at a refusal.
+                room_bytes -= self._add_telling(batch, track, item[6])
+                item = corrected(item, track.record)
             composed = compose(item, track)
             if composed is None:
                 self._refuse(row, FAULT)
@@ -112,19 +119,36 @@ class Spans:
             key, body = composed
             room_bytes -= len(body) + 1
             # The first goes alone if it is too large for a batch; a key may stand in it once.
-            if entries and (room_bytes < 0 or len(bodies) >= self._limits.items or key in entries):
+            if entries and (room_bytes < 0 or len(bodies) >= most or key in entries):
                 return batch, taken
-            entries[key] = (row, track)
+            entries[key] = ((row[0], item) if item is not row[1] else row, track)
             bodies.append(body)
         return batch, len(segment)
 
+    def _has_lost(self, track: Track) -> bool:
+        self._losses.book(track.record)
+        return bool(track.record.lost)
+
+    def _add_telling(self, batch: Batch, track: Track, at_ns: int | None) -> int:
+        """Add to *batch* what a run lost, unless that was told; return the bytes it takes."""
+        if track.told:
+            return 0
+        item = telling(track.record, at_ns or track.record.started_ns)
+        composed = self._composer.compose(item, track)
+        if composed is None:
+            track.told = True
+            return 0
+        key, body = composed
+        batch.entries[key] = ((TELLING, item), track)
+        batch.bodies.append(body)
+        return len(body) + 1
+
     def _waits(self, row: Row) -> bool:
         """Tell whether a row, or one of its run before it, has to wait for a next try."""
-        trouble = self._troubles.get(row[0])
-        if trouble is None:
-            # The end of a span must not overtake its beginning.
-            return row[1][0] == FINISH and row[1][1] in self.held
-        return trouble.due_ns > self._clock.monotonic_ns()
+        if row[0] in self._troubles:
+            return self._troubles.waits(row[0])
+        # The end of a span must not overtake its beginning.
+        return row[1][0] == FINISH and row[1][1] in self.held
 
     def _put_off(self, row: Row, track: Track | None) -> None:
         if track is None:
@@ -133,6 +157,9 @@ class Spans:
             self._refuse(row, track.refusal)
         else:
             self.held.add(row[1][1])
+            if not track.ready:
+                # It waits for its run now, not for a time of its own.
+                self._troubles.over(row[0])
 
     def _exchange(self, batch: Batch) -> list[list[Row]]:
         """Send a batch; return what of it is to be sent next, in order."""
@@ -140,12 +167,12 @@ class Spans:
             outputs = self._door.call(bulk_raw(batch.bodies))
         except RejectedError as error:
             return self._split(batch, error)
-        refused: list[tuple[Row, Track, BulkOutput]] = []
-        missing = self._take_in(batch, outputs, refused)
-        if len(missing) == len(batch.entries):
+        if batch.entries.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
+        refused: list[tuple[Row, Track, BulkOutput]] = []
+        missing = self._take_in(batch, outputs, refused)
         again = [next_row for told in refused for next_row in self._react(*told)] + missing
         return [again] if again else []
 
@@ -161,6 +188,10 @@ class Spans:
         missing: list[Row] = []
         for key, (row, track) in batch.entries.items():
             output = outputs.get(key)
+            if row[0] == TELLING:
+                # Told or refused: a loss of it is none. What was not looked at is made anew.
+                track.told = output is not None
+                continue
             if output is None:
                 missing.append(row)
                 continue
@@ -171,6 +202,8 @@ class Spans:
                 refused.append((row, track, output))
                 continue
             delivered.append(row[0])
+            if self._shrunk and self._shrunk.pop(row[0], None) is not None:
+                self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1][1])
             if row[1][0] == FINISH and row[1][2] == track.record.root:
                 track.root_sent = True
         self._note_delivered(delivered)
@@ -178,11 +211,9 @@ class Spans:
 
     def _note_delivered(self, ids: list[int]) -> None:
         self._settling.deliver(ids)
-        if self._troubles or self._shrunk:
+        if self._troubles:
             for row_id in ids:
-                self._troubles.pop(row_id, None)
-                if self._shrunk.pop(row_id, None) is not None:
-                    self._losses.add(Loss.PAYLOAD_TOO_LARGE)
+                self._troubles.over(row_id)
 
     def _react(self, row: Row, track: Track, output: BulkOutput) -> list[Row]:
         """Return the row in the form in which it is to be sent again at once, if it is."""
@@ -198,29 +229,39 @@ class Spans:
                 return []
 
     def _renew(self, row: Row, track: Track) -> list[Row]:
-        try:
-            self._opening.renew(track)
-        except RejectedError as error:
-            track.refuse(error)
+        if self._renewed(track) is None:
+            if not self._try_later(row, track):
+                self._refuse(row, FAULT)
+            return []
+        if track.refusal is not None:
             self._put_off(row, track)
             return []
         return [row]
 
+    @guarded("registering a run once more", passes=OF_SENDING)
+    def _renewed(self, track: Track) -> bool:
+        try:
+            self._opening.renew(track)
+        except RejectedError as error:
+            track.refuse(error)
+        return True
+
     def _try_later(self, row: Row, track: Track) -> bool:
-        trouble = self._troubles.setdefault(row[0], Trouble(delays()))
-        trouble.tries += 1
-        if trouble.tries >= MAX_TRIES:
+        if not self._troubles.again(row[0]):
             return False
-        trouble.due_ns = self._clock.monotonic_ns() + int(next(trouble.waits) * NS_PER_S)
         self.held.add(track.record.key)
         return True
 
     def _split(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
         """Halve a batch that was refused as a whole; shrink, then set aside, a single row."""
-        rows = [row for row, _ in batch.entries.values()]
+        rows = [row for row, _ in batch.entries.values() if row[0] != TELLING]
         if len(rows) > 1:
             middle = len(rows) // 2
             return [rows[:middle], rows[middle:]]
+        if len(rows) < len(batch.entries):
+            for _, track in batch.entries.values():
+                track.told = True
+            return [rows] if rows else []
         row_id, item = rows[0]
         smaller: AnyItem | None = None
         if isinstance(error, TooLargeError):
@@ -231,6 +272,6 @@ class Spans:
         return []
 
     def _refuse(self, row: Row, refusal: Refusal) -> None:
-        self._troubles.pop(row[0], None)
+        self._troubles.over(row[0])
         self._shrunk.pop(row[0], None)
         self._settling.refuse([row], refusal)

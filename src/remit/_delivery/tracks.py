@@ -31,6 +31,7 @@ class Track:
         answered_ns: Monotonic time of the server's last answer about it.
         renewed: It was registered once more, because the server did not know it any longer.
         root_sent: The end of its root span was delivered.
+        told: What it lost was told to the server.
         parents: Ids of spans that others name as their parent, by key.
         refusal: Why everything of it is set aside; None if it is not.
     """
@@ -42,6 +43,7 @@ class Track:
     answered_ns: int = 0
     renewed: bool = False
     root_sent: bool = False
+    told: bool = False
     parents: dict[int, str] = field(default_factory=dict[int, str])
     refusal: Refusal | None = None
 
@@ -50,10 +52,12 @@ class Track:
         """Whether its items can be sent."""
         return self.record.state in (RunState.STARTED, RunState.ENDED)
 
-    def refuse(self, error: ApiError) -> None:
+    def refuse(self, why: ApiError | Refusal) -> None:
         """Have everything of the run set aside."""
         self.record.state = RunState.SET_ASIDE
-        self.refusal = Refusal.of_run(self.record.registration.external_identifier, error)
+        if isinstance(why, ApiError):
+            why = Refusal.of_run(self.record.registration.external_identifier, why)
+        self.refusal = why
 
     @property
     def running(self) -> bool:

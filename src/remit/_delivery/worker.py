@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from remit._clock import NS_PER_S, Clock
 from remit._guard import faults, logger
@@ -37,18 +38,32 @@ class Worker:
         self._clock = clock
         self._last = last
         self._thread: threading.Thread | None = None
+        self._greenlet: Any = None
         # A collected generator may end a span, and so rouse, while this very thread starts one.
         self._starting = False
         self._stopping = False
+        self._abandoned = False
         self._woken = False
         self._asked = 0
         self._served = 0
         self._due_ns = 0
+        self._make_locks()
+
+    def _make_locks(self) -> None:
         # Held during a step: a fork in its middle could leave the child a lock that nobody opens,
         # of a module that is being imported or of SQLite's.
         self._stepping = threading.RLock()
         # Reentrant: a collected generator may end a span, and so wake, while this thread is in it.
         self._changed = threading.Condition(threading.RLock())
+
+    def _follow_gevent(self) -> None:
+        """Have locks of greenlets if gevent made threads greenlets since this worker was made.
+
+        One of threads is of no use between them: all are one thread to it. A server that patches
+        its workers only after the fork does so.
+        """
+        if type(self._stepping) is not type(threading.RLock()):
+            self._make_locks()
 
     @property
     def alive(self) -> bool:
@@ -57,6 +72,8 @@ class Worker:
 
     def start(self) -> bool:
         """Start the thread unless it runs; tell whether it does now."""
+        if self._thread is None:
+            self._follow_gevent()
         with self._changed:
             if not (self.alive or self._starting or self._stopping):
                 self._starting = True
@@ -115,6 +132,16 @@ class Worker:
         thread.join(timeout_s)
         return not thread.is_alive()
 
+    def abandon(self) -> None:
+        """End the thread in the child of a fork, if it is a greenlet, as gevent makes of threads.
+
+        A real thread is not there any more. A greenlet goes on: it would read its parent's answers
+        from the connections that both have, and drain what the child records.
+        """
+        self._stopping = self._abandoned = True
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
     def attempt(self) -> float:
         """Make one step, on whatever thread; contain its fault."""
         with self._changed:
@@ -153,13 +180,22 @@ class Worker:
 
     def _run(self) -> None:
         try:
+            self._greenlet = _greenlet()
             while not self._stopping:
                 wait_s = self.attempt()
                 with self._changed:
                     self._changed.wait_for(self._has_to_go_on, wait_s)
-            self._last()
+            if not self._abandoned:
+                self._last()
         except Exception as error:  # noqa: BLE001 - the thread dies, in silence but counted
             self._contain(error)
+        except BaseException:
+            if not self._abandoned:
+                raise
+        finally:
+            if self._abandoned:
+                # The fork forgot the thread; its end is an error unless it is known again.
+                threading.current_thread()
 
     def _has_to_go_on(self) -> bool:
         return self._woken or self._stopping
@@ -169,3 +205,10 @@ class Worker:
             faults.record(self._name, error)
         except Exception as strict:  # noqa: BLE001 - raised to whoever flushes, not in this thread
             self._fault = strict
+
+
+def _greenlet() -> Any:  # noqa: ANN401 - of gevent, which may not be installed
+    """Return the greenlet that this thread is, in a program that gevent has patched."""
+    gevent: Any = sys.modules.get("gevent")
+    current = gevent and gevent.getcurrent()
+    return current if gevent and isinstance(current, gevent.Greenlet) else None

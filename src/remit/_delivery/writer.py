@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
+from remit._delivery.lost import telling
 from remit._delivery.registration import Registrations
 from remit._guard import guarded
+from remit._ids import key_text, new_key
 from remit._sink import AnyItem, Kind
 from remit._spool import Outbox, RunRecord
 
@@ -46,6 +48,9 @@ class Writer:
         self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
         self._moved = moved
         self._everything = False
+        self._concluding = False
+        # Runs of a parent process of which something was lost in this one.
+        self._owing: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
         # Drained and not yet put: kept when the outbox fails, and put before what comes later.
@@ -54,6 +59,10 @@ class Writer:
     def urge(self) -> None:
         """Have the next pass announce every open span, however young."""
         self._everything = True
+
+    def conclude(self) -> None:
+        """Have each pass from now on put also what is told of losses when a process ends."""
+        self._concluding = True
 
     def step(self) -> float:
         """Make a pass; return the seconds until the next."""
@@ -73,10 +82,12 @@ class Writer:
                 everything = False
                 if self._items:
                     records = self._records()
-                    self._outbox.put(self._items, records)
+                    self._outbox.put(self._items, records + self._accounts())
                     self._buffer.inherited.difference_update(record.key for record in records)
                     self._items = []
                     self._moved()
+            if self._concluding:
+                self._put_last()
             self._passed_ns = began_ns
 
     @property
@@ -103,3 +114,22 @@ class Writer:
             keys = inherited.intersection(item[1] for item in self._items)
             records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
         return records
+
+    def _accounts(self) -> list[RunRecord]:
+        """Return the records of runs of which more was lost since the last pass."""
+        losses = self._buffer.losses
+        known = [self._outbox.run(run_key) for run_key in losses.runs()]
+        changed = [record for record in known if record is not None and losses.book(record)]
+        self._owing.update((record.key, record) for record in changed if record.inherited)
+        return changed
+
+    def _put_last(self) -> None:
+        """Put what was lost; of runs that another process ends as spans of their own."""
+        changed = self._accounts()
+        now_ns = self._clock.wall_ns()
+        owing, self._owing = list(self._owing.values()), {}
+        told = [telling(record, now_ns, key_text(new_key(now_ns))) for record in owing]
+        for record in owing:
+            record.lost = {}
+        if changed or told:
+            self._outbox.put(told, [*changed, *owing])

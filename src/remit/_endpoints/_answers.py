@@ -38,7 +38,7 @@ KINDS: Final[Mapping[int, type[ApiError]]] = {
 }
 ADVICE: Final[Mapping[int | type[ApiError], str]] = {
     401: "Check the api_token: it is missing, mistyped, suspended, revoked or expired",
-    403: "The token is known, but its scope does not allow this: use one that may",
+    403: "The token is known, but its scope does not allow this: set the api_token to one that may",
     407: "A proxy wants credentials: check HTTPS_PROXY and HTTP_PROXY",
     ContractError: "This is not the Prefactor API: check the api_url",
     NotFoundError: "Create it first, or mend the id",

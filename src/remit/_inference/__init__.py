@@ -2,6 +2,7 @@
 
 from remit._inference._checks import check_types
 from remit._inference._effective import effective
+from remit._inference._plan import plan_of
 from remit._inference._shown import Inferred, Side, Suggested, inferred, suggested
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "check_types",
     "effective",
     "inferred",
+    "plan_of",
     "suggested",
 ]

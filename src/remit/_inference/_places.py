@@ -9,14 +9,29 @@ from __future__ import annotations
 import sys
 import typing
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Generator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Mapping,
+)
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
 
-from remit._annotations import MISSING, SECRETS, Scope, alias_value, is_annotated, is_secret
+from remit._annotations import (
+    MISSING,
+    SECRETS,
+    Scope,
+    alias_value,
+    bounds_of,
+    is_annotated,
+    is_secret,
+)
 from remit._capture.categories import category_of_type
-from remit._capture.fields import DeclaredField, declared_fields
+from remit._capture.fields import DeclaredField, declared_fields, given_to
 from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._guard import attempt
 from remit._marks import Sensitive
@@ -91,7 +106,7 @@ def _inside(place: Place) -> list[Place]:
         parts = (cast("Any", part).__origin__, *cast("Any", part).__metadata__)
         return [Place(path, each) for each in parts]
     if isinstance(part, TypeVar):
-        return [Place(path, each) for each in (part.__bound__, *part.__constraints__)]
+        return [Place(path, each) for each in bounds_of(part)]
     if is_class(part):
         return _of_class(path, part)
     if (alias := alias_value(part)) is not MISSING:
@@ -110,17 +125,30 @@ def category_of_class(cls: type) -> str | None:
 def _of_class(path: str, cls: type) -> list[Place]:
     if category_of_class(cls) is not None:
         return []  # a coordinate says all that its latitude could say
-    return [place for each in declared_fields(cls) or () for place in _of_field(path, each)]
+    given = given_to(cls)
+    return [place for each in declared_fields(cls) or () for place in _of_field(path, each, given)]
 
 
-def _of_field(path: str, each: DeclaredField) -> list[Place]:
+def _of_field(
+    path: str, each: DeclaredField, given: Mapping[object, tuple[object, ...]]
+) -> list[Place]:
     inner = f"{path}.{each.name}"
     home = sys.modules.get(each.module)
     meaning = Scope({} if home is None else vars(home), {}).read(each.annotation)
+    variables = [each for each in _variables(meaning.annotation) if type(each) is TypeVar]
     return [
         *_at(inner, each.name, meaning.annotation, meaning.marks.category),
         *(Place(inner, mark) for mark in each.metadata),
+        *(Place(inner, part) for variable in variables for part in given.get(variable, ())),
     ]
+
+
+def _variables(annotation: object) -> tuple[object, ...]:
+    """Return the type variables in a resolved annotation."""
+    if type(annotation) is TypeVar:
+        return (annotation,)
+    found = () if is_class(annotation) else getattr(annotation, "__parameters__", ())
+    return cast("tuple[object, ...]", found) if type(found) is tuple else ()
 
 
 def _of_form(path: str, form: object) -> list[Place]:

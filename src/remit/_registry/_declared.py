@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 from remit._annotations import unwrapped
-from remit._docstrings import summary
+from remit._docstrings import docstring, summary
+from remit._frames import names_of_caller
 from remit._overrides import overridden
-from remit._registry._names import MAIN, default_name, human, module_name, qualname
+from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
 from remit.models.agent_instance import DataRisk
 
-_CALLED: Final = ("function", "body")
+_CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""
 
 
@@ -35,10 +36,12 @@ class SpanType:
         doc: Its docstring, else that of the object's class.
         qualname: Its qualified name.
         module: Its module, by the name that it would be imported under.
+        declared_in: The module where it was decorated: another one, for a library's function.
         file: Where it stands.
         line: The line, from one.
         kind: How it runs.
         skip_first: Calls do not carry the first parameter (`self`, `cls`).
+        find_receiver: Settles that, at the first use, where it was not known at declaration.
         explicit_name: The author chose the name.
         data_risk: What it may do and whose data flows through it.
         title: Title for people, if the author gave one.
@@ -60,6 +63,8 @@ class SpanType:
     kind: CallKind
     skip_first: bool
     explicit_name: bool
+    declared_in: str = ""
+    find_receiver: Callable[[], bool] | None = None
     data_risk: DataRisk | None = None
     title: str | None = None
     description: str | None = None
@@ -75,6 +80,7 @@ class SpanType:
         *,
         kind: CallKind,
         skip_first: bool,
+        find_receiver: Callable[[], bool] | None = None,
         named: Callable[..., object] | None = None,
         name: str | None = None,
         data_risk: DataRisk | None = None,
@@ -84,25 +90,19 @@ class SpanType:
         params: object = None,
         result: object = None,
         capture: Mapping[str, Wish] | None = None,
+        declared_in: str | None = None,
     ) -> SpanType:
-        """Return the declaration of *function*; *name* None means `<module>:<qualname>`.
-
-        Module and qualified name are those of *named*, of the function at the bottom without it.
-        """
+        """Return the declaration of *function*; *name* None means `<module>:<qualname>`."""
         body = unwrapped(function)
-        code = getattr(body, "__code__", None)
         named = body if named is None else named
         return cls(
+            **_told_by(body, named),
             name=name or default_name(named),
             function=function,
-            body=body,
-            doc=body.__doc__ or named.__doc__,
-            qualname=qualname(named),
-            module=module_name(named),
-            file=getattr(code, "co_filename", "<unknown>"),
-            line=getattr(code, "co_firstlineno", 0),
+            declared_in=_module_of_caller() if declared_in is None else declared_in,
             kind=kind,
             skip_first=skip_first,
+            find_receiver=find_receiver,
             explicit_name=name is not None,
             data_risk=data_risk,
             title=title,
@@ -116,7 +116,8 @@ class SpanType:
     @cached_property
     def signature(self) -> Reading:
         """The signature, read at the first use: the names in it exist by then."""
-        return read(self.function, skip_first=self.skip_first)
+        find = self.find_receiver
+        return read(self.function, skip_first=self.skip_first if find is None else find())
 
     @cached_property
     def reading(self) -> Reading:
@@ -132,7 +133,17 @@ class SpanType:
     @property
     def package(self) -> str:
         """The top-level package."""
-        return self.module.partition(".")[0]
+        return _package(self.module)
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages of its function and of the place where that was decorated."""
+        return frozenset(map(_package, (self.module, self.declared_in)))
+
+    def is_within(self, module: str) -> bool:
+        """Return whether *module*, or one beneath it, has its function or decorated that."""
+        homes = (self.module, self.declared_in)
+        return any(f"{each}.".startswith(f"{module}.") for each in homes)
 
     def is_of(self, function: object) -> bool:
         """Return whether this is the span type of *function*, or of one inside its decorators."""
@@ -230,7 +241,7 @@ class AgentType:
 
     def selects(self, span_type: SpanType) -> bool:
         """Return whether *span_type* is one of this agent's, by its declaration."""
-        return span_type.package == self.span_type.package or any(
+        return self.span_type.package in span_type.packages or any(
             _selected(each, span_type) for each in self.span_types
         )
 
@@ -256,6 +267,38 @@ class ManualType:
     data_risk: DataRisk | None = None
 
 
+class _Told(TypedDict):
+    """What a callable tells of itself."""
+
+    body: Callable[..., object]
+    doc: str | None
+    qualname: str
+    module: str
+    file: str
+    line: int
+
+
+def _told_by(body: Callable[..., object], named: Callable[..., object]) -> _Told:
+    code = getattr(body, "__code__", None)
+    return {
+        "body": body,
+        "doc": docstring(body) or docstring(named),
+        "qualname": qualname(named),
+        "module": module_name(named),
+        "file": getattr(code, "co_filename", "<unknown>"),
+        "line": getattr(code, "co_firstlineno", 0),
+    }
+
+
+def _module_of_caller() -> str:
+    names = names_of_caller()
+    return imported_as(str(names.get("__name__")), names)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
 def _said(declared: SpanType | AgentType, *aside: str) -> list[object]:
     """Return every attribute of a declaration but those *aside*."""
     return [getattr(declared, each.name) for each in fields(declared) if each.name not in aside]
@@ -276,8 +319,7 @@ def _selected(selector: object, span_type: SpanType) -> bool:
     if isinstance(selector, str):
         return span_type.name.startswith(selector)
     if isinstance(selector, ModuleType):
-        module = selector.__name__
-        return span_type.module == module or span_type.module.startswith(f"{module}.")
+        return span_type.is_within(selector.__name__)
     return span_type.is_of(selector)
 
 

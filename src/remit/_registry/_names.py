@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from remit._docstrings import sendable
 
 RUN_TYPE: Final = "remit:run"
 """Type of each run's root span."""
@@ -29,11 +31,24 @@ def module_name(function: Callable[..., object]) -> str:
     `__main__` is the module that `python -m` was given, else the script's name without suffix,
     else `notebook`.
     """
-    module = str(getattr(function, "__module__", None) or _module_of_builtin(function))
+    own = getattr(function, "__module__", None)
+    module = sendable(own) if isinstance(own, str) and own else _module_of_builtin(function)
+    # From the function: a spawned child has these names before it has the module. Objects may
+    # have every attribute that they are asked for.
+    names: Any = getattr(function, "__globals__", None)
+    has_names = isinstance(names, dict)
+    return imported_as(module, cast("dict[str, Any]", names) if has_names else _names_of(module))
+
+
+def imported_as(module: str, names: Mapping[str, Any]) -> str:
+    """Return the name that a module would be imported under.
+
+    Args:
+        module: Its name.
+        names: What it holds.
+    """
     if module not in MAIN:
         return module
-    # From the function: a spawned child has these names before it has the module.
-    names: Mapping[str, Any] = getattr(function, "__globals__", None) or _names_of(module)
     spec = names.get("__spec__")
     if spec is not None:
         return str(spec.name)
@@ -56,7 +71,7 @@ def _module_of_builtin(function: Callable[..., object]) -> str:
 def qualname(function: Callable[..., object]) -> str:
     """Return the qualified name of *function*; of its class, if it is an object."""
     found = getattr(function, "__qualname__", None)
-    return found if isinstance(found, str) else type(function).__qualname__
+    return sendable(found if isinstance(found, str) else type(function).__qualname__)
 
 
 def default_name(function: Callable[..., object]) -> str:

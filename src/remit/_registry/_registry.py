@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import ClassVar, Final
 
 from remit._registry._declared import AgentType, ManualType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE
@@ -21,13 +21,15 @@ class Registry:
         version: Grows with every change: what was composed before may be out of date.
     """
 
+    # One for all: whoever is forked while a thread is in one takes a new one, for copies too.
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self) -> None:
         """Start with nothing declared."""
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
         self._seen: dict[str, dict[str, ManualType]] = {_ANY_AGENT: {}}
-        self._lock = threading.Lock()
 
     def add_span_type(self, declared: SpanType) -> None:
         """Remember a span type; one declared again replaces the earlier.
@@ -146,4 +148,4 @@ class Registry:
 
     def after_fork_in_child(self) -> None:
         """Take a new lock: a thread that is gone may have held the inherited one."""
-        self._lock = threading.Lock()
+        Registry._lock = threading.Lock()

@@ -4,7 +4,7 @@ Nothing starts at import. The first run builds the runtime from the settings; `c
 come before it. A fork gives the child a runtime of its own.
 """
 
-from remit._runtime._doors import spool_of
+from remit._runtime._doors import check_target, missing_for_local, spool_of
 from remit._runtime._process import (
     aflush,
     configure,
@@ -23,10 +23,12 @@ from remit._runtime._runtime import Runtime
 __all__ = [
     "Runtime",
     "aflush",
+    "check_target",
     "configure",
     "current",
     "flush",
     "isolated",
+    "missing_for_local",
     "registration",
     "registry",
     "send_spooled",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from remit import config
-from remit._clock import Clock
+from remit._clock import Clock, SystemClock
 from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
+from remit._gentle import gently
 from remit._spool import Folder, Identity
 from remit.client._http import Http, InProcessTransport
 from remit.errors import UnavailableError
@@ -25,7 +26,13 @@ LOCAL_URL: Final = "http://remit.local"
 
 
 class LocalDoor:
-    """A client of the collector inside this process; its database is opened at the first call."""
+    """A client of the collector inside this process; its database is opened at the first call.
+
+    Attributes:
+        waiting: False: nothing here waits for a network.
+    """
+
+    waiting: bool = False
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
         """Keep what the collector will need."""
@@ -49,7 +56,8 @@ class LocalDoor:
             self._http.close()
 
     def _open(self) -> Http:
-        local = importlib.import_module(LOCAL_APP)
+        with gently():
+            local = importlib.import_module(LOCAL_APP)
         folder = self._settings.data_dir
         try:
             app, token = local.open_app(folder)
@@ -68,7 +76,13 @@ class LocalDoor:
 
 
 class NoCollector:
-    """The client of local mode where the collector is not installed: nothing can be sent."""
+    """The client of local mode where the collector is not installed: nothing can be sent.
+
+    Attributes:
+        waiting: False: nothing here waits for a network.
+    """
+
+    waiting: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
         """Say what is missing, and where things wait meanwhile."""
@@ -117,6 +131,16 @@ def spool_of(settings: config.Settings) -> Folder:
         target = without_credentials(settings.api_url or "")
         identity = Identity.of(target, token.get_secret_value() if token is not None else None)
     return Folder(settings.data_dir, identity, settings.max_spool_bytes)
+
+
+def check_target(settings: config.Settings) -> None:
+    """Look at the URL and the token that something is to be sent with, before anything is.
+
+    Raises:
+        SettingsError: One cannot be right. The message does not quote the token.
+    """
+    if settings.resolved_mode == "remote":
+        remote_door(settings, SystemClock()).close()
 
 
 def remote_door(settings: config.Settings, clock: Clock) -> Http:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import sys
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from remit import config
@@ -18,6 +18,8 @@ from remit._clock import Clock
 from remit._delivery import FlushResult, Status
 from remit._guard import faults, guarded, logger
 from remit._registry import AgentType, Registry
+from remit._runtime._doors import check_target
+from remit._runtime._loops import beside
 from remit._runtime._runtime import Runtime, payload_of
 from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
@@ -35,11 +37,13 @@ class _Process:
 
     registry: Registry
     runtime: Runtime | None = None
+    ended: Runtime | None = None
     exit_hooked: bool = False
     finalized_pid: int | None = None
     configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
     quiet: bool = False
+    said: str = ""
 
 
 _process: _Process = _Process(Registry())
@@ -86,7 +90,9 @@ def _settings_or_off() -> config.Settings:
             return config.Settings(mode="off")
         return _loaded({})
     except SettingsError as error:
-        logger.warning("remit is off until this is mended: %s", error)
+        if str(error) != _process.said:
+            _process.said = str(error)
+            logger.warning("remit is off until this is mended: %s", error)
         return config.Settings(mode="off")
 
 
@@ -98,27 +104,33 @@ def _loaded(overrides: Mapping[str, object]) -> config.Settings:
     """
     settings = config.load(overrides, _process.ignored)
     switched_off(settings.redact_off)
+    check_target(settings)
     return settings
 
 
 def _install(settings: config.Settings) -> Runtime:
     runtime = _process.runtime = Runtime(settings, registry, on_start=_hook_exit)
+    _process.ended = None
     return runtime
 
 
 def _hook_exit() -> None:
-    """See to the flush at exit; in a child of multiprocessing, `atexit` alone may never run."""
+    """See to the flush at exit; in children of others than the system, `atexit` may never run."""
     if not _process.exit_hooked:
         _process.exit_hooked = True
         atexit.register(_at_exit)
+    if _process.finalized_pid == os.getpid():
+        return
+    _process.finalized_pid = os.getpid()
     # By what is loaded: importing multiprocessing costs 10 ms, and most programs have no use of it.
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
-    if util is None or process is None or process.parent_process() is None:
-        return
-    if _process.finalized_pid != os.getpid():
-        _process.finalized_pid = os.getpid()
+    if util is not None and process is not None and process.parent_process() is not None:
         util.Finalize(None, _at_exit, exitpriority=LATE)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # The children of its pool end by `os._exit`, and this is all they do before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
 
 
 def configure(**settings: object) -> None:
@@ -144,7 +156,7 @@ def configure(**settings: object) -> None:
         _process.configured = loaded
         runtime = _install(loaded)
     if before is not None:
-        before.shutdown(0)
+        before.hand_over()
     _adopt(runtime)
 
 
@@ -168,13 +180,20 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
 
 @guarded("a flush")
 def _flushed(timeout_s: float) -> FlushResult:
-    runtime = _process.runtime
+    runtime = _process.runtime or _process.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
 
 async def aflush(timeout_s: float = 5.0) -> FlushResult:
-    """Deliver everything recorded so far, as `flush` does, without blocking the event loop."""
-    return await asyncio.to_thread(flush, timeout_s)
+    """Deliver everything recorded so far, as `flush` does, without blocking the event loop.
+
+    Args:
+        timeout_s: Seconds to wait at most.
+
+    Returns:
+        Counts by fate; true only if all of it was delivered.
+    """
+    return await beside(partial(flush, timeout_s))
 
 
 def send_spooled(
@@ -208,24 +227,43 @@ def shutdown(timeout_s: float = 2.0) -> FlushResult:
 @guarded("a shutdown")
 def _shut_down(timeout_s: float) -> FlushResult:
     with _lock:
-        runtime, _process.runtime = _process.runtime, None
+        runtime = _process.ended = _process.runtime or _process.ended
+        _process.runtime = None
     return runtime.shutdown(timeout_s) if runtime is not None else FlushResult.nothing()
 
 
 def status() -> Status:
-    """Return mode, target, health, counters and the last error."""
+    """Return mode, target, health, counters and the last error; after a shutdown, how it ended."""
     return _status() or replace(UNSEEN, faults=dict(faults.counts))
 
 
 @guarded("the status")
 def _status() -> Status:
-    return current().status()
+    return (_process.runtime or _process.ended or current()).status()
 
 
 @guarded("the exit of the process")
-def _at_exit() -> None:
-    if _process.runtime is not None:
-        _process.runtime.at_exit()
+def _at_exit(**_: object) -> None:
+    try:
+        # Ctrl-C ends the wait for a server; the program has ended already.
+        with suppress(KeyboardInterrupt):
+            if _process.runtime is not None:
+                _process.runtime.at_exit()
+    finally:
+        _end_as_begun()
+
+
+def _end_as_begun() -> None:
+    """Have a process that ends by Ctrl-C end as one, whatever was imported for the last flush.
+
+    The interpreter then ends by the signal itself, as shells ask, unless a text was executed in
+    between: and that is how dataclasses are made, httpx's too. Another unhandled Ctrl-C in such a
+    text puts it right. Source: CPython, `run_eval_code_obj` in pythonrun.c, bpo-1054041.
+    """
+    interactive = hasattr(sys, "ps1") or sys.flags.interactive
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not interactive:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102 - a text is the point
 
 
 @contextmanager
@@ -241,6 +279,8 @@ def isolated(
     """
     was_registry, was_strict = registry(), faults.strict
     was_configured, _process.configured = _process.configured, None
+    was_ended, _process.ended = _process.ended, None
+    was_said, _process.said = _process.said, ""
     runtime = Runtime(settings, registry, sink=sink, clock=clock)
     was_runtime = _swap(was_registry.copy(), runtime)
     faults.strict = True
@@ -249,6 +289,8 @@ def isolated(
     finally:
         faults.strict = was_strict
         _process.configured = was_configured
+        _process.ended = was_ended
+        _process.said = was_said
         mine = _swap(was_registry, was_runtime)
         if mine is not None:
             mine.shutdown(settings.exit_timeout_s)
@@ -278,6 +320,8 @@ def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - the inherited lock may be held by a thread that is gone
     _lock = threading.Lock()
     _process.registry.after_fork_in_child()
+    _process.ended = None
+    faults.counts.clear()
     if _process.runtime is not None:
         _process.runtime.after_fork_in_child()
 

@@ -15,15 +15,18 @@ from remit._delivery import Delivery, FlushResult, Status
 from remit._frames import caller
 from remit._guard import faults, logger
 from remit._policy import Ceilings
-from remit._recording import Recorder
+from remit._recording import MAX_SAID, AfterRun, NothingAfter, Recorder
 from remit._registration import prose, registration
 from remit._registry import AgentType, Registry
 from remit._runs import OpenRun, RunOptions
+from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
 from remit.models.agent_instance import DataRisk
 
+# A step that waits for a server is left alone after it.
+HAND_OVER_S: Final = 0.2
 # Without the user's hook: the same source registers the same payload whatever the settings.
 REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
@@ -70,7 +73,7 @@ class Runtime:
         self._clock = clock or SystemClock()
         self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
-        self._outside_said = False
+        self._outside_said: set[str] = set()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         self.recorder = Recorder(
@@ -84,7 +87,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            on_exit=self._flush_after_run,
+            after_run=self._after_run(),
             on_first_seen=self._first_seen,
         )
 
@@ -100,16 +103,31 @@ class Runtime:
             self._on_start()
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
+            if self.settings.half_remote is not None:
+                given, missing = self.settings.half_remote
+                logger.warning(
+                    "%s is set but %s is not set, so remit records in local mode, to %s: set it, "
+                    "or choose with mode='local'",
+                    given,
+                    missing,
+                    target,
+                )
         run = OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
         if self._recording:
             self._runs.add(run)
         return run
 
     def outside(self, name: str) -> None:
-        """Say once that a span outside any run is recorded nowhere, with the caller's place."""
-        if self._outside_said or self.mode == "off":
+        """Say once of a step that outside any run it is recorded nowhere, with the caller's place.
+
+        Args:
+            name: Its span type. Blocks may be named by the thousand; of those beyond that nothing
+                is said.
+        """
+        said = self._outside_said
+        if name in said or len(said) >= MAX_SAID or self.mode == "off":
             return
-        self._outside_said = True
+        said.add(name)
         logger.warning(
             "%s was called outside any run at %s, so it is recorded nowhere; open one with "
             "`with agent.run():`, or carry it there with remit.copy_context or Run.use()",
@@ -144,6 +162,13 @@ class Runtime:
             return FlushResult.nothing()
         return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
 
+    def hand_over(self) -> None:
+        """Let go of everything for the runtime that comes after; nothing was recorded here yet."""
+        self.shutdown(0)
+        if self._delivery is not None:
+            # A step that sends for an ended process holds its file, which the next one looks for.
+            self._delivery.stopped(HAND_OVER_S)
+
     def status(self) -> Status:
         """Return where delivery stands."""
         status = self._delivery.status() if self._delivery else Status.nothing()
@@ -153,6 +178,7 @@ class Runtime:
             target=self.target,
             faults=dict(faults.counts),
             withheld=dict(self.recorder.rules.withheld),
+            exceeding=dict(self.recorder.exceeding),
         )
 
     def at_exit(self) -> None:
@@ -184,6 +210,8 @@ class Runtime:
         """Forget the parent's items and threads; its runs are the parent's to end."""
         self.started = False
         self._runs = weakref.WeakSet()
+        self.recorder.rules.withheld.clear()
+        self.recorder.exceeding.clear()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
 
@@ -228,10 +256,11 @@ class Runtime:
                 agent,
             )
 
-    def _flush_after_run(self) -> None:
-        """Flush when a run's block has ended, for functions that freeze after each call."""
-        if self.settings.flush_on == "run":
-            self.flush(self.settings.exit_timeout_s, adopting=False)
+    def _after_run(self) -> AfterRun:
+        """Return what is done when a run has ended."""
+        if self._delivery is None or self.settings.flush_on != "run":
+            return NothingAfter()
+        return FlushAfterRun(self._delivery, self._clock, self.settings.exit_timeout_s)
 
     def _make_delivery(self) -> Delivery | None:
         settings = self.settings

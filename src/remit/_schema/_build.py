@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
@@ -16,7 +16,7 @@ from remit._returns import forms
 from remit._schema._generator import Generator, Json, Raw
 from remit._schema._merge import merged
 from remit._schema._results import any_of, as_result, item_stream, reachable, resolved, wrapped
-from remit._schema._tidy import Redact, Tidy
+from remit._schema._tidy import Redact, Tidy, without_values
 from remit._schema._types import UNPACK, Readying, is_hashable, noted, type_name
 from remit._signature import CallKind, Parameter, Reading
 
@@ -39,7 +39,12 @@ _SCALARS: Final[Mapping[object, Json]] = {
 
 
 def params_schema(
-    reading: Reading, *, redact: Redact, doc: str | None = None, declared: object = None
+    reading: Reading,
+    *,
+    redact: Redact,
+    doc: str | None = None,
+    declared: object = None,
+    hidden: Collection[str] = (),
 ) -> Json:
     """Return the JSON Schema of a call's payload; never raises for a type.
 
@@ -48,7 +53,17 @@ def params_schema(
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: What `params=` was given: what it does not name keeps the signature's schema.
+        hidden: Parameters that the declaration withholds: no value of theirs is shown.
     """
+    whole = _of_call(reading, redact, doc, declared)
+    properties: Mapping[str, Json] = whole.get("properties", {})
+    shown = {
+        name: without_values(each) if name in hidden else each for name, each in properties.items()
+    }
+    return {**whole, "properties": shown} if hidden else whole
+
+
+def _of_call(reading: Reading, redact: Redact, doc: str | None, declared: object) -> Json:
     if declared is None:
         return _of_parameters(reading.parameters, redact, doc)
     written = declared_schema(declared, redact=redact)
@@ -76,7 +91,12 @@ def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | N
 
 
 def result_schema(
-    reading: Reading, kind: CallKind, *, redact: Redact, declared: object = None
+    reading: Reading,
+    kind: CallKind,
+    *,
+    redact: Redact,
+    declared: object = None,
+    hidden: bool = False,
 ) -> Json:
     """Return the JSON Schema of a call's result; never raises for a type.
 
@@ -87,7 +107,13 @@ def result_schema(
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
+        hidden: The declaration withholds it: no value of it is shown.
     """
+    whole = _of_result(reading, kind, redact, declared)
+    return without_values(whole) if hidden else whole
+
+
+def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: object) -> Json:
     if isinstance(declared, Mapping):
         return _as_written_result(cast("Mapping[object, object]", declared), redact)
     returns = reading.returns

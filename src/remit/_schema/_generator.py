@@ -174,8 +174,8 @@ def _tidy_class(schema: Json, cls: type) -> None:
         schema.setdefault("description", cls.__doc__)
     properties: Mapping[str, Json] = schema.get("properties", {})
     for name in hidden_fields(cls) & properties.keys():
-        properties[name].pop("default", None)
-        properties[name].pop("examples", None)
+        for keyword in ("const", "default", "enum", "examples", "pattern"):
+            properties[name].pop(keyword, None)
 
 
 def _config(cls: type) -> Mapping[str, object]:

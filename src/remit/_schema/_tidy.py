@@ -22,6 +22,12 @@ _SCHEMAS_BY_NAME: Final = frozenset(
 )
 _VALUE: Final = frozenset({"const", "default", "example"})
 _VALUES: Final = frozenset({"enum", "examples"})
+_SHOWING: Final = _VALUE | _VALUES | {"pattern"}
+_TERMS: Final = frozenset(
+    {"$anchor", "$comment", "$id", "$ref", "$schema", "contentEncoding", "contentMediaType"}
+    | {"format", "type"}
+)
+"""Keywords whose texts are words of JSON Schema, or remit's own; all others are the author's."""
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
 _ABSENT: Final = object()
 
@@ -61,21 +67,24 @@ class Tidy:
             by_name = cast("Mapping[object, object]", value)
             return {each: self.schema(inner, each) for each, inner in sorted(_by_name(by_name))}
         if key in _VALUE:
-            return self._value(value, None if key == "const" else name)
+            return self._value(key, value, name)
         if key in _VALUES and isinstance(value, list):
-            return self._listed(cast("list[object]", value), None if key == "enum" else name)
-        if key == "description" and isinstance(value, str):
-            shown = self.redact(prose(value))
+            return self._listed(cast("list[object]", value), name)
+        if isinstance(value, str) and key not in _TERMS:
+            shown = self.redact(prose(value) if key == "description" else sendable(value))
             return shown if isinstance(shown, str) else _ABSENT
         made = self.schema(value)
         if key in _ALTERNATIVES and self.generated and isinstance(made, list):
             return sorted(cast("list[object]", made), key=_null_last)
         return made
 
-    def _value(self, value: object, name: str | None) -> object:
-        """Return a redacted value, `_ABSENT` if it is nothing that JSON can say."""
+    def _value(self, key: str, value: object, name: str | None) -> object:
+        """Return a redacted value, `_ABSENT` if it is nothing that JSON can say.
+
+        A marker tells of a default that there is one; as a constant it would be another value.
+        """
         shown = self._redacted(value, name)
-        return _ABSENT if is_marker(shown, "opaque") else shown
+        return _ABSENT if is_marker(shown, None if key == "const" else "opaque") else shown
 
     def _listed(self, values: list[object], name: str | None) -> object:
         """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
@@ -101,6 +110,22 @@ class Tidy:
         if isinstance(value, float) and math.isfinite(value):
             return int(value) if self.generated and value.is_integer() else value
         return self.redact(value)
+
+
+def without_values(schema: Json) -> Json:
+    """Return the schema of what is withheld: its type, and no value that it has or may have."""
+    return {key: _inside(key, value) for key, value in schema.items() if key not in _SHOWING}
+
+
+def _inside(key: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_inside("", each) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    inner = cast("Json", value)
+    if key in _SCHEMAS_BY_NAME:
+        return {name: _inside("", each) for name, each in inner.items()}
+    return without_values(inner)
 
 
 def _by_name(given: Mapping[object, object]) -> list[tuple[str, object]]:

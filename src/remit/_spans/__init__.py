@@ -1,6 +1,6 @@
 """Spans: one decorated call, or one block that the user marks, from its start to its end."""
 
-from remit._spans._begin import begin, check_terminated, permit
+from remit._spans._begin import begin, permit
 from remit._spans._block import ManualPlan, SpanBlock
 from remit._spans._handle import Span, current_span
 from remit._spans._open import OpenSpan
@@ -14,7 +14,6 @@ __all__ = [
     "SpanBlock",
     "Step",
     "begin",
-    "check_terminated",
     "current_span",
     "permit",
 ]

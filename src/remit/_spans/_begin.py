@@ -8,7 +8,7 @@ from remit._capture import denial_payload, snapshot
 from remit._guard import guarded, logger
 from remit._outcomes import FAILED
 from remit._policy import Verdict
-from remit._recording import MAX_SAID, OBSERVE, TERMINATE, Place, RunState
+from remit._recording import MAX_SAID, OBSERVE, TERMINATE, Place, Recorder, check_terminated
 from remit._spans._open import OpenSpan
 from remit._spans._step import Step
 from remit.errors import DeniedError, RunTerminated
@@ -33,7 +33,9 @@ def begin(
         raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
     if not parent.run.recording:
         return None
-    return OpenSpan(step, parent, step.plan.params(args, kwargs, parent.run.recorder.rules))
+    secrets: list[str] = []
+    payload = step.plan.params(args, kwargs, parent.run.recorder.rules, secrets)
+    return OpenSpan(step, parent, payload, secrets)
 
 
 def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
@@ -51,16 +53,6 @@ def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
     refused = _refusal(step, parent)
     if refused is not None:
         raise _refuse(step, parent, refused, payload)
-
-
-def check_terminated(run: RunState) -> None:
-    """Return if the run goes on.
-
-    Raises:
-        RunTerminated: It was terminated.
-    """
-    if run.feed.terminated is not None:
-        raise RunTerminated(run.feed.key, run.feed.terminated or None)
 
 
 @guarded("the arguments of a refused call")
@@ -84,7 +76,7 @@ def _refusal(step: Step, parent: Place) -> Verdict | None:
     if verdict is None:
         return None if observing else _unjudged(step, parent)
     if observing and verdict.violations:
-        _say(step, verdict, parent.run.recorder.said, "it runs, as on_violation is observe")
+        _say(step, verdict, parent.run.recorder, "it runs, as on_violation is observe")
     return verdict if verdict.violations and not observing else None
 
 
@@ -103,10 +95,10 @@ def _refuse(
     if run.recording:
         _record_refusal(step, parent, error, payload)
     if run.recorder.on_violation != TERMINATE:
-        _say(step, verdict, run.said, "it was denied")
+        _say(step, verdict, run.recorder, "it was denied")
         return error
-    _say(step, verdict, run.said, "it was denied and its run terminated")
-    run.feed.terminated = str(error)
+    _say(step, verdict, run.recorder, "it was denied and its run terminated")
+    run.terminate(str(error), verdict.exceeded)
     return RunTerminated(run.feed.key, str(error))
 
 
@@ -118,8 +110,11 @@ def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: byte
 
 
 @guarded("the log of a step that exceeds a remit")
-def _say(step: Step, verdict: Verdict, said: set[str], outcome: str) -> None:
-    """Log once, among what was *said*, that a step exceeds a remit: where both are declared."""
+def _say(step: Step, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
+    """Count that a step exceeds a remit, and log it once: where both are declared."""
+    exceeding, said = recorder.exceeding, recorder.said
+    if step.name in exceeding or len(exceeding) < MAX_SAID:
+        exceeding[step.name] += 1
     topic = "; ".join(verdict.violations)
     if topic in said or len(said) >= MAX_SAID:
         return

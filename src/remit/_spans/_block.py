@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Final
 
-from remit._capture import Rules, secrets_in, snapshot
+from remit._capture import Known, Rules, secrets_in, snapshot
 from remit._guard import guarded
 from remit._ids import new_key
 from remit._recording import at, here
@@ -23,14 +24,23 @@ class ManualPlan:
         """Keep the payload until the block begins."""
         self._payload = payload
 
-    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
+    error_rule: Final = None
+    """A block declares nothing of its errors."""
+
+    def params(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+        secrets: list[str] | None = None,
+    ) -> bytes:
         """Return the payload that was given; a block has no arguments."""
         del args, kwargs
-        return snapshot(self._payload, rules)
+        return snapshot(self._payload, rules, secrets=secrets)
 
-    def result(self, value: object, rules: Rules) -> bytes:
+    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
         """Return an empty object: nothing was set by hand."""
-        del value
+        del value, known
         return snapshot({}, rules)
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:

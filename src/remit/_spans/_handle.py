@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
-from remit._capture import snapshot
+from remit._capture import error_payload, snapshot
+from remit._capture.statics import is_a
 from remit._guard import guarded
 from remit._ids import key_text
 from remit._outcomes import FAILED
@@ -49,16 +51,26 @@ class Span:
         """
         self._override(None, result)
 
-    def fail(self, reason: str) -> None:
-        """End the span as failed, for *reason*, even if its block ends normally."""
-        self._override(FAILED, {"error": {"type": "failed", "message": reason}})
+    def fail(self, reason: str | BaseException) -> None:
+        """End the span as failed, for *reason*, even if its block ends normally.
+
+        Args:
+            reason: In words, or the error itself: recorded as if it had been raised.
+        """
+        is_error = is_a(reason, BaseException)
+        told = reason if is_error else {"error": {"type": "failed", "message": reason}}
+        self._override(FAILED, told)
 
     @guarded("a result set by hand")
-    def _override(self, status: str | None, result: Mapping[str, object]) -> None:
+    def _override(self, status: str | None, result: object) -> None:
         state = self._state
         if state is not None and self._key in state.open:
             before, _ = state.overrides.get(self._key, (None, b""))
-            captured = snapshot(result, state.recorder.rules)
+            known = state.secrets.get(self._key)
+            if is_a(result, BaseException):
+                captured = error_payload(cast("BaseException", result), state.recorder.rules, known)
+            else:
+                captured = snapshot(result, state.recorder.rules, known=known)
             state.overrides[self._key] = (status or before, captured)
 
     def __eq__(self, other: object) -> bool:

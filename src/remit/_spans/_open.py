@@ -6,9 +6,9 @@ the call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from remit._capture import Rules, error_payload, exceeding
+from remit._capture import Known, Rules, beside, error_payload, exceeding
 from remit._clock import NS_PER_MS
 from remit._guard import guarded
 from remit._ids import new_key
@@ -29,8 +29,10 @@ class OpenSpan:
 
     __slots__ = ("_offset_ns", "_start", "place", "step")
 
-    def __init__(self, step: Step, parent: Place, payload: bytes) -> None:
-        """Begin a span of *step* under *parent*."""
+    def __init__(
+        self, step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = ()
+    ) -> None:
+        """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*."""
         run = parent.run
         self._offset_ns = run.offset_ns
         started_ns = self._now_ns(run)
@@ -46,13 +48,22 @@ class OpenSpan:
         self._start: SpanStart = (run.feed.key, key, parent.key, step.name, started_ns, payload)
         run.spans += 1
         run.open.add(key)
+        if secrets:
+            run.secrets[key] = Known(secrets)
         run.recorder.sink.start_span(self._start)
 
     @guarded("the end of a span")
     def complete(self, value: object) -> None:
         """End the span with the value that the call returned."""
-        ended_ns = self._now_ns(self.place.run)
-        self._end(ended_ns, COMPLETE, self.step.plan.result(value, self._rules))
+        run = self.place.run
+        ended_ns = self._now_ns(run)
+        known = run.secrets.get(self.place.key) if run.secrets else None
+        self._end(ended_ns, COMPLETE, self.step.plan.result(value, run.recorder.rules, known))
+
+    def captured(self, value: object) -> bytes:
+        """Return *value* as the result of the call: without what it must not tell."""
+        known = self.place.run.secrets.get(self.place.key)
+        return self.step.plan.result(value, self._rules, known)
 
     @guarded("the end of a span")
     def fail_call(
@@ -62,14 +73,18 @@ class OpenSpan:
         self.fail(error, self.step.plan.secrets(args, kwargs))
 
     @guarded("the end of a span")
-    def fail(self, error: BaseException, secrets: tuple[str, ...] = ()) -> None:
+    def fail(self, error: BaseException, secrets: Sequence[str] = ()) -> None:
         """End the span with an exception; its message is withheld if it quotes one of *secrets*."""
         ended_ns = self._now_ns(self.place.run)
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
-        failed = status == FAILED
-        result = error_payload(error, self._rules, secrets) if failed else None
+        result = self._told(error, secrets) if status == FAILED else None
         self._end(ended_ns, status, result)
+
+    def _told(self, error: BaseException, secrets: Sequence[str]) -> bytes:
+        known = self.place.run.secrets.setdefault(self.place.key, Known())
+        known.add(secrets)
+        return error_payload(error, self._rules, known, self.step.plan.error_rule)
 
     @guarded("the end of a span")
     def end(self, status: str, result: bytes | None) -> None:
@@ -93,8 +108,14 @@ class OpenSpan:
     def _end(self, ended_ns: int, status: str, result: bytes | None) -> None:
         run, key, _, _ = self.place
         if run.overrides and key in run.overrides:
-            forced, result = run.overrides.pop(key)
+            forced, by_hand = run.overrides.pop(key)
+            if result is not None and status == FAILED and forced is None:
+                result = beside(by_hand, result, self._rules)
+            else:
+                result = by_hand
             status = forced or status
+        if run.secrets and key in run.secrets:
+            run.hear(self._start[2], run.secrets.pop(key).told)
         run.recorder.sink.end_span(self._start, ended_ns, status, result)
         run.open.discard(key)
         if run.exited and not run.open:

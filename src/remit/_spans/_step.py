@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from remit._capture import Rules
+from remit._capture import Known, Rules
 from remit._frames import caller
 from remit._guard import guarded
 from remit._policy import Ceiling, Ceilings, Verdict, verdict
@@ -18,12 +18,23 @@ MAX_VERDICTS: Final = 64
 class Plan(Protocol):
     """How the values of one declaration are captured (`remit._capture.Plan`)."""
 
-    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
-        """Return the payload of a call as JSON bytes."""
+    @property
+    def error_rule(self) -> str | None:
+        """The rule that withholds the message of every error, else None."""
         ...
 
-    def result(self, value: object, rules: Rules) -> bytes:
-        """Return the result of a call as JSON bytes."""
+    def params(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+        secrets: list[str] | None = None,
+    ) -> bytes:
+        """Return the payload of a call as JSON bytes; *secrets* collects what it withholds."""
+        ...
+
+    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
+        """Return the result of a call as JSON bytes, without what is *known* to be withheld."""
         ...
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:

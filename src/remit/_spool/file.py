@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from remit._losses import Loss
 from remit._sink import AnyItem
-from remit._spool.database import STORAGE_ERRORS, Chunk, Database
+from remit._spool.database import CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
 from remit._spool.folder import ASIDE, Claim, Folder, size_of
 from remit._spool.ledger import Ledger
 from remit._spool.outbox import Row, RunRecord
@@ -78,25 +78,32 @@ class SpoolFile:
             OSError: They could not be written.
             sqlite3.Error: They could not be written.
         """
-        bodies = [Body.of(part) for part in chunks(items)]
+        room, stripping = self._room, self._room.stripping
+        stripped: list[str] = []
+        if stripping:
+            items, stripped = room.strip(items)
+        parts = _packed(items)
         with self._io:
             database = self._opened()
-            if self._room.make(sum(len(body.content) for body in bodies), self._window):
-                items = self._room.reduce(items)
-                bodies = [Body.of(part) for part in chunks(items)]
+            missing = room.make(sum(len(body.content) for _, body in parts), self._window)
+            if missing:
+                items = room.reduce(items)
+            if room.stripping and not stripping:
+                items, stripped = room.strip(items)
+            if missing or room.stripping is not stripping:
+                parts = _packed(items)
             now_ns, first = self._wall_ns(), self._ledger.next_chunk()
             added = [
-                Chunk(chunk_id, now_ns, body.items, len(body.content))
-                for chunk_id, body in enumerate(bodies, first)
+                (Chunk(chunk_id, now_ns, body.items, len(body.content)), body)
+                for chunk_id, (_, body) in enumerate(parts, first)
             ]
-            with database.transaction():
-                self._runs.write(database, runs)
-                for chunk, body in zip(added, bodies, strict=True):
-                    database.add_chunk(chunk, body)
-                SpanNotes.of(items).write(database)
-            self._runs.written(runs)
-            for chunk in added:
+            self._write(database, added, runs, SpanNotes.of(items))
+            for (chunk, _), (part, _) in zip(added, parts, strict=True):
+                if room.stripping:
+                    room.know(chunk, part)
                 self._ledger.add(chunk)
+        if stripped:
+            self._lose(Loss.PAYLOAD_SPOOL_FULL, len(stripped), stripped)
 
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*, and not too large together.
@@ -108,6 +115,8 @@ class SpoolFile:
         window: dict[int, list[AnyItem | None]] = {}
         size_bytes = 0
         with self._io:
+            if self._erasable:
+                self._write_back()
             for chunk in self._ledger:
                 size_bytes += chunk.size_bytes
                 if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
@@ -120,13 +129,13 @@ class SpoolFile:
         return rows[:limit]
 
     def settle(self, ids: Collection[int]) -> None:
-        """Remove rows; from the disk when nothing of their chunk is left."""
+        """Remove rows; from the disk when nothing of their chunk and of its window is left."""
         with self._io:
             done = self._ledger.settle(ids)
             self._erasable += done
             for chunk_id in done:
                 self._window.pop(chunk_id, None)
-            if done:
+            if done and not self._window:
                 self._write_back()
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> None:
@@ -177,6 +186,10 @@ class SpoolFile:
     def open_runs(self) -> list[RunRecord]:
         """Return the runs that were opened by the file's process and not ended."""
         return self._runs.open()
+
+    def owing_runs(self) -> list[RunRecord]:
+        """Return the runs that another process ends, and of which the file's lost something."""
+        return self._runs.owing()
 
     def open_spans(self) -> list[AnyItem]:
         """Return the beginnings of the spans that have not ended, without their payloads."""
@@ -261,6 +274,21 @@ class SpoolFile:
                     self.claim.remove()
             self.claim.release()
 
+    def _write(
+        self,
+        database: Database,
+        added: Sequence[tuple[Chunk, Body]],
+        runs: Sequence[RunRecord],
+        notes: SpanNotes,
+    ) -> None:
+        """Write what was put; one statement, as most often it is, needs no transaction."""
+        alone = not (runs or notes) and len(added) <= CHUNKS_AT_ONCE
+        with nullcontext() if alone else database.transaction():
+            self._runs.write(database, runs)
+            database.add_chunks(added)
+            notes.write(database)
+        self._runs.written(runs)
+
     def _opened(self) -> Database:
         if self._database is None:
             raise OSError("the spool's file is closed")
@@ -270,7 +298,7 @@ class SpoolFile:
         """Return the items of a chunk; `None` of one that is damaged, which is given up."""
         if self._database is None:
             return None
-        body = self._database.body(chunk.id)
+        body = self._database.bodies([chunk.id]).get(chunk.id)
         with suppress(DamagedError):
             if body is not None:
                 return body.unpacked()
@@ -293,16 +321,22 @@ class SpoolFile:
                 self._runs.write_back(database)
             self._erasable = []
             self._runs.written_back()
-            if not self._ledger.left() and size_of(self.claim.path) > SHRINK_BYTES:
-                database.shrink()
+            if not self._ledger.left():
+                self._room.stripping = False
+                if size_of(self.claim.path) > SHRINK_BYTES:
+                    database.shrink()
 
     def _tidy(self, database: Database) -> None:
         """Take out of the file what is settled, so that it is not sent once more."""
         with database.transaction():
             for chunk in self._ledger.partial():
-                body = database.body(chunk.id)
+                body = database.bodies([chunk.id]).get(chunk.id)
                 if body is not None:
                     left = self._ledger.remaining(chunk, body.unpacked())
-                    database.add_chunk(chunk, Body.of(left))
+                    database.add_chunks([(chunk, Body.of(left))])
             database.delete("chunk", "id", self._erasable)
             self._runs.write_back(database)
+
+
+def _packed(items: Sequence[AnyItem]) -> list[tuple[Sequence[AnyItem], Body]]:
+    return [(part, Body.of(part)) for part in chunks(items)]

@@ -164,7 +164,16 @@ class Folder:
 
     def size_bytes(self) -> int:
         """Return the bytes that all files take together."""
-        return sum(info.st_size for entry in self._entries() if (info := _stat(entry)))
+        return self.taken()[0]
+
+    def taken(self) -> tuple[int, int]:
+        """Return the bytes that all files take together, and how many may be growing."""
+        size_bytes = growing = 0
+        for entry in self._entries():
+            info = _stat(entry)
+            size_bytes += info.st_size if info else 0
+            growing += entry.name.endswith(DATABASE)
+        return size_bytes, growing
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         try:

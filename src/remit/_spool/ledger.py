@@ -8,7 +8,6 @@ from typing import Final
 from remit._sink import AnyItem
 from remit._spool.database import Chunk
 from remit._spool.outbox import Row
-from remit._spool.packing import Body
 
 # A row's id is its chunk's, then its place in the chunk.
 PLACE_BITS: Final = 10
@@ -81,12 +80,22 @@ class Ledger:
                 self.drop(chunk.id)
         return done
 
-    def rewritten(self, chunk: Chunk, body: Body) -> None:
-        """Take note that a chunk was written anew, without what was settled or given up."""
-        chunk.items, chunk.size_bytes = body.items, len(body.content)
+    def rewritten(self, chunk: Chunk, items: int, size_bytes: int) -> None:
+        """Take note that a chunk was written anew, without what was settled or given up.
+
+        Args:
+            chunk: Which.
+            items: How many are left of it; without any it has gone.
+            size_bytes: Of its new body.
+        """
+        chunk.items, chunk.size_bytes = items, size_bytes
         self._settled.pop(chunk.id, None)
-        if not body.items:
+        if not items:
             self.drop(chunk.id)
+
+    def untouched(self, chunk: Chunk) -> bool:
+        """Tell whether nothing of a chunk was settled since it was written."""
+        return chunk.id not in self._settled
 
     def partial(self) -> list[Chunk]:
         """Return the chunks of which a part is settled."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -21,6 +22,7 @@ from remit._spool.folder import (
 )
 from remit._spool.packing import DamagedError
 from remit._spool.runs import Runs
+from remit._spool.salvage import is_damage
 
 
 class FileState(StrEnum):
@@ -33,7 +35,7 @@ class FileState(StrEnum):
     SET_ASIDE = "set aside"
     """A server refused what is in it; `remit spool send --set-aside` tries once more."""
     DAMAGED = "damaged"
-    """It could not be read; what could be read of it was sent."""
+    """It cannot be read; what can be read of it is sent, or was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +83,16 @@ def listed(folder: Folder) -> list[Listed]:
     return [_listed(folder, path) for path in folder.files(DATABASE, ASIDE, DAMAGED)]
 
 
-def purge(folder: Folder, *endings: str) -> int:
-    """Delete the files with one of *endings* that no process has; return how many."""
-    count = 0
-    for path in folder.files(*endings):
+def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
+    """Delete the files that were *found*, but for those that a process has; return which."""
+    deleted: list[Listed] = []
+    for file in found:
         with suppress(OSError):
-            claim = folder.claim(path)
+            claim = folder.claim(file.path)
             if claim is not None:
                 claim.remove()
-                count += 1
-    return count
+                deleted.append(file)
+    return deleted
 
 
 def _listed(folder: Folder, path: Path) -> Listed:
@@ -106,8 +108,11 @@ def _listed(folder: Folder, path: Path) -> Listed:
     if claim is None:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
-        with suppress(DamagedError, *STORAGE_ERRORS):
+        try:
             found = _read(folder, found)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            if claim is not None and is_damage(error):
+                found = replace(found, state=FileState.DAMAGED)
     if claim is not None:
         with suppress(OSError):
             # Closing it moved pages; when its process wrote to it last must stay known.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
@@ -79,6 +79,7 @@ class RunRecord:
     state: RunState = RunState.NEW
     inherited: bool = False
     resumed: bool = False
+    lost: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def ended(self) -> bool:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 CHUNK_ITEMS: Final = 500
 CHUNK_BYTES: Final = 1 << 20
 KEY_BYTES: Final = 16
+# Of more than this at once zlib computes without the interpreter's lock, and must get it back.
+CRC_BYTES: Final = 5 * 1024
 
 _Packed: TypeAlias = tuple[
     int,
@@ -60,7 +62,7 @@ class Body:
     def of(cls, items: Sequence[AnyItem | None]) -> Body:
         """Pack *items*; `None` keeps the place of one that has gone."""
         content = _encode([item and _packed(item) for item in items])
-        return cls(sum(item is not None for item in items), zlib.crc32(content), content)
+        return cls(sum(item is not None for item in items), _crc(content), content)
 
     def unpacked(self) -> list[AnyItem | None]:
         """Return the items.
@@ -69,7 +71,7 @@ class Body:
             DamagedError: The bytes are not those that were written.
         """
         try:
-            sound = zlib.crc32(self.content) == self.crc
+            sound = _crc(self.content) == self.crc
         except TypeError:
             # In a damaged file anything may stand in the place of bytes.
             sound = False
@@ -88,6 +90,7 @@ class _Run(msgspec.Struct, array_like=True):
     state: RunState
     inherited: bool
     resumed: bool
+    lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -121,6 +124,7 @@ def pack_run(record: RunRecord, digest: bytes) -> bytes:
             record.state,
             record.inherited,
             record.resumed,
+            record.lost,
         )
     )
 
@@ -145,6 +149,7 @@ def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunR
         run.state,
         run.inherited,
         run.resumed,
+        run.lost,
     )
 
 
@@ -160,6 +165,13 @@ def unpack_registration(content: bytes) -> Registration:
         DamagedError: The bytes are not a registration's.
     """
     return _decode(_registration, content)
+
+
+def _crc(content: bytes) -> int:
+    view, crc = memoryview(content), 0
+    for begin in range(0, len(view), CRC_BYTES):
+        crc = zlib.crc32(view[begin : begin + CRC_BYTES], crc)
+    return crc
 
 
 def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:

@@ -20,6 +20,9 @@ from remit._spool.packing import (
 )
 
 ACTIVE: Final = "active"
+# As plain integers: comparing with a member of an IntEnum costs twice as much.
+SPAN: Final = int(Kind.SPAN)
+ENDS: Final = (int(Kind.FINISH), int(Kind.CLOSE))
 
 
 class Runs:
@@ -50,6 +53,11 @@ class Runs:
         """Return the runs that have not ended, and are not another process's to end."""
         records = list(self._records.values())
         return [record for record in records if not (record.ended or record.inherited)]
+
+    def owing(self) -> list[RunRecord]:
+        """Return the runs that are another process's to end, and of which something was lost."""
+        records = list(self._records.values())
+        return [record for record in records if record.inherited and record.lost]
 
     def save(self, record: RunRecord) -> None:
         """Keep *record*, to be written later."""
@@ -118,12 +126,16 @@ class SpanNotes:
         begun: dict[bytes, AnyItem] = {}
         ended: list[bytes] = []
         for item in items:
-            if item[0] == Kind.SPAN:
+            if item[0] == SPAN:
                 if item[7] == ACTIVE:
                     begun[item[2].to_bytes(KEY_BYTES)] = (*item[:8], None, None)
-            elif item[0] in (Kind.FINISH, Kind.CLOSE):
+            elif item[0] in ENDS:
                 ended.append(item[2].to_bytes(KEY_BYTES))
         return cls(begun, ended)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to note."""
+        return bool(self.begun or self.ended)
 
     def write(self, database: Database) -> None:
         """Write the notes, in a transaction of the caller's."""

@@ -1,33 +1,52 @@
-"""What `remit doctor` looks at, one check after the other; nothing is changed by it."""
+"""What `remit doctor` looks at on this machine, one check after the other; it changes nothing."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
+import re
 import sqlite3
+import time
 from collections.abc import Iterator
-from importlib.metadata import version
+from contextlib import closing, suppress
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from remit import config
-from remit._runtime import spool_of
-from remit._spool.listing import FileState, listed
+from remit._clock import NS_PER_S
+from remit._delivery import without_credentials
+from remit._runtime import check_target, missing_for_local, spool_of
+from remit._spool import Folder
+from remit._spool.listing import FileState, Listed, listed
 from remit._version import __version__
 from remit.cli._probes import probed
+from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.config import Settings
 from remit.errors import SettingsError
 
-COLLECTOR_NEEDS: Final = ("starlette", "uvicorn", "jinja2", "httptools")
+OURS: Final = "REMIT_"
+LOCAL_FILE: Final = "remit.db"
+COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "httptools")
+"""What `remit serve` needs beside what local mode does."""
+MIGRATIONS: Final = "collector/store/migrations/sqlite"
+SQL: Final = ".sql"
+NEARLY_FULL: Final = 0.9
+NEAR: Final = 0.75
+"""How alike two names are, of one at most, if the one is meant for the other."""
 
 
 def examined() -> Iterator[Check]:
     """Yield what each check found; the later ones are left out when they cannot be done."""
-    yield ok("versions", _versions())
+    yield _versions()
+    yield from _unknown_variables()
     try:
         settings = config.load({})
+        check_target(settings)
     except SettingsError as error:
         yield wrong("settings", "settings", str(error), "Until then remit is off in every program.")
         return
@@ -36,19 +55,64 @@ def examined() -> Iterator[Check]:
     if settings.resolved_mode == "off":
         return
     yield _data_dir(settings.data_dir)
-    yield _spool(settings)
+    yield _spool(spool_of(settings))
     if settings.resolved_mode == "local":
         yield _collector()
+        yield _database(settings.data_dir / LOCAL_FILE)
     else:
         yield from probed(settings)
 
 
-def _versions() -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("pydantic", "httpx", "wrapt"))
-    return (
+def _versions() -> Check:
+    """Tell what is installed, and whether it is as late as remit needs it."""
+    for name, least in _needs():
+        installed = _installed(name)
+        if _parts(installed) < _parts(least):
+            said = f"{name} {installed} is installed, and remit needs {least} or later"
+            return wrong("versions", "version", said, f"pip install --upgrade '{name}>={least}'")
+    libraries = ", ".join(f"{name} {_installed(name)}" for name in ("pydantic", "httpx", "wrapt"))
+    return ok(
+        "versions",
         f"remit {__version__}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{libraries}, SQLite {sqlite3.sqlite_version}"
+        f"{libraries}, SQLite {sqlite3.sqlite_version}",
     )
+
+
+def _needs() -> Iterator[tuple[str, str]]:
+    """Yield the libraries that remit cannot do without, each with its least version."""
+    with suppress(PackageNotFoundError):
+        for line in requires("remit") or ():
+            named = re.fullmatch(r"([\w.-]+)>=([\d.]+)", line)
+            if named is not None:
+                yield named[1], named[2]
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _parts(text: str) -> list[int]:
+    """Return a version as what can be compared; one that is not there comes before all others."""
+    return [int(part) for part in re.findall(r"\d+", text)[:3]]
+
+
+def _unknown_variables() -> Iterator[Check]:
+    """Look for variables that remit does not read: a setting that is mistyped is none."""
+    settings = [name for name in Settings.model_fields if config.variables(name)]
+    known = [name.upper() for name in settings]
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(OURS)
+        if name == variable or name in known:
+            continue
+        said = f"{variable} is set, which is no setting"
+        close = difflib.get_close_matches(name, known, 1, NEAR)
+        if close:
+            yield wrong("variables", "variable", said, f"Did you mean {OURS}{close[0]}?")
+        else:
+            yield note("variables", said, f"Unset {variable}.")
 
 
 def _given(settings: Settings) -> str:
@@ -67,14 +131,12 @@ def _mode(settings: Settings) -> Check:
     if mode == "off":
         return note("mode", "off: nothing is recorded", "Unset REMIT_MODE to record.")
     if mode == "remote":
-        return ok("mode", f"remote, to {settings.api_url}")
-    if bool(settings.api_url) != bool(settings.api_token):
-        given, missing = (
-            ("a URL", "REMIT_API_TOKEN") if settings.api_url else ("a token", "REMIT_API_URL")
-        )
-        advice = f"There is {given}, but to send to a server set {missing} too."
+        return ok("mode", f"remote, to {without_credentials(settings.api_url or '')}")
+    if settings.half_remote is not None:
+        given, missing = (config.variables(name)[0] for name in settings.half_remote)
+        advice = f"{given} is set, but to send to a server set {missing} too."
         return note("mode", f"local, {missing} is not set", advice)
-    return ok("mode", f"local, in {settings.data_dir / 'remit.db'}")
+    return ok("mode", f"local, in {settings.data_dir / LOCAL_FILE}")
 
 
 def _data_dir(folder: Path) -> Check:
@@ -92,32 +154,76 @@ def _data_dir(folder: Path) -> Check:
     )
 
 
-def _spool(settings: Settings) -> Check:
-    """Look for what ended processes could not deliver."""
-    files = listed(spool_of(settings))
-    waiting = sum(file.items + file.open_runs for file in files if file.state is FileState.WAITING)
-    refused = sum(file.refused.total() for file in files)
-    told = [
-        f"{count:,} {what}"
-        for count, what in (
-            (waiting, "items and open runs of ended processes wait"),
-            (refused, "items were refused by a server"),
-        )
-        if count
-    ]
+def _spool(folder: Folder) -> Check:
+    """Look at what is on disk: whose it is, how much, how old, and what cannot be sent."""
+    found, taken = listed(folder), folder.size_bytes()
+    told = list(_told(folder, found))
+    if taken > NEARLY_FULL * folder.max_bytes:
+        said = f"{size(taken)} of at most {size(folder.max_bytes)} are taken"
+        advice = "Set REMIT_MAX_SPOOL_BYTES higher, or send what waits: what is oldest is given up."
+        return wrong("spool", "spool_full", "; ".join([said, *told]), advice)
+    used = [file for file in found if file.state is FileState.IN_USE]
+    running = f", {number_of(len(used), 'file')} of running programs" if used else ""
     if not told:
-        return ok("spool", "nothing waits on disk")
-    advice = "`remit spool status` shows them; the next program, or `remit spool send`, sends them."
-    return note("spool", ", ".join(told), advice)
+        return ok("spool", f"nothing waits on disk{running}")
+    advice = "`remit spool status` shows it; the next program, or `remit spool send`, sends what "
+    return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", f"{advice}waits.")
+
+
+def _told(folder: Folder, found: list[Listed]) -> Iterator[str]:
+    left = [file for file in found if file.state is FileState.WAITING]
+    ours = [file for file in left if file.identity == folder.identity]
+    waiting = sum(file.items + file.open_runs for file in ours)
+    if waiting:
+        age_s = time.time() - min(file.written_ns for file in ours) / NS_PER_S
+        yield f"{waiting:,} items and open runs of ended programs wait, for {duration(age_s)}"
+    others = sum(file.items + file.open_runs for file in left if file not in ours)
+    if others:
+        yield f"{others:,} wait for another server or token"
+    refused = sum(file.refused.total() for file in found)
+    if refused:
+        yield f"{refused:,} items were refused by a server"
+    damaged = sum(file.state is FileState.DAMAGED for file in found)
+    if damaged:
+        yield f"{number_of(damaged, 'file')} damaged"
 
 
 def _collector() -> Check:
-    missing = [name for name in COLLECTOR_NEEDS if find_spec(name) is None]
-    if missing:
+    missing = missing_for_local()
+    if missing is not None:
         return wrong(
             "collector",
             "collector",
-            f"local mode needs the collector, and {', '.join(missing)} is not installed",
+            f"local mode needs the collector, and {missing} is not installed",
             "pip install 'remit[collector]', or set REMIT_API_URL and REMIT_API_TOKEN.",
         )
+    serving = [name for name in COLLECTOR_NEEDS if find_spec(name) is None]
+    if serving:
+        said = f"runs inside the process, but {', '.join(serving)} is not installed"
+        return note("collector", said, "For `remit serve`: pip install 'remit[collector]'.")
     return ok("collector", "installed, runs inside the process")
+
+
+def _database(path: Path) -> Check:
+    """Look whether local mode's database is one, and not of a later remit."""
+    if not path.exists():
+        return ok("database", f"{path}, to be made at the first run")
+    try:
+        # Not remit's own way: that would bring an older one up to date.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            (found,) = opened.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        said = f"{path} cannot be opened: {error}"
+        return wrong("database", "database", said, "Move it away, or set REMIT_DATA_DIR.")
+    newest = _newest_schema()
+    if found > newest:
+        said = f"{path} was written by a later remit: its schema is {found}, known is {newest}"
+        advice = "pip install --upgrade remit, or set REMIT_DATA_DIR to another folder."
+        return wrong("database", "version", said, advice)
+    return ok("database", f"{path}, {size(path.stat().st_size)}")
+
+
+def _newest_schema() -> int:
+    """Return the schema version that this remit knows; the collector need not be installed."""
+    folder = files("remit").joinpath(MIGRATIONS)
+    return max(int(each.name.partition("_")[0]) for each in folder.iterdir() if SQL in each.name)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import click
 
-from remit._guard import attempt
+from remit._guard import EscapeError, attempt
 from remit.cli._failing import Failed
 
 
@@ -34,6 +34,11 @@ def imported(name: str, usage: str) -> ModuleType:
         raise Failed(
             f"there is no module {module.name!r} on the path: run this where "
             f"`python -c 'import {name}'` works"
+        ) from module
+    if isinstance(module, EscapeError):
+        raise Failed(
+            f"{name} ends the program while it is imported ({module}): keep that out of the import "
+            'with `if __name__ == "__main__":`'
         ) from module
     raise Failed(
         f"{name} fails while it is imported: {type(module).__name__}: {module}"

@@ -1,14 +1,20 @@
 """What `remit doctor` asks a server, and what the answers mean.
 
 Every question goes through the client that the SDK itself sends with: the same proxies, the same
-certificates, the same time limit.
+certificates, the same time limit, but that nobody waits here for longer than ten seconds each.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, TypeVar
+from ipaddress import ip_address
+from typing import Final, TypeVar, cast
+from urllib.parse import urlsplit
 
 from remit._backoff import http_date_ns
 from remit._clock import NS_PER_S, SystemClock
@@ -22,7 +28,6 @@ from remit.errors import (
     ApiError,
     ContractError,
     NotFoundError,
-    SettingsError,
     UnauthorizedError,
     UnavailableError,
 )
@@ -32,11 +37,15 @@ T = TypeVar("T")
 
 # A `Date` has whole seconds and the answer takes its time; a minute is surely the clock.
 MAX_SKEW_S: Final = 30
+MAX_WAIT_S: Final = 10.0
+QUOTES: Final = "\"'<>`$"
+"""What stays around a token that was copied from a shell, a file or an example."""
 NOBODY: Final = "0" * 32
 """An id that no instance has: whether one may read shows without one."""
 UNNAMED: Final = "remit:doctor"
 UNANSWERED: Final = {
     "host": _failures.NO_NAME,
+    "resolver": _failures.NAME_HANGS,
     "refused": _failures.REFUSED,
     "certificate": _failures.UNTRUSTED,
     "tls": _failures.NO_TLS,
@@ -44,11 +53,17 @@ UNANSWERED: Final = {
     "no_answer": _failures.NO_ANSWER,
     "not_http": _failures.NO_HTTP,
     "proxy": _failures.PROXY,
+    "no_proxy": _failures.NO_PROXY,
 }
 ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
     "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account.",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
+    "path": "Set REMIT_API_URL to https://host[:port] alone.",
+    "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",
+    "expired": "Make a new token, and set REMIT_API_TOKEN to it.",
+    "version": "pip install --upgrade remit",
+    "plain": "Set REMIT_API_URL to https://..., if the server speaks it.",
     "clock": "Set the clock of this machine by a time server; until then the recorded times are "
     "off by so much.",
 }
@@ -65,7 +80,7 @@ class Probe:
             settings.api_url or "",
             token.get_secret_value() if token else None,
             transport=settings.transport,
-            timeout_s=settings.request_timeout_s,
+            timeout_s=min(MAX_WAIT_S, settings.request_timeout_s),
             clock=self.clock,
         )
 
@@ -73,6 +88,13 @@ class Probe:
         """Return what the server answers to *call*, or why it did not succeed."""
         try:
             return self.http.send(call)
+        except ApiError as error:
+            return error
+
+    def read(self, call: Call[T], answer: Answer) -> T | ApiError:
+        """Return what *answer* says to *call*, or why that did not succeed."""
+        try:
+            return self.http.target.read(call, answer, self.clock)
         except ApiError as error:
             return error
 
@@ -87,15 +109,74 @@ class Probe:
 
 def probed(settings: Settings) -> Iterator[Check]:
     """Yield what the server that *settings* name made of them."""
+    yield from _encrypted(settings)
+    probe = Probe(settings)
     try:
-        probe = Probe(settings)
-    except SettingsError as error:
-        yield wrong("server", "settings", str(error))
-        return
-    try:
+        yield from _way(probe)
         yield from _probed(probe, settings)
     finally:
         probe.http.close()
+
+
+def _encrypted(settings: Settings) -> Iterator[Check]:
+    """Tell if what is sent can be read on its way."""
+    parts = urlsplit(settings.api_url or "")
+    if parts.scheme == "http" and not _is_here(parts.hostname or ""):
+        said = f"the token and what is recorded go to {parts.hostname} unencrypted"
+        yield note("url", said, ADVICE["plain"])
+
+
+def _explained(found: Check, settings: Settings) -> Check:
+    """Return what was found; or why, where the URL or the token shows it."""
+    path = urlsplit(settings.api_url or "").path
+    if found.code == "not_the_api" and path:
+        said = f"REMIT_API_URL ends in {path}, and nothing of the Prefactor API is there"
+        return wrong("server", "path", said, ADVICE["path"])
+    if found.code != "token":
+        return found
+    token = settings.api_token.get_secret_value().strip() if settings.api_token else ""
+    around = [char for char in token[:1] + token[-1:] if char in QUOTES]
+    if around:
+        said = f"REMIT_API_TOKEN begins or ends with {around[0]}, which is no part of a token"
+        return wrong("token", "malformed", said, ADVICE["malformed"])
+    expired_s = time.time() - _expiry_s(token)
+    if expired_s > 0:
+        said = f"REMIT_API_TOKEN says of itself that it expired {duration(expired_s)} ago"
+        return wrong("token", "expired", said, ADVICE["expired"])
+    return found
+
+
+def _is_here(host: str) -> bool:
+    """Tell whether *host* is this machine."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _expiry_s(token: str) -> float:
+    """Return when a token that is a JSON Web Token expires; never, of any other.
+
+    Source: RFC 7519 section 4.1.4.
+    """
+    claims: object = None
+    with suppress(ValueError, IndexError):
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    expiry = cast("dict[str, object]", claims).get("exp") if isinstance(claims, dict) else None
+    return float(expiry) if isinstance(expiry, int | float) else float("inf")
+
+
+def _way(probe: Probe) -> Iterator[Check]:
+    """Tell of a proxy, if one stands between."""
+    proxy, host = probe.http.proxy(), urlsplit(probe.http.target.url).hostname or ""
+    if proxy is None:
+        return
+    said = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"
+    if not _is_here(host):
+        yield ok("proxy", said)
+        return
+    said = f"{said}, though {host} is this machine"
+    yield note("proxy", said, f"Set NO_PROXY to {host}, or unset HTTP_PROXY and ALL_PROXY.")
 
 
 def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
@@ -106,15 +187,16 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
         yield wrong("server", _why(error), str(error))
         return
     skew = _clock(probe.skew_s(answer, before_ns))
-    pong = probe.ask(ping())
+    pong = probe.read(ping(), answer)
     found = _answered(settings, pong)
     if not found.code:
         nobody = probe.ask(get_instance(NOBODY))
         found = _answered(settings, nobody)
-    yield found
+    yield _explained(found, settings)
     yield skew
-    if not found.code and isinstance(pong, PingResponse):
-        yield _agent(probe, settings, pong.details or {})
+    if not found.code:
+        told = pong.details if isinstance(pong, PingResponse) else None
+        yield _agent(probe, settings, told or {})
 
 
 def _answered(settings: Settings, answer: object) -> Check:
@@ -128,6 +210,8 @@ def _answered(settings: Settings, answer: object) -> Check:
         return wrong(code, code, str(error), ADVICE[code])
     if isinstance(error, UnavailableError):
         return wrong("server", "unavailable", str(error))
+    if error.status == HTTPStatus.UPGRADE_REQUIRED:
+        return wrong("version", "version", str(error), ADVICE["version"])
     kind = "not_the_api" if isinstance(error, ContractError | NotFoundError) else "refused"
     return wrong("server", kind, str(error))
 

@@ -68,11 +68,7 @@ def _declared(module: str) -> list[SpanType]:
     Raises:
         Failed: There is none.
     """
-    found = [
-        each
-        for each in _runtime.registry().span_types()
-        if f"{each.module}.".startswith(f"{module}.")
-    ]
+    found = [each for each in _runtime.registry().span_types() if each.is_within(module)]
     if not found:
         raise Failed(
             f"{module} declares no span type: decorate its functions with @remit.span_type, or "

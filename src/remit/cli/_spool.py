@@ -12,15 +12,14 @@ from remit import config
 from remit._clock import NS_PER_S
 from remit._runtime import send_spooled, spool_of
 from remit._spool import Folder
-from remit._spool.folder import ASIDE, DAMAGED, DATABASE
 from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
 from remit.cli._options import json_option
-from remit.cli._terminal import bold, emit, emit_json, faint, printable
+from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 
 SHORT_CHARS = 8
-KIB = 1024
+MOST_REASONS = 20
 STATE_COLOURS = {
     FileState.IN_USE: "cyan",
     FileState.WAITING: "yellow",
@@ -63,11 +62,12 @@ def status(*, as_json: bool) -> None:
     for file in files:
         emit(_line(file, folder))
     _show_refused(files)
-    emit(
-        faint(
-            f"\n{_size(folder.size_bytes())} of at most {_size(folder.max_bytes)} in {folder.path}"
-        )
-    )
+    used = f"{size(folder.size_bytes())} of at most {size(folder.max_bytes)}"
+    emit(faint(f"\n{used} in {folder.path}"))
+    if any(_is_ours(file, folder) and file.state is FileState.WAITING for file in files):
+        emit(faint("`remit spool send` sends what waits."))
+    if any(file.refused for file in files):
+        emit(faint("`remit spool send --set-aside` tries once more what was refused."))
 
 
 @spool.command()
@@ -92,14 +92,14 @@ def send(timeout_s: float, *, every: bool, aside: bool) -> None:
     if settings.resolved_mode == "off":
         raise Failed("the mode is off, so there is nowhere to send to: unset REMIT_MODE")
     result = send_spooled(settings, timeout_s, any_token=every, set_aside=aside)
-    emit(f"Sent {result.sent:,} items to {_target(settings)}.")
+    emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
-        emit(f"The server refused {result.set_aside:,}; they are set aside: {result.last_error}")
-    if result.pending:
-        emit(f"{result.pending:,} wait on: {result.last_error or 'there was not enough time'}")
+        refused = number_of(result.set_aside, "item")
+        emit(f"The server refused {refused}, set aside now: {result.last_error}")
     for reason, count in result.dropped.items():
-        emit(f"{count:,} were given up: {reason}")
-    sys.exit(0 if result else 1)
+        emit(f"{number_of(count, 'item')} given up: {reason}")
+    waits = _show_rest(spool_of(settings), result.last_error, any_token=every)
+    sys.exit(0 if result and not waits else 1)
 
 
 @spool.command("purge")
@@ -108,29 +108,47 @@ def send(timeout_s: float, *, every: bool, aside: bool) -> None:
 def purge_files(*, aside: bool, yes: bool) -> None:
     """Delete, for good, the files that no running process has."""
     folder = spool_of(config.load({}))
-    endings = (ASIDE, DAMAGED) if aside else (ASIDE, DAMAGED, DATABASE)
-    found = [
-        file
-        for file in listed(folder)
-        if file.state is not FileState.IN_USE and file.path.suffix in endings
-    ]
+    kept = (FileState.IN_USE, FileState.WAITING) if aside else (FileState.IN_USE,)
+    found = [file for file in listed(folder) if file.state not in kept]
     if not found:
         emit(f"There is nothing to delete in {folder.path}.")
         return
-    items = sum(file.items + file.refused.total() for file in found)
     if not yes:
-        what = f"Delete {len(found)} files with {items:,} items that were never delivered?"
-        click.confirm(what, abort=True)
-    emit(f"Deleted {purge(folder, *endings)} files with {items:,} items.")
+        others = sum(not _is_ours(file, folder) for file in found)
+        theirs = (
+            f", {number_of(others, 'file')} of them of another server or token" if others else ""
+        )
+        click.confirm(f"Delete {_amount(found)}, never delivered{theirs}?", abort=True)
+    deleted = purge(folder, found)
+    emit(f"Deleted {_amount(deleted)}.")
+    if len(deleted) < len(found):
+        left = number_of(len(found) - len(deleted), "file")
+        raise Failed(
+            f"{left} could not be deleted: a program has taken it, or the folder is not "
+            f"ours to write: {folder.path}"
+        )
 
 
 def _line(file: Listed, folder: Folder) -> str:
     state = click.style(f"{file.state:<9}", fg=STATE_COLOURS[file.state])
-    items = file.items + file.refused.total()
+    items = _items(file)
     written = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.written_ns / NS_PER_S))
-    size = _size(file.size_bytes)
+    taken = size(file.size_bytes)
     name = file.path.stem[:SHORT_CHARS]
-    return f"{bold(name)}  {state}  {items:>9,}  {size:>9}  {written}  {_whose(file, folder)}"
+    return f"{bold(name)}  {state}  {items:>9,}  {taken:>9}  {written}  {_whose(file, folder)}"
+
+
+def _items(file: Listed) -> int:
+    return file.items + file.refused.total()
+
+
+def _amount(found: list[Listed]) -> str:
+    return f"{number_of(len(found), 'file')} with {number_of(sum(map(_items, found)), 'item')}"
+
+
+def _is_ours(file: Listed, folder: Folder) -> bool:
+    """Tell whether a file is sent with the settings as they are; one without an owner is."""
+    return file.identity in (folder.identity, None)
 
 
 def _whose(file: Listed, folder: Folder) -> str:
@@ -152,9 +170,36 @@ def _show_refused(files: list[Listed]) -> None:
     if not refused:
         return
     emit(faint(f"\n{'REFUSED':>9}  {'REASON':<24}  {'RUN':<12}  WHAT"))
-    for each, count in refused.most_common():
+    for each, count in refused.most_common(MOST_REASONS):
         run = each.run_key[:12]
         emit(f"{count:>9,}  {printable(each.reason):<24}  {run:<12}  {printable(each.name)}")
+    if len(refused) > MOST_REASONS:
+        emit(faint(f"{len(refused) - MOST_REASONS:>9,}  more lines: --json shows all"))
+
+
+def _show_rest(folder: Folder, last_error: str | None, *, any_token: bool) -> int:
+    """Say what is still there after a sending, and why; return how much of it was to be sent."""
+    files = listed(folder)
+    waiting = [file for file in files if file.state is FileState.WAITING and file.identity]
+    ours, by_token, elsewhere = 0, 0, 0
+    for file in waiting:
+        identity = file.identity
+        if identity is None or identity.target != folder.identity.target:
+            elsewhere += file.items
+        elif any_token or identity == folder.identity:
+            ours += file.items
+        else:
+            by_token += file.items
+    in_use = sum(file.state is FileState.IN_USE for file in files)
+    if ours:
+        emit(f"{number_of(ours, 'item')} wait on: {last_error or 'there was not enough time'}")
+    if by_token:
+        emit(f"{number_of(by_token, 'item')} recorded by another token: send --all")
+    if elsewhere:
+        emit(f"{number_of(elsewhere, 'item')} for another server, or for local mode")
+    if in_use:
+        emit(f"{number_of(in_use, 'file')} of running programs, which send them themselves")
+    return ours
 
 
 def _as_json(file: Listed, folder: Folder) -> dict[str, object]:
@@ -177,12 +222,3 @@ def _as_json(file: Listed, folder: Folder) -> dict[str, object]:
 
 def _target(settings: Settings) -> str:
     return "the local database" if settings.resolved_mode == "local" else settings.api_url or ""
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < KIB:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= KIB
-    return f"{size:.1f} GiB"

@@ -15,6 +15,7 @@ import click
 FALLBACK_COLUMNS: Final = 100
 MIN_COLUMNS: Final = 48
 ELLIPSIS: Final = "…"
+KIB: Final = 1024
 SECONDS_OF_MINUTE: Final = 60
 MINUTES_OF_HOUR: Final = 60
 
@@ -149,3 +150,18 @@ def duration(seconds: float) -> str:
 def milliseconds(count: float) -> str:
     """Return *count* milliseconds with two digits that mean something."""
     return f"{count:.2f} ms" if abs(count) < 1 else f"{count:.1f} ms"
+
+
+def size(count_bytes: int) -> str:
+    """Return how many bytes these are, in the unit that fits."""
+    number = float(count_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if number < KIB:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= KIB
+    return f"{number:.1f} GiB"
+
+
+def number_of(count: int, thing: str) -> str:
+    """Return a count with its noun, as in `1 file` and `2,000 files`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"

@@ -2,8 +2,7 @@
 
 A server that sends a byte every nine seconds would hold a call with a timeout of ten for ever.
 The synchronous client cannot be interrupted from outside, so every read and write of its
-connections is given the time that is left. Resolving a host name is not bounded: the system's
-resolver takes no timeout.
+connections is given the time that is left.
 """
 
 from __future__ import annotations
@@ -11,9 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from remit._clock import Deadline
+from remit._guard import attempt
+from remit.client._names import Names, is_address
 
 if TYPE_CHECKING:
     import ssl
@@ -86,22 +88,23 @@ class Bound:
         finally:
             self._local.deadline = None
 
-    def cut(self, timeout: float | None) -> float | None:
-        """Return *timeout*, or the time that is left if that is less."""
+    def cut(self, timeout: float | None, *, parts: int = 1) -> float | None:
+        """Return *timeout*, or the time that is left, parted into *parts*, if that is less."""
         deadline: Deadline | None = getattr(self._local, "deadline", None)
         if deadline is None:
             return timeout
-        left = max(MIN_TIMEOUT_S, deadline.remaining_s())
+        left = max(MIN_TIMEOUT_S, deadline.remaining_s() / parts)
         return left if timeout is None else min(timeout, left)
 
 
 class BoundedBackend:
     """A backend whose connections keep to the deadline of the request on their thread."""
 
-    def __init__(self, inner: Backend, bound: Bound) -> None:
-        """Wrap *inner*."""
+    def __init__(self, inner: Backend, bound: Bound, names: Names | None = None) -> None:
+        """Wrap *inner*; the names of hosts are looked up by *names*."""
         self._inner = inner
         self._bound = bound
+        self._names = names or Names()
 
     def connect_tcp(
         self,
@@ -111,9 +114,35 @@ class BoundedBackend:
         local_address: str | None = None,
         socket_options: SocketOptions = None,
     ) -> Stream:
-        """Return a new connection, bounded."""
+        """Return a new connection, bounded.
+
+        Raises:
+            NameLookUpError: The host's name is not known, or its look-up hangs.
+        """
+        addresses = [host]
+        if not is_address(host):
+            addresses = self._names.addresses(host, port, self._bound.cut(timeout))
+        *others, last = addresses
+        for number, address in enumerate(others):
+            # One that swallows the connection leaves time for the rest.
+            share = self._bound.cut(timeout, parts=len(addresses) - number)
+            tried = attempt(
+                partial(self._connected, address, port, share, local_address, socket_options)
+            )
+            if not isinstance(tried, Exception):
+                return tried
         left = self._bound.cut(timeout)
-        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        return self._connected(last, port, left, local_address, socket_options)
+
+    def _connected(
+        self,
+        address: str,
+        port: int,
+        timeout: float | None,
+        local_address: str | None,
+        socket_options: SocketOptions,
+    ) -> Stream:
+        stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
         return BoundedStream(stream, self._bound)
 
 

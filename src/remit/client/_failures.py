@@ -5,39 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, cast
 
+from remit.client._names import NameLookUpError
+
 MAX_REASON_CHARS: Final = 200
 
 NO_CONNECTION: Final = (
-    "no connection to {place} within {timeout_s:g} s. Check the host and the port, and whether a "
-    "firewall swallows the connection"
+    "no connection to {place} within {timeout_s:g} s. Check the host and the port of the api_url, "
+    "whether it is http or https, and whether a firewall swallows the connection"
 )
 NO_ANSWER: Final = (
-    "no answer from {place} within {timeout_s:g} s. It may work later, or with a longer timeout"
+    "no answer from {place} within {timeout_s:g} s. It may work later, or with a longer "
+    "timeout (request_timeout_s); if it never does, check the api_url"
 )
 NO_HTTP: Final = (
-    "{place} broke off, or does not speak HTTP ({reason}). Check the port, and whether it is http "
-    "or https"
+    "{place} broke off, or does not speak HTTP ({reason}). Check the port of the api_url, and "
+    "whether it is http or https"
 )
 PROXY: Final = "the proxy refused ({reason}). Check HTTPS_PROXY and HTTP_PROXY"
+NO_PROXY: Final = (
+    "the proxy {place} cannot be used ({reason}). Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; "
+    "NO_PROXY names hosts that need none"
+)
 BROKEN: Final = (
     "the connection to {place} broke ({reason}). It may work later; if it never does, check "
-    "whether it is http or https"
+    "whether the api_url is http or https"
 )
 NOT_PACKED: Final = "the answer of {place} cannot be decompressed ({reason}). Check the api_url"
 
-NO_NAME: Final = "the host name of {place} is not known. Check its spelling, and the network"
-UNTRUSTED: Final = (
-    "the TLS certificate of {place} is not trusted ({reason}). Check the host name; for an "
-    "authority of your own set SSL_CERT_FILE"
+NO_NAME: Final = (
+    "the host name of {place} is not known. Check its spelling in the api_url, and the network"
 )
-NO_TLS: Final = "no TLS with {place} ({reason}). Check the port, and whether it speaks https at all"
+NAME_HANGS: Final = (
+    "the look-up of the host name of {place} hangs: no answer within {timeout_s:g} s. Check the "
+    "DNS server that this machine asks, and the network"
+)
+UNTRUSTED: Final = (
+    "the TLS certificate of {place} is not trusted ({reason}). Check the host of the api_url; "
+    "for an authority of your own set SSL_CERT_FILE"
+)
+NO_TLS: Final = (
+    "no TLS with {place} ({reason}). Check the port of the api_url, and whether it speaks https "
+    "at all"
+)
 REFUSED: Final = (
     "{place} refused the connection: nothing listens there. Start the server, or check the host "
-    "and the port"
+    "and the port of the api_url"
 )
 UNREACHABLE: Final = (
-    "{place} cannot be reached ({reason}). Check the host, the port and the network"
+    "{place} cannot be reached ({reason}). Check the host and the port of the api_url, and the "
+    "network"
 )
+
+OF_THE_WAY: Final = (NO_NAME, NAME_HANGS, REFUSED, UNREACHABLE, NO_CONNECTION)
+"""What may be said of the proxy rather than of the server, where there is one."""
 
 
 def sentence(template: str, error: BaseException, *, place: str, timeout_s: float) -> str:
@@ -63,6 +83,8 @@ def unconnected(error: BaseException) -> tuple[str, BaseException]:
     import socket  # noqa: PLC0415 - httpx has loaded both; together they cost 6 ms
     import ssl  # noqa: PLC0415 - as above
 
+    if isinstance(error, NameLookUpError):
+        return NAME_HANGS if error.hangs else NO_NAME, error
     causes = list(_causes(error))
     for kind, template in (
         (socket.gaierror, NO_NAME),

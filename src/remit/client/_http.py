@@ -11,15 +11,19 @@ import os
 from collections.abc import Callable
 from contextlib import aclosing, closing
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
+from remit._gentle import gently
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
 from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
+from remit.client._gathered import Gathered
+from remit.client._names import NameLookUpError
 from remit.client._target import Answer as Answer
 from remit.client._target import Target
 from remit.client._unseen import unseen
@@ -40,8 +44,6 @@ T = TypeVar("T")
 # What httpx decompresses without another package.
 ENCODINGS: Final = {"Accept-Encoding": "gzip, deflate"}
 DEFAULT_TIMEOUT_S: Final = 10.0
-# A page of 100 spans with payloads and results at their limit is 13 MB.
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 # httpx, which knows what it waited for, speaks first; the rest is for an answer that trickles.
 GRACE_S: Final = 0.05
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -89,8 +91,11 @@ class Door(Generic[C]):
         # them there could wait for a lock that a thread of the parent held.
         pid = os.getpid()
         transport = self._transports.get(pid)
-        # Of two threads that make one at once, both get the same.
-        return transport if transport is not None else self._transports.setdefault(pid, make())
+        if transport is not None:
+            return transport
+        # The first one imports httpx. Of two threads that make one at once, both get the same.
+        with gently():
+            return self._transports.setdefault(pid, make())
 
     def _shut(self) -> C | None:
         """Return the httpx transport to close, if there is one of this process."""
@@ -111,7 +116,7 @@ class Door(Generic[C]):
             extensions={"timeout": timeout.as_dict()},
         )
 
-    def _proxy(self) -> str | None:
+    def proxy(self) -> str | None:
         """Return the proxy that the environment names for the target, as httpx's client would."""
         parts = urlsplit(self.target.url)
         proxies = getproxies()
@@ -129,7 +134,7 @@ class Door(Generic[C]):
 
         template = _failures.BROKEN
         told: BaseException = error
-        if isinstance(error, httpx.ConnectError):
+        if isinstance(error, httpx.ConnectError | NameLookUpError):
             template, told = _failures.unconnected(error)
         for kind, words in (
             (httpx.ConnectTimeout, _failures.NO_CONNECTION),
@@ -142,13 +147,45 @@ class Door(Generic[C]):
             if isinstance(error, kind):
                 template = words
                 break
+        proxy = None if self._given is not None else self.proxy()
+        if proxy is not None and template in _failures.OF_THE_WAY:
+            return self._no_proxy(told, call, proxy)
         said = _failures.sentence(template, told, place=self.target.place, timeout_s=timeout_s)
         reaction = ContractError if template is _failures.NOT_PACKED else UnavailableError
         return reaction(f"{self.target.where(call)}: {said}")
 
+    def _no_proxy(self, error: Exception | BaseException, call: Call[T], proxy: str) -> ApiError:
+        """Return the error for a proxy that cannot be reached, or cannot be one."""
+        place = proxy.rpartition("@")[2]
+        said = _failures.sentence(_failures.NO_PROXY, error, place=place, timeout_s=0)
+        return UnavailableError(f"{self.target.where(call)}: {said}")
+
+    def _proxied(self, make: Callable[..., C], call: Call[T]) -> C:
+        """Return what *make* makes for the proxy that the environment names, if it does.
+
+        Raises:
+            UnavailableError: The proxy cannot be one; or its kind needs another package.
+        """
+        import httpx  # noqa: PLC0415 - 57 ms, see the module
+
+        proxy = self.proxy()
+        try:
+            return make(proxy=proxy)
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            if proxy is None:
+                raise
+            raise self._no_proxy(error, call, proxy) from None
+
 
 class Http(Door["httpx.BaseTransport"]):
-    """Sends calls over httpx: one try each, one deadline each. Usable from several threads."""
+    """Sends calls over httpx: one try each, one deadline each. Usable from several threads.
+
+    Attributes:
+        waiting: Whether a call is with httpx's own transport: it waits for the network, and a
+            process that forks meanwhile need not wait for it.
+    """
+
+    waiting: bool = False
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.
@@ -175,13 +212,14 @@ class Http(Door["httpx.BaseTransport"]):
             ContractError: What came cannot be decompressed, or is too large.
             UsageError: The client was closed.
         """
+        transport = self._open(lambda: self._make(call))
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        transport = self._open(self._make)
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
         gathered = Gathered(self.target.where(call))
         request = self._request(call, seconds)
+        self.waiting = self._given is None
         try:
             with (
                 unseen(),
@@ -191,10 +229,12 @@ class Http(Door["httpx.BaseTransport"]):
                 response.request = request
                 for chunk in response.iter_bytes():
                     gathered.add(chunk)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, NameLookUpError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            return gathered.answer(response)
+            return gathered.answer(response.status_code, dict(response.headers))
+        finally:
+            self.waiting = False
         raise failure
 
     def close(self) -> None:
@@ -203,12 +243,14 @@ class Http(Door["httpx.BaseTransport"]):
         if transport is not None:
             transport.close()
 
-    def _make(self) -> httpx.BaseTransport:
+    def _make(self, call: Call[T]) -> httpx.BaseTransport:
+        # The look-up of a name would, while a fork may come in between.
+        import_module("encodings.idna")
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
         if self._given is not None:
             return self._given  # type: ignore[no-any-return]  # what the user says is a transport
-        transport = httpx.HTTPTransport(proxy=self._proxy())
+        transport = self._proxied(httpx.HTTPTransport, call)
         bind(transport, self._bound)
         return transport
 
@@ -231,7 +273,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
 
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        transport = self._open(self._make)
+        transport = self._open(lambda: self._make(call))
         seconds = self._timeout_s if timeout_s is None else timeout_s
         gathered = Gathered(self.target.where(call))
         request = self._request(call, seconds)
@@ -247,7 +289,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
         except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            return gathered.answer(response)
+            return gathered.answer(response.status_code, dict(response.headers))
         raise failure
 
     async def aclose(self) -> None:
@@ -256,40 +298,12 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
         if transport is not None:
             await transport.aclose()
 
-    def _make(self) -> httpx.AsyncBaseTransport:
+    def _make(self, call: Call[T]) -> httpx.AsyncBaseTransport:
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
         if self._given is not None:
             return self._given  # type: ignore[no-any-return]  # what the user says is a transport
-        return httpx.AsyncHTTPTransport(proxy=self._proxy())
-
-
-class Gathered:
-    """The body of an answer while it comes, up to a limit."""
-
-    def __init__(self, where: str) -> None:
-        """Start empty; *where* is the request in words."""
-        self._where = where
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def add(self, chunk: bytes) -> None:
-        """Take the next part.
-
-        Raises:
-            ContractError: The answer is too large.
-        """
-        self._parts.append(chunk)
-        self._size += len(chunk)
-        if self._size > MAX_ANSWER_BYTES:
-            raise ContractError(
-                f"{self._where}: the answer is longer than {MAX_ANSWER_BYTES} bytes. Ask for less "
-                "with page_size, or check the api_url"
-            )
-
-    def answer(self, response: httpx.Response) -> Answer:
-        """Return the whole answer."""
-        return Answer(response.status_code, dict(response.headers), b"".join(self._parts))
+        return self._proxied(httpx.AsyncHTTPTransport, call)
 
 
 class InProcessTransport(Transport):

@@ -106,7 +106,11 @@ def _checked_url(api_url: str) -> str:
         raise SettingsError(
             "api_url holds a user or password; leave them out, and give the token as api_token"
         )
-    if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+    if parts.query or parts.fragment:
+        raise SettingsError(
+            "api_url holds a query or a fragment (? or #); expected https://host[:port]"
+        )
+    if parts.scheme not in {"http", "https"} or not host:
         raise SettingsError(
             f"api_url is {url!r}; expected https://host[:port], or http:// on this machine"
         )

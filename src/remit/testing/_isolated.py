@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from remit import _runtime
+from remit import _runtime, config
 from remit._clock import Clock
-from remit.config import Settings
 from remit.testing._recording import RecordingSink
 
 
@@ -24,7 +23,10 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
 
     Yields:
         The sink: `.runs`, `.spans(name)`, `.tree()`.
+
+    Raises:
+        SettingsError: A setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
-    with _runtime.isolated(Settings.model_validate(settings), sink=sink, clock=clock):
+    with _runtime.isolated(config.of(settings), sink=sink, clock=clock):
         yield sink

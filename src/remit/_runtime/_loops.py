@@ -1,0 +1,58 @@
+"""Event loops: whether one runs in this thread, and how to wait without holding it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def looping() -> bool:
+    """Tell whether an event loop runs in this thread: asyncio's or trio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _trio() is not None
+    return True
+
+
+async def beside(act: Callable[[], T]) -> T:
+    """Return what *act* returns, which may block, while the event loop goes on.
+
+    Raises:
+        RuntimeError: No event loop runs, or none that is known, or there is no thread to be had.
+    """
+    trio = _trio()
+    if trio is None:
+        return await asyncio.to_thread(act)
+    found: T = await trio.to_thread.run_sync(act, abandon_on_cancel=True)
+    return found
+
+
+async def beside_within(act: Callable[[], object], limit_s: float) -> None:
+    """Have *act* done beside the event loop; go on after *limit_s* seconds all the same.
+
+    Raises:
+        RuntimeError: As `beside`.
+    """
+    trio = _trio()
+    if trio is None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await asyncio.to_thread(act)
+        return
+    # A scope that was cancelled before must not put its exception in place of the block's own.
+    with trio.move_on_after(limit_s) as scope:
+        scope.shield = True
+        await beside(act)
+
+
+def _trio() -> Any:  # noqa: ANN401 - the module, which may not be installed
+    """Return trio if one of its tasks runs in this thread."""
+    # Not there either while another thread imports trio, as httpcore does.
+    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
+    return sys.modules["trio"] if in_trio_task is not None and in_trio_task() else None

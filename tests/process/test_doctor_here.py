@@ -1,0 +1,190 @@
+"""`remit doctor` looks at this machine: settings, folder, spool, libraries, local mode."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from remit.cli import main
+from remit.cli._terminal import size
+from tests.doctored import doctor, found, wrong
+from tests.spooling import Spooled, close, item, record
+
+TOKEN = "prefactor_test_token_0123456789"
+
+
+def test_local_mode_without_the_collector_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would be recorded, and the program would only log it."""
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    result = doctor(REMIT_DATA_DIR=str(tmp_path))
+    assert wrong(result)["code"] == "collector"
+    assert "pip install 'remit[collector]'" in wrong(result)["advice"]
+
+
+def test_local_mode_with_everything_in_place_has_nothing_wrong(tmp_path: Path) -> None:
+    """The doctor makes no folder and no file: it only looks."""
+    folder = tmp_path / "new"
+    result = doctor(REMIT_DATA_DIR=str(folder))
+    assert result.exit_code == 0
+    assert {check["verdict"] for check in found(result).values()} == {"ok"}
+    assert not folder.exists()
+
+
+def test_a_wrong_setting_is_named_and_ends_the_examination() -> None:
+    """Nothing else can be said before it is mended."""
+    result = doctor(REMIT_FLUSH_ON="never")
+    assert wrong(result)["name"] == "settings"
+    assert "REMIT_FLUSH_ON" in wrong(result)["said"]
+    assert list(found(result)) == ["versions", "settings"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    """Here a file stands where a folder is needed."""
+    (tmp_path / "file").touch()
+    result = doctor(REMIT_DATA_DIR=str(tmp_path / "file" / "remit"))
+    assert wrong(result)["code"] == "data_dir"
+    assert str(tmp_path / "file") in wrong(result)["said"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        pytest.param({"REMIT_MODE": "off"}, "nothing is recorded", id="off"),
+        pytest.param({"REMIT_API_URL": "http://127.0.0.1"}, "REMIT_API_TOKEN is not set", id="url"),
+        pytest.param({"REMIT_API_TOKEN": TOKEN}, "REMIT_API_URL is not set", id="token"),
+    ],
+)
+def test_settings_that_are_half_there_are_noted(
+    variables: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    """They are allowed, and rarely meant."""
+    result = doctor(REMIT_DATA_DIR=str(tmp_path), **variables)
+    assert found(result)["mode"]["verdict"] == "note"
+    assert said in found(result)["mode"]["said"]
+    assert result.exit_code == 0
+
+
+def test_people_read_a_line_for_each_check(tmp_path: Path) -> None:
+    """The verdict is a word, so that it is readable without colours."""
+    variables = {"REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path)}
+    result = CliRunner().invoke(main, ["doctor"], env=variables)
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("ok     versions     remit ")
+    assert lines[-1] == "Nothing is wrong."
+    refused = CliRunner().invoke(main, ["doctor"], env={"REMIT_MODE": "nonsense"})
+    assert refused.exit_code == 1
+    assert refused.stdout.splitlines()[-1] == "Something is wrong: settings."
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "advice"),
+    [
+        pytest.param(
+            "REMIT_FLUSH_INTERVALL_S",
+            "wrong",
+            "Did you mean REMIT_FLUSH_INTERVAL_S?",
+            id="mistyped",
+        ),
+        pytest.param("REMIT_API_TOKN", "wrong", "Did you mean REMIT_API_TOKEN?", id="secret"),
+        pytest.param("REMIT_XYLOPHONE", "note", "Unset REMIT_XYLOPHONE.", id="another's"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_told(
+    name: str, verdict: str, advice: str, tmp_path: Path
+) -> None:
+    """With the one that is near; its value is not shown, and the examination goes on."""
+    result = doctor(REMIT_DATA_DIR=str(tmp_path), **{name: "hunter2"})
+    check = found(result)["variables"]
+    assert (check["verdict"], check["advice"]) == (verdict, advice)
+    assert name in check["said"]
+    assert result.exit_code == (verdict == "wrong")
+    assert found(result)["mode"]["verdict"] == "ok"
+    assert "hunter2" not in result.output
+
+
+def test_a_library_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or one that is not there; those of extras do not count."""
+    declared = ["click>=1.0", "starlette>=999; extra == 'collector'", "wrapt>=99.1"]
+    monkeypatch.setattr("remit.cli._checks.requires", lambda _: declared)
+    check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))
+    assert check["code"] == "version"
+    assert "remit needs 99.1 or later" in check["said"]
+    assert check["advice"] == "pip install --upgrade 'wrapt>=99.1'"
+    declared[:] = ["no-such-library>=1.0"]
+    assert "no-such-library none is" in wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["said"]
+
+
+def test_local_mode_without_what_serving_needs_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program records; only `remit serve` would not start."""
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    result = doctor(REMIT_DATA_DIR=str(tmp_path))
+    assert found(result)["collector"]["verdict"] == "note"
+    assert "uvicorn is not installed" in found(result)["collector"]["said"]
+    assert result.exit_code == 0
+
+
+def test_local_modes_database_is_looked_at(tmp_path: Path) -> None:
+    """One that is none, and one of a later remit, are told apart; none is changed."""
+    path = tmp_path / "remit.db"
+    path.write_bytes(b"something else, and long enough to be looked at" * 100)
+    assert wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["code"] == "database"
+    path.unlink()
+    for schema, code in ((1, ""), (999, "version")):
+        with closing(sqlite3.connect(path)) as opened:
+            opened.execute(f"PRAGMA user_version = {schema}")
+        before = path.read_bytes()
+        check = found(doctor(REMIT_DATA_DIR=str(tmp_path)))["database"]
+        assert check["code"] == code
+        assert path.read_bytes() == before
+    assert "its schema is 999" in check["said"]
+
+
+def spool_check(folder: Path, **more: str) -> dict[str, str]:
+    """Return what is said of the spool for a server that is not there."""
+    url = "http://127.0.0.1:9"
+    result = doctor(REMIT_DATA_DIR=str(folder), REMIT_API_URL=url, REMIT_API_TOKEN=TOKEN, **more)
+    return found(result)["spool"]
+
+
+def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
+    """What waits for us, for others, what is in use, what is damaged; how much, how old."""
+    assert spool_check(tmp_path)["said"] == "nothing waits on disk"
+    alive = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN)
+    alive.outbox().put([item(1)], [record()])
+    check = spool_check(tmp_path)
+    assert (check["verdict"], check["said"]) == (
+        "ok", "nothing waits on disk, 1 file of running programs",
+    )  # fmt: skip
+    for token in (TOKEN, "old"):
+        left = Spooled(tmp_path, target="http://127.0.0.1:9", token=token).outbox()
+        left.put([item(1 << 90), close()], [record()])
+        left.close()
+    (tmp_path / "spool" / "torn.db").write_bytes(b"no database" * 1000)
+    check = spool_check(tmp_path)
+    waits, others, damaged, amount = check["said"].split("; ")
+    assert waits.startswith("3 items and open runs of ended programs wait, for ")
+    assert others == "3 wait for another server or token"
+    assert damaged == "1 file damaged"
+    assert amount == f"{size(alive.folder.size_bytes())} in all, 1 file of running programs"
+    assert check["verdict"] == "note"
+    alive.end()
+
+
+def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:
+    """What is oldest is given up next."""
+    left = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN).outbox()
+    left.put([item(1 << 90, b"x" * 100_000)], [record()])
+    left.close()
+    check = spool_check(tmp_path, REMIT_MAX_SPOOL_BYTES="100000")
+    assert (check["verdict"], check["code"]) == ("wrong", "spool_full")
+    assert "REMIT_MAX_SPOOL_BYTES" in check["advice"]
+    assert "97.7 KiB" in check["said"]

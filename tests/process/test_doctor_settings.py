@@ -1,0 +1,114 @@
+"""`remit doctor` sees what is wrong with the URL, the token, and the way between."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.doctored import BAD_TOKEN, EMPTY, PONG, TOKEN, api, doctor, found, wrong
+from tests.loopback import serving, unused_port
+
+
+def claiming(expiry: object) -> str:
+    """Return a JSON Web Token that says when it expires."""
+    parts = [{"alg": "none"}, {"exp": expiry}]
+    coded = [base64.urlsafe_b64encode(json.dumps(each).encode()).decode() for each in parts]
+    return ".".join([*(part.rstrip("=") for part in coded), "signature"])
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "said"),
+    [
+        pytest.param(f'"{TOKEN}"', "malformed", 'begins or ends with "', id="quotes"),
+        pytest.param(f"<{TOKEN}>", "malformed", "begins or ends with <", id="brackets"),
+        pytest.param("$REMIT_TOKEN", "malformed", "begins or ends with $", id="variable"),
+        pytest.param(f"Bearer {TOKEN}", "settings", "holds a space", id="with-its-word"),
+        pytest.param(claiming(time.time() - 7200), "expired", "expired 2 h 00 min ago", id="old"),
+        pytest.param(claiming(time.time() + 7200), "token", "bad_authtoken", id="not-yet-old"),
+        pytest.param(claiming("soon"), "token", "bad_authtoken", id="unreadable-claim"),
+        pytest.param("a.b.c", "token", "bad_authtoken", id="no-claims"),
+    ],
+)
+def test_a_token_is_told_what_is_wrong_with_it(
+    token: str, code: str, said: str, tmp_path: Path
+) -> None:
+    """Where it can be seen; and the token itself is not."""
+    with serving(api({"/api/v1/ping": (401, BAD_TOKEN)})) as url:
+        result = doctor(REMIT_API_URL=url, REMIT_API_TOKEN=token, REMIT_DATA_DIR=str(tmp_path))
+    check = wrong(result)
+    assert (check["code"], result.exit_code) == (code, 1)
+    assert said in check["said"]
+    assert "REMIT_API_TOKEN" in check["said"] + check["advice"] or "api_token" in check["said"]
+    assert token not in result.output
+
+
+@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/", "/console"])
+def test_a_path_in_the_url_is_told_where_nothing_is_there(path: str, tmp_path: Path) -> None:
+    """A server of one's own may be under a path; then it answers."""
+    with serving(api({"/api/v1/ping": (200, PONG), f"{path.rstrip('/')}/": (404, EMPTY)})) as url:
+        result = doctor(
+            REMIT_API_URL=f"{url}{path}", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
+        )
+    check = wrong(result)
+    assert check["code"] == "path"
+    assert f"REMIT_API_URL ends in {path.rstrip('/')}, and" in check["said"]
+    assert "REMIT_API_URL" in check["advice"]
+
+
+@pytest.mark.parametrize("path", ["/", "/remit"])
+def test_a_path_in_the_url_is_nothing_wrong_where_the_server_answers(
+    path: str, tmp_path: Path
+) -> None:
+    """A slash at the end is as good as none."""
+    prefix = path.rstrip("/")
+    with serving(api({f"{prefix}/api/v1/ping": (200, PONG)})) as url:
+        result = doctor(
+            REMIT_API_URL=f"{url}{path}", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
+        )
+    assert result.exit_code == 0
+    assert found(result)["server"]["said"].startswith(f"{url}{prefix} answers")
+
+
+def test_a_proxy_before_this_machine_is_told(tmp_path: Path) -> None:
+    """What refuses is the proxy, and NO_PROXY is what helps."""
+    with serving(api({"/api/v1/ping": (200, PONG)})) as url:
+        variables = {
+            "REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path),
+            "HTTP_PROXY": f"http://me:hunter2@127.0.0.1:{unused_port()}",
+        }  # fmt: skip
+        result = doctor(**variables)
+        assert found(result)["proxy"]["verdict"] == "note"
+        assert "NO_PROXY to 127.0.0.1" in found(result)["proxy"]["advice"]
+        assert wrong(result)["code"] == "no_proxy"
+        assert "hunter2" not in result.output
+        mended = doctor(**variables, NO_PROXY="127.0.0.1")
+        assert mended.exit_code == 0
+        assert "proxy" not in found(mended)
+
+
+def test_a_proxy_before_another_machine_is_named(tmp_path: Path) -> None:
+    """It may be meant; one of a kind that cannot be used is told apart from the server."""
+    result = doctor(
+        REMIT_API_URL="http://api.example", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path),
+        ALL_PROXY="socks5://127.0.0.1:9",
+    )  # fmt: skip
+    assert found(result)["proxy"]["verdict"] == "ok"
+    assert found(result)["url"]["verdict"] == "note"
+    assert "unencrypted" in found(result)["url"]["said"]
+    assert wrong(result)["code"] == "no_proxy"
+    assert "ALL_PROXY" in wrong(result)["said"]
+
+
+def test_a_url_that_cannot_be_right_is_told_without_the_token(tmp_path: Path) -> None:
+    """What is in the URL may be a secret as well."""
+    result = doctor(
+        REMIT_API_URL="https://me:hunter2@example.com",
+        REMIT_API_TOKEN=TOKEN,
+        REMIT_DATA_DIR=str(tmp_path),
+    )
+    assert "user or password" in wrong(result)["said"]
+    assert TOKEN not in result.output

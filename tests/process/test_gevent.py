@@ -1,0 +1,179 @@
+"""Programs that gevent has patched: threads are greenlets, and one thread runs them all."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.delivering import hang
+from tests.fake_api import FakeApi
+from tests.loopback import serving
+from tests.processes import GRACE_S, SHORT_EXIT_S, settings, start
+
+RUNS = 200
+STEPS = 5
+
+PATCH = "from gevent import monkey; monkey.patch_all()\n"
+# gevent warns that modules are loaded already; that is the point.
+PATCH_LATE = f"remit.configure()\nimport warnings; warnings.simplefilter('ignore')\n{PATCH}"
+
+DECLARED = """
+import atexit, os, sys, threading, time
+import remit
+{late}
+import gevent
+
+@remit.span_type("step")
+def step(run: int, number: int) -> int:
+    gevent.sleep(0)
+    return number
+"""
+
+MANY = f"""
+@remit.agent("Worker")
+def agent(run: int) -> None:
+    for number in range({STEPS} - 2):
+        step(run, number)
+        gevent.sleep(0.001)
+    inside = gevent.spawn(remit.copy_context(step), run, {STEPS} - 2)
+    thread = threading.Thread(target=remit.copy_context(step), args=(run, {STEPS} - 1))
+    thread.start()
+    gevent.joinall([inside])
+    thread.join()
+    gevent.spawn(lambda: remit.current_run() and step(run, -1)).join()
+
+tasks = [gevent.spawn(agent, run) for run in range({RUNS})]
+gevent.joinall(tasks, raise_error=True)
+if sys.argv[1:] == ["flush"]:
+    assert remit.flush(30)
+    assert remit.status().faults == {{}}
+    os._exit(0)
+"""
+
+FORKING = f"""
+@remit.agent("Worker")
+def agent(run: int) -> None:
+    for number in range({STEPS}):
+        step(run, number)
+        gevent.sleep(0.01)
+
+agent(0)
+while not os.path.exists(sys.argv[1]):
+    gevent.sleep(0.01)
+children = []
+for child in range(1, 4):
+    pid = os.fork()
+    if pid == 0:
+        gevent.sleep(0.3)
+        if child == 3:
+            os._exit(0)
+        agent(child)
+        gevent.sleep(0.3)
+        os._exit(0 if remit.flush(20) else 1)
+    children.append(pid)
+assert remit.flush(20)
+for pid in children:
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+
+BESIDE_SILENCE = """
+@remit.agent("Worker")
+def agent(run: int) -> None:
+    step(run, 0)
+
+def end() -> None:
+    print(ticks, f"{time.perf_counter() - began:.3f}", flush=True)
+
+atexit.register(end)
+for run in range(100):
+    agent(run)
+ticks, began = 0, time.perf_counter()
+while time.perf_counter() < began + 1:
+    gevent.sleep(0.005)
+    ticks += 1
+began = time.perf_counter()
+"""
+
+
+def program(text: str, *, late: bool = False) -> str:
+    """Return a program, patched before remit is imported, or after it is configured."""
+    declared = DECLARED.format(late=PATCH_LATE if late else "")
+    return declared + text if late else PATCH + declared + text
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for the end of a process, which is a good one; return what it wrote."""
+    output, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    return output, errors
+
+
+def steps_of(api: FakeApi) -> Counter[tuple[str, int, int]]:
+    """Count the steps that came: the instance that each is of, and what it was called with."""
+    return Counter(
+        (span["agent_instance_id"], span["payload"]["run"], span["payload"]["number"])
+        for span in api.spans.values()
+        if span["schema_name"] == "step"
+    )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("late", "ending"),
+    [(False, "exit"), (True, "flush")],
+    ids=["patched before the import", "patched after configure()"],
+)
+def test_hundreds_of_greenlets_record_each_into_its_own_run(
+    ending: str, tmp_path: Path, *, late: bool
+) -> None:
+    """Every step once, no run holds another's, nothing is said, the flush and the exit deliver."""
+    api = FakeApi()
+    with serving(api.behave) as url:
+        environ = settings(tmp_path, url, "t", exit_timeout_s=60)
+        assert ended(start(program(MANY, late=late), environ, ending)) == ("", "")
+    steps = steps_of(api)
+    runs = {(instance, run) for instance, run, _ in steps}
+    assert len(runs) == len(api.instances) == RUNS
+    assert set(steps) == {(*run, number) for run in runs for number in range(STEPS)}
+    assert set(steps.values()) == {1}
+    assert {run["status"] for run in api.instances.values()} == {"complete"}
+
+
+@pytest.mark.timeout(120)
+def test_a_child_leaves_its_parents_requests_alone(tmp_path: Path) -> None:
+    """Greenlets outlive a fork: those of the parent neither read its answers nor drain the child.
+
+    A request is under way at each fork; what is asked twice, or waited for in vain, is seen.
+    """
+    api, asked = FakeApi(), tmp_path / "asked"
+
+    def slow(_path: str, _body: object) -> None:
+        asked.touch()
+        threading.Event().wait(0.2)
+
+    api.rules.append(slow)
+    with serving(api.behave) as url:
+        environ = settings(tmp_path, url, "t") | {"REMIT_REQUEST_TIMEOUT_S": "60"}
+        assert ended(start(program(FORKING), environ, asked)) == ("", "")
+    steps = Counter((run, number) for _, run, number in steps_of(api))
+    assert steps == Counter((run, number) for run in range(3) for number in range(STEPS))
+    keys = [seen.body["idempotency_key"] for seen in api.seen if "bulk" not in seen.path]
+    keys += [key for bulk in api.bulk_keys() for key in bulk]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_never_answers_holds_no_other_greenlet(tmp_path: Path) -> None:
+    """They go on during the request, and the exit keeps its deadline."""
+    with serving(hang) as url:
+        environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
+        output, errors = ended(start(program(BESIDE_SILENCE), environ))
+    ticks, exit_s = output.split()
+    assert int(ticks) > 20
+    assert float(exit_s) <= SHORT_EXIT_S + GRACE_S
+    assert len(errors.splitlines()) == 1
+    assert "they are kept in" in errors

@@ -1,0 +1,264 @@
+"""Each misconfiguration is one sentence in the program's log, which names the setting to change."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias, TypedDict
+
+import pytest
+
+from tests.fake_api import Answer, FakeApi, Json, refusal
+from tests.loopback import Behaviour, request_of, serving, unused_port
+
+TOKEN = "prefactor_test_token_0123456789"
+SPANS = 10_000
+Server: TypeAlias = Callable[[], AbstractContextManager[str | None]]
+LEFT = "recorded items were not delivered"
+
+PROGRAM = f"""
+import json, logging, sys
+
+lines = []
+
+class Said(logging.Handler):
+    def emit(self, record):
+        lines.append(record.getMessage())
+
+logging.getLogger("remit").addHandler(Said(logging.WARNING))
+sys.modules.update(dict.fromkeys(sys.argv[1:]))
+import remit
+
+@remit.span_type
+def step(number):
+    return number
+
+@remit.agent
+def agent(steps):
+    return sum(step(number) for number in range(steps))
+
+results = [agent(10)]
+for _ in range(40):
+    remit.flush(0.5)
+    if lines:
+        break
+results.append(agent({SPANS}))
+remit.flush(0.2)
+during = list(lines)
+remit.shutdown(0.1)
+status = remit.status()
+print(json.dumps({{"results": results, "during": during, "after": lines[len(during):],
+                  "faults": dict(status.faults), "shown": str(status) + repr(status)}}))
+"""
+
+
+class Report(TypedDict):
+    """What the program tells."""
+
+    results: list[int]
+    during: list[str]
+    after: list[str]
+    faults: dict[str, int]
+    shown: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One misconfiguration.
+
+    Attributes:
+        name: In a word.
+        server: Makes the URL; without one there is none.
+        names: What the sentence says, the setting to change among it.
+        variables: What is in the environment beside the URL and the token; None unsets.
+        blocked: Modules that are not installed.
+    """
+
+    name: str
+    server: Server
+    names: tuple[str, ...]
+    variables: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    blocked: tuple[str, ...] = ()
+
+
+def answers(rule: Callable[[str, Json], Answer], path: str = "") -> Server:
+    """Return a server that breaks the contract by *rule*; its URL ends in *path*."""
+    return lambda: at(FakeApi(rules=[rule]).behave, path=path)
+
+
+@contextmanager
+def at(behave: Behaviour, *, scheme: str = "http://", path: str = "") -> Generator[str]:
+    """Serve, and give the URL with another scheme, user or path."""
+    with serving(behave) as url:
+        yield url.replace("http://", scheme) + path
+
+
+def login_page(connection: socket.socket, _: threading.Event) -> None:
+    """Answer as a login page does."""
+    while request_of(connection):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n<html>Log in</html>")
+
+
+def moved(connection: socket.socket, _: threading.Event) -> None:
+    """Answer that it is elsewhere."""
+    where = b"Location: https://api.example/api/v1/ping\r\nContent-Length: 0\r\n\r\n"
+    while request_of(connection):
+        connection.sendall(b"HTTP/1.1 301 Moved\r\n" + where)
+
+
+def silent(_: socket.socket, over: threading.Event) -> None:
+    """Take the request and never answer."""
+    over.wait(30)
+
+
+def plain(connection: socket.socket, _: threading.Event) -> None:
+    """Answer a TLS greeting as a server of plain HTTP does."""
+    connection.recv(1024)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+def tls(connection: socket.socket, _: threading.Event) -> None:
+    """Answer plain HTTP as a TLS server does: with an alert."""
+    connection.recv(1024)
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
+
+
+def needs_agent(path: str, _: Json) -> Answer:
+    """Want an agent id, and let nobody look for one or make one."""
+    if path.endswith("/register"):
+        return refusal(422, "validation_errors", errors={"agent_id": ["can't be blank"]})
+    return refusal(403, "forbidden") if path.startswith("/api/v1/agent/") else None
+
+
+def good() -> AbstractContextManager[str]:
+    """Serve the API as it should be."""
+    return serving(FakeApi().behave)
+
+
+def nobody() -> AbstractContextManager[str]:
+    """Give a URL where nothing listens."""
+    return nullcontext(f"http://127.0.0.1:{unused_port()}")
+
+
+CASES = [
+    Case("no token", good, ("api_token is not set", "local"), {"REMIT_API_TOKEN": None}),
+    Case("no url", nullcontext, ("api_url is not set", "local"), {"REMIT_API_URL": None}),
+    Case(
+        "remote without a token",
+        good,
+        ("REMIT_API_TOKEN", "off until"),
+        {"REMIT_API_TOKEN": None, "REMIT_MODE": "remote"},
+    ),
+    Case("wrong token", answers(lambda *_: refusal(401, "bad_authtoken")), ("api_token",)),
+    Case("wrong scope", answers(lambda *_: refusal(403, "forbidden")), ("api_token", "scope")),
+    Case("token with a space", good, ("api_token",), {"REMIT_API_TOKEN": f"Bearer {TOKEN}"}),
+    Case(
+        "unknown host",
+        lambda: nullcontext("https://no-such-host.invalid"),
+        ("api_url", "host name"),
+    ),
+    Case("wrong port", nobody, ("api_url", "nothing listens there")),
+    Case("https to http", lambda: at(plain, scheme="https://"), ("api_url", "https at all")),
+    Case("http to https", lambda: at(tls), ("api_url", "http or https")),
+    Case("wrong path", answers(lambda *_: refusal(404), "/api/v1"), ("api_url", "no /api/v1")),
+    Case("login page", lambda: at(login_page), ("api_url",)),
+    Case("moved", lambda: at(moved), ("api_url", "https://api.example")),
+    Case(
+        "no answer",
+        lambda: at(silent),
+        ("api_url", "request_timeout_s"),
+        {"REMIT_REQUEST_TIMEOUT_S": "0.5"},
+    ),
+    Case(
+        "user in the url",
+        lambda: at(FakeApi().behave, scheme="http://me:hunter2@"),
+        ("api_url", "off until"),
+    ),
+    Case("folder", good, ("data_dir", "memory alone"), {"REMIT_DATA_DIR": "/dev/null/remit"}),
+    Case(
+        "local without the collector",
+        nullcontext,
+        ("remit[collector]", "REMIT_API_URL", "REMIT_MODE"),
+        {"REMIT_MODE": "local", "REMIT_API_TOKEN": None},
+        ("starlette",),
+    ),
+    Case("agent id", answers(needs_agent), ("agent_id",)),
+    Case("mistyped value", good, ("REMIT_FLUSH_ON",), {"REMIT_FLUSH_ON": "never"}),
+    Case("mistyped hook", good, ("REMIT_REDACT",), {"REMIT_REDACT": "this_is:nowhere"}),
+    Case(
+        "proxy that is none",
+        good,
+        ("HTTP_PROXY",),
+        {"HTTP_PROXY": "socks5://me:hunter2@127.0.0.1:9", "NO_PROXY": ""},
+    ),
+    Case(
+        "proxy that is away",
+        good,
+        ("HTTP_PROXY", "the proxy 127.0.0.1:"),
+        {"HTTP_PROXY": f"http://me:hunter2@127.0.0.1:{unused_port()}", "NO_PROXY": ""},
+    ),
+]
+
+
+def report_of(case: Case, folder: Path) -> Report:
+    """Run the program with the misconfiguration."""
+    ours = ("REMIT_", "PREFACTOR_", "HTTP_", "NO_PROXY", "ALL_PROXY")
+    environment: dict[str, str | None] = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(ours)
+    }
+    with ExitStack() as stack:
+        environment |= {
+            "REMIT_API_URL": stack.enter_context(case.server()),
+            "REMIT_API_TOKEN": TOKEN,
+            "REMIT_DATA_DIR": str(folder),
+            "REMIT_FLUSH_INTERVAL_S": "0.1",
+            "REMIT_EXIT_TIMEOUT_S": "0.1",
+            **case.variables,
+        }
+        ended = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *case.blocked],
+            env={name: value for name, value in environment.items() if value is not None},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    report: Report = json.loads(ended.stdout)
+    return report
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Future[Report]]:
+    """What each program told; they run while the tests wait."""
+    pool = ThreadPoolExecutor(4)
+    folder = tmp_path_factory.mktemp("misconfigured")
+    return {
+        case.name: pool.submit(report_of, case, folder / f"case-{number}")
+        for number, case in enumerate(CASES)
+    }
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+def test_a_misconfiguration_is_said_once_and_names_the_setting(
+    case: Case, reports: dict[str, Future[Report]]
+) -> None:
+    """However much is recorded; the program's results are as without remit, no secret is shown."""
+    report = reports[case.name].result()
+    assert report["results"] == [45, SPANS * (SPANS - 1) // 2]
+    (said,) = report["during"]
+    for words in case.names:
+        assert words in said
+    # What is left at the end is said then, once, with the last error.
+    assert [LEFT in line for line in report["after"]] in ([], [True])
+    assert report["faults"] == {}
+    shown = report["shown"] + said + "".join(report["after"])
+    assert TOKEN not in shown
+    assert "hunter2" not in shown
