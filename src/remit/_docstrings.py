@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Final
+from typing import Final, cast
 
 from remit._guard import attempt
 
@@ -26,7 +26,8 @@ def docstring(documented: object) -> str | None:
     Some are translated when they are shown.
     """
     found = attempt(lambda: getattr(documented, "__doc__", None))
-    return str.__str__(found) if issubclass(type(found), str) else None
+    is_text = issubclass(type(found), str)
+    return str.__str__(cast("str", found)) if is_text else None
 
 
 def sendable(text: str) -> str:

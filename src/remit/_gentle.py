@@ -7,7 +7,7 @@ that loses it in a callback stands still for as long. To import httpx takes twen
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -15,7 +15,7 @@ TURN_S: Final = 0.0005
 
 
 @contextmanager
-def gently() -> Iterator[None]:
+def gently() -> Generator[None]:
     """Have other threads get their turn ten times as soon during this block.
 
     Of two such blocks at once the first to begin decides.

@@ -46,10 +46,7 @@ def test_a_block_with_a_name_that_no_server_takes_is_an_error_at_once(name: Anyt
 def test_an_option_that_is_no_text_is_an_error_at_the_decoration(options: Anything) -> None:
     """The error names the function, the argument and what was seen."""
     with isolated(), pytest.raises(DeclarationError, match=r"of type (int|bytes); expected a text"):
-
-        @remit.span_type(**options)
-        def step() -> None:
-            return None
+        remit.span_type(**options)(lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +57,7 @@ def test_an_option_that_is_no_text_is_an_error_at_the_decoration(options: Anythi
 def test_an_agents_option_of_a_wrong_type_is_an_error_at_the_decoration(options: Anything) -> None:
     """The error names the argument and what was seen."""
     with isolated(), pytest.raises(DeclarationError, match=r"of type (int|str); expected a"):
-
-        @remit.agent(**options)
-        def answer() -> None:
-            return None
+        remit.agent(**options)(lambda: None)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,14 @@ def _interval() -> Iterator[None]:
 def test_others_get_their_turn_sooner_and_then_as_before() -> None:
     """Also if the work fails, and if more of it begins meanwhile."""
     before_s = sys.getswitchinterval()
-    with pytest.raises(KeyError), gently(), gently():
-        assert sys.getswitchinterval() == TURN_S
-        raise KeyError
+
+    def work() -> None:
+        with gently(), gently():
+            assert sys.getswitchinterval() == TURN_S
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
     assert sys.getswitchinterval() == before_s
 
 

@@ -18,25 +18,25 @@ DESTROYS = remit.risk(allows="destroy_data")
 HARMLESS = remit.risk(forbids="destroy_data")
 
 
-@remit.agent("strict", data_risk=HARMLESS)
+@remit.agent("standing strict", data_risk=HARMLESS)
 def strict(act: Callable[[], Any]) -> object:
     """Do something by a narrow remit."""
     return act()
 
 
-@remit.agent("lax")
+@remit.agent("standing lax")
 def lax(act: Callable[[], Any]) -> object:
     """Do something by no remit."""
     return act()
 
 
-@remit.span_type("wipe", data_risk=DESTROYS)
+@remit.span_type("standing wipe", data_risk=DESTROYS)
 def wipe() -> None:
     """Stand for a step that exceeds the narrow remit."""
     wiped.append(1)
 
 
-@remit.span_type("step", data_risk=HARMLESS)
+@remit.span_type("standing step", data_risk=HARMLESS)
 def step() -> None:
     """Be recorded."""
 
@@ -79,7 +79,7 @@ def test_agents_that_are_awaited_one_after_the_other_have_a_run_each() -> None:
     with isolated() as recorder:
         asyncio.run(work())
     assert len(recorder.runs) == 2
-    (taken,) = recorder.spans("step")
+    (taken,) = recorder.spans("standing step")
     assert recorder.runs[1].key == taken.run_key
 
 
@@ -103,8 +103,8 @@ def test_a_run_held_open_over_an_await_is_the_run_of_what_follows() -> None:
     with isolated(on_violation="deny") as recorder:
         asyncio.run(work())
     of_lax, of_strict = recorder.runs
-    assert {span.run_key for span in recorder.spans("step")} == {of_strict.key}
-    assert [span.run_key for span in recorder.spans("wipe")] == [of_strict.key, of_lax.key]
+    assert {span.run_key for span in recorder.spans("standing step")} == {of_strict.key}
+    assert [span.run_key for span in recorder.spans("standing wipe")] == [of_strict.key, of_lax.key]
     assert wiped == [1]
 
 
@@ -127,7 +127,7 @@ def test_a_block_held_open_over_a_yield_is_not_the_consumers() -> None:
             assert remit.current_span() == before
             step()
         assert remit.current_span() == before
-    assert parents(recorder)["step"] == [None, "section", None]
+    assert parents(recorder)["standing step"] == [None, "section", None]
     assert wiped == []
 
 
@@ -151,14 +151,14 @@ def test_a_block_that_an_iterator_holds_open_is_not_the_consumers() -> None:
 
 
 @contextmanager
-@remit.span_type("below")
+@remit.span_type("standing below")
 def below() -> Generator[None]:
     """Open a run for the body, declared below."""
     with lax.run():
         yield
 
 
-@remit.span_type("above")
+@remit.span_type("standing above")
 @contextmanager
 def above() -> Generator[None]:
     """Open a run for the body, declared above."""
@@ -175,7 +175,7 @@ class _Manager(AbstractContextManager[None]):
         self.block.__exit__(None, None, None)
 
 
-@remit.span_type("made")
+@remit.span_type("standing made")
 def made() -> AbstractContextManager[None]:
     """Return an object that opens a run for the body."""
     return _Manager()
@@ -193,7 +193,7 @@ def test_the_body_of_a_block_stands_where_its_manager_left_off(
         assert remit.current_span() == before
     of_strict, of_lax = recorder.runs
     assert of_strict.key == outer.key
-    assert [span.run_key for span in recorder.spans("step")] == [of_lax.key]
+    assert [span.run_key for span in recorder.spans("standing step")] == [of_lax.key]
 
 
 def test_the_body_of_an_async_block_stands_where_its_manager_left_off() -> None:
@@ -216,7 +216,7 @@ def test_the_body_of_an_async_block_stands_where_its_manager_left_off() -> None:
 
     with isolated() as recorder:
         asyncio.run(work())
-    assert [span.run_key for span in recorder.spans("step")] == [recorder.runs[1].key]
+    assert [span.run_key for span in recorder.spans("standing step")] == [recorder.runs[1].key]
 
 
 def test_what_a_coroutine_leaves_open_stays_current_as_a_functions_does() -> None:
@@ -307,4 +307,4 @@ def test_a_coroutine_that_is_written_as_a_generator_is_awaited() -> None:
     with isolated() as recorder:
         asyncio.run(work())
     assert [span.result for span in recorder.spans("old")] == [{"result": 3}]
-    assert parents(recorder)["step"] == ["old"]
+    assert parents(recorder)["standing step"] == ["old"]

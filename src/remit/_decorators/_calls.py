@@ -36,7 +36,7 @@ Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
-CONTEXTLIB: Final = vars(contextlib)
+CONTEXTLIB: Final = contextlib.__dict__
 NOTHING: Final[nullcontext[None]] = nullcontext()
 """Stands for the block around a call outside any run, after a fault of ours."""
 
@@ -53,14 +53,14 @@ def function_call(door: Door) -> Wrapper:
             with door.outside() or NOTHING:
                 if here():
                     return call(wrapped, instance, args, kwargs)
-                result = wrapped(*args, **kwargs)
-            returned_outside(result, door)
-            return result
+                unseen = wrapped(*args, **kwargs)
+            returned_outside(unseen, door)
+            return unseen
         place = span.place
         previous = place_var.get()
         place_var.set(place)
         try:
-            result = wrapped(*args, **kwargs)
+            result: object = wrapped(*args, **kwargs)
         except BaseException as error:
             if place_var.get() is place:
                 place_var.set(previous)
@@ -96,10 +96,12 @@ def coroutine_call(door: Door) -> Wrapper:
                 inside = drive if here() else wrapped_alone
                 return await inside(wrapped, instance, args, kwargs)
         try:
-            awaited = wrapped(*args, **kwargs)
-            steps = awaited if type(awaited) is CoroutineType else coroutine_of(awaited)
+            steps: AnyCoroutine = wrapped(*args, **kwargs)
+            kind: type = type(steps)
+            if kind is not CoroutineType:
+                steps = coroutine_of(steps)
             stand = Stand(span.place)
-            result = await stepwise(steps, stand)
+            result: object = await stepwise(steps, stand)
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
             raise
