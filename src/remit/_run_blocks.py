@@ -81,7 +81,7 @@ class RunBlock:
     ) -> None:
         """End the run's block, as the sync form does, without holding the event loop."""
         run = self._run
-        self._awaited = run is not None and not isinstance(error, GeneratorExit)
+        self._awaited = run is not None and not issubclass(type(error), GeneratorExit)
         self.__exit__(exc_type, error, traceback)
         flushing = run.recorder.after_run.beside() if run is not None and self._awaited else None
         if flushing is not None:

@@ -110,7 +110,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
     try:
         if thrown is None:
             return stepped.send(sent)
-        if isinstance(thrown, GeneratorExit) and type(stepped) is types.CoroutineType:
+        if issubclass(type(thrown), GeneratorExit) and type(stepped) is types.CoroutineType:
             stepped.close()
             raise thrown
         return stepped.throw(thrown)
@@ -144,7 +144,7 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = isinstance(thrown, GeneratorExit)
+        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(_step(inner, sent, thrown, flight.stand))
         except StopIteration as stop:
@@ -172,7 +172,7 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = isinstance(thrown, GeneratorExit)
+        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(
                 await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)

@@ -87,7 +87,7 @@ class InFlight(ABC):
 
         What is being closed is let go: nobody waits for its next step.
         """
-        if self.place is None or isinstance(thrown, (GeneratorExit, RunTerminated)):
+        if self.place is None or issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
         try:
             check_terminated(self.place.run)
