@@ -39,7 +39,7 @@ from tests.seen import (
     taken,
 )
 
-NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {})
+NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {}, {})
 DOWN = "refused the connection"
 
 

@@ -59,7 +59,7 @@ def configure(transport: httpx.BaseTransport, folder: Path, **settings: object) 
     )
 
 
-@remit.span_type("step")
+@remit.span_type("flushed step")
 def step() -> None:
     """Be a step."""
 
@@ -153,7 +153,7 @@ def test_it_is_chosen_where_functions_are_frozen(
 def test_a_run_is_delivered_when_the_call_returns(call: Callable[[], object], api: FakeApi) -> None:
     """The whole of it: each span, and its end."""
     call()
-    assert "step" in api.names()
+    assert "flushed step" in api.names()
     assert "active" not in statuses(api)
 
 
