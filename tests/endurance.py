@@ -116,6 +116,8 @@ class Place:
             "REMIT_API_TOKEN": "endurance",
             # Whatever else is installed beside remit is not what is measured.
             "PYDANTIC_DISABLE_PLUGINS": "true",
+            # Nor is what it costs to be traced line by line.
+            "COVERAGE_PROCESS_CONFIG": "",
             **named,
         }
 
