@@ -70,6 +70,7 @@ class Recorder:
             of an agent.
         said: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
+        lingering: Runs whose blocks have ended before their last spans: nobody else may hold them.
     """
 
     sink: Sink
@@ -82,6 +83,7 @@ class Recorder:
     on_first_seen: Callable[[str, str, DataRisk | None], None] = ignore
     said: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
+    lingering: set[RunState] = field(default_factory=set["RunState"])
 
 
 class InFlight(Protocol):

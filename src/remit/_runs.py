@@ -132,7 +132,9 @@ class OpenRun(RunState):
             self._conclude(error)
         self._exited_ns = self.recorder.clock.monotonic_ns()
         self.exited = True
-        if not self.open:
+        if self.open:
+            self.recorder.lingering.add(self)
+        else:
             self._close()
         if not awaited:
             self.recorder.after_run()
@@ -157,6 +159,7 @@ class OpenRun(RunState):
     @guarded("the end of a run")
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; tell whether it did."""
+        self.recorder.lingering.discard(self)
         if self._pid != os.getpid():
             return False
         try:

@@ -35,6 +35,16 @@ from tests.loopback import request_of, serving, unused_port
 
 
 @both
+async def test_certificates_that_are_not_there_are_told(
+    send: Sends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the variable that names them: the server may be well, and what waits is kept."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with pytest.raises(UnavailableError, match="SSL_CERT_FILE"):
+        await send(PING, url=f"https://127.0.0.1:{unused_port()}")
+
+
+@both
 async def test_a_refused_connection_is_told(send: Sends) -> None:
     """With host and port, and what to do."""
     port = unused_port()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 
@@ -158,3 +159,26 @@ def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
             assert span.finished_ns is not None
             assert span.finished_ns - span.started_ns in {3 * 10**9, 6 * 10**9}
         assert second.started_ns - first.started_ns == (hours * 3600 + 3) * 10**9
+
+
+def test_a_run_lingers_though_nobody_holds_it_any_more() -> None:
+    """Its thread has ended, and its open span with it."""
+    clock, sink = FakeClock(), RecordingSink()
+    with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
+
+        @remit.agent
+        def answer() -> None:
+            return None
+
+        def work() -> None:
+            with answer.run():
+                remit.span("open").__enter__()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        gc.collect()
+        clock.advance(301)
+        runtime.tend()
+        assert sink.runs[0].status == "complete"
+        assert runtime.recorder.lingering == set()

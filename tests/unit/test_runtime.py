@@ -15,6 +15,7 @@ import pytest
 import remit
 from remit import _runtime
 from remit._guard import faults
+from remit._runtime import _process
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 from remit.testing import RecordingSink, isolated
@@ -261,3 +262,21 @@ def test_a_test_session_sends_nothing_with_what_it_inherited(tmp_path: Path) -> 
     )  # fmt: skip
     assert "3 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.timeout(20)
+def test_a_signals_handler_may_come_while_the_settings_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs in the very thread that reads them, and may use remit or end it."""
+
+    def interrupted() -> Settings:
+        monkeypatch.setattr(_process, "_settings_or_off", lambda: Settings(mode="off"))
+        agent()
+        remit.shutdown(0)
+        return Settings(mode="off")
+
+    with isolated():
+        remit.shutdown(0)
+        monkeypatch.setattr(_process, "_settings_or_off", interrupted)
+        agent()

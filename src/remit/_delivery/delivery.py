@@ -117,7 +117,8 @@ class Delivery:
     def _assemble(self) -> None:
         """Make everything that belongs to one process: outbox, writer, sender, threads."""
         clock, buffer = self._clock, self._buffer
-        self._closing = threading.Lock()
+        # Reentrant, for a signal's handler that shuts down too.
+        self._closing = threading.RLock()
         files = self._files()
         self._outbox = SpoolOutbox(files, cost=cost, release=buffer.release)
         self._shared = shared = self._share()

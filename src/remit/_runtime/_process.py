@@ -47,7 +47,7 @@ class _Process:
 
 
 _process: _Process = _Process(Registry())
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def registry() -> Registry:
@@ -70,7 +70,9 @@ def current() -> Runtime:
     if runtime is not None:
         return runtime
     with _lock:
-        return _process.runtime or _install(_process.configured or _settings_or_off())
+        settings = _process.configured or _settings_or_off()
+        # A signal's handler may have been here meanwhile, in this very thread.
+        return _process.runtime or _install(settings)
 
 
 def stay_quiet() -> None:
@@ -318,7 +320,7 @@ def _after_fork_in_parent() -> None:
 @guarded("the child of a fork")
 def _after_fork_in_child() -> None:
     global _lock  # noqa: PLW0603 - the inherited lock may be held by a thread that is gone
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _process.registry.after_fork_in_child()
     _process.ended = None
     faults.counts.clear()

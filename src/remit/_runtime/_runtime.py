@@ -210,6 +210,7 @@ class Runtime:
         """Forget the parent's items and threads; its runs are the parent's to end."""
         self.started = False
         self._runs = weakref.WeakSet()
+        self.recorder.lingering.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         if self._delivery is not None:

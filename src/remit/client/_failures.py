@@ -13,6 +13,10 @@ NO_CONNECTION: Final = (
     "no connection to {place} within {timeout_s:g} s. Check the host and the port of the api_url, "
     "whether it is http or https, and whether a firewall swallows the connection"
 )
+NOT_READY: Final = (
+    "a connection to {place} cannot be prepared ({reason}). Check SSL_CERT_FILE and SSL_CERT_DIR "
+    "where they are set, and how many files this process may open"
+)
 NO_ANSWER: Final = (
     "no answer from {place} within {timeout_s:g} s. It may work later, or with a longer "
     "timeout (request_timeout_s); if it never does, check the api_url"

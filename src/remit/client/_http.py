@@ -94,8 +94,14 @@ class Door(Generic[C]):
         if transport is not None:
             return transport
         # The first one imports httpx. Of two threads that make one at once, both get the same.
-        with gently():
-            return self._transports.setdefault(pid, make())
+        try:
+            with gently():
+                return self._transports.setdefault(pid, make())
+        except OSError as error:
+            said = _failures.sentence(
+                _failures.NOT_READY, error, place=self.target.place, timeout_s=0
+            )
+            raise UnavailableError(f"{self.target.url}: {said}") from None
 
     def _shut(self) -> C | None:
         """Return the httpx transport to close, if there is one of this process."""
