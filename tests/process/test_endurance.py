@@ -53,6 +53,7 @@ ATTEMPTS = 8
 US_PER_S = 1e6
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: reads /proc"),
     pytest.mark.timeout(120 + SPANS // 2_000),
 ]

@@ -18,6 +18,8 @@ from tests.faults.matrix import (
     moments,
 )
 
+pytestmark = pytest.mark.slow
+
 # A call takes microseconds, and a held loop would be held for the request's timeout, two seconds.
 # At the start several programs import at a time.
 MAX_WAIT_MS = 1000

@@ -13,6 +13,8 @@ import pytest
 from tests.fake_api import FakeApi
 from tests.loopback import serving
 
+pytestmark = pytest.mark.slow
+
 # Each starts its tracer, and leaves `seen()`: everything that it recorded, as one text.
 OPENTELEMETRY = """
 from opentelemetry import trace

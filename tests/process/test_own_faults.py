@@ -12,6 +12,8 @@ import pytest
 
 from tests.architecture.sources import ROOT
 
+pytestmark = pytest.mark.slow
+
 # What has nothing around it that could contain a fault, and next to nothing in it.
 UNGUARDED = {
     "remit._decorators._driving._first_step": "a step of the user's generator itself",

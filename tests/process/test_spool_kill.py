@@ -20,6 +20,8 @@ import pytest
 
 from tests.served import Served, collector, environment
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("REMIT_TEST_KILLS", "4"))
 """How many points; 50 on a long night."""
 SPANS = 5_000
