@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from remit._sink import AnyItem
@@ -220,11 +221,11 @@ def stale_s(spool: Path) -> float | None:
     return (time.time_ns() - ended_ns) / NS_PER_S if ended_ns else None
 
 
-def longest_gap(steps: list[AnyItem]) -> int:
-    """Return behind how many spans there is the longest time without one."""
+def gap_behind(steps: list[AnyItem], count: int) -> float:
+    """Return how many times as long as usual there is no span behind the first *count*."""
     begun = [item[5] or 0 for item in steps]
     gaps = [later - earlier for earlier, later in pairwise(begun)]
-    return 1 + gaps.index(max(gaps))
+    return gaps[count - 1] / median(gaps)
 
 
 def states_of(steps: list[AnyItem]) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from remit._clock import SystemClock
+from remit._delivery import Status
 from remit._losses import Loss, cost
 from remit._sink import AnyItem, Item, Kind
 from remit._spool import (
@@ -118,6 +121,14 @@ def record(
 def numbers(rows: Iterable[tuple[int, AnyItem]]) -> list[int]:
     """Return the numbers of rows' items."""
     return [row[2] for _, row in rows]
+
+
+def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> None:
+    """Wait until all that was recorded is on disk; the first pass builds the registrations."""
+    pause, over_s = threading.Event(), time.monotonic() + limit_s
+    while status().writer_lag_s:
+        assert time.monotonic() < over_s, "nothing is written"
+        pause.wait(0.01)
 
 
 def in_child(act: Callable[[], object]) -> None:

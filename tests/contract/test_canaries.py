@@ -19,6 +19,7 @@ from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
 from tests.hiding.table import canaries, plant_all
+from tests.spooling import wait_until_written
 
 PLANTED_BY = (calls, failures, by_hand)
 """Their import fills the table."""
@@ -48,6 +49,7 @@ def planted(settings: Settings, *, delivered: bool = True) -> bytes:
     try:
         with _runtime.isolated(settings) as runtime:
             plant_all()
+            wait_until_written(runtime.status)
             assert bool(runtime.flush(30.0 if delivered else 1.0)) is delivered
             status = runtime.status()
             assert status.faults == {}

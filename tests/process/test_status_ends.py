@@ -33,7 +33,7 @@ from tests.seen import (
     taken,
     withheld,
 )
-from tests.spooling import in_child
+from tests.spooling import in_child, wait_until_written
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +69,14 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         def leave() -> None:
             configure(url, tmp_path)
             agent()
-            remit.flush(0.1)
+            wait_until_written(remit.status)
 
         in_child(leave)
         left, oldest_s = on_disk(tmp_path), oldest_put_s(tmp_path)
         assert left == recorded()
         configure(url, tmp_path)
         agent()
+        wait_until_written(remit.status)
         remit.flush(0.5)
         status = checked()
         assert status.pending == status.spooled == on_disk(tmp_path) == left + recorded()

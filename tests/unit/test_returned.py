@@ -179,7 +179,7 @@ def test_a_coroutine_is_named_as_the_bare_one(
 ) -> None:
     """By the function inside, where what was decorated has no name itself."""
     del recorder
-    bare, decorated = target(), remit.span_type("named")(target)()
+    bare, decorated = target(), remit.span_type("named as the bare one")(target)()
     assert bare.__qualname__ == decorated.__qualname__ == name
     bare.close()
     decorated.close()

@@ -16,7 +16,7 @@ from remit.errors import UnavailableError
 from remit.testing import isolated
 from tests.delivering import threads
 from tests.fake_api import FakeApi, refusal
-from tests.spooling import in_child
+from tests.spooling import in_child, wait_until_written
 
 URL = "http://remit.test"
 TOKEN = "hunter2"
@@ -54,7 +54,7 @@ def leave(data_dir: Path, token: str = TOKEN) -> None:
         api = FakeApi(rules=[lambda _path, _body: refusal(503)])
         configure(api, data_dir, token)
         agent()
-        remit.flush(0.1)
+        wait_until_written(remit.status)
 
     in_child(act)
 
