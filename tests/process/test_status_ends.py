@@ -69,6 +69,7 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         def leave() -> None:
             configure(url, tmp_path)
             agent()
+            remit.flush(0.1)
             wait_until_written(remit.status)
 
         in_child(leave)
@@ -76,8 +77,8 @@ def test_what_an_ended_process_left_counts_once_it_is_taken_up(tmp_path: Path) -
         assert left == recorded()
         configure(url, tmp_path)
         agent()
-        wait_until_written(remit.status)
         remit.flush(0.5)
+        wait_until_written(remit.status)
         status = checked()
         assert status.pending == status.spooled == on_disk(tmp_path) == left + recorded()
         assert status.spool_age_s <= time.time() - oldest_s < status.spool_age_s + 5
