@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any
 
 import httpx
+import msgspec
 import psycopg
 
 from benchmarks.collector import BULK, PAYLOAD, RESULT, bodies, databases, load
@@ -119,8 +120,7 @@ class Filling:
 
     @staticmethod
     def _run(pattern: InstanceRow, run_id: str) -> InstanceRow:
-        fields = {name: getattr(pattern, name) for name in InstanceRow.__struct_fields__}
-        return InstanceRow(**{**fields, "id": run_id, "status": "complete"})
+        return msgspec.structs.replace(pattern, id=run_id, status="complete")
 
     def rates(self) -> list[float]:
         """Return spans a second of some samples that are ingested."""

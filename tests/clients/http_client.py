@@ -34,6 +34,10 @@ SCHEMA = {
         {"name": "desk:step", "params_schema": {"type": "object"}, "result_schema": {}},
     ],
 }
+QUALITIES = [
+    {"name": "review", "schema": {"type": "object"}, "template": "scored {{ score }}"},
+    {"name": "mood", "schema": {"type": "object"}},
+]
 PAGE = 3
 
 
@@ -86,6 +90,8 @@ class Story:
             *(["bulk"] if hasattr(client, "bulk") else []),
             *(["ping"] if hasattr(client, "validate_token") else []),
         ]
+        more = {"quality_schemas": QUALITIES} if "quality" in self.features else {}
+        self.schema = {**SCHEMA, **more}
 
     async def run(self, name: str | None = None, **said: Published) -> str:
         """Register a run; it is expected to look like *said*."""
@@ -93,7 +99,7 @@ class Story:
         run = await self.client.agent_instances.register(
             agent_id=AGENT,
             agent_version=VERSION,
-            agent_schema_version=SCHEMA,
+            agent_schema_version=self.schema,
             idempotency_key=None if name is None else key(name),
             **known,
         )
@@ -206,8 +212,12 @@ async def record(story: Story) -> None:
     if "quality" in story.features:
         await instances.record_quality(run, "review", {"score": 0.5})
         await instances.record_quality(run, "mood", {"good": True})
-        await instances.record_quality(run, "mood", None)
-        story.runs[run]["quality_payloads"] = {"review": {"score": 0.5}}
+        await instances.record_quality(run, "undeclared", {"n": 1})
+        await instances.record_quality(run, "dropped", {"n": 2})
+        await instances.record_quality(run, "dropped", None)
+        kept = {"review": {"score": 0.5}, "mood": {"good": True}, "undeclared": {"n": 1}}
+        story.runs[run]["quality_payloads"] = kept
+        story.runs[run]["quality_summaries"] = {"review": "scored 0.5"}
     await instances.finish(run, "failed", ENDED, key("finish"))
     story.runs[run].update(status="failed", started_at=STARTED, finished_at=ENDED)
     await story.refusal("a run's second end", instances.finish(run))

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from remit.collector import Store
 from remit.collector.ingest import AskedFor, Erased, erase, runs_about
@@ -215,8 +216,9 @@ def content(place: str) -> str:
             "SELECT c.relname FROM pg_class AS c WHERE c.relkind IN ('r', 'p') "
             "AND c.relnamespace = 'public'::regnamespace"
         ).fetchall()
+        text = sql.SQL("SELECT t::text FROM {} AS t")
         texts = [
-            connection.execute(f'SELECT t::text FROM "{name}" AS t').fetchall() for (name,) in named
+            connection.execute(text.format(sql.Identifier(name))).fetchall() for (name,) in named
         ]
         answers = connection.execute(
             "SELECT convert_from(answer, 'UTF8') FROM idempotency_keys WHERE answer IS NOT NULL"

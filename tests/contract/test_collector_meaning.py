@@ -137,6 +137,16 @@ def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> Non
     assert details(api.post("/agent_spans", body)) == first
 
 
+def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
+    """Also under another key: the id is that of the same span."""
+    span_id = f"{run_id[:-4]}zzzz"
+    body = api.span_body(run_id, id=span_id, schema_name="shop:order", payload={"number": 3})
+    first = details(api.post("/agent_spans", body))
+    ended = api.post(f"/agent_spans/{span_id}/finish", {"result_payload": {"result": WITHHELD}})
+    assert details(ended)["valid"] is True
+    assert details(api.post("/agent_spans", body)) == first
+
+
 def test_a_span_of_an_undeclared_type_is_flagged(api: Api, run_id: str) -> None:
     """Published adapters send such."""
     made = api.span(run_id, schema_name="shop:unheard")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -113,6 +114,11 @@ class Collector(RuleBasedStateMachine):
         if key is not None:
             self.first[operation, key] = answer["details"]
         return True, answer["details"]
+
+    @initialize(target=runs)
+    def begin(self) -> Json:
+        """Have a run, so that no step lacks one."""
+        return self.register(None, bulk=False)
 
     @rule(target=runs, key=KEYS, bulk=st.booleans())
     def register(self, key: str | None, *, bulk: bool) -> Json:

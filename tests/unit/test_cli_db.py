@@ -164,6 +164,8 @@ def test_backup_copies_a_database_in_use(db: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert target.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.glob("copy.db*")] == ["copy.db"]
+    # The two bytes that say whether a file needs its log beside it: 2 for yes.
+    assert target.read_bytes()[18:20] == b"\x01\x01"
     assert CANARY + "four" in payloads(target)
     assert details(api.post("/agent", {"details": {"name": "goes on"}}))
     store.close()

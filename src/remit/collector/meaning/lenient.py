@@ -91,13 +91,10 @@ class _Lenient:
             return [self._loose(each) for each in cast("list[object]", value)]
         if name == "propertyNames":
             return value
-        named = cast("Schema", value)
-        if name in _OF_ONE or not isinstance(value, dict):
-            return self._loose(named)
-        return {
-            key: self._loose(each) if isinstance(each, dict | bool) else each
-            for key, each in named.items()
-        }
+        if name in _OF_ONE:
+            return self._loose(value)
+        named = cast("Schema", value) if isinstance(value, dict) else {}
+        return {key: self._loose(each) for key, each in named.items()}
 
 
 def _of_containers(name: str, value: object) -> bool:

@@ -32,9 +32,11 @@ from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
 
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-# What a writing transaction asks is found by keys: planned once, and not anew for each hundred ids.
+# What a writing transaction asks is found by keys: planned once, and not anew for each hundred ids;
+# a plan that was made while a table was empty must not read all of it for ever.
 _WRITE: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan"
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL plan_cache_mode = force_generic_plan; "
+    "SET LOCAL enable_seqscan = off"
 )
 _NO_LIMIT: Final = "SET statement_timeout = 0"
 _ERASED_FROM: Final = ("agent_spans", "agent_instances", "idempotency_keys", "run_subjects")
