@@ -320,7 +320,7 @@ class OnPostgres(Collector):
     kind = "postgres"
 
 
-OnSqlite.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+OnSqlite.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 OnPostgres.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestOnSqlite = OnSqlite.TestCase
 TestOnPostgres = OnPostgres.TestCase

@@ -135,7 +135,9 @@ class Service:
         """Say once that the database is not to be had, until it can be written again."""
         if not self._down:
             self._down = True
-            logger.warning("the collector's database cannot be used now: %s", error)
+            # Some drivers say it over several lines.
+            said = " ".join(str(error).split())
+            logger.warning("the collector's database cannot be used now: %s", said)
 
     def _context(self, tx: Reading, caller: Caller) -> Context:
         # A reading operation never uses the other half.
