@@ -87,10 +87,10 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
     except ssl.SSLError as error:
         raise Failed(f"the certificate or its key cannot be used: {error.reason}") from error
     except OSError as error:
-        raise Failed(
-            f"cannot serve on {host} port {port}: {error.filename or ''} "
-            f"{error.strerror or error}".replace("  ", " ")
-        ) from error
+        said = error.strerror or str(error)
+        if error.filename is not None:
+            raise Failed(f"{error.filename} cannot be used: {said}") from error
+        raise Failed(f"cannot listen on {host} port {port}: {said}") from error
 
 
 def _exposed(host: str, door: Door) -> str:
