@@ -1,8 +1,9 @@
 """Spans a second that the collector takes in bulk: `python -m benchmarks.collector [--spans N]`.
 
-`remit serve` runs in another process on a new SQLite file; the loader, on the same machine, keeps
-a few connections busy. Each span has about 400 bytes of payload and result. `derived` is what the
-SDK sends, keys made from the span's id; `uuid` and `no id` are what other clients send.
+`remit serve` runs in other processes on a new SQLite file, or on a PostgreSQL server of its own
+that keeps its promises (it syncs); the loader, on the same machine, keeps two connections busy.
+Each span has about 400 bytes of payload and result. `derived` is what the SDK sends, keys made
+from the span's id; `uuid` and `no id` are what other clients send.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ import httpx
 
 from remit import _ids
 from remit.collector import create_token, open_store
+from tests.postgres import Server
+from tests.stores import STORES
 
 BULK = 100
 CONNECTIONS = 2
 RUN_BULKS = 5
+FORMS = ("derived", "uuid", "no id")
+SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 SERVE = """
 import sys
 from remit.collector.server import serve
@@ -38,21 +43,40 @@ RESULT = {"answer": "it is on its way " * 12}
 
 
 @contextmanager
-def collector() -> Generator[httpx.Client]:
-    """Start a collector over a new file; yield a client of it."""
+def databases(store: str) -> Generator[Path | str]:
+    """Return a block with a new database of a kind."""
     with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "remit.db"
-        store = open_store(database)
-        secret = create_token(store, "agent_deployment").secret
-        store.close()
+        if store == "sqlite":
+            yield Path(folder) / "remit.db"
+            return
+        server = Server(Path(folder), SETTINGS)
+        server.create()
+        server.start()
+        try:
+            yield server.url("postgres")
+        finally:
+            server.remove()
+
+
+@contextmanager
+def collectors(store: str, count: int) -> Generator[list[httpx.Client]]:
+    """Start collectors over a new database; yield a client of each."""
+    with databases(store) as database, ExitStack() as stack:
+        opened = open_store(database)
+        secret = create_token(opened, "agent_deployment").secret
+        opened.close()
+        headers = {"Authorization": f"Bearer {secret}"}
         command = [sys.executable, "-c", SERVE, str(database)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        clients: list[httpx.Client] = []
+        for _ in range(count):
+            process = stack.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            )
+            stack.callback(process.terminate)
             assert process.stdout is not None
             url = process.stdout.readline().strip()
-            headers = {"Authorization": f"Bearer {secret}"}
-            with httpx.Client(base_url=url, headers=headers) as client:
-                yield client
-            process.terminate()
+            clients.append(stack.enter_context(httpx.Client(base_url=url, headers=headers)))
+        yield clients
 
 
 def item(instance_id: str, form: str) -> dict[str, Any]:
@@ -96,12 +120,15 @@ def load(client: httpx.Client, requests: Sequence[bytes]) -> None:
         assert answer.content.count(b'"success"') == BULK + 1, answer.text[:500]
 
 
-def measure(spans: int, form: str) -> float:
-    """Return the spans a second."""
-    with collector() as client:
-        requests = bodies(client, spans, form)
+def measure(store: str, count: int, spans: int, form: str) -> float:
+    """Return the spans a second that *count* collectors take."""
+    with collectors(store, count) as clients:
+        requests = bodies(clients[0], spans, form)
         parts = [requests[number::CONNECTIONS] for number in range(CONNECTIONS)]
-        threads = [threading.Thread(target=load, args=(client, part)) for part in parts]
+        threads = [
+            threading.Thread(target=load, args=(clients[number % count], part))
+            for number, part in enumerate(parts)
+        ]
         began = time.perf_counter()
         for thread in threads:
             thread.start()
@@ -111,12 +138,17 @@ def measure(spans: int, form: str) -> float:
 
 
 def main() -> None:
-    """Measure each form and print a line for each."""
+    """Measure each form on each store, by one collector and by two, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=50_000)
-    spans = parser.parse_args().spans
-    for form in ("derived", "uuid", "no id"):
-        print(f"{form:<8} {measure(spans, form):10,.0f} spans/s")
+    parser.add_argument("--store", choices=STORES, action="append")
+    parser.add_argument("--form", choices=FORMS, action="append")
+    given = parser.parse_args()
+    for store in given.store or STORES:
+        for count in (1, 2):
+            for form in given.form or FORMS:
+                rate = measure(store, count, given.spans, form)
+                print(f"{store:<9} {count} x {form:<8} {rate:10,.0f} spans/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +24,9 @@ from remit import ActionProfile, DataCategories, config, errors
 from remit._capture import GROUPS, Rule
 from remit._capture.categories import CATEGORY_RULES
 from remit.cli import main
+from remit.collector.ingest.operations import OPERATIONS
+from remit.collector.routes.endpoints import ENDPOINTS, PREFIX
+from remit.collector.routes.openapi import document
 
 DOCS = Path(__file__).parent
 PART = re.compile(r"(<!-- derived: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -164,6 +168,17 @@ def command_line() -> str:
     )
 
 
+def endpoints() -> str:
+    """Return the table of the collector's endpoints."""
+    paths = json.loads(document())["paths"]
+    rows = ["| method and path | what it does | in bulk |", "|---|---|---|"]
+    for endpoint in ENDPOINTS:
+        does = paths[PREFIX + endpoint.path][endpoint.method.lower()]["summary"]
+        name = f"`{endpoint.operation}`" if endpoint.operation in OPERATIONS else ""
+        rows.append(f"| `{endpoint.method} {endpoint.path}` | {does} | {name} |")
+    return "\n".join(rows) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "actions": partial(words, ActionProfile),
     "categories": partial(words, DataCategories),
@@ -173,6 +188,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "errors": error_tree,
     "commands": command_line,
+    "endpoints": endpoints,
 }
 
 

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from remit.collector import Store, open_store
+from remit.collector import Store
 from remit.testing import FakeClock
 from tests.collecting import Api, World
+from tests.stores import STORES, empty_store
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Return an empty store."""
-    databases = {"sqlite": tmp_path / "remit.db"}
-    opened = open_store(databases[request.param])
-    yield opened
-    opened.close()
+    with empty_store(request.param, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -170,4 +170,4 @@ def test_ids_are_made_in_the_accounts_partition_and_in_order(api: Api) -> None:
 def test_a_number_of_ids_that_cannot_be_meant_is_refused(api: Api, body: dict[str, Any]) -> None:
     """So are ids for another account."""
     assert list(refusal(api.post("/pfid/generate", body), 422)["errors"]) == ["count"]
-    refusal(api.post("/pfid/generate", {"account_id": NOBODY}), 403)
+    refusal(api.post("/pfid/generate", {"account_id": NOBODY}), 404)

@@ -47,6 +47,8 @@ def test_a_span_has_every_key_that_a_reader_needs(api: Api) -> None:
         "risk_level": None,
         "risk_score": None,
         "purpose": "live",
+        "valid": True,
+        "schema_errors": [],
         "payload_byte_size_estimate": 18,
         "inserted_at": IsStr(regex=r".{19}\.\d{6}Z"),
         "updated_at": made["inserted_at"],

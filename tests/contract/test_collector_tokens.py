@@ -154,8 +154,12 @@ def test_a_deployments_token_names_agent_and_environment_itself(world: World) ->
     assert (run["agent_id"], run["environment_id"]) == (ping["agent_id"], ping["environment_id"])
     named = {name: ping[name] for name in ("agent_id", "environment_id")}
     assert api.instance("pending", **named)["agent_deployment_id"] == run["agent_deployment_id"]
-    for name in named:
-        refusal(api.post("/agent_instance/register", api.registration(**{name: run["id"]})), 403)
+    account = world.account()
+    other = details(account.post("/environment", {"details": {"name": "staging"}}))["id"]
+    for name, others in (("agent_id", account.agent_id), ("environment_id", other)):
+        for named_id, status in ((others, 403), (run["id"], 404)):
+            body = api.registration(**{name: named_id})
+            refusal(api.post("/agent_instance/register", body), status)
 
 
 def test_a_deployments_token_does_everything_for_its_own_runs(world: World) -> None:

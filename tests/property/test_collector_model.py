@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
 
-from remit.collector.store import SqliteStore
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, Json, World
+from tests.stores import empty_store
 
 KEYS = st.none() | st.sampled_from(["key-0001", "key-0002", "key-0003", "key-0004"])
 ENDS = st.sampled_from(FINISHED)
+NAMES = st.sampled_from(["review", "quality"])
+QUALITIES = st.none() | st.fixed_dictionaries({"score": st.integers(0, 9)})
 SPAN_STATUSES = st.sampled_from(["pending", "active", *FINISHED])
+STEPS = (
+    "agent_spans/create",
+    "agent_spans/finish",
+    "agent_instances/show",
+    "agent_instances/start",
+    "agent_instances/finish",
+)
+SEVERAL = st.tuples(st.sampled_from(STEPS), ENDS, SPAN_STATUSES, st.integers(0, 9))
 
 
 @dataclass
@@ -26,15 +47,23 @@ class Run:
         status: Where it stands.
         start_seen: Whether a start came.
         spans: Where its spans stand.
+        qualities: Its quality payloads by name.
     """
 
     status: str = "pending"
     start_seen: bool = False
     spans: dict[str, str] = field(default_factory=dict[str, str])
+    qualities: dict[str, Json] = field(default_factory=dict[str, "Json"])
 
 
 class Collector(RuleBasedStateMachine):
-    """A collector and its model, asked the same."""
+    """A collector and its model, asked the same.
+
+    Attributes:
+        kind: On which store.
+    """
+
+    kind: ClassVar[str]
 
     runs = Bundle("runs")
     spans = Bundle("spans")
@@ -42,16 +71,19 @@ class Collector(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Begin with an agent and nothing else."""
         super().__init__()
-        self.store = SqliteStore(":memory:")
+        self.open = ExitStack()
+        folder = self.open.enter_context(TemporaryDirectory())
+        store = self.open.enter_context(empty_store(self.kind, Path(folder)))
         self.clock = FakeClock()
-        self.api = World(self.store, clock=self.clock).account()
+        self.api = World(store, clock=self.clock).account()
         self.known: dict[str, Run] = {}
         self.run_of: dict[str, str] = {}
         self.first: dict[tuple[str, str], Json] = {}
+        self.sent = 0
 
     def teardown(self) -> None:
         """Let go of the store."""
-        self.store.close()
+        self.open.close()
 
     def send(
         self, operation: str, path: str, body: dict[str, Json], key: str | None, *, bulk: bool
@@ -82,6 +114,11 @@ class Collector(RuleBasedStateMachine):
         if key is not None:
             self.first[operation, key] = answer["details"]
         return True, answer["details"]
+
+    @initialize(target=runs)
+    def begin(self) -> Json:
+        """Have a run, so that no step lacks one."""
+        return self.register(None, bulk=False)
 
     @rule(target=runs, key=KEYS, bulk=st.booleans())
     def register(self, key: str | None, *, bulk: bool) -> Json:
@@ -132,6 +169,19 @@ class Collector(RuleBasedStateMachine):
         new, _ = self.step(operation, key, answer, allowed=run.status == "active")
         run.status = "terminated" if new else run.status
 
+    @rule(run_id=runs, name=NAMES, payload=QUALITIES, key=KEYS, bulk=st.booleans())
+    def record_quality(
+        self, run_id: str, name: str, payload: Json, key: str | None, *, bulk: bool
+    ) -> None:
+        """Set or remove a quality, whatever the run is; the others stay."""
+        body = {"name": name, "payload": payload}
+        operation, answer = self.on_run("record_quality", run_id, body, key, bulk=bulk)
+        new, _ = self.step(operation, key, answer, allowed=True)
+        if new and payload is None:
+            self.known[run_id].qualities.pop(name, None)
+        elif new:
+            self.known[run_id].qualities[name] = payload
+
     @rule(target=spans, run_id=runs, status=SPAN_STATUSES, key=KEYS, bulk=st.booleans())
     def create_span(self, run_id: str, status: str, key: str | None, *, bulk: bool) -> Json:
         """Create a span, whatever the run is."""
@@ -162,6 +212,74 @@ class Collector(RuleBasedStateMachine):
         if new:
             spans[span_id] = status
 
+    @rule(target=spans, run_id=runs, wanted=st.lists(SEVERAL, min_size=2, max_size=8))
+    def send_several(self, run_id: str, wanted: list[tuple[str, str, str, int]]) -> Json:
+        """Send several items at once: they happen in order, up to the first that is refused."""
+        chosen = [item for one in wanted for item in self.items_of(run_id, *one)]
+        self.clock.advance(1)
+        self.sent += 1
+        if not chosen:
+            return multiple()
+        keyed = [
+            {**item, "idempotency_key": f"several-{self.sent}-{number}"}
+            for number, item in enumerate(chosen)
+        ]
+        outputs = self.api.bulk(*keyed)
+        made: list[str] = []
+        for number, item in enumerate(keyed):
+            output = outputs.pop(item["idempotency_key"])
+            if not self.happens(item):
+                assert (output["status"], output["code"]) == ("error", "invalid_action")
+                break
+            assert output["status"] == "success", (number, output)
+            made += self.note(item, output["details"])
+        assert outputs == {}
+        return multiple(*made)
+
+    def items_of(
+        self, run_id: str, operation: str, end: str, status: str, pick: int
+    ) -> list[dict[str, Json]]:
+        """Return the item of a bulk request; none for a finish where there is no span yet."""
+        if operation == "agent_spans/create":
+            return [{"_type": operation, **self.api.span_body(run_id, status=status)}]
+        if operation != "agent_spans/finish":
+            return [{"_type": operation, "agent_instance_id": run_id}]
+        made = list(self.known[run_id].spans)
+        named = made[pick % len(made)] if made else None
+        return [{"_type": operation, "agent_span_id": named, "status": end}] if named else []
+
+    def happens(self, item: dict[str, Json]) -> bool:
+        """Return whether an item is carried out, as things stand."""
+        if item["_type"] == "agent_spans/finish":
+            before = self.known[self.run_of[item["agent_span_id"]]].spans[item["agent_span_id"]]
+            return before == "active" or (before == "pending" and item["status"] == "cancelled")
+        if item["_type"] == "agent_instances/start":
+            run = self.known[item["agent_instance_id"]]
+            return not run.start_seen and run.status != "terminated"
+        if item["_type"] == "agent_instances/finish":
+            return self.known[item["agent_instance_id"]].status in {"pending", "active"}
+        return True
+
+    def note(self, item: dict[str, Json], told: dict[str, Json]) -> list[str]:
+        """Note what an item did; return the id of the span that it made."""
+        if item["_type"] == "agent_spans/finish":
+            span_id = item["agent_span_id"]
+            self.known[self.run_of[span_id]].spans[span_id] = item["status"]
+        elif item["_type"] == "agent_spans/create":
+            run_id = item["details"]["agent_instance_id"]
+            self.run_of[told["id"]] = run_id
+            self.known[run_id].spans[told["id"]] = item["details"]["status"]
+            return [told["id"]]
+        else:
+            run = self.known[item["agent_instance_id"]]
+            if item["_type"] == "agent_instances/start":
+                run.start_seen = True
+                run.status = "active" if run.status == "pending" else run.status
+            elif item["_type"] == "agent_instances/finish":
+                run.status = "complete"
+            assert told["status"] == run.status
+        return []
+
     def check_control(self, answer: Json, details: Json) -> None:
         """A span's answer tells of a termination, and of nothing else."""
         terminated = self.known[details["agent_instance_id"]].status == "terminated"
@@ -174,6 +292,7 @@ class Collector(RuleBasedStateMachine):
             shown = self.api.shown(run_id)
             counts = Counter(run.spans.values())
             assert shown["status"] == run.status
+            assert shown["quality_payloads"] == run.qualities
             assert (shown["started_at"] is None) == (run.status == "pending")
             assert (shown["finished_at"] is None) == (run.status in {"pending", "active"})
             assert shown["span_counts"]["total"] == len(run.spans)
@@ -189,5 +308,19 @@ class Collector(RuleBasedStateMachine):
             assert len(listed) == len(run.spans)
 
 
-Collector.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-TestCollector = Collector.TestCase
+class OnSqlite(Collector):
+    """On a file."""
+
+    kind = "sqlite"
+
+
+class OnPostgres(Collector):
+    """On a server."""
+
+    kind = "postgres"
+
+
+OnSqlite.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+OnPostgres.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestOnSqlite = OnSqlite.TestCase
+TestOnPostgres = OnPostgres.TestCase

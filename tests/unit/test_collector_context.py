@@ -1,4 +1,4 @@
-"""`remit.collector.ingest.context`: ids that grow, titles that are read once."""
+"""`remit.collector`: ids that grow, schema versions that are read once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from remit._ids import is_pfid, partition_of
 from remit.collector import open_store
-from remit.collector.ingest import context
-from remit.collector.ingest.context import IdSource, Titles
+from remit.collector.ingest.context import IdSource
+from remit.collector.meaning import Declarations, declared
 from remit.collector.store import SchemaVersionRow
 from remit.testing import FakeClock
 
@@ -44,20 +44,33 @@ def test_ids_are_different_on_all_threads() -> None:
     assert len(set(made)) == 2000
 
 
-def test_titles_of_a_schema_version_are_read_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And forgotten when there are too many."""
-    monkeypatch.setattr(context, "_MAX_TITLES", 2)
+def test_a_schema_version_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And forgotten when there are too many; one that is not there says nothing."""
+    monkeypatch.setattr(declared, "MAX_VERSIONS", 2)
     store = open_store(tmp_path / "remit.db")
     types = '[{"name":"a","title":"A"},{"name":"b","title":null}]'
     with store.writing() as tx:
         tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", 0, 0))
-        titles = Titles()
-        first = titles.of(tx, "one")
-        assert first == {"a": "A", "b": "b"}
-        assert titles.of(tx, "one") is first
-        assert titles.of(tx, "unknown") == {}
-        titles.of(tx, "third")
-        assert titles.of(tx, "one") is not first
+        declarations = Declarations()
+        first = declarations.of(tx, "one")
+        assert {name: each.title for name, each in first.types.items()} == {"a": "A", "b": "b"}
+        assert declarations.of(tx, "one") is first
+        assert declarations.of(tx, "unknown").types == {}
+        declarations.of(tx, "third")
+        assert declarations.of(tx, "one") is not first
+    store.close()
+
+
+def test_only_so_much_of_schemas_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last is kept, however large it is."""
+    monkeypatch.setattr(declared, "MAX_CHARS", 10)
+    store = open_store(tmp_path / "remit.db")
+    with store.writing() as tx:
+        for name in ("one", "two"):
+            tx.add(SchemaVersionRow(name, "x", "y", name, '[{"name":"a"}]', "[]", 0, 0))
+        declarations = Declarations()
+        first = declarations.of(tx, "one")
+        assert declarations.of(tx, "one") is first
+        declarations.of(tx, "two")
+        assert declarations.of(tx, "one") is not first
     store.close()

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from remit import config
 from remit.cli._failing import Failed
+from remit.cli._options import Database
 from remit.cli._records import Record
+from remit.collector.ingest.judging import shown_span
+from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
     InstanceRow,
     Listed,
     Page,
     Reading,
     SpanFilter,
+    SpanRow,
     Store,
     StoreUnavailableError,
     open_store,
 )
-from remit.collector.views import agent_view, instance_view, span_view
+from remit.collector.store.rows import Row
+from remit.collector.views import agent_view, instance_view
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Row)
 
 FILE: Final = "remit.db"
 LAST: Final = "last"
@@ -37,13 +40,13 @@ SEARCHED_RUNS: Final = 20_000
 """A prefix is looked for among so many of the newest runs."""
 
 
-def database(given: Path | None) -> Path:
-    """Return the file that `--db` names, else the one of local mode."""
+def database(given: Database | None) -> Database:
+    """Return the database that `--db` names, else the one of local mode."""
     return given or config.load({}).data_dir / FILE
 
 
 @contextmanager
-def opened(path: Path, *, create: bool = False) -> Generator[Store]:
+def opened(path: Database, *, create: bool = False) -> Generator[Store]:
     """Return a block with the database at *path*.
 
     Raises:
@@ -59,7 +62,7 @@ def opened(path: Path, *, create: bool = False) -> Generator[Store]:
 
 
 @contextmanager
-def reading(path: Path) -> Generator[Reading]:
+def reading(path: Database) -> Generator[Reading]:
     """Return a block that reads one state of the database at *path*."""
     with opened(path) as store, store.reading() as transaction:
         yield transaction
@@ -115,15 +118,27 @@ def instance_of(row: InstanceRow) -> AgentInstance:
 
 def record_of(db: Reading, row: InstanceRow) -> Record:
     """Return a run with all its spans."""
-    titles = _titles(db, row)
     wanted = SpanFilter(agent_instance_id=row.id)
     rows = _all(lambda page: db.list_spans(wanted, page), descending=False)
-    spans = (span_view(each, row, titles.get(each.schema_name, each.schema_name)) for each in rows)
-    return Record.of(
-        agent_of(db, row),
-        instance_of(row),
-        (AgentSpan.model_validate_json(msgspec.json.encode(each)) for each in spans),
-    )
+    spans = spans_of(db, Declarations(), row, rows)
+    return Record.of(agent_of(db, row), instance_of(row), spans)
+
+
+def spans_of(
+    db: Reading, declarations: Declarations, row: InstanceRow, rows: Iterable[SpanRow]
+) -> Iterator[AgentSpan]:
+    """Yield spans of a run as the API shows them, with their summaries.
+
+    Args:
+        db: Where they are.
+        declarations: What schema versions say.
+        row: The run.
+        rows: The spans.
+    """
+    said = declarations.of(db, row.agent_schema_version_id)
+    for each in rows:
+        view = shown_span(said, each, row, Budget())
+        yield AgentSpan.model_validate_json(msgspec.json.encode(view))
 
 
 def _all(page_of: Callable[[Page], Listed[R]], *, descending: bool) -> Iterator[R]:
@@ -139,9 +154,3 @@ def _all(page_of: Callable[[Page], Listed[R]], *, descending: bool) -> Iterator[
 
 def _begins(row: InstanceRow, reference: str) -> bool:
     return any(each.startswith(reference) for each in (row.id, row.external_identifier or ""))
-
-
-def _titles(db: Reading, row: InstanceRow) -> dict[str, str]:
-    version = db.schema_version_of_id(row.agent_schema_version_id)
-    types: list[dict[str, Any]] = json.loads(version.span_type_schemas) if version else []
-    return {each["name"]: each["title"] for each in types if each.get("title")}

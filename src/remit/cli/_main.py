@@ -17,10 +17,11 @@ class Commands(LazyGroup):
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
         "demo": ("remit.cli._demo:demo", "Watch an agent run, from its first call to the record."),
         "serve": ("remit.cli._serve:serve", "Serve the API over a database of this machine."),
-        "runs": ("remit.cli._runs:runs", "Look at what was recorded."),
+        "runs": ("remit.cli._runs:runs", "Look at what was recorded, and end a run."),
         "schema": ("remit.cli._schema:schema", "Look at what a program declares."),
         "spool": ("remit.cli._spool:spool", "Look at what is not delivered yet, and send it."),
         "token": ("remit.cli._token:token", "Make and take back tokens of a server."),
+        "db": ("remit.cli._db:db", "Look after a database: forget, erase, copy."),
         "doctor": ("remit.cli._doctor:doctor", "Find out why nothing arrives."),
     }
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
+Database: TypeAlias = Path | str
+"""The path of an SQLite file, or the URL of a PostgreSQL database."""
+
+
+class DatabaseType(click.Path):
+    """A file or a URL; a URL must not be read as a path, which has single slashes."""
+
+    def __init__(self) -> None:
+        """Take a path of a file, which need not be there."""
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Database:
+        """Return the path or the URL."""
+        text = str(value)
+        return text if "://" in text else Path(str(super().convert(value, param, ctx)))
+
+
 db_option = click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Database file; without it that of local mode.",
+    type=DatabaseType(),
+    metavar="FILE|URL",
+    help="Database: a file, or postgresql://...; without it that of local mode.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import click
@@ -17,8 +16,11 @@ from remit.cli._database import (
     reading,
     record_of,
 )
-from remit.cli._options import db_option, json_option
+from remit.cli._erasures import erasure_json, erasure_line
+from remit.cli._options import Database, db_option, json_option
 from remit.cli._records import agent_json
+from remit.cli._risk import drawn_risk
+from remit.cli._tail import tail
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -30,8 +32,11 @@ from remit.cli._terminal import (
     padded,
     printable,
 )
+from remit.cli._terminate import terminate
 from remit.cli._tree import drawn, moment, took
-from remit.collector.store import InstanceRow, Reading
+from remit.collector.ingest.risk import risk_of_run
+from remit.collector.meaning import Declarations
+from remit.collector.store import InstanceRow, Reading, shown
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
@@ -42,14 +47,14 @@ MIN_AGENT_COLUMNS: Final = 10
 
 @click.group()
 def runs() -> None:
-    """Look at what was recorded."""
+    """Look at what was recorded, and end a run."""
 
 
 @runs.command("list")
 @db_option
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
 @json_option
-def list_runs(db: Path | None, limit: int, *, as_json: bool) -> None:
+def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
     """List the newest runs, the newest first."""
     path = database(db)
     with reading(path) as source:
@@ -58,31 +63,42 @@ def list_runs(db: Path | None, limit: int, *, as_json: bool) -> None:
             emit_json([_row_json(source, row) for row in found])
             return
         if not found:
-            emit(f"No runs yet in {path}.")
+            emit(f"No runs yet in {shown(path)}.")
             return
         chars = _unique_chars([handle(row) for row in found])
         emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
         for row in found:
             emit(_listed(source, row, chars))
-    emit(faint(f"\n{len(found)} of {path}; look into one: remit runs show RUN"))
+    emit(faint(f"\n{len(found)} of {shown(path)}; look into one: remit runs show RUN"))
 
 
 @runs.command()
 @click.argument("run", default="last")
+@click.option("--risk", "with_risk", is_flag=True, help="Also what its steps may do, and did not.")
 @db_option
 @json_option
-def show(run: str, db: Path | None, *, as_json: bool) -> None:
+def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> None:
     """Show one run as a tree of its steps.
 
     RUN is its key, its id, the beginning of one of them, or `last`, which is also the default.
     """
     with reading(database(db)) as source:
-        record = record_of(source, find(source, run))
+        row = find(source, run)
+        record, erasures = record_of(source, row), source.erasures(row.id)
+        risk = risk_of_run(source, Declarations(), row) if with_risk else None
     if as_json:
-        emit_json(record.as_json())
+        more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
+        listed = [erasure_json(each) for each in erasures]
+        emit_json({**record.as_json(), "erasures": listed, **more})
         return
-    for line in drawn(record):
+    for line in (*drawn(record), *map(erasure_line, erasures)):
         emit(line)
+    for line in ("", *drawn_risk(risk)) if risk is not None else ():
+        emit(line)
+
+
+runs.add_command(tail)
+runs.add_command(terminate)
 
 
 def _row_json(source: Reading, row: InstanceRow) -> dict[str, object]:

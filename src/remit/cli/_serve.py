@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import shlex
 import socket
+import ssl
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from remit.cli._database import database, opened
+from remit.cli._door import DOOR, door_options
 from remit.cli._failing import Failed
-from remit.cli._options import db_option
+from remit.cli._limits import limit_options
+from remit.cli._options import Database, db_option
 from remit.cli._terminal import emit, faint
-from remit.collector import list_tokens
+from remit.collector import Settings, list_tokens
+from remit.collector.server import Door
 from remit.collector.server import serve as serve_database
+from remit.collector.store import is_postgres, shown
 
 PORT: Final = 8420
 ACTIVE: Final = "active"
+MOST_WORKERS: Final = 64
 
 
 @click.command()
@@ -30,32 +36,77 @@ ACTIVE: Final = "active"
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 takes a free one.",
 )
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, MOST_WORKERS),
+    help="Processes that serve the port together; more than one needs PostgreSQL.",
+)
+@door_options
+@limit_options
 @db_option
-def serve(host: str, port: int, db: Path | None) -> None:
+def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) -> None:  # noqa: ANN401 - the limits by name
     """Serve the API over a database of this machine, until Ctrl-C.
 
-    Whoever sends or reads needs a token: `remit token create` makes one.
+    Whoever sends or reads needs a token: `remit token create` makes one. Without --host only this
+    machine can reach it. /healthz says whether it lives, /readyz whether its database answers, and
+    /metrics what it counted, for Prometheus.
     """
+    door = Door(**{name: more.pop(name) for name in DOOR})
+    if (door.certificate is None) != (door.key is None):
+        raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
     path = database(db)
+    if workers > 1 and not is_postgres(path):
+        raise click.UsageError(
+            f"--workers {workers} needs a PostgreSQL database (--db postgresql://...): an SQLite "
+            "file is written by one process at a time, so more would only wait for each other."
+        )
     tokens = _active_tokens(path)
-    create = f"remit token create --db {shlex.quote(str(path))}"
+    name = shown(path)
+    create = f"remit token create --db {shlex.quote(name)}"
     if not tokens and not _is_loopback(host):
         raise Failed(
-            f"{host} can be reached from other machines, and {path} has no active token, so "
+            f"{host} can be reached from other machines, and {name} has no active token, so "
             f"nobody could use it: make one first ({create}), or leave --host out"
         )
+    if not _is_loopback(host):
+        emit(faint(_exposed(host, door)), err=True)
     if not tokens:
         emit(faint(f"There is no token yet, so nobody can use it: {create}"), err=True)
     try:
-        serve_database(host, port, path, on_start=lambda url: emit(f"remit serves {path} at {url}"))
+        serve_database(
+            host,
+            port,
+            path,
+            workers=workers,
+            settings=Settings(**more),
+            door=door,
+            on_start=lambda url: emit(f"remit serves {name} at {url}"),
+        )
+    except ssl.SSLError as error:
+        raise Failed(f"the certificate or its key cannot be used: {error.reason}") from error
     except OSError as error:
-        raise Failed(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        said = error.strerror or str(error)
+        if error.filename is not None:
+            raise Failed(f"{error.filename} cannot be used: {said}") from error
+        raise Failed(f"cannot listen on {host} port {port}: {said}") from error
 
 
-def _active_tokens(path: Path) -> int:
-    if not path.exists():
+def _exposed(host: str, door: Door) -> str:
+    told = f"{host} can be reached from other machines; every request needs a token."
+    if door.certificate is None and door.proxy is None:
+        told += (
+            " Tokens and payloads travel in the clear: give --ssl-certfile and --ssl-keyfile, or "
+            "put a proxy in front that does TLS, and leave --host out."
+        )
+    return told
+
+
+def _active_tokens(path: Database) -> int:
+    if isinstance(path, Path) and not path.exists():
         return 0
-    with opened(path) as store:
+    with opened(path, create=True) as store:
         return sum(each.status == ACTIVE for each in list_tokens(store))
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
-
 import click
 
+from remit.cli._agents import agent_called
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed
-from remit.cli._options import db_option, json_option
+from remit.cli._options import Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint
 from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
-from remit.collector.store import Page, Reading, Store
-
-MOST_AGENTS: Final = 10_000
+from remit.collector.store import Reading, Store, shown
 
 
 @click.group()
@@ -33,7 +29,7 @@ def token() -> None:
 @click.option("--agent", metavar="AGENT", help="The agent: id, external identifier or name.")
 @click.option("--quiet", "-q", is_flag=True, help="Write the token and nothing else.")
 @db_option
-def create(scope: str, agent: str | None, db: Path | None, *, quiet: bool) -> None:
+def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -> None:
     """Make a token, and show it: it is kept as a hash, so this is the only time.
 
     With --scope agent_deployment it is for one agent; one that is not known is made.
@@ -52,14 +48,14 @@ def create(scope: str, agent: str | None, db: Path | None, *, quiet: bool) -> No
         emit(made.secret)
         return
     emit(bold(made.secret))
-    emit(faint(f"\nShown this once. Id {made.info.id}, scope {made.info.scope}, in {path}."))
+    emit(faint(f"\nShown this once. Id {made.info.id}, scope {made.info.scope}, in {shown(path)}."))
     emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
 
 
 @token.command("list")
 @db_option
 @json_option
-def list_all(db: Path | None, *, as_json: bool) -> None:
+def list_all(db: Database | None, *, as_json: bool) -> None:
     """List the tokens, oldest first; never their secrets."""
     path = database(db)
     with opened(path) as store:
@@ -70,7 +66,7 @@ def list_all(db: Path | None, *, as_json: bool) -> None:
         emit_json([each._asdict() for each in tokens])
         return
     if not tokens:
-        emit(f"No tokens yet in {path}; make one: remit token create")
+        emit(f"No tokens yet in {shown(path)}; make one: remit token create")
         return
     emit(faint(f"{'ID':<32}  {'SCOPE':<16}  {'STATUS':<7}  {'MADE':<10}  AGENT"))
     for each in tokens:
@@ -81,7 +77,7 @@ def list_all(db: Path | None, *, as_json: bool) -> None:
 @token.command()
 @click.argument("token_id", metavar="ID")
 @db_option
-def revoke(token_id: str, db: Path | None) -> None:
+def revoke(token_id: str, db: Database | None) -> None:
     """Make a token worthless, for good; ID is as `remit token list` shows it."""
     with opened(database(db)) as store:
         revoked = revoke_token(store, token_id)
@@ -99,23 +95,13 @@ def _identifier(store: Store, agent: str) -> str:
     Raises:
         Failed: Several agents have that name, or the one that is meant has no identifier.
     """
-    page = Page(0, MOST_AGENTS, "id", descending=False)
     with store.reading() as source:
-        rows = [
-            row
-            for account in source.accounts()
-            for row in source.list_agents(account.id, {}, page).rows
-        ]
-    for named in ("external_identifier", "id", "name"):
-        found = [row for row in rows if getattr(row, named) == agent]
-        if len(found) > 1:
-            ids = ", ".join(row.id for row in found)
-            raise Failed(f"{len(found)} agents are called {agent!r}: give the id of one ({ids})")
-        if found and not found[0].external_identifier:
-            raise Failed(
-                f"the agent {agent!r} has no external identifier, so a token of this kind cannot "
-                "be made here; make it through the API"
-            )
-        if found:
-            return found[0].external_identifier or agent
-    return agent
+        found = agent_called(source, agent)
+    if found is None:
+        return agent
+    if not found.external_identifier:
+        raise Failed(
+            f"the agent {agent!r} has no external identifier, so a token of this kind cannot "
+            "be made here; make it through the API"
+        )
+    return found.external_identifier

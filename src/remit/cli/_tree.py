@@ -164,6 +164,8 @@ def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
     given, exceeds = told_apart(span.payload or {})
     if given:
         yield "", members(given)
+    for wrong in span.schema_errors or ():
+        yield coloured("cancelled", "! "), f"not as declared: {printable(wrong)}"
     for violation in exceeds:
         yield coloured("failed", f"{strokes.cross} "), f"exceeds the remit: {printable(violation)}"
     result = span.result_payload

@@ -10,7 +10,9 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remit._clock import Clock, SystemClock
+from remit.collector.exposure import AccessLog, Gate, Rates, operating_routes
 from remit.collector.ingest import Service
+from remit.collector.metrics import Metrics
 from remit.collector.routes import Authenticate, api_routes, bearer, exception_handlers
 from remit.collector.settings import Settings
 from remit.collector.store import Store
@@ -31,21 +33,44 @@ class TrailingSlash:
 
 
 def create_app(
-    store: Store, *, settings: Settings | None = None, clock: Clock | None = None
+    store: Store,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    metrics: Metrics | None = None,
+    access_log: AccessLog | None = None,
 ) -> Starlette:
     """Return a collector that keeps what it is told in *store*.
 
-    It serves the API at `/api/v1` to whoever carries a token that `remit token create` made.
+    It serves the API at `/api/v1` to whoever carries a token that `remit token create` made, and
+    `/healthz`, `/readyz` and `/metrics` to those who operate it. The limits of a request's head and
+    of the time that it takes to come are the server's.
 
     Args:
         store: The database, from `remit.collector.open_store`.
         settings: The limits.
         clock: Where the time comes from.
+        metrics: The counters, where several processes tell them together.
+        access_log: Where to write a line for each request.
     """
-    service = Service(store, settings or Settings(), clock or SystemClock())
+    settings, clock, metrics = settings or Settings(), clock or SystemClock(), metrics or Metrics()
+    service = Service(store, settings, clock, metrics)
+    authenticate = bearer(service)
+    routes = [
+        *api_routes(service, authenticate),
+        *operating_routes(service, authenticate, metrics),
+    ]
+    gate = Middleware(
+        Gate,
+        routes=routes,
+        metrics=metrics,
+        rates=Rates(settings, clock),
+        clock=clock,
+        log=access_log,
+    )
     app = Starlette(
-        routes=api_routes(service, bearer(service)),
-        middleware=[Middleware(TrailingSlash)],
+        routes=routes,
+        middleware=[gate, Middleware(TrailingSlash)],
         exception_handlers=dict(exception_handlers),
     )
     app.router.redirect_slashes = False

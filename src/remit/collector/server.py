@@ -7,23 +7,47 @@ import socket
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.config import LOGGING_CONFIG
 
 from remit._clock import SystemClock
 from remit.collector.app import create_app
+from remit.collector.exposure import AccessLog, connections_within
 from remit.collector.ingest import prepare
+from remit.collector.metrics import Metrics
 from remit.collector.settings import Settings
-from remit.collector.store import open_store
+from remit.collector.store import Store, is_postgres, open_store
+from remit.collector.workers import Workers
+from remit.errors import SettingsError
 
 # A request that is being answered when the server is stopped may take so long, in seconds.
 GRACE_S: Final = 10
+_TICKS_A_SECOND: Final = 10
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """How a collector is reached, and what it says of those who come.
+
+    Attributes:
+        certificate: Path of the TLS certificate, PEM, with its chain; None serves without TLS.
+        key: Path of its private key, PEM.
+        proxy: Addresses of reverse proxies, with commas, whose word is taken for where a request
+            comes from.
+        access_log: Where each request is noted, a path or `-`; None notes none.
+    """
+
+    certificate: str | None = None
+    key: str | None = None
+    proxy: str | None = None
+    access_log: str | None = None
 
 
 def serve(
@@ -31,9 +55,10 @@ def serve(
     port: int,
     db: Path | str,
     *,
+    workers: int = 1,
     settings: Settings | None = None,
+    door: Door | None = None,
     on_start: Callable[[str], None] | None = None,
-    access_log: bool = False,
 ) -> None:
     """Serve a database until SIGINT or SIGTERM; requests in flight are answered first.
 
@@ -41,22 +66,76 @@ def serve(
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         db: The database; a file that does not exist is made.
+        workers: How many processes share the port; more than one needs PostgreSQL.
         settings: The limits.
+        door: TLS, proxies and the access log.
         on_start: Called with the URL as soon as requests are taken.
-        access_log: Whether to log each request.
 
     Raises:
-        OSError: The address is not to be had.
-        SettingsError: The database is none, or of a newer remit.
+        OSError: The address is not to be had, or a file of *door* is not.
+        SettingsError: The database is none, or of a newer remit, or not for several workers.
     """
+    if workers > 1 and not is_postgres(db):
+        raise SettingsError(f"{workers} workers need a PostgreSQL database, not an SQLite file")
+    settings, door = settings or Settings(), door or Door()
     store = open_store(db)
     try:
         prepare(store, SystemClock())
         with listen(host, port) as listener:
-            app = create_app(store, settings=settings)
-            Server(app, listener, on_start=on_start, access_log=access_log).run()
+            if workers == 1:
+                _serve(store, listener, settings, door, Metrics(), on_start)
+                return
+            store.close()
+            url = url_of(listener, tls=door.certificate is not None)
+            with TemporaryDirectory(prefix="remit-metrics-") as folder:
+                arguments = (listener, db, settings, door, Path(folder))
+                several = Workers(workers, _work, arguments, grace_s=2 * GRACE_S)
+                several.run(lambda: on_start and on_start(url))
     finally:
         store.close()
+
+
+def _work(
+    ready: Callable[[], None],
+    listener: socket.socket,
+    db: Path | str,
+    settings: Settings,
+    door: Door,
+    folder: Path,
+) -> None:
+    """Serve as one of several processes, until SIGTERM."""
+    try:
+        store = open_store(db)
+    except SettingsError as error:
+        raise SystemExit(f"remit: {error}") from error
+    try:
+        _serve(store, listener, settings, door, Metrics(folder), lambda _: ready())
+    finally:
+        store.close()
+
+
+def _serve(
+    store: Store,
+    listener: socket.socket,
+    settings: Settings,
+    door: Door,
+    metrics: Metrics,
+    on_start: Callable[[str], None] | None,
+) -> None:
+    log = None if door.access_log is None else AccessLog(door.access_log)
+    try:
+        app = create_app(store, settings=settings, metrics=metrics, access_log=log)
+        Server(
+            app,
+            listener,
+            settings=settings,
+            door=door,
+            on_start=on_start,
+            each_second=metrics.share,
+        ).run()
+    finally:
+        if log is not None:
+            log.close()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -75,6 +154,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def url_of(listener: socket.socket, *, tls: bool = False) -> str:
+    """Return the URL at which a listening socket can be reached."""
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 class Server:
     """One app on one socket.
 
@@ -87,25 +173,31 @@ class Server:
         app: ASGIApp,
         listener: socket.socket,
         *,
+        settings: Settings | None = None,
+        door: Door | None = None,
         on_start: Callable[[str], None] | None = None,
-        access_log: bool = False,
+        each_second: Callable[[], None] | None = None,
     ) -> None:
         """Prepare to serve *app* to those who connect to *listener*."""
-        host, port = listener.getsockname()[:2]
-        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        door = door or Door()
+        self.url = url_of(listener, tls=door.certificate is not None)
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=connections_within(settings or Settings()),
             ws="none",
             loop="asyncio",
             lifespan="off",
-            log_config=LOGGING_CONFIG if access_log else None,
-            access_log=access_log,
+            log_config=None,
+            access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
+            proxy_headers=door.proxy is not None,
+            forwarded_allow_ips=door.proxy,
+            ssl_certfile=door.certificate,
+            ssl_keyfile=door.key,
         )
-        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url))
+        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
@@ -119,14 +211,25 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """A server that says when it listens, and ends in peace when it is told to."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], object],
+        each_second: Callable[[], None] | None,
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._each_second = each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._each_second is not None and counter % _TICKS_A_SECOND == 0:
+            self._each_second()
+        return await super().on_tick(counter)
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:

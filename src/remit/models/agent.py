@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from remit.models._types import WireModel
+from remit.models.agent_instance import DataRisk
 
 
 class AgentForCreate(WireModel):
@@ -84,6 +85,10 @@ class Agent(WireModel):
     """How many instances stand where; only when asked."""
     available_actions: AgentAvailableActions | None = None
     """What may be done with it where it stands."""
+    account_id: str | None = None
+    """Account to which it belongs."""
+    risk_rollup: DataRisk | None = None
+    """What its declared span types may do and which data they take and give; only when asked."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None

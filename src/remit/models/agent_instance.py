@@ -264,6 +264,13 @@ class TerminateInstanceRequest(WireModel):
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
 
+class InstanceForUpdate(WireModel):
+    """What older clients change in an instance: what stands under `details` in the body."""
+
+    quality_payload: JsonObject | None = None
+    """The one quality payload without a name; null removes it, absent it stays."""
+
+
 class RecordQualityRequest(WireModel):
     """Body of a quality record: sets or removes the payload of one name, others stay."""
 

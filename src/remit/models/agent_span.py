@@ -96,6 +96,10 @@ class AgentSpan(WireModel):
     """The server's estimate of the risk."""
     payload_byte_size_estimate: int | None = None
     """About how many bytes the payloads take."""
+    valid: bool | None = None
+    """Whether it is as its span type declares; null if that was not found out. Our own addition."""
+    schema_errors: list[str] | None = None
+    """What is not as the span type declares, the first few. Our own addition."""
 
 
 class AnsweredSpan(AgentSpan):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from remit.collector.ingest.accounts import prepare as prepare
 from remit.collector.ingest.context import Caller as Caller
+from remit.collector.ingest.erasure import AskedFor as AskedFor
+from remit.collector.ingest.erasure import Erased as Erased
+from remit.collector.ingest.erasure import erase as erase
+from remit.collector.ingest.erasure import runs_about as runs_about
 from remit.collector.ingest.service import Service as Service
 from remit.collector.ingest.tokens import CreatedToken as CreatedToken
 from remit.collector.ingest.tokens import TokenInfo as TokenInfo

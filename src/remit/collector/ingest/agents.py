@@ -12,19 +12,28 @@ import msgspec
 
 from remit.collector.ingest.checks import check_name, check_text, checked_id, taken, validated
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.declared import declared_risk
 from remit.collector.ingest.deployments import ACTIVE
 from remit.collector.ingest.keys import Done, body_hash, once
 from remit.collector.ingest.lists import page_of, text_in
-from remit.collector.refusals import forbidden, invalid_action, invalid_field, not_found
-from remit.collector.store import AgentRow
+from remit.collector.ingest.resources import account_values, equal_to, found, truth
+from remit.collector.refusals import invalid_action, invalid_field, not_found
+from remit.collector.store import AgentRow, EnvironmentRow
 from remit.collector.views import agent_view, list_answer, success_answer
 from remit.collector.wire import object_of
 from remit.models._types import WireModel
 from remit.models.agent import AgentForCreate
 
 RETIRED: Final = "retired"
-_SORTABLE: Final = ("id", "name", "inserted_at", "updated_at", "status", "external_identifier")
-_FILTERS: Final = ("risk_profile_id", "team_id", "owner_person_id")
+SORTABLE: Final = ("id", "name", "inserted_at", "updated_at", "status", "external_identifier")
+FILTERS: Final = ("risk_profile_id", "team_id", "owner_person_id")
+SHOWN_BY: Final = (
+    "agent_id",
+    "external_identifier",
+    "environment_id",
+    "include_counts",
+    "include_risk_rollup",
+)
 
 Step = Callable[[AgentRow, Mapping[str, object]], AgentRow]
 
@@ -41,8 +50,7 @@ class AgentForUpdate(WireModel):
 
 def create(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Make an agent."""
-    _need_account(ctx)
-    values = object_of(params, ctx.settings.max_depth)
+    values = account_values(ctx, params)
 
     def do() -> Done:
         request = validated(AgentForCreate, values)
@@ -55,19 +63,27 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
 def show(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Return an agent, by id or by external identifier."""
     del key
-    row = _agent(ctx, object_of(params, ctx.settings.max_depth))
-    return success_answer(_view(ctx, row))
+    values = object_of(params, ctx.settings.max_depth)
+    row = _agent(ctx, values)
+    environment_id = text_in(values, "environment_id") or ctx.caller.environment_id
+    if environment_id is not None:
+        found(ctx, EnvironmentRow, environment_id, "environment")
+    counts = ctx.tx.instance_counts([row.id], environment_id)[row.id]
+    view = agent_view(row, counts)
+    if not truth(values, "include_counts", default=True):
+        del view["instance_counts"]
+    if truth(values, "include_risk_rollup", default=False):
+        view["risk_rollup"] = declared_risk(ctx, row.id)
+    return success_answer(view)
 
 
 def list_agents(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Return one page of the account's agents."""
     del key
-    _need_account(ctx)
-    values = object_of(params, ctx.settings.max_depth)
-    wanted = {name: text_in(values, name) for name in _FILTERS}
-    equal = {name: text for name, text in wanted.items() if text is not None}
-    page = page_of(values, _SORTABLE)
-    listed = ctx.tx.list_agents(ctx.caller.account_id, equal, page)
+    values = account_values(ctx, params)
+    equal = equal_to(values, FILTERS)
+    page = page_of(values, SORTABLE)
+    listed = ctx.tx.list_rows(AgentRow, ctx.caller.account_id, equal, page)
     counts = ctx.tx.instance_counts([row.id for row in listed.rows])
     views = [agent_view(row, counts[row.id]) for row in listed.rows]
     return list_answer(views, page, listed.total)
@@ -113,8 +129,7 @@ def reinstate(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Delete an agent that never ran."""
-    _need_account(ctx)
-    values = object_of(params, ctx.settings.max_depth)
+    values = account_values(ctx, params)
 
     def do() -> Done:
         row = _agent(ctx, values)
@@ -127,8 +142,7 @@ def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step: Step) -> bytes:
-    _need_account(ctx)
-    values = object_of(params, ctx.settings.max_depth)
+    values = account_values(ctx, params)
 
     def do() -> Done:
         row = step(_agent(ctx, values), values)
@@ -195,8 +209,3 @@ def _agent(ctx: Context, values: Mapping[str, object]) -> AgentRow:
 
 def _view(ctx: Context, row: AgentRow) -> dict[str, object]:
     return agent_view(row, ctx.tx.instance_counts([row.id])[row.id])
-
-
-def _need_account(ctx: Context) -> None:
-    if ctx.caller.agent_id is not None:
-        raise forbidden("a deployment's token is for its agent only: use an account's token")

@@ -89,7 +89,9 @@ def execute(ctx: Context, items: Sequence[Item]) -> bytes:
     """Carry out *items* in order, and return what came of those up to the first refusal."""
     outputs: dict[str, Raw] = {}
     for item, answer in _answers(ctx, items):
+        ctx.tally.items += 1
         if isinstance(answer, Refusal):
+            ctx.tally.refused.append(answer.code)
             outputs[item.key] = Raw(error_answer(answer))
             break
         outputs[item.key] = Raw(answer)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Final, TypedDict, cast
-
-import msgspec
+from dataclasses import dataclass, field
+from typing import Final
 
 from remit._clock import Clock
 from remit._ids import new_key, partition_of, pfid
+from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings
-from remit.collector.store import InstanceRow, Reading, Writing
+from remit.collector.store import InstanceRow, Writing
 
 NS_PER_US: Final = 1000
-_MAX_TITLES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +24,14 @@ class Caller:
         scope: `account`, or `agent_deployment` for one agent in one environment.
         agent_id: The agent, under a deployment's token.
         environment_id: The environment, under a deployment's token.
+        token_id: Id of the token; None where none is needed.
     """
 
     account_id: str
     scope: str
     agent_id: str | None = None
     environment_id: str | None = None
+    token_id: str | None = None
 
     @property
     def partition(self) -> int:
@@ -40,7 +40,11 @@ class Caller:
 
     def sees(self, row: InstanceRow) -> bool:
         """Return whether the instance exists for this caller."""
-        return row.account_id == self.account_id and self.agent_id in {None, row.agent_id}
+        return (
+            row.account_id == self.account_id
+            and self.agent_id in {None, row.agent_id}
+            and self.environment_id in {None, row.environment_id}
+        )
 
 
 class IdSource:
@@ -59,32 +63,19 @@ class IdSource:
             return pfid(self._last, partition)
 
 
-class _Named(TypedDict):
-    name: str
-    title: str | None
+@dataclass(slots=True)
+class Tally:
+    """What one transaction did, to be counted when it is kept.
 
+    Attributes:
+        spans: How many spans it created.
+        items: How many operations of a bulk request it carried out or refused.
+        refused: Codes of the items that it refused.
+    """
 
-class Titles:
-    """Titles of span types by schema version: those never change, so they are read once."""
-
-    def __init__(self) -> None:
-        """Start with none read."""
-        self._known: dict[str, dict[str, str]] = {}
-
-    def of(self, tx: Reading, schema_version_id: str) -> dict[str, str]:
-        """Return the titles of a schema version, by name of the span type."""
-        known = self._known.get(schema_version_id)
-        if known is None:
-            if len(self._known) >= _MAX_TITLES:
-                self._known.clear()
-            known = self._known[schema_version_id] = _titles(tx, schema_version_id)
-        return known
-
-
-def _titles(tx: Reading, schema_version_id: str) -> dict[str, str]:
-    row = tx.schema_version_of_id(schema_version_id)
-    types = cast("list[_Named]", msgspec.json.decode(row.span_type_schemas)) if row else []
-    return {one["name"]: one["title"] or one["name"] for one in types}
+    spans: int = 0
+    items: int = 0
+    refused: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +88,9 @@ class Context:
         now_us: When, in microseconds since 1970.
         ids: Where new ids come from.
         settings: The limits.
-        titles: Titles of span types.
+        declarations: What the schema versions say.
+        tally: What is counted.
+        budget: How much longer payloads may be compared with their schemas.
     """
 
     tx: Writing
@@ -105,7 +98,9 @@ class Context:
     now_us: int
     ids: IdSource
     settings: Settings
-    titles: Titles
+    declarations: Declarations
+    tally: Tally = field(default_factory=Tally)
+    budget: Budget = field(default_factory=Budget)
 
     def new_id(self) -> str:
         """Return a new id in the caller's account."""

@@ -12,15 +12,18 @@ import msgspec
 
 from remit.collector.ingest.checks import check_name, check_text, instant, validated
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.erased import without_payloads
+from remit.collector.ingest.judging import quality_summaries
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.lists import page_of, text_in
+from remit.collector.ingest.resources import agent_of, equal_to
 from remit.collector.ingest.states import (
     COMPLETE,
     finish_instance,
     start_instance,
     terminate_instance,
 )
-from remit.collector.refusals import forbidden, invalid_field, not_found
+from remit.collector.refusals import invalid_field, not_found
 from remit.collector.store import InstanceRow
 from remit.collector.views import (
     detail_view,
@@ -32,13 +35,14 @@ from remit.collector.views import (
 from remit.collector.wire import encode, object_of
 from remit.models.agent_instance import (
     FinishInstanceRequest,
+    InstanceForUpdate,
     RecordQualityRequest,
     TerminateInstanceRequest,
     TimestampRequest,
 )
 
 LEGACY_QUALITY: Final = "quality"
-_SORTABLE: Final = (
+SORTABLE: Final = (
     "id",
     "inserted_at",
     "updated_at",
@@ -47,7 +51,7 @@ _SORTABLE: Final = (
     "status",
     "purpose",
 )
-_FILTERS: Final = ("agent_version_id", "environment_id", "agent_deployment_id")
+FILTERS: Final = ("agent_version_id", "environment_id", "agent_deployment_id")
 
 Step = Callable[[InstanceRow, Mapping[str, object]], InstanceRow]
 
@@ -99,12 +103,10 @@ def update(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Replace the one quality payload of older clients, kept under the name `quality`."""
 
     def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
-        if "quality_payload" not in values:
+        request = validated(InstanceForUpdate, values)
+        if "quality_payload" not in request.model_fields_set:
             return row
-        payload = values["quality_payload"]
-        if payload is not None and not isinstance(payload, dict):
-            raise invalid_field("quality_payload", "must be an object or null")
-        return _with_quality(row, LEGACY_QUALITY, values["quality_payload"], ctx.now_us)
+        return _with_quality(row, LEGACY_QUALITY, request.quality_payload, ctx.now_us)
 
     return _changed(ctx, "agent_instances/update", params, key, step)
 
@@ -113,7 +115,8 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Return an instance."""
     del key
     values = object_of(params, ctx.settings.max_depth)
-    return success_answer(detail_view(_instance(ctx, values)))
+    row = instance_of(ctx, values)
+    return success_answer(detail_view(row, quality_summaries(ctx, row)))
 
 
 def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -124,13 +127,11 @@ def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
     if agent_id is None:
         raise invalid_field("agent_id", "is required")
     if ctx.caller.agent_id not in {None, agent_id}:
-        raise forbidden("this token is for another agent")
-    equal = {"agent_id": agent_id}
-    for name in _FILTERS:
-        wanted = text_in(values, name)
-        if wanted is not None:
-            equal[name] = wanted
-    page = page_of(values, _SORTABLE)
+        agent_of(ctx, agent_id)
+    equal = {"agent_id": agent_id, **equal_to(values, FILTERS)}
+    if ctx.caller.environment_id is not None:
+        equal["environment_id"] = ctx.caller.environment_id
+    page = page_of(values, SORTABLE)
     listed = ctx.tx.list_instances(ctx.caller.account_id, equal, page)
     return list_answer([summary_view(row) for row in listed.rows], page, listed.total)
 
@@ -140,16 +141,22 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
     values = object_of(params, ctx.settings.max_depth)
 
     def do() -> Done:
-        before = _instance(ctx, values)
-        after = step(before, values)
+        before = instance_of(ctx, values)
+        after = without_payloads(step(before, values))
         if after is not before:
             ctx.tx.change(after)
-        return Done(success_answer(instance_view(after)), after.id)
+        view = instance_view(after, quality_summaries(ctx, after))
+        return Done(success_answer(view), after.id)
 
     return once(ctx, operation, key, do)
 
 
-def _instance(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
+def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
+    """Return the instance that *values* name.
+
+    Raises:
+        Refusal: 404, there is none for this caller; 422, none is named.
+    """
     instance_id = text_in(values, "agent_instance_id")
     if instance_id is None:
         raise invalid_field("agent_instance_id", "is required")

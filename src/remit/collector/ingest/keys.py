@@ -15,7 +15,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from remit._ids import PARTITION_CHARS, TIME_CHARS
+from remit.collector.ingest.checks import taken
 from remit.collector.ingest.context import Context
+from remit.collector.refusals import Refusal
 from remit.collector.store import KeyRow
 from remit.collector.wire import canonical
 
@@ -31,10 +33,12 @@ class Done(NamedTuple):
     Attributes:
         answer: The envelope.
         instance_id: The instance with which the key is to be forgotten.
+        kept: What a repetition is answered, if not the same.
     """
 
     answer: bytes
     instance_id: str | None = None
+    kept: bytes | None = None
 
 
 def once(ctx: Context, operation: str, key: str | None, do: Callable[[], Done]) -> bytes:
@@ -42,13 +46,37 @@ def once(ctx: Context, operation: str, key: str | None, do: Callable[[], Done]) 
     if key is None:
         return do().answer
     account_id = ctx.caller.account_id
-    known = ctx.tx.keys(account_id, operation, [key]).get(key)
-    if known is not None and known.answer is not None:
-        return known.answer
-    done = do()
-    row = KeyRow(account_id, operation, key, done.instance_id, None, done.answer, ctx.now_us)
+    first = _first_answer(ctx, operation, key)
+    if first is not None:
+        return first
+    try:
+        done = do()
+    except Refusal:
+        # Where several write at once, the same request may have been carried out meanwhile.
+        first = _first_answer(ctx, operation, key)
+        if first is None:
+            raise
+        return first
+    answer = done.answer if done.kept is None else done.kept
+    row = KeyRow(account_id, operation, key, done.instance_id, None, answer, ctx.now_us)
     ctx.tx.add_keys([row])
     return done.answer
+
+
+def _first_answer(ctx: Context, operation: str, key: str) -> bytes | None:
+    """Return what *key* was first answered.
+
+    Raises:
+        Refusal: 422, that is nothing for this caller to see: a token of another agent used it.
+    """
+    known = ctx.tx.keys(ctx.caller.account_id, operation, [key]).get(key)
+    if known is None:
+        return None
+    if ctx.caller.agent_id is not None and known.agent_instance_id is not None:
+        told = ctx.tx.instances(ctx.caller.account_id, [known.agent_instance_id])
+        if not all(ctx.caller.sees(row) for row in told.values()):
+            raise taken("idempotency_key")
+    return known.answer
 
 
 def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:

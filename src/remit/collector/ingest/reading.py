@@ -7,14 +7,16 @@ from typing import Final
 
 from remit.collector.ingest.checks import instant
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.judging import shown
 from remit.collector.ingest.lists import page_of, text_in
-from remit.collector.refusals import forbidden, invalid_field
+from remit.collector.ingest.resources import agent_of
+from remit.collector.refusals import invalid_field
 from remit.collector.store import SpanFilter, SpanRow
-from remit.collector.views import list_answer, span_view
+from remit.collector.views import list_answer
 from remit.collector.views.spans import SpanView
 from remit.collector.wire import object_of
 
-_SORTABLE: Final = (
+SORTABLE: Final = (
     "id",
     "started_at",
     "finished_at",
@@ -23,21 +25,29 @@ _SORTABLE: Final = (
     "schema_name",
     "status",
 )
+QUERY: Final = (
+    "agent_instance_id",
+    "agent_id",
+    "start_time",
+    "end_time",
+    "include_summaries",
+    "include_risk_level",
+)
 
 
 def list_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Return one page of the spans of an instance or an agent."""
     del key
     values = object_of(params, ctx.settings.max_depth)
-    page = page_of(values, _SORTABLE)
+    page = page_of(values, SORTABLE)
     listed = ctx.tx.list_spans(_wanted(ctx, values), page)
     instance_ids = {row.agent_instance_id for row in listed.rows}
     instances = ctx.tx.instances(ctx.caller.account_id, instance_ids)
+    with_summaries = values.get("include_summaries") in {"true", True}
 
     def view(row: SpanRow) -> SpanView:
         instance = instances[row.agent_instance_id]
-        titles = ctx.titles.of(ctx.tx, instance.agent_schema_version_id)
-        return span_view(row, instance, titles.get(row.schema_name, row.schema_name))
+        return shown(ctx, row, instance, with_summary=with_summaries)
 
     return list_answer([view(row) for row in listed.rows], page, listed.total)
 
@@ -49,16 +59,27 @@ def _wanted(ctx: Context, values: Mapping[str, object]) -> SpanFilter:
         raise invalid_field("agent_instance_id", "or agent_id is required")
     caller = ctx.caller
     if caller.agent_id is not None:
-        if agent_id not in {None, caller.agent_id}:
-            raise forbidden("this token is for another agent")
+        if agent_id is not None and agent_id != caller.agent_id:
+            agent_of(ctx, agent_id)
         agent_id = caller.agent_id
+    start_us, end_us = window(values)
     return SpanFilter(
         account_id=caller.account_id,
         agent_instance_id=instance_id,
         agent_id=agent_id,
-        started_from_us=_bound(values, "start_time"),
-        started_to_us=_bound(values, "end_time"),
+        environment_id=caller.environment_id,
+        started_from_us=start_us,
+        started_to_us=end_us,
     )
+
+
+def window(values: Mapping[str, object]) -> tuple[int | None, int | None]:
+    """Return from when to when the spans started that a request is about.
+
+    Raises:
+        Refusal: 422, one of them is no time.
+    """
+    return _bound(values, "start_time"), _bound(values, "end_time")
 
 
 def _bound(values: Mapping[str, object], name: str) -> int | None:

@@ -12,6 +12,7 @@ from remit.collector.ingest.checks import check_name, checked_id, taken, validat
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.ingest.keys import Done, body_hash, once
+from remit.collector.ingest.resources import agent_of
 from remit.collector.ingest.schemas import schema_version_of, version_of
 from remit.collector.ingest.states import PENDING
 from remit.collector.refusals import forbidden, invalid_field, not_found
@@ -43,7 +44,7 @@ def _registered(
     if known is not None:
         return known
     agent = _agent(ctx, request)
-    environment_id = _environment(ctx, request, agent)
+    environment_id = environment_for(ctx, request.environment_id, agent)
     identifier = request.external_identifier
     check_name("external_identifier", identifier)
     if identifier is not None and ctx.tx.instance_of_identifier(agent.id, identifier):
@@ -107,29 +108,29 @@ def _agent(ctx: Context, request: RegisterDeploymentInstanceRequest) -> AgentRow
     agent_id = request.agent_id or caller.agent_id
     if agent_id is None:
         raise invalid_field("agent_id", "is required with an account's token")
-    if caller.agent_id not in {None, agent_id}:
-        raise forbidden("this token is for another agent: leave agent_id out, or use its own token")
-    row = ctx.tx.agent(caller.account_id, agent_id)
-    if row is None:
-        if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
-            raise not_found("agent")
-        name = request.agent_version.name or agent_id
-        row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
-        ctx.tx.add(row)
+    if not ctx.settings.create_agents or not is_pfid(agent_id) or ctx.tx.agent(None, agent_id):
+        return agent_of(ctx, agent_id)
+    name = request.agent_version.name or agent_id
+    row = new_agent(agent_id, caller.account_id, name, ctx.now_us)
+    ctx.tx.add(row)
     return row
 
 
-def _environment(ctx: Context, request: RegisterDeploymentInstanceRequest, agent: AgentRow) -> str:
-    """Return the environment: the token's, the request's, the agent's only one, or the first."""
+def environment_for(ctx: Context, wanted: str | None, agent: AgentRow) -> str:
+    """Return the environment: the token's, the wanted one, the agent's only one, or the first.
+
+    Raises:
+        Refusal: 404, the account has no such environment; 403, the token is for another one.
+    """
     caller = ctx.caller
-    if caller.environment_id is not None:
-        if request.environment_id not in {None, caller.environment_id}:
-            raise forbidden("this token is for another environment: leave environment_id out")
+    if caller.environment_id is not None and wanted in {None, caller.environment_id}:
         return caller.environment_id
     environments = [row.id for row in ctx.tx.environments(caller.account_id)]
-    if request.environment_id is not None:
-        if request.environment_id not in environments:
+    if wanted is not None:
+        if wanted not in environments:
             raise not_found("environment")
-        return request.environment_id
+        if caller.environment_id is not None:
+            raise forbidden("this token is for another environment: leave environment_id out")
+        return wanted
     deployments = ctx.tx.deployments(agent.id)
     return deployments[0].environment_id if len(deployments) == 1 else environments[0]

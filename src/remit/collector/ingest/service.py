@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Final, cast
 
 from remit._clock import Clock
 from remit.collector.ingest.bulk import execute, items_of
-from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource, Titles
+from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource, Tally
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.ingest.tokens import caller_of
+from remit.collector.meaning import Declarations
+from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import Settings
-from remit.collector.store import Reading, Store, StoreUnavailableError, Writing
+from remit.collector.store import Reading, Store, StoreUnavailableError, Writing, write
+from remit.errors import SettingsError
 
 logger: Final = logging.getLogger("remit")
+
+USE_NOTED_EVERY_US: Final = 10 * 60 * 1_000_000
+"""When a token was last used is written no more often than this, by each process."""
+MAX_TOKENS: Final = 10_000
 
 
 class Service:
     """One collector over one store; its methods may be called from any thread."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
-        """Work on *store* within the limits of *settings*."""
+    def __init__(
+        self, store: Store, settings: Settings, clock: Clock, metrics: Metrics | None = None
+    ) -> None:
+        """Work on *store* within the limits of *settings*, and count in *metrics*."""
         self.settings = settings
         self._store = store
         self._clock = clock
         self._ids = IdSource(clock)
-        self._titles = Titles()
+        self._declarations = Declarations()
+        self._metrics = metrics or Metrics()
+        self._used_us: dict[str, int] = {}
         self._down = False
 
     def authenticate(self, secret: str) -> Caller:
@@ -38,7 +49,16 @@ class Service:
             StoreUnavailableError: The database cannot be read now.
         """
         with self._reading() as tx:
-            return caller_of(tx, secret, self._now_us())
+            caller = caller_of(tx, secret, self._now_us())
+        self._note_use(caller)
+        return caller
+
+    def ready(self) -> bool:
+        """Return whether the database answers and has the schema that this remit knows."""
+        try:
+            return self._store.is_current()
+        except (StoreUnavailableError, SettingsError):
+            return False
 
     def perform(self, caller: Caller, name: str, params: bytes, key: str | None) -> bytes:
         """Carry out one operation and return its envelope.
@@ -57,8 +77,7 @@ class Service:
         if not operation.writes:
             with self._reading() as tx:
                 return operation.perform(self._context(tx, caller), params, key)
-        with self._writing() as tx:
-            return operation.perform(self._context(tx, caller), params, key)
+        return self._write(caller, lambda ctx: operation.perform(ctx, params, key))
 
     def bulk(self, caller: Caller, body: bytes) -> bytes:
         """Carry out a bulk request and return its envelope.
@@ -68,8 +87,7 @@ class Service:
             StoreUnavailableError: The database cannot be used now; nothing was written.
         """
         items = items_of(body, self.settings.max_bulk_items)
-        with self._writing() as tx:
-            return execute(self._context(tx, caller), items)
+        return self._write(caller, lambda ctx: execute(ctx, items))
 
     @contextmanager
     def _reading(self) -> Generator[Reading]:
@@ -80,28 +98,53 @@ class Service:
             self._note_fault(error)
             raise
 
-    @contextmanager
-    def _writing(self) -> Generator[Writing]:
+    def _write(self, caller: Caller, work: Callable[[Context], bytes]) -> bytes:
+        def begin(tx: Writing) -> tuple[bytes, Tally]:
+            ctx = self._context(tx, caller)
+            return work(ctx), ctx.tally
+
         try:
-            with self._store.writing() as tx:
-                yield tx
+            done, tally = write(self._store, begin)
         except StoreUnavailableError as error:
             self._note_fault(error)
             raise
         if self._down:
             self._down = False
             logger.warning("the collector's database can be written again")
+        self._count(tally)
+        return done
+
+    def _count(self, tally: Tally) -> None:
+        self._metrics.add(SPANS, count=tally.spans)
+        self._metrics.add(ITEMS, count=tally.items)
+        for code in tally.refused:
+            self._metrics.add(REFUSALS, code)
+
+    def _note_use(self, caller: Caller) -> None:
+        """Keep when a token was used, now and then; that it cannot be kept is no fault."""
+        token_id, now_us = caller.token_id, self._now_us()
+        if token_id is None or now_us - self._used_us.get(token_id, 0) < USE_NOTED_EVERY_US:
+            return
+        if len(self._used_us) >= MAX_TOKENS:
+            self._used_us.clear()
+        self._used_us[token_id] = now_us
+        with suppress(StoreUnavailableError):
+            write(self._store, lambda tx: tx.touch_token(token_id, now_us))
 
     def _note_fault(self, error: StoreUnavailableError) -> None:
         """Say once that the database is not to be had, until it can be written again."""
         if not self._down:
             self._down = True
-            logger.warning("the collector's database cannot be used now: %s", error)
+            # Some drivers say it over several lines.
+            said = " ".join(str(error).split())
+            logger.warning("the collector's database cannot be used now: %s", said)
 
     def _context(self, tx: Reading, caller: Caller) -> Context:
         # A reading operation never uses the other half.
         writing = cast("Writing", tx)
-        return Context(writing, caller, self._now_us(), self._ids, self.settings, self._titles)
+        return Context(
+            writing, caller, self._now_us(), self._ids, self.settings, self._declarations
+        )
 
     def _now_us(self) -> int:
         return self._clock.wall_ns() // NS_PER_US

@@ -16,6 +16,8 @@ import msgspec
 
 from remit.collector.ingest.checks import instant, taken
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.erased import span_without_payloads, subject_of
+from remit.collector.ingest.judging import found_at_creation, found_at_finish, shown
 from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key
 from remit.collector.ingest.spans import (
     CREATE,
@@ -30,6 +32,7 @@ from remit.collector.ingest.states import COMPLETE, PENDING, TERMINATED, UNFINIS
 from remit.collector.refusals import Refusal, not_found
 from remit.collector.store import (
     CREATED_SENSITIVE,
+    FOUND,
     GAVE_FINISH,
     GAVE_START,
     SENSITIVE,
@@ -37,7 +40,7 @@ from remit.collector.store import (
     KeyRow,
     SpanRow,
 )
-from remit.collector.views import as_created, span_answer, span_view
+from remit.collector.views import as_created, span_answer
 from remit.collector.wire import same_json
 
 Fields: TypeAlias = SpanToCreate | SpanToFinish | Refusal
@@ -102,22 +105,25 @@ class SpanRun:
     def _read(self, tasks: Sequence[Task]) -> None:
         """Read what the decisions may need, in a few statements for any number of operations."""
         tx, account_id = self._ctx.tx, self._account_id
+        instance_ids = {
+            task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
+        }
+        span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
+        tx.hold(instance_ids, span_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
-        span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
         span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
         self._spans = tx.spans(account_id, span_ids) if span_ids else {}
-        instance_ids = {row.agent_instance_id for row in self._spans.values()}
-        instance_ids.update(
-            task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
-        )
+        instance_ids.update(row.agent_instance_id for row in self._spans.values())
         self._instances = tx.instances(account_id, instance_ids)
 
     def _decide(self, task: Task) -> bytes:
         first = self._first_result(task)
         if first is not None:
+            if not self._ctx.caller.sees(self._instances[first.agent_instance_id]):
+                raise taken("idempotency_key")
             return self._answer(as_created(first) if task.operation == CREATE else first)
         if isinstance(task.fields, Refusal):
             raise task.fields
@@ -144,7 +150,9 @@ class SpanRun:
             raise not_found("agent_instance")
         unused_home = None if task.home in self._spans else task.home
         span_id = fields.id or unused_home or self._ctx.new_id()
-        row = new_span(span_id, fields, task.key, self._ctx.now_us)
+        found = found_at_creation(self._ctx, instance, fields)
+        said = new_span(span_id, fields, task.key, self._ctx.now_us, found)
+        row = span_without_payloads(said, instance)
         known = self._spans.get(span_id)
         if known is not None:
             if not same_creation(as_created(known), row):
@@ -168,7 +176,10 @@ class SpanRun:
             result=fields.result,
             sensitive=bool(fields.sensitive_encoding),
         )
-        finished = msgspec.structs.replace(finished, finish_key=task.key)
+        instance = self._instances[row.agent_instance_id]
+        flags = finished.flags | found_at_finish(self._ctx, instance, finished, fields)
+        finished = msgspec.structs.replace(finished, finish_key=task.key, flags=flags)
+        finished = span_without_payloads(finished, instance)
         changes = self._new if row.id in self._new else self._changed
         self._spans[row.id] = changes[row.id] = finished
         counts = self._counts[row.agent_instance_id]
@@ -194,8 +205,7 @@ class SpanRun:
 
     def _answer(self, row: SpanRow) -> bytes:
         instance = self._instances[row.agent_instance_id]
-        titles = self._ctx.titles.of(self._ctx.tx, instance.agent_schema_version_id)
-        view = span_view(row, instance, titles.get(row.schema_name, row.schema_name))
+        view = shown(self._ctx, row, instance)
         terminated = instance.status == TERMINATED
         return span_answer(view, terminated=terminated, reason=instance.termination_reason)
 
@@ -203,6 +213,9 @@ class SpanRun:
         tx = self._ctx.tx
         if self._new:
             tx.add_spans(list(self._new.values()))
+            self._ctx.tally.spans += len(self._new)
+            subjects = {subject_of(row) for row in self._new.values()} - {None}
+            tx.add_subjects([subject for subject in subjects if subject is not None])
         if self._changed:
             tx.change_spans(list(self._changed.values()))
         if self._new_keys:
@@ -218,7 +231,9 @@ def _named(task: Task) -> tuple[str | None, ...]:
     return (task.home, task.fields.id) if isinstance(task.fields, SpanToCreate) else (task.home,)
 
 
-def new_span(span_id: str, fields: SpanToCreate, key: str | None, now_us: int) -> SpanRow:
+def new_span(
+    span_id: str, fields: SpanToCreate, key: str | None, now_us: int, found: int = 0
+) -> SpanRow:
     """Return the row of a new span: a start that was not named is now, an end likewise.
 
     Raises:
@@ -238,7 +253,7 @@ def new_span(span_id: str, fields: SpanToCreate, key: str | None, now_us: int) -
         schema_name=fields.schema_name,
         status=fields.status,
         created_status=fields.status,
-        flags=sensitive | gave_start | gave_finish,
+        flags=sensitive | gave_start | gave_finish | found,
         started_at=started_at if started else None,
         finished_at=finished_at if ended else None,
         inserted_at=now_us,
@@ -257,7 +272,7 @@ def same_creation(one: SpanRow, other: SpanRow) -> bool:
         and one.parent_span_id == other.parent_span_id
         and one.schema_name == other.schema_name
         and one.status == other.status
-        and one.flags == other.flags
+        and one.flags & ~FOUND == other.flags & ~FOUND
         and (not one.flags & GAVE_START or one.started_at == other.started_at)
         and (not one.flags & GAVE_FINISH or one.finished_at == other.finished_at)
         and _same_payload(one.payload, other.payload)

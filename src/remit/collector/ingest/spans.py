@@ -5,7 +5,7 @@ A test holds the two together: what one accepts, the other does.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -40,7 +40,10 @@ class SpanCall(NamedTuple):
 
 
 class SpanToCreate(msgspec.Struct, gc=False):
-    """Fields of a create; the payloads are left as they came."""
+    """Fields of a create; the payloads are left as they came, and read beside it.
+
+    What a client sends under the names of the last two is overwritten.
+    """
 
     agent_instance_id: str
     schema_name: str
@@ -52,6 +55,8 @@ class SpanToCreate(msgspec.Struct, gc=False):
     started_at: str | None = None
     finished_at: str | None = None
     sensitive_encoding: bool | None = None
+    payload_read: object = None
+    result_read: object = None
 
     @property
     def result(self) -> str | None:
@@ -67,6 +72,7 @@ class SpanToFinish(msgspec.Struct, gc=False):
     result_payload: Raw = NULL
     timestamp: str | None = None
     sensitive_encoding: bool | None = None
+    result_read: object = None
 
     @property
     def result(self) -> str | None:
@@ -95,9 +101,10 @@ def span_to_create(params: bytes | Raw, max_depth: int) -> SpanToCreate:
     check_name("schema_name", span.schema_name)
     check_name("parent_span_id", span.parent_span_id)
     checked_id(span.id)
-    _check_object("payload", span.payload, max_depth)
+    span.payload_read = _object("payload", span.payload, max_depth)
+    span.result_read = None
     if span.result_payload != NULL:
-        _check_object("result_payload", span.result_payload, max_depth)
+        span.result_read = _object("result_payload", span.result_payload, max_depth)
         if span.status in _UNFINISHED:
             raise invalid_field("result_payload", f"must be absent while a span is {span.status}")
     return span
@@ -110,8 +117,9 @@ def span_to_finish(params: bytes | Raw, max_depth: int) -> SpanToFinish:
         Refusal: 400 or 422.
     """
     span = _read(_read_finish, _FinishRequest, params, max_depth)
+    span.result_read = None
     if span.result_payload != NULL:
-        _check_object("result_payload", span.result_payload, max_depth)
+        span.result_read = _object("result_payload", span.result_payload, max_depth)
     return span
 
 
@@ -126,14 +134,16 @@ def _read(
         raise malformed(f"the item is not readable: {error}") from error
 
 
-def _check_object(field: str, raw: Raw, max_depth: int) -> None:
-    """Refuse a payload that is no object, or that a reader could not read.
+def _object(field: str, raw: Raw, max_depth: int) -> dict[str, object]:
+    """Return a payload; one that is no object, or that a reader could not read, is refused.
 
     Raises:
         Refusal: 400 or 422.
     """
-    if not isinstance(value_of(raw, max_depth), dict):
+    value = value_of(raw, max_depth)
+    if not isinstance(value, dict):
         raise invalid_field(field, "must be an object")
+    return cast("dict[str, object]", value)
 
 
 def _text(raw: Raw) -> str | None:

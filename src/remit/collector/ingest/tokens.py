@@ -48,7 +48,7 @@ class TokenInfo(NamedTuple):
         account_id: Whose it is.
         agent_id: The agent, under the scope `agent_deployment`.
         environment_id: The environment, under the same scope.
-        status: `active` or `revoked`.
+        status: `active`, `suspended` or `revoked`.
         inserted_at: When it was made, ISO 8601.
     """
 
@@ -101,7 +101,7 @@ def create_token(
             agent_id=None,
             environment_id=None,
             agent_deployment_id=None,
-            token_hash=_hash(secret),
+            token_hash=hash_of(secret),
             status=ACTIVE,
             expires_at=None,
             inserted_at=now_us,
@@ -148,13 +148,13 @@ def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:
     Raises:
         Refusal: 401, there is no such token, or it is of no use any more.
     """
-    token_hash = _hash(secret)
+    token_hash = hash_of(secret)
     row = tx.token_of_hash(token_hash)
     if row is None or not hmac.compare_digest(row.token_hash, token_hash):
         raise unauthorized()
     if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
         raise unauthorized()
-    return Caller(row.account_id, row.token_scope, row.agent_id, row.environment_id)
+    return Caller(row.account_id, row.token_scope, row.agent_id, row.environment_id, row.id)
 
 
 def _bound(tx: Writing, row: TokenRow, agent: str, ids: IdSource) -> TokenRow:
@@ -190,5 +190,6 @@ def _info(row: TokenRow) -> TokenInfo:
     )
 
 
-def _hash(secret: str) -> bytes:
+def hash_of(secret: str) -> bytes:
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode()).digest()

@@ -16,6 +16,8 @@ from remit.collector.store import StoreUnavailableError
 from remit.collector.views import error_answer
 
 RETRY_AFTER_S: Final = 1
+CODE: Final = "remit.code"
+"""Where the scope of a request says why it was refused."""
 
 
 def answer(body: bytes) -> Response:
@@ -23,7 +25,8 @@ def answer(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def _envelope(refusal: Refusal) -> Response:
+def envelope(refusal: Refusal) -> Response:
+    """Return the answer to a request that was not carried out."""
     return Response(
         error_answer(refusal),
         refusal.status,
@@ -33,9 +36,8 @@ def _envelope(refusal: Refusal) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    del request
     assert isinstance(error, Refusal)  # noqa: S101 - starlette looks the handler up by the type
-    return _envelope(error)
+    return _noted(request, error)
 
 
 async def _unknown(request: Request, error: Exception) -> Response:
@@ -48,19 +50,20 @@ async def _unknown(request: Request, error: Exception) -> Response:
     }
     code = status.phrase.lower().replace(" ", "_")
     message = messages.get(status, status.phrase)
-    return _envelope(Refusal(status, code, message, headers=error.headers))
+    return _noted(request, Refusal(status, code, message, headers=error.headers))
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     """Answer a request that may succeed later; the service has said why, once."""
-    del request, error
-    return _envelope(
+    del error
+    return _noted(
+        request,
         Refusal(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "unavailable",
             "the database cannot be used now: try again",
             headers={"Retry-After": str(RETRY_AFTER_S)},
-        )
+        ),
     )
 
 
@@ -72,9 +75,14 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 async def _failed(request: Request, error: Exception) -> Response:
     """Answer a request on which we failed; the server's log has the reason, the answer has not."""
-    del request, error
+    del error
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return _envelope(Refusal(status, "internal_error", "the collector failed"))
+    return _noted(request, Refusal(status, "internal_error", "the collector failed"))
+
+
+def _noted(request: Request, refusal: Refusal) -> Response:
+    request.scope[CODE] = refusal.code
+    return envelope(refusal)
 
 
 # Coroutines all: a plain function would be run by starlette in a worker thread.

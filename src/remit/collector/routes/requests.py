@@ -14,9 +14,12 @@ from remit.collector.ingest import Caller, Service
 from remit.collector.ingest.checks import checked_key, key_in
 from remit.collector.refusals import Refusal, invalid_field, unauthorized
 from remit.collector.routes.bodies import read_body
+from remit.collector.routes.endpoints import Endpoint
 from remit.collector.wire import Fields, encode, fields_from, fields_of
 
 Authenticate: TypeAlias = Callable[[Request], Caller]
+CALLER = "remit.caller"
+"""Where the scope of a request says who asks."""
 _BEARER = "bearer"
 
 
@@ -39,40 +42,60 @@ def bearer(service: Service) -> Authenticate:
         scheme, _, secret = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != _BEARER or not secret.strip():
             raise unauthorized()
-        return service.authenticate(secret.strip())
+        caller = request.scope[CALLER] = service.authenticate(secret.strip())
+        return caller
 
     return authenticate
 
 
-async def asked(
-    request: Request, service: Service, *, wrapped: bool, path: Mapping[str, str]
-) -> Asked:
+async def asked(request: Request, service: Service, endpoint: Endpoint) -> Asked:
     """Return what a request says: its query if it is a GET, else its body.
-
-    Args:
-        request: The request.
-        service: Its limits count.
-        wrapped: Whether the fields stand under `details`.
-        path: Fields that the path names; they win.
 
     Raises:
         Refusal: 400, 413, 415 or 422.
     """
     body = await read_body(request, service.settings)
-    query = dict(request.query_params)
-    reads = request.method in {"GET", "HEAD"}
-    fields = fields_from(query) if reads else fields_of(body)
-    details = _details(fields, wrapped=wrapped)
-    max_depth = service.settings.max_depth
+    header = request.headers.get("idempotency-key")
+    named = request.path_params.get("id", "")
+    said = Said(body, dict(request.query_params), named, header)
+    return understood(said, endpoint, service.settings.max_depth)
+
+
+class Said(NamedTuple):
+    """What stands in a request, wherever it stands.
+
+    Attributes:
+        body: The body, JSON.
+        query: The query.
+        named: The id that the path names.
+        header: The idempotency key in the header.
+    """
+
+    body: bytes
+    query: Mapping[str, str]
+    named: str
+    header: str | None = None
+
+
+def understood(said: Said, endpoint: Endpoint, max_depth: int) -> Asked:
+    """Return what was said to *endpoint*; the id that the path names wins.
+
+    Raises:
+        Refusal: 400 or 422.
+    """
+    reads = endpoint.method == "GET"
+    fields = fields_from(said.query) if reads else fields_of(said.body)
+    details = _details(fields, wrapped=endpoint.wrapped)
     keys = (
         key_in(fields, max_depth),
         key_in(details, max_depth),
-        request.headers.get("idempotency-key"),
-        query.get("idempotency_key"),
+        said.header,
+        said.query.get("idempotency_key"),
     )
     key = next((key for key in keys if key is not None), None)
-    said = details if wrapped else {**fields, **details}
-    return Asked(encode({**said, **fields_from(path)}), checked_key(key))
+    path = {endpoint.id_field: said.named} if endpoint.id_field else {}
+    together = details if endpoint.wrapped else {**fields, **details}
+    return Asked(encode({**together, **fields_from(path)}), checked_key(key))
 
 
 def _details(fields: Fields, *, wrapped: bool) -> Fields:

@@ -1,9 +1,9 @@
-"""The paths of the API. Source: CONTRACT.md section 9."""
+"""The paths of the API, as routes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,62 +13,12 @@ from starlette.types import Receive, Scope, Send
 from remit.collector.ingest import Service
 from remit.collector.routes.answers import answer
 from remit.collector.routes.bodies import read_body
+from remit.collector.routes.calls import calls_of, made
+from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.routes.openapi import document
 from remit.collector.routes.requests import Authenticate, asked
 
-PREFIX: Final = "/api/v1"
-
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
-
-
-class Endpoint(NamedTuple):
-    """One path and method.
-
-    Attributes:
-        method: HTTP method.
-        path: Path after the prefix; `{id}` is the id of what it is about.
-        operation: Name of the operation.
-        id_field: The operation's name of that id.
-        wrapped: Whether the body's fields stand under `details`.
-    """
-
-    method: str
-    path: str
-    operation: str
-    id_field: str = ""
-    wrapped: bool = False
-
-
-_INSTANCE: Final = "agent_instance_id"
-_AGENT: Final = "agent_id"
-
-ENDPOINTS: Final = (
-    Endpoint("GET", "/ping", "ping"),
-    Endpoint("POST", "/pfid/generate", "pfids/generate"),
-    Endpoint("POST", "/agent_instance/register", "agent_instances/register"),
-    Endpoint("GET", "/agent_instance", "agent_instances/list"),
-    Endpoint("GET", "/agent_instance/{id}", "agent_instances/show", _INSTANCE),
-    Endpoint("PUT", "/agent_instance/{id}", "agent_instances/update", _INSTANCE, wrapped=True),
-    Endpoint("POST", "/agent_instance/{id}/start", "agent_instances/start", _INSTANCE),
-    Endpoint("POST", "/agent_instance/{id}/finish", "agent_instances/finish", _INSTANCE),
-    Endpoint("POST", "/agent_instance/{id}/terminate", "agent_instances/terminate", _INSTANCE),
-    Endpoint(
-        "POST", "/agent_instance/{id}/record_quality", "agent_instances/record_quality", _INSTANCE
-    ),
-    Endpoint(
-        "POST", "/agent_instance/{id}/update", "agent_instances/update", _INSTANCE, wrapped=True
-    ),
-    Endpoint("GET", "/agent_spans", "agent_spans/list"),
-    Endpoint("POST", "/agent_spans", "agent_spans/create", wrapped=True),
-    Endpoint("POST", "/agent_spans/{id}/finish", "agent_spans/finish", "agent_span_id"),
-    Endpoint("GET", "/agent", "agents/list"),
-    Endpoint("POST", "/agent", "agents/create", wrapped=True),
-    Endpoint("GET", "/agent/show", "agents/show"),
-    Endpoint("GET", "/agent/{id}", "agents/show", _AGENT),
-    Endpoint("PUT", "/agent/{id}", "agents/update", _AGENT, wrapped=True),
-    Endpoint("DELETE", "/agent/{id}", "agents/delete", _AGENT),
-    Endpoint("POST", "/agent/{id}/retire", "agents/retire", _AGENT),
-    Endpoint("POST", "/agent/{id}/reinstate", "agents/reinstate", _AGENT),
-)
 
 
 def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
@@ -80,7 +30,7 @@ def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, []).append(endpoint)
-    routes = [
+    return [
         Route(
             PREFIX + path,
             Asgi(_handler(service, authenticate, {each.method: each for each in endpoints})),
@@ -88,7 +38,6 @@ def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
         )
         for path, endpoints in by_path.items()
     ]
-    return [*routes, Route(f"{PREFIX}/bulk", Asgi(_bulk(service, authenticate)), methods=["POST"])]
 
 
 class Asgi:
@@ -113,17 +62,16 @@ def _handler(
 ) -> Handler:
     async def handle(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
+        if endpoint.operation == DOCUMENT:
+            return answer(document())
         caller = authenticate(request)
-        identified = {endpoint.id_field: request.path_params["id"]} if endpoint.id_field else {}
-        said = await asked(request, service, wrapped=endpoint.wrapped, path=identified)
+        if endpoint.operation == BULK:
+            body = await read_body(request, service.settings)
+            calls = calls_of(body, service.settings)
+            return answer(
+                service.bulk(caller, body) if calls is None else made(service, caller, calls)
+            )
+        said = await asked(request, service, endpoint)
         return answer(service.perform(caller, endpoint.operation, said.params, said.key))
-
-    return handle
-
-
-def _bulk(service: Service, authenticate: Authenticate) -> Handler:
-    async def handle(request: Request) -> Response:
-        caller = authenticate(request)
-        return answer(service.bulk(caller, await read_body(request, service.settings)))
 
     return handle

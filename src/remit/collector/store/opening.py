@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Final
 
+from remit.collector.store.naming import is_postgres, scheme_of
 from remit.collector.store.protocol import Store
 from remit.collector.store.sqlite import SqliteStore
 from remit.errors import SettingsError
+
+# By name, because psycopg is an extra, and costs every SQLite user its import otherwise.
+_POSTGRES: Final = "remit.collector.store.postgres"
 
 
 def open_store(database: Path | str, *, create: bool = True) -> Store:
     """Open the database that *database* names, brought up to date if need be.
 
     Args:
-        database: Path of an SQLite file.
-        create: Whether to make the file if it does not exist.
+        database: Path of an SQLite file, or `postgresql://...`.
+        create: Whether to make the file, or the tables, if there are none.
 
     Raises:
-        SettingsError: It is no SQLite file of remit's, holds a newer schema, or does not exist.
+        SettingsError: It is no database of remit's, holds a newer schema, or does not exist.
     """
-    scheme = re.match(r"([a-z][a-z0-9+]*)://", str(database))
+    if is_postgres(database):
+        return _postgres()(str(database), create=create)
+    scheme = scheme_of(database)
     if scheme:
         raise SettingsError(
-            f"this remit keeps its data in SQLite files and knows no {scheme[1]}:// database: "
-            "give the path of a file"
+            f"remit keeps its data in an SQLite file or in PostgreSQL, and knows no {scheme}:// "
+            "database: give the path of a file, or postgresql://user@host/name"
         )
     path = Path(database)
     if not create and not path.is_file():
@@ -33,3 +41,19 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
             "path is meant"
         )
     return SqliteStore(path)
+
+
+def _postgres() -> Callable[..., Store]:
+    """Return the class of the PostgreSQL store, which needs the extra.
+
+    Raises:
+        SettingsError: The extra is not installed.
+    """
+    try:
+        found: Callable[..., Store] = import_module(_POSTGRES).PostgresStore
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"a PostgreSQL database needs {error.name}, which is not installed: "
+            "pip install 'remit[postgres]'"
+        ) from error
+    return found

@@ -1,34 +1,47 @@
 """The seam between the rules and a database: what a store can be asked.
 
 A store keeps and finds; it decides nothing. Whatever is read inside `writing()` stays as it was
-read until that block ends, so that a decision made from it holds.
+read until that block ends, so that a decision made from it holds. Two exceptions: spans and their
+keys stay where their instance is held, and what was not there may be added by somebody faster,
+which is a conflict: the block is undone, and may be begun anew (`write` does it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
     DeploymentRow,
     EnvironmentRow,
+    ErasureRow,
     InstanceRow,
     KeyRow,
+    Row,
     SchemaVersionRow,
     SpanRow,
+    SubjectRow,
     TokenRow,
     VersionRow,
 )
 
-R = TypeVar("R")
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+WRITE_TRIES: Final = 4
+"""So often is a block begun that others are in the way of."""
 
 
 class StoreUnavailableError(Exception):
     """The database is locked, full or gone; the same may work later."""
+
+
+class ConflictError(StoreUnavailableError):
+    """Another transaction was faster; the same, begun anew, finds what that one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +71,67 @@ class Listed(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFilter:
-    """Which spans are wanted; what is None does not matter. Times are inclusive."""
+    """Which spans are wanted; what is None does not matter. Times are inclusive.
+
+    With `flags` only spans that have one of them.
+    """
 
     account_id: str | None = None
     agent_instance_id: str | None = None
     agent_id: str | None = None
+    environment_id: str | None = None
     started_from_us: int | None = None
     started_to_us: int | None = None
+    first_id: str | None = None
+    flags: int | None = None
+
+
+class SpanKind(NamedTuple):
+    """Spans that are counted together.
+
+    Attributes:
+        agent_schema_version_id: Schema version of their runs.
+        schema_name: Their type.
+        status: Where they stand.
+        flags: Those of their flags that the collector found out.
+        spans: How many they are.
+    """
+
+    agent_schema_version_id: str
+    schema_name: str
+    status: str
+    flags: int
+    spans: int
+
+
+class Removed(NamedTuple):
+    """What was removed because it was old.
+
+    Attributes:
+        spans: How many spans.
+        instances: How many instances.
+        keys: How many idempotency keys.
+        parts: Names of the parts of the table of spans that were dropped.
+    """
+
+    spans: int = 0
+    instances: int = 0
+    keys: int = 0
+    parts: tuple[str, ...] = ()
 
 
 class Reading(Protocol):
     """What can be read; `account_id` None means every account, for the machine's owner."""
+
+    def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
+        """Return the row of this id."""
+        ...
+
+    def list_rows(
+        self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
+    ) -> Listed[R]:
+        """Return rows of the account whose columns equal the values in *equal*."""
+        ...
 
     def accounts(self) -> list[AccountRow]:
         """Return all accounts, oldest first."""
@@ -94,13 +157,9 @@ class Reading(Protocol):
         """Return the agent of this external identifier."""
         ...
 
-    def list_agents(
-        self, account_id: str, equal: Mapping[str, str], page: Page
-    ) -> Listed[AgentRow]:
-        """Return agents whose columns equal the values in *equal*."""
-        ...
-
-    def instance_counts(self, agent_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    def instance_counts(
+        self, agent_ids: Collection[str], environment_id: str | None = None
+    ) -> dict[str, dict[str, int]]:
         """Return how many instances stand where, by agent and status."""
         ...
 
@@ -146,13 +205,33 @@ class Reading(Protocol):
         """Return spans that pass the filter."""
         ...
 
+    def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
+        """Return how many spans of each kind pass the filter."""
+        ...
+
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
         """Return those of the idempotency keys that were used, by key."""
         ...
 
+    def instances_of_subject(self, subject_hash: str) -> list[str]:
+        """Return the ids of the instances that are about somebody, oldest first."""
+        ...
+
+    def instances_of_agent(self, agent_id: str) -> list[str]:
+        """Return the ids of an agent's instances, oldest first."""
+        ...
+
+    def erasures(self, instance_id: str) -> list[ErasureRow]:
+        """Return what was erased of an instance, oldest first."""
+        ...
+
 
 class Writing(Reading, Protocol):
-    """What can be read and written in one transaction."""
+    """What can be read and written in one transaction; each write may raise `ConflictError`."""
+
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> None:
+        """Keep others from these instances, and from those of these spans, until the end."""
+        ...
 
     def add(
         self,
@@ -163,7 +242,8 @@ class Writing(Reading, Protocol):
         | SchemaVersionRow
         | DeploymentRow
         | TokenRow
-        | InstanceRow,
+        | InstanceRow
+        | ErasureRow,
     ) -> None:
         """Keep a new row; its id is new."""
         ...
@@ -184,12 +264,57 @@ class Writing(Reading, Protocol):
         """Add to an instance's span counts, by status."""
         ...
 
-    def change(self, row: AgentRow | DeploymentRow | TokenRow | InstanceRow) -> None:
+    def change(
+        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | InstanceRow
+    ) -> None:
         """Keep what can change in a row that exists; span counts are left alone."""
+        ...
+
+    def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
+        """Forget a row; whoever reads an environment or a deployment meanwhile ends first.
+
+        Whether it was still in use has to be asked afterwards: nobody can use it any more then.
+        """
         ...
 
     def remove_agent(self, agent_id: str) -> None:
         """Forget an agent without instances, with its deployments, versions and tokens."""
+        ...
+
+    def forget_spans(self, first_id: str, most: int) -> int:
+        """Forget some of the spans whose id is less than *first_id*; return how many.
+
+        Where spans are kept in parts by time, only those that are in no such part.
+        """
+        ...
+
+    def forget_old(self, before_us: int, first_id: str, most: int) -> Removed:
+        """Forget some of what is old: keys that lead nowhere, and instances without spans.
+
+        Args:
+            before_us: An instance is old if it ended, and was last changed, before this.
+            first_id: A span is old if its id is less than this; old spans are gone already.
+            most: How many rows of a kind at most; fewer are removed when there are no more.
+        """
+        ...
+
+    def touch_token(self, token_id: str, now_us: int) -> None:
+        """Note that a token was used."""
+        ...
+
+    def add_subjects(self, rows: Collection[SubjectRow]) -> None:
+        """Note whose data runs are about; what is known already is left alone."""
+        ...
+
+    def erase(self, instance_id: str, erased_at: int) -> int:
+        """Erase the payloads of an instance; return how many spans had some.
+
+        What its keys were answered is for `replace_answers`.
+        """
+        ...
+
+    def replace_answers(self, instance_id: str, answer: bytes) -> int:
+        """Put *answer* in the place of all that the keys of an instance were answered."""
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
@@ -212,10 +337,60 @@ class Store(Protocol):
         """Return a block whose writes are kept together when it ends, or not at all.
 
         Raises:
+            ConflictError: Another transaction was faster.
             StoreUnavailableError: The database is locked, full or gone.
+        """
+        ...
+
+    def retain(self, before_us: int) -> Removed:
+        """Remove what is older: spans by the time of their id, instances that ended, their keys.
+
+        An instance stays while it has a span that stays. It may take long; others go on meanwhile.
+
+        Args:
+            before_us: What is older than this goes, in microseconds since 1970.
+
+        Raises:
+            StoreUnavailableError: The database cannot be used now; the same may be done again.
+        """
+        ...
+
+    def is_current(self) -> bool:
+        """Return whether the database has the schema that this remit knows.
+
+        Raises:
+            StoreUnavailableError: The database cannot be read now.
+        """
+        ...
+
+    def scrub(self) -> None:
+        """Make what was erased unreadable in the database's files, as far as they are its own.
+
+        Raises:
+            StoreUnavailableError: Somebody else uses the database; it is to be done again.
         """
         ...
 
     def close(self) -> None:
         """Let go of the database; a later use opens it again."""
         ...
+
+
+def write(store: Store, work: Callable[[Writing], T]) -> T:
+    """Return what *work* returns in a writing block; after a conflict it is done anew.
+
+    Args:
+        store: The database.
+        work: Reads, decides and writes; it leaves nothing behind but what it wrote.
+
+    Raises:
+        StoreUnavailableError: The database is locked, full or gone.
+    """
+    for _ in range(WRITE_TRIES - 1):
+        try:
+            with store.writing() as tx:
+                return work(tx)
+        except ConflictError:
+            continue
+    with store.writing() as tx:
+        return work(tx)

@@ -18,6 +18,20 @@ GAVE_START: Final = 4
 """Flag of a span: its creator named the start."""
 GAVE_FINISH: Final = 8
 """Flag of a span: its creator named the finish."""
+BAD_PAYLOAD: Final = 16
+"""Flag of a span: its payload does not match the schema of its type."""
+UNCHECKED_PAYLOAD: Final = 32
+"""Flag of a span: its payload could not be compared with the schema of its type."""
+BAD_RESULT: Final = 64
+"""Flag of a span: the same of its result."""
+UNCHECKED_RESULT: Final = 128
+"""Flag of a span: the same of its result."""
+UNDECLARED: Final = 256
+"""Flag of a span: its type was not declared."""
+MARKED: Final = 512
+"""Flag of a span: something in it was withheld, or goes beyond its agent's remit."""
+FOUND: Final = BAD_PAYLOAD | UNCHECKED_PAYLOAD | BAD_RESULT | UNCHECKED_RESULT | UNDECLARED | MARKED
+"""Flags that the collector found out, where the others are what a client said."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -113,13 +127,14 @@ class TokenRow(Row, frozen=True):
     expires_at: int | None
     inserted_at: int
     updated_at: int
+    last_used_at: int | None = None
 
 
 class InstanceRow(Row, frozen=True):
     """One run of an agent.
 
     `start_seen` tells whether a start came: a finish may overtake it. `quality_payloads` is a JSON
-    object by name.
+    object by name. From `erased_at` on its payloads are not kept.
     """
 
     id: str
@@ -145,6 +160,7 @@ class InstanceRow(Row, frozen=True):
     spans_complete: int = 0
     spans_failed: int = 0
     spans_cancelled: int = 0
+    erased_at: int | None = None
 
 
 class SpanRow(Row, frozen=True):
@@ -176,4 +192,25 @@ class KeyRow(Row, frozen=True):
     agent_instance_id: str | None
     agent_span_id: str | None
     answer: bytes | None
+    inserted_at: int
+
+
+class SubjectRow(Row, frozen=True):
+    """Whose data a run is about: SHA-256 of what the program called them."""
+
+    agent_instance_id: str
+    subject_hash: str
+
+
+class ErasureRow(Row, frozen=True):
+    """A run whose payloads were erased; `asked_for` says whether as a run, agent or subject."""
+
+    id: str
+    account_id: str
+    agent_instance_id: str
+    asked_for: str
+    reason: str
+    erased_by: str
+    spans: int
+    answers: int
     inserted_at: int

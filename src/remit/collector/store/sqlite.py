@@ -11,12 +11,13 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from remit.collector.store.migrate import migrations
-from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
+from remit.collector.store.protocol import Reading, Removed, StoreUnavailableError, Writing
+from remit.collector.store.retention import forget
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.errors import SettingsError
 
@@ -25,6 +26,7 @@ BUSY_TIMEOUT_S: Final = 10.0
 # A fork waits this long for a statement to end: a child can hang on a mutex of SQLite's otherwise.
 FORK_WAIT_S: Final = 1.0
 # The lock that the change to a write-ahead log takes is one for which SQLite itself never waits.
+_PRIVATE: Final = 0o600
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
 _PRAGMAS: Final = (
@@ -68,6 +70,41 @@ class SqliteStore:
         """Return a block whose writes are kept together when it ends, or not at all."""
         with self._transaction("BEGIN IMMEDIATE") as transaction:
             yield transaction
+
+    def retain(self, before_us: int) -> Removed:
+        """Remove what is older than *before_us*; the room in the file is used again."""
+        return forget(self, before_us)
+
+    def is_current(self) -> bool:
+        """Return whether the file has the schema that this remit knows."""
+        with self._lock, _unavailable(self.path):
+            connection = self._connection or self._open()
+            return _schema_version(connection) == migrations("sqlite")[-1].number
+
+    def scrub(self) -> None:
+        """Write the file anew without what was removed from it, and empty its log."""
+        with self._lock, _unavailable(self.path):
+            connection = self._connection or self._open()
+            connection.execute("VACUUM")
+            (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreUnavailableError(f"{self.path}: somebody reads an older state of it")
+
+    def copy_to(self, target: Path) -> None:
+        """Write one state of the file to *target*, for its owner only; others go on meanwhile.
+
+        Raises:
+            OSError: There is something at *target*, or it cannot be made.
+        """
+        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
+        try:
+            with closing(sqlite3.Connection(target)) as copy, self._lock, _unavailable(self.path):
+                (self._connection or self._open()).backup(copy)
+                # A file of its own, that needs no log beside it to be read.
+                copy.execute("PRAGMA journal_mode = DELETE")
+        except BaseException:
+            target.unlink()
+            raise
 
     def close(self) -> None:
         """Close the file; a later use opens it again."""
@@ -144,7 +181,7 @@ class SqliteStore:
 def _make_private_file(path: Path) -> None:
     """Create the file for its owner only: payloads are nobody else's business."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, cast
 
 import msgspec
@@ -35,23 +36,34 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
     }
 
 
-def instance_view(row: InstanceRow) -> dict[str, object]:
-    """Return an instance as a step on it is answered."""
+def instance_view(
+    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+) -> dict[str, object]:
+    """Return an instance as a step on it is answered.
+
+    Args:
+        row: The instance.
+        summaries: What the templates of its quality payloads write, by name.
+    """
+    written = summaries or {}
     qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
     return {
         **summary_view(row),
         "span_counts": _span_counts(row),
         "quality_payloads": qualities,
-        "quality_summaries": {},
+        # The published clients take no null here: what is not summed up is left out.
+        "quality_summaries": {name: text for name, text in written.items() if text is not None},
         "quality_payload": qualities.get(LEGACY_QUALITY),
-        "quality_summary": None,
+        "quality_summary": written.get(LEGACY_QUALITY),
     }
 
 
-def detail_view(row: InstanceRow) -> dict[str, object]:
-    """Return an instance as it is shown alone."""
+def detail_view(
+    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+) -> dict[str, object]:
+    """Return an instance as it is shown alone; see `instance_view`."""
     return {
-        **instance_view(row),
+        **instance_view(row, summaries),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw
 
-from remit.collector.store import CREATED_SENSITIVE, SENSITIVE, InstanceRow, SpanRow
+from remit.collector.store import (
+    BAD_PAYLOAD,
+    BAD_RESULT,
+    CREATED_SENSITIVE,
+    SENSITIVE,
+    UNCHECKED_PAYLOAD,
+    UNCHECKED_RESULT,
+    UNDECLARED,
+    InstanceRow,
+    SpanRow,
+)
 from remit.collector.times import format_us
 
 _UNFINISHED: Final = ("pending", "active")
+_BAD: Final = BAD_PAYLOAD | BAD_RESULT | UNDECLARED
+_UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
 
 
 class SpanView(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,18 +47,29 @@ class SpanView(msgspec.Struct, frozen=True, kw_only=True):
     risk_level: str | None = None
     risk_score: float | None = None
     purpose: str
+    valid: bool | None
+    schema_errors: Sequence[str]
     payload_byte_size_estimate: int
     inserted_at: str
     updated_at: str
 
 
-def span_view(row: SpanRow, instance: InstanceRow, title: str) -> SpanView:
+def span_view(
+    row: SpanRow,
+    instance: InstanceRow,
+    title: str,
+    *,
+    schema_errors: Sequence[str] = (),
+    summary: str | None = None,
+) -> SpanView:
     """Return a span as it stands.
 
     Args:
         row: The span.
         instance: The run to which it belongs.
         title: Title of its span type, else the type's name.
+        schema_errors: What in it is not as its span type declares.
+        summary: What the span type's template writes.
     """
     inserted_at = format_us(row.inserted_at)
     result = row.result_payload
@@ -64,6 +88,9 @@ def span_view(row: SpanRow, instance: InstanceRow, title: str) -> SpanView:
         finished_at=None if row.finished_at is None else format_us(row.finished_at),
         sensitive_encoding=bool(row.flags & SENSITIVE),
         purpose=instance.purpose,
+        summary=summary,
+        valid=_valid(row.flags),
+        schema_errors=schema_errors,
         payload_byte_size_estimate=len(row.payload) + len(result or ""),
         inserted_at=inserted_at,
         updated_at=inserted_at if row.updated_at == row.inserted_at else format_us(row.updated_at),
@@ -76,9 +103,21 @@ def as_created(row: SpanRow) -> SpanRow:
     return msgspec.structs.replace(
         row,
         status=row.created_status,
-        flags=row.flags & ~SENSITIVE | (SENSITIVE if row.flags & CREATED_SENSITIVE else 0),
+        flags=_as_created(row.flags, ended=ended),
         started_at=None if row.created_status == "pending" else row.started_at,
         finished_at=row.finished_at if ended else None,
         updated_at=row.inserted_at,
         result_payload=row.result_payload if ended else None,
     )
+
+
+def _as_created(flags: int, *, ended: bool) -> int:
+    kept = flags & ~SENSITIVE | (SENSITIVE if flags & CREATED_SENSITIVE else 0)
+    return kept if ended else kept & ~(BAD_RESULT | UNCHECKED_RESULT)
+
+
+def _valid(flags: int) -> bool | None:
+    """Return whether a span is as its type declares; None if that was not found out."""
+    if flags & _BAD:
+        return False
+    return None if flags & _UNCHECKED else True

@@ -1,0 +1,32 @@
+"""An agent as people name it: by external identifier, id or name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remit.cli._failing import Failed
+from remit.collector.store import AgentRow, Page, Reading
+
+MOST_AGENTS: Final = 10_000
+
+
+def agent_called(source: Reading, agent: str) -> AgentRow | None:
+    """Return the agent that *agent* names.
+
+    Raises:
+        Failed: Several have that name.
+    """
+    page = Page(0, MOST_AGENTS, "id", descending=False)
+    rows = [
+        row
+        for account in source.accounts()
+        for row in source.list_rows(AgentRow, account.id, {}, page).rows
+    ]
+    for named in ("external_identifier", "id", "name"):
+        found = [row for row in rows if getattr(row, named) == agent]
+        if len(found) > 1:
+            ids = ", ".join(row.id for row in found)
+            raise Failed(f"{len(found)} agents are called {agent!r}: give the id of one ({ids})")
+        if found:
+            return found[0]
+    return None

@@ -1,0 +1,62 @@
+"""The options of `remit serve` that are limits, each also a variable of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from remit.collector.settings import MetricsFor, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+VARIABLE_PREFIX: Final = "REMIT_SERVE_"
+# What stands for no limit is said in the text of those that can be turned off.
+LIMITS: Final = (
+    ("max_body_bytes", 1, "Longest body of a request, in bytes; beyond it 413."),
+    ("max_decompressed_bytes", 1, "Longest body after it was unzipped, in bytes; beyond it 413."),
+    ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
+    ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
+    ("max_header_bytes", 1024, "Longest head of a request, in bytes; beyond it 431."),
+    ("max_headers", 1, "Most headers of a request; beyond it 431."),
+    (
+        "max_requests_per_s",
+        0,
+        "Most requests a second with one token, in each process; beyond it 429. 0: no limit.",
+    ),
+    (
+        "max_failures_per_minute",
+        0,
+        "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
+    ),
+    ("head_timeout_s", 1, "Seconds in which a request's head must have come; else 408."),
+    ("body_timeout_s", 1, "Seconds in which its body must have come; else 408."),
+)
+
+
+def limit_options(command: F) -> F:
+    """Give *command* the options of a collector's limits, by the names of the settings."""
+    defaults = Settings()
+    command = _option(
+        "metrics",
+        click.Choice([each.value for each in MetricsFor]),
+        str(defaults.metrics),
+        "Who may read /metrics.",
+    )(command)
+    for name, least, text in reversed(LIMITS):
+        command = _option(name, click.IntRange(least), getattr(defaults, name), text)(command)
+    return command
+
+
+def _option(name: str, kind: click.ParamType[Any], default: object, text: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=kind,
+        default=default,
+        show_default=True,
+        envvar=VARIABLE_PREFIX + name.upper(),
+        show_envvar=True,
+        help=text,
+    )

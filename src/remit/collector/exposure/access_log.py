@@ -1,0 +1,51 @@
+"""The access log: one JSON object a line, without queries, tokens and payloads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from remit._guard import logger
+
+STANDARD_OUTPUT: Final = "-"
+_MODE: Final = 0o600
+
+
+class AccessLog:
+    """A file to which each request adds a line; several processes may write it."""
+
+    def __init__(self, target: str) -> None:
+        """Open *target*, a path, or `-` for the standard output.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._own = target != STANDARD_OUTPUT
+        if self._own:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self._descriptor = os.open(Path(target), flags, _MODE)
+        else:
+            self._descriptor = sys.stdout.fileno()
+        self._failed = False
+
+    def write(self, entry: Mapping[str, object]) -> None:
+        """Add a line; one that cannot be written is left out, which is said once."""
+        try:
+            # One call, so that the lines of several processes do not mix.
+            os.write(self._descriptor, msgspec.json.encode(entry) + b"\n")
+        except OSError as error:
+            if not self._failed:
+                logger.warning("the access log cannot be written: %s", error)
+            self._failed = True
+        else:
+            self._failed = False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._own:
+            os.close(self._descriptor)

@@ -1,0 +1,74 @@
+"""For those who operate a collector: is it alive, is it ready, what did it count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from remit.collector.ingest import Caller, Service, TokenScope
+from remit.collector.metrics import CONTENT_TYPE, Metrics
+from remit.collector.refusals import Refusal, forbidden, not_found, unauthorized
+from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, answer
+from remit.collector.settings import MetricsFor
+
+ALIVE: Final = b'{"status":"success"}'
+# Whoever carries one of these came through a proxy, from wherever.
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+
+def operating_routes(service: Service, authenticate: Authenticate, metrics: Metrics) -> list[Route]:
+    """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token."""
+
+    async def alive(request: Request) -> Response:
+        del request
+        return answer(ALIVE)
+
+    async def ready(request: Request) -> Response:
+        del request
+        if not service.ready():
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the database cannot be used now",
+                headers={"Retry-After": str(RETRY_AFTER_S)},
+            )
+        return answer(ALIVE)
+
+    async def counted(request: Request) -> Response:
+        _check_reader(request, service.settings.metrics, lambda: authenticate(request))
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    handlers = {"/healthz": alive, "/readyz": ready, "/metrics": counted}
+    return [Route(path, Asgi(handler), methods=["GET"]) for path, handler in handlers.items()]
+
+
+def _check_reader(request: Request, readers: str, authenticate: Callable[[], Caller]) -> None:
+    """Refuse who may not read the metrics.
+
+    Raises:
+        Refusal: 401, 403 or 404.
+    """
+    if readers == MetricsFor.NONE:
+        raise not_found("path")
+    if readers == MetricsFor.LOOPBACK and not is_local(request):
+        raise forbidden("the metrics are for this machine only")
+    if readers == MetricsFor.TOKEN and authenticate().scope != TokenScope.ACCOUNT:
+        raise unauthorized()
+
+
+def is_local(request: Request) -> bool:
+    """Return whether a request came from this machine, and not through a proxy on it."""
+    if request.client is None:
+        return True
+    try:
+        address = ip_address(request.client.host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped.is_loopback and not any(name in request.headers for name in _FORWARDED)

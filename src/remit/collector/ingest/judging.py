@@ -1,0 +1,158 @@
+"""What the collector finds out about spans: whether they are as declared, and their summaries.
+
+It is found out when a span arrives and kept as flags of its row: comparing takes less than a
+hundredth of what storing does, and whoever reads later knows at once. Nothing is refused for it.
+
+Source: CONTRACT.md sections 12 and 13.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+import msgspec
+
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.spans import SpanToCreate, SpanToFinish
+from remit.collector.ingest.states import COMPLETE
+from remit.collector.meaning import (
+    Budget,
+    Declared,
+    SpanType,
+    Verdict,
+    exceeded,
+    may_hold,
+    substitutes,
+)
+from remit.collector.store import (
+    BAD_PAYLOAD,
+    BAD_RESULT,
+    FOUND,
+    MARKED,
+    UNCHECKED_PAYLOAD,
+    UNCHECKED_RESULT,
+    UNDECLARED,
+    InstanceRow,
+    SpanRow,
+)
+from remit.collector.views import span_view
+from remit.collector.views.spans import SpanView
+
+_PAYLOAD: Final = {
+    Verdict.GOOD: 0,
+    Verdict.BAD: BAD_PAYLOAD,
+    Verdict.UNCHECKED: UNCHECKED_PAYLOAD,
+}
+_RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: UNCHECKED_RESULT}
+_FAILED: Final = "failed"
+_VIOLATIONS: Final = '"violations"'
+_UNDECLARED_TEXT: Final = "the span type is not declared in the schema version of its run"
+
+read: Final = msgspec.json.Decoder().decode
+
+
+def found_at_creation(ctx: Context, instance: InstanceRow, fields: SpanToCreate) -> int:
+    """Return the flags of what is found out about a new span."""
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    declared = said.types.get(fields.schema_name)
+    text = str(fields.payload, "utf-8")
+    payload = cast("dict[str, object]", fields.payload_read)
+    held = may_hold(text)
+    flags = MARKED if held and _marked(payload) else 0
+    if fields.result_read is not None:
+        flags |= _of_result(ctx, declared, fields.status, fields)
+    if declared is None:
+        return flags | UNDECLARED
+    return flags | _PAYLOAD[declared.params.verdict(payload, text, ctx.budget, held=held)]
+
+
+def found_at_finish(ctx: Context, instance: InstanceRow, row: SpanRow, fields: SpanToFinish) -> int:
+    """Return the flags of what a span's finish shows."""
+    if fields.result_read is None:
+        return 0
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    return _of_result(ctx, said.types.get(row.schema_name), row.status, fields)
+
+
+def shown(
+    ctx: Context, row: SpanRow, instance: InstanceRow, *, with_summary: bool = False
+) -> SpanView:
+    """Return a span as it stands, with what was found out about it.
+
+    Args:
+        ctx: The request.
+        row: The span.
+        instance: Its run.
+        with_summary: Whether its template is rendered.
+    """
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    return shown_span(said, row, instance, ctx.budget if with_summary else None)
+
+
+def shown_span(
+    said: Declared, row: SpanRow, instance: InstanceRow, budget: Budget | None
+) -> SpanView:
+    """Return a span as it stands; its template is rendered within *budget*, not at all without."""
+    declared = said.types.get(row.schema_name)
+    title = row.schema_name if declared is None else declared.title
+    errors = schema_errors(said, row) if row.flags & FOUND else ()
+    summary = None if budget is None or declared is None else _summary(declared, row, budget)
+    return span_view(row, instance, title, schema_errors=errors, summary=summary)
+
+
+def schema_errors(said: Declared, row: SpanRow) -> list[str]:
+    """Return what in a span is not as its type declares, or why that was not found out."""
+    if row.flags & UNDECLARED:
+        return [_UNDECLARED_TEXT]
+    declared = said.types.get(row.schema_name)
+    found: list[str] = []
+    if declared is not None and row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
+        found += [
+            f"payload {each}" for each in declared.params.errors(read(row.payload), row.payload)
+        ]
+    result = row.result_payload
+    if declared is not None and result and row.flags & (BAD_RESULT | UNCHECKED_RESULT):
+        found += [f"result_payload {each}" for each in declared.result.errors(read(result), result)]
+    return found
+
+
+def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | None]:
+    """Return the summary of each quality payload of a run."""
+    if instance.quality_payloads == "{}":
+        return {}
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    payloads = cast("dict[str, dict[str, object]]", read(instance.quality_payloads))
+    chars = len(instance.quality_payloads)
+    return {
+        name: said.qualities[name].summary(payload, chars, ctx.budget)
+        for name, payload in payloads.items()
+        if name in said.qualities
+    }
+
+
+def _of_result(
+    ctx: Context, declared: SpanType | None, status: str, fields: SpanToCreate | SpanToFinish
+) -> int:
+    text = str(fields.result_payload, "utf-8")
+    result = cast("dict[str, object]", fields.result_read)
+    held = may_hold(text)
+    denied = status == _FAILED and _VIOLATIONS in text
+    flags = MARKED if denied or (held and _marked(result)) else 0
+    # What a step returns is declared, not how it fails.
+    if declared is None or status != COMPLETE:
+        return flags
+    return flags | _RESULT[declared.result.verdict(result, text, ctx.budget, held=held)]
+
+
+def _marked(payload: dict[str, object]) -> bool:
+    return any(substitutes(payload)) or bool(exceeded(payload))
+
+
+def _summary(declared: SpanType, row: SpanRow, budget: Budget) -> str | None:
+    """Return the summary of a span: of its payload with the members of its result over it."""
+    if not declared.template.usable:
+        return None
+    payload = cast("dict[str, object]", read(row.payload))
+    result = cast("dict[str, object]", read(row.result_payload or "{}"))
+    chars = len(row.payload) + len(row.result_payload or "")
+    return declared.template.summary({**payload, **result}, chars, budget)

@@ -1,0 +1,57 @@
+"""What the service has for people and the collector has not: nobody, no profile, no alert.
+
+The readers of the API ask for these; an empty answer tells them so, where a missing path would
+stop them. Whoever may use a collector holds a token, so nobody can be invited.
+
+Source: CONTRACT.md section 9, other resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from remit.collector.ingest.checks import check_name, validated
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.lists import page_of
+from remit.collector.ingest.resources import account_values
+from remit.collector.refusals import invalid_action, not_found
+from remit.collector.views import list_answer
+from remit.collector.wire import encode
+from remit.models.account import AdminUserInviteForCreate
+
+SORTABLE: Final = ("id", "inserted_at", "updated_at")
+
+
+def nothing_listed(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Return an empty list."""
+    del key
+    page = page_of(account_values(ctx, params), SORTABLE)
+    return list_answer([], page, 0)
+
+
+def none_called(what: str) -> Callable[[Context, bytes, str | None], bytes]:
+    """Return an operation on one *what*, of which there is none."""
+
+    def missing(ctx: Context, params: bytes, key: str | None) -> bytes:
+        """Find nothing."""
+        del key
+        account_values(ctx, params)
+        raise not_found(what)
+
+    return missing
+
+
+def invite(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Refuse to invite anybody."""
+    del key
+    request = validated(AdminUserInviteForCreate, account_values(ctx, params))
+    check_name("email", request.email)
+    raise invalid_action("a collector has no users: hand out a token instead")
+
+
+def count_alerts(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Return how many alerts there are."""
+    del key
+    account_values(ctx, params)
+    return encode({"count": 0})

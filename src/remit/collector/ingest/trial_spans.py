@@ -1,0 +1,50 @@
+"""Spans that nobody's program made, to see how a run looks with some.
+
+Source: CONTRACT.md section 9, spans; the answer is a choice (section 18, row 12).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Raw
+
+from remit.collector.ingest.checks import validated
+from remit.collector.ingest.context import Context
+from remit.collector.ingest.declared import span_type_names
+from remit.collector.ingest.instances import instance_of
+from remit.collector.ingest.keys import Done, once
+from remit.collector.ingest.span_run import SpanRun
+from remit.collector.ingest.spans import CREATE, SpanCall
+from remit.collector.refusals import Refusal
+from remit.collector.wire import encode, fields_of, object_of
+from remit.models.service import CreateTestSpansRequest
+
+TEST_SPAN: Final = "test:span"
+"""Name of the spans of an instance that declared no span type."""
+
+
+def create_test_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
+    """Make complete spans with an empty payload, of the declared types in turn."""
+    values = object_of(params, ctx.settings.max_depth)
+
+    def do() -> Done:
+        request = validated(CreateTestSpansRequest, values)
+        instance = instance_of(ctx, values)
+        names = span_type_names(ctx, instance.agent_schema_version_id) or [TEST_SPAN]
+        said: dict[str, object] = {
+            "agent_instance_id": instance.id,
+            "parent_span_id": request.parent_span_id,
+            "status": "complete",
+            "payload": {},
+        }
+        bodies = [{**said, "schema_name": names[n % len(names)]} for n in range(request.count)]
+        calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
+        made: list[Raw] = []
+        for answer in SpanRun(ctx).execute(calls):
+            if isinstance(answer, Refusal):
+                raise answer
+            made.append(fields_of(answer)["details"])
+        return Done(encode({"status": "success", "span_details": made}), instance.id)
+
+    return once(ctx, "agent_spans/create_test_spans", key, do)

@@ -1,0 +1,14 @@
+"""What spans mean: whether payloads match what was declared, summaries, what stands in for data."""
+
+from __future__ import annotations
+
+from remit.collector.meaning.budget import Budget as Budget
+from remit.collector.meaning.checks import Verdict as Verdict
+from remit.collector.meaning.declared import Declarations as Declarations
+from remit.collector.meaning.declared import Declared as Declared
+from remit.collector.meaning.declared import SpanType as SpanType
+from remit.collector.meaning.markers import KEY as KEY
+from remit.collector.meaning.markers import WITHHELD as WITHHELD
+from remit.collector.meaning.markers import exceeded as exceeded
+from remit.collector.meaning.markers import may_hold as may_hold
+from remit.collector.meaning.markers import substitutes as substitutes

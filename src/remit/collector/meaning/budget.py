@@ -1,0 +1,37 @@
+"""How long one request may work on what payloads mean."""
+
+from __future__ import annotations
+
+from typing import Final
+
+HEAVY_S: Final = 0.04
+"""So long may all comparisons together take that are not done at once, and all failed renders."""
+
+
+class Budget:
+    """What one request may still do."""
+
+    __slots__ = ("_given_up", "_left_s")
+
+    def __init__(self) -> None:
+        """Allow as much as one request may take."""
+        self._left_s = HEAVY_S
+        self._given_up: set[int] = set()
+
+    @property
+    def spent(self) -> bool:
+        """Whether there is nothing left."""
+        return self._left_s <= 0
+
+    def spend(self, seconds: float) -> None:
+        """Take something off."""
+        self._left_s -= seconds
+
+    def allows(self, template: object) -> bool:
+        """Return whether *template* may be rendered."""
+        return not self.spent and id(template) not in self._given_up
+
+    def give_up(self, template: object, seconds: float) -> None:
+        """Render *template* no more, on which *seconds* were spent for nothing."""
+        self._given_up.add(id(template))
+        self.spend(seconds)

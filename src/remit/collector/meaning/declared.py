@@ -1,0 +1,98 @@
+"""What a schema version says about spans and qualities, read once and kept for a while."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
+
+import msgspec
+
+from remit.collector.meaning.checks import Checker
+from remit.collector.meaning.positions import Schema
+from remit.collector.meaning.templates import Template
+from remit.collector.store import Reading
+
+MAX_VERSIONS: Final = 256
+MAX_CHARS: Final = 4 * 1024 * 1024
+"""So many characters of schemas are kept; compiled they take a few times as much."""
+DataRisk: TypeAlias = Mapping[str, Mapping[str, str]]
+
+
+class SpanType:
+    """One span type.
+
+    Attributes:
+        title: What people read, else the name.
+        data_risk: What its steps may do and which data they handle, if that was declared.
+        params: What a payload is compared with.
+        result: What a result is compared with.
+        template: What writes a summary.
+    """
+
+    __slots__ = ("data_risk", "params", "result", "template", "title")
+
+    def __init__(self, described: Mapping[str, object]) -> None:
+        """Read what a schema version keeps of it."""
+        self.title = cast("str", described.get("title") or described["name"])
+        self.data_risk = cast("DataRisk | None", described.get("data_risk"))
+        self.params = Checker(cast("Schema", described.get("params_schema") or {}))
+        self.result = Checker(cast("Schema", described.get("result_schema") or {}))
+        self.template = Template(cast("str | None", described.get("template")))
+
+
+class Declared:
+    """One schema version.
+
+    Attributes:
+        types: The span types by name.
+        qualities: Templates of the quality payloads by name.
+        chars: How long the schemas are.
+    """
+
+    __slots__ = ("chars", "qualities", "types")
+
+    def __init__(self, span_type_schemas: str, quality_schemas: str) -> None:
+        """Read both, which are JSON arrays."""
+        self.chars = len(span_type_schemas) + len(quality_schemas)
+        self.types = {
+            cast("str", each["name"]): SpanType(each) for each in _described(span_type_schemas)
+        }
+        self.qualities = {
+            cast("str", each["name"]): Template(cast("str | None", each.get("template")))
+            for each in _described(quality_schemas)
+        }
+
+
+class Declarations:
+    """The schema versions that were asked for last: they never change, so they are read once."""
+
+    def __init__(self) -> None:
+        """Start with none read."""
+        self._known: OrderedDict[str, Declared] = OrderedDict()
+        self._chars = 0
+
+    def of(self, tx: Reading, schema_version_id: str) -> Declared:
+        """Return what a schema version says; one that is not there says nothing."""
+        known = self._known.get(schema_version_id)
+        if known is None:
+            row = tx.schema_version_of_id(schema_version_id)
+            known = Declared(row.span_type_schemas, row.quality_schemas) if row else _NOTHING
+            self._known[schema_version_id] = known
+            self._chars += known.chars
+            self._forget()
+        else:
+            self._known.move_to_end(schema_version_id)
+        return known
+
+    def _forget(self) -> None:
+        """Forget what was not asked for lately, if there is too much."""
+        while len(self._known) > 1 and (len(self._known) > MAX_VERSIONS or self._chars > MAX_CHARS):
+            self._chars -= self._known.popitem(last=False)[1].chars
+
+
+def _described(array: str) -> list[dict[str, object]]:
+    return cast("list[dict[str, object]]", msgspec.json.decode(array))
+
+
+_NOTHING: Final = Declared("[]", "[]")

@@ -1,0 +1,105 @@
+"""A schema for payloads in which substitutes stand: at their places it asks for nothing.
+
+What a substitute hides may have met the schema, so whatever could only be said with it is left
+out: how many items there are, that they differ, that exactly one alternative holds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, cast
+
+from remit.collector.meaning.markers import PLACE
+from remit.collector.meaning.positions import APPLYING, Schema
+from remit.collector.meaning.weight import target
+
+_DEFS: Final = "$defs"
+_LEFT_OUT: Final = frozenset(
+    {
+        "$defs",
+        "definitions",
+        "$schema",
+        "$id",
+        "id",
+        "not",
+        "if",
+        "then",
+        "else",
+        "uniqueItems",
+        "minItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+    }
+)
+_OF_ONE: Final = frozenset({"additionalItems", "additionalProperties", "items"})
+_SUBSTITUTE: Final[Schema] = {"enum": [PLACE]}
+
+
+def lenient(root: Schema) -> Schema:
+    """Return the schema that *root* is where a substitute matches everything.
+
+    Raises:
+        UncheckableError: It refers to something outside itself.
+    """
+    return _Lenient(root).whole()
+
+
+class _Lenient:
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._names: dict[int, str] = {}
+        self._waiting: list[Schema] = []
+
+    def whole(self) -> Schema:
+        """Return the whole; each schema that something refers to has a new name in it."""
+        start = self._reference(self._root)
+        defs: dict[str, object] = {}
+        while self._waiting:
+            schema = self._waiting.pop()
+            defs[self._names[id(schema)]] = self._loose(schema)
+        kept = {name: self._root[name] for name in ("$schema",) if name in self._root}
+        # In older drafts what stands beside a reference is ignored.
+        return {**kept, "allOf": [start], _DEFS: defs}
+
+    def _reference(self, schema: Schema) -> Schema:
+        name = self._names.get(id(schema))
+        if name is None:
+            name = self._names[id(schema)] = f"s{len(self._names)}"
+            self._waiting.append(schema)
+        return {"$ref": f"#/{_DEFS}/{name}"}
+
+    def _loose(self, schema: object) -> object:
+        if not isinstance(schema, dict):
+            return schema if schema is not False else {"anyOf": [_SUBSTITUTE]}
+        members = cast("Schema", schema)
+        kept = {
+            name: self._part(name, value) if name in APPLYING else value
+            for name, value in members.items()
+            if name not in _LEFT_OUT and not _of_containers(name, value)
+        }
+        if "oneOf" in kept:
+            both = [{"anyOf": kept.pop(name)} for name in ("oneOf", "anyOf") if name in kept]
+            kept["allOf"] = [*cast("list[object]", kept.get("allOf", [])), *both]
+        if "$ref" in kept:
+            kept["$ref"] = self._reference(target(self._root, kept["$ref"]))["$ref"]
+        return {"anyOf": [_SUBSTITUTE, kept]}
+
+    def _part(self, name: str, value: object) -> object:
+        if isinstance(value, list):
+            return [self._loose(each) for each in cast("list[object]", value)]
+        if name == "propertyNames":
+            return value
+        if name in _OF_ONE:
+            return self._loose(value)
+        named = cast("Schema", value) if isinstance(value, dict) else {}
+        return {key: self._loose(each) for key, each in named.items()}
+
+
+def _of_containers(name: str, value: object) -> bool:
+    """Return whether *value* is what a whole object or array must equal."""
+    if name == "const":
+        return isinstance(value, dict | list)
+    some = cast("list[object]", value) if name == "enum" and isinstance(value, list) else []
+    return any(isinstance(each, dict | list) for each in some)

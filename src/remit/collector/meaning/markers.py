@@ -1,0 +1,83 @@
+"""Payload format 1: what of a payload its author wrote, and where a substitute stands instead.
+
+A substitute is an object with the key `$remit`; its place is compared with nothing. A user's own
+key `$remit` is written `$$remit`, and so on with one `$` more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple, cast
+
+KEY: Final = "$remit"
+EXCEEDS: Final = "exceeds"
+WITHHELD: Final = "withheld"
+PLACE: Final = "\x00a substitute stands here\x00"
+"""Stands for a substitute while a payload is compared; PostgreSQL can hold no such text."""
+_BARE: Final = KEY[1:]
+
+
+class Plain(NamedTuple):
+    """A payload without what remit wrote into it.
+
+    Attributes:
+        value: The payload; a text of its own stands at the place of each substitute.
+        substitutes: Whether there are any.
+    """
+
+    value: object
+    substitutes: bool
+
+
+def may_hold(text: str) -> bool:
+    """Return whether the JSON *text* may hold the reserved key, also if it is written escaped."""
+    return KEY in text or "\\u00" in text
+
+
+def plain(payload: dict[str, object]) -> Plain:
+    """Return *payload* as its author meant it."""
+    if isinstance(payload.get(KEY), str):
+        return Plain(PLACE, substitutes=True)
+    found: list[object] = []
+    given = {_own(name): _plain(value, found) for name, value in payload.items() if name != KEY}
+    return Plain(given, bool(found))
+
+
+def substitutes(payload: object) -> Iterator[dict[str, object]]:
+    """Yield the substitutes in *payload*."""
+    waiting = [payload]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting.extend(cast("list[object]", value))
+        elif isinstance(value, dict):
+            members = cast("dict[str, object]", value)
+            if isinstance(members.get(KEY), str):
+                yield members
+            else:
+                waiting.extend(each for name, each in members.items() if name != KEY)
+
+
+def exceeded(payload: dict[str, object]) -> list[str]:
+    """Return what is said of the step's going beyond its agent's remit, a sentence each."""
+    said = payload.get(KEY)
+    holder = payload if isinstance(said, str) else said
+    found = cast("dict[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
+    return [str(each) for each in cast("list[object]", found)] if isinstance(found, list) else []
+
+
+def _plain(value: object, found: list[object]) -> object:
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        if KEY in members:
+            found.append(members)
+            return PLACE
+        return {_own(name): _plain(each, found) for name, each in members.items()}
+    if isinstance(value, list):
+        return [_plain(each, found) for each in cast("list[object]", value)]
+    return value
+
+
+def _own(name: str) -> str:
+    # `$$remit` was `$remit`; `$$$remit` was `$$remit`.
+    return name[1:] if name.startswith("$$") and name.lstrip("$") == _BARE else name

@@ -1,0 +1,136 @@
+"""A few connections to PostgreSQL, made when they are needed, thrown away when they broke.
+
+No thread of its own: handlers never leave theirs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import psycopg
+from psycopg import Connection, conninfo
+
+Connected: TypeAlias = "Connection[tuple[Any, ...]]"
+
+MAX_CONNECTIONS: Final = 4
+CONNECT_TIMEOUT_S: Final = 5
+# Handlers hold up their whole process while they wait, so they do not wait long.
+WAIT_S: Final = 5.0
+LIMITS: Final = {
+    "lock_timeout": "5s",
+    "statement_timeout": "30s",
+    # A process that was stopped in the middle must not keep its locks for ever.
+    "idle_in_transaction_session_timeout": "30s",
+}
+_DEFAULTS: Final = {
+    "application_name": "remit",
+    "connect_timeout": CONNECT_TIMEOUT_S,
+    # A network that swallows everything is noticed after so long, in milliseconds.
+    "tcp_user_timeout": 15_000,
+}
+
+
+class Pool:
+    """Connections to one database."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to *url* when the first one is needed.
+
+        Raises:
+            psycopg.ProgrammingError: It cannot be read.
+        """
+        given = conninfo.conninfo_to_dict(url)
+        self._options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._start()
+        _pools.add(self)
+
+    @contextmanager
+    def connection(self, begin: str) -> Generator[Connected]:
+        """Return a block with a connection on which the statement *begin* was carried out.
+
+        Raises:
+            psycopg.OperationalError: There is none to be had.
+        """
+        if not self._room.acquire(timeout=WAIT_S):
+            raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
+        pid = os.getpid()
+        try:
+            connection = self._begun(begin)
+            try:
+                yield connection
+            finally:
+                if pid == os.getpid():
+                    self._take_back(connection)
+        finally:
+            self._room.release()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        _close(self._idle)
+
+    def _begun(self, begin: str) -> Connected:
+        while True:
+            try:
+                connection, used = self._idle.pop(), True
+            except IndexError:
+                connection, used = self._connect(), False
+            try:
+                connection.execute(begin.encode())
+                return connection
+            except psycopg.OperationalError:
+                connection.close()
+                # One that lay idle may have died meanwhile; a new one has no excuse.
+                if not used:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+
+    def _connect(self) -> Connected:
+        connection = psycopg.connect(**self._options, autocommit=True)
+        try:
+            for name, value in LIMITS.items():
+                connection.execute(f"SET {name} = '{value}'".encode())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _take_back(self, connection: Connected) -> None:
+        if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _start(self) -> None:
+        self._idle: list[Connected] = []
+        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._finalizer = weakref.finalize(self, _close, self._idle)
+
+    def _forget_parent(self) -> None:
+        """In a forked child: leave the parent's connections alone, closing would end them."""
+        self._finalizer.detach()
+        _inherited.append(self._idle)
+        self._start()
+
+
+def _close(idle: list[Connected]) -> None:
+    while idle:
+        idle.pop().close()
+
+
+_pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
+_inherited: Final[list[list[Connected]]] = []
+
+
+def _after_fork_in_child() -> None:
+    for pool in list(_pools):
+        pool._forget_parent()  # noqa: SLF001 - this module's own
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,32 @@
+"""Forgetting what is old, some rows at a time, so that those who write never wait long."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remit._ids import TIME_CHARS, encode
+from remit.collector.store.protocol import Removed, Store, write
+
+US_PER_MS: Final = 1000
+MOST_ROWS: Final = 5000
+"""So many rows of a kind are removed in one transaction."""
+
+
+def bound_at(ms: int) -> str:
+    """Return the text before which all ids of earlier milliseconds stand, and no other."""
+    return encode(ms, TIME_CHARS)
+
+
+def forget(store: Store, before_us: int) -> Removed:
+    """Remove from *store* what is older than *before_us*, in many transactions."""
+    first_id = bound_at(before_us // US_PER_MS)
+    total = Removed()
+    while count := write(store, lambda tx: tx.forget_spans(first_id, MOST_ROWS)):
+        total = total._replace(spans=total.spans + count)
+    while True:
+        some = write(store, lambda tx: tx.forget_old(before_us, first_id, MOST_ROWS))
+        total = total._replace(
+            instances=total.instances + some.instances, keys=total.keys + some.keys
+        )
+        if not some.instances and not some.keys:
+            return total

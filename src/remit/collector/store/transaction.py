@@ -1,0 +1,350 @@
+"""One transaction of either store: what both databases are asked in the same words.
+
+A dialect says how a statement is sent, how a list of ids is written, and what differs for speed or
+for what other transactions may do meanwhile.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+import msgspec
+
+from remit.collector.store import statements
+from remit.collector.store.protocol import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.rows import (
+    FOUND,
+    AccountRow,
+    AgentRow,
+    DeploymentRow,
+    EnvironmentRow,
+    ErasureRow,
+    InstanceRow,
+    KeyRow,
+    Row,
+    SchemaVersionRow,
+    SpanRow,
+    SubjectRow,
+    TokenRow,
+    VersionRow,
+)
+
+R = TypeVar("R", bound=Row)
+Value: TypeAlias = str | int | bytes | None
+
+
+class Transaction(ABC):
+    """One transaction, open; what it may be asked is said by `remit.collector.store.Writing`."""
+
+    @abstractmethod
+    def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
+        """Return the rows that a statement answers."""
+
+    @abstractmethod
+    def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """Carry out a statement; return how many rows it was about."""
+
+    @abstractmethod
+    def _among(self, column: str, texts: Collection[str]) -> tuple[str, Value]:
+        """Return the condition that *column* is one of *texts*, and its value."""
+
+    def _kept(self, kind: type[Row]) -> str:
+        """Return what a select of *kind* ends with, so that what it read stays."""
+        del kind
+        return ""
+
+    def _all(self, kind: type[R], sql: str, values: Sequence[Value] = ()) -> list[R]:
+        return [kind(*row) for row in self._rows(sql, values)]
+
+    def _one(self, kind: type[R], where: str, *values: Value) -> R | None:
+        sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{self._kept(kind)}"
+        found = self._all(kind, sql, values)
+        return found[0] if found else None
+
+    def row(self, kind: type[R], account_id: str | None, row_id: str) -> R | None:
+        """Return the row of this id."""
+        if account_id is None:
+            return self._one(kind, "id = ?", row_id)
+        owner = "id" if kind is AccountRow else "account_id"
+        return self._one(kind, f"id = ? AND {owner} = ?", row_id, account_id)
+
+    def list_rows(
+        self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
+    ) -> Listed[R]:
+        """Return rows of the account whose columns equal the values in *equal*."""
+        owner = "id" if kind is AccountRow else "account_id"
+        return self._listed(kind, {owner: account_id, **equal}, page)
+
+    def accounts(self) -> list[AccountRow]:
+        """Return all accounts, oldest first."""
+        return self._all(AccountRow, f"{statements.SELECT[AccountRow]} ORDER BY inserted_at, id")
+
+    def environments(self, account_id: str) -> list[EnvironmentRow]:
+        """Return the environments of an account, oldest first."""
+        where = "WHERE account_id = ? ORDER BY inserted_at, id"
+        sql = f"{statements.SELECT[EnvironmentRow]} {where}"
+        return self._all(EnvironmentRow, sql, (account_id,))
+
+    def tokens(self) -> list[TokenRow]:
+        """Return all tokens, oldest first."""
+        sql = f"{statements.SELECT[TokenRow]} ORDER BY inserted_at, id{self._kept(TokenRow)}"
+        return self._all(TokenRow, sql)
+
+    def token_of_hash(self, token_hash: bytes) -> TokenRow | None:
+        """Return the token whose secret has this SHA-256."""
+        return self._one(TokenRow, "token_hash = ?", token_hash)
+
+    def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
+        """Return the agent of this id."""
+        if account_id is None:
+            return self._one(AgentRow, "id = ?", agent_id)
+        return self._one(AgentRow, "id = ? AND account_id = ?", agent_id, account_id)
+
+    def agent_of_identifier(self, account_id: str, external_identifier: str) -> AgentRow | None:
+        """Return the agent of this external identifier."""
+        where = "account_id = ? AND external_identifier = ?"
+        return self._one(AgentRow, where, account_id, external_identifier)
+
+    def instance_counts(
+        self, agent_ids: Collection[str], environment_id: str | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Return how many instances stand where, by agent and status."""
+        counts: dict[str, dict[str, int]] = {agent_id: {} for agent_id in agent_ids}
+        where, value = self._among("agent_id", agent_ids)
+        values: tuple[Value, ...] = (value,)
+        if environment_id is not None:
+            where, values = f"{where} AND environment_id = ?", (value, environment_id)
+        sql = (
+            "SELECT agent_id, status, COUNT(*) FROM agent_instances "  # noqa: S608 - a fixed text
+            f"WHERE {where} GROUP BY agent_id, status"
+        )
+        for agent_id, status, count in self._rows(sql, values):
+            counts[agent_id][status] = count
+        return counts
+
+    def deployments(self, agent_id: str) -> list[DeploymentRow]:
+        """Return the deployments of an agent, oldest first."""
+        where = "WHERE agent_id = ? ORDER BY inserted_at, id"
+        return self._all(DeploymentRow, f"{statements.SELECT[DeploymentRow]} {where}", (agent_id,))
+
+    def version(self, agent_id: str, external_identifier: str) -> VersionRow | None:
+        """Return the version of an agent by its external identifier."""
+        where = "agent_id = ? AND external_identifier = ?"
+        return self._one(VersionRow, where, agent_id, external_identifier)
+
+    def schema_version(self, agent_id: str, external_identifier: str) -> SchemaVersionRow | None:
+        """Return the schema version of an agent by its external identifier."""
+        where = "agent_id = ? AND external_identifier = ?"
+        return self._one(SchemaVersionRow, where, agent_id, external_identifier)
+
+    def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
+        """Return the schema version of this id."""
+        return self._one(SchemaVersionRow, "id = ?", schema_version_id)
+
+    def instances(
+        self, account_id: str | None, instance_ids: Collection[str]
+    ) -> dict[str, InstanceRow]:
+        """Return those of the instances that exist, by id."""
+        where, value = self._among("id", instance_ids)
+        values: tuple[Value, ...] = (value,)
+        if account_id is not None:
+            where, values = f"{where} AND account_id = ?", (value, account_id)
+        # In order, so that two who keep several wait for each other in turn.
+        sql = f"{statements.SELECT[InstanceRow]} WHERE {where} ORDER BY id"
+        rows = self._all(InstanceRow, sql + self._kept(InstanceRow), values)
+        return {row.id: row for row in rows}
+
+    def instance_of_identifier(
+        self, agent_id: str | None, external_identifier: str
+    ) -> InstanceRow | None:
+        """Return the instance of this external identifier; with no agent, the newest such."""
+        if agent_id is None:
+            where = "external_identifier = ? ORDER BY id DESC"
+            return self._one(InstanceRow, where, external_identifier)
+        where = "agent_id = ? AND external_identifier = ?"
+        return self._one(InstanceRow, where, agent_id, external_identifier)
+
+    def list_instances(
+        self, account_id: str | None, equal: Mapping[str, str], page: Page
+    ) -> Listed[InstanceRow]:
+        """Return instances whose columns equal the values in *equal*."""
+        owner = {} if account_id is None else {"account_id": account_id}
+        return self._listed(InstanceRow, {**owner, **equal}, page)
+
+    @abstractmethod
+    def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
+        """Return those of the spans that exist, by id."""
+
+    def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
+        """Return spans that pass the filter."""
+        where, values = _where(wanted)
+        total = self._count(where, values)
+        picked = f"{where} {statements.order(SpanRow, page, 's.')}"
+        sql = f"SELECT {statements.columns(SpanRow, 's.')} {picked}"
+        rows = self._all(SpanRow, sql, (*values, page.size, page.offset))
+        return Listed(rows, total)
+
+    def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
+        """Return how many spans of each kind pass the filter."""
+        where, values = _where(wanted)
+        names = f"i.agent_schema_version_id, s.schema_name, s.status, s.flags & {FOUND}"
+        sql = f"SELECT {names}, COUNT(*) {where} GROUP BY {names}"
+        return [SpanKind(*row) for row in self._rows(sql, values)]
+
+    @abstractmethod
+    def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
+        """Return those of the idempotency keys that were used, by key."""
+
+    @abstractmethod
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> None:
+        """Keep others from these instances, and from those of these spans, until the end."""
+
+    @abstractmethod
+    def add(self, row: Row) -> None:
+        """Keep a new row; its id is new."""
+
+    @abstractmethod
+    def add_keys(self, rows: Sequence[KeyRow]) -> None:
+        """Keep idempotency keys that were not used before."""
+
+    @abstractmethod
+    def add_spans(self, rows: Sequence[SpanRow]) -> None:
+        """Keep new spans."""
+
+    @abstractmethod
+    def change_spans(self, rows: Sequence[SpanRow]) -> None:
+        """Keep what a finish changes in spans that exist."""
+
+    def add_span_counts(self, instance_id: str, change: Mapping[str, int]) -> None:
+        """Add to an instance's span counts, by status."""
+        values = [change.get(status, 0) for status in statements.COUNTS]
+        self._run(statements.ADD_COUNTS, (*values, instance_id))
+
+    def change(
+        self, row: AccountRow | EnvironmentRow | AgentRow | DeploymentRow | TokenRow | InstanceRow
+    ) -> None:
+        """Keep what can change in a row that exists; span counts are left alone."""
+        self._run(statements.UPDATE[type(row)], (*mutable(row), row.id))
+
+    def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
+        """Forget a row; whoever reads it meanwhile ends first."""
+        self._run(f"DELETE FROM {statements.TABLES[type(row)]} WHERE id = ?", (row.id,))  # noqa: S608 - a name from the tables
+
+    def remove_agent(self, agent_id: str) -> None:
+        """Forget an agent without instances, with its deployments, versions and tokens."""
+        for table in statements.OF_AGENT:
+            self._run(f"DELETE FROM {table} WHERE agent_id = ?", (agent_id,))  # noqa: S608 - a fixed text
+        self._run("DELETE FROM agents WHERE id = ?", (agent_id,))
+
+    @abstractmethod
+    def forget_spans(self, first_id: str, most: int) -> int:
+        """Forget some of the spans whose id is less than *first_id*; return how many."""
+
+    def forget_old(self, before_us: int, first_id: str, most: int) -> Removed:
+        """Forget some of what is old: keys that lead nowhere, and instances without spans."""
+        keys = self._run(statements.FORGET_KEYS, (first_id, before_us, most))
+        old = [
+            row[0]
+            for row in self._rows(
+                statements.OLD + self._kept(InstanceRow), (before_us, before_us, most)
+            )
+        ]
+        among, value = self._among("id", old)
+        # Asked again, now that nobody can add a span to them.
+        sql = f"DELETE FROM agent_instances WHERE {among} AND {statements.SPANLESS} RETURNING id"  # noqa: S608 - a fixed text
+        gone = [row[0] for row in self._rows(sql, (value,))]
+        among, value = self._among("agent_instance_id", gone)
+        self._run(f"DELETE FROM run_subjects WHERE {among}", (value,))  # noqa: S608 - as above
+        sql = f"DELETE FROM idempotency_keys WHERE {among} AND agent_span_id IS NULL"  # noqa: S608 - a fixed text
+        return Removed(0, len(gone), keys + self._run(sql, (value,)))
+
+    def touch_token(self, token_id: str, now_us: int) -> None:
+        """Note that a token was used."""
+        self._run(statements.NOTE_USE, (now_us, token_id, now_us))
+
+    def add_subjects(self, rows: Collection[SubjectRow]) -> None:
+        """Note whose data runs are about; what is known already is left alone."""
+        for row in rows:
+            self._run(f"{statements.INSERT[SubjectRow]} ON CONFLICT DO NOTHING", values_of(row))
+
+    def instances_of_subject(self, subject_hash: str) -> list[str]:
+        """Return the ids of the instances that are about somebody, oldest first."""
+        sql = "SELECT agent_instance_id FROM run_subjects WHERE subject_hash = ? ORDER BY 1"
+        return [row[0] for row in self._rows(sql, (subject_hash,))]
+
+    def instances_of_agent(self, agent_id: str) -> list[str]:
+        """Return the ids of an agent's instances, oldest first."""
+        sql = "SELECT id FROM agent_instances WHERE agent_id = ? ORDER BY id"
+        return [row[0] for row in self._rows(sql, (agent_id,))]
+
+    def erasures(self, instance_id: str) -> list[ErasureRow]:
+        """Return what was erased of an instance, oldest first."""
+        sql = (
+            f"{statements.SELECT[ErasureRow]} WHERE agent_instance_id = ? ORDER BY inserted_at, id"
+        )
+        return self._all(ErasureRow, sql, (instance_id,))
+
+    def erase(self, instance_id: str, erased_at: int) -> int:
+        """Erase the payloads of an instance; return how many spans had some."""
+        spans = self._run(statements.ERASE_SPANS, (instance_id,))
+        self._run(statements.ERASE_INSTANCE, (erased_at, instance_id))
+        self._run("DELETE FROM run_subjects WHERE agent_instance_id = ?", (instance_id,))
+        return spans
+
+    def replace_answers(self, instance_id: str, answer: bytes) -> int:
+        """Put *answer* in the place of all that the keys of an instance were answered."""
+        return self._run(statements.ERASE_ANSWERS, (answer, instance_id))
+
+    @contextmanager
+    def savepoint(self) -> Generator[None]:
+        """Return a block whose writes are undone if it raises, and theirs only."""
+        self._run("SAVEPOINT item")
+        try:
+            yield
+        except BaseException:
+            self._run("ROLLBACK TO item")
+            raise
+        finally:
+            self._run("RELEASE item")
+
+    def _listed(self, kind: type[R], equal: Mapping[str, str], page: Page) -> Listed[R]:
+        for field in equal:
+            statements.known(kind, field)
+        where = " AND ".join(f"{field} = ?" for field in equal) or "TRUE"
+        values = tuple(equal.values())
+        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {where}", values)
+        sql = f"{statements.SELECT[kind]} WHERE {where} {statements.order(kind, page)}"
+        return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
+
+    def _count(self, rest: str, values: Sequence[Value]) -> int:
+        ((count,),) = self._rows(f"SELECT COUNT(*) {rest}", values)
+        return int(count)
+
+
+def _where(wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
+    conditions: dict[str, Value] = {
+        "i.account_id = ?": wanted.account_id,
+        "s.agent_instance_id = ?": wanted.agent_instance_id,
+        "i.agent_id = ?": wanted.agent_id,
+        "i.environment_id = ?": wanted.environment_id,
+        "s.started_at >= ?": wanted.started_from_us,
+        "s.started_at <= ?": wanted.started_to_us,
+        "s.id >= ?": wanted.first_id,
+        "(s.flags & ?) <> 0": wanted.flags,
+    }
+    given = {text: value for text, value in conditions.items() if value is not None}
+    where = f"{statements.SPANS_AND_THEIRS} WHERE {' AND '.join(given) or 'TRUE'}"
+    return where, tuple(given.values())
+
+
+def mutable(row: Row) -> tuple[Value, ...]:
+    """Return what can change in *row*, in the order of `statements.MUTABLE`."""
+    return tuple(getattr(row, field) for field in statements.MUTABLE[type(row)])
+
+
+def values_of(row: Row) -> tuple[Value, ...]:
+    """Return the values of *row*, in the order of its columns."""
+    return msgspec.structs.astuple(row)

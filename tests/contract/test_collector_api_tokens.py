@@ -1,0 +1,185 @@
+"""Tokens over the API: made once in the clear, suspended and back, revoked for good, expired."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remit.collector import Store
+from remit.collector.ingest.context import NS_PER_US
+from remit.models.api_token import ApiToken
+from remit.testing import FakeClock
+from tests.collecting import NOBODY, Api, Json, World, details, refusal
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def made(api: Api, **said: Json) -> tuple[dict[str, Any], str]:
+    """Return a new token and its secret."""
+    response = api.post("/api_token", {"details": {"token_scope": "account", **said}})
+    return details(response), response.json()["token"]
+
+
+def step(api: Api, token: dict[str, Any], name: str) -> dict[str, Any]:
+    """Take a step on a token and return it."""
+    return details(api.post(f"/api_token/{token['id']}/{name}", {}))
+
+
+def test_a_token_is_told_once_and_kept_as_a_hash(
+    world: World, store: Store, tmp_path: Path
+) -> None:
+    """A repetition with the same key answers without it: an answer that is kept holds no secret."""
+    api = world.account()
+    body = {"details": {"token_scope": "account"}, "idempotency_key": "key-1"}
+    first, again = api.post("/api_token", body).json(), api.post("/api_token", body).json()
+    secret = first["token"]
+
+    assert details(world.http(secret).get("/api/v1/ping"))["token_scope"] == "account"
+    assert again == {"status": "success", "details": first["details"]}
+    path = f"/api_token/{first['details']['id']}"
+    listed = api.get("/api_token").text
+    assert secret not in api.get(path).text + listed
+    with store.reading() as tx:
+        account_id = first["details"]["account_id"]
+        kept = tx.keys(account_id, "api_tokens/create", ["key-1"])["key-1"]
+    assert kept.answer is not None
+    assert secret.encode() not in kept.answer
+    assert secret.encode() not in b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    ApiToken.model_validate(first["details"])
+
+
+def test_a_suspended_token_comes_back_and_a_revoked_one_does_not(world: World) -> None:
+    """Each step only from where it leads on."""
+    api = world.account()
+    token, secret = made(api)
+
+    def works() -> bool:
+        status: int = world.http(secret).get("/api/v1/ping").status_code
+        return status == 200
+
+    def refuses(name: str) -> bool:
+        answer = api.post(f"/api_token/{token['id']}/{name}")
+        return refusal(answer, 409)["code"] == "invalid_action"
+
+    assert (works(), refuses("activate")) == (True, True)
+    assert step(api, token, "suspend")["status"] == "suspended"
+    assert (works(), refuses("suspend")) == (False, True)
+    assert step(api, token, "activate")["status"] == "active"
+    assert works()
+    assert refusal(api.http.delete(f"/api/v1/api_token/{token['id']}"), 409)
+    assert step(api, token, "revoke")["status"] == "revoked"
+    assert (works(), refuses("activate"), refuses("suspend"), refuses("revoke")) == (
+        False,
+        True,
+        True,
+        True,
+    )
+    assert details(api.http.delete(f"/api/v1/api_token/{token['id']}"))["id"] == token["id"]
+    refusal(api.get(f"/api_token/{token['id']}"), 404)
+    assert not works()
+
+
+def test_a_suspended_token_can_be_revoked(api: Api) -> None:
+    """It need not be good once more first."""
+    token, _ = made(api)
+    step(api, token, "suspend")
+
+    assert step(api, token, "revoke")["status"] == "revoked"
+
+
+def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> None:
+    """Not before; a time that is over already is refused, as is one that is none."""
+    api = world.account()
+    now = EPOCH + timedelta(microseconds=clock.wall_ns() // NS_PER_US)
+    end = (now + timedelta(seconds=1)).isoformat()
+    token, secret = made(api, expires_at=end)
+    http = world.http(secret)
+
+    assert datetime.fromisoformat(token["expires_at"]) == datetime.fromisoformat(end)
+    details(http.get("/api/v1/ping"))
+    clock.advance(1)
+    refusal(http.get("/api/v1/ping"), 401)
+    for wrong in (now.isoformat(), "soon", 5):
+        body = {"details": {"token_scope": "account", "expires_at": wrong}}
+        assert list(refusal(api.post("/api_token", body), 422)["errors"]) == ["expires_at"]
+
+
+def test_a_deployments_token_is_bound_to_agent_and_environment(world: World) -> None:
+    """To the agent's only environment unless another is said, which is deployed then."""
+    api = world.account()
+    run = api.instance("active")
+    staging = details(api.post("/environment", {"details": {"name": "staging"}}))["id"]
+    scope = {"token_scope": "agent_deployment", "agent_id": api.agent_id}
+    token, secret = made(api, **scope)
+    other, other_secret = made(api, **scope, environment_id=staging)
+
+    assert token["agent_deployment_id"] == run["agent_deployment_id"]
+    assert (token["agent_id"], token["environment_id"]) == (api.agent_id, run["environment_id"])
+    assert other["environment_id"] == staging
+    bound, elsewhere = Api(world.http(secret)), Api(world.http(other_secret))
+    assert bound.instance("pending")["agent_deployment_id"] == run["agent_deployment_id"]
+    assert elsewhere.instance("pending")["environment_id"] == staging
+    assert len(api.get("/api_token", agent_id=api.agent_id).json()["summaries"]) == 2
+
+
+def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None:
+    """Staging does not read what production's runs of the same agent did."""
+    api = world.account()
+    run = api.instance("active")
+    span = api.span(run["id"])
+    staging = details(api.post("/environment", {"details": {"name": "staging"}}))["id"]
+    scope = {"token_scope": "agent_deployment", "agent_id": api.agent_id}
+    bound = Api(world.http(made(api, **scope, environment_id=staging)[1]))
+    own = bound.instance("active")
+    bound.span(own["id"])
+
+    refusal(bound.get(f"/agent_instance/{run['id']}"), 404)
+    refusal(bound.post(f"/agent_spans/{span['id']}/finish"), 404)
+    refusal(bound.post("/agent_spans/create_test_spans", {"agent_instance_id": run["id"]}), 404)
+    refusal(bound.get(f"/agent_instance/{run['id']}/agent_context"), 404)
+    assert [row["id"] for row in bound.get("/agent_instance").json()["summaries"]] == [own["id"]]
+    assert bound.spans(run["id"]) == []
+    spans = bound.get("/agent_spans", agent_id=api.agent_id).json()["summaries"]
+    assert {row["agent_instance_id"] for row in spans} == {own["id"]}
+    counted = details(bound.get(f"/agent/{api.agent_id}"))["instance_counts"]
+    assert counted["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({}, 422),
+        ({"token_scope": "environment"}, 422),
+        ({"token_scope": "agent_deployment"}, 422),
+        ({"token_scope": "agent_deployment", "agent_id": NOBODY}, 404),
+        ({"token_scope": "account", "agent_id": NOBODY}, 422),
+        ({"token_scope": "account", "environment_id": NOBODY}, 422),
+        ({"token_scope": "account", "account_id": NOBODY}, 404),
+    ],
+)
+def test_a_token_that_cannot_be_meant_is_refused(
+    api: Api, said: dict[str, Any], status: int
+) -> None:
+    """And none is made."""
+    refusal(api.post("/api_token", {"details": said}), status)
+    assert len(api.get("/api_token").json()["summaries"]) == 1
+
+
+def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
+    """Keys belong to the account; what they were answered does not belong to every agent of it."""
+    one, two = world.deployment("one"), world.deployment("two")
+    key = {"idempotency_key": "key-1"}
+    run = details(one.post("/agent_instance/register", one.registration(**key)))
+    span = one.span(run["id"], idempotency_key="key-2")
+    own = two.instance("active")
+
+    taken = {"idempotency_key": ["has already been taken"]}
+    again = two.post("/agent_instance/register", two.registration(**key))
+    assert refusal(again, 422)["errors"] == taken
+    again = two.post("/agent_spans", two.span_body(own["id"], idempotency_key="key-2"))
+    assert refusal(again, 422)["errors"] == taken
+    assert one.span(run["id"], idempotency_key="key-2") == span
+    assert details(one.post("/agent_instance/register", one.registration(**key))) == run

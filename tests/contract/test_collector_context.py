@@ -1,0 +1,156 @@
+"""What the API tells of an agent as a whole, and spans that no program made."""
+
+from __future__ import annotations
+
+import pytest
+
+from remit.models.agent import Agent
+from tests.collecting import NOBODY, Api, Json, World, details, refusal
+
+RISKY: dict[str, Json] = {
+    "external_identifier": "risky",
+    "span_type_schemas": [
+        {
+            "name": "desk:pay",
+            "title": "Pay",
+            "description": "Moves money.",
+            "params_schema": {},
+            "data_risk": {
+                "action_profile": {
+                    "financial_transactions": "allowed",
+                    "read_data": "disallowed",
+                    "create_data": "disallowed",
+                },
+                "params_data_categories": {
+                    "financial_information": "included",
+                    "minors_data": "excluded",
+                    "classification": "confidential",
+                },
+                "result_data_categories": {"classification": "public"},
+            },
+        },
+        {
+            "name": "desk:look",
+            "params_schema": {},
+            "data_risk": {
+                "action_profile": {"read_data": "disallowed"},
+                "params_data_categories": {"minors_data": "excluded", "classification": "internal"},
+                "result_data_categories": {},
+            },
+        },
+    ],
+}
+
+
+def test_the_risk_of_an_agent_is_told_when_asked(api: Api) -> None:
+    """Over the span types of its newest schema version: what one may do, the agent may."""
+    show = {"agent_id": api.agent_id, "include_risk_rollup": "true"}
+    nothing = details(api.get("/agent/show", **show))["risk_rollup"]
+    api.instance("pending")
+    api.instance("pending", agent_schema_version=RISKY)
+
+    shown = details(api.get("/agent/show", **show))
+    rollup = shown["risk_rollup"]
+    assert set(nothing["action_profile"].values()) == {"unknown"}
+    assert rollup["action_profile"]["financial_transactions"] == "allowed"
+    assert rollup["action_profile"]["read_data"] == "disallowed"
+    assert rollup["action_profile"]["create_data"] == "unknown"
+    params, result = rollup["params_data_categories"], rollup["result_data_categories"]
+    assert (params["financial_information"], params["minors_data"]) == ("included", "excluded")
+    assert (params["classification"], result["classification"]) == ("confidential", "public")
+    assert "risk_rollup" not in details(api.get(f"/agent/{api.agent_id}"))
+    Agent.model_validate(shown)
+    refusal(api.get("/agent/show", agent_id=api.agent_id, include_risk_rollup="perhaps"), 422)
+
+
+def test_the_counts_of_an_agent_are_of_one_environment_when_asked(api: Api) -> None:
+    """Or left out; the agent is found by its external identifier too."""
+    agent = details(api.post("/agent", {"details": {"name": "B", "external_identifier": "b"}}))
+    bound = Api(api.http, agent["id"])
+    run = bound.instance("active")
+    staging = details(api.post("/environment", {"details": {"name": "staging"}}))["id"]
+    bound.instance("pending", environment_id=staging)
+    bound.instance("pending", environment_id=staging)
+
+    def total(**query: Json) -> int:
+        shown = details(api.get("/agent/show", external_identifier="b", **query))
+        counted: int = shown["instance_counts"]["total"]
+        return counted
+
+    assert (total(), total(environment_id=staging)) == (3, 2)
+    assert total(environment_id=run["environment_id"], include_counts="true") == 1
+    without = details(api.get("/agent/show", external_identifier="b", include_counts="false"))
+    assert "instance_counts" not in without
+    refusal(api.get("/agent/show", external_identifier="b", environment_id=NOBODY), 404)
+
+
+def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
+    """In Markdown: the agent, its version, its span types."""
+    agent = details(api.post("/agent", {"details": {"name": "Payer", "description": "Pays."}}))
+    version = {"external_identifier": "v3", "description": "With refunds."}
+    run = Api(api.http, agent["id"]).instance(
+        "pending", agent_schema_version=RISKY, agent_version=version
+    )
+
+    answer = api.get(f"/agent_instance/{run['id']}/agent_context").json()
+
+    assert answer == {
+        "status": "success",
+        "agent_context": {
+            "body": "# Payer\n\nPays.\n\nVersion: v3\n\nWith refunds.\n\n## Span types\n\n"
+            "- `desk:pay` (Pay): Moves money.\n- `desk:look`"
+        },
+    }
+
+
+def test_test_spans_are_complete_and_of_the_declared_types(api: Api) -> None:
+    """In turn; they count as any other span, and one key makes them once."""
+    run = api.instance("active")["id"]
+    parent = api.span(run)["id"]
+    body = {
+        "agent_instance_id": run,
+        "count": 3,
+        "parent_span_id": parent,
+        "idempotency_key": "key-1",
+    }
+
+    first, again = (api.post("/agent_spans/create_test_spans", body).json() for _ in range(2))
+
+    assert first == again
+    made = first["span_details"]
+    assert [span["schema_name"] for span in made] == ["desk:answer", "desk:plain", "desk:answer"]
+    assert {(span["status"], span["parent_span_id"]) for span in made} == {("complete", parent)}
+    assert api.spans(run)[1:] == made
+    assert api.shown(run)["span_counts"]["complete"] == 3
+
+
+def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
+    """Of a name of their own; one unless more are asked for."""
+    run = api.instance("active", agent_schema_version={})["id"]
+
+    (span,) = api.post("/agent_spans/create_test_spans", {"agent_instance_id": run}).json()[
+        "span_details"
+    ]
+
+    assert span["schema_name"] == "test:span"
+
+
+@pytest.mark.parametrize("count", [0, 101, "x", True, None])
+def test_a_number_of_test_spans_that_cannot_be_meant_is_refused(api: Api, count: Json) -> None:
+    """And none is made."""
+    run = api.instance("active")["id"]
+
+    body = {"agent_instance_id": run, "count": count}
+    assert list(refusal(api.post("/agent_spans/create_test_spans", body), 422)["errors"]) == [
+        "count"
+    ]
+    assert api.spans(run) == []
+
+
+def test_test_spans_need_a_run(world: World) -> None:
+    """One of the account's own."""
+    api = world.account()
+    run = world.foreign().instance("active")["id"]
+
+    for body, status in (({}, 422), ({"agent_instance_id": run}, 404)):
+        refusal(api.post("/agent_spans/create_test_spans", body), status)

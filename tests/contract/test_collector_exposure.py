@@ -1,0 +1,337 @@
+"""A collector that strangers can reach: limits, rates, slow clients, and what it says to whom."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from remit.collector import Settings, Store, create_app, create_token
+from remit.collector.exposure import AccessLog
+from remit.collector.server import Door, Server, listen
+from remit.collector.store import StoreUnavailableError
+from tests.collecting import Api, details, refusal
+
+LIMITS = Settings(
+    max_header_bytes=4096,
+    max_headers=20,
+    max_requests_per_s=5,
+    max_failures_per_minute=3,
+    head_timeout_s=1,
+    body_timeout_s=1,
+)
+HEAD = "POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
+
+
+@contextmanager
+def served(
+    store: Store, settings: Settings, *, log: Path | None = None, door: Door | None = None
+) -> Generator[str]:
+    """Serve a store within limits on a free port; yield the URL."""
+    access_log = None if log is None else AccessLog(str(log))
+    app = create_app(store, settings=settings, access_log=access_log)
+    ready = threading.Event()
+    with listen("127.0.0.1", 0) as listener:
+        server = Server(app, listener, settings=settings, door=door, on_start=lambda _: ready.set())
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield server.url
+        finally:
+            server.stop()
+            thread.join(20)
+            if access_log is not None:
+                access_log.close()
+
+
+@pytest.fixture
+def url(store: Store) -> Iterator[str]:
+    """Return where a collector with small limits listens."""
+    with served(store, LIMITS) as listening:
+        yield listening
+
+
+def bearer(store: Store) -> dict[str, str]:
+    """Return the header of a new token of the account."""
+    return {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
+
+
+def answered(url: str, sent: bytes) -> bytes:
+    """Return what comes back until the connection is closed, for what was sent and left open."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(sent)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def told(answer: bytes) -> tuple[int, str]:
+    """Return status and code of an answer, which has the envelope of all others."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    said = json.loads(body)
+    assert said["status"] == "error"
+    assert b"content-type: application/json" in head
+    assert not re.search(rb"uvicorn|httptools|python|remit[/ ]?[0-9]", answer, re.IGNORECASE)
+    return int(head.split()[1]), said["code"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        HEAD.encode() + b"X: " + b"y" * 5000 + b"\r\n\r\n",
+        HEAD.encode() + b"X: 1\r\n" * 30 + b"\r\n",
+        b"GET /" + b"y" * 5000 + b" HTTP/1.1\r\n\r\n",
+        HEAD.encode() + b"X: " + b"y" * 2_000_000,
+    ],
+    ids=["one long header", "many headers", "long path", "a header without an end"],
+)
+def test_a_head_beyond_the_limits_is_refused(url: str, sent: bytes) -> None:
+    """With 431, and the connection ends."""
+    assert told(answered(url, sent)) == (431, "headers_too_large")
+
+
+def test_a_head_within_the_limits_is_not(url: str, store: Store) -> None:
+    """Nor is a long body counted as a head, whole or in the middle of the next request."""
+    headers = {**bearer(store), "X": "y" * 3000}
+    body = {"details": {"name": "x" * 200, "description": "y" * 60_000}}
+    with httpx.Client(base_url=url, headers=headers) as client:
+        for _ in range(3):
+            assert details(client.post("/api/v1/agent", json=body))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /api", HEAD.encode() + b"Content-Length: 9\r\n\r\n{", b"\r\n"],
+    ids=["nothing", "half a head", "half a body", "an empty line"],
+)
+def test_a_request_that_does_not_come_whole_is_given_up(
+    url: str, store: Store, sent: bytes
+) -> None:
+    """With 408, and the connection ends: it is not held open for ever."""
+    token = bearer(store)["Authorization"].encode()
+    sent = sent.replace(b"Host: x\r\n", b"Host: x\r\nAuthorization: " + token + b"\r\n")
+
+    assert told(answered(url, sent)) == (408, "request_timeout")
+
+
+def test_a_body_that_comes_byte_by_byte_is_given_up(url: str, store: Store) -> None:
+    """Each byte in time does not make the whole so."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    token = bearer(store)["Authorization"]
+    got = b""
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        head = f"{HEAD}Authorization: {token}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode())
+        connection.settimeout(0.2)
+        for _ in range(100):
+            try:
+                got += connection.recv(65536)
+                break
+            except TimeoutError:
+                connection.sendall(b"{")
+
+    assert told(got) == (408, "request_timeout")
+
+
+def test_an_empty_line_does_not_keep_a_connection(url: str) -> None:
+    """Which would otherwise be closed when it lies idle after a request."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = b""
+        while not got.endswith(b"}"):
+            got += connection.recv(65536)
+        connection.sendall(b"\r\n")
+        late = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert got.startswith(b"HTTP/1.1 200 ")
+    assert told(late) == (408, "request_timeout")
+
+
+def test_what_is_no_request_gets_an_envelope(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """And no line in the log, which everybody could fill so."""
+    assert told(answered(url, b"HELO there\r\n\r\n")) == (400, "bad_request")
+    assert caplog.records == []
+
+
+def test_who_asks_too_often_has_to_wait(url: str, store: Store) -> None:
+    """429 with `Retry-After`; another token is not held up, and signs of life never are."""
+    with httpx.Client(base_url=url, headers=bearer(store)) as client:
+        answers = [client.get("/api/v1/ping") for _ in range(40)]
+        late = [answer for answer in answers if answer.status_code != 200]
+        assert len(late) > 10
+        assert refusal(late[0], 429)["code"] == "too_many_requests"
+        assert int(late[0].headers["retry-after"]) >= 1
+        assert client.get("/healthz").status_code == 200
+    assert details(httpx.get(f"{url}/api/v1/ping", headers=bearer(store)))
+
+
+def test_who_guesses_tokens_has_to_wait(url: str, store: Store) -> None:
+    """Who has a good one goes on, from the same address."""
+    good = bearer(store)
+    assert details(httpx.get(f"{url}/api/v1/ping", headers=good))
+    with httpx.Client(base_url=url) as client:
+        statuses = [
+            client.get("/api/v1/ping", headers={"Authorization": f"Bearer {n}"}).status_code
+            for n in range(6)
+        ]
+
+    assert statuses == [401] * 3 + [429] * 3
+    assert details(httpx.get(f"{url}/api/v1/ping", headers=good))
+
+
+def test_it_says_that_it_is_alive_and_ready(url: str) -> None:
+    """To everybody, without a word more."""
+    for path in ("/healthz", "/readyz"):
+        answer = httpx.get(url + path)
+        assert (answer.status_code, answer.json()) == (200, {"status": "success"})
+
+
+class Away:
+    """A store whose database is gone, or of a newer remit."""
+
+    def __init__(self, *, gone: bool) -> None:
+        """Choose which."""
+        self._gone = gone
+
+    def is_current(self) -> bool:
+        """Fail, or say that it is not."""
+        if self._gone:
+            raise StoreUnavailableError("/secret/path: gone")
+        return False
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone", "newer"])
+def test_it_is_not_ready_without_its_database(*, gone: bool) -> None:
+    """But alive: to start it anew would not help."""
+    with served(Away(gone=gone), Settings()) as url:  # type: ignore[arg-type]  # only what is asked
+        alive, ready = httpx.get(f"{url}/healthz"), httpx.get(f"{url}/readyz")
+
+    assert alive.status_code == 200
+    assert refusal(ready, 503)["code"] == "unavailable"
+    assert ready.headers["retry-after"]
+    assert "secret" not in ready.text
+
+
+def sample(text: str, start: str) -> float:
+    """Return the one sample whose line, without the worker, begins so."""
+    lines = re.sub(r'worker="[0-9]+",?', "", text).splitlines()
+    (found,) = [line for line in lines if line.startswith(start)]
+    return float(found.rpartition(" ")[2])
+
+
+def test_it_counts_what_it_did(store: Store) -> None:
+    """Requests by route and status, spans, bulk items, refusals by code; not by ids."""
+    with served(store, Settings()) as url, httpx.Client(base_url=url) as client:
+        client.headers.update(bearer(store))
+        agent = details(client.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
+        api = Api(client, agent)
+        run = api.instance("active")
+        api.span(run["id"])
+        span = {"_type": "agent_spans/create", **api.span_body(run["id"])}
+        api.bulk(span, span, {"_type": "agents/show", "agent_id": "none"})
+        refusal(api.get("/agent_instance/nothing"), 404)
+        client.get("/no/such/path")
+        text = client.get("/metrics").text
+
+    route = "/api/v1/agent_instance/{id}"
+    assert sample(text, "remit_spans_ingested_total{}") == 3
+    assert sample(text, "remit_bulk_items_total{}") == 3
+    counted = f'remit_requests_total{{method="GET",route="{route}",status="404"}}'
+    assert sample(text, counted) == 1
+    assert sample(text, 'remit_requests_total{method="GET",route="none",status="404"}') == 1
+    assert sample(text, 'remit_refusals_total{code="not_found"}') == 3
+    assert sample(text, 'remit_request_duration_seconds_count{route="/api/v1/bulk"}') == 1
+    assert run["id"] not in text
+
+
+@pytest.mark.parametrize(
+    ("readers", "headers", "status"),
+    [
+        ("loopback", {}, 200),
+        ("loopback", {"X-Forwarded-For": "127.0.0.1"}, 403),
+        ("loopback", {"Forwarded": "for=10.0.0.1"}, 403),
+        ("token", {}, 401),
+        ("all", {"X-Forwarded-For": "192.0.2.1"}, 200),
+        ("none", {}, 404),
+    ],
+)
+def test_the_metrics_are_for_those_whom_the_setting_names(
+    store: Store, readers: str, headers: dict[str, str], status: int
+) -> None:
+    """By default for this machine, and nobody who came through a proxy on it."""
+    with served(store, Settings(metrics=readers)) as url:
+        assert httpx.get(f"{url}/metrics", headers=headers).status_code == status
+
+
+def test_the_metrics_are_for_tokens_of_the_account(store: Store) -> None:
+    """A deployment's token is for its agent."""
+    bound = create_token(store, "agent_deployment", agent="a").secret
+    with served(store, Settings(metrics="token")) as url:
+        mine = httpx.get(f"{url}/metrics", headers=bearer(store))
+        other = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {bound}"})
+
+    assert (mine.status_code, other.status_code) == (200, 401)
+
+
+def test_a_proxy_is_believed_where_a_request_comes_from(store: Store, tmp_path: Path) -> None:
+    """If it is named, and not otherwise."""
+    log = tmp_path / "access.log"
+    for door in (Door(), Door(proxy="127.0.0.1")):
+        with served(store, Settings(), log=log, door=door) as url:
+            httpx.get(f"{url}/healthz", headers={"X-Forwarded-For": "192.0.2.7"})
+
+    clients = [json.loads(line)["client"] for line in log.read_text().splitlines()]
+    assert clients == ["127.0.0.1", "192.0.2.7"]
+
+
+def test_the_access_log_has_a_line_of_json_for_each_request(store: Store, tmp_path: Path) -> None:
+    """Without queries, tokens, payloads, and paths that are none; for its owner only."""
+    log = tmp_path / "access.log"
+    headers = bearer(store)
+    secret = headers["Authorization"].partition(" ")[2]
+    with served(store, Settings(), log=log) as url, httpx.Client(base_url=url) as client:
+        client.get("/api/v1/agent", params={"name": "canary-query"}, headers=headers)
+        client.get(f"/{secret}", headers=headers)
+        client.get("/api/v1/agent/canary-none", headers=headers)
+        body = {"details": {"name": "canary-payload"}}
+        client.post("/api/v1/agent", json=body, headers=headers)
+
+    text = log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["method"], line["route"], line["status"], line["code"]) for line in lines] == [
+        ("GET", "/api/v1/agent", 200, None),
+        ("GET", None, 404, "not_found"),
+        ("GET", "/api/v1/agent/{id}", 404, "not_found"),
+        ("POST", "/api/v1/agent", 200, None),
+    ]
+    assert lines[2]["path"] == "/api/v1/agent/canary-none"
+    assert lines[0]["token_id"]
+    assert secret not in text
+    assert "canary-query" not in text
+    assert "canary-payload" not in text
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_when_a_token_was_last_used_is_known(store: Store) -> None:
+    """To ten minutes, so that a request is not a write."""
+    token = create_token(store, "account")
+    with served(store, Settings()) as url:
+        headers = {"Authorization": f"Bearer {token.secret}"}
+        shown = [
+            details(httpx.get(f"{url}/api/v1/api_token/{token.info.id}", headers=headers))
+            for _ in range(2)
+        ]
+
+    assert shown[0]["last_used_at"] is not None
+    assert shown[0]["last_used_at"] == shown[1]["last_used_at"]

@@ -1,0 +1,213 @@
+"""Payloads and what was declared of them: what does not match is stored and flagged."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from tests.collecting import Api, World, details
+
+Json = Any
+
+ORDER: Final[Json] = {
+    "type": "object",
+    "properties": {
+        "number": {"type": "integer"},
+        "customer": {
+            "oneOf": [
+                {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"]},
+                {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+            ]
+        },
+        "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "uniqueItems": True},
+    },
+    "required": ["number"],
+    "additionalProperties": False,
+}
+RESULT: Final[Json] = {
+    "type": "object",
+    "properties": {"result": {"type": "boolean"}},
+    "required": ["result"],
+}
+DECLARED: Final[Json] = {
+    "span_type_schemas": [
+        {"name": "shop:order", "params_schema": ORDER, "result_schema": RESULT},
+        {"name": "shop:loop", "params_schema": {"$ref": "#"}},
+        {"name": "shop:remote", "params_schema": {"$ref": "https://example.test/schema.json"}},
+        {"name": "shop:own", "params_schema": {"properties": {"$remit": {"type": "integer"}}}},
+    ]
+}
+WITHHELD: Final = {"$remit": "withheld", "rule": "key:password"}
+
+
+@pytest.fixture
+def run_id(api: Api) -> str:
+    """Return a run whose types are declared."""
+    found: str = api.instance(agent_schema_version=DECLARED)["id"]
+    return found
+
+
+def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
+    """Return a new span of an order."""
+    return api.span(run_id, schema_name="shop:order", payload=payload, **more)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"number": 3},
+        {"number": 3, "customer": {"id": "x"}, "items": ["a", "b"]},
+        {"number": WITHHELD},
+        {"number": 3, "customer": WITHHELD},
+        {"number": 3, "customer": {"id": WITHHELD}},
+        {"number": 3, "items": ["a", {"$remit": "cut", "of": 90, "unit": "items"}]},
+        {"number": 3, "items": [WITHHELD, WITHHELD]},
+        {"$remit": "withheld", "rule": "classification:secret"},
+        {"number": 3, "$remit": {"exceeds": ["it may delete"]}},
+    ],
+    ids=str,
+)
+def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) -> None:
+    """Places of substitutes match whatever is declared there."""
+    made = order(api, run_id, payload)
+    assert (made["valid"], made["schema_errors"]) == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("payload", "error"),
+    [
+        ({}, 'payload "number" is a required property'),
+        ({"number": "3"}, 'payload /number it is not of type "integer"'),
+        ({"number": 3, "items": ["a"]}, "payload /items it has less than 2 items"),
+        ({"number": "3", "customer": WITHHELD}, "payload  it is not valid under any of"),
+        ({"number": 3, "$$remit": 1}, "payload Additional properties are not allowed"),
+    ],
+    ids=str,
+)
+def test_a_payload_that_is_not_as_declared_is_stored_and_flagged(
+    api: Api, run_id: str, payload: Json, error: str
+) -> None:
+    """It is never refused, and says what is wrong wherever it is shown."""
+    made = order(api, run_id, payload)
+    (listed,) = api.spans(run_id)
+    assert listed == made
+    assert made["payload"] == payload
+    assert made["valid"] is False
+    assert any(each.startswith(error.replace("  ", " ")) for each in made["schema_errors"]), made[
+        "schema_errors"
+    ]
+
+
+def test_a_user_s_own_key_is_compared_under_its_own_name(api: Api, run_id: str) -> None:
+    """It is written with one `$` more."""
+    good = api.span(run_id, schema_name="shop:own", payload={"$$remit": 3})
+    bad = api.span(run_id, schema_name="shop:own", payload={"$$remit": "3"})
+    escaped = api.http.post(
+        "/api/v1/agent_spans",
+        content=json.dumps(
+            api.span_body(run_id, schema_name="shop:order", payload={"number": {"$remit": "cut"}})
+        ).replace("$remit", "\\u0024remit"),
+    )
+    assert (good["valid"], bad["valid"]) == (True, False)
+    assert details(escaped)["valid"] is True
+
+
+def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> None:
+    """How a step fails is declared nowhere."""
+    bad = {"result": "yes"}
+    created = order(api, run_id, {"number": 3}, status="complete", result_payload=bad)
+    failed = order(api, run_id, {"number": 3}, status="failed", result_payload={"error": {}})
+    later = order(api, run_id, {"number": 3})
+    finished = details(api.post(f"/agent_spans/{later['id']}/finish", {"result_payload": bad}))
+    assert created["schema_errors"] == ['result_payload /result it is not of type "boolean"']
+    assert failed["valid"] is True
+    assert later["valid"] is True
+    assert finished["schema_errors"] == created["schema_errors"]
+
+
+def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> None:
+    """What the finish showed is not in it."""
+    body = api.span_body(run_id, schema_name="shop:order", payload={"number": 3})
+    body["idempotency_key"] = "create-once"
+    first = details(api.post("/agent_spans", body))
+    finish = f"/agent_spans/{first['id']}/finish"
+    assert details(api.post(finish, {"result_payload": {}}))["valid"] is False
+    assert details(api.post("/agent_spans", body)) == first
+
+
+def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
+    """Also under another key: the id is that of the same span."""
+    span_id = f"{run_id[:-4]}zzzz"
+    body = api.span_body(run_id, id=span_id, schema_name="shop:order", payload={"number": 3})
+    first = details(api.post("/agent_spans", body))
+    ended = api.post(f"/agent_spans/{span_id}/finish", {"result_payload": {"result": WITHHELD}})
+    assert details(ended)["valid"] is True
+    assert details(api.post("/agent_spans", body)) == first
+
+
+def test_a_span_of_an_undeclared_type_is_flagged(api: Api, run_id: str) -> None:
+    """Published adapters send such."""
+    made = api.span(run_id, schema_name="shop:unheard")
+    assert made["valid"] is False
+    assert made["schema_errors"] == [
+        "the span type is not declared in the schema version of its run"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("shop:loop", "refers to itself"), ("shop:remote", "refers to something outside")],
+)
+def test_a_schema_that_cannot_be_compared_with_is_said(
+    api: Api, run_id: str, name: str, why: str
+) -> None:
+    """Nothing is fetched, nothing hangs."""
+    made = api.span(run_id, schema_name=name)
+    assert made["valid"] is None
+    assert made["schema_errors"][0].startswith(f"payload was not compared: the schema {why}")
+
+
+def test_the_older_maps_declare_as_well(api: Api) -> None:
+    """Payload and result."""
+    declared = {"span_schemas": {"old": ORDER}, "span_result_schemas": {"old": RESULT}}
+    run = api.instance(agent_schema_version=declared)
+    good, bad = {"number": 3}, {"number": "3"}
+    ended = {"schema_name": "old", "status": "complete"}
+    assert api.span(run["id"], payload=good, result_payload={"result": True}, **ended)["valid"]
+    assert not api.span(run["id"], payload=bad, **ended)["valid"]
+    assert not api.span(run["id"], payload=good, result_payload={}, **ended)["valid"]
+
+
+def test_a_bulk_request_is_not_stopped_by_what_does_not_match(api: Api, run_id: str) -> None:
+    """The items after it are carried out."""
+    items = [
+        {
+            "_type": "agent_spans/create",
+            **api.span_body(run_id, schema_name="shop:order", payload={"number": number}),
+        }
+        for number in (1, "2", 3)
+    ]
+    outputs = api.bulk(*items)
+    assert [each["details"]["valid"] for each in outputs.values()] == [True, False, True]
+
+
+def test_schemas_are_read_again_when_others_took_their_place(
+    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only so many are kept."""
+    monkeypatch.setattr("remit.collector.meaning.declared.MAX_VERSIONS", 2)
+    del world
+    runs = [
+        api.instance(
+            agent_schema_version={
+                "external_identifier": f"s-{kind}",
+                "span_schemas": {"one": {"properties": {"a": {"type": kind}}}},
+            }
+        )["id"]
+        for kind in ("string", "integer", "boolean")
+    ]
+    for _ in range(2):
+        made = [api.span(each, schema_name="one", payload={"a": 1})["valid"] for each in runs]
+        assert made == [False, True, False]

@@ -1,0 +1,153 @@
+"""Risk: what spans were declared to do, and what was refused, exceeded or withheld."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from remit import risk
+from remit.testing import FakeClock
+from tests.collecting import NOBODY, Api, World, details, refusal
+
+Json = Any
+READS: Final[Json] = risk(
+    allows="read_data",
+    forbids="destroy_data",
+    takes="contact_information",
+    gives=("personal_identifiers", "contact_information"),
+    classification="confidential",
+).model_dump(mode="json")
+PAYS: Final[Json] = risk(
+    allows=("financial_transactions", "read_data"), classification="internal"
+).model_dump(mode="json")
+DECLARED: Final[Json] = {
+    "span_type_schemas": [
+        {"name": "read", "title": "Reads", "params_schema": {}, "data_risk": READS},
+        {"name": "pay", "params_schema": {"required": ["sum"]}, "data_risk": PAYS},
+        {"name": "plain", "params_schema": {}},
+    ]
+}
+EXCEEDS: Final = "it may destroy data, which the agent may not"
+DENIED: Final = {"error": {"type": "remit.errors.DeniedError", "violations": [EXCEEDS]}}
+
+
+def recorded(api: Api) -> str:
+    """Return a run in which something of everything happened."""
+    run_id: str = api.instance(agent_schema_version=DECLARED)["id"]
+    withheld = {"$remit": "withheld", "rule": "type:Sensitive"}
+    api.span(run_id, schema_name="read", payload={"who": withheld, "more": [{"a": withheld}]})
+    api.span(
+        run_id,
+        schema_name="read",
+        status="complete",
+        payload={"$remit": {"exceeds": [EXCEEDS]}},
+        result_payload={"$remit": "withheld", "rule": "classification:secret"},
+    )
+    api.span(run_id, schema_name="pay", payload={"sum": 1, "$$remit": "withheld"})
+    api.span(run_id, schema_name="pay", status="failed", result_payload=DENIED)
+    api.span(run_id, schema_name="unheard")
+    return run_id
+
+
+def risk_of(api: Api, path: str, **query: str) -> Json:
+    """Return a risk."""
+    return details(api.get(f"{path}/risk", **query))
+
+
+def test_a_run_tells_its_risk(api: Api) -> None:
+    """By span type, and all together."""
+    run_id = recorded(api)
+    found = risk_of(api, f"/agent_instance/{run_id}")
+    types = {each["schema_name"]: each for each in found.pop("span_types")}
+    assert found == {
+        "type": "risk",
+        "agent_id": api.agent_id,
+        "agent_instance_id": run_id,
+        "start_time": None,
+        "end_time": None,
+        "spans": 5,
+        "allows": {"read_data": 4, "financial_transactions": 2},
+        "takes": {"contact_information": 2},
+        "gives": {"contact_information": 2, "personal_identifiers": 2},
+        "classification": "confidential",
+        "refused": {
+            "spans": 1,
+            "violations": {EXCEEDS: 1},
+            "terminated_runs": 0,
+            "termination_reasons": [],
+        },
+        "exceeded": {"spans": 1, "violations": {EXCEEDS: 1}},
+        "withheld": {"type:Sensitive": 2, "classification:secret": 1},
+        "schema_findings": {"invalid": 1, "undeclared": 1, "unchecked": 0},
+        "complete": True,
+    }
+    assert types.keys() == {"read", "pay", "unheard"}
+    assert types["read"] == {
+        "schema_name": "read",
+        "schema_title": "Reads",
+        "declared": True,
+        "spans": 2,
+        "failed": 0,
+        "allows": ["read_data"],
+        "forbids": ["destroy_data"],
+        "takes": ["contact_information"],
+        "gives": ["contact_information", "personal_identifiers"],
+        "excludes": [],
+        "classification": "confidential",
+    }
+    assert (types["pay"]["spans"], types["pay"]["failed"]) == (2, 1)
+    assert not types["unheard"]["declared"]
+
+
+def test_a_terminated_run_says_why(api: Api) -> None:
+    """As one that was refused as a whole."""
+    run = api.instance("terminated")
+    refused = risk_of(api, f"/agent_instance/{run['id']}")["refused"]
+    assert (refused["terminated_runs"], refused["termination_reasons"]) == (1, ["enough"])
+
+
+def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: FakeClock) -> None:
+    """The last thirty days unless it is asked for other ones; versions of a type taken together."""
+    recorded(api)
+    clock.advance(40 * 24 * 3600)
+    wider = {
+        "span_type_schemas": [{"name": "read", "params_schema": {}, "data_risk": PAYS}],
+        "external_identifier": "wider",
+    }
+    later = api.instance("terminated", agent_schema_version=wider)["id"]
+    api.span(later, schema_name="read")
+    recent = risk_of(api, f"/agent/{api.agent_id}")
+    whole = risk_of(api, f"/agent/{api.agent_id}", start_time="2000-01-01T00:00:00Z")
+    old = risk_of(
+        api,
+        f"/agent/{api.agent_id}",
+        start_time="2000-01-01T00:00:00Z",
+        end_time=recent["start_time"],
+    )
+    assert (recent["spans"], whole["spans"], old["spans"]) == (1, 6, 5)
+    assert [each["refused"]["terminated_runs"] for each in (recent, whole, old)] == [1, 1, 0]
+    assert recent["allows"] == {"financial_transactions": 1, "read_data": 1}
+    read = next(each for each in whole["span_types"] if each["schema_name"] == "read")
+    assert read["allows"] == ["financial_transactions", "read_data"]
+    assert read["forbids"] == ["destroy_data"]
+    assert whole["agent_instance_id"] is None
+
+
+@pytest.mark.parametrize("path", [f"/agent/{NOBODY}/risk", f"/agent_instance/{NOBODY}/risk"])
+def test_what_is_not_there_has_no_risk(api: Api, path: str) -> None:
+    """Nor has what belongs to someone else."""
+    refusal(api.get(path), 404)
+
+
+def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> None:
+    """Whoever asks."""
+    run_id = recorded(api)
+    other = world.foreign()
+    refusal(other.get(f"/agent_instance/{run_id}/risk"), 404)
+    refusal(other.get(f"/agent/{api.agent_id}/risk"), 404)
+
+
+def test_a_time_that_is_none_is_refused(api: Api) -> None:
+    """As in lists."""
+    refusal(api.get(f"/agent/{api.agent_id}/risk", start_time="yesterday"), 422)

@@ -1,0 +1,287 @@
+"""Several collectors on one database, asked at the same moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+
+from remit import _ids
+from remit.collector import create_token, open_store
+from remit.collector.store import Page, SpanFilter, Store
+from tests.collecting import Api, Json, World, details, refusal
+from tests.stores import STORES, empty_database
+
+T = TypeVar("T")
+
+COLLECTORS = 4
+ROUNDS = 8
+
+
+@pytest.fixture(params=STORES)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Store]]:
+    """Return the stores of several collectors, all of one database."""
+    with empty_database(request.param, tmp_path) as named, ExitStack() as stack:
+        opened = [open_store(named) for _ in range(COLLECTORS)]
+        for store in opened:
+            stack.callback(store.close)
+        yield opened
+
+
+@pytest.fixture
+def apis(stores: list[Store]) -> list[Api]:
+    """Return the view of one token through each of the collectors."""
+    secret = create_token(stores[0], "account").secret
+    views = [World(store).http(secret) for store in stores]
+    agent = details(views[0].post("/api/v1/agent", json={"details": {"name": "Desk"}}))["id"]
+    return [Api(view, agent) for view in views]
+
+
+def together(calls: list[Callable[[], T]]) -> list[T]:
+    """Return what *calls* return, each on a thread of its own, begun at once."""
+    barrier = threading.Barrier(len(calls))
+    found: dict[int, T] = {}
+
+    def run(number: int) -> None:
+        barrier.wait(20)
+        found[number] = calls[number]()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return [found[number] for number in range(len(calls))]
+
+
+def each(apis: list[Api], ask: Callable[[Api], T]) -> list[T]:
+    """Return what all the collectors answer, asked at once."""
+
+    def asking(api: Api) -> Callable[[], T]:
+        return lambda: ask(api)
+
+    return together([asking(api) for api in apis])
+
+
+def posted(apis: list[Api], path: str, body: Json = None) -> list[httpx.Response]:
+    """Return what all the collectors answer to one request, sent at once."""
+    return each(apis, lambda api: api.post(path, body))
+
+
+def same(answers: list[httpx.Response]) -> dict[str, Json]:
+    """Return the one answer that all got."""
+    first = details(answers[0])
+    assert [details(answer) for answer in answers] == [first] * len(answers)
+    return first
+
+
+def all_spans(store: Store, instance_id: str) -> list[str]:
+    """Return the ids of an instance's spans as they are kept."""
+    wanted = SpanFilter(agent_instance_id=instance_id)
+    with store.reading() as tx:
+        return [row.id for row in tx.list_spans(wanted, Page(0, 10_000, "id", False)).rows]  # noqa: FBT003 - the last field of a page
+
+
+def test_a_key_that_all_send_registers_one_run(apis: list[Api]) -> None:
+    """Whoever was second answers what the first one did; the versions are made once too."""
+    for number in range(ROUNDS):
+        body = apis[0].registration(
+            idempotency_key=f"register-{number}",
+            external_identifier=f"run-{number}",
+            agent_version={"external_identifier": f"v{number}"},
+            agent_schema_version={"external_identifier": f"s{number}", "span_type_schemas": []},
+        )
+        same(posted(apis, "/agent_instance/register", body))
+
+    assert apis[0].get("/agent_instance", agent_id=apis[0].agent_id).json()["summaries"]
+
+
+def test_runs_of_a_new_version_share_it(apis: list[Api], stores: list[Store]) -> None:
+    """Different runs, each the first to name the version, the schema version and the place."""
+    for number in range(ROUNDS):
+        body = apis[0].registration(
+            agent_version={"external_identifier": f"v{number}"},
+            agent_schema_version={"external_identifier": f"s{number}", "span_type_schemas": []},
+        )
+        answers = posted(apis, "/agent_instance/register", body)
+        made = [details(answer) for answer in answers]
+        assert len({one["id"] for one in made}) == COLLECTORS
+        with stores[0].reading() as tx:
+            rows = tx.instances(None, [one["id"] for one in made]).values()
+        assert len({row.agent_version_id for row in rows}) == 1
+        assert len({row.agent_schema_version_id for row in rows}) == 1
+        assert len({row.agent_deployment_id for row in rows}) == 1
+
+
+def test_a_name_is_given_once(apis: list[Api]) -> None:
+    """One gets it, the others hear that it is taken."""
+    for number in range(ROUNDS):
+        body = apis[0].registration(external_identifier=f"run-{number}")
+        answers = posted(apis, "/agent_instance/register", body)
+
+        assert sorted(answer.status_code for answer in answers) == [200, 422, 422, 422]
+
+
+@pytest.mark.parametrize("step", ["start", "finish", "terminate"])
+def test_a_step_is_taken_once(apis: list[Api], step: str) -> None:
+    """With one key all hear of the first time; with keys of their own the others are refused."""
+    bodies = {"terminate": {"reason": "enough"}}
+    before = "pending" if step == "start" else "active"
+    for number in range(ROUNDS):
+        run = apis[0].instance(before)
+        keyed = {**bodies.get(step, {}), "idempotency_key": f"{step}-{number}"}
+        path = f"/agent_instance/{run['id']}/{step}"
+        same(posted(apis, path, keyed))
+
+        other = apis[0].instance(before)
+        path = f"/agent_instance/{other['id']}/{step}"
+        body = bodies.get(step, {})
+        answers = posted(apis, path, body)
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+
+
+def span_items(instance_id: str, kind: str) -> list[dict[str, Json]]:
+    """Return the items of a bulk request: spans created and finished, under keys of a kind."""
+    items: list[dict[str, Json]] = []
+    for number in range(10):
+        key = _ids.new_key(time.time_ns())
+        span_id = _ids.pfid(key, _ids.partition_of(instance_id) or 0)
+        name = _ids.key_text(key) if kind == "derived" else f"{number}-{_ids.key_text(key)[:20]}"
+        base = {
+            "agent_instance_id": instance_id,
+            "schema_name": "desk:answer",
+            "status": "active",
+            "payload": {},
+            "id": span_id,
+        }
+        if kind == "no id":
+            del base["id"]
+        items.append(
+            {"_type": "agent_spans/create", "idempotency_key": f"c-{name}", "details": base}
+        )
+        if kind != "no id":
+            finish = {"agent_span_id": span_id, "status": "complete"}
+            items.append(
+                {"_type": "agent_spans/finish", "idempotency_key": f"f-{name}", "details": finish}
+            )
+    return items
+
+
+@pytest.mark.parametrize("kind", ["derived", "other", "no id"])
+def test_a_bulk_request_that_all_send_is_done_once(
+    apis: list[Api], stores: list[Store], kind: str
+) -> None:
+    """No span twice, no count twice, and all get the same outputs."""
+    for _ in range(ROUNDS):
+        run = apis[0].instance("active")
+        items = span_items(run["id"], kind)
+        answers = posted(apis, "/bulk", {"items": items})
+
+        outputs = [answer.json()["outputs"] for answer in answers]
+        assert outputs == [outputs[0]] * COLLECTORS
+        assert {output["status"] for output in outputs[0].values()} == {"success"}
+        assert len(all_spans(stores[0], run["id"])) == 10
+        assert apis[0].shown(run["id"])["span_counts"]["total"] == 10
+
+
+def test_a_key_used_for_two_runs_at_once_makes_one_span(
+    apis: list[Api], stores: list[Store]
+) -> None:
+    """Which of the runs gets it is a matter of who was first."""
+    for number in range(ROUNDS):
+        runs = [api.instance("active")["id"] for api in apis]
+        key = f"same-{number}"
+        answers = together(
+            [
+                partial(api.span, run, idempotency_key=key)
+                for api, run in zip(apis, runs, strict=True)
+            ]
+        )
+
+        assert len({answer["id"] for answer in answers}) == 1
+        assert sum(len(all_spans(stores[0], run)) for run in runs) == 1
+
+
+def test_a_span_ends_once(apis: list[Api]) -> None:
+    """And is counted once."""
+    run = apis[0].instance("active")
+    for number in range(1, ROUNDS + 1):
+        span = apis[0].span(run["id"])
+        path = f"/agent_spans/{span['id']}/finish"
+        answers = posted(apis, path, {})
+
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+        counts = apis[0].shown(run["id"])["span_counts"]
+        assert (counts["complete"], counts["total"]) == (number, number)
+
+
+def test_counts_are_right_whoever_adds(apis: list[Api], stores: list[Store]) -> None:
+    """All write into the same runs, in different orders, in bulk."""
+    runs = [apis[0].instance("active")["id"] for _ in range(3)]
+
+    def load(api: Api) -> int:
+        done = 0
+        for number in range(ROUNDS):
+            order = runs[number % 3 :] + runs[: number % 3]
+            if apis.index(api) % 2:
+                order.reverse()
+            items = [item for run in order for item in span_items(run, "derived")]
+            done += len(api.bulk(*items))
+        return done
+
+    assert each(apis, load) == [ROUNDS * 60] * COLLECTORS
+
+    for run in runs:
+        counts = apis[0].shown(run)["span_counts"]
+        assert counts["complete"] == counts["total"] == COLLECTORS * ROUNDS * 10
+        assert len(all_spans(stores[0], run)) == COLLECTORS * ROUNDS * 10
+
+
+def test_who_waits_for_each_other_comes_through(apis: list[Api]) -> None:
+    """Each keeps a run and wants the other's: one of the two begins anew."""
+    one, two = (apis[0].instance("active")["id"] for _ in range(2))
+
+    def ask(first: str, second: str) -> Callable[[], dict[str, Json]]:
+        api = apis[0] if first == one else apis[1]
+        quality = {"name": "q", "payload": {}}
+        items = [
+            {"_type": "agent_instances/record_quality", "agent_instance_id": run, **quality}
+            for run in [first, second] * 5
+        ]
+        return lambda: api.bulk(*items)
+
+    for _ in range(ROUNDS):
+        for outputs in together([ask(one, two), ask(two, one)]):
+            assert {output["status"] for output in outputs.values()} == {"success"}
+
+
+def test_an_agent_is_deleted_or_runs(apis: list[Api]) -> None:
+    """Never both."""
+    for number in range(ROUNDS):
+        made = details(apis[0].post("/agent", {"details": {"name": f"agent {number}"}}))["id"]
+        body = {**apis[0].registration(), "agent_id": made}
+        deleted, registered = together(
+            [
+                partial(apis[0].http.delete, f"/api/v1/agent/{made}"),
+                partial(apis[1].post, "/agent_instance/register", body),
+            ]
+        )
+
+        assert (deleted.status_code, registered.status_code) in {(200, 404), (409, 200)}
+
+
+def test_an_agent_is_retired_once(apis: list[Api]) -> None:
+    """The others hear that it is."""
+    for number in range(ROUNDS):
+        made = details(apis[0].post("/agent", {"details": {"name": f"agent {number}"}}))["id"]
+        answers = posted(apis, f"/agent/{made}/retire")
+
+        assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+        refusal(answers[[answer.status_code for answer in answers].index(409)], 409)

@@ -1,0 +1,171 @@
+"""`remit serve` for others: options, variables, TLS, and several processes' counters."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from remit.cli._limits import LIMITS, VARIABLE_PREFIX
+from remit.collector import Settings, create_token, open_store
+from tests.stores import new_database
+
+CREATE_AGENTS: Final = "create_agents"
+"""The one setting that is local mode's alone."""
+
+
+@contextmanager
+def serving(*words: str, **env: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run `remit serve` on a free port; yield the process and the URL that it says."""
+    command = [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r"https?://\S+", process.stdout.readline())
+            assert found, process.communicate(timeout=10)
+            yield process, found[0]
+        finally:
+            process.kill()
+
+
+def refused(*words: str) -> str:
+    """Return what `remit serve` says when it does not serve."""
+    command = [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode in {1, 2}
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_every_limit_has_an_option() -> None:
+    """And no option is without a limit."""
+    fields = {name for name in Settings.__slots__ if name not in {CREATE_AGENTS, "metrics"}}
+
+    assert {name for name, _, _ in LIMITS} == fields
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_a_limit_is_set_by_option_or_variable(tmp_path: Path, by: str) -> None:
+    """And holds."""
+    db = tmp_path / "remit.db"
+    store = open_store(db)
+    headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
+    store.close()
+    option = ["--max-body-bytes", "100"] if by == "option" else []
+    variable = {f"{VARIABLE_PREFIX}MAX_BODY_BYTES": "100"} if by == "variable" else {}
+
+    with serving("--db", str(db), *option, **variable) as (_, url):
+        body = {"details": {"name": "x" * 200}}
+        assert httpx.post(f"{url}/api/v1/agent", json=body, headers=headers).status_code == 413
+
+
+def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
+    """That every request needs a token, and that nothing is encrypted."""
+    db = tmp_path / "remit.db"
+    store = open_store(db)
+    create_token(store, "account")
+    store.close()
+    with serving("--db", str(db), "--host", "0.0.0.0") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+
+    assert "0.0.0.0 can be reached from other machines; every request needs a token" in errors
+    assert "in the clear" in errors
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Return a certificate for this machine, signed by itself, and its key."""
+    paths = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += ["-out", str(paths[0]), "-keyout", str(paths[1])]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return paths
+
+
+def test_it_serves_tls(tmp_path: Path) -> None:
+    """With a certificate and its key; the URL says so."""
+    cert, key = certificate(tmp_path)
+    words = ["--db", str(tmp_path / "remit.db"), "--ssl-certfile", str(cert)]
+    with serving(*words, "--ssl-keyfile", str(key)) as (_, url):
+        assert url.startswith("https://")
+        context = ssl.create_default_context(cafile=str(cert))
+        assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+
+
+def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
+    """And both must be what they are said to be."""
+    db = str(tmp_path / "remit.db")
+    other = tmp_path / "other"
+    other.write_text("no certificate")
+
+    assert "go together" in refused("--db", db, "--ssl-certfile", str(other))
+    both = ["--ssl-certfile", str(other), "--ssl-keyfile", str(other)]
+    assert "certificate or its key cannot be used" in refused("--db", db, *both)
+
+
+def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    """Before anything is served."""
+    db, log = str(tmp_path / "remit.db"), str(tmp_path / "none" / "access.log")
+
+    assert log in refused("--db", db, "--access-log", log)
+
+
+def test_the_standard_output_may_be_the_access_log(tmp_path: Path) -> None:
+    """Each line after the first is JSON."""
+    with serving("--db", str(tmp_path / "remit.db"), "--access-log", "-") as (process, url):
+        httpx.get(f"{url}/healthz")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+
+    assert [json.loads(line)["route"] for line in output.splitlines()] == ["/healthz"]
+
+
+def counted(client: httpx.Client) -> dict[str, int]:
+    """Return how often each worker answered `/healthz`; the one that tells it stands first."""
+    text = client.get("/metrics").text
+    spans = re.findall(r'spans_ingested_total{worker="(\d+)"', text)
+    found = dict.fromkeys(spans, 0)
+    for worker, count in re.findall(r'requests_total{worker="(\d+)".*healthz.* (\d+)', text):
+        found[worker] = int(count)
+    return found
+
+
+def test_workers_tell_together_what_they_counted(tmp_path: Path) -> None:
+    """Whichever is asked: one tells what another counted that is not asked itself."""
+    with (
+        new_database("postgres", tmp_path) as named,
+        serving("--db", str(named), "--workers", "2") as (_, url),
+        httpx.Client(base_url=url) as one,
+        ExitStack() as stack,
+    ):
+        worker = next(iter(counted(one)))
+        other = one
+        while next(iter(counted(other))) == worker:
+            other = stack.enter_context(httpx.Client(base_url=url))
+        for _ in range(40):
+            one.get("/healthz")
+        for _ in range(100):
+            if counted(other)[worker] == 40:
+                break
+            threading.Event().wait(0.1)
+
+        assert counted(other)[worker] == 40

@@ -1,0 +1,273 @@
+"""A collector that is killed, or whose database is, while several clients send in bulk.
+
+What was acknowledged is there, once; what was not is sent again with the same keys, as the SDK
+does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from remit.collector import create_token, open_store
+from remit.collector.store import Page, SpanFilter
+from tests.collecting import Api, Json, details
+from tests.postgres import Server
+from tests.stores import STORES, new_database
+
+KILLS: Final = int(os.environ.get("REMIT_TEST_KILLS", "3"))
+SENDERS: Final = 3
+ITEMS: Final = 20
+BETWEEN: Final = 6
+"""So many requests are acknowledged between one fault and the next."""
+SERVE: Final = """
+import sys
+from remit.collector.server import serve
+serve("127.0.0.1", int(sys.argv[2]), sys.argv[1], on_start=lambda url: print(url, flush=True))
+"""
+
+
+class Collector:
+    """A collector in a process of its own, started again and again on one port."""
+
+    def __init__(self, named: Path | str) -> None:
+        """Serve a database."""
+        self._named = named
+        self.url = "http://127.0.0.1:0"
+        self.start()
+
+    def start(self) -> None:
+        """Start, and wait until requests are taken."""
+        port = self.url.rpartition(":")[2]
+        command = [sys.executable, "-c", SERVE, str(self._named), port]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        assert self.url, self.ended()
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal; return how the process ended, and what was on its standard error."""
+        self.process.send_signal(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Return how the process ended, and what was on its standard error."""
+        _, errors = self.process.communicate(timeout=20)
+        return self.process.returncode, errors
+
+
+@contextmanager
+def serving(named: Path | str) -> Generator[Collector]:
+    """Return a block with a collector over a database that has its tables."""
+    open_store(named).close()
+    collector = Collector(named)
+    try:
+        yield collector
+    finally:
+        collector.process.kill()
+        collector.process.communicate()
+
+
+class Sender:
+    """A client that sends bulk requests of spans, each again until it is acknowledged."""
+
+    def __init__(self, url: str, secret: str, agent: str) -> None:
+        """Register a run."""
+        http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {secret}"}, timeout=30)
+        self.api = Api(http, agent)
+        self.run = self.api.instance("active")["id"]
+        self.acknowledged: list[str] = []
+        self.requests = 0
+        self.refused: list[Json] = []
+        self.enough = threading.Event()
+        self.thread = threading.Thread(target=self._send)
+        self.thread.start()
+
+    def _send(self) -> None:
+        while not self.enough.is_set():
+            keys = [uuid4().hex for _ in range(ITEMS)]
+            body = self.api.span_body(self.run)
+            items = [
+                {"_type": "agent_spans/create", "idempotency_key": key, **body} for key in keys
+            ]
+            self._until_acknowledged({"items": items})
+
+    def _until_acknowledged(self, body: Json) -> None:
+        while True:
+            try:
+                answer = self.api.post("/bulk", body)
+            except httpx.TransportError:
+                threading.Event().wait(0.05)
+                continue
+            if answer.status_code == 503:
+                threading.Event().wait(0.05)
+                continue
+            outputs = answer.json().get("outputs", {})
+            good = [each for each in outputs.values() if each["status"] == "success"]
+            if len(good) != ITEMS:
+                self.refused.append(answer.json())
+            self.acknowledged += [each["details"]["id"] for each in good]
+            self.requests += 1
+            return
+
+
+@contextmanager
+def sending(url: str, named: Path | str) -> Generator[list[Sender]]:
+    """Return a block in which several clients send; it ends when each has sent what it had."""
+    store = open_store(named)
+    secret = create_token(store, "account").secret
+    store.close()
+    headers = {"Authorization": f"Bearer {secret}"}
+    body = {"details": {"name": "A"}}
+    agent = details(httpx.post(f"{url}/api/v1/agent", json=body, headers=headers))["id"]
+    senders = [Sender(url, secret, agent) for _ in range(SENDERS)]
+    try:
+        yield senders
+    finally:
+        for sender in senders:
+            sender.enough.set()
+        for sender in senders:
+            sender.thread.join(20)
+            sender.api.http.close()
+            assert not sender.thread.is_alive()
+
+
+def wait_for_more(senders: list[Sender]) -> None:
+    """Wait until some more was acknowledged."""
+    enough = sum(sender.requests for sender in senders) + BETWEEN
+    while sum(sender.requests for sender in senders) < enough:
+        assert all(sender.thread.is_alive() for sender in senders)
+        threading.Event().wait(0.002)
+
+
+def check(named: Path | str, senders: list[Sender]) -> None:
+    """Check that each acknowledged span is there once, and none that nobody was told of."""
+    store = open_store(named)
+    with store.reading() as tx:
+        rows = tx.list_spans(SpanFilter(), Page(0, 1_000_000, "id", descending=False)).rows
+        counts = {
+            row.id: row for row in tx.instances(None, [each.run for each in senders]).values()
+        }
+    store.close()
+    kept = Counter(row.id for row in rows)
+    acknowledged = Counter(each for sender in senders for each in sender.acknowledged)
+
+    assert [sender.refused for sender in senders] == [[]] * SENDERS
+    assert kept == acknowledged
+    assert max(kept.values()) == 1
+    for sender in senders:
+        assert counts[sender.run].spans_active == len(sender.acknowledged)
+
+
+@pytest.mark.timeout(30 + 20 * KILLS)
+@pytest.mark.parametrize("kind", STORES)
+def test_a_collector_that_is_killed_under_load_loses_nothing(kind: str, tmp_path: Path) -> None:
+    """SIGKILL, again and again; the next one takes the same port and the same database."""
+    with new_database(kind, tmp_path) as named, serving(named) as collector:
+        with sending(collector.url, named) as senders:
+            for _ in range(KILLS):
+                wait_for_more(senders)
+                assert collector.end(signal.SIGKILL) == (-signal.SIGKILL, "")
+                collector.start()
+            wait_for_more(senders)
+        check(named, senders)
+
+
+@pytest.mark.timeout(30 + 20 * KILLS)
+def test_a_database_that_is_restarted_under_load_loses_nothing(short: Path) -> None:
+    """PostgreSQL stopped at once and started; the collector says each once, and goes on."""
+    database = Server(short, {})
+    try:
+        database.create()
+        database.start()
+        named = database.url("postgres")
+        with serving(named) as collector:
+            with sending(collector.url, named) as senders:
+                for _ in range(KILLS):
+                    wait_for_more(senders)
+                    database.stop()
+                    threading.Event().wait(0.3)
+                    database.start()
+                wait_for_more(senders)
+            ended, errors = collector.end(signal.SIGTERM)
+        check(named, senders)
+    finally:
+        database.remove()
+
+    assert ended == 0
+    said = [line.partition(":")[0] for line in errors.splitlines()]
+    change = [
+        "the collector's database cannot be used now",
+        "the collector's database can be written again",
+    ]
+    assert said == change * KILLS, errors
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_signal_under_load_lets_requests_in_flight_end(kind: str, tmp_path: Path) -> None:
+    """Also one of which only half has come by then; nothing acknowledged is lost."""
+    with new_database(kind, tmp_path) as named, serving(named) as collector:
+        with sending(collector.url, named) as senders:
+            wait_for_more(senders)
+            half = half_sent(collector.url, senders[0].api)
+            collector.process.send_signal(signal.SIGTERM)
+            wait_until_nobody_listens(collector.url)
+            half.sendall(b'"late"}}')
+            answer = b"".join(iter(lambda: half.recv(65536), b""))
+            half.close()
+            assert collector.ended() == (0, "")
+            collector.start()
+            wait_for_more(senders)
+        check(named, senders)
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"late"' in answer
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """Return a folder whose path is short enough for a socket's."""
+    with TemporaryDirectory(prefix="remit-pg-") as folder:
+        yield Path(folder)
+
+
+def half_sent(url: str, api: Api) -> socket.socket:
+    """Return a connection on which half of a request to make an agent was sent."""
+    port = int(url.rpartition(":")[2])
+    body = b'{"details":{"name":'
+    head = (
+        "POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: {api.http.headers['authorization']}\r\n"
+        f"Content-Length: {len(body) + 8}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(head.encode())
+    # It says so when it waits for the body.
+    assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+    connection.sendall(body)
+    return connection
+
+
+def wait_until_nobody_listens(url: str) -> None:
+    """Wait until a collector takes no new connection."""
+    port = int(url.rpartition(":")[2])
+    with suppress(ConnectionError):
+        while True:
+            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+            threading.Event().wait(0.01)

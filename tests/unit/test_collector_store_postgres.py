@@ -1,0 +1,346 @@
+"""The PostgreSQL store: opened, refused, locked, gone and back, forked."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+import psycopg
+import pytest
+
+from remit.collector import create_token, open_store
+from remit.collector.store import AccountRow, StoreUnavailableError, opening, shown
+from remit.collector.store.postgres import PostgresStore
+from remit.collector.store.postgres_pool import MAX_CONNECTIONS
+from remit.errors import SettingsError
+from tests.collecting import World, details, refusal
+from tests.postgres import database, emptied, server
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the URL of a database with remit's tables and nothing in them."""
+    with emptied() as named:
+        yield named
+
+
+@pytest.fixture
+def new_url() -> Iterator[str]:
+    """Return the URL of a new database."""
+    with database() as named:
+        yield named
+
+
+@contextmanager
+def connected(url: str) -> Generator[psycopg.Connection[tuple[int]]]:
+    """Return a block with a connection of another program's."""
+    connection = psycopg.connect(url, autocommit=True)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def connections(url: str) -> int:
+    """Return how many connections of remit's there are to a database."""
+    with connected(url) as other:
+        sql = (
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'remit'"
+        )
+        ((count,),) = other.execute(sql).fetchall()
+    return int(count)
+
+
+def test_a_newer_schema_is_refused(new_url: str) -> None:
+    """Untouched, with what to do."""
+    open_store(new_url).close()
+    with connected(new_url) as other:
+        other.execute("UPDATE remit_schema SET version = 99")
+
+    with pytest.raises(SettingsError, match=r"schema version 99.*upgrade remit"):
+        open_store(new_url)
+
+    assert connections(new_url) == 0
+
+
+def test_a_database_without_tables_can_be_asked_for_without_making_them(new_url: str) -> None:
+    """For those who only look."""
+    with pytest.raises(SettingsError, match="nothing of remit's"):
+        open_store(new_url, create=False)
+
+    with connected(new_url) as other:
+        ((count,),) = other.execute("SELECT COUNT(*) FROM pg_tables WHERE tablename = 'agents'")
+    assert count == 0
+
+
+def test_a_database_of_another_encoding_is_refused() -> None:
+    """Text would come back as something else."""
+    with connected(server().url("postgres")) as other:
+        other.execute("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+        try:
+            with pytest.raises(SettingsError, match="LATIN1, remit needs UTF8"):
+                open_store(server().url("latin"))
+        finally:
+            other.execute("DROP DATABASE latin WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("postgresql://remit@/no_such_database?host={}", "does not exist"),
+        ("postgresql://remit@127.0.0.1:1/remit", "refused"),
+        ("postgresql://remit@/remit?nonsense=1", "is no URL"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_with_the_reason(named: str, reason: str) -> None:
+    """And without a trace of psycopg."""
+    host = server().url("x").partition("host=")[2]
+
+    with pytest.raises(SettingsError, match=reason):
+        open_store(named.format(host))
+
+
+def test_a_server_that_never_answers_is_waited_for_briefly() -> None:
+    """It takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        began = time.monotonic()
+        with pytest.raises(SettingsError, match="timeout"):
+            open_store(f"postgresql://remit@127.0.0.1:{port}/remit?connect_timeout=2")
+
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://me:secret@db:5432/remit", "postgresql://me@db:5432/remit"),
+        ("postgresql://db/remit?password=secret&sslmode=require", "postgresql://db/remit?sslmode=require"),
+        ("postgresql://db/remit?user=me&password=secret", "postgresql://db/remit?user=me"),
+        ("postgresql://db/remit", "postgresql://db/remit"),
+        ("some/pass:word@place", "some/pass:word@place"),
+    ],
+)  # fmt: skip
+def test_a_password_is_not_shown(url: str, name: str) -> None:
+    """Neither in a message nor on a terminal."""
+    assert shown(url) == name
+
+
+def test_a_refusal_does_not_show_the_password() -> None:
+    """Whatever psycopg says."""
+    with pytest.raises(SettingsError) as caught:
+        open_store("postgresql://remit:hunter2@127.0.0.1:1/remit")
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`psycopg` that is None cannot be imported."""
+    for name in [name for name in sys.modules if name.startswith("remit.collector.store.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(SettingsError, match=r"psycopg.*pip install 'remit\[postgres\]'"):
+        opening.open_store("postgresql://localhost/remit")
+
+    monkeypatch.undo()
+    assert import_module("remit.collector.store.postgres").PostgresStore is PostgresStore
+
+
+def test_a_locked_row_is_unavailable_for_now(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with `Retry-After`; when the lock is gone, all is well."""
+    monkeypatch.setattr("remit.collector.store.postgres_pool.LIMITS", {"lock_timeout": "50ms"})
+    store = open_store(url)
+    api = World(store).account()
+    run = api.instance("active")
+    with psycopg.connect(url) as blocker:
+        blocker.execute("SELECT 1 FROM agent_instances FOR UPDATE")
+        for _ in range(3):
+            answer = api.post("/agent_spans", api.span_body(run["id"]))
+            assert refusal(answer, 503)["code"] == "unavailable"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert details(api.get("/ping"))
+
+    assert api.span(run["id"])["status"] == "active"
+    store.close()
+
+
+def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
+    """The next transaction makes another, and nothing is left open."""
+    store = open_store(url)
+    api = World(store).account()
+    run = api.instance("active")
+    for _ in range(3):
+        with connected(url) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'remit'"
+            )
+        assert api.span(run["id"])["status"] == "active"
+
+    assert 1 <= connections(url) <= MAX_CONNECTIONS
+    store.close()
+    assert connections(url) == 0
+
+
+def test_a_transaction_that_the_server_ended_is_unavailable(url: str) -> None:
+    """Nothing of it is kept, and the connection is thrown away."""
+    store = open_store(url)
+    create_token(store, "account")
+
+    def interrupted() -> None:
+        with store.writing() as tx:
+            create = tx.accounts()[0]
+            with connected(url) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND application_name = 'remit'"
+                )
+            tx.add(type(create)("another", "n", 0, 0))
+
+    with pytest.raises(StoreUnavailableError):
+        interrupted()
+    with store.reading() as tx:
+        assert len(tx.accounts()) == 1
+    store.close()
+
+
+def test_the_server_gone_and_back(new_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """503 with `Retry-After` while it is away, said once; then all goes on by itself."""
+    store = open_store(new_url)
+    api = World(store).account()
+    run = api.instance("active")
+    caplog.clear()
+    server().stop()
+    try:
+        for _ in range(3):
+            answer = api.post("/agent_spans", api.span_body(run["id"]))
+            assert refusal(answer, 503)["code"] == "unavailable"
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "host" not in answer.text
+    finally:
+        server().start()
+
+    assert api.span(run["id"])["status"] == "active"
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the collector's database cannot be used now",
+        "the collector's database can be written again",
+    ]
+    assert connections(new_url) == 1
+    store.close()
+
+
+def test_more_threads_than_connections_take_turns(url: str) -> None:
+    """Nobody is refused, and no connection is left over."""
+    store = open_store(url)
+    api = World(store).account()
+    run = api.instance("active")
+    made: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: made.append(api.span(run["id"])["id"]))
+        for _ in range(4 * MAX_CONNECTIONS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(made)) == 4 * MAX_CONNECTIONS
+    assert connections(url) <= MAX_CONNECTIONS
+    store.close()
+
+
+def test_all_connections_in_use_is_unavailable(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a short wait."""
+    monkeypatch.setattr("remit.collector.store.postgres_pool.WAIT_S", 0.05)
+    store = open_store(url)
+
+    def all_at_once(number: int) -> None:
+        with store.reading():
+            if number:
+                all_at_once(number - 1)
+
+    all_at_once(MAX_CONNECTIONS - 1)
+    with pytest.raises(StoreUnavailableError, match="in use"):
+        all_at_once(MAX_CONNECTIONS)
+    all_at_once(MAX_CONNECTIONS - 1)
+    store.close()
+
+
+def test_a_fault_in_a_statement_is_not_taken_for_a_database_that_is_gone(url: str) -> None:
+    """Trying again would not help; the connection is used on."""
+    store = open_store(url)
+    with pytest.raises(psycopg.DataError), store.writing() as tx:
+        tx.add(AccountRow("a", "with a \x00", 0, 0))
+    with pytest.raises(StoreUnavailableError), store.writing() as tx:
+        raise StoreUnavailableError
+    with store.reading() as after:
+        assert after.accounts() == []
+    assert connections(url) == 1
+    store.close()
+
+
+def test_a_text_that_no_row_can_hold_finds_nothing(url: str) -> None:
+    """PostgreSQL keeps no NUL, and would fail to be asked for one."""
+    store = open_store(url)
+    with store.reading() as tx:
+        assert tx.agent("a\x00", "b\x00") is None
+        assert tx.spans(None, ["\x00", "x"]) == {}
+        assert tx.keys("a", "b", ["\x00"]) == {}
+        assert tx.instances("a\x00", ["\x00"]) == {}
+    store.close()
+
+
+def in_child(store: PostgresStore) -> int:
+    """Return how many tokens a forked child sees after it wrote one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            create_token(store, "account")
+            with store.reading() as tx:
+                os.write(writer, bytes([len(tx.tokens())]))
+            store.close()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        seen = pipe.read()
+    os.waitpid(child, 0)
+    return seen[0]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
+    """Also while other threads of the parent are writing; both go on with theirs."""
+    store = PostgresStore(url)
+    create_token(store, "account")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with store.writing() as tx:
+                tx.tokens()
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for thread in writers:
+        thread.start()
+    try:
+        seen = [in_child(store) for _ in range(5)]
+    finally:
+        stop.set()
+        for thread in writers:
+            thread.join()
+
+    assert seen == [2, 3, 4, 5, 6]
+    with store.reading() as tx:
+        assert len(tx.tokens()) == 6
+    store.close()
+    assert connections(url) == 0

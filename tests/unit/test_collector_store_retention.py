@@ -1,0 +1,227 @@
+"""Removing what is old, in each kind of store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from remit._ids import new_key, pfid
+from remit.cli import main
+from remit.collector import Store, open_store
+from remit.collector.store import Page, Removed, SpanFilter, retention
+from remit.collector.times import parse_us
+from remit.testing import FakeClock
+from tests.collecting import Api, Json, World, details
+from tests.stores import STORES, new_database
+
+# A Monday: PostgreSQL drops whole weeks, which begin then.
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+CUT = NOW - timedelta(days=28)
+
+
+@pytest.fixture(params=STORES)
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
+    """Return what `--db` names: a database with nothing in it."""
+    with new_database(request.param, tmp_path) as database:
+        yield database
+
+
+@pytest.fixture
+def store(named: Path | str) -> Iterator[Store]:
+    """Return a store that is open."""
+    opened = open_store(named)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock that a test sets to the time at which something happens."""
+    return FakeClock(CUT - timedelta(days=200))
+
+
+@pytest.fixture
+def api(store: Store, clock: FakeClock) -> Api:
+    """Return the view of an account's token."""
+    return World(store, clock=clock).account()
+
+
+def travel(clock: FakeClock, to: datetime) -> None:
+    """Set the clock."""
+    clock.advance(to.timestamp() - clock.wall_ns() / 1e9)
+
+
+def id_at(moment: datetime) -> str:
+    """Return the id of a span that began then."""
+    return pfid(new_key(int(moment.timestamp()) * 1_000_000_000), 5)
+
+
+def run_at(api: Api, clock: FakeClock, moment: datetime, *, ends: bool = True) -> dict[str, Json]:
+    """Return a run with a span that began and ended then."""
+    travel(clock, moment)
+    run = api.instance("active", external_identifier=f"{moment}-{ends}")
+    api.span(run["id"], id=id_at(moment), idempotency_key=f"c {moment} {ends}")
+    if ends:
+        api.post(f"/agent_instance/{run['id']}/finish", {"idempotency_key": f"f {moment}"})
+    return run
+
+
+def kept(store: Store) -> tuple[set[str], set[str]]:
+    """Return the ids of the runs and of the spans that are there."""
+    page = Page(0, 1000, "id", descending=False)
+    with store.reading() as tx:
+        runs = {row.id for row in tx.list_instances(None, {}, page).rows}
+        return runs, {row.id for row in tx.list_spans(SpanFilter(), page).rows}
+
+
+def cut_us() -> int:
+    """Return the moment before which all goes."""
+    return parse_us(CUT.isoformat())
+
+
+def test_what_ended_before_goes_with_its_spans_and_keys(
+    api: Api, clock: FakeClock, store: Store
+) -> None:
+    """What is younger stays as it was."""
+    old = run_at(api, clock, CUT - timedelta(days=9))
+    young = run_at(api, clock, CUT + timedelta(days=1))
+    spans = api.spans(young["id"])
+
+    removed = store.retain(cut_us())
+
+    assert (removed.spans, removed.instances, removed.keys) == (1, 1, 2)
+    assert kept(store) == ({young["id"]}, {span["id"] for span in spans})
+    assert api.get(f"/agent_instance/{old['id']}").status_code == 404
+    assert api.spans(young["id"]) == spans
+    assert store.retain(cut_us())._replace(parts=()) == Removed()
+
+
+def test_a_run_with_a_younger_span_stays(api: Api, clock: FakeClock, store: Store) -> None:
+    """It loses the old ones; its counts are those of all that it had."""
+    run = run_at(api, clock, CUT - timedelta(days=9))
+    young = api.span(run["id"], id=id_at(CUT + timedelta(days=1)))
+
+    removed = store.retain(cut_us())
+
+    assert (removed.spans, removed.instances) == (1, 0)
+    assert kept(store) == ({run["id"]}, {young["id"]})
+    assert api.shown(run["id"])["span_counts"]["total"] == 2
+
+
+def test_a_run_that_never_ended_stays(api: Api, clock: FakeClock, store: Store) -> None:
+    """And can still be finished."""
+    run = run_at(api, clock, CUT - timedelta(days=9), ends=False)
+
+    assert store.retain(cut_us()).instances == 0
+    assert kept(store) == ({run["id"]}, set())
+    path = f"/agent_instance/{run['id']}/finish"
+    assert details(api.post(path, {}))["status"] == "complete"
+
+
+def test_a_run_that_says_it_ended_long_ago_stays(api: Api, clock: FakeClock, store: Store) -> None:
+    """What counts is when that was said."""
+    travel(clock, CUT + timedelta(days=1))
+    run = api.instance("active")
+    api.post(f"/agent_instance/{run['id']}/finish", {"timestamp": "2001-01-01T00:00:00Z"})
+
+    assert store.retain(cut_us()).instances == 0
+    assert kept(store) == ({run["id"]}, set())
+
+
+def test_a_key_of_a_span_that_went_can_be_used_again(
+    api: Api, clock: FakeClock, store: Store
+) -> None:
+    """Also where the run stayed: else it could be neither answered nor carried out."""
+    run = run_at(api, clock, CUT - timedelta(days=9), ends=False)
+    key = f"c {CUT - timedelta(days=9)} False"
+    store.retain(cut_us())
+
+    again = api.span(run["id"], idempotency_key=key)
+
+    assert kept(store)[1] == {again["id"]}
+    assert api.span(run["id"], idempotency_key=key)["id"] == again["id"]
+
+
+def test_a_span_of_a_far_time_goes_too(api: Api, clock: FakeClock, store: Store) -> None:
+    """For which PostgreSQL has no part."""
+    run = run_at(api, clock, CUT + timedelta(days=1))
+    api.span(run["id"], id=id_at(datetime(1999, 1, 1, tzinfo=UTC)))
+
+    assert store.retain(cut_us()).spans == 1
+    assert len(kept(store)[1]) == 1
+
+
+def test_much_goes_in_many_steps(
+    api: Api, clock: FakeClock, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody waits long; all of it goes."""
+    monkeypatch.setattr(retention, "MOST_ROWS", 2)
+    for number in range(7):
+        run_at(api, clock, CUT - timedelta(days=20, minutes=number))
+
+    removed = store.retain(cut_us())
+
+    assert (removed.spans, removed.instances, removed.keys) == (7, 7, 14)
+    assert kept(store) == (set(), set())
+
+
+def test_the_command_says_what_it_removed(
+    named: Path | str, store: Store, api: Api, clock: FakeClock
+) -> None:
+    """In words, or in JSON for programs."""
+    now = datetime.now(UTC)
+    run_at(api, clock, now - timedelta(days=60))
+    young = run_at(api, clock, now - timedelta(days=1))
+
+    done = CliRunner().invoke(main, ["db", "retain", "--days", "30", "--db", str(named)])
+    again = CliRunner().invoke(main, ["db", "retain", "--days", "30", "--db", str(named), "--json"])
+
+    assert done.exit_code == again.exit_code == 0, done.output + again.output
+    assert ": 1 span, 1 run and 2 idempotency keys" in " ".join(done.output.split())
+    said = json.loads(again.output)
+    assert (said["spans"], said["instances"], said["keys"]) == (0, 0, 0)
+    assert kept(store)[0] == {young["id"]}
+
+
+@pytest.mark.parametrize("days", ["0", "-1", "x"])
+def test_a_number_of_days_that_keeps_nothing_is_refused(days: str, tmp_path: Path) -> None:
+    """Rather than everything being removed."""
+    arguments = ["db", "retain", "--days", days, "--db", str(tmp_path / "remit.db")]
+
+    assert CliRunner().invoke(main, arguments).exit_code == 2
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """There is nothing to remove from it."""
+    arguments = ["db", "retain", "--days", "1", "--db", str(tmp_path / "remit.db")]
+
+    done = CliRunner().invoke(main, arguments)
+
+    assert done.exit_code == 1
+    assert "there is no database" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_weeks_are_dropped_in_postgresql(clock: FakeClock, tmp_path: Path) -> None:
+    """Their names are told; a week that is not over stays whole."""
+    with new_database("postgres", tmp_path) as named:
+        store = open_store(named)
+        api = World(store, clock=clock).account()
+        now = datetime.now(UTC)
+        run = run_at(api, clock, now - timedelta(days=21), ends=False)
+        for weeks in (0, 1):
+            api.span(run["id"], id=id_at(now + timedelta(days=7 * weeks)))
+
+        monday = now.date() - timedelta(days=now.weekday())
+        within_next = datetime.combine(monday, time(), UTC) + timedelta(days=10)
+        removed = store.retain(parse_us(within_next.isoformat()))
+        store.close()
+
+    weeks_gone = (monday - timedelta(days=7), monday)
+    assert removed.parts == tuple(f"agent_spans_{week:%Y%m%d}" for week in weeks_gone)
+    assert removed.spans == 2

@@ -1,0 +1,190 @@
+"""The SQLite store: opened, migrated, locked, full, forked."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from remit.collector import create_token, open_store
+from remit.collector.store import SqliteStore, StoreUnavailableError
+from remit.errors import SettingsError
+from tests.collecting import World, details, refusal
+
+
+def test_a_new_database_is_for_its_owner_only(tmp_path: Path) -> None:
+    """Payloads are nobody else's business; folders are made."""
+    path = tmp_path / "deep" / "er" / "remit.db"
+
+    create_token(open_store(path), "account")
+
+    for each in path.parent.iterdir():
+        assert stat.S_IMODE(each.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """Untouched, with what to do."""
+    path = tmp_path / "remit.db"
+    open_store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+    with pytest.raises(SettingsError, match=r"schema version 99.*upgrade remit"):
+        open_store(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"hello, I am a letter" * 100, b"SQLite format 3\0" + b"x" * 500]
+)
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Untouched."""
+    path = tmp_path / "letter.txt"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError, match=r"letter\.txt cannot be opened"):
+        open_store(path)
+
+    assert path.read_bytes() == content
+
+
+def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """A folder, or a place below a file."""
+    (tmp_path / "file").touch()
+
+    for path in (tmp_path, tmp_path / "file" / "remit.db"):
+        with pytest.raises(SettingsError, match="cannot be opened"):
+            open_store(path)
+
+
+def test_a_database_that_does_not_exist_can_be_asked_for_without_making_it(tmp_path: Path) -> None:
+    """For those who only look."""
+    with pytest.raises(SettingsError, match="there is no database"):
+        open_store(tmp_path / "remit.db", create=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_locked_database_is_unavailable_for_now(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """503 with `Retry-After`; when the lock is gone, all is well. The log says each once."""
+    store = SqliteStore(tmp_path / "remit.db", busy_timeout_s=0.05)
+    api = World(store).account()
+    run = api.instance("active")
+    blocker = sqlite3.connect(tmp_path / "remit.db", isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    try:
+        for _ in range(3):
+            answer = api.post("/agent_spans", api.span_body(run["id"]))
+            assert refusal(answer, 503)["code"] == "unavailable"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert details(api.get("/ping"))
+    finally:
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+    assert api.span(run["id"])["status"] == "active"
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the collector's database cannot be used now",
+        "the collector's database can be written again",
+    ]
+    store.close()
+
+
+def test_a_database_that_cannot_be_read_is_unavailable_too(tmp_path: Path) -> None:
+    """A table that is gone stands for a file that is."""
+    store = SqliteStore(tmp_path / "remit.db")
+    api = World(store).account()
+    with sqlite3.connect(tmp_path / "remit.db") as connection:
+        connection.execute("DROP TABLE agents")
+    connection.close()
+
+    refusal(api.get("/agent"), 503)
+    store.close()
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """SQLite is told that the file may not grow."""
+    store = SqliteStore(tmp_path / "remit.db")
+    api = World(store).account()
+    run = api.instance("active")
+    connection = store._connection
+    assert connection is not None
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    big = {"text": "x" * 100_000}
+
+    answers = [api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)]
+    connection.execute("PRAGMA max_page_count = 1000000")
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert api.spans(run["id"]) == []
+    assert api.shown(run["id"])["span_counts"]["total"] == 0
+    assert api.span(run["id"], payload=big)["payload"] == big
+    store.close()
+
+
+def test_a_fault_in_a_statement_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    """Trying again would not help."""
+    store = open_store(tmp_path / "remit.db")
+    create_token(store, "account")
+    with pytest.raises(sqlite3.IntegrityError), store.writing() as tx:
+        tx.add(tx.accounts()[0])
+    with pytest.raises(StoreUnavailableError), store.writing() as tx:
+        raise StoreUnavailableError
+    store.close()
+
+
+def in_child(store: SqliteStore) -> int:
+    """Return how many tokens a forked child sees after it wrote one."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            # The parent's connection must not be used, nor closed, by anybody else.
+            assert store._connection is None
+            create_token(store, "account")
+            with store.reading() as tx:
+                os.write(writer, bytes([len(tx.tokens())]))
+            store.close()
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        seen = pipe.read()
+    os.waitpid(child, 0)
+    return seen[0]
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """Also while other threads of the parent are writing; both go on."""
+    store = SqliteStore(tmp_path / "remit.db")
+    create_token(store, "account")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            with store.writing() as tx:
+                tx.tokens()
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for thread in writers:
+        thread.start()
+    try:
+        seen = [in_child(store) for _ in range(5)]
+    finally:
+        stop.set()
+        for thread in writers:
+            thread.join()
+
+    assert seen == [2, 3, 4, 5, 6]
+    with store.reading() as tx:
+        assert len(tx.tokens()) == 6
+    store.close()

@@ -1,0 +1,90 @@
+"""`remit.collector.meaning`: what was made to hang or to grow is answered at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from time import thread_time
+
+import pytest
+
+from remit.collector.meaning import Budget, Verdict
+from remit.collector.meaning.checks import Checker
+from remit.collector.meaning.templates import Template
+from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
+
+MAX_S = 0.1
+"""Of this thread's own time: the machine may be busy with something else."""
+MAX_MIB = 64
+HARMLESS = {"offset", "wide time", "many errors", "exponential pattern", "wide pattern"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engines() -> None:
+    """Import the libraries, which takes its own time, before anything is measured."""
+    Template("x").summary({}, 0, Budget())
+    Checker({"type": "object"}).verdict({}, "{}", Budget())
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_can_neither_hang_nor_grow(name: str) -> None:
+    """It has no summary, or a short one."""
+    template = Template(TEMPLATES[name])
+    begin = thread_time()
+    summary = template.summary(BIG, BIG_CHARS, Budget())
+    assert thread_time() - begin < MAX_S
+    assert summary is None or (name in HARMLESS and len(summary) < 100)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_a_schema_cannot_keep_the_collector_busy(name: str) -> None:
+    """Nor can saying what does not match it: what takes too long is left and said so."""
+    schema, payload = SCHEMAS[name]
+    text, checker = json.dumps(payload), Checker(schema)
+    begin = thread_time()
+    verdict = checker.verdict(payload, text, Budget())
+    errors = checker.errors(payload, text) if verdict is not Verdict.GOOD else []
+    assert thread_time() - begin < MAX_S
+    assert verdict is (Verdict.BAD if name in HARMLESS else Verdict.UNCHECKED)
+    assert errors
+    assert all(len(each) < 250 for each in errors)
+
+
+def test_all_of_them_together_take_little_memory() -> None:
+    """What they took is free again, and none takes much at once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bombs"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) < MAX_MIB
+
+
+def test_a_failing_template_takes_nothing_from_the_others() -> None:
+    """A page has a hundred spans: what failed in it once is not rendered again."""
+    failing, other, budget = Template(TEMPLATES["sort again and again"]), Template("x"), Budget()
+    begin = thread_time()
+    assert [failing.summary(BIG, BIG_CHARS, budget) for _ in range(100)] == [None] * 100
+    assert thread_time() - begin < MAX_S
+    assert other.summary({}, 0, budget) == "x"
+
+
+def test_one_request_does_not_compare_for_long() -> None:
+    """Each of many payloads may be heavy; together they are too much."""
+    schema: Json = {
+        "additionalProperties": {
+            "items": {"anyOf": [*[{"type": "string"}] * 40, {"type": "integer"}]}
+        }
+    }
+    payload: Json = {"a": list(range(3000))}
+    text, budget = json.dumps(payload), Budget()
+    checker = Checker(schema)
+    begin = thread_time()
+    verdicts = [checker.verdict(payload, text, budget) for _ in range(200)]
+    assert thread_time() - begin < 2 * MAX_S
+    assert verdicts[0] is Verdict.GOOD
+    assert verdicts[-1] is Verdict.UNCHECKED
