@@ -70,9 +70,15 @@ def test_a_request_that_begins_in_a_shutdown_does_not_outlast_it() -> None:
     """Its timeout is what is left, so that the thread ends and the connection is closed."""
     with serving(hang) as url:
         made = delivery(url=url, flush_interval_s=60, request_timeout_s=30)
-        record(made)
         sender = made._sending
-        made.shutdown(within(0.3))
+        assert sender.hold(5)
+        record(made)
+        ending = threading.Thread(target=made.shutdown, args=(within(0.3),))
+        ending.start()
+        while made._shared.door.limit is None:
+            pass
+        sender.let_go()
+        ending.join()
         assert sender.stop(5)
 
 

@@ -11,7 +11,6 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from wrapt import FunctionWrapper
 
-from remit._capture import statics
 from remit._decorators._driving import driven, driven_async, driven_coroutine
 from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
@@ -42,8 +41,9 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     follow = _follower(function)
 
     def call(make: Callable[..., Any], _: object, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-        given: Any = captured.copy().run(make, *args, **kwargs)
-        if follow is None and statics.kind_of(given) is not CoroutineType:
+        given: object = captured.copy().run(make, *args, **kwargs)
+        kind: type[object] = type(given)
+        if follow is None and kind is not CoroutineType:
             return given
         return captured.copy().run(_followed, given, follow or _awaited) or given
 
