@@ -62,7 +62,8 @@ def test_a_suspended_token_comes_back_and_a_revoked_one_does_not(world: World) -
 
     def refuses(name: str) -> bool:
         answer = api.post(f"/api_token/{token['id']}/{name}")
-        return refusal(answer, 409)["code"] == "invalid_action"
+        code: str = refusal(answer, 409)["code"]
+        return code == "invalid_action"
 
     assert (works(), refuses("activate")) == (True, True)
     assert step(api, token, "suspend")["status"] == "suspended"

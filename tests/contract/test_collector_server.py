@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from remit.collector import Settings, Store, create_app, create_token
 from remit.collector.server import Server, listen
-from remit.collector.store import Reading, Writing
+from remit.collector.store import Reading, Removed, Writing
 from tests.collecting import details, on_a_port, refusal
 
 LIMIT = 1_000_000
@@ -81,6 +81,18 @@ class Broken:
         raise KeyError("secret of the inside")
 
     def writing(self) -> AbstractContextManager[Writing]:
+        """Fail likewise."""
+        raise KeyError("secret of the inside")
+
+    def retain(self, before_us: int) -> Removed:
+        """Fail likewise."""
+        raise KeyError("secret of the inside")
+
+    def is_current(self) -> bool:
+        """Fail likewise."""
+        raise KeyError("secret of the inside")
+
+    def scrub(self) -> None:
         """Fail likewise."""
         raise KeyError("secret of the inside")
 
