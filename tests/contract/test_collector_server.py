@@ -86,6 +86,7 @@ class Broken:
 
     def retain(self, before_us: int) -> Removed:
         """Fail likewise."""
+        del before_us
         raise KeyError("secret of the inside")
 
     def is_current(self) -> bool:
