@@ -101,7 +101,7 @@ def test_what_waits_is_what_is_on_the_disk(tmp_path: Path) -> None:
     agent()
     flushed = remit.flush(1)
     agent()
-    remit.flush(0.3)
+    remit.flush(2)
     oldest_s = oldest_put_s(tmp_path)
     before_s = time.time()
     status = checked()
@@ -119,7 +119,7 @@ def test_after_a_recovery_all_of_it_was_sent(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path)
         agent()
-        assert not remit.flush(0.2)
+        assert not remit.flush(2)
         assert checked().health is Health.FAILING
         api.rules.clear()
         api.seen.clear()
@@ -144,7 +144,7 @@ def test_the_health_tells_what_a_person_must_mend(
     with served(api) as url:
         configure(url, tmp_path)
         agent()
-        assert not remit.flush(0.2)
+        assert not remit.flush(2)
         assert (checked().health, checked().pending) == (health, recorded())
 
 
@@ -172,7 +172,7 @@ def test_what_found_no_room_in_memory_is_counted(tmp_path: Path) -> None:
     with served(api) as url:
         configure(url, tmp_path / "file", max_buffer_bytes=100_000)
         agent(200, "x" * 1000)
-        assert not remit.flush(0.2)
+        assert not remit.flush(2)
         kept = checked()
         assert (kept.spooled, kept.spool_bytes, kept.spool_age_s) == (0, 0, 0.0)
         assert 0 < kept.buffer_bytes <= 100_000

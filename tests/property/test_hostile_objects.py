@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import remit
 from remit.errors import UsageError
 from remit.testing import RecordingSink, isolated
 from tests.strategies import CALLS, hostile_class, hostile_values
+from tests.untraced import untraced
 
 MAX_MORE_MS: Final = 2.0
 TRIES: Final = 7
@@ -213,15 +213,11 @@ HEAVY: Final[dict[str, Callable[[], object]]] = {
 def cpu_ms(call: Callable[[object], object], value: object) -> float:
     """Return the least time that the call took of this thread, whatever else the machine does."""
     least_ns = math.inf
-    tracer = sys.gettrace()
-    sys.settrace(None)  # coverage's costs more than what is measured
-    try:
+    with untraced():
         for _ in range(TRIES):
             began_ns = time.thread_time_ns()
             call(value)
             least_ns = min(least_ns, time.thread_time_ns() - began_ns)
-    finally:
-        sys.settrace(tracer)
     return least_ns / 1e6
 
 

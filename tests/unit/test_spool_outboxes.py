@@ -119,3 +119,13 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
     assert sum(freed) == 0
     memory.settle([1])
     assert sum(freed) == 2 * (ITEM_BYTES + 2)
+
+
+def test_what_comes_after_the_close_is_left_to_a_later_process(tmp_path: Path) -> None:
+    """A writer may have hung beyond a shutdown; nobody else would let go of its file."""
+    spooled = Spooled(tmp_path)
+    outbox = spooled.outbox()
+    outbox.close()
+    outbox.put([item(1)], [record()])
+    assert numbers(spooled.take().head(9)) == [1]
+    spooled.end()

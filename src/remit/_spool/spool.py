@@ -43,6 +43,7 @@ class SpoolOutbox:
         self._unreadable = False
         self._said = False
         self._held: SpoolFile | None = None
+        self._closed = False
 
     def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
@@ -54,6 +55,9 @@ class SpoolOutbox:
             except STORAGE_ERRORS as error:
                 self._say(self._files, error)
             else:
+                if self._closed:
+                    # By a writer that hung beyond the shutdown: a later process sends it.
+                    file.close()
                 self._release(sum(map(self._cost, items)))
                 return
         if self._file is not None:
@@ -139,6 +143,7 @@ class SpoolOutbox:
 
     def close(self) -> None:
         """Let go of the file: delete it if it is done with, else leave it to a later process."""
+        self._closed = True
         if self._file is not None:
             self._file.close()
 
