@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from time import thread_time
 
@@ -14,6 +15,7 @@ from remit.collector.meaning import Budget, Verdict
 from remit.collector.meaning.checks import Checker
 from remit.collector.meaning.templates import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
+from tests.untraced import untraced
 
 MAX_S = 0.1
 """Of this thread's own time: the machine may be busy with something else."""
@@ -26,6 +28,12 @@ def engines() -> None:
     """Import the libraries, which takes its own time, before anything is measured."""
     Template("x").summary({}, 0, Budget())
     Checker({"type": "object"}).verdict({}, "{}", Budget())
+
+
+@pytest.fixture(autouse=True)
+def _untraced() -> Iterator[None]:
+    with untraced():
+        yield
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
