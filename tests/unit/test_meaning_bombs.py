@@ -21,6 +21,8 @@ MAX_S = 0.1
 """Of this thread's own time: the machine may be busy with something else."""
 MAX_MIB = 64
 HARMLESS = {"offset", "wide time", "many errors", "exponential pattern", "wide pattern"}
+# From Python 3.12 on its stack is deep enough for it; what it names is not there.
+HARMLESS |= {"deep paths"}
 
 
 @pytest.fixture(scope="module", autouse=True)
