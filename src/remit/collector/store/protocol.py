@@ -80,8 +80,10 @@ class SpanFilter:
     agent_instance_id: str | None = None
     agent_id: str | None = None
     environment_id: str | None = None
+    schema_name: str | None = None
     started_from_us: int | None = None
     started_to_us: int | None = None
+    changed_from_us: int | None = None
     first_id: str | None = None
     flags: int | None = None
 
