@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from remit import _ids
+from remit._clock import iso8601
 from remit.collector import create_token, open_store
 from tests.postgres import Server
 from tests.stores import STORES
@@ -33,6 +34,7 @@ from tests.stores import STORES
 BULK = 100
 CONNECTIONS = 2
 RUN_BULKS = 5
+LASTS_NS = 100_000_000
 FORMS = ("derived", "uuid", "no id")
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 PROC = Path("/proc")
@@ -126,7 +128,8 @@ def collectors(store: str, count: int) -> Generator[tuple[list[httpx.Client], li
 
 def item(instance_id: str, form: str) -> dict[str, Any]:
     """Return one create, as a kind of client sends it."""
-    key = _ids.new_key(time.time_ns())
+    now_ns = time.time_ns()
+    key = _ids.new_key(now_ns)
     details: dict[str, Any] = {
         "agent_instance_id": instance_id,
         "id": _ids.pfid(key, _ids.partition_of(instance_id) or 0),
@@ -135,8 +138,8 @@ def item(instance_id: str, form: str) -> dict[str, Any]:
         "payload": PAYLOAD,
         "result_payload": RESULT,
         "parent_span_id": None,
-        "started_at": "2026-01-02T03:04:05.678901Z",
-        "finished_at": "2026-01-02T03:04:05.778901Z",
+        "started_at": iso8601(now_ns),
+        "finished_at": iso8601(now_ns + LASTS_NS),
     }
     if form == "no id":
         del details["id"]

@@ -35,7 +35,7 @@ FOUND: Final = BAD_PAYLOAD | UNCHECKED_PAYLOAD | BAD_RESULT | UNCHECKED_RESULT |
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """Base of the rows; they hold nothing that refers to anything, so no collector looks at them."""
+    """Base of the rows; what they hold refers to nothing, so that garbage collection is off."""
 
 
 class AccountRow(Row, frozen=True, gc=False):

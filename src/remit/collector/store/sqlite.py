@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from remit.collector.store.migrate import migrations
-from remit.collector.store.protocol import Reading, Removed, StoreUnavailableError, Writing
+from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
+from remit.collector.store.questions import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.collector.store.subjects import subject_hash

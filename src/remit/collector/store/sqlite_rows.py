@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from remit.collector.store import statements
-from remit.collector.store.protocol import Page, SpanFilter
+from remit.collector.store.questions import Page, SpanFilter
 from remit.collector.store.rows import KeyRow, Row, SpanRow
 from remit.collector.store.transaction import Transaction, Value, mutable, values_of
 

@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from remit.collector.store.protocol import Page
+from remit.collector.store.questions import Page
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -143,6 +143,15 @@ SPANS_AND_THEIRS: Final = f"{SPANS} JOIN {_THEIRS}"
 # In SQLite's words; CROSS JOIN keeps it from another order.
 SPANS_BY_START: Final = f"{SPANS} INDEXED BY agent_spans_by_start"
 SPANS_BY_START_AND_THEIRS: Final = f"{SPANS_BY_START} CROSS JOIN {_THEIRS}"
+# It grows when a span begins, and when one that did ends.
+MOVES: Final = (
+    "SELECT id, spans_pending + 2 * spans_active "
+    "+ 3 * (spans_complete + spans_failed + spans_cancelled) FROM agent_instances"
+)
+MAY_MOVE: Final = (
+    "status IN ('pending', 'active', 'terminated') OR spans_pending > 0 OR spans_active > 0 "
+    "OR id >= ?"
+)
 SPANLESS: Final = (
     "NOT EXISTS (SELECT 1 FROM agent_spans AS s WHERE s.agent_instance_id = agent_instances.id)"
 )

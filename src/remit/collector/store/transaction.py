@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from remit.collector.store import statements
-from remit.collector.store.protocol import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.questions import Listed, Page, Removed, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     FOUND,
     AccountRow,
@@ -205,6 +205,12 @@ class Transaction(ABC):
         passing = f"{self._source(wanted, joined=True)} WHERE {where}"
         sql = f"SELECT {names}, COUNT(*) {passing} GROUP BY {names}"
         return [SpanKind(*row) for row in self._rows(sql, values)]
+
+    def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
+        """Return of each instance a number that grows whenever one of its spans begins or ends."""
+        where, value = ("id = ?", instance_id) if instance_id else (statements.MAY_MOVE, first_id)
+        rows = self._rows(f"{statements.MOVES} WHERE {where}", (value,))
+        return {row_id: int(number) for row_id, number in rows}
 
     @abstractmethod
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
