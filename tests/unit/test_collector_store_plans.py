@@ -134,3 +134,24 @@ def test_postgres_reads_what_began_within_a_time_by_that() -> None:
         store.close()
 
     assert plan.count("_started_at_idx on agent_spans") >= 2, plan
+
+
+def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
+    """However often: one plan for all times would read as much for a second as for a year."""
+    page = Page(0, 200, "started_at", descending=False)
+    with database() as url:
+        store = open_store(url)
+        wanted = filled(store)
+        with store.reading() as tx:
+            (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
+            for _ in range(12):
+                tx.list_spans(wanted, page)
+                tx.span_kinds(wanted)
+                tx.list_spans(SpanFilter(agent_instance_id=run), page)
+            source: Any = tx
+            kept = [row[0] for row in source._rows("SELECT statement FROM pg_prepared_statements")]
+        store.close()
+
+    of_spans = [text for text in kept if "agent_spans" in text]
+    assert len(of_spans) == 2
+    assert all("agent_instance_id = $1" in text for text in of_spans)
