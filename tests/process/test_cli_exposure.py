@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -109,6 +110,16 @@ def test_it_serves_tls(tmp_path: Path) -> None:
         assert url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
         assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+
+
+def test_a_handshake_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    """As a request's head is: whoever says nothing holds no connection for a minute."""
+    cert, key = certificate(tmp_path)
+    words = ["--db", str(tmp_path / "remit.db"), "--ssl-certfile", str(cert)]
+    with serving(*words, "--ssl-keyfile", str(key), "--head-timeout-s", "1") as (_, url):
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=30) as connection:
+            assert connection.recv(1) == b""
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -179,12 +181,12 @@ class Server:
         each_second: Callable[[], None] | None = None,
     ) -> None:
         """Prepare to serve *app* to those who connect to *listener*."""
-        door = door or Door()
+        door, settings = door or Door(), settings or Settings()
         self.url = url_of(listener, tls=door.certificate is not None)
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http=connections_within(settings or Settings()),
+            http=connections_within(settings),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -197,7 +199,12 @@ class Server:
             ssl_certfile=door.certificate,
             ssl_keyfile=door.key,
         )
-        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
+        self._server = _Uvicorn(
+            config,
+            lambda: on_start and on_start(self.url),
+            each_second,
+            handshake_timeout_s=settings.head_timeout_s,
+        )
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
@@ -216,13 +223,17 @@ class _Uvicorn(uvicorn.Server):
         config: uvicorn.Config,
         on_start: Callable[[], object],
         each_second: Callable[[], None] | None,
+        *,
+        handshake_timeout_s: int,
     ) -> None:
         super().__init__(config)
+        self._handshake_timeout_s = handshake_timeout_s
         self._on_start = on_start
         self._each_second = each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        with _handshakes_within(self._handshake_timeout_s) if self.config.is_ssl else nullcontext():
+            await super().startup(sockets)
         if self.started:
             self._on_start()
 
@@ -246,3 +257,17 @@ class _Uvicorn(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
+
+
+@contextmanager
+def _handshakes_within(timeout_s: int) -> Generator[None]:
+    """Give TLS handshakes so long where a server is made in this block.
+
+    uvicorn hands no such time on, and asyncio's own is a minute.
+    """
+    loop: Any = asyncio.get_running_loop()
+    loop.create_server = partial(loop.create_server, ssl_handshake_timeout=timeout_s)
+    try:
+        yield
+    finally:
+        del loop.create_server

@@ -42,7 +42,7 @@ class Settings:
         max_connections: Most connections at once, in each process. So many more may wait to be told
             that they are too many; what is beyond is closed.
         head_timeout_s: A request's head must have come whole so many seconds after its beginning,
-            or after the connection was made.
+            or after the connection was made; a TLS handshake has as long before.
         body_timeout_s: A request's body must have come whole so many seconds after its head.
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.
