@@ -36,6 +36,8 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 4000",
+    # What is deleted is overwritten, however SQLite was built.
+    "PRAGMA secure_delete = ON",
 )
 
 
@@ -75,7 +77,11 @@ class SqliteStore:
 
     def retain(self, before_us: int) -> Removed:
         """Remove what is older than *before_us*; the room in the file is used again."""
-        return forget(self, before_us)
+        removed = forget(self, before_us)
+        with self._lock, _unavailable(self.path):
+            # Until then what was removed stands in the file, and only its log says that it is not.
+            (self._connection or self._open()).execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return removed
 
     def is_current(self) -> bool:
         """Return whether the file has the schema that this remit knows."""
