@@ -99,8 +99,12 @@ def filled(store: Store) -> SpanFilter:
     other = World(store).deployment("planned two").instance("active")["id"]
     rows = [span(one, number) for number in range(1000) for one in (run["id"], other)]
     write(store, lambda tx: tx.add_spans(rows))
-    within = {"started_from_us": 500, "started_to_us": 510}
-    return SpanFilter(account_id=run["account_id"], agent_id=run["agent_id"], **within)
+    return SpanFilter(
+        account_id=run["account_id"],
+        agent_id=run["agent_id"],
+        started_from_us=500,
+        started_to_us=510,
+    )
 
 
 def test_sqlite_reads_what_began_within_a_time_by_that(
