@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from remit._ids import new_key, pfid
 from remit.collector import Store, open_store
 from remit.collector.store import (
     Page,
+    Reading,
     SpanFilter,
     SpanRow,
     postgres,
@@ -76,8 +77,16 @@ def span(run: str, number: int) -> SpanRow:
     return SpanRow(run, span_id, None, "desk:answer", *text)
 
 
+BY_START = Page(0, 200, "started_at", descending=False)
+
+
 def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
     """Return how a database comes by spans in the order of their starts."""
+    return plans(store, lambda tx: tx.list_spans(wanted, BY_START), explain)
+
+
+def plans(store: Store, read: Callable[[Reading], object], explain: str) -> str:
+    """Return how a database comes by what is read."""
     asked: list[tuple[str, Sequence[Any]]] = []
     with store.reading() as tx:
         source: Any = tx
@@ -88,7 +97,7 @@ def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
             return ask(sql, values)
 
         source._rows = noted
-        tx.list_spans(wanted, Page(0, 200, "started_at", descending=False))
+        read(tx)
         told = [row[-1] for sql, values in asked for row in ask(explain + sql, values)]
     return "\n".join(told)
 
@@ -127,6 +136,23 @@ def test_sqlite_reads_what_began_within_a_time_by_that(
     store.close()
 
 
+def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
+    """All of an account's and those of one agent, which are as many as there ever were."""
+    store = open_store(tmp_path / "remit.db")
+    wanted = filled(store)
+    newest = Page(0, 50, "id", descending=True)
+
+    for equal in ({}, {"agent_id": str(wanted.agent_id)}):
+        plan = plans(
+            store,
+            lambda tx, equal=equal: tx.list_instances(wanted.account_id, equal, newest),
+            "EXPLAIN QUERY PLAN ",
+        )
+        assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_agent" in plan
+        assert "TEMP B-TREE" not in plan
+    store.close()
+
+
 def test_postgres_reads_what_began_within_a_time_by_that() -> None:
     """In each part of the table, those to come too."""
     with database() as url:
@@ -142,16 +168,15 @@ def test_postgres_reads_what_began_within_a_time_by_that() -> None:
 
 def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
     """However often: one plan for all times would read as much for a second as for a year."""
-    page = Page(0, 200, "started_at", descending=False)
     with database() as url:
         store = open_store(url)
         wanted = filled(store)
         with store.reading() as tx:
             (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
             for _ in range(12):
-                tx.list_spans(wanted, page)
+                tx.list_spans(wanted, BY_START)
                 tx.span_kinds(wanted)
-                tx.list_spans(SpanFilter(agent_instance_id=run), page)
+                tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
             source: Any = tx
             kept = [row[0] for row in source._rows("SELECT statement FROM pg_prepared_statements")]
         store.close()

@@ -137,6 +137,8 @@ ADD_COUNTS: Final = (
     + ", ".join(f"spans_{status} = spans_{status} + ?" for status in COUNTS)
     + " WHERE id = ?"
 )
+# To count an account's instances: by agents, whose index alone is read for it.
+OWNED: Final = "agent_id IN (SELECT id FROM agents WHERE account_id = ?)"
 SPANS: Final = "FROM agent_spans AS s"
 _THEIRS: Final = "agent_instances AS i ON i.id = s.agent_instance_id"
 SPANS_AND_THEIRS: Final = f"{SPANS} JOIN {_THEIRS}"

@@ -172,7 +172,7 @@ class Transaction(ABC):
     ) -> Listed[InstanceRow]:
         """Return instances whose columns equal the values in *equal*."""
         owner = {} if account_id is None else {"account_id": account_id}
-        return self._listed(InstanceRow, {**owner, **equal}, page)
+        return self._listed(InstanceRow, {**owner, **equal}, page, owned=statements.OWNED)
 
     @abstractmethod
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
@@ -328,12 +328,16 @@ class Transaction(ABC):
         finally:
             self._run("RELEASE item")
 
-    def _listed(self, kind: type[R], equal: Mapping[str, str], page: Page) -> Listed[R]:
+    def _listed(
+        self, kind: type[R], equal: Mapping[str, str], page: Page, *, owned: str = "account_id = ?"
+    ) -> Listed[R]:
+        """Return a page of rows; *owned* is the condition on the account for counting them."""
         for field in equal:
             statements.known(kind, field)
         where = " AND ".join(f"{field} = ?" for field in equal) or "TRUE"
         values = tuple(equal.values())
-        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {where}", values)
+        counted = where.replace("account_id = ?", owned)
+        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {counted}", values)
         sql = f"{statements.SELECT[kind]} WHERE {where} {statements.picked(kind, page)}"
         return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
 
