@@ -58,7 +58,7 @@ class Settings:
     max_headers: int = 100
     max_requests_per_s: int = 1000
     max_failures_per_minute: int = 60
-    max_connections: int = 400
+    max_connections: int = 1000
     head_timeout_s: int = 10
     body_timeout_s: int = 60
     metrics: str = MetricsFor.LOOPBACK
