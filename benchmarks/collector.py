@@ -3,13 +3,15 @@
 `remit serve` runs in other processes on a new SQLite file, or on a PostgreSQL server of its own
 that keeps its promises (it syncs); the loader, on the same machine, keeps two connections busy.
 Each span has about 400 bytes of payload and result. `derived` is what the SDK sends, keys made
-from the span's id; `uuid` and `no id` are what other clients send.
+from the span's id; `uuid` and `no id` are what other clients send. The processors' time beside the
+rate, where `/proc` tells it, holds on a machine that has other things to do, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,11 +21,12 @@ import uuid
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from remit import _ids
+from remit._clock import iso8601
 from remit.collector import create_token, open_store
 from tests.postgres import Server
 from tests.stores import STORES
@@ -31,8 +34,10 @@ from tests.stores import STORES
 BULK = 100
 CONNECTIONS = 2
 RUN_BULKS = 5
+LASTS_NS = 100_000_000
 FORMS = ("derived", "uuid", "no id")
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
+PROC = Path("/proc")
 SERVE = """
 import sys
 from remit.collector.server import serve
@@ -40,6 +45,46 @@ serve("127.0.0.1", 0, sys.argv[1], on_start=lambda url: print(url, flush=True))
 """
 PAYLOAD = {"question": "where is my order 1234? " * 4, "n": 3, "nested": {"a": [1, None, True]}}
 RESULT = {"answer": "it is on its way " * 12}
+
+
+class Rate(NamedTuple):
+    """What a measurement found.
+
+    Attributes:
+        spans_a_s: Spans a second.
+        collector_us: Processor time of the collectors for a span, in microseconds.
+        database_us: The same of PostgreSQL's processes; SQLite runs in the collector's.
+    """
+
+    spans_a_s: float
+    collector_us: float
+    database_us: float
+
+
+def cpu_s(parent: int) -> tuple[float, float]:
+    """Return the seconds of processor time of a process, and of those below it that are alive."""
+    if not PROC.is_dir():
+        return 0.0, 0.0
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for path in PROC.glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(path.parent.name)] = int(fields[1])
+        ticks[int(path.parent.name)] = int(fields[11]) + int(fields[12])
+    a_second = os.sysconf("SC_CLK_TCK")
+    below = {pid for pid in parents if _descends(pid, parent, parents)}
+    return ticks[parent] / a_second, sum(ticks[pid] for pid in below) / a_second
+
+
+def _descends(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
+    while pid in parents:
+        pid = parents[pid]
+        if pid == ancestor:
+            return True
+    return False
 
 
 @contextmanager
@@ -59,8 +104,8 @@ def databases(store: str) -> Generator[Path | str]:
 
 
 @contextmanager
-def collectors(store: str, count: int) -> Generator[list[httpx.Client]]:
-    """Start collectors over a new database; yield a client of each."""
+def collectors(store: str, count: int) -> Generator[tuple[list[httpx.Client], list[int]]]:
+    """Start collectors over a new database; yield a client of each, and their processes."""
     with databases(store) as database, ExitStack() as stack:
         opened = open_store(database)
         secret = create_token(opened, "agent_deployment").secret
@@ -68,6 +113,7 @@ def collectors(store: str, count: int) -> Generator[list[httpx.Client]]:
         headers = {"Authorization": f"Bearer {secret}"}
         command = [sys.executable, "-c", SERVE, str(database)]
         clients: list[httpx.Client] = []
+        pids: list[int] = []
         for _ in range(count):
             process = stack.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -76,12 +122,14 @@ def collectors(store: str, count: int) -> Generator[list[httpx.Client]]:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             clients.append(stack.enter_context(httpx.Client(base_url=url, headers=headers)))
-        yield clients
+            pids.append(process.pid)
+        yield clients, pids
 
 
 def item(instance_id: str, form: str) -> dict[str, Any]:
     """Return one create, as a kind of client sends it."""
-    key = _ids.new_key(time.time_ns())
+    now_ns = time.time_ns()
+    key = _ids.new_key(now_ns)
     details: dict[str, Any] = {
         "agent_instance_id": instance_id,
         "id": _ids.pfid(key, _ids.partition_of(instance_id) or 0),
@@ -90,8 +138,8 @@ def item(instance_id: str, form: str) -> dict[str, Any]:
         "payload": PAYLOAD,
         "result_payload": RESULT,
         "parent_span_id": None,
-        "started_at": "2026-01-02T03:04:05.678901Z",
-        "finished_at": "2026-01-02T03:04:05.778901Z",
+        "started_at": iso8601(now_ns),
+        "finished_at": iso8601(now_ns + LASTS_NS),
     }
     if form == "no id":
         del details["id"]
@@ -120,21 +168,34 @@ def load(client: httpx.Client, requests: Sequence[bytes]) -> None:
         assert answer.content.count(b'"success"') == BULK + 1, answer.text[:500]
 
 
-def measure(store: str, count: int, spans: int, form: str) -> float:
-    """Return the spans a second that *count* collectors take."""
-    with collectors(store, count) as clients:
+def measure(store: str, count: int, spans: int, form: str) -> Rate:
+    """Return the spans a second that *count* collectors take, and what each span costs."""
+    with collectors(store, count) as (clients, pids):
         requests = bodies(clients[0], spans, form)
         parts = [requests[number::CONNECTIONS] for number in range(CONNECTIONS)]
         threads = [
             threading.Thread(target=load, args=(clients[number % count], part))
             for number, part in enumerate(parts)
         ]
+        before = _used_s(pids)
         began = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return len(requests) * BULK / (time.perf_counter() - began)
+        took_s = time.perf_counter() - began
+        after = _used_s(pids)
+    taken = len(requests) * BULK
+    own_us, others_us = (
+        (late - early) / taken * 1e6 for early, late in zip(before, after, strict=True)
+    )
+    return Rate(taken / took_s, own_us, others_us)
+
+
+def _used_s(pids: Sequence[int]) -> tuple[float, float]:
+    """Return the processor time of the collectors, and of what else this process started."""
+    own = sum(cpu_s(pid)[0] for pid in pids)
+    return own, cpu_s(os.getpid())[1] - own
 
 
 def main() -> None:
@@ -143,12 +204,18 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=50_000)
     parser.add_argument("--store", choices=STORES, action="append")
     parser.add_argument("--form", choices=FORMS, action="append")
+    parser.add_argument("--collectors", type=int, choices=(1, 2), action="append")
     given = parser.parse_args()
     for store in given.store or STORES:
-        for count in (1, 2):
+        for count in given.collectors or (1, 2):
             for form in given.form or FORMS:
                 rate = measure(store, count, given.spans, form)
-                print(f"{store:<9} {count} x {form:<8} {rate:10,.0f} spans/s", flush=True)
+                print(
+                    f"{store:<9} {count} x {form:<8} {rate.spans_a_s:10,.0f} spans/s; processor, a "
+                    f"span: {rate.collector_us:5.1f} us in collectors, "
+                    f"{rate.database_us:5.1f} in the database's processes",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
         ({"name": "x", "description": "a\x00"}, "description"),
         ({"name": "x", "id": "mine"}, "id"),
         ({"name": "x", "external_identifier": "y" * 1001}, "external_identifier"),
+        ({"name": "x", "external_identifier": "\U0001f600" * 626}, "external_identifier"),
     ],
 )
 def test_a_wrong_field_of_an_agent_is_named(api: Api, said: dict[str, Any], field: str) -> None:

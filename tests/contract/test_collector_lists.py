@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from remit.collector.store import sqlite_rows
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
@@ -202,6 +203,39 @@ def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     assert between(end_time="2026-01-01T01:00:00+01:00") == spans[:1]
     # As a program writes it that does not encode its query: the plus is a space by then.
     assert between(end_time="2026-01-01T01:00:00 01:00") == spans[:1]
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_spans_of_a_time_are_those_of_the_agent_and_type(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, few: bool
+) -> None:
+    """In order and counted, however the database comes by them; the next page goes on."""
+    monkeypatch.setattr(sqlite_rows, "MOST_BY_START", 20_000 if few else 0)
+    api, other = world.account(), world.account()
+    runs = [api.instance("active")["id"] for _ in range(3)]
+    times = [f"2026-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3, 4)]
+    spans: dict[str, str] = {}
+    for day, time in enumerate(times, 1):
+        for number, run in enumerate(runs):
+            name = f"desk:{number % 2}"
+            spans[f"{day} {number}"] = api.span(run, started_at=time, schema_name=name)["id"]
+        other.span(other.instance("active")["id"], started_at=time)
+    asked = {"agent_id": api.agent_id, "sorting": "-started_at"}
+
+    def found(**query: str) -> tuple[list[str], int]:
+        answer = listed(api, "/agent_spans", **asked, **query)
+        names = {span_id: name for name, span_id in spans.items()}
+        return [names[each] for each in ids(answer)], answer["pagination"]["item_count"]
+
+    assert found(start_time=times[1], end_time=times[2]) == (
+        ["3 2", "3 1", "3 0", "2 2", "2 1", "2 0"],
+        6,
+    )
+    assert found(start_time=times[2], schema_name="desk:1") == (["4 1", "3 1"], 2)
+    assert found(end_time=times[0], schema_name="desk:2") == ([], 0)
+    page = {"pagination[page_size]": "2", "pagination[offset]": "1"}
+    assert found(start_time=times[2], **page) == (["4 1", "4 0"], 6)
+    assert found(schema_name="desk:1") == (["4 1", "3 1", "2 1", "1 1"], 4)
 
 
 def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:

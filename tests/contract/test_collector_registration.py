@@ -16,6 +16,10 @@ ZERO_COUNTS = dict.fromkeys(
     ["total", "pending", "active", "complete", "failed", "cancelled", "finished"], 0
 )
 
+# Few enough characters, more bytes than PostgreSQL indexes; of all kinds, or it would press them.
+TOO_LONG = "".join(chr(0x4E00 + 7 * number) for number in range(834))
+LONGEST = TOO_LONG[:833]
+
 
 def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
     """The keys are those that any published client requires; a later one finds its own too."""
@@ -201,6 +205,15 @@ def test_the_purpose_is_kept_and_its_spans_show_it(api: Api, purpose: str) -> No
         ({"update_current_version": "yes"}, "update_current_version"),
         ({"external_identifier": "x" * 1001}, "external_identifier"),
         ({"external_identifier": "a\x00"}, "external_identifier"),
+        ({"external_identifier": TOO_LONG}, "external_identifier"),
+        (
+            {"agent_version": {"external_identifier": TOO_LONG}},
+            "agent_version.external_identifier",
+        ),
+        (
+            {"agent_schema_version": {"external_identifier": TOO_LONG}},
+            "agent_schema_version.external_identifier",
+        ),
         ({"agent_version": {"external_identifier": ""}}, "agent_version.external_identifier"),
         ({"agent_id": None}, "agent_id"),
     ],
@@ -214,6 +227,26 @@ def test_a_wrong_field_of_a_registration_is_named(
     assert answer["code"] == "validation_errors"
     assert list(answer["errors"]) == [field]
     assert details(api.get(f"/agent/{api.agent_id}"))["available_actions"]["delete"] is True
+
+
+def test_the_longest_identifiers_are_kept(api: Api) -> None:
+    """Of any characters, in either database, and found again."""
+    named = {
+        "external_identifier": LONGEST,
+        "agent_version": {"external_identifier": LONGEST},
+        "agent_schema_version": {"external_identifier": LONGEST},
+    }
+    body = {"details": {"name": "Long", "external_identifier": LONGEST}}
+    agent = details(api.post("/agent", body))
+    made = api.instance("pending", agent_id=agent["id"], **named)
+
+    again = api.instance(
+        "pending", agent_id=agent["id"], **{**named, "external_identifier": "another"}
+    )
+
+    assert agent["external_identifier"] == made["external_identifier"] == LONGEST
+    assert made["id"] != again["id"]
+    assert made["agent_version_id"] == again["agent_version_id"]
 
 
 def test_an_unknown_agent_is_not_found(api: Api) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from remit.collector import Store, create_token, list_tokens, revoke_token
 from remit.collector.ingest.context import NS_PER_US
+from remit.collector.store import ConflictError, Reading, Writing
 from remit.errors import UsageError
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
@@ -126,6 +129,48 @@ def test_an_expired_token_is_worthless(world: World, store: Store, clock: FakeCl
 
     refusal(short.get("/api/v1/ping"), 401)
     details(http.get("/api/v1/ping"))
+
+
+class Contended:
+    """A store in which somebody else is faster, so many times."""
+
+    def __init__(self, store: Store, times: int) -> None:
+        """Stand before *store*."""
+        self._store = store
+        self.times = times
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Read."""
+        return self._store.reading()
+
+    @contextmanager
+    def writing(self) -> Generator[Writing]:
+        """Write, and then find that somebody was faster."""
+        with self._store.writing() as tx:
+            yield tx
+            if self.times:
+                self.times -= 1
+                raise ConflictError("somebody else was faster")
+
+
+def test_a_token_is_made_and_revoked_though_others_write(store: Store) -> None:
+    """What is undone for another's sake is done anew, as it is for requests."""
+    contended = Contended(store, 3)
+    made = create_token(cast("Store", contended), "agent_deployment", agent="contended desk")
+    assert contended.times == 0
+    contended.times = 3
+
+    revoked = revoke_token(cast("Store", contended), made.info.id)
+
+    assert contended.times == 0
+    assert [(row.id, row.status) for row in list_tokens(store)] == [(revoked.id, "revoked")]
+
+
+@pytest.mark.parametrize("agent", ["", "a\x00", "x" * 1001, "\U0001f600" * 626])
+def test_a_token_for_an_agent_that_cannot_be_is_refused(store: Store, agent: str) -> None:
+    """By a sentence, whatever the database would say."""
+    with pytest.raises(UsageError, match="external identifier of an agent must have"):
+        create_token(store, "agent_deployment", agent=agent)
 
 
 def test_an_unknown_scope_is_refused(store: Store) -> None:

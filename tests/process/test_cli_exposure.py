@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -27,11 +28,17 @@ CREATE_AGENTS: Final = "create_agents"
 
 
 @contextmanager
-def serving(*words: str, **env: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run `remit serve` on a free port; yield the process and the URL that it says."""
+def serving(
+    *words: str, files: int | None = None, **env: str
+) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run `remit serve` on a free port; yield the process and the URL that it says.
+
+    With *files* it may at first have only so many open.
+    """
     command = [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
+    few_files = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh"] if files else []
     with subprocess.Popen(
-        command,
+        [*few_files, *command],
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -109,6 +116,27 @@ def test_it_serves_tls(tmp_path: Path) -> None:
         assert url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
         assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+
+
+def test_a_handshake_that_does_not_come_is_given_up(tmp_path: Path) -> None:
+    """As a request's head is: whoever says nothing holds no connection for a minute."""
+    cert, key = certificate(tmp_path)
+    words = ["--db", str(tmp_path / "remit.db"), "--ssl-certfile", str(cert)]
+    with serving(*words, "--ssl-keyfile", str(key), "--head-timeout-s", "1") as (_, url):
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with socket.create_connection(address, timeout=30) as connection:
+            assert connection.recv(1) == b""
+
+
+def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
+    """However few files a process may open at first."""
+    words = ["--db", str(tmp_path / "remit.db"), "--max-connections", "100"]
+    with serving(*words, files=90) as (_, url), ExitStack() as stack:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        for _ in range(99):
+            stack.enter_context(socket.create_connection(address, timeout=30))
+
+        assert httpx.get(f"{url}/healthz", timeout=8).status_code == 200
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:

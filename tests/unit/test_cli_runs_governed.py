@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from remit._ids import new_key, pfid
 from remit.cli import main
 from remit.collector import create_token, open_store
 from tests.collecting import Api, World, on_a_port
 from tests.contract.test_collector_risk import DECLARED, EXCEEDS, recorded
+from tests.stores import STORES, empty_database
 
 Json = Any
 
@@ -163,3 +165,38 @@ def test_new_spans_are_shown_as_they_come(api: Api, db: Path) -> None:
             following.terminate()
     assert first["id"] == known[1]
     assert [(each["id"], each["status"]) for each in shown] == [(made, "active"), (made, "failed")]
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_what_began_long_ago_is_shown_when_it_comes_or_ends(kind: str, tmp_path: Path) -> None:
+    """Of all runs: a span of last year that ends now, and one that was not delivered till now."""
+    ids = [pfid(new_key(1_767_225_600_000_000_000), 5) for _ in range(3)]
+    with empty_database(kind, tmp_path) as named:
+        store = open_store(named)
+        api = World(store).account()
+        old = api.instance()["id"]
+        api.span(old, id=ids[0])
+        done = api.instance("complete")["id"]
+        command = [sys.executable, "-m", "remit", "runs", "tail", "-n", "1", "--follow", "--json"]
+        with subprocess.Popen(
+            [*command, "--db", str(named)], stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as following:
+            try:
+                assert following.stdout is not None
+                shown = [json.loads(following.stdout.readline())]
+                api.post(f"/agent_spans/{ids[0]}/finish", {})
+                shown.append(json.loads(following.stdout.readline()))
+                api.span(old, id=ids[1])
+                shown.append(json.loads(following.stdout.readline()))
+                api.span(done, id=ids[2], status="complete")
+                shown.append(json.loads(following.stdout.readline()))
+            finally:
+                following.terminate()
+        store.close()
+
+    assert [(each["id"], each["status"]) for each in shown] == [
+        (ids[0], "active"),
+        (ids[0], "complete"),
+        (ids[1], "active"),
+        (ids[2], "complete"),
+    ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remit._clock import SystemClock
 from remit.collector import Store, create_token, open_store
-from remit.collector.ingest import prepare
+from remit.collector.ingest import prepare, runs_about
 from remit.collector.store import AccountRow, ConflictError, Page, Writing, write
 from remit.collector.store.migrate import migrations, statements
 from remit.collector.store.statements import SELECT, TABLES
 from remit.errors import SettingsError
+from tests.collecting import World
 from tests.stores import STORES, empty_database, new_database
 
 
@@ -89,6 +91,35 @@ def test_migrations_are_numbered_without_gaps(kind: str) -> None:
 def test_both_databases_are_migrated_by_the_same_steps() -> None:
     """So that a schema version means the same in each."""
     assert len({tuple(step.name for step in migrations(kind)) for kind in STORES}) == 1
+
+
+OLDER = {"sqlite": "PRAGMA user_version = 2", "postgres": "UPDATE remit_schema SET version = 2"}
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_database_of_before_knows_whom_its_runs_are_about(kind: str, tmp_path: Path) -> None:
+    """Once it is opened, so that they are found when somebody asks to be erased."""
+    said = ["Zoë \U0001f600 & Søn", "ann", 5, None, {"$remit": "withheld"}]
+    with new_database(kind, tmp_path) as named:
+        store = open_store(named)
+        api = World(store).account()
+        runs = [api.instance("active")["id"] for _ in said]
+        for run, subject in zip(runs, said, strict=True):
+            api.span(run, schema_name="remit:run", payload={"subject": subject})
+            api.span(run, schema_name="desk:answer", payload={"subject": "bob"})
+        with store.writing() as tx:
+            before: Any = tx
+            before._run("DELETE FROM run_subjects")
+            before._run("DROP INDEX agent_spans_by_start")
+            before._run(OLDER[kind])
+        store.close()
+
+        store = open_store(named)
+        with store.reading() as tx:
+            found = [runs_about(tx, text) for text in ("Zoë \U0001f600 & Søn", "ann", "bob", "5")]
+        store.close()
+
+    assert found == [[runs[0]], [runs[1]], [], []]
 
 
 def test_a_script_is_read_statement_by_statement() -> None:

@@ -1,14 +1,27 @@
-"""How PostgreSQL carries out what a bulk request asks, when it planned that on empty tables."""
+"""How the databases come by what is asked of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from remit.collector import open_store
-from remit.collector.store import postgres, postgres_rows
+from remit._ids import new_key, pfid
+from remit.collector import Store, open_store
+from remit.collector.store import (
+    Page,
+    Reading,
+    SpanFilter,
+    SpanRow,
+    postgres,
+    postgres_rows,
+    sqlite_rows,
+    write,
+)
+from tests.collecting import World
 from tests.postgres import database
 
 IDS = "{01kdvdna007h8tmebxatc59jzrb36jtn,01kdvdna007h8tmebxatc59jzrb36jtp}"
@@ -55,3 +68,119 @@ def test_what_is_asked_for_by_keys_is_looked_up(
     plan = "\n".join(line.replace("::text[]", "") for (line,) in explained)
     assert "Seq Scan" not in plan
     assert FOUND_BY[name] in plan.replace("s.id", "id").replace("s.agent", "agent"), plan
+
+
+def span(run: str, number: int) -> SpanRow:
+    """Return a span that began so many microseconds after 1970."""
+    span_id = pfid(new_key((number + 1) * 1_000_000), 5)
+    text = ("complete", "complete", 0, number, number, number, number, None, None, "{}", None)
+    return SpanRow(run, span_id, None, "desk:answer", *text)
+
+
+BY_START = Page(0, 200, "started_at", descending=False)
+
+
+def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
+    """Return how a database comes by spans in the order of their starts."""
+    return plans(store, lambda tx: tx.list_spans(wanted, BY_START), explain)
+
+
+def plans(store: Store, read: Callable[[Reading], object], explain: str) -> str:
+    """Return how a database comes by what is read."""
+    asked: list[tuple[str, Sequence[Any]]] = []
+    with store.reading() as tx:
+        source: Any = tx
+        ask = source._rows
+
+        def noted(sql: str, values: Sequence[Any] = ()) -> object:
+            asked.append((sql, values))
+            return ask(sql, values)
+
+        source._rows = noted
+        read(tx)
+        told = [row[-1] for sql, values in asked for row in ask(explain + sql, values)]
+    return "\n".join(told)
+
+
+def filled(store: Store) -> SpanFilter:
+    """Fill a store with spans of two agents, and return a filter for some of one's."""
+    run = World(store).deployment("planned one").instance("active")
+    other = World(store).deployment("planned two").instance("active")["id"]
+    rows = [span(one, number) for number in range(1000) for one in (run["id"], other)]
+    write(store, lambda tx: tx.add_spans(rows))
+    return SpanFilter(
+        account_id=run["account_id"],
+        agent_id=run["agent_id"],
+        started_from_us=500,
+        started_to_us=510,
+    )
+
+
+def test_sqlite_reads_what_began_within_a_time_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless it is so much that the runs of the agent are the shorter way."""
+    store = open_store(tmp_path / "remit.db")
+    wanted = filled(store)
+
+    few = plans_of(store, wanted, "EXPLAIN QUERY PLAN ")
+    monkeypatch.setattr(sqlite_rows, "MOST_BY_START", 20)
+    many = plans_of(store, wanted, "EXPLAIN QUERY PLAN ")
+
+    # To know whether it is few, to count, and to read.
+    by_start = "agent_spans_by_start (started_at>? AND started_at<?)"
+    assert few.count(by_start) == 3
+    assert "SCAN i" not in few
+    assert many.count(by_start) == 1
+    assert many.count("SEARCH s USING INDEX sqlite_autoindex_agent_spans_1") == 2
+    store.close()
+
+
+def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
+    """All of an account's and those of one agent, which are as many as there ever were."""
+    store = open_store(tmp_path / "remit.db")
+    wanted = filled(store)
+    newest = Page(0, 50, "id", descending=True)
+
+    for equal in ({}, {"agent_id": str(wanted.agent_id)}):
+        plan = plans(
+            store,
+            lambda tx, equal=equal: tx.list_instances(wanted.account_id, equal, newest),
+            "EXPLAIN QUERY PLAN ",
+        )
+        assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_agent" in plan
+        assert "TEMP B-TREE" not in plan
+    store.close()
+
+
+def test_postgres_reads_what_began_within_a_time_by_that() -> None:
+    """In each part of the table, those to come too."""
+    with database() as url:
+        store = open_store(url)
+        wanted = filled(store)
+        with psycopg.connect(url, autocommit=True) as connected:
+            connected.execute("ANALYZE")
+        plan = plans_of(store, wanted, "EXPLAIN ")
+        store.close()
+
+    assert plan.count("_started_at_idx on agent_spans") >= 2, plan
+
+
+def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
+    """However often: one plan for all times would read as much for a second as for a year."""
+    with database() as url:
+        store = open_store(url)
+        wanted = filled(store)
+        with store.reading() as tx:
+            (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
+            for _ in range(12):
+                tx.list_spans(wanted, BY_START)
+                tx.span_kinds(wanted)
+                tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
+            source: Any = tx
+            kept = [row[0] for row in source._rows("SELECT statement FROM pg_prepared_statements")]
+        store.close()
+
+    of_spans = [text for text in kept if "agent_spans" in text]
+    assert len(of_spans) == 2
+    assert all("agent_instance_id = $1" in text for text in of_spans)

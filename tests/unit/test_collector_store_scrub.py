@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from remit.collector.store import SqliteStore
+from remit.testing import FakeClock
 from tests.collecting import World
 
 CANARY = "canary-4711"
@@ -33,4 +34,25 @@ def test_a_scrubbed_file_holds_nothing_that_was_removed(tmp_path: Path) -> None:
 
     assert CANARY.encode() not in content(tmp_path)
     assert len(api.spans(run["id"])) == 50
+    store.close()
+
+
+def test_what_was_old_is_not_in_the_file_any_more(tmp_path: Path) -> None:
+    """Once it was removed, though the file is in use."""
+    clock = FakeClock()
+    store = SqliteStore(tmp_path / "remit.db")
+    api = World(store, clock=clock).account()
+    run = api.instance("active")
+    for number in range(50):
+        api.span(run["id"], payload={"q": CANARY * (number * 40 + 1)})
+    # As it is when others serve it: nothing is tidied up when the command ends.
+    other = SqliteStore(tmp_path / "remit.db")
+    other.scrub()
+    assert CANARY.encode() in content(tmp_path)
+
+    removed = store.retain(clock.wall_ns() // 1000 + 3_600_000_000)
+
+    assert removed.spans == 50
+    assert CANARY.encode() not in (tmp_path / "remit.db").read_bytes()
+    other.close()
     store.close()

@@ -70,7 +70,7 @@ def reading(path: Database) -> Generator[Reading]:
 
 def newest(db: Reading, count: int) -> list[InstanceRow]:
     """Return the last *count* runs, the newest first."""
-    rows = _all(lambda page: db.list_instances(None, {}, page), descending=True)
+    rows = every(lambda page: db.list_instances(None, {}, page), descending=True)
     return [row for row, _ in zip(rows, range(count), strict=False)]
 
 
@@ -119,7 +119,7 @@ def instance_of(row: InstanceRow) -> AgentInstance:
 def record_of(db: Reading, row: InstanceRow) -> Record:
     """Return a run with all its spans."""
     wanted = SpanFilter(agent_instance_id=row.id)
-    rows = _all(lambda page: db.list_spans(wanted, page), descending=False)
+    rows = every(lambda page: db.list_spans(wanted, page), descending=False)
     spans = spans_of(db, Declarations(), row, rows)
     return Record.of(agent_of(db, row), instance_of(row), spans)
 
@@ -141,7 +141,7 @@ def spans_of(
         yield AgentSpan.model_validate_json(msgspec.json.encode(view))
 
 
-def _all(page_of: Callable[[Page], Listed[R]], *, descending: bool) -> Iterator[R]:
+def every(page_of: Callable[[Page], Listed[R]], *, descending: bool) -> Iterator[R]:
     """Yield every row of a list, page by page."""
     offset = 0
     while True:

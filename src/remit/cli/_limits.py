@@ -30,6 +30,7 @@ LIMITS: Final = (
         0,
         "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
     ),
+    ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
     ("head_timeout_s", 1, "Seconds in which a request's head must have come; else 408."),
     ("body_timeout_s", 1, "Seconds in which its body must have come; else 408."),
 )

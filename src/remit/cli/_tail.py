@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import click
 
 from remit._clock import SystemClock
-from remit.cli._database import database, find, handle, opened, spans_of
+from remit.cli._database import database, every, find, handle, opened, spans_of
 from remit.cli._options import Database, db_option, json_option
 from remit.cli._terminal import coloured, columns, cut, emit, faint, lines, printable
 from remit.cli._tree import moment, took
@@ -22,34 +22,62 @@ from remit.collector.store.retention import bound_at
 from remit.models.agent_span import AgentSpan
 
 POLL_S: Final = 1.0
-LOOK_BACK_MS: Final = 60_000
-"""Spans come some time after they began; so far back is looked for them."""
-MOST_AT_ONCE: Final = 1000
+LATE_US: Final = 60_000_000
+"""A change may be seen so long after its time: it was being written, or a clock is behind."""
+RECENT_MS: Final = 3_600_000
+"""A run that ended is still looked at if it was registered so recently."""
 SHORT_CHARS: Final = 12
-NS_PER_MS: Final = 1_000_000
+NS_PER_US: Final = 1_000
+US_PER_MS: Final = 1_000
 
 
 @dataclass
 class Feed:
-    """Which spans were shown, and how they stood.
+    """Which spans were seen, and how they stood.
 
     Attributes:
-        wanted: Which spans are looked at.
+        run_id: The run that is looked at; None looks at all.
         declarations: What schema versions say.
-        seen: When each that was shown was last changed, by id.
+        moves: How much had happened in each run.
+        seen: When each span that changed lately was last changed, by id.
+        since_us: From when on changes are looked for.
     """
 
-    wanted: SpanFilter
+    run_id: str | None
     declarations: Declarations = field(default_factory=Declarations)
+    moves: dict[str, int] = field(default_factory=dict[str, int])
     seen: dict[str, int] = field(default_factory=dict[str, int])
+    since_us: int = field(default_factory=lambda: _now_us() - LATE_US)
+
+    def last(self, source: Reading, count: int) -> list[SpanRow]:
+        """Return the newest spans, oldest first."""
+        page = Page(0, count, "id", descending=True)
+        return list(source.list_spans(SpanFilter(agent_instance_id=self.run_id), page).rows)[::-1]
 
     def fresh(self, source: Reading) -> list[SpanRow]:
-        """Return those of the newest spans that are new or changed, oldest first."""
-        page = Page(0, MOST_AT_ONCE, "id", descending=True)
-        newest = source.list_spans(self.wanted, page).rows
-        found = [row for row in reversed(newest) if self.seen.get(row.id) != row.updated_at]
-        self.seen = {row.id: row.updated_at for row in newest}
-        return found
+        """Return the spans that began or ended since this was last asked, in that order.
+
+        Where nothing happened in a run, its spans are not read. What happened is found by when it
+        did, not by when a span began: it may have begun long ago, or have come late.
+        """
+        now_us = _now_us()
+        before = self.moves
+        self.moves = source.span_moves(self.run_id, bound_at(now_us // US_PER_MS - RECENT_MS))
+        changed = [
+            row
+            for run_id, moves in self.moves.items()
+            if moves != before.get(run_id, 0)
+            for row in self._changed(source, run_id)
+        ]
+        found = [row for row in changed if self.seen.get(row.id) != row.updated_at]
+        self.since_us = now_us - LATE_US
+        seen = {**self.seen, **{row.id: row.updated_at for row in changed}}
+        self.seen = {row_id: at_us for row_id, at_us in seen.items() if at_us >= self.since_us}
+        return sorted(found, key=lambda row: (row.updated_at, row.id))
+
+    def _changed(self, source: Reading, run_id: str) -> Iterator[SpanRow]:
+        wanted = SpanFilter(agent_instance_id=run_id, changed_from_us=self.since_us)
+        return every(lambda page: source.list_spans(wanted, page), descending=False)
 
 
 @click.command()
@@ -61,16 +89,16 @@ class Feed:
 def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:
     """Show the last spans of RUN, or of all runs, a line each.
 
-    With --follow further ones are shown as they come, and those that end once more; without a RUN
-    only those that began in the last minute.
+    With --follow further ones are shown as they come, and each once more when it ends, whenever it
+    began.
     """
     with opened(database(db)) as store:
         with store.reading() as source:
-            wanted = SpanFilter(agent_instance_id=find(source, run).id) if run else SpanFilter()
-            feed = Feed(wanted)
-            known = feed.fresh(source)
-            last = known[len(known) - min(count, len(known)) :]
-            for line in _shown(feed, source, last, as_json=as_json):
+            feed = Feed(find(source, run).id if run else None)
+            if follow:
+                # What is there already is not new.
+                feed.fresh(source)
+            for line in _shown(feed, source, feed.last(source, count), as_json=as_json):
                 emit(line)
         waiting = threading.Event()
         while follow:
@@ -78,12 +106,13 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
                 waiting.wait(POLL_S)
             except KeyboardInterrupt:
                 return
-            if run is None:
-                now_ms = SystemClock().wall_ns() // NS_PER_MS
-                feed.wanted = replace(wanted, first_id=bound_at(now_ms - LOOK_BACK_MS))
             with store.reading() as source:
                 for line in _shown(feed, source, feed.fresh(source), as_json=as_json):
                     emit(line)
+
+
+def _now_us() -> int:
+    return SystemClock().wall_ns() // NS_PER_US
 
 
 def _shown(feed: Feed, source: Reading, rows: list[SpanRow], *, as_json: bool) -> Iterator[str]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -28,6 +31,8 @@ from remit.errors import SettingsError
 
 # A request that is being answered when the server is stopped may take so long, in seconds.
 GRACE_S: Final = 10
+OTHER_FILES: Final = 100
+"""So many files beside its connections a process may have open."""
 _TICKS_A_SECOND: Final = 10
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -122,6 +127,7 @@ def _serve(
     metrics: Metrics,
     on_start: Callable[[str], None] | None,
 ) -> None:
+    _allow_files(2 * settings.max_connections + OTHER_FILES)
     log = None if door.access_log is None else AccessLog(door.access_log)
     try:
         app = create_app(store, settings=settings, metrics=metrics, access_log=log)
@@ -136,6 +142,16 @@ def _serve(
     finally:
         if log is not None:
             log.close()
+
+
+def _allow_files(count: int) -> None:
+    """Raise the limit of open files to *count*, as far as the system lets this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        # macOS says that there is no limit, and has one.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -179,12 +195,12 @@ class Server:
         each_second: Callable[[], None] | None = None,
     ) -> None:
         """Prepare to serve *app* to those who connect to *listener*."""
-        door = door or Door()
+        door, settings = door or Door(), settings or Settings()
         self.url = url_of(listener, tls=door.certificate is not None)
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http=connections_within(settings or Settings()),
+            http=connections_within(settings),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -197,7 +213,12 @@ class Server:
             ssl_certfile=door.certificate,
             ssl_keyfile=door.key,
         )
-        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
+        self._server = _Uvicorn(
+            config,
+            lambda: on_start and on_start(self.url),
+            each_second,
+            handshake_timeout_s=settings.head_timeout_s,
+        )
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
@@ -216,13 +237,17 @@ class _Uvicorn(uvicorn.Server):
         config: uvicorn.Config,
         on_start: Callable[[], object],
         each_second: Callable[[], None] | None,
+        *,
+        handshake_timeout_s: int,
     ) -> None:
         super().__init__(config)
+        self._handshake_timeout_s = handshake_timeout_s
         self._on_start = on_start
         self._each_second = each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        with _handshakes_within(self._handshake_timeout_s) if self.config.is_ssl else nullcontext():
+            await super().startup(sockets)
         if self.started:
             self._on_start()
 
@@ -246,3 +271,17 @@ class _Uvicorn(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
+
+
+@contextmanager
+def _handshakes_within(timeout_s: int) -> Generator[None]:
+    """Give TLS handshakes so long where a server is made in this block.
+
+    uvicorn hands no such time on, and asyncio's own is a minute.
+    """
+    loop: Any = asyncio.get_running_loop()
+    loop.create_server = partial(loop.create_server, ssl_handshake_timeout=timeout_s)
+    try:
+        yield
+    finally:
+        del loop.create_server

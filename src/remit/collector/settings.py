@@ -39,8 +39,10 @@ class Settings:
         max_requests_per_s: Most requests a second with one token, over some seconds; 0 is no limit.
         max_failures_per_minute: Most requests a minute from one address whose token was refused;
             0 is no limit.
+        max_connections: Most connections at once, in each process. So many more may wait to be told
+            that they are too many; what is beyond is closed.
         head_timeout_s: A request's head must have come whole so many seconds after its beginning,
-            or after the connection was made.
+            or after the connection was made; a TLS handshake has as long before.
         body_timeout_s: A request's body must have come whole so many seconds after its head.
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.
@@ -56,6 +58,7 @@ class Settings:
     max_headers: int = 100
     max_requests_per_s: int = 1000
     max_failures_per_minute: int = 60
+    max_connections: int = 1000
     head_timeout_s: int = 10
     body_timeout_s: int = 60
     metrics: str = MetricsFor.LOOPBACK

@@ -1,4 +1,4 @@
-"""Connections that are slow, or say too much before they say anything.
+"""Connections that are slow, too many, or say too much before they say anything.
 
 The server underneath knows no limit for a request's head and none for the time that it takes.
 """
@@ -13,13 +13,22 @@ from typing import Any, ClassVar, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from remit.collector.refusals import Refusal, malformed
+from remit.collector.routes import RETRY_AFTER_S
 from remit.collector.settings import Settings
 from remit.collector.views import error_answer
 
 LINGER_S: Final = 1.0
 """Who was refused may still send for so long; it is thrown away."""
+CROWDED_S: Final = 1.0
+"""A connection that is one too many has so long to ask something, to be told so."""
 TOO_SLOW: Final = Refusal(
     HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "the request did not come whole in time"
+)
+TOO_MANY: Final = Refusal(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "unavailable",
+    "the collector has too many connections: try again later",
+    headers={"Retry-After": str(RETRY_AFTER_S)},
 )
 
 
@@ -39,11 +48,20 @@ class Connection(HttpToolsProtocol):
         self._moved = False
         self._head_bytes = 0
         self._refused = False
+        self._crowded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """Give the first head its time."""
+        """Give the first head its time, unless there are too many already."""
         super().connection_made(transport)
-        self._start(self.settings.head_timeout_s)
+        there, most = len(self.connections), self.settings.max_connections
+        self._crowded = there > most
+        if there > 2 * most:
+            self._refused = True
+            transport.abort()
+        elif self._crowded:
+            self._start(CROWDED_S, TOO_MANY)
+        else:
+            self._start(self.settings.head_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -73,6 +91,8 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let a head through that is within the limits, and give the body its time."""
         self._moved = True
+        if self._crowded:
+            self._refuse(TOO_MANY)
         said = sum(len(name) + len(value) for name, value in self.headers)
         self._check_head(len(self.url) + said, len(self.headers))
         if not self._refused:
@@ -136,13 +156,14 @@ class Connection(HttpToolsProtocol):
             f"HTTP/1.1 {status.value} {status.phrase}",
             "content-type: application/json",
             f"content-length: {len(body)}",
+            *(f"{name.lower()}: {value}" for name, value in (refusal.headers or {}).items()),
             "connection: close",
         )
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
-    def _start(self, timeout_s: int) -> None:
+    def _start(self, timeout_s: float, refusal: Refusal = TOO_SLOW) -> None:
         self._stop()
-        self._timer = self.loop.call_later(timeout_s, self._refuse, TOO_SLOW)
+        self._timer = self.loop.call_later(timeout_s, self._refuse, refusal)
 
     def _stop(self) -> None:
         if self._timer is not None:

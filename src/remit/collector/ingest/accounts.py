@@ -7,7 +7,7 @@ from typing import Final
 from remit._clock import Clock
 from remit._ids import new_partition, partition_of
 from remit.collector.ingest.context import NS_PER_US, IdSource
-from remit.collector.store import AccountRow, EnvironmentRow, Store
+from remit.collector.store import AccountRow, EnvironmentRow, Store, Writing, write
 
 ACCOUNT: Final = "default"
 ENVIRONMENT: Final = "default"
@@ -21,7 +21,8 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
         return accounts[0]
     now_us = clock.wall_ns() // NS_PER_US
     ids = IdSource(clock)
-    with store.writing() as tx:
+
+    def work(tx: Writing) -> AccountRow:
         # Read again: another process may have been faster.
         accounts = tx.accounts()
         if accounts:
@@ -30,4 +31,6 @@ def prepare(store: Store, clock: Clock) -> AccountRow:
         environment_id = ids.new(partition_of(account.id) or 0)
         tx.add(account)
         tx.add(EnvironmentRow(environment_id, account.id, ENVIRONMENT, now_us, now_us))
-    return account
+        return account
+
+    return write(store, work)

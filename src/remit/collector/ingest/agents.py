@@ -10,7 +10,14 @@ from typing import Final
 
 import msgspec
 
-from remit.collector.ingest.checks import check_name, check_text, checked_id, taken, validated
+from remit.collector.ingest.checks import (
+    check_identifier,
+    check_name,
+    check_text,
+    checked_id,
+    taken,
+    validated,
+)
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.declared import declared_risk
 from remit.collector.ingest.deployments import ACTIVE
@@ -188,6 +195,8 @@ def _check_texts(given: Mapping[str, str | None]) -> None:
     for name, text in given.items():
         if name == "description":
             check_text(name, text)
+        elif name == "external_identifier":
+            check_identifier(name, text)
         elif name != "id":
             check_name(name, text)
 

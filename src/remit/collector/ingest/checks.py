@@ -17,8 +17,10 @@ from remit.collector.wire import Fields, object_of, value_of
 M = TypeVar("M", bound=BaseModel)
 
 MAX_KEY_CHARS: Final = 64
-# Identifiers and names are indexed; PostgreSQL indexes at most 2,704 bytes.
 MAX_NAME_CHARS: Final = 1000
+# Identifiers are indexed beside the id of what they belong to; PostgreSQL indexes at most 2,704
+# bytes together.
+MAX_IDENTIFIER_BYTES: Final = 2500
 _NUL: Final = "\x00"
 _PFID_CHARS: Final = 32
 
@@ -84,17 +86,42 @@ def checked_id(identifier: str | None) -> str | None:
 
 
 def check_name(field: str, name: str | None) -> None:
-    """Refuse a *name* that is empty, too long to be indexed, or holds a NUL.
+    """Refuse a *name* that is empty, too long, or holds a NUL.
 
     Raises:
         Refusal: 422.
     """
-    if name is None:
-        return
+    if name is not None:
+        _refuse(field, _wrong_in_name(name))
+
+
+def check_identifier(field: str, identifier: str | None) -> None:
+    """Refuse an external identifier that is no name, or too long to be indexed.
+
+    Raises:
+        Refusal: 422.
+    """
+    if identifier is not None:
+        _refuse(field, wrong_in_identifier(identifier))
+
+
+def wrong_in_identifier(identifier: str) -> str | None:
+    """Return what an external identifier must be and is not, None if nothing is wrong."""
+    wrong = _wrong_in_name(identifier)
+    if wrong is None and len(identifier.encode("utf-8", "replace")) > MAX_IDENTIFIER_BYTES:
+        return f"must have at most {MAX_IDENTIFIER_BYTES} bytes in UTF-8"
+    return wrong
+
+
+def _wrong_in_name(name: str) -> str | None:
     if not name or len(name) > MAX_NAME_CHARS or _NUL in name:
-        raise invalid_field(
-            field, f"must have 1 to {MAX_NAME_CHARS} characters, none of them a NUL"
-        )
+        return f"must have 1 to {MAX_NAME_CHARS} characters, none of them a NUL"
+    return None
+
+
+def _refuse(field: str, wrong: str | None) -> None:
+    if wrong is not None:
+        raise invalid_field(field, wrong)
 
 
 def check_text(field: str, text: str | None) -> None:

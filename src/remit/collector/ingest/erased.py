@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Final
-
 import msgspec
 
 from remit.collector.store import InstanceRow, SpanRow, SubjectRow
 from remit.collector.store.statements import EMPTY, ERASED
-
-ROOT_SPAN: Final = "remit:run"
-"""Name of the span that says whose data a run is about."""
-
-
-class _Root(msgspec.Struct):
-    subject: str | None = None
-
-
-_read_root: Final = msgspec.json.Decoder(_Root).decode
+from remit.collector.store.subjects import ROOT_SPAN, subject_hash
 
 
 def without_payloads(row: InstanceRow) -> InstanceRow:
@@ -37,20 +25,9 @@ def span_without_payloads(row: SpanRow, instance: InstanceRow) -> SpanRow:
     return msgspec.structs.replace(row, payload=EMPTY, result_payload=result)
 
 
-def hash_of_subject(subject: str) -> str:
-    """Return that by which the runs about *subject* are found."""
-    return hashlib.sha256(subject.encode()).hexdigest()
-
-
 def subject_of(row: SpanRow) -> SubjectRow | None:
     """Return whose data a run is about, if this span says it."""
     if row.schema_name != ROOT_SPAN:
         return None
-    try:
-        subject = _read_root(row.payload).subject
-    except msgspec.ValidationError:
-        # A marker in its place, or somebody else's span of that name.
-        return None
-    if subject is None:
-        return None
-    return SubjectRow(row.agent_instance_id, hash_of_subject(subject))
+    found = subject_hash(row.payload)
+    return None if found is None else SubjectRow(row.agent_instance_id, found)

@@ -11,8 +11,8 @@ import msgspec
 from remit._clock import Clock, SystemClock
 from remit._ids import partition_of
 from remit.collector.ingest.context import NS_PER_US, IdSource
-from remit.collector.ingest.erased import hash_of_subject
 from remit.collector.store import ErasureRow, Reading, Store, Writing, write
+from remit.collector.store.subjects import hash_of_subject
 from remit.collector.views import instance_view, success_answer
 
 

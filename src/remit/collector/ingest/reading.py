@@ -28,6 +28,7 @@ SORTABLE: Final = (
 QUERY: Final = (
     "agent_instance_id",
     "agent_id",
+    "schema_name",
     "start_time",
     "end_time",
     "include_summaries",
@@ -68,6 +69,7 @@ def _wanted(ctx: Context, values: Mapping[str, object]) -> SpanFilter:
         agent_instance_id=instance_id,
         agent_id=agent_id,
         environment_id=caller.environment_id,
+        schema_name=text_in(values, "schema_name"),
         started_from_us=start_us,
         started_to_us=end_us,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from remit._ids import is_pfid
-from remit.collector.ingest.checks import check_name, checked_id, taken, validated
+from remit.collector.ingest.checks import check_identifier, checked_id, taken, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.ingest.keys import Done, body_hash, once
@@ -46,7 +46,7 @@ def _registered(
     agent = _agent(ctx, request)
     environment_id = environment_for(ctx, request.environment_id, agent)
     identifier = request.external_identifier
-    check_name("external_identifier", identifier)
+    check_identifier("external_identifier", identifier)
     if identifier is not None and ctx.tx.instance_of_identifier(agent.id, identifier):
         raise taken("external_identifier")
     version = version_of(ctx, agent, request.agent_version)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.ingest.checks import check_name, check_text
+from remit.collector.ingest.checks import check_identifier, check_name, check_text
 from remit.collector.ingest.context import Context
 from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
 from remit.collector.wire import encode
@@ -25,7 +25,7 @@ def version_of(ctx: Context, agent: AgentRow, given: AgentVersionForRegister) ->
     """Return the agent's version that *given* describes; one seen before stays as it was."""
     identifier = given.external_identifier
     if identifier is not None:
-        check_name("agent_version.external_identifier", identifier)
+        check_identifier("agent_version.external_identifier", identifier)
         known = ctx.tx.version(agent.id, identifier)
         if known is not None:
             return known
@@ -55,7 +55,7 @@ def schema_version_of(
     """Return the agent's schema version; one seen before stays as it was."""
     identifier = given.external_identifier
     if identifier is not None:
-        check_name("agent_schema_version.external_identifier", identifier)
+        check_identifier("agent_schema_version.external_identifier", identifier)
         known = ctx.tx.schema_version(agent.id, identifier)
         if known is not None:
             return known

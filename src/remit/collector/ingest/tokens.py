@@ -16,10 +16,11 @@ import msgspec
 from remit._clock import Clock, SystemClock
 from remit._ids import partition_of
 from remit.collector.ingest.accounts import prepare
+from remit.collector.ingest.checks import wrong_in_identifier
 from remit.collector.ingest.context import NS_PER_US, Caller, IdSource
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.refusals import unauthorized
-from remit.collector.store import Reading, Store, TokenRow, Writing
+from remit.collector.store import Reading, Store, TokenRow, Writing, write
 from remit.collector.times import format_us
 from remit.errors import UsageError
 
@@ -85,32 +86,39 @@ def create_token(
         clock: Where the time comes from.
 
     Raises:
+        UsageError: No agent can have that identifier.
         ValueError: There is no such scope.
     """
     scope = TokenScope(scope)
+    wrong = wrong_in_identifier(agent)
+    if wrong is not None:
+        raise UsageError(f"the external identifier of an agent {wrong}: name another one")
     clock = clock or SystemClock()
     now_us = clock.wall_ns() // NS_PER_US
     ids = IdSource(clock)
     account = prepare(store, clock)
     secret = SECRET_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-    with store.writing() as tx:
-        row = TokenRow(
-            id=ids.new(partition_of(account.id) or 0),
-            account_id=account.id,
-            token_scope=scope,
-            agent_id=None,
-            environment_id=None,
-            agent_deployment_id=None,
-            token_hash=hash_of(secret),
-            status=ACTIVE,
-            expires_at=None,
-            inserted_at=now_us,
-            updated_at=now_us,
-        )
-        if scope == TokenScope.AGENT_DEPLOYMENT:
-            row = _bound(tx, row, agent, ids)
+    unbound = TokenRow(
+        id=ids.new(partition_of(account.id) or 0),
+        account_id=account.id,
+        token_scope=scope,
+        agent_id=None,
+        environment_id=None,
+        agent_deployment_id=None,
+        token_hash=hash_of(secret),
+        status=ACTIVE,
+        expires_at=None,
+        inserted_at=now_us,
+        updated_at=now_us,
+    )
+
+    def work(tx: Writing) -> TokenRow:
+        bound = scope == TokenScope.AGENT_DEPLOYMENT
+        row = _bound(tx, unbound, agent, ids) if bound else unbound
         tx.add(row)
-    return CreatedToken(secret, _info(row))
+        return row
+
+    return CreatedToken(secret, _info(write(store, work)))
 
 
 def list_tokens(store: Store) -> list[TokenInfo]:
@@ -131,7 +139,8 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
         UsageError: There is no such token.
     """
     now_us = (clock or SystemClock()).wall_ns() // NS_PER_US
-    with store.writing() as tx:
+
+    def work(tx: Writing) -> TokenRow:
         found = [row for row in tx.tokens() if row.id == token_id]
         if not found:
             raise UsageError(
@@ -139,7 +148,9 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
             )
         row = msgspec.structs.replace(found[0], status=REVOKED, updated_at=now_us)
         tx.change(row)
-    return _info(row)
+        return row
+
+    return _info(write(store, work))
 
 
 def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:

@@ -21,13 +21,8 @@ from remit.collector.store.naming import shown
 from remit.collector.store.postgres_pool import Pool
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.postgres_schema import is_current, migrate
-from remit.collector.store.protocol import (
-    ConflictError,
-    Reading,
-    Removed,
-    StoreUnavailableError,
-    Writing,
-)
+from remit.collector.store.protocol import ConflictError, Reading, StoreUnavailableError, Writing
+from remit.collector.store.questions import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
 

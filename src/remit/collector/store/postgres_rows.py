@@ -8,7 +8,8 @@ own insert finds the place taken: a conflict, after which the same is done anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, TypeAlias, get_args
 
@@ -17,6 +18,7 @@ from psycopg import Cursor
 
 from remit.collector.store import statements
 from remit.collector.store.protocol import ConflictError
+from remit.collector.store.questions import Listed, Page, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -59,10 +61,13 @@ def _field_types(kind: type[Row]) -> dict[str, type]:
 
 
 def _recordset(kind: type[Row], fields: Sequence[str]) -> str:
-    """Return the rows of one JSON parameter as a table; bytes are base64 in it."""
+    """Return the rows of one JSON parameter as a table; bytes are base64 in it.
+
+    By way of jsonb the insert takes a fifth longer.
+    """
     of = _field_types(kind)
     described = ", ".join(f"{field} {_TYPES[of[field]]}" for field in fields)
-    return f"jsonb_to_recordset(?::jsonb) AS r({described})"
+    return f"json_to_recordset(?::json) AS r({described})"
 
 
 def _insert_all(kind: type[Row]) -> str:
@@ -128,6 +133,7 @@ class PostgresTransaction(Transaction):
         self._writing = writing
         self._agents: dict[str, AgentRow] = {}
         self._held: dict[str, InstanceRow] = {}
+        self._prepare: bool | None = None
 
     def accounts(self) -> list[AccountRow]:
         """Return all accounts, oldest first; who writes is the only one to do so."""
@@ -163,6 +169,16 @@ class PostgresTransaction(Transaction):
         if account_id is not None:
             sql, values = _SPANS_OF_ACCOUNT, (*values, account_id)
         return {row.id: row for row in self._all(SpanRow, sql, values)}
+
+    def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
+        """Return spans that pass the filter."""
+        with self._planned_for(wanted):
+            return super().list_spans(wanted, page)
+
+    def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
+        """Return how many spans of each kind pass the filter."""
+        with self._planned_for(wanted):
+            return super().span_kinds(wanted)
 
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
         """Return those of the idempotency keys that were used, by key."""
@@ -216,6 +232,19 @@ class PostgresTransaction(Transaction):
         """Forget some of the spans in no part by time whose id is less than *first_id*."""
         return self._run(_FORGET_SPANS, (first_id, most))
 
+    @contextmanager
+    def _planned_for(self, wanted: SpanFilter) -> Generator[None]:
+        """Have statements about many runs planned for their values.
+
+        One plan for all values takes each time for as long as any other, and reads all of an
+        agent's spans: 39 ms instead of 5 for those of five seconds among 100,000.
+        """
+        self._prepare = None if wanted.agent_instance_id else False
+        try:
+            yield
+        finally:
+            self._prepare = None
+
     def _noted(self, row: AgentRow | None) -> AgentRow | None:
         if row is not None and self._writing:
             self._agents[row.id] = row
@@ -240,7 +269,8 @@ class PostgresTransaction(Transaction):
 
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         found = [_findable(value) for value in values]
-        return self._cursor.execute(_translated(sql), found or None).fetchall()
+        done = self._cursor.execute(_translated(sql), found or None, prepare=self._prepare)
+        return done.fetchall()
 
     def _run(self, sql: str, values: Sequence[Value] = ()) -> int:
         # What was read of the instances may be what this changes.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from remit._ids import TIME_CHARS, encode
-from remit.collector.store.protocol import Removed, Store, write
+from remit.collector.store.protocol import Store, write
+from remit.collector.store.questions import Removed
 
 US_PER_MS: Final = 1000
 MOST_ROWS: Final = 5000

@@ -34,11 +34,11 @@ FOUND: Final = BAD_PAYLOAD | UNCHECKED_PAYLOAD | BAD_RESULT | UNCHECKED_RESULT |
 """Flags that the collector found out, where the others are what a client said."""
 
 
-class Row(msgspec.Struct, frozen=True):
-    """Base of the rows."""
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """Base of the rows; what they hold refers to nothing, so that garbage collection is off."""
 
 
-class AccountRow(Row, frozen=True):
+class AccountRow(Row, frozen=True, gc=False):
     """Who owns the rest; all ids of an account share the partition of its own id."""
 
     id: str
@@ -47,7 +47,7 @@ class AccountRow(Row, frozen=True):
     updated_at: int
 
 
-class EnvironmentRow(Row, frozen=True):
+class EnvironmentRow(Row, frozen=True, gc=False):
     """Where agents run: production, staging."""
 
     id: str
@@ -57,7 +57,7 @@ class EnvironmentRow(Row, frozen=True):
     updated_at: int
 
 
-class AgentRow(Row, frozen=True):
+class AgentRow(Row, frozen=True, gc=False):
     """An agent. `body_hash` is that of the request which created it."""
 
     id: str
@@ -74,7 +74,7 @@ class AgentRow(Row, frozen=True):
     updated_at: int
 
 
-class VersionRow(Row, frozen=True):
+class VersionRow(Row, frozen=True, gc=False):
     """A version of an agent's code; `runtime_environment` is JSON."""
 
     id: str
@@ -88,7 +88,7 @@ class VersionRow(Row, frozen=True):
     updated_at: int
 
 
-class SchemaVersionRow(Row, frozen=True):
+class SchemaVersionRow(Row, frozen=True, gc=False):
     """The span types and qualities that an agent declared; both are JSON arrays."""
 
     id: str
@@ -101,7 +101,7 @@ class SchemaVersionRow(Row, frozen=True):
     updated_at: int
 
 
-class DeploymentRow(Row, frozen=True):
+class DeploymentRow(Row, frozen=True, gc=False):
     """An agent in an environment."""
 
     id: str
@@ -113,7 +113,7 @@ class DeploymentRow(Row, frozen=True):
     updated_at: int
 
 
-class TokenRow(Row, frozen=True):
+class TokenRow(Row, frozen=True, gc=False):
     """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere."""
 
     id: str
@@ -130,7 +130,7 @@ class TokenRow(Row, frozen=True):
     last_used_at: int | None = None
 
 
-class InstanceRow(Row, frozen=True):
+class InstanceRow(Row, frozen=True, gc=False):
     """One run of an agent.
 
     `start_seen` tells whether a start came: a finish may overtake it. `quality_payloads` is a JSON
@@ -163,7 +163,7 @@ class InstanceRow(Row, frozen=True):
     erased_at: int | None = None
 
 
-class SpanRow(Row, frozen=True):
+class SpanRow(Row, frozen=True, gc=False):
     """One step of a run; the payloads are the JSON that came."""
 
     agent_instance_id: str
@@ -183,7 +183,7 @@ class SpanRow(Row, frozen=True):
     result_payload: str | None
 
 
-class KeyRow(Row, frozen=True):
+class KeyRow(Row, frozen=True, gc=False):
     """What an idempotency key was first answered with: the answer itself, or the span."""
 
     account_id: str
@@ -195,14 +195,14 @@ class KeyRow(Row, frozen=True):
     inserted_at: int
 
 
-class SubjectRow(Row, frozen=True):
+class SubjectRow(Row, frozen=True, gc=False):
     """Whose data a run is about: SHA-256 of what the program called them."""
 
     agent_instance_id: str
     subject_hash: str
 
 
-class ErasureRow(Row, frozen=True):
+class ErasureRow(Row, frozen=True, gc=False):
     """A run whose payloads were erased; `asked_for` says whether as a run, agent or subject."""
 
     id: str

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from remit.collector.store.migrate import migrations
-from remit.collector.store.protocol import Reading, Removed, StoreUnavailableError, Writing
+from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
+from remit.collector.store.questions import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.sqlite_rows import SqliteTransaction
+from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
 
 MEMORY: Final = ":memory:"
@@ -34,6 +36,8 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -65536",
     "PRAGMA wal_autocheckpoint = 4000",
+    # What is deleted is overwritten, however SQLite was built.
+    "PRAGMA secure_delete = ON",
 )
 
 
@@ -73,7 +77,11 @@ class SqliteStore:
 
     def retain(self, before_us: int) -> Removed:
         """Remove what is older than *before_us*; the room in the file is used again."""
-        return forget(self, before_us)
+        removed = forget(self, before_us)
+        with self._lock, _unavailable(self.path):
+            # Until then what was removed stands in the file, and only its log says that it is not.
+            (self._connection or self._open()).execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return removed
 
     def is_current(self) -> bool:
         """Return whether the file has the schema that this remit knows."""
@@ -207,6 +215,7 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     try:
         version = _schema_version(connection)
         _refuse_newer(version, newest, path)
+        connection.create_function("remit_subject_hash", 1, subject_hash, deterministic=True)
         for step in steps[version:]:
             for statement in step.statements:
                 connection.execute(statement)

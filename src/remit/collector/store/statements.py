@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from remit.collector.store.protocol import Page
+from remit.collector.store.questions import Page
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,
@@ -97,14 +97,19 @@ def known(kind: type[Row], field: str) -> str:
 
 
 def order(kind: type[Row], page: Page, prefix: str = "") -> str:
-    """Return the end of a statement that picks one page; what is absent counts as smallest."""
+    """Return the end of a statement that puts rows in order; what is absent counts as smallest."""
     direction = "DESC" if page.descending else "ASC"
     field = known(kind, page.field)
     absent = ""
     if field in _NULLABLE[kind]:
         absent = " NULLS LAST" if page.descending else " NULLS FIRST"
     ties = "" if field == "id" else f", {prefix}id {direction}"
-    return f"ORDER BY {prefix}{field} {direction}{absent}{ties} LIMIT ? OFFSET ?"
+    return f"ORDER BY {prefix}{field} {direction}{absent}{ties}"
+
+
+def picked(kind: type[Row], page: Page, prefix: str = "") -> str:
+    """Return the end of a statement that picks one page."""
+    return f"{order(kind, page, prefix)} LIMIT ? OFFSET ?"
 
 
 def _nullable(kind: type[Row]) -> frozenset[str]:
@@ -132,8 +137,22 @@ ADD_COUNTS: Final = (
     + ", ".join(f"spans_{status} = spans_{status} + ?" for status in COUNTS)
     + " WHERE id = ?"
 )
-SPANS_AND_THEIRS: Final = (
-    "FROM agent_spans AS s JOIN agent_instances AS i ON i.id = s.agent_instance_id"
+# To count an account's instances: by agents, whose index alone is read for it.
+OWNED: Final = "agent_id IN (SELECT id FROM agents WHERE account_id = ?)"
+SPANS: Final = "FROM agent_spans AS s"
+_THEIRS: Final = "agent_instances AS i ON i.id = s.agent_instance_id"
+SPANS_AND_THEIRS: Final = f"{SPANS} JOIN {_THEIRS}"
+# In SQLite's words; CROSS JOIN keeps it from another order.
+SPANS_BY_START: Final = f"{SPANS} INDEXED BY agent_spans_by_start"
+SPANS_BY_START_AND_THEIRS: Final = f"{SPANS_BY_START} CROSS JOIN {_THEIRS}"
+# It grows when a span begins, and when one that did ends.
+MOVES: Final = (
+    "SELECT id, spans_pending + 2 * spans_active "
+    "+ 3 * (spans_complete + spans_failed + spans_cancelled) FROM agent_instances"
+)
+MAY_MOVE: Final = (
+    "status IN ('pending', 'active', 'terminated') OR spans_pending > 0 OR spans_active > 0 "
+    "OR id >= ?"
 )
 SPANLESS: Final = (
     "NOT EXISTS (SELECT 1 FROM agent_spans AS s WHERE s.agent_instance_id = agent_instances.id)"

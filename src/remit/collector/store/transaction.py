@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from remit.collector.store import statements
-from remit.collector.store.protocol import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.questions import Listed, Page, Removed, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     FOUND,
     AccountRow,
@@ -172,7 +172,7 @@ class Transaction(ABC):
     ) -> Listed[InstanceRow]:
         """Return instances whose columns equal the values in *equal*."""
         owner = {} if account_id is None else {"account_id": account_id}
-        return self._listed(InstanceRow, {**owner, **equal}, page)
+        return self._listed(InstanceRow, {**owner, **equal}, page, owned=statements.OWNED)
 
     @abstractmethod
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
@@ -181,18 +181,36 @@ class Transaction(ABC):
     def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
         """Return spans that pass the filter."""
         where, values = _where(wanted)
-        total = self._count(where, values)
-        picked = f"{where} {statements.order(SpanRow, page, 's.')}"
-        sql = f"SELECT {statements.columns(SpanRow, 's.')} {picked}"
+        passing = f"{self._source(wanted, joined=_about_instances(wanted))} WHERE {where}"
+        total = self._count(passing, values)
+        sql = self._page_of_spans(passing, wanted, page)
         rows = self._all(SpanRow, sql, (*values, page.size, page.offset))
         return Listed(rows, total)
+
+    def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
+        """Return from what spans are read, if need be with their instances."""
+        del wanted
+        return statements.SPANS_AND_THEIRS if joined else statements.SPANS
+
+    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page) -> str:
+        """Return the statement that reads one page of the spans that pass."""
+        del wanted
+        columns = statements.columns(SpanRow, "s.")
+        return f"SELECT {columns} {passing} {statements.picked(SpanRow, page, 's.')}"
 
     def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
         """Return how many spans of each kind pass the filter."""
         where, values = _where(wanted)
         names = f"i.agent_schema_version_id, s.schema_name, s.status, s.flags & {FOUND}"
-        sql = f"SELECT {names}, COUNT(*) {where} GROUP BY {names}"
+        passing = f"{self._source(wanted, joined=True)} WHERE {where}"
+        sql = f"SELECT {names}, COUNT(*) {passing} GROUP BY {names}"
         return [SpanKind(*row) for row in self._rows(sql, values)]
+
+    def span_moves(self, instance_id: str | None, first_id: str) -> dict[str, int]:
+        """Return of each instance a number that grows whenever one of its spans begins or ends."""
+        where, value = ("id = ?", instance_id) if instance_id else (statements.MAY_MOVE, first_id)
+        rows = self._rows(f"{statements.MOVES} WHERE {where}", (value,))
+        return {row_id: int(number) for row_id, number in rows}
 
     @abstractmethod
     def keys(self, account_id: str, operation: str, keys: Collection[str]) -> dict[str, KeyRow]:
@@ -310,13 +328,17 @@ class Transaction(ABC):
         finally:
             self._run("RELEASE item")
 
-    def _listed(self, kind: type[R], equal: Mapping[str, str], page: Page) -> Listed[R]:
+    def _listed(
+        self, kind: type[R], equal: Mapping[str, str], page: Page, *, owned: str = "account_id = ?"
+    ) -> Listed[R]:
+        """Return a page of rows; *owned* is the condition on the account for counting them."""
         for field in equal:
             statements.known(kind, field)
         where = " AND ".join(f"{field} = ?" for field in equal) or "TRUE"
         values = tuple(equal.values())
-        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {where}", values)
-        sql = f"{statements.SELECT[kind]} WHERE {where} {statements.order(kind, page)}"
+        counted = where.replace("account_id = ?", owned)
+        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {counted}", values)
+        sql = f"{statements.SELECT[kind]} WHERE {where} {statements.picked(kind, page)}"
         return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
 
     def _count(self, rest: str, values: Sequence[Value]) -> int:
@@ -330,14 +352,20 @@ def _where(wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:
         "s.agent_instance_id = ?": wanted.agent_instance_id,
         "i.agent_id = ?": wanted.agent_id,
         "i.environment_id = ?": wanted.environment_id,
+        "s.schema_name = ?": wanted.schema_name,
         "s.started_at >= ?": wanted.started_from_us,
         "s.started_at <= ?": wanted.started_to_us,
+        "s.updated_at >= ?": wanted.changed_from_us,
         "s.id >= ?": wanted.first_id,
         "(s.flags & ?) <> 0": wanted.flags,
     }
     given = {text: value for text, value in conditions.items() if value is not None}
-    where = f"{statements.SPANS_AND_THEIRS} WHERE {' AND '.join(given) or 'TRUE'}"
-    return where, tuple(given.values())
+    return " AND ".join(given) or "TRUE", tuple(given.values())
+
+
+def _about_instances(wanted: SpanFilter) -> bool:
+    told = (wanted.account_id, wanted.agent_id, wanted.environment_id)
+    return any(value is not None for value in told)
 
 
 def mutable(row: Row) -> tuple[Value, ...]:

@@ -26,7 +26,7 @@ _BAD: Final = BAD_PAYLOAD | BAD_RESULT | UNDECLARED
 _UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
 
 
-class SpanView(msgspec.Struct, frozen=True, kw_only=True):
+class SpanView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A span; a struct, because encoding one costs a third of encoding a dict."""
 
     type: Literal["agent_span"] = "agent_span"
