@@ -85,7 +85,9 @@ class SpanRun:
         answers: list[bytes | Refusal] = []
         for task in tasks:
             try:
+                self._ctx.allowance.check()
                 answers.append(self._decide(task))
+                self._ctx.allowance.take(answers[-1])
             except Refusal as refusal:
                 answers.append(refusal)
                 break
