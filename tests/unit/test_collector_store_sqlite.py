@@ -134,15 +134,15 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Pa
 @pytest.mark.parametrize(
     ("damaged", "told"),
     [
-        (lambda content: content[:4096] + bytes(len(content) - 4096), "malformed: put a copy in"),
-        (lambda content: content.replace(b"xxx", b"x\xffx"), "Could not decode"),
+        (lambda content, at: content[:at] + bytes(4096) + content[at + 4096 :], "put a copy in"),
+        (lambda content, _: content.replace(b"xxx", b"x\xffx"), "Could not decode"),
     ],
-    ids=["pages", "texts"],
+    ids=["a page", "texts"],
 )
 def test_a_damaged_file_is_unavailable(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    damaged: Callable[[bytes], bytes],
+    damaged: Callable[[bytes, int], bytes],
     told: str,
 ) -> None:
     """It is said once what is the matter; the SDK keeps what it has until a copy is put there."""
@@ -154,7 +154,11 @@ def test_a_damaged_file_is_unavailable(
         api.span(run["id"], payload={"long": "x" * 3000})
     secret = create_token(store, "account").secret
     store.close()
-    path.write_bytes(damaged(path.read_bytes()))
+    with sqlite3.connect(path) as connection:
+        sql = "SELECT rootpage FROM sqlite_master WHERE name = 'agent_spans'"
+        ((page,),) = connection.execute(sql).fetchall()
+    connection.close()
+    path.write_bytes(damaged(path.read_bytes(), (page - 1) * 4096))
     store = open_store(path)
     http = World(store).http(secret)
     caplog.clear()
