@@ -54,7 +54,8 @@ def test_no_name_steers_the_terminal_of_who_looks(api: Api, db: Path) -> None:
     made = api.instance("terminated", external_identifier=EVIL)
     api.instance("terminated", external_identifier=EVIL + "2")
     api.span(made["id"], schema_name=EVIL)
-    api.post("/api_token", {"details": {"token_scope": "agent_deployment", "agent_id": api.agent_id}})
+    token = {"token_scope": "agent_deployment", "agent_id": api.agent_id}
+    api.post("/api_token", {"details": token})
     named = ("--db", str(db))
 
     for words in (

@@ -122,10 +122,15 @@ def test_a_statement_without_an_answer_is_given_up() -> None:
     """In the middle of a transaction, of which nothing is kept."""
     with wired() as (url, wire):
         store = open_store(url)
-        with pytest.raises(StoreUnavailableError, match="no answer"), store.writing() as tx:
-            assert tx.accounts() == []
-            wire.whole.clear()
-            tx.accounts()
+
+        def ask_twice() -> None:
+            with store.writing() as tx:
+                assert tx.accounts() == []
+                wire.whole.clear()
+                tx.accounts()
+
+        with pytest.raises(StoreUnavailableError, match="no answer"):
+            ask_twice()
         store.close()
 
 

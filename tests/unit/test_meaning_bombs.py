@@ -94,7 +94,8 @@ def test_one_request_does_not_render_for_long() -> None:
 
 def test_a_page_of_usual_summaries_is_rendered_whole() -> None:
     """What a request may take for them is far more than a hundred of them need."""
-    template, budget = Template("Order {{ order }}: {{ state | default: 'new' | upcase }}"), Budget()
+    template = Template("Order {{ order }}: {{ state | default: 'new' | upcase }}")
+    budget = Budget()
     values = {"order": 17, "state": "shipped"}
     assert [template.summary(values, 40, budget) for _ in range(100)] == ["Order 17: SHIPPED"] * 100
 

@@ -20,10 +20,18 @@ SOMEBODY: Final = "unknown"
 
 
 @click.command()
-@click.option("--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of one.")
-@click.option("--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name.")
-@click.option("--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject.")
-@click.option("--reason", type=TEXT, metavar="TEXT", required=True, help="Why; it stays in the record.")
+@click.option(
+    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of one."
+)
+@click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name."
+)
+@click.option(
+    "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
+)
+@click.option(
+    "--reason", type=TEXT, metavar="TEXT", required=True, help="Why; it stays in the record."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @db_option
 @json_option

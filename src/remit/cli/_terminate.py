@@ -24,7 +24,9 @@ TERMINATE: Final = "agent_instances/terminate"
 
 @click.command()
 @click.argument("run", type=TEXT)
-@click.option("--reason", type=TEXT, required=True, help="Why; the program and the record are told so.")
+@click.option(
+    "--reason", type=TEXT, required=True, help="Why; the program and the record are told so."
+)
 @db_option
 @click.option(
     "--api-url",

@@ -86,11 +86,12 @@ class SpanRun:
         for task in tasks:
             try:
                 self._ctx.allowance.check()
-                answers.append(self._decide(task))
-                self._ctx.allowance.take(answers[-1])
+                answer = self._decide(task)
             except Refusal as refusal:
                 answers.append(refusal)
                 break
+            self._ctx.allowance.take(answer)
+            answers.append(answer)
         self._write()
         return answers
 

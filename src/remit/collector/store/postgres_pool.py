@@ -55,6 +55,7 @@ class Pool:
         """
         given = conninfo.conninfo_to_dict(url)
         self._options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._silent = Deadline.after(0, SystemClock())
         self._start()
         _pools.add(self)
 
@@ -140,7 +141,6 @@ class Pool:
 
     def _start(self) -> None:
         self._idle: list[BoundedConnection] = []
-        self._silent = Deadline.after(0, SystemClock())
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._finalizer = weakref.finalize(self, _close, self._idle)
 
