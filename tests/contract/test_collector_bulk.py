@@ -9,6 +9,7 @@ import pytest
 from remit import _ids
 from remit.collector import Settings, Store
 from remit.models.bulk import BulkResponse
+from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
 
 CREATE = "agent_spans/create"
@@ -167,6 +168,65 @@ def test_too_many_items_are_too_large(store: Store) -> None:
 
     assert refusal(api.post("/bulk", {"items": items}), 413)["code"] == "payload_too_large"
     assert api.post("/bulk", {"items": items[:2]}).status_code == 200
+
+
+class Slow(FakeClock):
+    """A clock on which each look takes a second."""
+
+    def monotonic_ns(self) -> int:
+        """Return the time, and let a second pass."""
+        self.advance(1)
+        return super().monotonic_ns()
+
+
+def in_several_requests(api: Api, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Send *items*, and again those that were left out; return the outputs of each request."""
+    sent: list[dict[str, Any]] = []
+    while items:
+        outputs = api.bulk(*items)
+        sent.append(outputs)
+        done = {key for key, output in outputs.items() if output["status"] == "success"}
+        assert done
+        items = [item for item in items if item["idempotency_key"] not in done]
+    return sent
+
+
+@pytest.mark.parametrize("operation", [CREATE, "agents/create", "agent_spans/list"])
+def test_a_request_does_not_work_for_ever(store: Store, operation: str) -> None:
+    """What is left out is sent again, and each time some of it is done."""
+    api = World(store, clock=Slow(), settings=Settings(max_bulk_s=3)).account()
+    run = api.instance("active")
+    said = {"name": "x", **api.span_body(run["id"])["details"]}
+    items = [
+        {"_type": operation, "idempotency_key": f"key-{n:08}", "details": said} for n in range(10)
+    ]
+
+    first, *others = in_several_requests(api, items)
+
+    assert 1 < len(first) < 10
+    assert others
+    refused = list(first.values())[-1]
+    assert (refused["status"], refused["code"]) == ("error", "unavailable")
+    assert len(api.spans(run["id"])) == (10 if operation == CREATE else 0)
+    assert api.shown(run["id"])["span_counts"]["total"] == len(api.spans(run["id"]))
+
+
+@pytest.mark.parametrize("operation", [CREATE, "agent_spans/list"])
+def test_an_answer_does_not_grow_for_ever(store: Store, operation: str) -> None:
+    """An item that lists is a hundred bytes, and a hundred spans are answered."""
+    api = World(store, settings=Settings(max_answer_bytes=5000)).account()
+    run = api.instance("active")
+    api.span(run["id"], payload={"long": "x" * 3000})
+    said = api.span_body(run["id"], payload={"long": "x" * 3000})["details"]
+    items = [
+        {"_type": operation, "idempotency_key": f"key-{n:08}", "details": said} for n in range(4)
+    ]
+
+    first, *others = in_several_requests(api, items)
+
+    assert len(first) == 3
+    assert len(others) == 1
+    assert list(first.values())[-1]["code"] == "payload_too_large"
 
 
 def test_a_refused_item_leaves_nothing_of_its_own(store: Store) -> None:

@@ -93,6 +93,16 @@ def test_a_token_reaches_no_further_in_a_call(world: World) -> None:
     assert (bound["status"], foreign["status"]) == (403, 404)
 
 
+def test_calls_are_not_answered_for_ever(store: Store) -> None:
+    """The first that is left out says so; it is done when it comes first."""
+    api = World(store, settings=Settings(max_answer_bytes=100)).account()
+
+    made = results(api, *[call("GET", "/agent")] * 3)
+
+    assert [each["status"] for each in made] == [200, 413]
+    assert made[1]["body"]["code"] == "payload_too_large"
+
+
 def test_the_number_of_calls_has_the_limit_of_items(store: Store) -> None:
     """The request as a whole is refused."""
     api = World(store, settings=Settings(max_bulk_items=2)).account()

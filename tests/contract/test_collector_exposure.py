@@ -213,9 +213,21 @@ def until_closed(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def test_what_is_no_request_gets_an_envelope(url: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HELO there\r\n\r\n",
+        b"CONNECT elsewhere:80 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["another protocol", "a tunnel", "a target without a path", "a path of bytes"],
+)
+def test_what_is_no_request_gets_an_envelope(
+    url: str, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
     """And no line in the log, which everybody could fill so."""
-    assert told(answered(url, b"HELO there\r\n\r\n")) == (400, "bad_request")
+    assert told(answered(url, sent)) == (400, "bad_request")
     assert caplog.records == []
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
+from time import thread_time
 
 import httpx
 import pytest
 
 from remit.collector import Settings, Store
+from remit.collector.refusals import Refusal
+from remit.collector.routes.bodies import unzip
 from tests.collecting import Api, Json, World, details, refusal
 
 MALFORMED = {
@@ -237,6 +241,30 @@ def test_a_bomb_is_not_unpacked(api: Api) -> None:
     bomb = gzip.compress(b"\0" * 100_000_000, compresslevel=1)
 
     refusal(api.post("/agent", content=bomb, headers={"Content-Encoding": "gzip"}), 413)
+
+
+def test_members_without_end_are_not_unpacked(api: Api) -> None:
+    """Nothing is in them, but each takes time."""
+    nothing = gzip.compress(b"")
+    headers = {"Content-Encoding": "gzip"}
+    begin = thread_time()
+    refused = refusal(api.post("/pfid/generate", content=nothing * 200_000, headers=headers), 413)
+    assert thread_time() - begin < 1
+    assert refused["code"] == "payload_too_large"
+    assert details(api.post("/pfid/generate", content=nothing * 1000, headers=headers))
+
+
+def test_members_of_any_length_are_unpacked() -> None:
+    """Whole, wherever one ends and the next begins."""
+    chars = random.Random(17)
+    parts = [chars.randbytes(length) for length in (1, 65_510, 0, 65_536, 200_000, 7, 131_072)]
+    zipped = b"".join(map(gzip.compress, parts))
+    whole = b"".join(parts)
+    assert unzip(zipped, len(whole)) == whole
+    with pytest.raises(Refusal):
+        unzip(zipped[:-1], len(whole))
+    with pytest.raises(Refusal):
+        unzip(zipped, len(whole) - 1)
 
 
 def test_the_depth_of_a_payload_has_a_limit_to_the_level(store: Store) -> None:

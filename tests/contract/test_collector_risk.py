@@ -148,6 +148,14 @@ def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> Non
     refusal(other.get(f"/agent/{api.agent_id}/risk"), 404)
 
 
+@pytest.mark.parametrize("bound", ["0001-01-01T00:00:00Z", "0001-01-02", "9999-12-31T23:59:59Z"])
+@pytest.mark.parametrize("name", ["start_time", "end_time"])
+def test_any_time_can_be_asked_about(api: Api, name: str, bound: str) -> None:
+    """Also the first days there are, before which thirty days are none."""
+    risk = details(api.get(f"/agent/{api.agent_id}/risk", **{name: bound}))
+    assert risk[name].startswith(bound[:10])
+
+
 def test_a_time_that_is_none_is_refused(api: Api) -> None:
     """As in lists."""
     refusal(api.get(f"/agent/{api.agent_id}/risk", start_time="yesterday"), 422)

@@ -52,6 +52,16 @@ def test_a_token_may_ask_so_often_and_then_has_to_wait(rates: Rates, clock: Fake
     assert [refused(rates) for _ in range(A_SECOND + 1)] == [None] * A_SECOND + ["429 1"]
 
 
+def test_a_token_is_the_same_however_its_header_is_written(rates: Rates) -> None:
+    """Spaces and capitals make no other one of it."""
+    burst = int(A_SECOND * BURST_S)
+    written = [f"{'Bearer' if n % 2 else 'bEARER'}{' ' * n}good{' ' * n}" for n in range(1, burst)]
+
+    assert [refused(rates, each) for each in written] == [None] * (burst - 1)
+    assert refused(rates) is None
+    assert refused(rates, "bearer   good") == "429 1"
+
+
 def test_an_address_with_wrong_tokens_has_to_wait(rates: Rates, clock: FakeClock) -> None:
     """Another one has not, nor has whoever carries a token that is known to be good."""
     for number in range(A_MINUTE):

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,49 @@ def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Pa
     assert api.spans(run["id"]) == []
     assert api.shown(run["id"])["span_counts"]["total"] == 0
     assert api.span(run["id"], payload=big)["payload"] == big
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [
+        (lambda content, at: content[:at] + bytes(4096) + content[at + 4096 :], "put a copy in"),
+        (lambda content, _: content.replace(b"xxx", b"x\xffx"), "Could not decode"),
+    ],
+    ids=["a page", "texts"],
+)
+def test_a_damaged_file_is_unavailable(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damaged: Callable[[bytes, int], bytes],
+    told: str,
+) -> None:
+    """It is said once what is the matter; the SDK keeps what it has until a copy is put there."""
+    path = tmp_path / "remit.db"
+    store = open_store(path)
+    api = World(store).account()
+    run = api.instance("active")
+    for _ in range(50):
+        api.span(run["id"], payload={"long": "x" * 3000})
+    secret = create_token(store, "account").secret
+    store.close()
+    with sqlite3.connect(path) as connection:
+        sql = "SELECT rootpage FROM sqlite_master WHERE name = 'agent_spans'"
+        ((page,),) = connection.execute(sql).fetchall()
+    connection.close()
+    path.write_bytes(damaged(path.read_bytes(), (page - 1) * 4096))
+    store = open_store(path)
+    http = World(store).http(secret)
+    caplog.clear()
+
+    for _ in range(2):
+        answer = http.get("/api/v1/agent_spans", params={"agent_instance_id": run["id"]})
+        assert refusal(answer, 503)["code"] == "unavailable"
+        assert int(answer.headers["retry-after"]) >= 1
+
+    (said,) = [record.message for record in caplog.records]
+    assert told in said
+    assert "long" not in said
     store.close()
 
 

@@ -83,6 +83,25 @@ def test_a_failing_template_takes_nothing_from_the_others() -> None:
     assert other.summary({}, 0, budget) == "x"
 
 
+def test_one_request_does_not_render_for_long() -> None:
+    """A page of spans, or all qualities of a run, each with a summary that is just not too much."""
+    heavy = "{% for i in (1..900) %}{{ i | plus: 1 | times: 3 }}{% endfor %}"
+    templates, budget = [Template(heavy) for _ in range(100)], Budget()
+    begin = thread_time()
+    written = [each.summary({}, 0, budget) for each in templates]
+    assert thread_time() - begin < 2 * MAX_S
+    assert written[0] is not None
+    assert written[-1] is None
+
+
+def test_a_page_of_usual_summaries_is_rendered_whole() -> None:
+    """What a request may take for them is far more than a hundred of them need."""
+    template = Template("Order {{ order }}: {{ state | default: 'new' | upcase }}")
+    budget = Budget()
+    values = {"order": 17, "state": "shipped"}
+    assert [template.summary(values, 40, budget) for _ in range(100)] == ["Order 17: SHIPPED"] * 100
+
+
 def test_one_request_does_not_compare_for_long() -> None:
     """Each of many payloads may be heavy; together they are too much."""
     schema: Json = {

@@ -11,7 +11,7 @@ import msgspec
 from remit import config
 from remit.cli._failing import Failed
 from remit.cli._options import Database
-from remit.cli._records import Record
+from remit.cli._records import Record, called
 from remit.collector.ingest.judging import shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
@@ -36,6 +36,7 @@ R = TypeVar("R", bound=Row)
 FILE: Final = "remit.db"
 LAST: Final = "last"
 PAGE_ROWS: Final = 1000
+_NEWEST_FEW: Final = Page(0, 3, "id", descending=True)
 SEARCHED_RUNS: Final = 20_000
 """A prefix is looked for among so many of the newest runs."""
 
@@ -78,11 +79,11 @@ def find(db: Reading, reference: str) -> InstanceRow:
     """Return the run that *reference* names: its key, its id, the beginning of one, or `last`.
 
     Raises:
-        Failed: There is none, or more than one begins so.
+        Failed: There is none, or more than one is called or begins so.
     """
-    exact = db.instance_of_identifier(None, reference) or db.instances(None, [reference]).get(
-        reference
-    )
+    if not reference:
+        raise Failed("an empty text names no run: `remit runs list` shows those that there are")
+    exact = db.instances(None, [reference]).get(reference) or _of_key(db, reference)
     if exact is not None:
         return exact
     runs = newest(db, 1 if reference == LAST else SEARCHED_RUNS)
@@ -99,9 +100,22 @@ def find(db: Reading, reference: str) -> InstanceRow:
     return found[0]
 
 
+def _of_key(db: Reading, key: str) -> InstanceRow | None:
+    """Return the run of this key; each agent may have one.
+
+    Raises:
+        Failed: Several have.
+    """
+    found = db.list_instances(None, {"external_identifier": key}, _NEWEST_FEW)
+    if found.total > 1:
+        ids = ", ".join(row.id for row in found.rows)
+        raise Failed(f"{found.total} runs are called {key!r}: give the id of one ({ids})")
+    return found.rows[0] if found.rows else None
+
+
 def handle(row: InstanceRow) -> str:
-    """Return the word by which a run is asked for: its key, else its id."""
-    return row.external_identifier or row.id
+    """Return the word by which a run is asked for."""
+    return called(row.external_identifier, row.id)
 
 
 def agent_of(db: Reading, row: InstanceRow) -> Agent:

@@ -10,7 +10,7 @@ import click
 from remit.cli._agents import agent_called
 from remit.cli._database import database, find, opened
 from remit.cli._failing import Failed
-from remit.cli._options import Database, db_option, json_option
+from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import emit, emit_json
 from remit.collector.ingest import AskedFor, runs_about
 from remit.collector.ingest import erase as erase_runs
@@ -20,10 +20,18 @@ SOMEBODY: Final = "unknown"
 
 
 @click.command()
-@click.option("--run", metavar="RUN", help="One run: its key, its id, or the beginning of one.")
-@click.option("--agent", metavar="AGENT", help="All runs of an agent: id, identifier or name.")
-@click.option("--subject", metavar="VALUE", help="All runs that were opened with this subject.")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; it stays in the record.")
+@click.option(
+    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of one."
+)
+@click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name."
+)
+@click.option(
+    "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
+)
+@click.option(
+    "--reason", type=TEXT, metavar="TEXT", required=True, help="Why; it stays in the record."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @db_option
 @json_option

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from remit.cli._terminal import printable
+
 
 class Failed(click.ClickException):
     """What was asked for cannot be done; the sentence says why, and what to do."""
@@ -12,4 +14,5 @@ class Failed(click.ClickException):
 
     def show(self, file: object = None) -> None:  # noqa: ARG002 - click's signature
         """Write the sentence."""
-        click.echo(f"remit: {self.format_message()}", err=True)
+        lines = self.format_message().split("\n")
+        click.echo("remit: " + "\n".join(map(printable, lines)), err=True)

@@ -17,6 +17,8 @@ LIMITS: Final = (
     ("max_body_bytes", 1, "Longest body of a request, in bytes; beyond it 413."),
     ("max_decompressed_bytes", 1, "Longest body after it was unzipped, in bytes; beyond it 413."),
     ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
+    ("max_bulk_s", 1, "Seconds after which a bulk request does nothing further."),
+    ("max_answer_bytes", 1, "Longest answer to a bulk request, in bytes; beyond it likewise."),
     ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
     ("max_header_bytes", 1024, "Longest head of a request, in bytes; beyond it 431."),
     ("max_headers", 1, "Most headers of a request; beyond it 431."),

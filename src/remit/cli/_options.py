@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import click
 
@@ -30,6 +30,20 @@ class DatabaseType(click.Path):
         return text if "://" in text else Path(str(super().convert(value, param, ctx)))
 
 
+class TextType(click.types.StringParamType):
+    """A text; arguments of programs may be bytes that are none."""
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Return the text."""
+        text = str(super().convert(value, param, ctx))
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            self.fail("is not UTF-8", param, ctx)
+        return text
+
+
+TEXT: Final = TextType()
 db_option = click.option(
     "--db",
     type=DatabaseType(),

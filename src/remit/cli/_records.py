@@ -83,6 +83,14 @@ class Record:
         }
 
 
+def called(key: str | None, run_id: str) -> str:
+    """Return the word by which a run is asked for: its key, else its id.
+
+    A key that would steer the terminal of who reads it cannot be typed either.
+    """
+    return key if key and key.isprintable() else run_id
+
+
 def agent_json(agent: Agent) -> dict[str, object]:
     """Return what names an agent, as JSON."""
     return agent.model_dump(mode="json", include={"id", "name", "external_identifier"})

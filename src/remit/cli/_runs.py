@@ -17,7 +17,7 @@ from remit.cli._database import (
     record_of,
 )
 from remit.cli._erasures import erasure_json, erasure_line
-from remit.cli._options import Database, db_option, json_option
+from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._records import agent_json
 from remit.cli._risk import drawn_risk
 from remit.cli._tail import tail
@@ -73,7 +73,7 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
 
 
 @runs.command()
-@click.argument("run", default="last")
+@click.argument("run", type=TEXT, default="last")
 @click.option("--risk", "with_risk", is_flag=True, help="Also what its steps may do, and did not.")
 @db_option
 @json_option

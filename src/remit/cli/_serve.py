@@ -85,7 +85,8 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
             on_start=lambda url: emit(f"remit serves {name} at {url}"),
         )
     except ssl.SSLError as error:
-        raise Failed(f"the certificate or its key cannot be used: {error.reason}") from error
+        said = error.reason or "one of them is no PEM file"
+        raise Failed(f"the certificate or its key cannot be used: {said}") from error
     except OSError as error:
         said = error.strerror or str(error)
         if error.filename is not None:

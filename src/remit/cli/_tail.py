@@ -12,7 +12,7 @@ import click
 
 from remit._clock import SystemClock
 from remit.cli._database import database, every, find, handle, opened, spans_of
-from remit.cli._options import Database, db_option, json_option
+from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import coloured, columns, cut, emit, faint, lines, printable
 from remit.cli._tree import moment, took
 from remit.cli._values import error_of, members
@@ -81,7 +81,7 @@ class Feed:
 
 
 @click.command()
-@click.argument("run", required=False)
+@click.argument("run", type=TEXT, required=False)
 @db_option
 @click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
 @click.option("--follow", "-f", is_flag=True, help="Wait for more, until interrupted.")

@@ -11,7 +11,7 @@ from remit import config
 from remit._clock import SystemClock
 from remit.cli._database import database, find, handle, opened
 from remit.cli._failing import Failed
-from remit.cli._options import Database, db_option
+from remit.cli._options import TEXT, Database, db_option
 from remit.cli._terminal import bold, emit, faint, printable
 from remit.client import Client
 from remit.collector.ingest import Caller, Service, TokenScope
@@ -23,8 +23,10 @@ TERMINATE: Final = "agent_instances/terminate"
 
 
 @click.command()
-@click.argument("run")
-@click.option("--reason", required=True, help="Why; the program and the record are told so.")
+@click.argument("run", type=TEXT)
+@click.option(
+    "--reason", type=TEXT, required=True, help="Why; the program and the record are told so."
+)
 @db_option
 @click.option(
     "--api-url",

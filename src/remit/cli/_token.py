@@ -7,8 +7,8 @@ import click
 from remit.cli._agents import agent_called
 from remit.cli._database import database, opened
 from remit.cli._failing import Failed
-from remit.cli._options import Database, db_option, json_option
-from remit.cli._terminal import bold, emit, emit_json, faint
+from remit.cli._options import TEXT, Database, db_option, json_option
+from remit.cli._terminal import bold, emit, emit_json, faint, printable
 from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
 from remit.collector.store import Reading, Store, shown
 
@@ -26,7 +26,9 @@ def token() -> None:
     show_default=True,
     help="What it is good for: everything in the account, or one agent.",
 )
-@click.option("--agent", metavar="AGENT", help="The agent: id, external identifier or name.")
+@click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Write the token and nothing else.")
 @db_option
 def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -> None:
@@ -38,6 +40,8 @@ def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -
     if bound != (agent is not None):
         what = "needs --agent" if bound else "takes no --agent"
         raise click.UsageError(f"--scope {scope} {what}.")
+    if agent is not None and not agent.strip():
+        raise click.UsageError("--agent must name one.")
     path = database(db)
     with opened(path, create=True) as store:
         if agent is None:
@@ -75,7 +79,7 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("token_id", metavar="ID")
+@click.argument("token_id", type=TEXT, metavar="ID")
 @db_option
 def revoke(token_id: str, db: Database | None) -> None:
     """Make a token worthless, for good; ID is as `remit token list` shows it."""
@@ -86,7 +90,7 @@ def revoke(token_id: str, db: Database | None) -> None:
 
 def _agent_name(source: Reading, info: TokenInfo) -> str:
     row = source.agent(None, info.agent_id) if info.agent_id else None
-    return row.name if row is not None else ""
+    return printable(row.name) if row is not None else ""
 
 
 def _identifier(store: Store, agent: str) -> str:

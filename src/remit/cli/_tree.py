@@ -9,7 +9,7 @@ from typing import Final, cast
 import click
 
 from remit._capture import told_apart
-from remit.cli._records import Placed, Record
+from remit.cli._records import Placed, Record, called
 from remit.cli._terminal import (
     Lines,
     bold,
@@ -74,7 +74,7 @@ def _head(record: Record) -> Iterator[str]:
     yield f"{told}  {printable(str(reason))}" if reason else told
     yield from _rows(
         {
-            "run": run.external_identifier or run.id,
+            "run": called(run.external_identifier, run.id),
             "started": f"{moment(run.started_at)}, took {took(run.started_at, run.finished_at)}"
             if run.finished_at
             else moment(run.started_at),

@@ -33,6 +33,8 @@ class Settings:
         max_body_bytes: Longest request body as it comes over the wire.
         max_decompressed_bytes: Longest body after `Content-Encoding: gzip` was undone.
         max_bulk_items: Most operations in one bulk request.
+        max_bulk_s: After so many seconds no further operation of a bulk request begins.
+        max_answer_bytes: Nor when the answers of those before are longer together.
         max_depth: How deep objects and arrays may nest in one payload.
         max_header_bytes: Longest head of a request: its first line and its headers.
         max_headers: Most headers of one request.
@@ -53,6 +55,8 @@ class Settings:
     max_body_bytes: int = 16 * MIB
     max_decompressed_bytes: int = 32 * MIB
     max_bulk_items: int = 10_000
+    max_bulk_s: int = 5
+    max_answer_bytes: int = 64 * MIB
     max_depth: int = 100
     max_header_bytes: int = 64 * KIB
     max_headers: int = 100

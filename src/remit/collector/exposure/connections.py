@@ -96,9 +96,10 @@ class Connection(HttpToolsProtocol):
         said = sum(len(name) + len(value) for name, value in self.headers)
         self._check_head(len(self.url) + said, len(self.headers))
         if not self._refused:
-            self._in_head = False
             self._start(self.settings.body_timeout_s)
             super().on_headers_complete()
+            # Not before: a target that is none is found there, and answered as a head.
+            self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remit.collector.ingest.accounts import prepare as prepare
+from remit.collector.ingest.allowance import Allowance as Allowance
 from remit.collector.ingest.context import Caller as Caller
 from remit.collector.ingest.erasure import AskedFor as AskedFor
 from remit.collector.ingest.erasure import Erased as Erased

@@ -115,10 +115,13 @@ def _answer(ctx: Context, item: Item) -> bytes | Refusal:
     if operation is None:
         return malformed(f"there is no operation {item.operation[:MAX_KEY_CHARS]!r}")
     try:
+        ctx.allowance.check()
         with ctx.tx.savepoint():
-            return operation.perform(ctx, bytes(item.params), item.key)
+            answer = operation.perform(ctx, bytes(item.params), item.key)
+        ctx.allowance.take(answer)
     except Refusal as refusal:
         return refusal
+    return answer
 
 
 def _item(number: int, raw: Raw) -> Item:

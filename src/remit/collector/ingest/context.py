@@ -8,6 +8,7 @@ from typing import Final
 
 from remit._clock import Clock
 from remit._ids import new_key, partition_of, pfid
+from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings
 from remit.collector.store import InstanceRow, Writing
@@ -89,6 +90,7 @@ class Context:
         ids: Where new ids come from.
         settings: The limits.
         declarations: What the schema versions say.
+        allowance: What a bulk request may still do.
         tally: What is counted.
         budget: How much longer payloads may be compared with their schemas.
     """
@@ -99,6 +101,7 @@ class Context:
     ids: IdSource
     settings: Settings
     declarations: Declarations
+    allowance: Allowance
     tally: Tally = field(default_factory=Tally)
     budget: Budget = field(default_factory=Budget)
 

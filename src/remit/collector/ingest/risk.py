@@ -32,7 +32,7 @@ from remit.collector.store import (
     SpanKind,
     SpanRow,
 )
-from remit.collector.times import US_PER_S, format_us
+from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.views import success_answer
 from remit.collector.wire import object_of
 from remit.models.agent_instance import Classification
@@ -63,7 +63,8 @@ def of_agent(ctx: Context, params: bytes, key: str | None) -> bytes:
     agent = agent_of(ctx, required(values, "agent_id"))
     start_us, end_us = window(values)
     end_us = ctx.now_us if end_us is None else end_us
-    start_us = end_us - DEFAULT_WINDOW_US if start_us is None else start_us
+    if start_us is None:
+        start_us = max(FIRST_US, end_us - DEFAULT_WINDOW_US)
     wanted = SpanFilter(
         account_id=ctx.caller.account_id,
         agent_id=agent.id,

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Final, cast
 
 from remit._clock import Clock
+from remit.collector.ingest.allowance import Allowance
 from remit.collector.ingest.bulk import execute, items_of
 from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource, Tally
 from remit.collector.ingest.operations import OPERATIONS
@@ -89,6 +90,10 @@ class Service:
         items = items_of(body, self.settings.max_bulk_items)
         return self._write(caller, lambda ctx: execute(ctx, items))
 
+    def allowance(self) -> Allowance:
+        """Return what one bulk request may do, from now on."""
+        return Allowance(self.settings, self._clock)
+
     @contextmanager
     def _reading(self) -> Generator[Reading]:
         try:
@@ -143,7 +148,13 @@ class Service:
         # A reading operation never uses the other half.
         writing = cast("Writing", tx)
         return Context(
-            writing, caller, self._now_us(), self._ids, self.settings, self._declarations
+            writing,
+            caller,
+            self._now_us(),
+            self._ids,
+            self.settings,
+            self._declarations,
+            self.allowance(),
         )
 
     def _now_us(self) -> int:

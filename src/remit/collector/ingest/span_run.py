@@ -85,10 +85,13 @@ class SpanRun:
         answers: list[bytes | Refusal] = []
         for task in tasks:
             try:
-                answers.append(self._decide(task))
+                self._ctx.allowance.check()
+                answer = self._decide(task)
             except Refusal as refusal:
                 answers.append(refusal)
                 break
+            self._ctx.allowance.take(answer)
+            answers.append(answer)
         self._write()
         return answers
 

@@ -49,17 +49,20 @@ class Template:
         Args:
             values: What the template can name.
             chars: Length of the JSON from which they were read.
-            budget: Of the request: a template that failed in it is not rendered again.
+            budget: Of the request: what all renders may take, and which failed in it.
         """
         if not self.usable or chars > MAX_PAYLOAD_CHARS or not budget.allows(self):
             return None
+        parse = _parse()
         begin = thread_time()
         if self._parsed is None:
-            self._parsed = _parse()(self._source, 1 + len(_WORD.findall(self._source)))
+            self._parsed = parse(self._source, 1 + len(_WORD.findall(self._source)))
             self.usable = self._parsed is not None
         written = None if self._parsed is None else self._parsed(values, chars)
+        took = thread_time() - begin
+        budget.rendered(took)
         if written is None:
-            budget.give_up(self, thread_time() - begin)
+            budget.give_up(self, took)
         return written
 
 

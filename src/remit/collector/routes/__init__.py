@@ -11,5 +11,6 @@ from remit.collector.routes.endpoints import PREFIX as PREFIX
 from remit.collector.routes.requests import CALLER as CALLER
 from remit.collector.routes.requests import Authenticate as Authenticate
 from remit.collector.routes.requests import bearer as bearer
+from remit.collector.routes.requests import secret_in as secret_in
 from remit.collector.routes.table import Asgi as Asgi
 from remit.collector.routes.table import api_routes as api_routes

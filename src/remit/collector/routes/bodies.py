@@ -11,7 +11,10 @@ from starlette.requests import Request
 from remit.collector.refusals import Refusal, malformed, too_large
 from remit.collector.settings import Settings
 
+MAX_MEMBERS: Final = 1024
+"""So many gzip members may follow each other; programs that write blocks need 512 for 32 MiB."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_PART_BYTES: Final = 64 * 1024
 
 
 async def read_body(request: Request, settings: Settings) -> bytes:
@@ -49,15 +52,24 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
         Refusal: 400, it is no gzip; 413, it would be longer.
     """
     whole = bytearray()
-    while body:
-        member = zlib.decompressobj(_GZIP)
-        try:
-            whole += member.decompress(body, max_bytes + 1 - len(whole))
-        except zlib.error as error:
-            raise malformed("the body is not gzip, as its content encoding says") from error
-        if len(whole) > max_bytes:
-            raise too_large(f"the body is longer than {max_bytes} bytes when decompressed")
-        if not member.eof:
-            raise malformed("the compressed body ends too early")
-        body = member.unused_data
+    members, member = 0, None
+    # In parts: what follows a member is copied each time one ends.
+    for start in range(0, len(body), _PART_BYTES):
+        rest = body[start : start + _PART_BYTES]
+        while rest:
+            if member is None:
+                members, member = members + 1, zlib.decompressobj(_GZIP)
+            if members > MAX_MEMBERS:
+                raise too_large(f"the body is more than {MAX_MEMBERS} gzip members")
+            try:
+                whole += member.decompress(rest, max_bytes + 1 - len(whole))
+            except zlib.error as error:
+                raise malformed("the body is not gzip, as its content encoding says") from error
+            if len(whole) > max_bytes:
+                raise too_large(f"the body is longer than {max_bytes} bytes when decompressed")
+            rest = member.unused_data
+            if member.eof:
+                member = None
+    if member is not None:
+        raise malformed("the compressed body ends too early")
     return bytes(whole)

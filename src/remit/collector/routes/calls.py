@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 from msgspec import Raw
 
-from remit.collector.ingest import Caller, Service
+from remit.collector.ingest import Allowance, Caller, Service
 from remit.collector.refusals import Refusal, not_found, too_large
 from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
 from remit.collector.routes.requests import Said, understood
@@ -78,23 +78,25 @@ def calls_of(body: bytes, settings: Settings) -> Sequence[_Call] | None:
 def made(service: Service, caller: Caller, calls: Sequence[_Call]) -> bytes:
     """Make *calls* in order, each in its own transaction, up to the first that is refused."""
     results: list[_Result] = []
+    allowance = service.allowance()
     for call in calls:
-        results.append(_result(service, caller, call))
+        results.append(_result(service, caller, call, allowance))
         if results[-1].status != _OK:
             break
     items = [result._asdict() for result in results]
     return encode({"status": "success", "details": {"items": items}})
 
 
-def _result(service: Service, caller: Caller, call: _Call) -> _Result:
+def _result(service: Service, caller: Caller, call: _Call, allowance: Allowance) -> _Result:
     try:
+        allowance.check()
         endpoint, said = _addressed(call)
         asked = understood(said, endpoint, service.settings.max_depth)
-        return _Result(
-            _OK, Raw(service.perform(caller, endpoint.operation, asked.params, asked.key))
-        )
+        answer = service.perform(caller, endpoint.operation, asked.params, asked.key)
     except Refusal as refusal:
         return _Result(refusal.status, Raw(error_answer(refusal)))
+    allowance.take(answer)
+    return _Result(_OK, Raw(answer))
 
 
 def _addressed(call: _Call) -> tuple[Endpoint, Said]:

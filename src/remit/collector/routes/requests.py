@@ -39,13 +39,19 @@ def bearer(service: Service) -> Authenticate:
     """Return what finds out who asks from the token that a request carries."""
 
     def authenticate(request: Request) -> Caller:
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != _BEARER or not secret.strip():
+        secret = secret_in(request.headers.get("authorization", ""))
+        if secret is None:
             raise unauthorized()
-        caller = request.scope[CALLER] = service.authenticate(secret.strip())
+        caller = request.scope[CALLER] = service.authenticate(secret)
         return caller
 
     return authenticate
+
+
+def secret_in(authorization: str) -> str | None:
+    """Return the token that a header carries, however it is written; None if there is none."""
+    scheme, _, secret = authorization.partition(" ")
+    return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
 async def asked(request: Request, service: Service, endpoint: Endpoint) -> Asked:

@@ -69,7 +69,7 @@ class PostgresStore:
         self._clock = clock or SystemClock()
         self._next_parts_ns = 0
         try:
-            with self._begun(_WRITE) as cursor:
+            with self._begun(_WRITE, patient=True) as cursor:
                 migrate(cursor, self.path, create=create)
                 cursor.execute("COMMIT")
         except psycopg.Error as error:
@@ -104,7 +104,7 @@ class PostgresStore:
             old = partitions.older(cursor, before_ms)
         spans = 0
         for name in old:
-            with self._transaction(_WRITE) as cursor:
+            with self._transaction(_WRITE, patient=True) as cursor:
                 spans += partitions.drop(cursor, name)
         rest = forget(self, before_us)
         return rest._replace(spans=rest.spans + spans, parts=tuple(old))
@@ -116,7 +116,7 @@ class PostgresStore:
 
     def scrub(self) -> None:
         """Let the room of removed rows be used again, which overwrites them in time."""
-        with _unavailable(self.path), self._begun(_NO_LIMIT) as cursor:
+        with _unavailable(self.path), self._begun(_NO_LIMIT, patient=True) as cursor:
             try:
                 for table in _ERASED_FROM:
                     cursor.execute(f"VACUUM {table}")
@@ -141,8 +141,10 @@ class PostgresStore:
             logger.warning("the partitions of the coming weeks could not be made yet: %s", error)
 
     @contextmanager
-    def _transaction(self, begin: str) -> Generator[Cursor[tuple[Any, ...]]]:
-        with _unavailable(self.path), self._begun(begin) as cursor:
+    def _transaction(
+        self, begin: str, *, patient: bool = False
+    ) -> Generator[Cursor[tuple[Any, ...]]]:
+        with _unavailable(self.path), self._begun(begin, patient=patient) as cursor:
             try:
                 yield cursor
                 cursor.execute("COMMIT")
@@ -155,8 +157,11 @@ class PostgresStore:
                 raise StoreUnavailableError(f"{self.path}: {cursor.statusmessage} at the end")
 
     @contextmanager
-    def _begun(self, begin: str) -> Generator[Cursor[tuple[Any, ...]]]:
-        with self._pool.connection(begin) as connection, connection.cursor() as cursor:
+    def _begun(self, begin: str, *, patient: bool = False) -> Generator[Cursor[tuple[Any, ...]]]:
+        with (
+            self._pool.connection(begin, patient=patient) as connection,
+            connection.cursor() as cursor,
+        ):
             yield cursor
 
 

@@ -10,17 +10,26 @@ import threading
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import psycopg
-from psycopg import Connection, conninfo
+from psycopg import conninfo, errors
 
-Connected: TypeAlias = "Connection[tuple[Any, ...]]"
+from remit._clock import Deadline, SystemClock
+from remit.collector.store.postgres_connection import (
+    ANSWER_S,
+    BEGIN_S,
+    BoundedConnection,
+    SilentError,
+)
 
 MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
 # Handlers hold up their whole process while they wait, so they do not wait long.
 WAIT_S: Final = 5.0
+SILENCE_S: Final = 5.0
+"""A server that did not answer is not asked again for so long: each question holds up the process,
+which has a signal to heed and to say that it lives."""
 LIMITS: Final = {
     "lock_timeout": "5s",
     "statement_timeout": "30s",
@@ -46,12 +55,17 @@ class Pool:
         """
         given = conninfo.conninfo_to_dict(url)
         self._options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._silent = Deadline.after(0, SystemClock())
         self._start()
         _pools.add(self)
 
     @contextmanager
-    def connection(self, begin: str) -> Generator[Connected]:
+    def connection(self, begin: str, *, patient: bool = False) -> Generator[BoundedConnection]:
         """Return a block with a connection on which the statement *begin* was carried out.
+
+        Args:
+            begin: The statement.
+            patient: Whether those in the block may take as long as they like.
 
         Raises:
             psycopg.OperationalError: There is none to be had.
@@ -60,9 +74,12 @@ class Pool:
             raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
         pid = os.getpid()
         try:
-            connection = self._begun(begin)
+            with self._heard():
+                connection = self._begun(begin)
+            connection.answer_within_s = None if patient else ANSWER_S
             try:
-                yield connection
+                with self._heard():
+                    yield connection
             finally:
                 if pid == os.getpid():
                     self._take_back(connection)
@@ -73,7 +90,19 @@ class Pool:
         """Close the connections that nobody uses."""
         _close(self._idle)
 
-    def _begun(self, begin: str) -> Connected:
+    @contextmanager
+    def _heard(self) -> Generator[None]:
+        """Note a server that does not answer, and do not ask it again at once."""
+        if not self._silent.passed:
+            raise SilentError("it did not answer, and is asked again in a few seconds")
+        try:
+            yield
+        except (SilentError, errors.ConnectionTimeout):
+            self._silent = Deadline.after(SILENCE_S, SystemClock())
+            self.close()
+            raise
+
+    def _begun(self, begin: str) -> BoundedConnection:
         while True:
             try:
                 connection, used = self._idle.pop(), True
@@ -82,6 +111,8 @@ class Pool:
             try:
                 connection.execute(begin.encode())
                 return connection
+            except SilentError:
+                raise
             except psycopg.OperationalError:
                 connection.close()
                 # One that lay idle may have died meanwhile; a new one has no excuse.
@@ -91,8 +122,8 @@ class Pool:
                 connection.close()
                 raise
 
-    def _connect(self) -> Connected:
-        connection = psycopg.connect(**self._options, autocommit=True)
+    def _connect(self) -> BoundedConnection:
+        connection = BoundedConnection.connect(**self._options, autocommit=True)
         try:
             for name, value in LIMITS.items():
                 connection.execute(f"SET {name} = '{value}'".encode())
@@ -101,14 +132,15 @@ class Pool:
             raise
         return connection
 
-    def _take_back(self, connection: Connected) -> None:
+    def _take_back(self, connection: BoundedConnection) -> None:
+        connection.answer_within_s = BEGIN_S
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             self._idle.append(connection)
         else:
             connection.close()
 
     def _start(self) -> None:
-        self._idle: list[Connected] = []
+        self._idle: list[BoundedConnection] = []
         self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._finalizer = weakref.finalize(self, _close, self._idle)
 
@@ -119,13 +151,13 @@ class Pool:
         self._start()
 
 
-def _close(idle: list[Connected]) -> None:
+def _close(idle: list[BoundedConnection]) -> None:
     while idle:
         idle.pop().close()
 
 
 _pools: Final[weakref.WeakSet[Pool]] = weakref.WeakSet()
-_inherited: Final[list[list[Connected]]] = []
+_inherited: Final[list[list[BoundedConnection]]] = []
 
 
 def _after_fork_in_child() -> None:

@@ -242,11 +242,18 @@ def _schema_version(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _unavailable(path: str) -> Generator[None]:
-    """Tell faults that pass (locked, full, unreadable) from mistakes in the statements."""
+    """Tell faults that pass (locked, full, unreadable, damaged) from mistakes in the statements."""
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise StoreUnavailableError(f"{path}: {error}") from error
+        # A text that is damaged is quoted there, and may be anybody's data.
+        said = str(error).partition(" with text ")[0]
+        raise StoreUnavailableError(f"{path}: {said}") from error
+    except sqlite3.DatabaseError as error:
+        # Its kinds are mistakes, all but these two, which have none of their own.
+        if error.sqlite_errorcode not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        raise StoreUnavailableError(f"{path}: {error}: put a copy in its place") from error
 
 
 _stores: Final[weakref.WeakSet[SqliteStore]] = weakref.WeakSet()
