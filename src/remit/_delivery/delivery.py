@@ -138,7 +138,7 @@ class Delivery:
             registrations=Registrations(),
             clock=clock,
             interval_s=self._pace["flush_interval_s"],
-            ticks=self._ticks,
+            ticks=(*self._ticks, self._outbox.look, self._adoption.look),
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
