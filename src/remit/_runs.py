@@ -190,9 +190,12 @@ class OpenRun(RunState):
 
     @property
     def overdue(self) -> bool:
-        """Whether the block has ended and its open spans have had `run_linger_s`."""
-        if self._exited_ns is None:
+        """Whether the block has ended, and its spans too or they have had `run_linger_s`."""
+        if self._exited_ns is None or self.closed:
             return False
+        if not self.open:
+            # The last of them ended where nothing could be called.
+            return True
         waited_ns = self.recorder.clock.monotonic_ns() - self._exited_ns
         return waited_ns >= self.recorder.run_linger_s * NS_PER_S
 
