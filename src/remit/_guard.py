@@ -61,7 +61,8 @@ class Faults:
             self._unsaid.discard(where)
             try:
                 self._say(where, error)
-            except Exception as failed:  # noqa: BLE001 - a handler of the user's, or no stack is left
+            except Exception as failed:
+                # A handler of the user's failed, or no stack is left.
                 self._unsaid |= {where}
                 if is_of_a_signal(failed):
                     raise
@@ -80,9 +81,14 @@ class Faults:
         )
 
     def contain(self, where: str, error: BaseException) -> None:
-        """Record *error* at *where*; what is no fault, as an exit or a signal's, is raised again."""
-        if not isinstance(error, Exception) or is_of_a_signal(error):
+        """Record *error* at *where*; what is no fault, an exit or a signal's, is raised again."""
+        if not isinstance(error, Exception):
             raise error
+        if is_of_a_signal(error):
+            raise error
+        if error.__cause__ is not None and is_of_a_signal(error.__cause__):
+            # A library wrapped it.
+            raise error.__cause__
         self.record(where, error)
 
 
@@ -98,7 +104,7 @@ def attempt(function: Callable[[], T]) -> T | Exception:
     """
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - this is the other place that may
+    except Exception as error:
         if is_of_a_signal(error):
             raise
         return error

@@ -160,10 +160,19 @@ def test_what_a_signals_handler_raises_is_the_hosts(request: pytest.FixtureReque
     def interrupted() -> None:
         signal.raise_signal(signal.SIGUSR1)
 
+    @guarded("the test")
+    def wrapped() -> None:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except TooLateError as error:
+            raise ValueError from error
+
     before = signal.signal(signal.SIGUSR1, stop)
     request.addfinalizer(lambda: signal.signal(signal.SIGUSR1, before))
     with pytest.raises(TooLateError):
         interrupted()
+    with pytest.raises(TooLateError):
+        wrapped()
     with pytest.raises(TooLateError):
         attempt(lambda: signal.raise_signal(signal.SIGUSR1))
     assert not faults.counts["the test"]

@@ -33,7 +33,7 @@ def ending(function: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[
     def contained(span: S, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(span, *args, **kwargs)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
             # Where the stack is used up nothing can be called: so nothing is, before it is needed.
             still_open = span.place.run.open
             still_open -= {span.place.key}

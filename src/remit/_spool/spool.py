@@ -136,6 +136,8 @@ class SpoolOutbox:
     def hold(self, timeout_s: float) -> bool:
         """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
         file = self._file
+        # Before too: a signal's handler may raise in between.
+        self._held = file
         if file is None or not file.hold(timeout_s):
             return False
         self._held = file
