@@ -221,8 +221,13 @@ class Buffer:
         """Have the writer look; once, until it has."""
         if self._asleep:
             self._asleep = False
-            self._reset_mark()
-            self._rouse()
+            try:
+                self._reset_mark()
+                self._rouse()
+            except BaseException:
+                # A signal's handler may raise at any point: the next item tries again.
+                self._asleep, self._mark_bytes = True, -1
+                raise
         elif self._mark_bytes < min(self.held_bytes, self._payload_bound):
             self._mark_bytes = self._payload_bound
             self._nudge()

@@ -1,8 +1,8 @@
 """The guard: a fault of remit's own, or of a user's hook, never reaches the host program.
 
 Every door from the host into remit is wrapped by `guarded`. A fault is counted by place and
-logged once for each place; the host's call goes on. The one thing that passes is a denial:
-telemetry fails open, governance fails closed.
+logged once for each place; the host's call goes on. What passes is a denial, for telemetry fails
+open and governance fails closed, and what a signal's handler raised, which is the host's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 logger: Final = logging.getLogger("remit")
 
+STACK_END: Final = "the end of the stack"
+
 
 class EscapeError(Exception):
     """Stands for what a user's code raised and remit does not let out: `sys.exit()` in a hook."""
@@ -33,29 +35,61 @@ class Faults:
     Attributes:
         counts: Number of faults for each place since the process started.
         strict: Raise instead of swallowing; `remit.testing.isolated()` sets it.
+        uncounted: Faults beyond the end of the stack, where nothing could be called; the next one
+            elsewhere counts them.
     """
 
     def __init__(self) -> None:
         """Start with nothing wrong."""
         self.counts: Counter[str] = Counter()
         self.strict = False
+        self.uncounted = 0
+        self._unsaid: set[str] = set()
 
     def record(self, where: str, error: Exception) -> None:
         """Count *error* at *where*, log the first of each place, raise it when strict.
 
-        The text of the error is left out of the log: it may quote a user's data.
+        A line that could not be logged is said of the next fault there.
         """
         self.counts[where] += 1
         if self.strict:
             raise error
-        if self.counts[where] == 1:
-            seen = error.__cause__ if isinstance(error, EscapeError) else error
-            logger.warning(
-                "a fault inside remit at %s (%s) was contained; your program is not affected. "
-                "Later ones are counted in remit.status().faults",
-                where,
-                type(seen).__qualname__,
-            )
+        if self.uncounted:
+            missed, self.uncounted = self.uncounted, 0
+            self.counts[STACK_END] += missed
+        if self.counts[where] == 1 or where in self._unsaid:
+            self._unsaid.discard(where)
+            try:
+                self._say(where, error)
+            except Exception as failed:
+                # A handler of the user's failed, or no stack is left.
+                self._unsaid |= {where}
+                if is_of_a_signal(failed):
+                    raise
+            except BaseException:
+                self._unsaid |= {where}
+                raise
+
+    def _say(self, where: str, error: Exception) -> None:
+        """Log a fault, without its text: that may quote a user's data."""
+        seen = error.__cause__ if isinstance(error, EscapeError) else error
+        logger.warning(
+            "a fault inside remit at %s (%s) was contained; your program is not affected. "
+            "Later ones are counted in remit.status().faults",
+            where,
+            type(seen).__qualname__,
+        )
+
+    def contain(self, where: str, error: BaseException) -> None:
+        """Record *error* at *where*; what is no fault, an exit or a signal's, is raised again."""
+        if not isinstance(error, Exception):
+            raise error
+        if is_of_a_signal(error):
+            raise error
+        if error.__cause__ is not None and is_of_a_signal(error.__cause__):
+            # A library wrapped it.
+            raise error.__cause__
+        self.record(where, error)
 
 
 faults: Final = Faults()
@@ -70,10 +104,12 @@ def attempt(function: Callable[[], T]) -> T | Exception:
     """
     try:
         return function()
-    except Exception as error:  # noqa: BLE001 - this is the other place that may
+    except Exception as error:
+        if is_of_a_signal(error):
+            raise
         return error
     except BaseException as error:
-        if _is_of_a_signal(error):
+        if is_of_a_signal(error):
             raise
         return escaped(error)
 
@@ -85,10 +121,10 @@ def escaped(error: BaseException) -> EscapeError:
     return standing
 
 
-def _is_of_a_signal(error: BaseException) -> bool:
+def is_of_a_signal(error: BaseException) -> bool:
     """Return whether a signal raised *error*, in whatever code it happened to interrupt."""
-    if isinstance(error, KeyboardInterrupt):
-        return True
+    if isinstance(error, KeyboardInterrupt | RecursionError):
+        return isinstance(error, KeyboardInterrupt)
     handlers = map(signal.getsignal, signal.valid_signals())
     codes = [getattr(handler, "__code__", None) for handler in handlers]
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
@@ -115,7 +151,13 @@ def guarded(
             except passes:
                 raise
             except Exception as error:  # noqa: BLE001 - this is the one place that may
-                faults.record(where, error)
+                # Beyond the end of the stack nothing can be called; so nothing is, to note that.
+                try:
+                    faults.contain(where, error)
+                except RecursionError:
+                    if faults.strict:
+                        raise
+                    faults.uncounted += 1
                 return None
 
         return contained

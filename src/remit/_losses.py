@@ -38,10 +38,13 @@ class Loss(StrEnum):
     """The item's run was dropped before it, or has long ended."""
     AFTER_SHUTDOWN = "after_shutdown"
     """The item came after `remit.shutdown()`."""
+    REFUSED = "refused"
+    """The server refused the item for good, and there was no spool to keep it in.
+
+    To its run it is told also where the item is kept: `set_aside` counts it then.
+    """
 
     # The rest is told of a run only: `set_aside` counts it, or nobody can.
-    REFUSED = "refused"
-    """The server refused the item for good."""
     FAULT = "fault"
     """The item could not be written, through a fault of remit's."""
     PROCESS_ENDED = "process_ended"

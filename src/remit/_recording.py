@@ -267,10 +267,23 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
     def __enter__(self) -> None:
         """Make the place current."""
         self._previous = place_var.get()
-        place_var.set(self._place)
+        try:
+            place_var.set(self._place)
+        except BaseException:
+            # By a signal's handler: a block that is not entered is not left either.
+            self._restore()
+            raise
 
     def __exit__(self, *exc_info: object) -> None:
         """Restore what was current before, if the place still is."""
+        try:
+            self._restore()
+        except BaseException:
+            # By a signal's handler, perhaps before it was done.
+            self._restore()
+            raise
+        self._previous = None
+
+    def _restore(self) -> None:
         if place_var.get() is self._place:
             place_var.set(self._previous)
-        self._previous = None

@@ -49,11 +49,16 @@ class RunBlock:
             message = "a run's block was entered twice: call agent.run() again for another run"
             raise UsageError(message)
         open_run, self._open = self._open, None
-        self._run = opened(open_run)
-        # Without a run of its own the block is outside any, lest it records into another's.
-        self._entered = at(None if self._run is None else self._run.place)
-        self._entered.__enter__()
-        return run_of(self._run) or Run(UNOPENED)
+        try:
+            self._run = opened(open_run)
+            # Without a run of its own the block is outside any, lest it records into another's.
+            self._entered = at(None if self._run is None else self._run.place)
+            self._entered.__enter__()
+            return run_of(self._run) or Run(UNOPENED)
+        except BaseException as error:
+            # Of a signal's handler, too: a block that is not entered is not left either.
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
 
     def __exit__(
         self,
@@ -64,10 +69,12 @@ class RunBlock:
         """End the run's block; what was current before is current again."""
         run, self._run = self._run, None
         entered, self._entered = self._entered, None
-        if entered is not None:
-            entered.__exit__()
-        if run is not None:
-            run.exit(error, awaited=self._awaited)
+        try:
+            if entered is not None:
+                entered.__exit__()
+        finally:
+            if run is not None:
+                run.exit(error, awaited=self._awaited)
 
     async def __aenter__(self) -> Run:
         """Open the run and make it current."""

@@ -166,8 +166,16 @@ class OpenRun(RunState):
             self._closing.pop()
         except IndexError:
             return False
-        if not self.recording:
-            return False
+        try:
+            if self.recording:
+                self._send_end()
+        except BaseException:
+            # A signal's handler may raise at any point: whoever comes next ends the run.
+            self._closing.append(True)
+            raise
+        return self.recording
+
+    def _send_end(self) -> None:
         if self.feed.terminated is not None:
             # The server that terminated it knows, and keeps its own word.
             self._finish(FAILED, self.feed.terminated)
@@ -175,7 +183,6 @@ class OpenRun(RunState):
             self.recorder.sink.put(self._item(Kind.CLOSE, finished_ns=self._now_ns()))
         else:
             self._finish(*(self.outcome or (FAILED, None)))
-        return True
 
     def abandon(self) -> None:
         """Close a run whose process ends before it did; one that was left open stays so."""
@@ -190,9 +197,12 @@ class OpenRun(RunState):
 
     @property
     def overdue(self) -> bool:
-        """Whether the block has ended and its open spans have had `run_linger_s`."""
-        if self._exited_ns is None:
+        """Whether the block has ended, and its spans too or they have had `run_linger_s`."""
+        if self._exited_ns is None or self.closed:
             return False
+        if not self.open:
+            # The last of them ended where nothing could be called.
+            return True
         waited_ns = self.recorder.clock.monotonic_ns() - self._exited_ns
         return waited_ns >= self.recorder.run_linger_s * NS_PER_S
 

@@ -273,3 +273,22 @@ def test_a_connection_that_breaks_otherwise_is_told_in_the_clients_words(tmp_pat
     )
     assert wrong(result)["name"] == "server"
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "no certificate"])
+def test_certificates_that_are_not_where_the_environment_says_are_told(
+    tmp_path: Path, content: str | None
+) -> None:
+    """Nothing can be asked without them; what to look at is said, and no traceback."""
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    result = doctor(
+        REMIT_API_URL="https://127.0.0.1:1",
+        REMIT_API_TOKEN=TOKEN,
+        REMIT_DATA_DIR=str(tmp_path),
+        SSL_CERT_FILE=str(bundle),
+    )
+    assert wrong(result)["code"] == "not_ready"
+    assert "SSL_CERT_FILE" in wrong(result)["said"]
+    assert result.exit_code == 1

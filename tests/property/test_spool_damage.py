@@ -16,6 +16,8 @@ from remit._spool import STORAGE_ERRORS, DamagedError, RunState, SpoolOutbox, is
 from tests.spooling import Spooled, in_child, item, record
 
 CHUNKS: Final = 40
+# Source: SQLite's file format, "The Database Header".
+SCHEMA_FORMAT_AT: Final = 44
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(CHUNKS * 5)]
 
 
@@ -86,6 +88,13 @@ def test_what_is_read_of_a_damaged_file_was_written_so(
     found = harmed(written[kind], harm, place, suffix)
     assert all(each in ITEMS for each in found)
     assert [each[2] for each in found] == sorted(each[2] for each in found)
+
+
+def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -> None:
+    """SQLite says so in words of its own, which damage has nowhere else."""
+    (path,) = (written["closed"] / "spool").glob("*.db")
+    place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
+    assert harmed(written["closed"], b"\0\0\0\5", place, ".db") == []
 
 
 def test_most_of_a_file_that_is_cut_in_its_middle_is_saved(written: dict[str, Path]) -> None:

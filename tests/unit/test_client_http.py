@@ -130,6 +130,25 @@ async def test_an_answer_without_end_is_cut_off(
     assert await send(PING, handler=answering(b"{}" + b" " * 998))
 
 
+@both
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (_endpoints.list_instances(agent_id="a"), "Ask for less with page_size"),
+        (_endpoints.bulk_raw([b"{}"]), r"fewer items into one call \(max_batch_items\)"),
+        (PING, "something else does"),
+    ],
+    ids=["a list", "bulk", "one thing"],
+)
+async def test_an_answer_without_end_is_told_with_what_fits_the_call(
+    send: Sends, call: _endpoints.Call[object], advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a list has pages."""
+    monkeypatch.setattr(_gathered, "MAX_ANSWER_BYTES", 1000)
+    with pytest.raises(ContractError, match=advice):
+        await send(call, handler=answering(b" " * 1001))
+
+
 @pytest.mark.parametrize(
     "url",
     ["", "api.example", "ftp://api.example", "https://", "https://h/?q=1", "https://h/#f"],

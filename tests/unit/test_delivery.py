@@ -78,19 +78,25 @@ def test_a_flush_sends_the_beginnings_of_open_spans() -> None:
     assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]
 
 
-def test_a_flush_that_loses_items_is_false_and_says_which() -> None:
-    """Also later: the totals stay."""
+def test_a_flush_that_loses_items_is_false_and_says_which(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Also later: the totals stay. Without a spool nothing is set aside, and nobody says so."""
     api = FakeApi()
     api.refuse_item(lambda item: "details" in item, *[error("bad_request")] * 3)
     made = delivery(api)
     record(made, spans=9)
     result = made.flush(within(10))
     assert not result
-    assert (result.sent, result.set_aside, result.pending) == (10, 3, 0)
+    assert (result.sent, result.set_aside, result.pending) == (10, 0, 0)
+    assert result.dropped == {"refused": 3}
     assert "bad_request" in (result.last_error or "")
+    (line,) = caplog.messages
+    assert "no spool to keep it in" in line
+    assert "set aside" not in line
     record(made)
     assert not made.flush(within(10))
-    assert made.status().set_aside == {"bad_request": 3}
+    assert made.status().dropped == {"refused": 3}
     made.shutdown(within(10))
 
 

@@ -13,7 +13,7 @@ from tests.adopting import delivery, down, files
 from tests.delivering import record, seconds, threads, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
-from tests.spooling import in_child
+from tests.spooling import in_child, wait_until_written
 
 
 @pytest.fixture
@@ -37,6 +37,7 @@ def leave(data_dir: Path, spans: int = 3, *, close: bool = True, long: bool = Fa
         if close:
             run.close()
         made.flush(within(0.1))
+        wait_until_written(made.status)
 
     in_child(act)
 
@@ -107,6 +108,7 @@ def test_a_run_that_was_left_open_stays_open(made: Delivery, api: FakeApi, tmp_p
         run = HandRun(child.sink).open()
         run.close(leave_open=True)
         child.flush(within(0.1))
+        wait_until_written(child.status)
 
     in_child(act)
     assert made.flush(within(20))

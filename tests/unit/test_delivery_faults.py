@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 
@@ -120,6 +121,37 @@ def test_a_call_that_cannot_be_made_is_set_aside_alone(ending: str, ended: int) 
     assert sorted(api.names()) == [FAULTY, "desk:sound"]
     assert [stepped.buffer.feed(run.key) for run in runs] == [None, None]
     assert faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
+
+
+def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() -> None:
+    """Its items are set aside, the runs end, and nothing is tried for ever."""
+    api = FakeApi()
+    met = plant(api, "/bulk", ALWAYS)
+    stepped, *runs = with_two_runs(api)
+    stepped.settle()
+    assert stepped.outbox.pending() == 0
+    assert stepped.tally.set_aside == {"fault": 6}
+    assert sorted(finished(api)) == sorted(run.key for run in runs)
+    assert len(met) == faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
+    assert stepped.deliver() == POLL_INTERVAL_S
+
+
+def test_an_item_that_keeps_a_bulk_call_from_being_made_is_set_aside_alone() -> None:
+    """The items beside it arrive at once, by halves."""
+    api = FakeApi()
+
+    def fail(path: str, body: Json) -> Answer | None:
+        if path.endswith("/bulk") and FAULTY in json.dumps(body):
+            raise OwnFaultError
+        return None
+
+    api.rules.append(fail)
+    stepped, *runs = with_two_runs(api)
+    stepped.deliver()
+    assert "desk:sound" in api.names()
+    stepped.settle()
+    assert stepped.tally.set_aside == {"fault": 1}
+    assert sorted(finished(api)) == sorted(run.key for run in runs)
 
 
 def test_nothing_of_a_run_overtakes_its_opening() -> None:

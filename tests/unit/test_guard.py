@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from asyncio import CancelledError
 from collections.abc import Iterator
 
 import pytest
 
-from remit._guard import EscapeError, attempt, escaped, faults, guarded
+from remit._guard import EscapeError, attempt, escaped, faults, guarded, logger
 from remit.errors import DeniedError
 
 
@@ -112,3 +113,66 @@ def test_an_attempt_lets_interrupts_pass() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         attempt(interrupted)
+
+
+class Full(logging.Handler):
+    """Finds no place for the first lines."""
+
+    def __init__(self, error: Exception) -> None:
+        """Fail once with *error*, and keep what comes later."""
+        super().__init__()
+        self.errors = [error]
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a line."""
+        if self.errors:
+            raise self.errors.pop()
+        self.lines.append(record.getMessage())
+
+
+@pytest.mark.parametrize("error", [RecursionError(), OSError()], ids=["stack", "disk"])
+def test_a_line_that_could_not_be_logged_is_said_of_the_next_fault(
+    request: pytest.FixtureRequest, error: Exception
+) -> None:
+    """Once; the handler's own error goes nowhere."""
+    handler = Full(error)
+    logger.addHandler(handler)
+    request.addfinalizer(lambda: logger.removeHandler(handler))
+    for _ in range(3):
+        assert broken(ValueError()) is None
+    (line,) = handler.lines
+    assert "the test (ValueError)" in line
+    assert faults.counts["the test"] == 3
+
+
+class TooLateError(Exception):
+    """What a program's own alarm raises."""
+
+
+def test_what_a_signals_handler_raises_is_the_hosts(request: pytest.FixtureRequest) -> None:
+    """A program's time limit happens to fall into remit, and is no fault of it."""
+
+    def stop(number: int, frame: object) -> None:
+        raise TooLateError(number, frame)
+
+    @guarded("the test")
+    def interrupted() -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    @guarded("the test")
+    def wrapped() -> None:
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        except TooLateError as error:
+            raise ValueError from error
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    request.addfinalizer(lambda: signal.signal(signal.SIGUSR1, before))
+    with pytest.raises(TooLateError):
+        interrupted()
+    with pytest.raises(TooLateError):
+        wrapped()
+    with pytest.raises(TooLateError):
+        attempt(lambda: signal.raise_signal(signal.SIGUSR1))
+    assert not faults.counts["the test"]

@@ -58,16 +58,17 @@ def function_call(door: Door) -> Wrapper:
             return unseen
         place = span.place
         previous = place_var.get()
-        place_var.set(place)
         try:
+            # Within: a signal's handler may raise after any of these calls.
+            place_var.set(place)
             result: object = wrapped(*args, **kwargs)
+            if place_var.get() is place:
+                place_var.set(previous)
         except BaseException as error:
             if place_var.get() is place:
                 place_var.set(previous)
             door.fail(span, error, instance, args, kwargs)
             raise
-        if place_var.get() is place:
-            place_var.set(previous)
         if id(type(result)) in ENDED:
             span.complete(result)
             return result

@@ -51,7 +51,7 @@ class Accounts:
         return FlushResult(
             sent=shared.tally.sent,
             pending=outbox.pending(up_to) + adopted + unmoved,
-            spooled=outbox.spooled(up_to) + adopted,
+            spooled=outbox.spooled(up_to) + self.adoption.spooled(),
             set_aside=sum(shared.tally.set_aside.values()),
             dropped=shared.losses.by_reason(),
             last_error=shared.pulse.last_error,
@@ -67,7 +67,7 @@ class Accounts:
             health=shared.pulse.health,
             sent=shared.tally.sent,
             pending=outbox.pending() + adopted + self.unmoved(),
-            spooled=outbox.spooled() + adopted,
+            spooled=outbox.spooled() + self.adoption.spooled(),
             set_aside=dict(shared.tally.set_aside),
             dropped=shared.losses.by_reason(),
             last_error=shared.pulse.last_error,

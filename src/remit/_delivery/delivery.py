@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final, Protocol, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
@@ -100,7 +101,7 @@ class Delivery:
         self._on_rouse = on_rouse
         self._ticks = tuple(ticks)
         self._pace = pace
-        self._closed = False
+        self._closed = self._broken_off = self._ending = False
         # By thread: two may fork together, and each lets go of what it held itself.
         self._held: dict[int, list[Holdable]] = {}
         self._losses = Losses()
@@ -138,7 +139,7 @@ class Delivery:
             registrations=Registrations(),
             clock=clock,
             interval_s=self._pace["flush_interval_s"],
-            ticks=self._ticks,
+            ticks=(*self._ticks, self._outbox.look, self._adoption.look),
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
@@ -207,27 +208,38 @@ class Delivery:
     def shutdown(self, deadline: Deadline) -> FlushResult:
         """Flush, then stop for good; what is recorded later is counted as lost.
 
+        One that a signal's handler broke off is gone on with by the next call.
+
         Args:
             deadline: When to return at the latest; a request that is under way is abandoned then.
         """
         with self._closing:
-            if self._closed:
+            if self._closed and not self._broken_off:
                 return self._result()
-            self._closed = True
+            self._closed, self._broken_off = True, False
+        try:
+            result = self._shut_down(deadline)
+        except BaseException:
+            self._broken_off = True
+            raise
+        self._raise_faults()
+        return result
+
+    def _shut_down(self, deadline: Deadline) -> FlushResult:
         self._shared.door.limit = deadline
         self._writer.conclude()
         try:
-            if self._begun:
+            if self._begun and not self._ending:
                 self._flush(deadline, adopting=True, insisting=True)
         except KeyboardInterrupt:
             # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
             deadline = self._shared.door.limit = Deadline.after(0, self._clock)
             raise
         finally:
+            self._ending = True
             self._stop(deadline)
             result = self._result()
             self._accounts.say_what_is_left(result)
-        self._raise_faults()
         return result
 
     def stopped(self, timeout_s: float) -> bool:
@@ -241,8 +253,12 @@ class Delivery:
     def before_fork(self) -> None:
         """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
         held = self._held.setdefault(threading.get_ident(), [])
-        held += [each for each in (self._writing, self._sending) if self._holds(each)]
-        held += [each for each in (self._outbox, self._adoption) if each.hold(FORK_WAIT_S)]
+        for each in (self._writing, self._sending, self._outbox, self._adoption):
+            # First: if a signal's handler raises in between, it is let go of all the same.
+            held.append(each)
+            is_worker = isinstance(each, Worker)
+            if not (self._holds(each) if is_worker else each.hold(FORK_WAIT_S)):
+                held.remove(each)
         if len(self._buffer) and self._writing in held:
             # A child may record into a run that only memory knows: were this process killed now,
             # nobody could end it.
@@ -260,7 +276,8 @@ class Delivery:
     def after_fork_in_parent(self) -> None:
         """Let the threads go on."""
         for each in self._held.pop(threading.get_ident(), []):
-            each.let_go()
+            with suppress(RuntimeError):  # it was not held yet when a signal's handler raised
+                each.let_go()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""
@@ -314,6 +331,7 @@ class Delivery:
         self._buffer.close()
         if stopped and (len(self._buffer) or self._losses.runs()):
             self._writing.attempt()
+        self._sending.await_launch(deadline.remaining_s())
         sent_by_thread = self._sending.alive
         self._sending.stop(deadline.remaining_s())
         if not sent_by_thread:

@@ -26,7 +26,7 @@ class FlushResult:
         sent: Items that the server took.
         pending: Items that wait still.
         spooled: Those of them that are on disk and outlive the process.
-        set_aside: Items that the server refused for good.
+        set_aside: Items that the server refused for good and that are kept in the spool.
         dropped: Items, or payloads of items, that were given up, by reason.
         last_error: The last thing that went wrong, in words; it may be mended since.
     """
@@ -72,7 +72,8 @@ class Status:
         sent: Items that the server took.
         pending: Items that wait, in memory or on disk.
         spooled: Those of them that are on disk.
-        set_aside: Items that the server refused for good, by its reason.
+        set_aside: Items that the server refused for good and that are kept in the spool, by its
+            reason.
         dropped: Items, or payloads of items, that were given up, by reason.
         last_error: The last thing that went wrong, in words; it may be mended since.
         writer_lag_s: Age at most of the oldest item that the writer has not moved, in seconds.

@@ -29,12 +29,14 @@ class Refusal:
         reason: In one word, for the counts.
         topic: What it is about; each is said once.
         complaint: In a sentence, for the log.
+        given_up: The same where there is no spool to keep it in.
         loss: As what its run is told to have lost it; None if the whole run is refused.
     """
 
     reason: str
     topic: str
     complaint: str
+    given_up: str
     loss: Loss | None = None
 
     @classmethod
@@ -53,6 +55,8 @@ class Refusal:
             why,
             f"the server refused an item for good: {why}. It is set aside and the rest goes on; "
             "remit.status().set_aside counts them, `remit spool status` lists them",
+            f"the server refused an item for good: {why}. There is no spool to keep it in, so it "
+            "is given up and the rest goes on; remit.status().dropped counts them",
             Loss.REFUSED,
         )
 
@@ -64,6 +68,8 @@ class Refusal:
             f"run_{reason}",
             f"{agent}: {reason}",
             f"the server refused a run of {agent}, so everything of it is set aside: {error}",
+            f"the server refused a run of {agent}, and there is no spool to keep it in, so "
+            f"everything of it is given up: {error}",
         )
 
 
@@ -71,6 +77,8 @@ FAULT: Final = Refusal(
     "fault",
     "fault",
     "an item could not be sent, through a fault of remit's; it is set aside",
+    "an item could not be sent, through a fault of remit's, and there is no spool to keep it in; "
+    "it is given up",
     Loss.FAULT,
 )
 RUN_FAULT: Final = Refusal(
@@ -78,6 +86,8 @@ RUN_FAULT: Final = Refusal(
     "run_fault",
     "a run could not be opened at the server, through a fault of remit's, so everything of it is "
     "set aside; `remit spool send --set-aside` tries again",
+    "a run could not be opened at the server, through a fault of remit's, and there is no spool to "
+    "keep it in, so everything of it is given up",
 )
 
 
@@ -90,7 +100,7 @@ class Tally:
 
     Attributes:
         sent: Rows that were delivered.
-        set_aside: Rows that a server refused for good, by reason.
+        set_aside: Rows that a server refused for good and that are kept, by reason.
     """
 
     def __init__(self) -> None:
@@ -122,10 +132,13 @@ class Settling:
             self.settled += len(ids)
 
     def refuse(self, rows: Sequence[Row], refusal: Refusal) -> None:
-        """Set rows aside."""
-        self._outbox.set_aside(rows, refusal.reason)
-        self._tally.set_aside[refusal.reason] += len(rows)
-        self._pulse.complain(refusal.topic, refusal.complaint)
+        """Set rows aside; where they cannot be kept, give them up."""
+        kept = self._outbox.set_aside(rows, refusal.reason)
+        if kept:
+            self._tally.set_aside[refusal.reason] += kept
+        if kept < len(rows):
+            self._losses.add(Loss.REFUSED, len(rows) - kept)
+        self._pulse.complain(refusal.topic, refusal.complaint if kept else refusal.given_up)
         if refusal.loss is not None:
             for _, item in rows:
                 if item[0] in (Kind.SPAN, Kind.FINISH):

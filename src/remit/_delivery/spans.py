@@ -164,9 +164,11 @@ class Spans:
     def _exchange(self, batch: Batch) -> list[list[Row]]:
         """Send a batch; return what of it is to be sent next, in order."""
         try:
-            outputs = self._door.call(bulk_raw(batch.bodies))
+            outputs = self._called(batch)
         except RejectedError as error:
             return self._split(batch, error)
+        if outputs is None:
+            return self._part(batch)
         if batch.entries.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
@@ -251,6 +253,25 @@ class Spans:
             return False
         self.held.add(track.record.key)
         return True
+
+    @guarded("the bulk call", passes=OF_SENDING)
+    def _called(self, batch: Batch) -> Mapping[str, BulkOutput]:
+        return self._door.call(bulk_raw(batch.bodies))
+
+    def _part(self, batch: Batch) -> list[list[Row]]:
+        """Halve a batch that a fault of ours kept from being sent; try a single row later."""
+        told = [(row, track) for row, track in batch.entries.values() if row[0] != TELLING]
+        if len(told) > 1:
+            rows, middle = [row for row, _ in told], len(told) // 2
+            return [rows[:middle], rows[middle:]]
+        if len(told) < len(batch.entries):
+            for _, track in batch.entries.values():
+                track.told = True
+            return [[row] for row, _ in told]
+        for row, track in told:
+            if not self._try_later(row, track):
+                self._refuse(row, FAULT)
+        return []
 
     def _split(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
         """Halve a batch that was refused as a whole; shrink, then set aside, a single row."""

@@ -1,17 +1,25 @@
-"""A thread that repeats a step: lazy, daemonic, named, not to be killed by a fault of a step."""
+"""A thread that repeats a step: lazy, daemonic, named, not to be killed by a fault of a step.
+
+A signal's handler may raise in the main thread after any call. So what the main thread changes
+here it changes in one step, or in an order in which half of it does no harm.
+"""
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from remit._clock import NS_PER_S, Clock
-from remit._guard import faults, logger
+from remit._clock import NS_PER_S, Clock, Deadline
+from remit._guard import faults, is_of_a_signal, logger
 
 # After a fault: long enough not to spin, short enough not to lose much when the process ends.
 FAULT_WAIT_S: Final = 1.0
+# For a thread to start, on however busy a machine; until then the work is done by who needs it.
+START_S: Final = 5.0
+LAUNCH_LOOK_S: Final = 0.02
 
 
 class Worker:
@@ -39,8 +47,10 @@ class Worker:
         self._last = last
         self._thread: threading.Thread | None = None
         self._greenlet: Any = None
-        # A collected generator may end a span, and so rouse, while this very thread starts one.
-        self._starting = False
+        self._running = False
+        # Locked while a thread is being started.
+        self._launched: threading.Lock | None = None
+        self._launcher = self._starter = 0
         self._stopping = False
         self._abandoned = False
         self._woken = False
@@ -54,7 +64,9 @@ class Worker:
         # of a module that is being imported or of SQLite's.
         self._stepping = threading.RLock()
         # Reentrant: a collected generator may end a span, and so wake, while this thread is in it.
-        self._changed = threading.Condition(threading.RLock())
+        # Taken by its own name: `with` a lock in C is one step, with a condition it is several.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     def _follow_gevent(self) -> None:
         """Have locks of greenlets if gevent made threads greenlets since this worker was made.
@@ -67,43 +79,73 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether the thread runs.
+
+        By its own word: `Thread.is_alive` takes one that lives for dead for ever if a signal's
+        handler raises in it.
+        """
+        return self._running
 
     def start(self) -> bool:
         """Start the thread unless it runs; tell whether it does now."""
         if self._thread is None:
             self._follow_gevent()
-        with self._changed:
-            if not (self.alive or self._starting or self._stopping):
-                self._starting = True
-                died = self._thread is not None
-                try:
-                    self._thread = self._started()
-                finally:
-                    self._starting = False
-                if died and self._thread is not None:
-                    logger.warning("the thread %s had died and was started again", self._name)
-        return self.alive
+        with self._lock:
+            if not (self._launched or self.alive or self._stopping):  # in this order
+                self._launch()
+        self.await_launch(START_S)
+        return self.alive and self._launched is None
 
-    def _started(self) -> threading.Thread | None:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+    def _launch(self) -> None:
+        """Have a thread start the thread: in the main one a signal may come in between.
+
+        `Thread.start` waits for the thread; of one that is interrupted then nobody knows, or it
+        does not come to life.
+        """
+        launched, me = threading.Lock(), threading.get_ident()
+        launched.acquire()
         try:
-            thread.start()
+            self._launcher, self._launched = me, launched
+            _thread.start_new_thread(self._start, (launched,))
         except RuntimeError:
             # No thread starts while the interpreter exits, or beyond the system's limit.
-            return None
-        return thread
+            self._launched = None
+        finally:
+            self._launcher = 0
+
+    def _start(self, launched: threading.Lock) -> None:
+        self._starter, died = threading.get_ident(), self._thread is not None
+        thread = threading.Thread(target=self._run, args=(died,), name=self._name, daemon=True)
+        try:
+            self._running, self._thread = True, thread
+            thread.start()
+        except RuntimeError:
+            # As above.
+            self._running, self._thread = False, None
+        finally:
+            self._starter, self._launched = 0, None
+            launched.release()
+
+    def await_launch(self, timeout_s: float) -> None:
+        """Wait while another thread starts this one's; of several that wait one is woken.
+
+        A collected generator may end a span, and so rouse, on the thread that is starting one.
+        """
+        limit, me = Deadline.after(timeout_s, self._clock), threading.get_ident()
+        while (launched := self._launched) is not None and limit.remaining_s() > 0:
+            if me in (self._launcher, self._starter):
+                return
+            launched.acquire(timeout=LAUNCH_LOOK_S)
 
     def wake(self) -> None:
         """Have the thread make its next step now."""
-        with self._changed:
+        with self._lock:
             self._woken = True
             self._changed.notify_all()
 
     def ask(self) -> int:
         """Wake the thread; return the ticket of a step that begins after this call."""
-        with self._changed:
+        with self._lock:
             self._asked += 1
             self.wake()
             return self._asked
@@ -118,19 +160,23 @@ class Worker:
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until *until* holds, which is looked at after each step; tell whether it does."""
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(until, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """End the thread after its step; tell whether it has ended within *timeout_s* seconds."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             self.wake()
+        self.await_launch(timeout_s)
         thread = self._thread
         if thread is None or thread is threading.current_thread():
             return thread is None
-        thread.join(timeout_s)
-        return not thread.is_alive()
+        limit = Deadline.after(timeout_s, self._clock)
+        self.wait(lambda: not self._running, timeout_s)
+        if thread.ident is not None:
+            thread.join(limit.remaining_s())
+        return not self._running
 
     def abandon(self) -> None:
         """End the thread in the child of a fork, if it is a greenlet, as gevent makes of threads.
@@ -144,7 +190,7 @@ class Worker:
 
     def attempt(self) -> float:
         """Make one step, on whatever thread; contain its fault."""
-        with self._changed:
+        with self._lock:
             self._woken = False
             ticket = self._asked
         try:
@@ -153,7 +199,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a worker's loop survives everything
             self._contain(error)
             wait_s = FAULT_WAIT_S
-        with self._changed:
+        with self._lock:
             self._served = ticket
             self._due_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
             self._changed.notify_all()
@@ -178,12 +224,14 @@ class Worker:
         if fault is not None:
             raise fault
 
-    def _run(self) -> None:
+    def _run(self, again: bool) -> None:  # noqa: FBT001 - called by the thread alone
         try:
+            if again:
+                logger.warning("the thread %s had died and was started again", self._name)
             self._greenlet = _greenlet()
             while not self._stopping:
                 wait_s = self.attempt()
-                with self._changed:
+                with self._lock:
                     self._changed.wait_for(self._has_to_go_on, wait_s)
             if not self._abandoned:
                 self._last()
@@ -193,14 +241,20 @@ class Worker:
             if not self._abandoned:
                 raise
         finally:
+            self._running = False
             if self._abandoned:
                 # The fork forgot the thread; its end is an error unless it is known again.
                 threading.current_thread()
+            else:
+                with self._lock:
+                    self._changed.notify_all()
 
     def _has_to_go_on(self) -> bool:
         return self._woken or self._stopping
 
     def _contain(self, error: Exception) -> None:
+        if is_of_a_signal(error):
+            raise error
         try:
             faults.record(self._name, error)
         except Exception as strict:  # noqa: BLE001 - raised to whoever flushes, not in this thread

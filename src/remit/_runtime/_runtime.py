@@ -68,6 +68,7 @@ class Runtime:
         self.mode: str = settings.resolved_mode
         self.target = ""
         self.started = False
+        self._exit: Deadline | None = None
         self._registry = registry
         self._on_start = on_start
         self._clock = clock or SystemClock()
@@ -182,12 +183,15 @@ class Runtime:
         )
 
     def at_exit(self) -> None:
-        """Close what is open and deliver it, by one deadline."""
+        """Close what is open and deliver it, by one deadline; go on with what was broken off."""
+        if self._exit is None:
+            self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
         for run in list(self._runs):
             run.cancel_in_flight()
             if not run.closed:
                 run.abandon()
-        self.shutdown(self.settings.exit_timeout_s)
+        if self._delivery is not None:
+            self._delivery.shutdown(self._exit)
 
     def tend(self) -> None:
         """Look after the open runs: follow the clock, close those that linger for too long."""

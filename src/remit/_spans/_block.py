@@ -85,7 +85,11 @@ class SpanBlock:
         if self._span is None:
             return Span(some_key() or 0, self._name, None)
         self._at = at(self._span.place)
-        self._at.__enter__()
+        try:
+            self._at.__enter__()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return Span(self._span.place.key, self._name, self._span.place.run)
 
     @guarded("the start of a block")
@@ -107,11 +111,13 @@ class SpanBlock:
         span, self._span = self._span, None
         if span is None:
             return
-        self._at.__exit__()
-        if error is None:
-            span.complete(None)
-        else:
-            span.fail_call(error, (), {})
+        try:
+            self._at.__exit__()
+        finally:
+            if error is None:
+                span.complete(None)
+            else:
+                span.fail_call(error, (), {})
 
     async def __aenter__(self) -> Span:
         """Begin the span and make it current."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from remit._capture import Known, Rules, beside, error_payload, exceeding
 from remit._clock import NS_PER_MS
-from remit._guard import guarded
 from remit._ids import new_key
 from remit._outcomes import COMPLETE, FAILED, status_of
 from remit._policy import under
 from remit._recording import OBSERVE, Place, RunState
 from remit._sink import SpanStart
+from remit._spans._ending import ending
 from remit._spans._step import Step
 
 
@@ -47,12 +47,18 @@ class OpenSpan:
             payload = _marked(payload, step, parent)
         self._start: SpanStart = (run.feed.key, key, parent.key, step.name, started_ns, payload)
         run.spans += 1
-        run.open.add(key)
-        if secrets:
-            run.secrets[key] = Known(secrets)
-        run.recorder.sink.start_span(self._start)
+        try:
+            run.open.add(key)
+            if secrets:
+                run.secrets[key] = Known(secrets)
+            run.recorder.sink.start_span(self._start)
+        except BaseException:
+            # Nobody will end it. Without a call: it may be the stack that is used up.
+            still_open = run.open
+            still_open -= {key}
+            raise
 
-    @guarded("the end of a span")
+    @ending
     def complete(self, value: object) -> None:
         """End the span with the value that the call returned."""
         run = self.place.run
@@ -65,14 +71,14 @@ class OpenSpan:
         known = self.place.run.secrets.get(self.place.key)
         return self.step.plan.result(value, self._rules, known)
 
-    @guarded("the end of a span")
+    @ending
     def fail_call(
         self, error: BaseException, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> None:
         """End the span with the exception that the call of these arguments raised."""
         self.fail(error, self.step.plan.secrets(args, kwargs))
 
-    @guarded("the end of a span")
+    @ending
     def fail(self, error: BaseException, secrets: Sequence[str] = ()) -> None:
         """End the span with an exception; its message is withheld if it quotes one of *secrets*."""
         ended_ns = self._now_ns(self.place.run)
@@ -86,7 +92,7 @@ class OpenSpan:
         known.add(secrets)
         return error_payload(error, self._rules, known, self.step.plan.error_rule)
 
-    @guarded("the end of a span")
+    @ending
     def end(self, status: str, result: bytes | None) -> None:
         """End the span with a status and a result that is captured already."""
         self._end(self._now_ns(self.place.run), status, result)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from remit._spool import holders
 from remit._spool.folder import Identity
 from remit._spool.packing import Body, DamagedError
 
@@ -74,6 +75,7 @@ class Database:
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.
         """
+        self.path: Final = path
         # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
         self._connection = sqlite3.Connection(
             f"{path.absolute().as_uri()}?mode=rw",
@@ -94,10 +96,24 @@ class Database:
         except sqlite3.Error:
             self._connection.close()
             raise
+        holders.opened(path)
 
     def close(self) -> None:
         """Close the file; SQLite tidies up what it put beside it."""
         self._connection.close()
+        holders.closed(self.path)
+
+    def forget(self) -> None:
+        """Leave the file open as it is: in the child of a fork it is the parent's."""
+        holders.closed(self.path)
+
+    def copy_to(self, other: Database) -> None:
+        """Write everything into *other*, a new file; also of a file that was removed.
+
+        Raises:
+            sqlite3.Error: One cannot be read, or the other cannot be written.
+        """
+        self._connection.backup(other._connection)
 
     @contextmanager
     def transaction(self) -> Generator[None]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from typing import Final
 
+from remit._guard import logger
 from remit._losses import Loss
 from remit._sink import AnyItem
 from remit._spool.database import CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
-from remit._spool.folder import ASIDE, Claim, Folder, size_of
+from remit._spool.folder import ASIDE, Claim, Folder, identities, size_of
 from remit._spool.ledger import Ledger
 from remit._spool.outbox import Row, RunRecord
 from remit._spool.packing import CHUNK_BYTES, Body, DamagedError, chunks
@@ -34,6 +35,8 @@ class SpoolFile:
 
     Attributes:
         claim: The lock on it.
+        adrift: Somebody removed it and a new one cannot be made: what is in it can still be read,
+            but ends with this process.
         last_write_ns: When its process wrote to it last, by the wall clock.
     """
 
@@ -59,17 +62,21 @@ class SpoolFile:
             sqlite3.Error: It is damaged.
             DamagedError: It is damaged.
         """
-        self.claim: Final = claim
+        self.claim = claim
+        self.adrift = False
         self.last_write_ns = wall_ns()
         self._database: Database | None = database
+        self._folder = folder
         self._wall_ns = wall_ns
         self._lose = lose
+        self._moved_said = False
         self._io = threading.RLock()
         self._ledger = Ledger(database.chunks())
         self._runs = Runs(database)
         self._room = Room(folder, database, self._ledger, lose)
         self._window: dict[int, list[AnyItem | None]] = {}
         self._erasable: list[int] = []
+        self._standing = identities(claim.path)
 
     def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing.
@@ -138,16 +145,23 @@ class SpoolFile:
             if done and not self._window:
                 self._write_back()
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
-        """Take rows out of the order and keep them with the *reason*."""
+    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
+        """Take rows out of the order and keep them with the *reason*, unless the disk is full.
+
+        Returns:
+            How many are kept.
+        """
+        kept = 0
         with self._io:
             if self._database is not None:
-                # On a full disk they are not kept; their count is.
-                with suppress(*STORAGE_ERRORS), self._database.transaction():
-                    self._database.set_aside(
-                        [(row_id, item[1], reason, Body.of([item])) for row_id, item in rows]
-                    )
+                with suppress(*STORAGE_ERRORS):
+                    with self._database.transaction():
+                        self._database.set_aside(
+                            [(row_id, item[1], reason, Body.of([item])) for row_id, item in rows]
+                        )
+                    kept = len(rows)
             self.settle([row_id for row_id, _ in rows])
+        return kept
 
     def run(self, key: str) -> RunRecord | None:
         """Return the record of a run."""
@@ -176,8 +190,8 @@ class SpoolFile:
         return self._ledger.left(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
-        """Count those that are on disk: all of them."""
-        return self.pending(up_to)
+        """Count those that are on disk where a later process finds them: all, unless adrift."""
+        return 0 if self.adrift else self.pending(up_to)
 
     def oldest_ns(self) -> int | None:
         """Return when the oldest pending row was written, by the wall clock."""
@@ -229,6 +243,20 @@ class SpoolFile:
             self.claim.release()
         return len(items)
 
+    def look(self) -> bool:
+        """See that the file is where others find it, else move into a new one; tell whether it is.
+
+        Cleaners of temporary folders remove what a program has open. SQLite goes on with such a
+        file as if it were there, and so everything in it can be copied.
+        """
+        with self._io:
+            if self._database is not None:
+                if not self.claim.linked:
+                    self._folder.renew(self.claim)
+                if self.adrift or not self._standing.items() <= identities(self.claim.path).items():
+                    self.adrift = not self._move(self._database)
+            return not self.adrift
+
     def hold(self, timeout_s: float) -> bool:
         """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
         return self._io.acquire(timeout=timeout_s)
@@ -250,21 +278,18 @@ class SpoolFile:
         """Leave the file to the parent, in the child of a fork: nothing is closed or unlocked."""
         if self._database is not None:
             _of_the_parent.append(self._database)
+            self._database.forget()
         self.claim.release()
 
     def close(self) -> None:
         """Let go of the file: delete it if it is done with, else leave it to a later process."""
         with self._io:
+            done, refused = False, False
+            with suppress(DamagedError, *STORAGE_ERRORS):
+                done, refused = self._settled()
             database, self._database = self._database, None
             if database is None:
                 return
-            done, refused = False, False
-            with suppress(DamagedError, *STORAGE_ERRORS):
-                refused = bool(database.aside(1))
-                left = self._ledger.left() or self._runs.open() or database.open_spans()
-                done = not left
-                if left or refused:
-                    self._tidy(database)
             with suppress(*STORAGE_ERRORS):
                 database.close()
             with suppress(OSError):
@@ -273,6 +298,58 @@ class SpoolFile:
                 elif done:
                     self.claim.remove()
             self.claim.release()
+
+    def _settled(self) -> tuple[bool, bool]:
+        """Tidy what a later process needs of the file; tell whether it is done with, but for what.
+
+        Returns:
+            Whether nothing is left to be sent, and whether something is set aside.
+
+        Raises:
+            DamagedError: It cannot be read.
+            sqlite3.Error: It cannot be read or written.
+        """
+        database = self._database
+        if database is None:
+            return False, False
+        refused = bool(database.aside(1))
+        left = bool(self._ledger.left() or self._runs.open() or database.open_spans())
+        if left or refused:
+            self.look()
+            self._tidy(self._opened())
+        return not left, refused
+
+    def _move(self, removed: Database) -> bool:
+        """Copy everything into a new file, and use that from now on; tell whether that worked."""
+        claim: Claim | None = None
+        database: Database | None = None
+        try:
+            claim = self._folder.create()
+            database = Database(claim.path, max_bytes=self._folder.max_bytes)
+            removed.copy_to(database)
+        except STORAGE_ERRORS:
+            if database is not None:
+                database.close()
+            if claim is not None:
+                claim.remove()
+            return False
+        left, self.claim, self._database = self.claim, claim, database
+        self._room.move(database)
+        self._standing = identities(claim.path)
+        with suppress(*STORAGE_ERRORS):
+            # What a cleaner left, before others can have it.
+            left.remove()
+        with suppress(*STORAGE_ERRORS):
+            removed.close()
+        if not self._moved_said:
+            self._moved_said = True
+            logger.warning(
+                "the spool's file %s was removed while it was in use; what was in it is in a new "
+                "one now, and nothing is lost. Have whatever cleans up there spare %s",
+                left.path,
+                self._folder.path,
+            )
+        return True
 
     def _write(
         self,

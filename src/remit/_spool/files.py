@@ -7,6 +7,7 @@ deletes it. A file of another target, of another token or of a later version is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from remit._guard import logger
@@ -107,10 +108,9 @@ class Files:
         return count
 
     def _taken(self, path: Path) -> SpoolFile | None:
-        try:
+        claim: Claim | None = None
+        with suppress(OSError):
             claim = self.folder.claim(path)
-        except OSError:
-            return None
         if claim is None:
             return None
         if not path.exists():
@@ -119,14 +119,22 @@ class Files:
         last_write_ns = modified_ns(path)
         try:
             file = self._opened(claim)
-            if file is not None:
-                file.last_write_ns = last_write_ns
-            return file
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
                 return self.rescue(claim, error)
             claim.release()
             return None
+        if file is None or claim.linked:
+            return self._dated(file, last_write_ns)
+        # Its lock was removed before it was open here: another may have made it anew.
+        file.surrender().release()
+        return None
+
+    def _dated(self, file: SpoolFile | None, last_write_ns: int) -> SpoolFile | None:
+        """Return *file*, which knows when its own process wrote to it last."""
+        if file is not None:
+            file.last_write_ns = last_write_ns
+        return file
 
     def _opened(self, claim: Claim) -> SpoolFile | None:
         """Open a file if it is ours.

@@ -1,8 +1,9 @@
 """The spool's folder: one file for each process, and who may have which.
 
 A file `<uuid>.db` belongs to whoever holds the lock on `<uuid>.lock`, by `flock`: the lock ends
-with its process, however that ends, so that liveness is never guessed from a pid or an age. A file
-with the ending `.aside` holds only what a server refused, one with `.damaged` could not be read.
+with its process, however that ends, so that liveness is never guessed from a pid or an age. Where a
+cleaner removed the lock, nobody has the file before its last connection is closed. A file with the
+ending `.aside` holds only what a server refused, one with `.damaged` could not be read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+
+from remit._spool.holders import is_open
 
 DATABASE: Final = ".db"
 ASIDE: Final = ".aside"
@@ -70,6 +73,17 @@ class Claim:
             _lock_of(self.path).unlink(missing_ok=True)
         # Closing, not unlocking: in the child of a fork the lock stays with the parent.
         os.close(descriptor)
+
+    @property
+    def linked(self) -> bool:
+        """Whether the lock is where others look for it."""
+        return self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink > 0
+
+    def take_over(self, other: Claim) -> None:
+        """Hold the lock of *other*, which was made for the same file, in place of the lost one."""
+        lost, self._descriptor, other._descriptor = self._descriptor, other._descriptor, -1
+        if lost >= 0:
+            os.close(lost)
 
     def remove(self) -> None:
         """Delete the file, then its lock."""
@@ -139,6 +153,27 @@ class Folder:
         Raises:
             OSError: The folder cannot be written to, or its file system has no locks.
         """
+        claim = self._locked(path)
+        if claim is not None and path.suffix == DATABASE and is_open(path):
+            # Somebody removed the lock of a process that lives. The new one is left to it.
+            claim.release()
+            return None
+        return claim
+
+    def renew(self, claim: Claim) -> bool:
+        """Make the lock of *claim* again, which somebody removed; tell whether that worked.
+
+        While another process looks at the file it does not: to be tried again.
+        """
+        try:
+            made = self._locked(claim.path)
+        except OSError:
+            return False
+        if made is not None:
+            claim.take_over(made)
+        return made is not None
+
+    def _locked(self, path: Path) -> Claim | None:
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
         descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
         claim = Claim(path, descriptor)
@@ -150,7 +185,7 @@ class Folder:
         except OSError:
             claim.release()
             raise
-        if os.fstat(descriptor).st_nlink == 0:
+        if not claim.linked:
             # Its last holder deleted file and lock after we had opened the lock.
             claim.release()
             return None
@@ -197,6 +232,16 @@ def size_of(path: Path) -> int:
         with suppress(OSError):
             sizes.append(file.stat().st_size)
     return sum(sizes)
+
+
+def identities(path: Path) -> dict[Path, tuple[int, int]]:
+    """Return which files on disk one file and what SQLite put beside it are, by their paths."""
+    found: dict[Path, tuple[int, int]] = {}
+    for file in _files_of(path):
+        with suppress(OSError):
+            info = file.stat()
+            found[file] = (info.st_dev, info.st_ino)
+    return found
 
 
 def modified_ns(path: Path) -> int:

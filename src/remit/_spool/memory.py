@@ -62,10 +62,11 @@ class MemoryOutbox:
                 freed_bytes += cost(item)
         self._release(freed_bytes)
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
+    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
         """Remove rows: there is no place to keep them in."""
         del reason
         self.settle([row_id for row_id, _ in rows])
+        return 0
 
     def run(self, key: str) -> RunRecord | None:
         """Return the record of a run."""

@@ -102,8 +102,12 @@ class Outbox(Protocol):
         """Remove rows that were delivered, or given up and counted elsewhere."""
         ...
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
-        """Take rows out of the order because sending them again cannot help."""
+    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
+        """Take rows out of the order because sending them again cannot help.
+
+        Returns:
+            How many of them are kept, with the *reason*.
+        """
         ...
 
     def run(self, key: str) -> RunRecord | None:

@@ -125,6 +125,11 @@ class Room:
         self._unlooked_bytes = 0
         self._growing = 1
 
+    def move(self, database: Database) -> None:
+        """Make room in another file, to which everything of the first was copied."""
+        self._database = database
+        self._unlooked_bytes = 0
+
     def make(self, added_bytes: int, in_use: Collection[int]) -> int:
         """Make room for *added_bytes*; return how many of them find none.
 

@@ -15,6 +15,8 @@ from remit._spool.outbox import Registration, RunRecord
 from remit._spool.packing import Body, DamagedError, unpack_registration, unpack_run
 
 DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# SQLite's words, under a code that stands for much else, where the schema's format is overwritten.
+UNKNOWN_FORMAT: Final = "unsupported file format"
 
 
 @dataclass(slots=True)
@@ -40,7 +42,8 @@ def is_damage(error: Exception) -> bool:
     """Tell whether *error* speaks of the file's content, not of the disk or the moment."""
     if isinstance(error, sqlite3.Error):
         # Without a code: a text of the file is not UTF-8.
-        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) in DAMAGE
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        return code in DAMAGE or str(error) == UNKNOWN_FORMAT
     return isinstance(error, DamagedError)
 
 

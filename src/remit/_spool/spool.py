@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from remit._guard import logger
 from remit._sink import AnyItem
@@ -12,6 +13,8 @@ from remit._spool.file import SpoolFile
 from remit._spool.files import Files
 from remit._spool.memory import MemoryOutbox
 from remit._spool.outbox import Row, RunRecord
+
+REMOVED: Final = "its file was removed, and a new one cannot be made"
 
 
 class SpoolOutbox:
@@ -82,12 +85,12 @@ class SpoolOutbox:
             self._file.settle([row_id for row_id in ids if row_id < first])
         self._memory.settle([row_id for row_id in ids if row_id >= first])
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> None:
+    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
         """Take rows out of the order; those in the file stay in it, with the *reason*."""
-        first = self._first_in_memory()
+        first, kept = self._first_in_memory(), 0
         if self._file is not None:
-            self._file.set_aside([row for row in rows if row[0] < first], reason)
-        self._memory.set_aside([row for row in rows if row[0] >= first], reason)
+            kept = self._file.set_aside([row for row in rows if row[0] < first], reason)
+        return kept + self._memory.set_aside([row for row in rows if row[0] >= first], reason)
 
     def run(self, key: str) -> RunRecord | None:
         """Return the record of a run."""
@@ -112,19 +115,29 @@ class SpoolOutbox:
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
-        return self.spooled(up_to) + self._memory.pending(up_to)
+        in_file = self._file.pending(up_to) if self._file is not None else 0
+        return in_file + self._memory.pending(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
         """Count those of the pending rows that are on disk."""
-        return self._file.pending(up_to) if self._file is not None else 0
+        return self._file.spooled(up_to) if self._file is not None else 0
 
     def oldest_ns(self) -> int | None:
         """Return when the oldest row on disk was written, by the wall clock."""
         return self._file.oldest_ns() if self._file is not None else None
 
+    def look(self) -> None:
+        """See that the file is still there; where it cannot be made again, say so."""
+        if self._files is None or self._file is None or self._closed:
+            return
+        if not self._file.look():
+            self._say(self._files, OSError(REMOVED))
+
     def hold(self, timeout_s: float) -> bool:
         """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
         file = self._file
+        # Before too: a signal's handler may raise in between.
+        self._held = file
         if file is None or not file.hold(timeout_s):
             return False
         self._held = file
@@ -158,6 +171,8 @@ class SpoolOutbox:
             raise OSError("the file cannot be read")
         if self._file is None:
             self._file = files.create()
+        if self._file.adrift:
+            raise OSError(REMOVED)
         return self._file
 
     def _first_in_memory(self) -> int:

@@ -54,6 +54,7 @@ UNANSWERED: Final = {
     "not_http": _failures.NO_HTTP,
     "proxy": _failures.PROXY,
     "no_proxy": _failures.NO_PROXY,
+    "not_ready": _failures.NOT_READY,
 }
 ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",

@@ -223,7 +223,7 @@ class Http(Door["httpx.BaseTransport"]):
 
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
-        gathered = Gathered(self.target.where(call))
+        gathered = Gathered(self.target.where(call), call)
         request = self._request(call, seconds)
         self.waiting = self._given is None
         try:
@@ -281,7 +281,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
 
         transport = self._open(lambda: self._make(call))
         seconds = self._timeout_s if timeout_s is None else timeout_s
-        gathered = Gathered(self.target.where(call))
+        gathered = Gathered(self.target.where(call), call)
         request = self._request(call, seconds)
         try:
             with unseen():

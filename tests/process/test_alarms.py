@@ -1,0 +1,81 @@
+"""A program that an alarm interrupts at any point, its exit included: nothing is left behind."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.processes import errors_of, inherit, left_in, settings, start, steps_in
+from tests.served import collector
+
+ALARMED = """
+import atexit, signal, sys, time
+import remit
+
+# After remit's own, at which they ring on; beyond it the system's handler would end the process.
+atexit.register(signal.signal, signal.SIGALRM, signal.SIG_IGN)
+
+@remit.span_type("step")
+def step(number: int) -> int:
+    return number
+
+@remit.agent("Alarmed")
+def agent(first: int) -> None:
+    for number in range(first, first + 50):
+        step(number)
+
+class Alarm(Exception):
+    pass
+
+alarms, over_s = 0, time.monotonic() + float(sys.argv[1])
+
+def ring(*_):
+    global alarms
+    alarms += 1
+    raise Alarm
+
+def work():
+    first = 0
+    while time.monotonic() < over_s:
+        agent(first)
+        first += 50
+
+def steadily(act):
+    # An alarm may go off in the handling of another: then the next one out goes on.
+    def go_on():
+        while time.monotonic() < over_s:
+            try:
+                act()
+            except Alarm:
+                pass
+    return go_on
+
+for _ in range(8):
+    work = steadily(work)
+remit.configure()
+signal.signal(signal.SIGALRM, ring)
+signal.setitimer(signal.ITIMER_REAL, 0.0011, 0.0011)
+try:
+    work()
+    assert alarms > 100
+except Alarm:
+    pass
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 3.0])
+def test_a_program_that_is_always_interrupted_loses_nothing_at_its_exit(
+    tmp_path: Path, seconds: float
+) -> None:
+    """The writer keeps up, and the exit gets to its end; what was not sent yet is on disk."""
+    with collector(tmp_path) as served:
+        environ = settings(tmp_path, served.url, served.token, exit_timeout_s=2.0)
+        errors = errors_of(start(ALARMED, environ, seconds))
+        assert "are lost with this process" not in errors
+        assert not re.search(r"a fault inside remit at .*\(Alarm\)", errors)
+        inherit(environ)
+    assert len(steps_in(tmp_path)) > 50
+    assert left_in(tmp_path) == []
