@@ -16,8 +16,8 @@ from remit._docstrings import summary
 from remit._inference import effective, plan_of
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
-from remit.config import Purpose
-from remit.models.agent_instance import DataRisk
+from remit.models._types import Purpose
+from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
 

@@ -51,6 +51,7 @@ PUBLIC_MODULES = (
     "remit.models.agent_instance",
     "remit.models.agent_span",
     "remit.models.bulk",
+    "remit.models.data_risk",
     "remit.models.envelope",
     "remit.testing",
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from remit._capture.categories import CATEGORY_RULES
 from remit._capture.names import NAME_RULES
@@ -97,8 +98,7 @@ _HOOK_RULES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """Rules that are turned off alike.
 
     Attributes:

@@ -13,11 +13,11 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct
 from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
@@ -69,8 +69,7 @@ _UNUSED: Final[Any] = len
 """Stands where a kind needs no such function."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field, as the walk needs it.
 
     Attributes:
@@ -91,8 +90,7 @@ class Field:
     generic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How the values of one type are read; which attributes count depends on the kind."""
 
     kind: Kind

@@ -23,7 +23,7 @@ from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
