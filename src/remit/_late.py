@@ -18,7 +18,8 @@ from remit._gentle import gently
 
 # An import has to end before a process forks, on however busy a machine: the child would wait for
 # ever for the module.
-FORK_WAIT_S: Final = 10.0
+FORK_LOOKS: Final = 200
+FORK_LOOK_S: Final = 0.05
 
 
 class _Importing:
@@ -27,17 +28,24 @@ class _Importing:
     def __init__(self) -> None:
         # Reentrant: a signal's handler may come in between, in the very thread.
         self.lock = threading.RLock()
+        self.under_way = 0
         self.done: dict[str, ModuleType] = {}
 
     def module(self, name: str) -> ModuleType:
         """Return the module of this name, imported."""
         with self.lock, gently():
-            module = self.done[name] = import_module(name)
+            self.under_way += 1
+            try:
+                module = self.done[name] = import_module(name)
+            finally:
+                self.under_way -= 1
         return module
 
     def before_fork(self) -> None:
         """Wait for the import of another thread."""
-        self.lock.acquire(timeout=FORK_WAIT_S)
+        for _ in range(FORK_LOOKS):
+            if self.lock.acquire(timeout=FORK_LOOK_S) or not self.under_way:
+                return
 
     def after_fork_in_parent(self) -> None:
         """Let the next import begin."""
@@ -47,6 +55,7 @@ class _Importing:
     def after_fork_in_child(self) -> None:
         """Take a new lock: whoever held the inherited one is gone."""
         self.lock = threading.RLock()
+        self.under_way = 0
 
 
 _importing: Final = _Importing()

@@ -6,8 +6,6 @@ spell them, and everything here is read off the models.
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final, cast, get_args
@@ -84,7 +82,9 @@ def risk(
     _no_contradiction("allows", allowed, "forbids", forbidden)
     _no_contradiction("takes", taken, "excludes", excluded)
     _no_contradiction("gives", given, "excludes", excluded)
-    actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(forbidden, "disallowed")
+    actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
+        forbidden, "disallowed"
+    )
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
         known = get_args(Classification)
@@ -172,6 +172,8 @@ def _check_key(key: object, where: str) -> None:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
+    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
+
     if key not in _PARTS and difflib.get_close_matches(key, _PARTS, 1, _SLIP_RATIO):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}{meant(key, _PARTS)}; expected {one_of(_PARTS)}"
@@ -180,7 +182,11 @@ def _check_key(key: object, where: str) -> None:
 
 def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
     """Refuse what could not be sent: the error would come later, and far from here."""
-    for key, value in (extras or {}).items():
+    if not extras:
+        return
+    import json  # noqa: PLC0415 - 0.5 ms at import, for what hardly anyone declares
+
+    for key, value in extras.items():
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
                 f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "

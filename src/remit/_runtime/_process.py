@@ -8,9 +8,11 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from remit._capture import switched_off
 from remit._clock import Clock
@@ -36,8 +38,7 @@ else:
 LATE: Final = -100
 
 
-@dataclass
-class _Process:
+class _Process(Struct):
     """The one global: what was declared, and the runtime that records it."""
 
     registry: Registry
