@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -73,6 +74,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Watch over skips when `--strict-skips` was given."""
     if config.getoption("strict_skips"):
         config.pluginmanager.register(SkipGate(), "strict-skips")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what pytest itself keeps out of every collection of garbage from here on.
+
+    With ten thousand tests in memory one takes 0.2 s, and many tests collect more than once.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class SkipGate:

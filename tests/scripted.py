@@ -101,7 +101,8 @@ def stage(body: Body, play: Play, scene: type[Scene] = Scene) -> Generator[Stage
     """Set the stage for scripts that are played with *body*.
 
     Garbage is collected at the end of each playing and at no other time, so that what it says is
-    said of the right one; what was there before is set aside, else that would take for ever.
+    said of the right one; what was there before is set aside for good, else that would take for
+    ever, here and in every test after this one.
     """
     sink = CountingSink()
     gc.collect()
@@ -112,4 +113,3 @@ def stage(body: Body, play: Play, scene: type[Scene] = Scene) -> Generator[Stage
             yield Stage(body, play, sink, scene)
     finally:
         gc.enable()
-        gc.unfreeze()

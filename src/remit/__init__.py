@@ -11,7 +11,7 @@ from remit._risk import risk
 from remit._runs import current_run
 from remit._runtime import aflush, configure, flush, shutdown, status
 from remit._spans import current_span
-from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [
     "ActionProfile",

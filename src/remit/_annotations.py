@@ -12,10 +12,11 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import CodeType, FunctionType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
+
+from msgspec import Struct
 
 from remit._guard import attempt
 from remit._marks import Sensitive, Skip
@@ -43,8 +44,7 @@ _INJECTED: Final = frozenset(
 """(top-level package, class) of the markers by which frameworks inject an argument."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """What an annotation says beside the type.
 
     Attributes:
@@ -57,8 +57,7 @@ class Marks:
     category: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """What one annotation means.
 
     Attributes:
@@ -72,8 +71,7 @@ class Meaning:
     marks: Marks = Marks()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(Struct, frozen=True):
     """The names that annotations of one function, or of one class, can use.
 
     Attributes:

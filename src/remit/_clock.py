@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 NS_PER_S: Final = 1_000_000_000
 NS_PER_MS: Final = 1_000_000
@@ -31,8 +32,7 @@ class SystemClock:
     monotonic_ns = staticmethod(time.perf_counter_ns)
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Struct, frozen=True):
     """A point in monotonic time, made once at the top of a call and handed down."""
 
     clock: Clock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Final, cast
 
 from remit._guard import attempt
@@ -18,6 +19,12 @@ def prose(text: str) -> str:
     Python 3.13 strips it when it compiles, earlier versions do not.
     """
     return "\n".join(line.rstrip() for line in inspect.cleandoc(sendable(text)).splitlines())
+
+
+def shown(text: str | None, redact: Callable[[str], object]) -> str | None:
+    """Return a description, None if it shows what must not be: the key in a docstring's example."""
+    found = None if text is None else redact(text)
+    return found if isinstance(found, str) else None
 
 
 def docstring(documented: object) -> str | None:

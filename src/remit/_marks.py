@@ -7,7 +7,7 @@ from typing import Final
 
 from remit._words import meant, one_of
 from remit.errors import DeclarationError
-from remit.models.agent_instance import DataCategories
+from remit.models.data_risk import DataCategories
 
 CLASSIFICATION: Final = "classification"
 CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)

@@ -11,11 +11,11 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from types import GenericAlias
 from typing import Any, Final, cast
 
 import typing_extensions
+from msgspec.structs import replace
 from pydantic import Field
 from typing_extensions import is_typeddict
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Self, TypeAlias
 
-from remit.models.agent_instance import DataRisk
+from msgspec import Struct
+
+from remit.models.data_risk import DataRisk
 
 UNKNOWN: Final = "unknown"
 _EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
@@ -38,8 +39,7 @@ class Limit(NamedTuple):
         return said if exceeds else None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ceiling:
+class Ceiling(Struct, frozen=True, eq=False):
     """What one agent may do at most. Equal only to itself, so that verdicts are found at once.
 
     Attributes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from remit._capture import Known, Rules
 from remit._clock import NS_PER_S, Clock
@@ -18,7 +19,7 @@ from remit._context import place_var
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 # Time servers slew by less; what is more was a step, or a sleep.
 MAX_DRIFT_NS: Final = NS_PER_S
@@ -54,8 +55,7 @@ class NothingAfter:
         """Do nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorder:
+class Recorder(Struct, frozen=True):
     """What every run of one runtime shares.
 
     Attributes:

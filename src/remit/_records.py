@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._annotations import MISSING
@@ -19,8 +19,7 @@ from remit._annotations import MISSING
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
 
-@dataclass(frozen=True, slots=True)
-class StoredField:
+class StoredField(Struct, frozen=True):
     """One field that objects of a class hold.
 
     Attributes:

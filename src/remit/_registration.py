@@ -12,12 +12,12 @@ import hashlib
 from collections.abc import Iterable
 from typing import Final, get_args
 
-from remit._docstrings import summary
+from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
-from remit.config import Purpose
-from remit.models.agent_instance import DataRisk
+from remit.models._types import Purpose
+from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
 
@@ -87,7 +87,7 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dic
         "agent_version": _present(
             name=agent.name,
             external_identifier=agent.version or f"schema-{digest[:SHORT_HASH_CHARS]}",
-            description=prose(agent.description, redact),
+            description=shown(agent.description, redact),
         ),
         "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
     }
@@ -114,9 +114,9 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     plan = plan_of(declared)
     return _present(
         name=declared.name,
-        title=prose(declared.title, redact) or human(declared.qualname),
-        description=prose(declared.description or summary(declared.doc), redact),
-        template=prose(declared.template, redact),
+        title=shown(declared.title, redact) or human(declared.qualname),
+        description=shown(declared.description or summary(declared.doc), redact),
+        template=shown(declared.template, redact),
         params_schema=params_schema(
             declared.signature,
             redact=redact,
@@ -133,12 +133,6 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
         ),
         data_risk=_risk(effective(declared)),
     )
-
-
-def prose(text: str | None, redact: Redact) -> str | None:
-    """Return a description, None if it shows what must not be: the key in a docstring's example."""
-    shown = None if text is None else redact(text)
-    return shown if isinstance(shown, str) else None
 
 
 def _manual_entry(manual: ManualType) -> Entry:

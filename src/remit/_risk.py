@@ -6,20 +6,18 @@ spell them, and everything here is read off the models.
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast, get_args
 
+from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._guard import attempt
 from remit._marks import CATEGORIES, CLASSIFICATION
 from remit._words import meant, one_of
 from remit.errors import DeclarationError
-from remit.models.agent_instance import ActionProfile, Classification, DataCategories, DataRisk
+from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is in no payload unless asked for."""
@@ -34,8 +32,7 @@ _PARTS: Final[Mapping[str, type[BaseModel]]] = {
 _SLIP_RATIO: Final = 0.8
 
 
-@dataclass(frozen=True, slots=True)
-class Withholding:
+class Withholding(Struct, frozen=True):
     """What a declaration withholds from payloads.
 
     Attributes:
@@ -85,20 +82,24 @@ def risk(
     _no_contradiction("allows", allowed, "forbids", forbidden)
     _no_contradiction("takes", taken, "excludes", excluded)
     _no_contradiction("gives", given, "excludes", excluded)
-    actions = dict.fromkeys(allowed, "allowed") | dict.fromkeys(forbidden, "disallowed")
+    actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
+        forbidden, "disallowed"
+    )
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        _check_word("classification", classification, get_args(Classification))
-        neither[CLASSIFICATION] = classification
-    return DataRisk(
-        action_profile=ActionProfile.model_validate(actions),
+        known = get_args(Classification)
+        neither[CLASSIFICATION] = _known("classification", classification, known)
+    # Every word is checked: to have pydantic do it too would build three validators, and ask each
+    # installed distribution for plugins, at import.
+    return DataRisk.model_construct(
+        action_profile=ActionProfile.model_construct(**actions),
         params_data_categories=_categories(neither | dict.fromkeys(taken, "included")),
         result_data_categories=_categories(neither | dict.fromkeys(given, "included")),
     )
 
 
-def _categories(words: Mapping[str, str]) -> DataCategories:
-    return DataCategories.model_validate(dict(words))
+def _categories(words: Mapping[str, Any]) -> DataCategories:
+    return DataCategories.model_construct(**words)
 
 
 def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -110,17 +111,17 @@ def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str,
             f"remit.risk({argument}={given!r}): expected a word or several, of {one_of(allowed)}"
         )
     words = tuple(cast("Iterable[object]", given))
-    for word in words:
-        _check_word(argument, word, allowed)
-    return cast("tuple[str, ...]", words)
+    return tuple(_known(argument, word, allowed) for word in words)
 
 
-def _check_word(argument: str, word: object, allowed: tuple[str, ...]) -> None:
+def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
+    """Return the word as it is spelled here: the user's may be of a class of their own."""
     if word not in allowed:
         raise DeclarationError(
             f"remit.risk({argument}=...): {word!r} is unknown{meant(word, allowed)}; "
             f"expected {one_of(allowed)}"
         )
+    return allowed[allowed.index(word)]
 
 
 def _no_contradiction(
@@ -171,6 +172,8 @@ def _check_key(key: object, where: str) -> None:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
+    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
+
     if key not in _PARTS and difflib.get_close_matches(key, _PARTS, 1, _SLIP_RATIO):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}{meant(key, _PARTS)}; expected {one_of(_PARTS)}"
@@ -179,7 +182,11 @@ def _check_key(key: object, where: str) -> None:
 
 def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
     """Refuse what could not be sent: the error would come later, and far from here."""
-    for key, value in (extras or {}).items():
+    if not extras:
+        return
+    import json  # noqa: PLC0415 - 0.5 ms at import, for what hardly anyone declares
+
+    for key, value in extras.items():
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
                 f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "

@@ -6,8 +6,9 @@ import os
 import platform
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, cast
+
+from msgspec import Struct
 
 from remit._capture import snapshot
 from remit._clock import NS_PER_S
@@ -26,8 +27,7 @@ TERMINATED: Final = "terminated"
 SDK: Final = f"remit@{__version__}"
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """What a run was opened with.
 
     Attributes:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from types import FunctionType
 from typing import Final
+
+from msgspec import Struct
 
 from remit._annotations import Marks, Scope, function_scope, is_injected
 from remit._guard import attempt
@@ -38,8 +39,7 @@ class CallKind(StrEnum):
     ASYNC_GENERATOR = "async_generator"
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter that is recorded.
 
     Attributes:
@@ -59,8 +59,7 @@ class Parameter:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What was read of one callable.
 
     Attributes:

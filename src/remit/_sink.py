@@ -8,9 +8,10 @@ pending, against 1.15 for tuples that refer to objects).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, Protocol, TypeAlias
+
+from msgspec import Struct
 
 
 class Kind(IntEnum):
@@ -80,8 +81,7 @@ SpanStart: TypeAlias = tuple[str, int, int | None, str, int, bytes]
 """run_key, key, parent, name, started_ns, payload: a span that has begun and not ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgentRef:
+class AgentRef(Struct, frozen=True):
     """An agent as delivery needs to know it; one for each agent and runtime.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -12,6 +11,8 @@ MAX_SHOWN_CHARS: Final = 40
 
 def meant(word: object, allowed: Iterable[str]) -> str:
     """Return a question with the word that *word* is close to; nothing if it is close to none."""
+    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
+
     close = difflib.get_close_matches(str(word), allowed, 1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

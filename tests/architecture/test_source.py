@@ -36,12 +36,37 @@ def own_imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
             yield node
 
 
+def late_blocks(module: Module) -> list[ast.If]:
+    """Return the blocks that tell type checkers of a module, and else import it at first use."""
+    blocks = [node for node in module.tree.body if isinstance(node, ast.If)]
+    return [each for each in blocks if ast.unparse(each.test) == "TYPE_CHECKING"]
+
+
 @in_package
 def test_own_code_is_imported_at_the_top_only(module: Module) -> None:
-    """An import inside a function or under TYPE_CHECKING hides a cycle."""
+    """An import inside a function or under TYPE_CHECKING hides a cycle; a late one is no secret."""
     at_top = [node for node in module.tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    hidden = [node.lineno for node in own_imports(module.tree) if node not in at_top]
+    late = [node for block in late_blocks(module) for node in block.body]
+    hidden = [node.lineno for node in own_imports(module.tree) if node not in [*at_top, *late]]
     assert hidden == []
+
+
+@in_package
+def test_a_late_import_is_what_type_checkers_are_told(module: Module) -> None:
+    """One name for one module, in both halves: the floors are read from the first."""
+    for block in late_blocks(module):
+        told = {
+            alias.asname or alias.name: f"{node.module}.{alias.name}"
+            for node in block.body
+            if isinstance(node, ast.ImportFrom) and node in own_imports(block)
+            for alias in node.names
+        }
+        done = {
+            ast.unparse(node.targets[0]): ast.unparse(node.value)
+            for node in block.orelse
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("late(")
+        }
+        assert done == {name: f"late({place!r})" for name, place in told.items()}
 
 
 @in_package

@@ -359,7 +359,7 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
     assert {
         *("Worker._stepping", "Worker._changed", "Writer._passing", "Delivery._closing"),
         *("SpoolFile._io", "MemoryOutbox._lock", "Buffer._releasing", "Losses._lock"),
-        *("Registry._lock", "remit._runtime._process._lock"),
+        *("Registry._lock", "remit._runtime._process._lock", "_Importing.lock"),
     } <= set(locks)
     assert steps_in(tmp_path) == once(range(1, 4)) + once(range(1, 2))
     assert set(runs_in(tmp_path)) == {"complete"}

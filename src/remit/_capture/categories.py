@@ -7,7 +7,6 @@ They withhold only where the declaration says that the data holds none of that c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -15,8 +14,7 @@ from remit._capture.names import ends_in_term, words_of
 from remit._capture.rule import Rule, listed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CategoryRule(Rule):
+class CategoryRule(Rule, frozen=True, kw_only=True):
     """A rule by data category.
 
     Attributes:

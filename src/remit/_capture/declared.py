@@ -11,12 +11,12 @@ import builtins
 import sys
 import typing
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Final, TypeAlias, TypeVar, cast
 
 import pydantic
+from msgspec import Struct
 from pydantic.fields import FieldInfo
 
 from remit._annotations import (
@@ -38,8 +38,7 @@ MAX_PIECES: Final = 500
 """An annotation with more parts than this is read no further."""
 
 
-@dataclass(frozen=True, slots=True)
-class Saying:
+class Saying(Struct, frozen=True):
     """What an annotation says.
 
     Attributes:

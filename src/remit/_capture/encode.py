@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, cast
+
+from msgspec import Struct, field
 
 from remit._capture import markers
 from remit._capture.purse import MAX_NODES, decode, encode
@@ -38,8 +39,7 @@ Make = Callable[..., Walk]
 """Makes the walk, of a budget."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How large a payload may be.
 
     Attributes:
@@ -61,8 +61,7 @@ class Limits:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rules:
+class Rules(Struct, frozen=True, eq=False):
     """What the captures of one runtime share.
 
     Attributes:

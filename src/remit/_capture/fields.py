@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
+from msgspec import Struct
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -31,8 +31,7 @@ from remit._capture.statics import (
 _STRUCT_FIELDS: Final[Any] = type(msgspec.Struct).__dict__["__struct_fields__"].__get__
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredField:
+class DeclaredField(Struct, frozen=True):
     """One field of a class.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -22,8 +21,7 @@ MAX_JUDGED_CHARS: Final = 128
 """Of a longer name only the end is judged: that is where the noun stands."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NameRule(Rule):
+class NameRule(Rule, frozen=True, kw_only=True):
     """A rule by name.
 
     Attributes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from remit._capture.rule import Rule
@@ -30,8 +29,7 @@ _SHORTCUTS: Final[Mapping[str, str]] = {
 """What follows the anchor in each of its patterns: fails fast, before any head is looked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PatternRule(Rule):
+class PatternRule(Rule, frozen=True, kw_only=True):
     """A rule by shape.
 
     Attributes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+
+class Rule(Struct, frozen=True, kw_only=True):
     """What is withheld, and why.
 
     Attributes:

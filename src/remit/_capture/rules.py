@@ -6,10 +6,10 @@ that stand here.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from remit._capture.categories import CATEGORY_RULES
 from remit._capture.names import NAME_RULES
@@ -97,8 +97,7 @@ _HOOK_RULES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Group(Struct, frozen=True, kw_only=True):
     """Rules that are turned off alike.
 
     Attributes:
@@ -197,6 +196,8 @@ def no_switch(name: str) -> str:
             f"{name!r} follows from the declaration itself and cannot be turned off by its name; "
             "the reference of redaction tells how to change the declaration"
         )
+    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
+
     close = difflib.get_close_matches(name, SWITCHES, 1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""
     return (

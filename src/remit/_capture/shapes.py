@@ -13,12 +13,12 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from typing import Any, Final
 
-from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
+from msgspec import Struct
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
@@ -69,8 +69,7 @@ _UNUSED: Final[Any] = len
 """Stands where a kind needs no such function."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field, as the walk needs it.
 
     Attributes:
@@ -91,8 +90,7 @@ class Field:
     generic: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How the values of one type are read; which attributes count depends on the kind."""
 
     kind: Kind
@@ -162,7 +160,7 @@ def _inner(cls: type) -> Shape | None:
     name = _shown_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
-    if is_one_of(cls, RootModel) and has_dict(cls):
+    if _is_root_model(cls) and has_dict(cls):
         fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
@@ -172,6 +170,17 @@ def _inner(cls: type) -> Shape | None:
     if cls is types.MappingProxyType:
         return Shape(Kind.INNER, name, plain=_behind_proxy)
     return None
+
+
+def _is_root_model(cls: type) -> bool:
+    """Return whether *cls* is a model around one value.
+
+    Looked up, not imported: its module makes a model, for which pydantic reads the metadata of
+    every installed distribution; where it is not loaded there is no such model.
+    """
+    loaded = sys.modules.get("pydantic.root_model")
+    base = None if loaded is None else loaded.RootModel
+    return is_class(base) and is_one_of(cls, base)
 
 
 def _is_url(cls: type) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from remit._capture.categories import category_of_name
 from remit._capture.declared import Saying, marked_keys, rule_of_mark, saying_of
@@ -29,8 +30,7 @@ RETURN: Final = "return"
 """The key of the result in `capture=`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(Struct, frozen=True):
     """What the declaration says of one side, the parameters or the result.
 
     Attributes:
@@ -44,8 +44,7 @@ class Side:
     wishes: Wishes
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """One parameter, or the result.
 
     Attributes:

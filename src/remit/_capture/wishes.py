@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 Wish: TypeAlias = bool | Mapping[str, bool]
 Capture: TypeAlias = bool | Mapping[str, Wish]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """A declaration's `capture=`, sorted.
 
     Attributes:

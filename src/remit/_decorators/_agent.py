@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar, overload
+
+from msgspec import Struct
 
 from remit import _runtime
 from remit._decorators._declare import (
@@ -21,7 +22,7 @@ from remit._decorators._targets import CALLS, Target, target_of
 from remit._decorators._wrappers import Agent, AgentObject, Way
 from remit._registry import AgentType
 from remit.errors import DeclarationError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,8 +99,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     return _decorate(None, options, name)
 
 
-@dataclass(frozen=True, slots=True)
-class AgentOptions:
+class AgentOptions(Struct, frozen=True):
     """What `@remit.agent` was given beside the name."""
 
     version: str | None

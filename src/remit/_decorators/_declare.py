@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, cast
+
+from msgspec import Struct
 
 from remit._annotations import unwrapped
 from remit._capture import SWITCHES, Capture, Wish, no_switch
@@ -17,7 +19,7 @@ from remit._registry import SpanType, default_name
 from remit._risk import coerce
 from remit._words import meant
 from remit.errors import DeclarationError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
@@ -27,8 +29,7 @@ RETURN: Final = "return"
 """The key of the result in `capture=`: a keyword, so no parameter can have that name."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepOptions:
+class StepOptions(Struct, frozen=True):
     """What `@remit.span_type` was given beside the name."""
 
     data_risk: DataRisk | Mapping[str, object] | None = None

@@ -21,8 +21,8 @@ from remit._runs import OpenRun, RunOptions
 from remit._signature import MISSING
 from remit._spans import OpenSpan, Step, begin
 from remit._words import shown
-from remit.config import Purpose
 from remit.errors import UsageError
+from remit.models._types import Purpose
 
 
 class Outside(Enum):

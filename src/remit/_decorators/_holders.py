@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final, cast
+
+from msgspec import Struct
 
 from remit.errors import DeclarationError
 
@@ -20,8 +21,7 @@ _KEPT_BY_FRAMEWORK: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """A holder of a function.
 
     Attributes:

@@ -11,7 +11,7 @@ from remit._guard import guarded
 from remit._risk import coerce
 from remit._spans import ManualPlan, SpanBlock, Step
 from remit.errors import DeclarationError, UsageError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 
 def span(

@@ -13,7 +13,7 @@ from remit._decorators._doors import Door, step_of
 from remit._decorators._holders import holder_of
 from remit._decorators._targets import CALLS, target_of
 from remit._decorators._wrappers import StepFunction, StepObject, Way
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 
 class Descriptor(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, partial, partialmethod, singledispatchmethod
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from remit._annotations import unwrapped
 from remit._decorators._calls import (
@@ -45,8 +46,7 @@ _CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
 _Cached: Final = type(cache(abs))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """What a decorator was put on.
 
     Attributes:

@@ -139,3 +139,8 @@ def _by_reason(counts: Mapping[str, int]) -> str:
     """Return how many they are together, and how many for each reason."""
     each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
     return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")
+
+
+# Made beforehand: whatever is at fault then, it is not their making.
+UNKNOWN: Final = FlushResult.unknown()
+UNSEEN: Final = Status.unknown()

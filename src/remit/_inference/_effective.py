@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from remit._guard import logger
 from remit._inference._shown import Inferred, Side, inferred
 from remit._registry import SpanType
-from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDictionary()
 """By declaration, so that a contradiction is said once and types are read once."""

@@ -17,9 +17,10 @@ from collections.abc import (
     Iterable,
     Mapping,
 )
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeVar, cast
+
+from msgspec import Struct
 
 from remit._annotations import (
     MISSING,
@@ -52,8 +53,7 @@ _GIVEN: Final[dict[object, tuple[int, ...]]] = {
 """Which arguments describe what comes out; the others are sent in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """One place.
 
     Attributes:

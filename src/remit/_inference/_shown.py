@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from remit._annotations import SECRETS, is_sensitive
 from remit._capture.categories import category_of_name
@@ -26,8 +27,7 @@ class Side(StrEnum):
     RESULT = "result"
 
 
-@dataclass(frozen=True, slots=True)
-class Inferred:
+class Inferred(Struct, frozen=True):
     """A data category that a type shows.
 
     Attributes:
@@ -43,8 +43,7 @@ class Inferred:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Suggested:
+class Suggested(Struct, frozen=True):
     """A data category that only a name suggests.
 
     Attributes:

@@ -8,6 +8,8 @@ from functools import cached_property
 from types import ModuleType
 from typing import Final, TypeAlias, TypedDict
 
+from msgspec import Struct
+
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, summary
 from remit._frames import names_of_caller
@@ -15,7 +17,7 @@ from remit._overrides import overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 _CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""
@@ -254,8 +256,7 @@ class AgentType:
         return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
 
 
-@dataclass(frozen=True, slots=True)
-class ManualType:
+class ManualType(Struct, frozen=True):
     """A span type that no function declares: a block marked with `remit.span`.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from remit._registry._declared import AgentType, ManualType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE
 from remit.errors import DeclarationError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 _ANY_AGENT: Final = ""
 """Key of what was seen without its agent being known."""

@@ -1,10 +1,10 @@
 """The composition root: the one place that knows all parts, and the one global.
 
 Nothing starts at import. The first run builds the runtime from the settings; `configure()` may
-come before it. A fork gives the child a runtime of its own.
+come before it. A fork gives the child a runtime of its own. Whichever comes first imports what the
+runtime is made of.
 """
 
-from remit._runtime._doors import check_target, missing_for_local, spool_of
 from remit._runtime._process import (
     aflush,
     configure,
@@ -18,22 +18,17 @@ from remit._runtime._process import (
     status,
     stay_quiet,
 )
-from remit._runtime._runtime import Runtime
 
 __all__ = [
-    "Runtime",
     "aflush",
-    "check_target",
     "configure",
     "current",
     "flush",
     "isolated",
-    "missing_for_local",
     "registration",
     "registry",
     "send_spooled",
     "shutdown",
-    "spool_of",
     "status",
     "stay_quiet",
 ]

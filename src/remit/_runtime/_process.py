@@ -8,38 +8,44 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from remit import config
+from msgspec import Struct
+
 from remit._capture import switched_off
 from remit._clock import Clock
-from remit._delivery import FlushResult, Status
 from remit._guard import faults, guarded, is_of_a_signal, logger
+from remit._late import late
 from remit._registry import AgentType, Registry
-from remit._runtime._doors import check_target
 from remit._runtime._loops import beside
-from remit._runtime._runtime import Runtime, payload_of
 from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from remit import _delivery as delivery
+    from remit import config
+    from remit._runtime import _doors as doors
+    from remit._runtime import _runtime as parts
+else:
+    config = late("remit.config")
+    delivery = late("remit._delivery")
+    doors = late("remit._runtime._doors")
+    parts = late("remit._runtime._runtime")
 
 # An alarm each millisecond during the longest exit, twice over: it ends by its own deadline.
 MAX_INTERRUPTIONS: Final = 100_000
 # Below zero: after the child's own queues are flushed and its children joined.
 LATE: Final = -100
-# Made beforehand: whatever is at fault then, it is not their making.
-UNKNOWN: Final = FlushResult.unknown()
-UNSEEN: Final = Status.unknown()
 
 
-@dataclass
-class _Process:
+class _Process(Struct):
     """The one global: what was declared, and the runtime that records it."""
 
     registry: Registry
-    runtime: Runtime | None = None
-    ended: Runtime | None = None
+    runtime: parts.Runtime | None = None
+    ended: parts.Runtime | None = None
     exit_hooked: bool = False
     finalized_pid: int | None = None
     configured: config.Settings | None = None
@@ -59,10 +65,10 @@ def registry() -> Registry:
 
 def registration(agent: AgentType) -> dict[str, object]:
     """Return the registration payload of *agent*, from what is declared now."""
-    return payload_of(agent, registry())
+    return parts.payload_of(agent, registry())
 
 
-def current() -> Runtime:
+def current() -> parts.Runtime:
     """Return the runtime; the first use configures it from the environment.
 
     A wrong environment variable is said once and switches recording off: only `configure()`
@@ -108,12 +114,12 @@ def _loaded(overrides: Mapping[str, object]) -> config.Settings:
     """
     settings = config.load(overrides, _process.ignored)
     switched_off(settings.redact_off)
-    check_target(settings)
+    doors.check_target(settings)
     return settings
 
 
-def _install(settings: config.Settings) -> Runtime:
-    runtime = _process.runtime = Runtime(settings, registry, on_start=_hook_exit)
+def _install(settings: config.Settings) -> parts.Runtime:
+    runtime = _process.runtime = parts.Runtime(settings, registry, on_start=_hook_exit)
     _process.ended = None
     return runtime
 
@@ -166,11 +172,11 @@ def configure(**settings: object) -> None:
 
 
 @guarded("looking for what ended processes left")
-def _adopt(runtime: Runtime) -> None:
+def _adopt(runtime: parts.Runtime) -> None:
     runtime.adopt()
 
 
-def flush(timeout_s: float = 5.0) -> FlushResult:
+def flush(timeout_s: float = 5.0) -> delivery.FlushResult:
     """Deliver everything recorded so far and tell what became of it.
 
     Args:
@@ -180,16 +186,16 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
         Counts by fate; true only if all of it was delivered.
     """
     flushed = _flushed(timeout_s)
-    return UNKNOWN if flushed is None else flushed
+    return delivery.UNKNOWN if flushed is None else flushed
 
 
 @guarded("a flush")
-def _flushed(timeout_s: float) -> FlushResult:
+def _flushed(timeout_s: float) -> delivery.FlushResult:
     runtime = _process.runtime or _process.ended
-    return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
+    return runtime.flush(timeout_s) if runtime is not None else delivery.FlushResult.nothing()
 
 
-async def aflush(timeout_s: float = 5.0) -> FlushResult:
+async def aflush(timeout_s: float = 5.0) -> delivery.FlushResult:
     """Deliver everything recorded so far, as `flush` does, without blocking the event loop.
 
     Args:
@@ -203,7 +209,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
 
 def send_spooled(
     settings: config.Settings, timeout_s: float, *, any_token: bool, set_aside: bool
-) -> FlushResult:
+) -> delivery.FlushResult:
     """Send what ended processes left in the spool, beside the runtime of this process.
 
     Args:
@@ -212,38 +218,38 @@ def send_spooled(
         any_token: Send also what was recorded for the same target by another token.
         set_aside: Send also what a server refused before.
     """
-    runtime = Runtime(settings, registry, any_token=any_token)
+    runtime = parts.Runtime(settings, registry, any_token=any_token)
     if set_aside:
         runtime.bring_back()
     runtime.flush(timeout_s)
     return runtime.shutdown(settings.exit_timeout_s)
 
 
-def shutdown(timeout_s: float = 2.0) -> FlushResult:
+def shutdown(timeout_s: float = 2.0) -> delivery.FlushResult:
     """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
     """
     flushed = _shut_down(timeout_s)
-    return UNKNOWN if flushed is None else flushed
+    return delivery.UNKNOWN if flushed is None else flushed
 
 
 @guarded("a shutdown")
-def _shut_down(timeout_s: float) -> FlushResult:
+def _shut_down(timeout_s: float) -> delivery.FlushResult:
     with _lock:
         runtime = _process.ended = _process.runtime or _process.ended
         _process.runtime = None
-    return runtime.shutdown(timeout_s) if runtime is not None else FlushResult.nothing()
+    return runtime.shutdown(timeout_s) if runtime is not None else delivery.FlushResult.nothing()
 
 
-def status() -> Status:
+def status() -> delivery.Status:
     """Return mode, target, health, counters and the last error; after a shutdown, how it ended."""
-    return _status() or replace(UNSEEN, faults=dict(faults.counts))
+    return _status() or replace(delivery.UNSEEN, faults=dict(faults.counts))
 
 
 @guarded("the status")
-def _status() -> Status:
+def _status() -> delivery.Status:
     return (_process.runtime or _process.ended or current()).status()
 
 
@@ -293,7 +299,7 @@ def _end_as_begun() -> None:
 @contextmanager
 def isolated(
     settings: config.Settings, *, sink: Sink | None = None, clock: Clock | None = None
-) -> Generator[Runtime]:
+) -> Generator[parts.Runtime]:
     """Give a test its own runtime and a copy of the registry; faults of ours raise.
 
     Args:
@@ -305,7 +311,7 @@ def isolated(
     was_configured, _process.configured = _process.configured, None
     was_ended, _process.ended = _process.ended, None
     was_said, _process.said = _process.said, ""
-    runtime = Runtime(settings, registry, sink=sink, clock=clock)
+    runtime = parts.Runtime(settings, registry, sink=sink, clock=clock)
     was_runtime = _swap(was_registry.copy(), runtime)
     faults.strict = True
     try:
@@ -320,7 +326,7 @@ def isolated(
             mine.shutdown(settings.exit_timeout_s)
 
 
-def _swap(declared: Registry, runtime: Runtime | None) -> Runtime | None:
+def _swap(declared: Registry, runtime: parts.Runtime | None) -> parts.Runtime | None:
     """Put other contents into the process; return the runtime that was there."""
     was, _process.runtime = _process.runtime, runtime
     _process.registry = declared

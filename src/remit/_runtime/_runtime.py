@@ -6,24 +6,31 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from remit import config
 from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery, FlushResult, Status
+from remit._docstrings import shown
 from remit._frames import caller
 from remit._guard import faults, logger
+from remit._late import late
 from remit._policy import Ceilings
 from remit._recording import MAX_SAID, AfterRun, NothingAfter, Recorder
-from remit._registration import prose, registration
 from remit._registry import AgentType, Registry
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit import _registration as registering
+else:
+    # At the first registration, on delivery's thread: schemas take 5 ms to import.
+    registering = late("remit._registration")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -229,7 +236,7 @@ class Runtime:
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
-            prose(agent.description, REDACT),
+            shown(agent.description, REDACT),
             agent.agent_id or self._only_agent_id(agent),
             agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
@@ -293,4 +300,4 @@ class Runtime:
 
 def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:
     """Return the registration payload of *agent* from what is *declared*."""
-    return registration(agent, declared, redact=REDACT)
+    return registering.registration(agent, declared, redact=REDACT)

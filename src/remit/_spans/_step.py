@@ -9,7 +9,7 @@ from remit._capture import Known, Rules
 from remit._frames import caller
 from remit._guard import guarded
 from remit._policy import Ceiling, Ceilings, Verdict, verdict
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 # Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
 MAX_VERDICTS: Final = 64

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from remit import _runtime, config
 from remit._runs import Run, current_run
+from remit._runtime._runtime import Runtime
 from remit.cli._database import FILE, find, reading, record_of
 from remit.cli._failing import Failed
 from remit.cli._records import Record
@@ -68,7 +69,7 @@ def demo(data_dir: Path | None) -> None:
         emit(line)
 
 
-def _configured(data_dir: Path | None) -> _runtime.Runtime:
+def _configured(data_dir: Path | None) -> Runtime:
     """Return the runtime, set up as the environment says."""
     given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir.absolute()}
     _runtime.configure(purpose="smoke_test", **given)
@@ -110,7 +111,7 @@ def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a
     return next(run for run in runs if run is not None)
 
 
-def _shown(runtime: _runtime.Runtime, run: Run) -> Iterator[str]:
+def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
     """Yield the lines that show a run, read back from where it was delivered to."""
     if runtime.mode == "local":
         with reading(runtime.settings.data_dir / FILE) as db:
@@ -134,13 +135,13 @@ def _from_server(settings: config.Settings, run: Run) -> Record:
         return fetched(client, run.id)
 
 
-def _where(runtime: _runtime.Runtime) -> str:
+def _where(runtime: Runtime) -> str:
     if runtime.mode == "local":
         return "what it does, on this machine only"
     return f"it at {runtime.target}, as your REMIT_* variables say"
 
 
-def _further(runtime: _runtime.Runtime, agent: ModuleType) -> Iterator[str]:
+def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
     """Yield where the record lies, and the commands that show more of it."""
     yield f"The agent    {agent.__file__}"
     yield f"The record   {runtime.target}"

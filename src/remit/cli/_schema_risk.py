@@ -12,7 +12,7 @@ from remit._marks import CATEGORIES, CLASSIFICATION
 from remit._policy import Ceiling, Ceilings, under, verdict
 from remit._registry import AgentType, Registry, SpanType
 from remit.cli._terminal import bold, columns, emit, faint
-from remit.models.agent_instance import ActionProfile, DataRisk
+from remit.models.data_risk import ActionProfile, DataRisk
 
 Json = dict[str, Any]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from remit.models._types import WireModel
-from remit.models.agent_instance import DataRisk
+from remit.models.data_risk import DataRisk
 
 
 class AgentForCreate(WireModel):

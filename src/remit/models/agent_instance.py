@@ -7,96 +7,17 @@ stand after the others.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
 from remit.models._types import AgentStatus, FinishStatus, JsonObject, Purpose, WireModel
-
-ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]
-"""What is said about one action."""
-
-CategoryWord: TypeAlias = Literal["unknown", "included", "excluded"]
-"""What is said about one category of data."""
-
-Classification: TypeAlias = Literal[
-    "unknown", "public", "internal", "confidential", "restricted", "secret"
-]
-"""How closely data must be kept, from `public` to `secret`."""
-
-
-class ActionProfile(WireModel):
-    """What a step may do; a word for each kind of action, `unknown` if nothing is said."""
-
-    create_data: ActionWord = "unknown"
-    """Whether the step creates data."""
-    read_data: ActionWord = "unknown"
-    """Whether the step reads data."""
-    update_data: ActionWord = "unknown"
-    """Whether the step changes data."""
-    destroy_data: ActionWord = "unknown"
-    """Whether the step deletes data."""
-    financial_transactions: ActionWord = "unknown"
-    """Whether the step moves money."""
-    external_communication: ActionWord = "unknown"
-    """Whether the step sends something to the outside."""
-
-
-class DataCategories(WireModel):
-    """What kinds of data a payload holds; `unknown` if nothing is said."""
-
-    personal_identifiers: CategoryWord = "unknown"
-    """Names, account numbers, and what else identifies a person."""
-    contact_information: CategoryWord = "unknown"
-    """Addresses, telephone numbers, e-mail addresses."""
-    financial_information: CategoryWord = "unknown"
-    """Bank details, payments, income."""
-    health_and_medical: CategoryWord = "unknown"
-    """Health and treatment."""
-    criminal_justice: CategoryWord = "unknown"
-    """Offences, convictions, proceedings."""
-    authentication_and_secrets: CategoryWord = "unknown"
-    """Passwords, tokens, keys."""
-    organisational_confidential: CategoryWord = "unknown"
-    """Business secrets and internal matters."""
-    minors_data: CategoryWord = "unknown"
-    """Data of children."""
-    location_and_tracking: CategoryWord = "unknown"
-    """Where someone is, and movements."""
-    behavioural_and_inferred: CategoryWord = "unknown"
-    """Habits, preferences, and what was concluded from them."""
-    gdpr_racial_or_ethnic_origin: CategoryWord = "unknown"
-    """Racial or ethnic origin (GDPR article 9)."""
-    gdpr_political_opinions: CategoryWord = "unknown"
-    """Political opinions (GDPR article 9)."""
-    gdpr_religious_or_philosophical_beliefs: CategoryWord = "unknown"
-    """Religious or philosophical beliefs (GDPR article 9)."""
-    gdpr_trade_union_membership: CategoryWord = "unknown"
-    """Membership in a trade union (GDPR article 9)."""
-    gdpr_genetic_data: CategoryWord = "unknown"
-    """Genetic data (GDPR article 9)."""
-    gdpr_biometric_for_identification: CategoryWord = "unknown"
-    """Biometric data that identify a person (GDPR article 9)."""
-    gdpr_sex_life_or_sexual_orientation: CategoryWord = "unknown"
-    """Sex life or sexual orientation (GDPR article 9)."""
-    classification: Classification = "unknown"
-    """How closely the data must be kept."""
-
-
-class DataRisk(WireModel):
-    """What a step may do, and what data goes in and comes out. Extra keys are kept.
-
-    `remit.risk(...)` makes one in a line.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    action_profile: ActionProfile
-    """What the step may do."""
-    params_data_categories: DataCategories
-    """What data the parameters hold."""
-    result_data_categories: DataCategories
-    """What data the result holds."""
+from remit.models.data_risk import ActionProfile as ActionProfile
+from remit.models.data_risk import ActionWord as ActionWord
+from remit.models.data_risk import CategoryWord as CategoryWord
+from remit.models.data_risk import Classification as Classification
+from remit.models.data_risk import DataCategories as DataCategories
+from remit.models.data_risk import DataRisk as DataRisk
 
 
 class SpanTypeSchemaForCreate(WireModel):

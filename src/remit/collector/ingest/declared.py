@@ -14,7 +14,7 @@ from remit.collector.ingest.context import Context
 from remit.collector.ingest.instances import instance_of
 from remit.collector.store import AgentRow, Page, SchemaVersionRow, VersionRow
 from remit.collector.wire import encode, object_of
-from remit.models.agent_instance import ActionProfile, Classification, DataCategories
+from remit.models.data_risk import ActionProfile, Classification, DataCategories
 
 _NEWEST: Final = Page(0, 1, "id", descending=True)
 _CLASSES: Final = get_args(Classification)

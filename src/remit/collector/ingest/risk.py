@@ -35,7 +35,7 @@ from remit.collector.store import (
 from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.views import success_answer
 from remit.collector.wire import object_of
-from remit.models.agent_instance import Classification
+from remit.models.data_risk import Classification
 from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeRisk
 
 QUERY: Final = ("start_time", "end_time")
