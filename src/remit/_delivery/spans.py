@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit._delivery.batches import Batch, Composer
+from remit._delivery.batches import Batch, Composer, with_tails
 from remit._delivery.calls import OF_SENDING
 from remit._delivery.lost import corrected, telling
 from remit._delivery.parts import Parts
@@ -21,7 +21,7 @@ from remit._delivery.reactions import (
 from remit._delivery.settling import FAULT, Refusal
 from remit._delivery.tracks import Track
 from remit._delivery.troubles import Troubles
-from remit._endpoints import bulk_raw
+from remit._endpoints import DONE, bulk_raw
 from remit._guard import guarded
 from remit._losses import Loss
 from remit._sink import AnyItem, Kind
@@ -77,7 +77,7 @@ class Spans:
             batch, taken = self._fill(segment)
             if taken < len(segment):
                 segments.appendleft(segment[taken:])
-            if batch.entries:
+            if batch.rows:
                 segments.extendleft(reversed(self._exchange(batch)))
 
     def wait_s(self) -> float | None:
@@ -97,32 +97,41 @@ class Spans:
     def _fill(self, segment: Sequence[Row]) -> tuple[Batch, int]:
         """Return a batch of the first rows of *segment*, and how many rows that used up."""
         batch = Batch()
-        entries, bodies = batch.entries, batch.bodies
-        track_of, compose = self._tracks.get, self._composer.compose
-        room_bytes, most = self._limits.size_bytes, self._limits.items
-        for taken, row in enumerate(segment):
+        rows, bodies, compose = batch.rows, batch.bodies, self._composer.compose
+        room_bytes, room_items = self._limits.size_bytes, self._limits.items
+        run_key, track, ready = "", None, False
+        for taken, (row, tail) in enumerate(with_tails(segment)):
             item = row[1]
-            track = track_of(item[1])
-            if track is None or not track.ready or (self._troubles and self._waits(row)):
+            if item[1] != run_key:
+                run_key = item[1]
+                track = self._tracks.get(run_key)
+                ready = track is not None and track.ready
+            if track is None or not ready or (self._troubles and self._waits(row)):
                 self._put_off(row, track)
                 continue
-            if entries and len(bodies) >= most:
+            if room_items <= 0:
                 return batch, taken
-            if item[0] == FINISH and item[2] == track.record.root and self._has_lost(track):
-                # What was sent before it is settled by then: the server stops at a refusal.
-                room_bytes -= self._add_telling(batch, track, item[6])
-                item = corrected(item, track.record)
-            composed = compose(item, track)
+            as_sent = row
+            if item[0] == FINISH and item[2] == track.record.root:
+                batch.ends_runs = True
+                if self._has_lost(track):
+                    # What was sent before it is settled by then: the server stops at a refusal.
+                    told_bytes = self._add_telling(batch, track, item[6])
+                    room_bytes, room_items = room_bytes - told_bytes, room_items - bool(told_bytes)
+                    as_sent = (row[0], corrected(item, track.record))
+            composed = compose(as_sent[1], track, tail)
             if composed is None:
                 self._refuse(row, FAULT)
                 continue
             key, body = composed
             room_bytes -= len(body) + 1
             # The first goes alone if it is too large for a batch; a key may stand in it once.
-            if entries and (room_bytes < 0 or len(bodies) >= most or key in entries):
+            if rows and (room_bytes < 0 or room_items <= 0 or key in rows):
                 return batch, taken
-            entries[key] = ((row[0], item) if item is not row[1] else row, track)
+            room_items -= 1
+            rows[key] = as_sent
             bodies.append(body)
+            batch.tracks[run_key] = track
         return batch, len(segment)
 
     def _has_lost(self, track: Track) -> bool:
@@ -139,8 +148,10 @@ class Spans:
             track.told = True
             return 0
         key, body = composed
-        batch.entries[key] = ((TELLING, item), track)
+        batch.rows[key] = (TELLING, item)
+        batch.tracks[item[1]] = track
         batch.bodies.append(body)
+        batch.ends_runs = True
         return len(body) + 1
 
     def _waits(self, row: Row) -> bool:
@@ -167,7 +178,7 @@ class Spans:
             outputs = self._door.call(bulk_raw(batch.bodies))
         except RejectedError as error:
             return self._split(batch, error)
-        if batch.entries.keys().isdisjoint(outputs):
+        if batch.rows.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
@@ -184,10 +195,15 @@ class Spans:
     ) -> list[Row]:
         """Settle what was delivered; return what was not looked at, add what was refused."""
         now_ns = self._clock.monotonic_ns()
+        if self._all_done(batch, outputs):
+            for track in batch.tracks.values():
+                track.answered_ns = now_ns
+            self._note_delivered([row[0] for row in batch.rows.values()])
+            return []
         delivered: list[int] = []
         missing: list[Row] = []
-        for key, (row, track) in batch.entries.items():
-            output = outputs.get(key)
+        for key, row in batch.rows.items():
+            track, output = batch.tracks[row[1][1]], outputs.get(key)
             if row[0] == TELLING:
                 # Told or refused: a loss of it is none. What was not looked at is made anew.
                 track.told = output is not None
@@ -208,6 +224,12 @@ class Spans:
                 track.root_sent = True
         self._note_delivered(delivered)
         return missing
+
+    def _all_done(self, batch: Batch, outputs: Mapping[str, BulkOutput]) -> bool:
+        """Tell whether every item was taken and nothing else is to be noted of any, as mostly."""
+        if batch.ends_runs or self._shrunk or batch.rows.keys() != outputs.keys():
+            return False
+        return all(output is DONE for output in outputs.values())
 
     def _note_delivered(self, ids: list[int]) -> None:
         self._settling.deliver(ids)
@@ -254,12 +276,12 @@ class Spans:
 
     def _split(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
         """Halve a batch that was refused as a whole; shrink, then set aside, a single row."""
-        rows = [row for row, _ in batch.entries.values() if row[0] != TELLING]
+        rows = [row for row in batch.rows.values() if row[0] != TELLING]
         if len(rows) > 1:
             middle = len(rows) // 2
             return [rows[:middle], rows[middle:]]
-        if len(rows) < len(batch.entries):
-            for _, track in batch.entries.values():
+        if len(rows) < len(batch.rows):
+            for track in batch.tracks.values():
                 track.told = True
             return [rows] if rows else []
         row_id, item = rows[0]
