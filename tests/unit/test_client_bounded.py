@@ -114,6 +114,23 @@ def test_outside_a_request_the_timeout_is_the_one_that_was_given() -> None:
     assert line.closed
 
 
+def test_the_wait_for_an_answer_is_used_once() -> None:
+    """After the request is sent, before the answer is read; of another request, not at all."""
+    line, bound, clock = Line(), Bound(), FakeClock()
+    stream, done = BoundedStream(line, bound), list[bytes]()
+    with bound.until(Deadline.after(10, clock), lambda: done.append(line.sent)):
+        stream.write(b"request", 30)
+        assert done == []
+        stream.read(1, 30)
+        stream.read(1, 30)
+    with bound.until(Deadline.after(10, clock)):
+        stream.read(1, 30)
+    with bound.until(Deadline.after(10, clock), lambda: done.append(b"never")):
+        pass
+    stream.read(1, 30)
+    assert done == [b"request"]
+
+
 def test_each_thread_has_the_deadline_of_its_own_request() -> None:
     """They share the connections, and not the time."""
     bound, clock = Bound(), FakeClock()

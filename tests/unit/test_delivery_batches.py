@@ -24,7 +24,7 @@ from remit._delivery.tracks import Track, partition_text
 from remit._guard import faults
 from remit._ids import LANES, RANDOM_BITS, TIME_CHARS, key_text, new_key, partition_of, pfid
 from remit._sink import Item, Kind
-from remit._spool import Registration, Row, RunRecord
+from remit._spool import Registration, Row, RunRecord, RunState
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest
 
@@ -237,6 +237,31 @@ def test_words_that_are_remembered_are_bounded() -> None:
         _, body = composer.compose(span()._replace(name=f"n{number}"), run) or ("", b"")
         assert json.loads(body)["details"]["schema_name"] == f"n{number}"
     assert len(vars(composer)["_words"]) <= MAX_WORDS
+
+
+def test_many_are_written_as_each_is_alone() -> None:
+    """Of runs in turn, and without those of a run that the server does not know yet."""
+    run, other, unknown = track(), track(pfid(new_key(STARTED_NS), 7)), track()
+    run.record.state = other.record.state = RunState.STARTED
+    runs = {"run": run, "other": other, "unknown": unknown}
+    keys = ("run", "run", "other", "unknown", "nobody", "run")
+    rows = [(number, span()._replace(run_key=key)) for number, key in enumerate(keys)]
+    alone = Composer()
+    assert Composer().compose_many(rows, runs.get, 1 << 20) == {
+        row_id: alone.compose(item, runs[item.run_key])
+        for row_id, item in rows
+        if item.run_key in ("run", "other")
+    }
+
+
+def test_many_are_as_many_as_fit() -> None:
+    """The first that does not is the last."""
+    run = track()
+    run.record.state = RunState.STARTED
+    rows = [(number, span()) for number in range(10)]
+    _, body = Composer().compose(rows[0][1], run) or ("", b"")
+    composed = Composer().compose_many(rows, lambda _: run, 3 * len(body))
+    assert list(composed or ()) == [0, 1, 2, 3]
 
 
 def test_runs_in_turn_get_their_own_instances() -> None:

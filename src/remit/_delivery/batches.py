@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -84,20 +84,44 @@ class Composer:
         self._instance = _quoted(None)
 
     @guarded("composing an item")
-    def compose(self, item: AnyItem, track: Track, tail: str = "") -> tuple[str, bytes]:
-        """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours.
+    def compose(self, item: AnyItem, track: Track) -> tuple[str, bytes]:
+        """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours."""
+        (tail,) = random_texts([item[2]])
+        return self._written(item, track, tail)
+
+    @guarded("composing items")
+    def compose_many(
+        self, rows: Sequence[Row], track_of: Callable[[str], Track | None], most_bytes: int
+    ) -> dict[int, tuple[str, bytes]]:
+        """Return key and JSON of *rows* by their ids; `None` after a fault of ours.
 
         Args:
-            item: The item.
-            track: Its run.
-            tail: Text of the random bits of the item's key, if it is known.
+            rows: The rows; those whose run is not ready are left out.
+            track_of: Returns the run of a key.
+            most_bytes: After so many the rest is left out.
         """
+        composed: dict[int, tuple[str, bytes]] = {}
+        run_key, track = "", None
+        for (row_id, item), tail in with_tails(rows):
+            if item[1] != run_key:
+                run_key = item[1]
+                track = track_of(run_key)
+                track = track if track is not None and track.ready else None
+            if track is None:
+                continue
+            written = composed[row_id] = self._written(item, track, tail)
+            most_bytes -= len(written[1])
+            if most_bytes < 0:
+                break
+        return composed
+
+    def _written(self, item: AnyItem, track: Track, tail: str) -> tuple[str, bytes]:
         kind, _, key, parent, name, started_ns, finished_ns, status, payload, result = item
-        record = track.record
-        if not tail or key == record.root:
-            key = track.root_key if key == record.root else key
+        record, texts = track.record, self._texts
+        if key == record.root:
+            key = track.root_key
             (tail,) = random_texts([key])
-        head = self._texts.head(key)
+        head = texts.head(key)
         if kind != SPAN:
             return self._finish(item, f"f-{head}{tail}", f"{head}{track.partition}{tail}")
         if record.instance_id is not self._instance_id:
@@ -112,15 +136,14 @@ class Composer:
         above = NO_PARENT
         if parent is not None:
             above = track.parents.get(parent) or self._above(parent, track)
-        time = self._texts.time
-        began = time(started_ns or 0)
+        began = texts.time(started_ns or 0)
         if result is None or finished_ns is None:
             rest = self._rest(result, finished_ns, b"finished_at")
             body = b"".join((front, payload or NO_PAYLOAD, above, began, b'"', rest, END_OF_CREATE))
             return create_key, body
         body = b"".join((
             front, payload or NO_PAYLOAD, above, began, b'","result_payload":', result,
-            b',"finished_at":"', time(finished_ns), b'"', END_OF_CREATE,
+            b',"finished_at":"', texts.time(finished_ns), b'"', END_OF_CREATE,
         ))  # fmt: skip
         return create_key, body
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit._delivery.batches import Batch, Composer, with_tails
+from remit._delivery.batches import Batch, Composer
 from remit._delivery.calls import OF_SENDING
 from remit._delivery.lost import corrected, telling
 from remit._delivery.parts import Parts
@@ -63,6 +63,8 @@ class Spans:
         self._composer = Composer()
         self._troubles: Troubles[int] = Troubles(parts.clock)
         self._shrunk: dict[int, Iterator[AnyItem]] = {}
+        # Key and JSON of rows that come next, by id; what an answer changes is composed anew.
+        self._ahead: dict[int, tuple[str, bytes]] = {}
 
     def send(self, rows: list[Row]) -> None:
         """Send *rows*; those that have to wait stay in the outbox.
@@ -71,14 +73,16 @@ class Spans:
             ApiError: Nothing can be sent now; what was not settled stays in the outbox.
         """
         self.held.clear()
+        self._ahead.clear()
         segments = deque([rows])
         while segments:
             segment = segments.popleft()
             batch, taken = self._fill(segment)
-            if taken < len(segment):
-                segments.appendleft(segment[taken:])
+            rest = segment[taken:]
+            if rest:
+                segments.appendleft(rest)
             if batch.rows:
-                segments.extendleft(reversed(self._exchange(batch)))
+                segments.extendleft(reversed(self._exchange(batch, rest)))
 
     def wait_s(self) -> float | None:
         """Return the seconds until a waiting row is due; `None` if no row waits."""
@@ -92,15 +96,16 @@ class Spans:
         """
         batch = Batch()
         if self._has_lost(track) and self._add_telling(batch, track, at_ns):
-            self._exchange(batch)
+            self._exchange(batch, [])
 
     def _fill(self, segment: Sequence[Row]) -> tuple[Batch, int]:
         """Return a batch of the first rows of *segment*, and how many rows that used up."""
         batch = Batch()
-        rows, bodies, compose = batch.rows, batch.bodies, self._composer.compose
+        self._compose_ahead(segment)
+        rows, bodies, ahead = batch.rows, batch.bodies, self._ahead
         room_bytes, room_items = self._limits.size_bytes, self._limits.items
         run_key, track, ready = "", None, False
-        for taken, (row, tail) in enumerate(with_tails(segment)):
+        for taken, row in enumerate(segment):
             item = row[1]
             if item[1] != run_key:
                 run_key = item[1]
@@ -115,11 +120,11 @@ class Spans:
             if item[0] == FINISH and item[2] == track.record.root:
                 batch.ends_runs = True
                 if self._has_lost(track):
-                    # What was sent before it is settled by then: the server stops at a refusal.
                     told_bytes = self._add_telling(batch, track, item[6])
                     room_bytes, room_items = room_bytes - told_bytes, room_items - bool(told_bytes)
                     as_sent = (row[0], corrected(item, track.record))
-            composed = compose(as_sent[1], track, tail)
+            composed = ahead.get(row[0]) if as_sent is row else None
+            composed = composed or self._composer.compose(as_sent[1], track)
             if composed is None:
                 self._refuse(row, FAULT)
                 continue
@@ -132,14 +137,35 @@ class Spans:
             rows[key] = as_sent
             bodies.append(body)
             batch.tracks[run_key] = track
+            ahead.pop(row[0], None)
         return batch, len(segment)
+
+    def _compose_ahead(self, rows: Sequence[Row]) -> None:
+        """Compose what fits into a batch of *rows*, but for what is composed already."""
+        ahead, room_bytes = self._ahead, self._limits.size_bytes
+        next_rows = rows[: self._limits.items]
+        if len(ahead) >= len(next_rows):
+            return
+        missing: list[Row] = []
+        for row in next_rows:
+            composed = ahead.get(row[0])
+            if composed is None:
+                missing.append(row)
+            else:
+                room_bytes -= len(composed[1])
+        if room_bytes > 0:
+            # After a fault each is composed alone, so that it is lost alone.
+            ahead.update(self._composer.compose_many(missing, self._tracks.get, room_bytes) or {})
 
     def _has_lost(self, track: Track) -> bool:
         self._losses.book(track.record)
         return bool(track.record.lost)
 
     def _add_telling(self, batch: Batch, track: Track, at_ns: int | None) -> int:
-        """Add to *batch* what a run lost, unless that was told; return the bytes it takes."""
+        """Add to *batch* what a run lost, unless that was told; return the bytes it takes.
+
+        What was sent before it is settled by then: the server stops at a refusal.
+        """
         if track.told:
             return 0
         item = telling(track.record, at_ns or track.record.started_ns)
@@ -172,11 +198,16 @@ class Spans:
                 # It waits for its run now, not for a time of its own.
                 self._troubles.over(row[0])
 
-    def _exchange(self, batch: Batch) -> list[list[Row]]:
-        """Send a batch; return what of it is to be sent next, in order."""
+    def _exchange(self, batch: Batch, later: Sequence[Row]) -> list[list[Row]]:
+        """Send a batch; return what of it is to be sent next, in order.
+
+        While the server works, what comes *later* is composed.
+        """
+        call = bulk_raw(batch.bodies, lambda: self._compose_ahead(later))
         try:
-            outputs = self._door.call(bulk_raw(batch.bodies))
+            outputs = self._door.call(call)
         except RejectedError as error:
+            self._ahead.clear()
             return self._split(batch, error)
         if batch.rows.keys().isdisjoint(outputs):
             raise ContractError(
@@ -200,6 +231,7 @@ class Spans:
                 track.answered_ns = now_ns
             self._note_delivered([row[0] for row in batch.rows.values()])
             return []
+        self._ahead.clear()
         delivered: list[int] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():

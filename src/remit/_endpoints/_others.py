@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -120,13 +120,16 @@ DONE: Final = BulkOutput.model_construct(status="success")
 """The output of every item that happened and of which nothing else is told."""
 
 
-def bulk_raw(items: Sequence[bytes]) -> Call[dict[str, BulkOutput]]:
+def bulk_raw(
+    items: Sequence[bytes], meanwhile: Callable[[], object] | None = None
+) -> Call[dict[str, BulkOutput]]:
     """Describe a bulk request of items that are JSON already, for the sender.
 
     The outputs have no `details`: a sender does not need them, and the answer to a batch of 500
     spans is read in 0.3 ms without, in 2.1 with.
     """
-    return Call("POST", f"{API}/bulk", _outputs, b'{"items":[' + b",".join(items) + b"]}")
+    body = b'{"items":[' + b",".join(items) + b"]}"
+    return Call("POST", f"{API}/bulk", _outputs, body, meanwhile=meanwhile)
 
 
 def _outputs(body: bytes) -> dict[str, BulkOutput]:

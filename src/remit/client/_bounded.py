@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -85,13 +85,27 @@ class Bound:
         self._local = threading.local()
 
     @contextmanager
-    def until(self, deadline: Deadline) -> Generator[None]:
-        """Bound what this thread sends inside the block by *deadline*."""
-        self._local.deadline = deadline
+    def until(
+        self, deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> Generator[None]:
+        """Bound what this thread sends inside the block by *deadline*.
+
+        Args:
+            deadline: When the request must be over.
+            meanwhile: Done once, when the request is sent and its answer is waited for.
+        """
+        self._local.deadline, self._local.meanwhile = deadline, meanwhile
         try:
             yield
         finally:
-            self._local.deadline = None
+            self._local.deadline = self._local.meanwhile = None
+
+    def use_the_wait(self) -> None:
+        """Do what was to be done while the server works, unless it was done."""
+        meanwhile: Callable[[], object] | None = getattr(self._local, "meanwhile", None)
+        if meanwhile is not None:
+            self._local.meanwhile = None
+            meanwhile()
 
     def cut(self, timeout: float | None, *, parts: int = 1) -> float | None:
         """Return *timeout*, or the time that is left, parted into *parts*, if that is less."""
@@ -167,6 +181,7 @@ class BoundedStream:
         """Return up to *max_bytes*."""
         if self._held:
             self.write(b"", timeout)
+        self._bound.use_the_wait()
         return self._inner.read(max_bytes, self._bound.cut(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

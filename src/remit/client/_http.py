@@ -229,7 +229,7 @@ class Http(Door["httpx.BaseTransport"]):
         try:
             with (
                 unseen(),
-                self._bound.until(deadline),
+                self._bound.until(deadline, call.meanwhile),
                 closing(transport.handle_request(request)) as response,
             ):
                 response.request = request
