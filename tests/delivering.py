@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from remit._buffer import Buffer
 from remit._clock import Deadline, SystemClock
@@ -20,12 +21,15 @@ from remit._delivery.settling import Settling, Tally
 from remit._delivery.spans import BatchLimits, Spans
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
+from remit._endpoints import Call
 from remit._losses import Losses, cost
 from remit._spool import MemoryOutbox, Row
 from remit.client._http import Http
 from remit.testing._clock import FakeClock
 from tests.fake_api import FakeApi
 from tests.recording import HandRun
+
+T = TypeVar("T")
 
 TOKEN = "pf_0123456789abcdef"
 URL = "http://api.example"
@@ -47,6 +51,19 @@ class Keeping(MemoryOutbox):
         """Take rows out of the order, and keep them."""
         super().set_aside(rows, reason)
         return len(rows)
+
+
+class Foresighted(Http):
+    """A client that does before a call what there is to do while the server works.
+
+    On a network it is done between request and answer, in memory there is no such time.
+    """
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Do it, then send *call*."""
+        if call.meanwhile is not None:
+            call.meanwhile()
+        return super().send(call, timeout_s=timeout_s)
 
 
 class Stepped:
@@ -79,7 +96,8 @@ class Stepped:
         self.outbox = Keeping(cost=cost, release=self.buffer.release)
         self.writer = self._writer(ticks)
         self.pulse = Pulse("http://api.example", self.clock, sure_waits)
-        self.door = Door(Http(URL, TOKEN, transport=api.transport, clock=self.clock), 10.0)
+        http = Foresighted(URL, TOKEN, transport=api.transport, clock=self.clock)
+        self.door = Door(http, 10.0)
         self.tally = Tally()
         self.settling = Settling(self.outbox, self.losses, self.tally, self.pulse)
         self.tracks = Tracks(self.outbox, feed_of=self.buffer.feed, forget=self.buffer.forget)

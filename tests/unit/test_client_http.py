@@ -36,6 +36,7 @@ from tests.doors import (
     both,
     hides_everything,
 )
+from tests.fake_api import FakeApi
 from tests.loopback import request_of, serving
 
 
@@ -310,3 +311,16 @@ def test_an_inherited_client_is_not_closed_by_the_child(monkeypatch: pytest.Monk
     assert not transport.closed
     http.close()
     assert transport.closed
+
+
+def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
+    """Over a network once for each request; a transport without a wait does without."""
+    api, done = FakeApi(), list[int]()
+    call = _endpoints.bulk_raw([], lambda: done.append(1))
+    with serving(api.behave) as url:
+        http = Http(url, TOKEN)
+        assert (http.send(call), http.send(call)) == ({}, {})
+        http.close()
+    assert done == [1, 1]
+    assert Http("http://api.example", TOKEN, transport=api.transport).send(call) == {}
+    assert done == [1, 1]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
 
 from remit._clock import iso8601
-from remit._delivery.batches import MAX_HEADS, MAX_PARENTS, Composer, Texts
+from remit._delivery.batches import (
+    MAX_HEADS,
+    MAX_PARENTS,
+    MAX_WORDS,
+    Composer,
+    Texts,
+    with_tails,
+)
 from remit._delivery.tracks import Track, partition_text
 from remit._guard import faults
-from remit._ids import RANDOM_BITS, key_text, new_key, partition_of, pfid
+from remit._ids import LANES, RANDOM_BITS, TIME_CHARS, key_text, new_key, partition_of, pfid
 from remit._sink import Item, Kind
-from remit._spool import Registration, RunRecord
+from remit._spool import Registration, Row, RunRecord, RunState
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest
 
@@ -119,7 +131,7 @@ def test_times_are_written_as_the_clock_writes_them(wall_ns: int) -> None:
     """Remembering the second changes nothing."""
     texts = Texts()
     texts.time(STARTED_NS)
-    assert texts.time(wall_ns) == iso8601(wall_ns)
+    assert texts.time(wall_ns).decode() == iso8601(wall_ns)
 
 
 def test_keys_are_written_as_the_ids_write_them() -> None:
@@ -127,7 +139,137 @@ def test_keys_are_written_as_the_ids_write_them() -> None:
     texts = Texts()
     for time_ms in range(MAX_HEADS + 2):
         key = (time_ms << RANDOM_BITS) | 0xABCDEF
-        assert "".join(texts.parts(key)) == "".join(texts.parts(key)) == key_text(key)
+        assert texts.head(key) == texts.head(key) == key_text(key)[:TIME_CHARS]
+
+
+def test_rows_of_any_number_come_with_the_texts_of_their_keys() -> None:
+    """They are written for many at once, and for the rest."""
+    rows: list[Row] = [(number, span()) for number in range(2 * LANES + 3)]
+    found = list(with_tails(rows))
+    assert [row for row, _ in found] == rows
+    assert [tail for _, tail in found] == [key_text(item[2])[TIME_CHARS:] for _, item in rows]
+
+
+WORDS = st.sampled_from(["m:f", 'm:"f"', "m:f\\g", "m:f\n", "m:\u00e9\u2028\U0001f600", ""])
+BODIES = st.sampled_from([b"{}", b'{"a":[1]}', '{"b":"\u00e9"}'.encode(), b'{"c":"\\u0000"}'])
+
+
+@given(
+    name=WORDS,
+    status=st.sampled_from(["complete", "failed", "active", "cancelled"]),
+    payload=st.none() | BODIES,
+    result=st.none() | BODIES,
+    finished_ns=st.none() | st.integers(0, 4_102_444_799_999_999_999),
+    kind=st.sampled_from([Kind.SPAN, Kind.FINISH]),
+    root=st.booleans(),
+)
+def test_what_is_put_together_is_what_an_encoder_writes(
+    *,
+    name: str,
+    status: str,
+    payload: bytes | None,
+    result: bytes | None,
+    finished_ns: int | None,
+    kind: Kind,
+    root: bool,
+) -> None:
+    """Whatever is there of a span, and whatever its words need to be quoted."""
+    run, item = track('odd"id'), span(kind)
+    item = item._replace(
+        name=name, status=status, payload=payload, result=result, finished_ns=finished_ns
+    )
+    if root:
+        item = item._replace(key=run.record.root, parent=None)
+    key, body = Composer().compose(item, run) or ("", b"")
+    expected = create(item, run) if kind is Kind.SPAN else finish(item, run)
+    assert key == expected["idempotency_key"]
+    assert body == msgspec.json.encode(expected)
+
+
+def create(item: Item, run: Track) -> dict[str, Any]:
+    """Return what is sent of a span, its fields in order."""
+    key = run.root_key if item.key == run.record.root else item.key
+    details: dict[str, Any] = {
+        "agent_instance_id": run.record.instance_id,
+        "id": identifier(key, run),
+        "schema_name": item.name,
+        "status": item.status,
+        "payload": Raw(item.payload or b"{}"),
+        "parent_span_id": None if item.parent is None else identifier(item.parent, run),
+        "started_at": iso8601(item.started_ns or 0),
+        **ended(item, "finished_at"),
+    }
+    return {
+        "idempotency_key": f"c-{key_text(key)}",
+        "details": details,
+        "_type": "agent_spans/create",
+    }
+
+
+def finish(item: Item, run: Track) -> dict[str, Any]:
+    """Return what is sent of the end of a span, its fields in order."""
+    key = run.root_key if item.key == run.record.root else item.key
+    return {
+        "idempotency_key": f"f-{key_text(key)}",
+        "agent_span_id": identifier(key, run),
+        "status": item.status,
+        **ended(item, "timestamp"),
+        "_type": "agent_spans/finish",
+    }
+
+
+def ended(item: Item, called: str) -> dict[str, Any]:
+    """Return what only a span has that has ended."""
+    told: dict[str, Any] = {} if item.result is None else {"result_payload": Raw(item.result)}
+    return told if item.finished_ns is None else {**told, called: iso8601(item.finished_ns)}
+
+
+def identifier(key: int, run: Track) -> str:
+    """Return the id of a span at the server."""
+    text = key_text(key)
+    return f"{text[:TIME_CHARS]}{run.partition}{text[TIME_CHARS:]}"
+
+
+def test_words_that_are_remembered_are_bounded() -> None:
+    """A program that names a million spans differently takes no more memory."""
+    composer, run = Composer(), track()
+    for number in range(MAX_WORDS + 10):
+        _, body = composer.compose(span()._replace(name=f"n{number}"), run) or ("", b"")
+        assert json.loads(body)["details"]["schema_name"] == f"n{number}"
+    assert len(vars(composer)["_words"]) <= MAX_WORDS
+
+
+def test_many_are_written_as_each_is_alone() -> None:
+    """Of runs in turn, and without those of a run that the server does not know yet."""
+    run, other, unknown = track(), track(pfid(new_key(STARTED_NS), 7)), track()
+    run.record.state = other.record.state = RunState.STARTED
+    runs = {"run": run, "other": other, "unknown": unknown}
+    keys = ("run", "run", "other", "unknown", "nobody", "run")
+    rows = [(number, span()._replace(run_key=key)) for number, key in enumerate(keys)]
+    alone = Composer()
+    assert Composer().compose_many(rows, runs.get, 1 << 20) == {
+        row_id: alone.compose(item, runs[item.run_key])
+        for row_id, item in rows
+        if item.run_key in ("run", "other")
+    }
+
+
+def test_many_are_as_many_as_fit() -> None:
+    """The first that does not is the last."""
+    run = track()
+    run.record.state = RunState.STARTED
+    rows = [(number, span()) for number in range(10)]
+    _, body = Composer().compose(rows[0][1], run) or ("", b"")
+    composed = Composer().compose_many(rows, lambda _: run, 3 * len(body))
+    assert list(composed or ()) == [0, 1, 2, 3]
+
+
+def test_runs_in_turn_get_their_own_instances() -> None:
+    """What is remembered of the one is not written of the other."""
+    composer, one, other = Composer(), track(), track(pfid(new_key(STARTED_NS), 7))
+    for run in (one, other, one):
+        _, body = composer.compose(span(), run) or ("", b"")
+        assert json.loads(body)["details"]["agent_instance_id"] == run.record.instance_id
 
 
 def test_what_is_remembered_of_parents_is_bounded() -> None:

@@ -179,6 +179,45 @@ def test_an_instance_that_gets_another_id_takes_its_spans_along() -> None:
     assert span["id"][10:16] == (run.feed.instance_id or "")[10:16]
 
 
+def test_what_was_written_ahead_for_the_old_id_is_written_anew() -> None:
+    """What comes next is composed while the server works; its answer may change what is right."""
+    api = FakeApi()
+    stepped = Stepped(api, limits=BatchLimits(1, 1 << 20))
+    run = stepped.record("a")
+    stepped.deliver()
+    lost = FakeApi()
+    api.instances, api.spans, api.partition = lost.instances, lost.spans, lost.partition
+    api._keys.clear()
+    for name in "bcd":
+        run.span(name)
+    stepped.deliver()
+    assert api.names() == list("bcd")
+    assert {span["agent_instance_id"] for span in api.spans.values()} == {run.feed.instance_id}
+    assert {span["id"][10:16] for span in api.spans.values()} == {
+        (run.feed.instance_id or "")[10:16]
+    }
+
+
+def test_what_is_written_ahead_is_as_little_as_a_batch() -> None:
+    """Large payloads of a whole window must not be in memory twice."""
+    api, size_bytes = FakeApi(), 10_000
+    stepped = Stepped(api, limits=BatchLimits(500, size_bytes))
+    run, payload = stepped.record(), b'"%b"' % (b"x" * (size_bytes // 3))
+    for _ in range(40):
+        run.span("large", payload)
+    spans = vars(stepped.sender)["_spans"]
+    most: list[int] = []
+
+    def look(path: str, _: Json) -> Answer:
+        if path.endswith("/bulk"):
+            most.append(sum(len(body) for _, body in vars(spans)["_ahead"].values()))
+
+    api.rules.append(look)
+    stepped.deliver()
+    assert len(api.spans) == 41
+    assert 0 < max(most) <= 2 * size_bytes
+
+
 def test_an_instance_that_stays_unknown_sets_its_run_aside() -> None:
     """Other runs go on."""
     api = FakeApi()

@@ -8,7 +8,7 @@ import time
 
 import pfid
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remit import _ids
@@ -42,6 +42,14 @@ def test_what_is_no_pfid_has_no_parts(text: str) -> None:
     assert not _ids.is_pfid(text)
     assert _ids.partition_of(text) is None
     assert _ids.key_of(text) is None
+
+
+@given(keys=st.lists(st.integers(0, (1 << 128) - 1), max_size=5), spare=st.integers(0, 1))
+@example(keys=[(1 << 128) - 1] * _ids.LANES, spare=0)
+def test_many_keys_are_written_as_one_is(keys: list[int], spare: int) -> None:
+    """All at once, the random bits of each; as many as there are lanes, or none."""
+    keys = keys[spare:]
+    assert _ids.random_texts(keys) == [_ids.key_text(key)[_ids.TIME_CHARS :] for key in keys]
 
 
 def test_keys_sort_by_time() -> None:

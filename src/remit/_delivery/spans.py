@@ -21,7 +21,7 @@ from remit._delivery.reactions import (
 from remit._delivery.settling import FAULT, Refusal
 from remit._delivery.tracks import Track
 from remit._delivery.troubles import Troubles
-from remit._endpoints import bulk_raw
+from remit._endpoints import DONE, bulk_raw
 from remit._guard import guarded
 from remit._losses import Loss
 from remit._sink import AnyItem, Kind
@@ -63,6 +63,8 @@ class Spans:
         self._composer = Composer()
         self._troubles: Troubles[int] = Troubles(parts.clock)
         self._shrunk: dict[int, Iterator[AnyItem]] = {}
+        # Key and JSON of rows that come next, by id; what an answer changes is composed anew.
+        self._ahead: dict[int, tuple[str, bytes]] = {}
 
     def send(self, rows: list[Row]) -> None:
         """Send *rows*; those that have to wait stay in the outbox.
@@ -71,14 +73,16 @@ class Spans:
             ApiError: Nothing can be sent now; what was not settled stays in the outbox.
         """
         self.held.clear()
+        self._ahead.clear()
         segments = deque([rows])
         while segments:
             segment = segments.popleft()
             batch, taken = self._fill(segment)
-            if taken < len(segment):
-                segments.appendleft(segment[taken:])
-            if batch.entries:
-                segments.extendleft(reversed(self._exchange(batch)))
+            rest = segment[taken:]
+            if rest:
+                segments.appendleft(rest)
+            if batch.rows:
+                segments.extendleft(reversed(self._exchange(batch, rest)))
 
     def wait_s(self) -> float | None:
         """Return the seconds until a waiting row is due; `None` if no row waits."""
@@ -92,45 +96,76 @@ class Spans:
         """
         batch = Batch()
         if self._has_lost(track) and self._add_telling(batch, track, at_ns):
-            self._exchange(batch)
+            self._exchange(batch, [])
 
     def _fill(self, segment: Sequence[Row]) -> tuple[Batch, int]:
         """Return a batch of the first rows of *segment*, and how many rows that used up."""
         batch = Batch()
-        entries, bodies = batch.entries, batch.bodies
-        track_of, compose = self._tracks.get, self._composer.compose
-        room_bytes, most = self._limits.size_bytes, self._limits.items
+        self._compose_ahead(segment)
+        rows, bodies, ahead = batch.rows, batch.bodies, self._ahead
+        room_bytes, room_items = self._limits.size_bytes, self._limits.items
+        run_key, track, ready = "", None, False
         for taken, row in enumerate(segment):
             item = row[1]
-            track = track_of(item[1])
-            if track is None or not track.ready or (self._troubles and self._waits(row)):
+            if item[1] != run_key:
+                run_key = item[1]
+                track = self._tracks.get(run_key)
+                ready = track is not None and track.ready
+            if track is None or not ready or (self._troubles and self._waits(row)):
                 self._put_off(row, track)
                 continue
-            if entries and len(bodies) >= most:
+            if room_items <= 0:
                 return batch, taken
-            if item[0] == FINISH and item[2] == track.record.root and self._has_lost(track):
-                # What was sent before it is settled by then: the server stops at a refusal.
-                room_bytes -= self._add_telling(batch, track, item[6])
-                item = corrected(item, track.record)
-            composed = compose(item, track)
+            as_sent = row
+            if item[0] == FINISH and item[2] == track.record.root:
+                batch.ends_runs = True
+                if self._has_lost(track):
+                    told_bytes = self._add_telling(batch, track, item[6])
+                    room_bytes, room_items = room_bytes - told_bytes, room_items - bool(told_bytes)
+                    as_sent = (row[0], corrected(item, track.record))
+            composed = ahead.get(row[0]) if as_sent is row else None
+            composed = composed or self._composer.compose(as_sent[1], track)
             if composed is None:
                 self._refuse(row, FAULT)
                 continue
             key, body = composed
             room_bytes -= len(body) + 1
             # The first goes alone if it is too large for a batch; a key may stand in it once.
-            if entries and (room_bytes < 0 or len(bodies) >= most or key in entries):
+            if rows and (room_bytes < 0 or room_items <= 0 or key in rows):
                 return batch, taken
-            entries[key] = ((row[0], item) if item is not row[1] else row, track)
+            room_items -= 1
+            rows[key] = as_sent
             bodies.append(body)
+            batch.tracks[run_key] = track
+            ahead.pop(row[0], None)
         return batch, len(segment)
+
+    def _compose_ahead(self, rows: Sequence[Row]) -> None:
+        """Compose what fits into a batch of *rows*, but for what is composed already."""
+        ahead, room_bytes = self._ahead, self._limits.size_bytes
+        next_rows = rows[: self._limits.items]
+        if len(ahead) >= len(next_rows):
+            return
+        missing: list[Row] = []
+        for row in next_rows:
+            composed = ahead.get(row[0])
+            if composed is None:
+                missing.append(row)
+            else:
+                room_bytes -= len(composed[1])
+        if room_bytes > 0:
+            # After a fault each is composed alone, so that it is lost alone.
+            ahead.update(self._composer.compose_many(missing, self._tracks.get, room_bytes) or {})
 
     def _has_lost(self, track: Track) -> bool:
         self._losses.book(track.record)
         return bool(track.record.lost)
 
     def _add_telling(self, batch: Batch, track: Track, at_ns: int | None) -> int:
-        """Add to *batch* what a run lost, unless that was told; return the bytes it takes."""
+        """Add to *batch* what a run lost, unless that was told; return the bytes it takes.
+
+        What was sent before it is settled by then: the server stops at a refusal.
+        """
         if track.told:
             return 0
         item = telling(track.record, at_ns or track.record.started_ns)
@@ -139,8 +174,10 @@ class Spans:
             track.told = True
             return 0
         key, body = composed
-        batch.entries[key] = ((TELLING, item), track)
+        batch.rows[key] = (TELLING, item)
+        batch.tracks[item[1]] = track
         batch.bodies.append(body)
+        batch.ends_runs = True
         return len(body) + 1
 
     def _waits(self, row: Row) -> bool:
@@ -161,15 +198,20 @@ class Spans:
                 # It waits for its run now, not for a time of its own.
                 self._troubles.over(row[0])
 
-    def _exchange(self, batch: Batch) -> list[list[Row]]:
-        """Send a batch; return what of it is to be sent next, in order."""
+    def _exchange(self, batch: Batch, later: Sequence[Row]) -> list[list[Row]]:
+        """Send a batch; return what of it is to be sent next, in order.
+
+        While the server works, what comes *later* is composed.
+        """
         try:
-            outputs = self._called(batch)
+            outputs = self._called(batch, later)
         except RejectedError as error:
+            self._ahead.clear()
             return self._split(batch, error)
         if outputs is None:
+            self._ahead.clear()
             return self._part(batch)
-        if batch.entries.keys().isdisjoint(outputs):
+        if batch.rows.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
@@ -186,10 +228,16 @@ class Spans:
     ) -> list[Row]:
         """Settle what was delivered; return what was not looked at, add what was refused."""
         now_ns = self._clock.monotonic_ns()
+        if self._all_done(batch, outputs):
+            for track in batch.tracks.values():
+                track.answered_ns = now_ns
+            self._note_delivered([row[0] for row in batch.rows.values()])
+            return []
+        self._ahead.clear()
         delivered: list[int] = []
         missing: list[Row] = []
-        for key, (row, track) in batch.entries.items():
-            output = outputs.get(key)
+        for key, row in batch.rows.items():
+            track, output = batch.tracks[row[1][1]], outputs.get(key)
             if row[0] == TELLING:
                 # Told or refused: a loss of it is none. What was not looked at is made anew.
                 track.told = output is not None
@@ -210,6 +258,12 @@ class Spans:
                 track.root_sent = True
         self._note_delivered(delivered)
         return missing
+
+    def _all_done(self, batch: Batch, outputs: Mapping[str, BulkOutput]) -> bool:
+        """Tell whether every item was taken and nothing else is to be noted of any, as mostly."""
+        if batch.ends_runs or self._shrunk or batch.rows.keys() != outputs.keys():
+            return False
+        return all(output is DONE for output in outputs.values())
 
     def _note_delivered(self, ids: list[int]) -> None:
         self._settling.deliver(ids)
@@ -255,44 +309,48 @@ class Spans:
         return True
 
     @guarded("the bulk call", passes=OF_SENDING)
-    def _called(self, batch: Batch) -> Mapping[str, BulkOutput]:
-        return self._door.call(bulk_raw(batch.bodies))
+    def _called(self, batch: Batch, later: Sequence[Row]) -> Mapping[str, BulkOutput]:
+        return self._door.call(bulk_raw(batch.bodies, lambda: self._compose_ahead(later)))
 
     def _part(self, batch: Batch) -> list[list[Row]]:
         """Halve a batch that a fault of ours kept from being sent; try a single row later."""
-        told = [(row, track) for row, track in batch.entries.values() if row[0] != TELLING]
-        if len(told) > 1:
-            rows, middle = [row for row, _ in told], len(told) // 2
-            return [rows[:middle], rows[middle:]]
-        if len(told) < len(batch.entries):
-            for _, track in batch.entries.values():
-                track.told = True
-            return [[row] for row, _ in told]
-        for row, track in told:
-            if not self._try_later(row, track):
+        halves = _halves(batch)
+        if halves is not None:
+            return halves
+        for row in batch.rows.values():
+            if not self._try_later(row, batch.tracks[row[1][1]]):
                 self._refuse(row, FAULT)
         return []
 
     def _split(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
         """Halve a batch that was refused as a whole; shrink, then set aside, a single row."""
-        rows = [row for row, _ in batch.entries.values() if row[0] != TELLING]
-        if len(rows) > 1:
-            middle = len(rows) // 2
-            return [rows[:middle], rows[middle:]]
-        if len(rows) < len(batch.entries):
-            for _, track in batch.entries.values():
-                track.told = True
-            return [rows] if rows else []
-        row_id, item = rows[0]
+        halves = _halves(batch)
+        if halves is not None:
+            return halves
+        ((row_id, item),) = batch.rows.values()
         smaller: AnyItem | None = None
         if isinstance(error, TooLargeError):
             smaller = next(self._shrunk.setdefault(row_id, smaller_forms(item)), None)
         if smaller is not None:
             return [[(row_id, smaller)]]
-        self._refuse(rows[0], Refusal.of_item(error.code or f"http_{error.status}", error.errors))
+        refusal = Refusal.of_item(error.code or f"http_{error.status}", error.errors)
+        self._refuse((row_id, item), refusal)
         return []
 
     def _refuse(self, row: Row, refusal: Refusal) -> None:
         self._troubles.over(row[0])
         self._shrunk.pop(row[0], None)
         self._settling.refuse([row], refusal)
+
+
+def _halves(batch: Batch) -> list[list[Row]] | None:
+    """Return what to send in place of a batch; None if it is a single row, and no loss is told."""
+    rows = [row for row in batch.rows.values() if row[0] != TELLING]
+    if len(rows) > 1:
+        middle = len(rows) // 2
+        return [rows[:middle], rows[middle:]]
+    if len(rows) == len(batch.rows):
+        return None
+    for track in batch.tracks.values():
+        track.told = True
+    return [rows] if rows else []

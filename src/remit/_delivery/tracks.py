@@ -32,7 +32,7 @@ class Track:
         renewed: It was registered once more, because the server did not know it any longer.
         root_sent: The end of its root span was delivered.
         told: What it lost was told to the server.
-        parents: Ids of spans that others name as their parent, by key.
+        parents: What is written of spans that others name as their parent, by key.
         refusal: Why everything of it is set aside; None if it is not.
     """
 
@@ -44,7 +44,7 @@ class Track:
     renewed: bool = False
     root_sent: bool = False
     told: bool = False
-    parents: dict[int, str] = field(default_factory=dict[int, str])
+    parents: dict[int, bytes] = field(default_factory=dict[int, bytes])
     refusal: Refusal | None = None
 
     @property

@@ -26,10 +26,11 @@ from remit._endpoints._instances import (
     start_instance,
     terminate_instance,
 )
-from remit._endpoints._others import bulk, bulk_raw, create_agent, ping, show_agent
+from remit._endpoints._others import DONE, bulk, bulk_raw, create_agent, ping, show_agent
 from remit._endpoints._spans import create_span, finish_span, list_spans
 
 __all__ = [
+    "DONE",
     "AgentFields",
     "Call",
     "InstanceListFields",

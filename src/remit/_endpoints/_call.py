@@ -30,6 +30,8 @@ class Call(Generic[T]):
         parse: Reads the body of an answer; raises nothing but `ContractError`.
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
+        meanwhile: What the caller has to do while the server works; it raises nothing, and is not
+            done where a client cannot.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Call(Generic[T]):
     parse: Callable[[bytes], T] = field(repr=False, compare=False)
     body: bytes | None = field(default=None, repr=False)
     query: tuple[tuple[str, str], ...] = ()
+    meanwhile: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
 
 def details(model: type[M]) -> Callable[[bytes], M]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
 import msgspec
@@ -101,7 +101,7 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
     return item.model_dump(mode="json", by_alias=True)
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     """The parts of an output by which a sender decides; the thing itself is skipped unparsed."""
 
     status: str
@@ -116,16 +116,20 @@ class _Answers(msgspec.Struct):
 
 
 _decoder: Final = msgspec.json.Decoder(_Answers)
-_DONE: Final = BulkOutput.model_construct(status="success")
+DONE: Final = BulkOutput.model_construct(status="success")
+"""The output of every item that happened and of which nothing else is told."""
 
 
-def bulk_raw(items: Sequence[bytes]) -> Call[dict[str, BulkOutput]]:
+def bulk_raw(
+    items: Sequence[bytes], meanwhile: Callable[[], object] | None = None
+) -> Call[dict[str, BulkOutput]]:
     """Describe a bulk request of items that are JSON already, for the sender.
 
     The outputs have no `details`: a sender does not need them, and the answer to a batch of 500
     spans is read in 0.3 ms without, in 2.1 with.
     """
-    return Call("POST", f"{API}/bulk", _outputs, b'{"items":[' + b",".join(items) + b"]}")
+    body = b'{"items":[' + b",".join(items) + b"]}"
+    return Call("POST", f"{API}/bulk", _outputs, body, meanwhile=meanwhile)
 
 
 def _outputs(body: bytes) -> dict[str, BulkOutput]:
@@ -134,12 +138,13 @@ def _outputs(body: bytes) -> dict[str, BulkOutput]:
     except (msgspec.DecodeError, UnicodeDecodeError):
         # The slow reader names the fault, or shows that only the fast one is too strict.
         return read(BulkResponse, body).outputs
-    return {name: _output(answer) for name, answer in answers.outputs.items()}
+    return {
+        name: DONE if answer.status == "success" and answer.control is None else _output(answer)
+        for name, answer in answers.outputs.items()
+    }
 
 
 def _output(answer: _Answer) -> BulkOutput:
-    if answer.status == "success" and answer.control is None:
-        return _DONE
     try:
         return BulkOutput.model_validate(
             {

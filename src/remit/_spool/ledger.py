@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -66,19 +67,24 @@ class Ledger:
     def settle(self, ids: Iterable[int]) -> list[int]:
         """Take rows out; return the ids of the chunks of which nothing is left."""
         done: list[int] = []
-        for row_id in ids:
-            chunk = self._chunks.get(row_id >> PLACE_BITS)
-            if chunk is None:
-                continue
-            settled = self._settled.setdefault(chunk.id, set())
-            if row_id & PLACE_MASK in settled:
-                continue
-            settled.add(row_id & PLACE_MASK)
-            chunk.items -= 1
-            if not chunk.items:
-                done.append(chunk.id)
-                self.drop(chunk.id)
+        ordered, begin = sorted(ids), 0
+        while begin < len(ordered):
+            chunk_id = ordered[begin] >> PLACE_BITS
+            end = bisect_left(ordered, chunk_id + 1 << PLACE_BITS, begin)
+            chunk = self._chunks.get(chunk_id)
+            if chunk is not None and self._take_out(chunk, ordered[begin:end]):
+                done.append(chunk_id)
+                self.drop(chunk_id)
+            begin = end
         return done
+
+    def _take_out(self, chunk: Chunk, ids: Sequence[int]) -> bool:
+        """Take rows out of a chunk; tell whether nothing is left of it."""
+        settled = self._settled.setdefault(chunk.id, set())
+        before = len(settled)
+        settled.update(ids)
+        chunk.items -= len(settled) - before
+        return not chunk.items
 
     def rewritten(self, chunk: Chunk, items: int, size_bytes: int) -> None:
         """Take note that a chunk was written anew, without what was settled or given up.
@@ -103,11 +109,13 @@ class Ledger:
 
     def remaining(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[AnyItem | None]:
         """Return *items* of a chunk with `None` in the place of what is settled."""
-        settled = self._settled.get(chunk.id, ())
-        return [None if place in settled else item for place, item in enumerate(items)]
+        settled = self._settled.get(chunk.id)
+        if settled is None:
+            return list(items)
+        base = chunk.id << PLACE_BITS
+        return [None if row_id in settled else item for row_id, item in enumerate(items, base)]
 
     def rows(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[Row]:
         """Return what is left of *items* of a chunk as rows."""
-        base = chunk.id << PLACE_BITS
-        left = enumerate(self.remaining(chunk, items), base)
+        left = enumerate(self.remaining(chunk, items), chunk.id << PLACE_BITS)
         return [(row_id, item) for row_id, item in left if item is not None]

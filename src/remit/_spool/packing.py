@@ -61,8 +61,10 @@ class Body:
     @classmethod
     def of(cls, items: Sequence[AnyItem | None]) -> Body:
         """Pack *items*; `None` keeps the place of one that has gone."""
-        content = _encode([item and _packed(item) for item in items])
-        return cls(sum(item is not None for item in items), _crc(content), content)
+        whole = [item for item in items if item is not None]
+        packed = iter(_packed(whole))
+        content = _encode([item and next(packed) for item in items])
+        return cls(len(whole), _crc(content), content)
 
     def unpacked(self) -> list[AnyItem | None]:
         """Return the items.
@@ -77,7 +79,9 @@ class Body:
             sound = False
         if not sound:
             raise DamagedError("the checksum of items does not fit")
-        return [packed and _item(packed) for packed in _decode(_items, self.content)]
+        packed = _decode(_items, self.content)
+        items = iter(_unpacked([each for each in packed if each is not None]))
+        return [each and next(items) for each in packed]
 
 
 class _Run(msgspec.Struct, array_like=True):
@@ -102,11 +106,11 @@ _registration: Final = msgspec.msgpack.Decoder(Registration)
 def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
     """Part *items* so that each part is read, sent and given up at once."""
     begin, size_bytes = 0, 0
-    for end, item in enumerate(items):
-        size_bytes += cost(item)
+    for end, item_bytes in enumerate(map(cost, items)):
+        size_bytes += item_bytes
         if end > begin and (end - begin >= CHUNK_ITEMS or size_bytes > CHUNK_BYTES):
             yield items[begin:end]
-            begin, size_bytes = end, cost(item)
+            begin, size_bytes = end, item_bytes
     if begin < len(items):
         yield items[begin:]
 
@@ -181,15 +185,26 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:
         raise DamagedError(f"a record cannot be read: {error}") from error
 
 
-def _packed(item: AnyItem) -> _Packed:
-    kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result = item
-    above = None if parent is None else parent.to_bytes(KEY_BYTES)
-    own = key.to_bytes(KEY_BYTES)
-    return kind, run_key, own, above, name, started_ns, finished_ns, status, payload, result
+def _packed(items: Sequence[AnyItem]) -> list[_Packed]:
+    """Return *items* with their keys as bytes; in one go, a call for each takes twice as long."""
+    return [
+        (
+            kind, run_key, key.to_bytes(KEY_BYTES),
+            None if parent is None else parent.to_bytes(KEY_BYTES),
+            name, started_ns, finished_ns, status, payload, result,
+        )
+        for kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result
+        in items
+    ]  # fmt: skip
 
 
-def _item(packed: _Packed) -> AnyItem:
-    kind, run_key, own, above, name, started_ns, finished_ns, status, payload, result = packed
-    parent = None if above is None else int.from_bytes(above)
-    key = int.from_bytes(own)
-    return kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result
+def _unpacked(packed: Sequence[_Packed]) -> list[AnyItem]:
+    key_of = int.from_bytes
+    return [
+        (
+            kind, run_key, key_of(own), None if above is None else key_of(above),
+            name, started_ns, finished_ns, status, payload, result,
+        )
+        for kind, run_key, own, above, name, started_ns, finished_ns, status, payload, result
+        in packed
+    ]  # fmt: skip

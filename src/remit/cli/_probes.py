@@ -169,7 +169,7 @@ def _expiry_s(token: str) -> float:
 
 def _way(probe: Probe) -> Iterator[Check]:
     """Tell of a proxy, if one stands between."""
-    proxy, host = probe.http.proxy(), urlsplit(probe.http.target.url).hostname or ""
+    proxy, host = probe.http.target.proxy(), urlsplit(probe.http.target.url).hostname or ""
     if proxy is None:
         return
     said = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"

@@ -7,8 +7,9 @@ connections is given the time that is left.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
@@ -18,12 +19,16 @@ from remit._guard import attempt
 from remit.client._names import Names, is_address
 
 if TYPE_CHECKING:
+    import socket
     import ssl
 
 # Never 0, which would mean "do not wait at all" to the socket, and give another error.
 MIN_TIMEOUT_S: Final = 0.001
 # A peer that takes in little at a time is looked at after each piece.
 PIECE_BYTES: Final = 65_536
+# The head of a request is sent with its body: each call of the system gives up the interpreter's
+# lock, and beside a program that computes, getting it back takes 5 ms.
+MAX_HEAD_BYTES: Final = 8_192
 
 SocketOptions: TypeAlias = Iterable[Any] | None
 
@@ -80,13 +85,27 @@ class Bound:
         self._local = threading.local()
 
     @contextmanager
-    def until(self, deadline: Deadline) -> Generator[None]:
-        """Bound what this thread sends inside the block by *deadline*."""
-        self._local.deadline = deadline
+    def until(
+        self, deadline: Deadline, meanwhile: Callable[[], object] | None = None
+    ) -> Generator[None]:
+        """Bound what this thread sends inside the block by *deadline*.
+
+        Args:
+            deadline: When the request must be over.
+            meanwhile: Done once, when the request is sent and its answer is waited for.
+        """
+        self._local.deadline, self._local.meanwhile = deadline, meanwhile
         try:
             yield
         finally:
-            self._local.deadline = None
+            self._local.deadline = self._local.meanwhile = None
+
+    def use_the_wait(self) -> None:
+        """Do what was to be done while the server works, unless it was done."""
+        meanwhile: Callable[[], object] | None = getattr(self._local, "meanwhile", None)
+        if meanwhile is not None:
+            self._local.meanwhile = None
+            meanwhile()
 
     def cut(self, timeout: float | None, *, parts: int = 1) -> float | None:
         """Return *timeout*, or the time that is left, parted into *parts*, if that is less."""
@@ -153,15 +172,30 @@ class BoundedStream:
         """Wrap *inner*."""
         self._inner = inner
         self._bound = bound
+        self._socket = _plain_socket(inner)
+        self._held = b""
         self.close = inner.close
         self.get_extra_info = inner.get_extra_info
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return up to *max_bytes*."""
+        if self._held:
+            self.write(b"", timeout)
+        self._bound.use_the_wait()
         return self._inner.read(max_bytes, self._bound.cut(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of *buffer*, piece by piece."""
+        """Send all of *buffer*: what the system takes at once, then piece by piece.
+
+        A head is held back until something follows it, be that nothing or a read.
+        """
+        held, self._held = self._held, b""
+        if self._socket is not None:
+            if buffer and not held and len(buffer) <= MAX_HEAD_BYTES:
+                self._held = buffer
+                return
+            taken = _taken_at_once(self._socket, held, buffer)
+            buffer = buffer[taken - len(held) :] if taken >= len(held) else (held + buffer)[taken:]
         for start in range(0, len(buffer), PIECE_BYTES):
             piece = buffer[start : start + PIECE_BYTES]
             self._inner.write(piece, self._bound.cut(timeout))
@@ -175,6 +209,27 @@ class BoundedStream:
         """Return the same connection under TLS, bounded."""
         left = self._bound.cut(timeout)
         return BoundedStream(self._inner.start_tls(ssl_context, server_hostname, left), self._bound)
+
+
+def _plain_socket(stream: Stream) -> socket.socket | None:
+    """Return the socket of a connection without TLS, if it is the system's own."""
+    import socket  # noqa: PLC0415 - 4 ms, and whoever has a connection has loaded it
+
+    found: object = stream.get_extra_info("socket")
+    if type(found) is not socket.socket or stream.get_extra_info("ssl_object") is not None:
+        return None
+    return found
+
+
+def _taken_at_once(plain: socket.socket, *buffers: bytes) -> int:
+    """Return how many bytes of *buffers* the system takes in one call that does not wait."""
+    if plain.gettimeout() is None or not any(buffers):
+        return 0
+    try:
+        return os.writev(plain.fileno(), buffers)
+    except OSError:
+        # What is wrong, or that it is full, the sending of the rest will tell in httpx's words.
+        return 0
 
 
 def bind(transport: object, bound: Bound) -> None:

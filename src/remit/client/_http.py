@@ -13,8 +13,6 @@ from contextlib import aclosing, closing
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
@@ -22,6 +20,7 @@ from remit._gentle import gently
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
 from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
+from remit.client._coding import Coding
 from remit.client._gathered import Gathered
 from remit.client._names import NameLookUpError
 from remit.client._target import Answer as Answer
@@ -78,6 +77,8 @@ class Door(Generic[C]):
         """
         self.target = Target.of(api_url, token)
         self._given: Any = transport
+        in_process = isinstance(transport, InProcessTransport | AsyncInProcessTransport)
+        self._coding = Coding(self.target.url, in_process=in_process)
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         self._transports: dict[int, C] = {}
@@ -113,23 +114,15 @@ class Door(Generic[C]):
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
+        body, coded = self._coding.packed(call.body)
         return httpx.Request(
             call.method,
             f"{self.target.url}{call.path}",
             params=list(call.query) or None,
-            content=call.body,
-            headers=ENCODINGS | self.target.headers(),
+            content=body,
+            headers=ENCODINGS | self.target.headers() | coded,
             extensions={"timeout": timeout.as_dict()},
         )
-
-    def proxy(self) -> str | None:
-        """Return the proxy that the environment names for the target, as httpx's client would."""
-        parts = urlsplit(self.target.url)
-        proxies = getproxies()
-        if proxy_bypass(parts.netloc):
-            return None
-        proxy = proxies.get(parts.scheme) or proxies.get("all")
-        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
     def _failure(self, error: Exception, call: Call[T], timeout_s: float) -> ApiError:
         """Return the error for a request that got no answer.
@@ -153,7 +146,7 @@ class Door(Generic[C]):
             if isinstance(error, kind):
                 template = words
                 break
-        proxy = None if self._given is not None else self.proxy()
+        proxy = None if self._given is not None else self.target.proxy()
         if proxy is not None and template in _failures.OF_THE_WAY:
             return self._no_proxy(told, call, proxy)
         said = _failures.sentence(template, told, place=self.target.place, timeout_s=timeout_s)
@@ -174,7 +167,7 @@ class Door(Generic[C]):
         """
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        proxy = self.proxy()
+        proxy = self.target.proxy()
         try:
             return make(proxy=proxy)
         except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -229,7 +222,7 @@ class Http(Door["httpx.BaseTransport"]):
         try:
             with (
                 unseen(),
-                self._bound.until(deadline),
+                self._bound.until(deadline, call.meanwhile),
                 closing(transport.handle_request(request)) as response,
             ):
                 response.request = request
@@ -238,7 +231,10 @@ class Http(Door["httpx.BaseTransport"]):
         except (httpx.HTTPError, NameLookUpError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            return gathered.answer(response.status_code, dict(response.headers))
+            answer = gathered.answer(response.status_code, dict(response.headers))
+            if self._coding.heeds(answer.status, answer.headers, request.headers):
+                return self.exchange(call, timeout_s=deadline.remaining_s())
+            return answer
         finally:
             self.waiting = False
         raise failure
@@ -281,6 +277,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
 
         transport = self._open(lambda: self._make(call))
         seconds = self._timeout_s if timeout_s is None else timeout_s
+        deadline = Deadline.after(seconds, self._clock)
         gathered = Gathered(self.target.where(call), call)
         request = self._request(call, seconds)
         try:
@@ -295,7 +292,10 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
         except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            return gathered.answer(response.status_code, dict(response.headers))
+            answer = gathered.answer(response.status_code, dict(response.headers))
+            if self._coding.heeds(answer.status, answer.headers, request.headers):
+                return await self.exchange(call, timeout_s=deadline.remaining_s())
+            return answer
         raise failure
 
     async def aclose(self) -> None:

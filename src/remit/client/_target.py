@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock
 from remit._endpoints import Call, interpret
@@ -58,6 +59,15 @@ class Target:
     def place(self) -> str:
         """Host and port, for messages."""
         return urlsplit(self.url).netloc
+
+    def proxy(self) -> str | None:
+        """Return the proxy that the environment names for the target, as httpx's client would."""
+        parts = urlsplit(self.url)
+        proxies = getproxies()
+        if proxy_bypass(parts.netloc):
+            return None
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
     def where(self, call: Call[T]) -> str:
         """Return *call* in words: method and URL, without the query."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import Refusal
+from remit.collector.routes.bodies import accepted
 from remit.collector.store import StoreUnavailableError
 from remit.collector.views import error_answer
 
@@ -22,7 +24,7 @@ CODE: Final = "remit.code"
 
 def answer(body: bytes) -> Response:
     """Return an answer to a request that was carried out."""
-    return Response(body, media_type="application/json")
+    return Response(body, headers=_takes(), media_type="application/json")
 
 
 def envelope(refusal: Refusal) -> Response:
@@ -30,9 +32,15 @@ def envelope(refusal: Refusal) -> Response:
     return Response(
         error_answer(refusal),
         refusal.status,
-        headers=dict(refusal.headers or {}),
+        headers={**_takes(), **(refusal.headers or {})},
         media_type="application/json",
     )
+
+
+@cache
+def _takes() -> Mapping[str, str]:
+    """Return the header that says how a client may compress what it sends (RFC 9110, 12.5.3)."""
+    return {"Accept-Encoding": ", ".join(accepted())}
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import Request
 
+from remit._zstd import zstd
 from remit.collector.refusals import Refusal, malformed, too_large
 from remit.collector.settings import Settings
 
+GZIP: Final = "gzip"
+ZSTD: Final = "zstd"
+# 8 MiB, which RFC 8878 asks every reader to hold; by default a request might make it 128.
+MAX_WINDOW_LOG: Final = 23
 MAX_MEMBERS: Final = 1024
 """So many gzip members may follow each other; programs that write blocks need 512 for 32 MiB."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -36,13 +42,19 @@ async def read_body(request: Request, settings: Settings) -> bytes:
     body = b"".join(parts)
     if encoding in {"identity", ""}:
         return body
-    if encoding != "gzip":
+    if encoding not in accepted():
         raise Refusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "the body's content encoding must be gzip or identity",
+            f"the body's content encoding must be {' or '.join([*accepted(), 'identity'])}",
         )
-    return unzip(body, settings.max_decompressed_bytes)
+    return (unzip if encoding == GZIP else unpack)(body, settings.max_decompressed_bytes)
+
+
+@cache
+def accepted() -> tuple[str, ...]:
+    """Return the names of the ways in which a body may be compressed, the best first."""
+    return (GZIP,) if zstd() is None else (ZSTD, GZIP)
 
 
 def unzip(body: bytes, max_bytes: int) -> bytes:
@@ -72,4 +84,27 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
                 member = None
     if member is not None:
         raise malformed("the compressed body ends too early")
+    return bytes(whole)
+
+
+def unpack(body: bytes, max_bytes: int) -> bytes:
+    """Return *body*, compressed as Zstandard, decompressed, never more than *max_bytes*.
+
+    Raises:
+        Refusal: 400, it is no Zstandard; 413, it would be longer.
+    """
+    module: Any = zstd()
+    options = {module.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
+    whole = bytearray()
+    while body:
+        frame = module.ZstdDecompressor(options=options)
+        try:
+            whole += frame.decompress(body, max_bytes + 1 - len(whole))
+        except module.ZstdError as error:
+            raise malformed("the body is not zstd, as its content encoding says") from error
+        if len(whole) > max_bytes:
+            raise too_large(f"the body is longer than {max_bytes} bytes when decompressed")
+        if not frame.eof:
+            raise malformed("the compressed body ends too early")
+        body = frame.unused_data
     return bytes(whole)
