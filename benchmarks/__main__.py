@@ -31,6 +31,7 @@ QUICK = Size(
     collector=4_000,
     reads=10_000,
     patience_s=60.0,
+    brief=True,
 )
 TINY = replace(QUICK, seconds=0.02, turns=200, spans=400, many=1_000, collector=200, reads=5_000)
 SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import resource
 import sys
 import threading
@@ -28,6 +30,10 @@ RUN_TURNS: Final = 10_000
 STEPS: Final = (1, 10, 100, 1000)
 """Turns between two looks at the clock, fewer of them where one takes long."""
 SLOW_S: Final = 0.02
+WARM_TURNS: Final = 2_000
+WARM_S: Final = 1.0
+SETTLED_S: Final = 2.5
+"""By then, what a peer imports and starts in the background is there."""
 KIB: Final = 1024
 
 
@@ -43,14 +49,15 @@ class Clock:
     def __init__(self) -> None:
         """Begin now."""
         self.began_s = time.monotonic()
-        self.thread_ns = time.thread_time_ns()
         self.process_ns = time.process_time_ns()
         self.wall_ns = time.perf_counter_ns()
 
-    def told(self, turns: int) -> Told:
-        """Return microseconds a turn."""
+    def told(self, *shares: Turns) -> Told:
+        """Return microseconds a turn: of the threads that turned, of the process, of the wall."""
+        turns = sum(share.done for share in shares)
         return {
-            "cpu_us": (time.thread_time_ns() - self.thread_ns) / turns / 1000,
+            "turns": turns,
+            "cpu_us": sum(share.cpu_ns for share in shares) / turns / 1000,
             "process_us": (time.process_time_ns() - self.process_ns) / turns / 1000,
             "wall_us": (time.perf_counter_ns() - self.wall_ns) / turns / 1000,
         }
@@ -66,7 +73,7 @@ class Turns:
     def __init__(self, most: int, seconds: float) -> None:
         """Turn until there were *most*, or for some seconds."""
         self.most, self.seconds = most, seconds
-        self.done = self.runs = 0
+        self.done = self.runs = self.cpu_ns = 0
         self.clock = Clock()
         self.step = STEPS[0]
 
@@ -103,17 +110,21 @@ class Turns:
 
 def turned(peer: Peer, loop: Loop, turns: Turns) -> Turns:
     """Turn a loop in as many runs as it takes."""
+    began_ns = time.thread_time_ns()
     while turns.more():
         with peer.run():
             turns.of_run(loop)
+    turns.cpu_ns = time.thread_time_ns() - began_ns
     return turns
 
 
 async def turned_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Turns:
     """Turn a loop of coroutines in as many runs as it takes."""
+    began_ns = time.thread_time_ns()
     while turns.more():
         with peer.run():
             await turns.of_run_awaited(loop)
+    turns.cpu_ns = time.thread_time_ns() - began_ns
     return turns
 
 
@@ -133,9 +144,9 @@ def calls(asked: Asked) -> Told:
     plain = cast("Loop", loop)
     first = turned(peer, plain, Turns(most // 10 + 1, seconds / 5))
     turns = turned(peer, plain, Turns(most, seconds))
-    told = turns.clock.told(turns.done)
+    told = turns.clock.told(turns)
     peer.flush()
-    return {**told, "turns": turns.done, "expected": expected(peer, workload, first, turns)}
+    return {**told, "expected": expected(peer, workload, first, turns)}
 
 
 async def _calls_awaited(peer: Peer, workload: Workload, loop: AsyncLoop, asked: Asked) -> Told:
@@ -143,9 +154,9 @@ async def _calls_awaited(peer: Peer, workload: Workload, loop: AsyncLoop, asked:
     async with peer.session():
         first = await turned_awaited(peer, loop, Turns(most // 10 + 1, seconds / 5))
         turns = await turned_awaited(peer, loop, Turns(most, seconds))
-        told = turns.clock.told(turns.done)
+        told = turns.clock.told(turns)
     peer.flush()
-    return {**told, "turns": turns.done, "expected": expected(peer, workload, first, turns)}
+    return {**told, "expected": expected(peer, workload, first, turns)}
 
 
 def in_threads(works: Sequence[Callable[[], object]]) -> None:
@@ -165,7 +176,7 @@ def throughput(asked: Asked) -> Told:
     if workload.in_loop:
         return asyncio.run(_throughput_awaited(peer, workload, cast("AsyncLoop", loop), asked))
     plain = cast("Loop", loop)
-    first = turned(peer, plain, Turns(asked["turns"] // 100 + 1, 0.2))
+    first = turned(peer, plain, Turns(min(asked["turns"], WARM_TURNS), WARM_S))
     peer.flush()
     clock = Clock()
     shares = [Turns(asked["turns"] // count, asked["seconds"]) for _ in range(count)]
@@ -179,17 +190,15 @@ def throughput(asked: Asked) -> Told:
 def _told_after(
     peer: Peer, clock: Clock, workload: Workload, first: Turns, shares: list[Turns]
 ) -> Told:
-    done = sum(turns.done for turns in shares)
-    told = clock.told(done)
-    recorded_s = clock.spent_s()
+    told = clock.told(*shares)
     peer.flush()
     return {
         **told,
-        "process_us": clock.told(done)["process_us"],
+        # What the background has used by now, too.
+        "process_us": clock.told(*shares)["process_us"],
         "began_s": clock.began_s,
-        "recorded_s": recorded_s,
         "flushed_s": clock.spent_s(),
-        "turns": done,
+        "peak_kib": peak_kib(),
         "recorded": expected(peer, workload, *shares),
         "expected": expected(peer, workload, first, *shares),
     }
@@ -198,7 +207,7 @@ def _told_after(
 async def _throughput_awaited(
     peer: Peer, workload: Workload, loop: AsyncLoop, asked: Asked
 ) -> Told:
-    first = Turns(asked["turns"] // 100 + 1, 0.2)
+    first = Turns(min(asked["turns"], WARM_TURNS), WARM_S)
     async with peer.session():
         await turned_awaited(peer, loop, first)
     clock = Clock()
@@ -215,18 +224,19 @@ def runs(asked: Asked) -> Told:
     first = Turns(3, 10.0)
     turned(peer, loop, first)
     peer.flush()
-    clock = Clock()
-    count = 0
-    while count < asked["turns"] and clock.spent_s() < asked["seconds"]:
+    turns = Turns(asked["turns"], asked["seconds"])
+    clock = turns.clock
+    began_ns = time.thread_time_ns()
+    while turns.more():
         with peer.run():
             loop(3)
-        count += 1
-    told = clock.told(count)
+        turns.done += 1
+    turns.cpu_ns = time.thread_time_ns() - began_ns
+    told, count = clock.told(turns), turns.done
     peer.flush()
     return {
         **told,
         "began_s": clock.began_s,
-        "turns": count,
         "recorded": count * (3 + peer.roots),
         "expected": count * (3 + peer.roots) + first.done + first.runs * peer.roots,
     }
@@ -239,8 +249,12 @@ def resident_kib() -> int:
 
 
 def peak_kib() -> int:
-    """Return the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Return the most memory that this process has had.
+
+    `ru_maxrss` would hold what the process that started this one had, too.
+    """
+    found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) if found else 0
 
 
 def down(asked: Asked) -> Told:
@@ -248,7 +262,6 @@ def down(asked: Asked) -> Told:
     peer = peer_of(asked)
     in_loop = bool(asked.get("awaited"))
     loop = WORKLOADS["async" if in_loop else "sync"].make(peer.decorate)
-    before_kib = resident_kib()
     slowest_ns = 0
     turns = Turns(asked["turns"], asked["seconds"])
 
@@ -264,10 +277,9 @@ def down(asked: Asked) -> Told:
     turned(peer, timed, turns)
     return {
         "turns": turns.done,
+        "recorded": expected(peer, WORKLOADS["sync"], turns),
         "recorded_s": turns.clock.spent_s(),
         "slowest_ms": slowest_ns / 1e6,
-        "before_kib": before_kib,
-        "grown_kib": resident_kib() - before_kib,
         "peak_kib": peak_kib(),
         "over_s": time.monotonic(),
     }
@@ -275,7 +287,6 @@ def down(asked: Asked) -> Told:
 
 async def _down_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Told:
     """Return how it went for a peer in an event loop: an error is what its first call says."""
-    before_kib = resident_kib()
     try:
         async with peer.session():
             await turned_awaited(peer, loop, turns)
@@ -285,14 +296,27 @@ async def _down_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Told:
         raised = ""
     return {
         "turns": turns.done,
+        "recorded": turns.done,
         "recorded_s": turns.clock.spent_s(),
         "slowest_ms": turns.clock.spent_s() * 1000,
-        "before_kib": before_kib,
-        "grown_kib": resident_kib() - before_kib,
         "peak_kib": peak_kib(),
         "raised": raised,
         "over_s": time.monotonic(),
     }
+
+
+def pending(asked: Asked) -> Told:
+    """Measure how memory grows by spans that wait, where nothing listens; then end at once."""
+    peer = peer_of(asked)
+    loop = cast("Loop", WORKLOADS["sync"].make(peer.decorate))
+    turned(peer, loop, Turns(WARM_TURNS, WARM_S))
+    threading.Event().wait(SETTLED_S)
+    before_kib = resident_kib()
+    turns = turned(peer, loop, Turns(asked["turns"], asked["seconds"]))
+    grown_kib = resident_kib() - before_kib
+    tell({"turns": turns.done, "span_bytes": grown_kib * KIB / turns.done})
+    # Some would wait for long for what cannot be sent.
+    os._exit(0)
 
 
 MEASURED: dict[str, Callable[[Asked], Told]] = {
@@ -300,13 +324,19 @@ MEASURED: dict[str, Callable[[Asked], Told]] = {
     "throughput": throughput,
     "runs": runs,
     "down": down,
+    "pending": pending,
 }
+
+
+def tell(told: Told) -> None:
+    """Print one object."""
+    print(json.dumps(told), flush=True)
 
 
 def main() -> None:
     """Measure what is asked for, and print it."""
     asked: Asked = json.loads(sys.argv[1])
-    print(json.dumps(MEASURED[asked["measure"]](asked)), flush=True)
+    tell(MEASURED[asked["measure"]](asked))
 
 
 if __name__ == "__main__":

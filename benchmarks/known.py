@@ -67,7 +67,7 @@ PEERS: dict[str, Known] = {
         "remit",
         "recorded:start",
         "remit",
-        "import remit\nf = remit.span_type(f)\nremit.risk(allows=['data.read'])",
+        "import remit\nf = remit.span_type(f)\nremit.risk(allows=['read_data'])",
         "arguments by name with their defaults, and result; redacted, at most 64 KiB each",
         "keeps 64 MiB in memory and 1 GiB on disk, and counts what it gives up; what is on disk "
         "is sent by the next process",

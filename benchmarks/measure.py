@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from typing import Any, Final
 from benchmarks import sink
 from benchmarks.known import PEERS
 from benchmarks.results import Values
+from tests.loopback import unused_port
 
 ROOT: Final = Path(__file__).parents[1]
 SETTINGS_OF_PEERS: Final = (
@@ -47,6 +48,7 @@ class Size:
         collector: Spans that a collector is sent.
         reads: Spans in the database that is read from.
         patience_s: After which a measurement is given up.
+        brief: Whether peers that take long are left out where only time would be lost.
     """
 
     rounds: int = 3
@@ -58,6 +60,7 @@ class Size:
     collector: int = 50_000
     reads: int = 1_000_000
     patience_s: float = 180.0
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,24 +148,35 @@ def check_installed(peer: str) -> None:
         raise MeasureError(missing)
 
 
-def inside(measure: str, peer: str, size: Size, **asked: Any) -> Values:
+def _alone(what: Values, size: Size) -> Values:
+    with tempfile.TemporaryDirectory(prefix="remit-bench-") as folder:
+        asked = json.dumps({**what, "folder": folder})
+        command = [sys.executable, "-m", "benchmarks.inside", asked]
+        return told(run(command, what["peer"], size.patience_s))
+
+
+def inside(
+    measure: str, peer: str, size: Size, asked: Mapping[str, object], *, listening: bool = True
+) -> Values:
     """Measure a peer in a fresh process, and return what it and the sink say.
 
     Args:
         measure: What, by the name that `benchmarks.inside` has for it.
         peer: Of which peer.
         size: How much.
-        **asked: What else the process is told.
+        asked: What else the process is told.
+        listening: Whether there is a sink.
 
     Raises:
         MeasureError: It cannot be measured here.
     """
     check_installed(peer)
-    with sink.running() as port, tempfile.TemporaryDirectory(prefix="remit-bench-") as folder:
-        what = {"measure": measure, "peer": peer, "port": port, "folder": folder, **asked}
-        command = [sys.executable, "-m", "benchmarks.inside", json.dumps(what)]
-        ended = run(command, peer, size.patience_s)
-        values, arrived = told(ended), sink.counts(port)
+    what = {"measure": measure, "peer": peer, **asked}
+    if not listening:
+        return _alone({**what, "port": unused_port()}, size)
+    with sink.running() as port:
+        values = _alone({**what, "port": port}, size)
+        arrived = sink.counts(port)
     values["arrived"] = arrived["distinct"] or arrived["spans"]
     values["requests"], values["bytes"] = arrived["requests"], arrived["bytes"]
     if "began_s" in values and "last_s" in arrived:

@@ -11,11 +11,29 @@ from benchmarks import pictures, shown
 from benchmarks.known import PEERS
 from benchmarks.measure import ROOT
 from benchmarks.results import Results
-from benchmarks.tables import calls
+from benchmarks.tables import (
+    budgets,
+    calls,
+    collectors,
+    down,
+    growth,
+    imports,
+    modes,
+    runs,
+    throughput,
+)
 from benchmarks.tables.base import Table
 
 TABLES: Final[dict[str, Table]] = {
     "calls": calls.TABLE,
+    "throughput": throughput.TABLE,
+    "runs": runs.TABLE,
+    "import": imports.TABLE,
+    "down": down.TABLE,
+    "growth": growth.TABLE,
+    "local": modes.TABLE,
+    "collector": collectors.INGEST_TABLE,
+    "reads": collectors.READ_TABLE,
 }
 """In the order in which they are measured, and stand on the page."""
 
@@ -56,6 +74,7 @@ def failures(results: Results) -> str:
 
 def sections(results: Results) -> Iterator[tuple[str, str]]:
     """Yield what stands in each place of the page."""
+    yield "budgets", budgets.budgets(results)
     yield "machine", machine(results)
     yield "peers", peers(results)
     for table in TABLES.values():

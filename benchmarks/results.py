@@ -71,6 +71,10 @@ class Results:
         """Return the tables that something was measured for."""
         return {key[0] for key in self._values}
 
+    def cases(self, table: str) -> set[str]:
+        """Return the cases that were measured for a table."""
+        return {key[2] for key in self._values if key[0] == table}
+
     def all(self, table: str, peer: str, case: str) -> list[Values]:
         """Return the measurements of one thing that did not fail, round after round."""
         return [

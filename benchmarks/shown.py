@@ -21,10 +21,17 @@ def figure(value: float | None) -> str:
     return f"{round(value, places):,.{max(places, 0)}f}"
 
 
+def whole(value: float | None) -> str:
+    """Return a count, with all its digits."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
 def spread(found: Spread | None) -> str:
     """Return a median with its minimum and maximum behind it."""
     if found is None:
         return NOTHING
+    if found.low == found.high:
+        return figure(found.middle)
     return f"{figure(found.middle)} ({figure(found.low)} to {figure(found.high)})"
 
 
