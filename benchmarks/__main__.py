@@ -76,8 +76,9 @@ def measure(results: Results, name: str, size: Size, given: argparse.Namespace) 
         key = (case.table, case.peer, case.case, number)
         if given.resume and results.has(key):
             continue
+        case_began_s = time.monotonic()
         values = case.values()
-        results.add(key, values)
+        results.add(key, {**values, "took_s": round(time.monotonic() - case_began_s, 1)})
         if "error" in values:
             print(f"  {case.peer}, {case.case}: {values['error']}", file=sys.stderr, flush=True)
     print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)

@@ -43,10 +43,14 @@ def times(value: float | None, base: float | None) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; the first column is text, the others are figures."""
+    """Return a table in Markdown; the first column is text, the others are figures.
+
+    A row of which nothing was measured is left out.
+    """
+    told = [row for row in rows if any(cell != NOTHING for cell in row[1:])]
     lines = [
         "| " + " | ".join(heads) + " |",
         "|---" + "|---:" * (len(heads) - 1) + "|",
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *("| " + " | ".join(row) + " |" for row in told),
     ]
     return "\n".join(lines)

@@ -61,7 +61,7 @@ def large(results: Results) -> str:
 
 def pictures(results: Results) -> Iterator[Picture]:
     """Yield what there is to draw."""
-    bars = {PEERS[peer].title: results.middle(NAME, peer, "sync", "cpu_us") for peer in RIVALS}
+    bars = {PEERS[peer].title: results.middle(NAME, peer, "sync", "cpu_us") for peer in RIVALS[1:]}
     yield Picture("calls", "Caller's CPU of one call, microseconds", {"CPU": bars})
     names = [name for name in WORKLOADS if name not in BESIDE]
     yield Picture(
