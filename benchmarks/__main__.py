@@ -72,7 +72,7 @@ def measure(results: Results, name: str, size: Size, given: argparse.Namespace) 
     if not given.resume:
         results.forget(name)
     began_s = time.monotonic()
-    for number, case in rounds_of(cases, given.rounds or size.rounds):
+    for number, case in rounds_of(cases, size.rounds):
         key = (case.table, case.peer, case.case, number)
         if given.resume and results.has(key):
             continue
@@ -92,6 +92,7 @@ def main() -> None:
     names = given.tables or list(TABLES)
     if not given.report:
         size = SIZES[given.size]
+        size = replace(size, rounds=given.rounds or size.rounds)
         results.about = about.machine()
         for name in names:
             measure(results, name, size, given)

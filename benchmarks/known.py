@@ -51,7 +51,7 @@ class Known:
 DECORATED = "\ndef f(a: str, b: int) -> dict:\n    return {}\n"
 
 BY_HAND = "arguments and result as JSON text, unredacted; a decorator of 12 lines, by hand"
-OTLP = "protobuf over HTTP, 512 spans a request, every 5 s or when 512 wait"
+OTLP = "protobuf over HTTP, 512 spans a request, when 512 wait or every"
 OTEL_BOUNDS = "drops what comes when 2,048 spans wait, and says so in a log line"
 
 PEERS: dict[str, Known] = {
@@ -83,14 +83,14 @@ PEERS: dict[str, Known] = {
         "from opentelemetry.sdk.trace.export import BatchSpanProcessor",
         BY_HAND,
         OTEL_BOUNDS,
-        OTLP,
+        f"{OTLP} 5 s",
     ),
     "ddtrace": Known(
         "ddtrace",
         "datadog:start",
         "ddtrace",
         "from ddtrace.trace import tracer\nf = tracer.wrap()(f)",
-        f"{BY_HAND}; cut at 25,000 characters",
+        f"{BY_HAND}; what is longer than 25,000 characters is cut to 2,500",
         "drops traces when 20 MiB wait",
         "msgpack over HTTP to the agent, every second",
     ),
@@ -126,7 +126,7 @@ PEERS: dict[str, Known] = {
         "from langfuse import observe\nf = observe()(f)",
         "arguments and result as JSON text (`@observe`)",
         OTEL_BOUNDS,
-        f"{OTLP}, gzipped",
+        f"{OTLP} 5 s, gzipped",
     ),
     "logfire": Known(
         "Logfire",
@@ -135,7 +135,7 @@ PEERS: dict[str, Known] = {
         "import logfire\nf = logfire.instrument()(f)",
         "arguments by name and result, scrubbed (`@logfire.instrument`); a generator's items not",
         f"{OTEL_BOUNDS}; keeps failed requests on disk until the process ends",
-        f"{OTLP}, gzipped; each span is announced when it begins, so it goes twice",
+        f"{OTLP} 0.5 s, gzipped; each span is announced when it begins, so it goes twice",
     ),
     "prefactor-core": Known(
         "prefactor-core",

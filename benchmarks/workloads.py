@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, create_model
@@ -14,6 +15,8 @@ Loop: TypeAlias = Callable[[int], None]
 AsyncLoop: TypeAlias = Callable[[int], Coroutine[Any, Any, None]]
 Answer: TypeAlias = dict[str, object]
 
+ORDERS = [f"order-{number}" for number in range(10_000)]
+"""Arguments that differ: what is the same in every span costs some peers nothing to send."""
 ITEMS = 100
 FIELDS = 50
 TEXT = "a hundred kilobytes of text " * 3600
@@ -90,22 +93,22 @@ def _loop(function: Callable[..., object], *args: object, **kwargs: object) -> L
 
 def sync(decorate: Decorator) -> Loop:
     """Call a function of two small arguments."""
-    function = decorate(lookup)
+    function, orders = decorate(lookup), cycle(ORDERS)
 
     def loop(times: int) -> None:
-        for _ in range(times):
-            function("order-7", 10)
+        for order_id in islice(orders, times):
+            function(order_id, 10)
 
     return loop
 
 
 def coroutine(decorate: Decorator) -> AsyncLoop:
     """Await a coroutine of two small arguments."""
-    function = decorate(alookup)
+    function, orders = decorate(alookup), cycle(ORDERS)
 
     async def loop(times: int) -> None:
-        for _ in range(times):
-            await function("order-7", 10)
+        for order_id in islice(orders, times):
+            await function(order_id, 10)
 
     return loop
 

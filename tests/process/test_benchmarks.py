@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,7 +58,7 @@ def test_a_tiny_run_measures_each_table_and_writes_the_page(tmp_path: Path) -> N
     assert [entry["later"] for entry in outages] == [entry["recorded"] for entry in outages]
     page = (tmp_path / "benchmarks.md").read_text()
     assert "| **remit** |" in page
-    assert "not measured" not in page.partition("postgres")[0]
+    assert page.count("<!-- end -->") == len(re.findall("-->\n\\|.*\n\\|---", page)) + 1
     held["results"] = held["results"][1:]
     path.write_text(json.dumps(held))
     run(tmp_path, "calls", "--size", "tiny", "--peers", PEERS, "--resume")
