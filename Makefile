@@ -41,8 +41,8 @@ docs: $(VENV)/.dev ## build the documentation into docs/_build
 package: $(VENV)/.dev ## build the sdist and the wheel and try the wheel
 	@$(NOX) package
 
-bench: $(VENV)/.dev ## measure, side by side with peers
-	@$(NOX) bench
+bench: $(VENV)/.dev ## measure, side by side with peers; ARGS=--quick for a little of it
+	@$(NOX) bench $(if $(ARGS),-- $(ARGS))
 
 requirements: $(BIN)/python ## write down the versions that are installed now
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools \

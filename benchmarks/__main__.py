@@ -1,64 +1,110 @@
-"""Run the measurements and print a table: `python -m benchmarks [--calls N] [--rounds N]`.
+"""Measure, side by side with the peers: `python -m benchmarks [TABLE ...] [--quick] [--resume]`.
 
-Each measurement runs in a fresh process against a sink in another; peers take turns, so that a
-machine that slows down slows all of them. Medians count, and ratios within one run.
+Each measurement runs in a fresh process against a sink in another; within a round the peers take
+turns, so that a machine that slows down slows all of them. Medians count, and ratios within one
+run. Results are kept in `build/benchmarks.json` as they come; `--resume` goes on with a run that
+broke, `--report` writes the page anew from them. Nothing passes or fails by time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
-from typing import Any
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
-from benchmarks import sink
-from benchmarks.caller import PEERS
+from benchmarks import about, report
+from benchmarks.measure import ROOT, Case, Size
+from benchmarks.report import TABLES
+from benchmarks.results import Results
+
+FULL = Size()
+QUICK = Size(
+    rounds=1,
+    seconds=0.15,
+    turns=5_000,
+    spans=10_000,
+    many=20_000,
+    workloads=3,
+    collector=4_000,
+    reads=10_000,
+    patience_s=60.0,
+    brief=True,
+)
+TINY = replace(QUICK, seconds=0.02, turns=200, spans=400, many=1_000, collector=200, reads=5_000)
+SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
-def one(peer: str, calls: int) -> dict[str, Any]:
-    """Return one measurement, with how many spans really arrived."""
-    with sink.running() as port:
-        out = subprocess.run(
-            [sys.executable, "-m", "benchmarks.caller", peer, str(port), str(calls)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        counts = sink.counts(port)
-    return {**json.loads(out), "arrived": counts["spans"]}
+def options() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"one of {', '.join(TABLES)}")
+    parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
+    parser.add_argument("--quick", action="store_const", const="quick", dest="size",
+                        help="a little of everything, in about two minutes")  # fmt: skip
+    parser.add_argument("--rounds", type=int, help="measurements of each thing")
+    parser.add_argument("--peers", help="names of some, with commas between them")
+    parser.add_argument("--resume", action="store_true", help="measure only what is missing")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the page")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="the results' folder")
+    given = parser.parse_args()
+    unknown = [name for name in given.tables if name not in TABLES]
+    if unknown:
+        parser.error(f"there is no table {unknown[0]}; there are {', '.join(TABLES)}")
+    return given
 
 
-def row(peer: str, results: list[dict[str, Any]], base: float) -> str:
-    """Return one line of the table."""
-    cpu = [result["cpu_us"] for result in results]
-    wall = statistics.median(result["wall_us"] for result in results)
-    median = statistics.median(cpu)
-    arrived = min(result["arrived"] for result in results)
-    return (
-        f"{peer:<14} {median:8.2f} {min(cpu):8.2f} {max(cpu):8.2f} {wall:9.2f} "
-        f"{median / base:9.1f} {arrived:9d}"
-    )
+def rounds_of(cases: list[Case], rounds: int) -> Iterator[tuple[int, Case]]:
+    """Yield the cases round by round, every other round from the last to the first."""
+    most = max((case.rounds or rounds for case in cases), default=0)
+    for number in range(most):
+        for case in cases if number % 2 == 0 else reversed(cases):
+            if number < min(case.rounds or rounds, most):
+                yield number, case
+
+
+def measure(results: Results, name: str, size: Size, given: argparse.Namespace) -> None:
+    """Measure one table, and keep what was measured."""
+    asked = given.peers.split(",") if given.peers else None
+    cases = [case for case in TABLES[name].cases(size) if not asked or case.peer in asked]
+    if not given.resume:
+        results.forget(name)
+    began_s = time.monotonic()
+    for number, case in rounds_of(cases, size.rounds):
+        key = (case.table, case.peer, case.case, number)
+        if given.resume and results.has(key):
+            continue
+        case_began_s = time.monotonic()
+        values = case.values()
+        results.add(key, {**values, "took_s": round(time.monotonic() - case_began_s, 1)})
+        if "error" in values:
+            print(f"  {case.peer}, {case.case}: {values['error']}", file=sys.stderr, flush=True)
+    print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    """Measure every peer in turn, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=50_000, help="calls in one measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each peer")
-    options = parser.parse_args()
-    results: dict[str, list[dict[str, Any]]] = {peer: [] for peer in PEERS}
-    for _ in range(options.rounds):
-        for peer in PEERS:
-            results[peer].append(one(peer, options.calls))
-    base = statistics.median(result["cpu_us"] for result in results["remit"])
-    print(f"caller's CPU of one call, us; {options.calls} calls, {options.rounds} rounds")
-    heads = ("median", "min", "max", "wall", "/ remit", "arrived")
-    widths = (9, 9, 9, 10, 10, 10)
-    print(f"{'peer':<14}" + "".join(f"{h:>{w}}" for h, w in zip(heads, widths, strict=True)))
-    for peer, found in results.items():
-        print(row(peer, found, base))
+    """Measure what is asked for, print the tables, and write the page after a whole run."""
+    given = options()
+    quick = "" if given.size == "full" else f"-{given.size}"
+    results = Results(given.build / f"benchmarks{quick}.json")
+    names = given.tables or list(TABLES)
+    if not given.report:
+        size = SIZES[given.size]
+        size = replace(size, rounds=given.rounds or size.rounds)
+        results.about = about.machine()
+        for name in names:
+            measure(results, name, size, given)
+        results.about = {**results.about, **about.load("after")}
+        results.save()
+    for name in names:
+        print(report.printed(results, name))
+    whole = given.report or not given.tables
+    if whole:
+        page = ROOT / "docs" / "benchmarks.md" if not quick else given.build / "benchmarks.md"
+        report.write(results, page)
+        print(f"written to {page}")
 
 
 if __name__ == "__main__":

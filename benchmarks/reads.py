@@ -198,7 +198,7 @@ def plans(kind: str, store: Store, read: Callable[[Any], object]) -> list[str]:
         source: Any = tx
         ask = source._rows  # noqa: SLF001 - the one place where a statement passes
 
-        def noted(sql: str, values: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - as it answers
+        def noted(sql: str, values: Sequence[Any] = ()) -> Any:
             asked.append((sql, values))
             return ask(sql, values)
 

@@ -1,8 +1,10 @@
 """The sink: a server in a process of its own that takes everything and counts what arrived.
 
-It answers the Prefactor API (register, start, finish, bulk) and OTLP over HTTP. `GET /counts`
-tells how many spans of either kind have arrived; of the API's, how many different ones, and how
-many of them without their payload. `python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
+It answers the Prefactor API (register, start, finish, bulk, and spans one by one), OTLP over HTTP,
+Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, in how many requests
+and bytes, and when the first and the last of them did by the monotonic clock; of the bulk API's,
+how many different ones, and how many of them without their payload.
+`python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
 """
 
 from __future__ import annotations
@@ -21,12 +23,20 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks import protocols
 from remit import _ids
 
 MOMENT: Final = "2026-01-01T00:00:00.000000Z"
 ACCOUNT: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
 PARTITION: Final = 7
 CUT: Final = b'"$remit":"cut"'
+LIMIT_BYTES: Final = 1 << 22
+"""Of what is read ahead; larger than most bodies, so that they come in one piece."""
+ASKED: Final[dict[str, dict[str, Any]]] = {
+    "/info": {"endpoints": ["/v0.4/traces", "/v0.5/traces"], "client_drop_p0s": False},
+    "/v1/info": {"project_name": "benchmark", "project_url": "http://127.0.0.1/benchmark"},
+}
+"""What a peer asks before it sends: Datadog's agent what it takes, Logfire whose the token is."""
 
 
 class _Details(msgspec.Struct):
@@ -55,20 +65,43 @@ class Sink:
         self._counts: Counter[str] = Counter()
         self._seen: set[str] = set()
         self._instances: dict[str, str] = {}
+        self._times: dict[str, float] = {}
 
-    def answer(self, path: str, body: bytes) -> dict[str, Any]:
+    def answer(self, path: str, body: bytes, encoding: str = "") -> dict[str, Any]:
         """Return what the server says to one request, after counting it."""
+        if path == "/counts":
+            return {**self._counts, **self._times, "distinct": len(self._seen)}
         self._counts["requests"] += 1
         self._counts["bytes"] += len(body)
+        before = self._counts["spans"]
+        answer = self._read(path, protocols.plain(body, encoding))
+        if self._counts["spans"] > before:
+            now_s = time.monotonic()
+            self._times = {"first_s": self._times.get("first_s", now_s), "last_s": now_s}
+        return answer
+
+    def _read(self, path: str, body: bytes) -> dict[str, Any]:
         if path.endswith("/bulk"):
             return self._take(_bulk(body).items)
-        if path == "/counts":
-            return {**self._counts, "distinct": len(self._seen)}
-        if path == "/v1/traces":
-            # Field 2 of a ScopeSpans message; the name marks each span once.
-            self._counts["spans"] += body.count(b"otel_lookup")
-            return {}
-        return {"status": "success", "details": self._instance(path, body)}
+        if not path.startswith("/api/v1/"):
+            self._counts["spans"] += protocols.spans_in(path, body)
+            return ASKED.get(path, {})
+        if path.startswith("/api/v1/agent_spans"):
+            return {"status": "success", "details": self._one_span(path)}
+        if path.startswith("/api/v1/agent_instance"):
+            return {"status": "success", "details": self._instance(path, body)}
+        return {}
+
+    def _one_span(self, path: str) -> dict[str, Any]:
+        """Return a span as the API answers it; the published client sends each by itself."""
+        self._counts["spans"] += not path.endswith("/finish")
+        return {
+            "type": "agent_span",
+            "id": _ids.pfid(_ids.new_key(time.time_ns()), PARTITION),
+            "agent_instance_id": ACCOUNT,
+            "schema_name": "step",
+            "status": "active",
+        }
 
     def _take(self, items: list[_Item]) -> dict[str, Any]:
         outputs: dict[str, Any] = {}
@@ -94,7 +127,7 @@ class Sink:
         """Return an agent instance as the API answers it; each registration key has its own."""
         instance_id = ACCOUNT
         if path.endswith("/register"):
-            key = json.loads(body)["idempotency_key"]
+            key = json.loads(body).get("idempotency_key", str(time.time_ns()))
             made = _ids.pfid(_ids.new_key(time.time_ns()), PARTITION)
             instance_id = self._instances.setdefault(key, made)
         ids = ("account", "agent", "agent_version", "environment", "agent_deployment")
@@ -122,7 +155,7 @@ async def serve_connection(
         _, path, _ = lines[0].split(" ")
         headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        text = msgspec.json.encode(sink.answer(path, body))
+        text = msgspec.json.encode(sink.answer(path, body, headers.get("content-encoding", "")))
         if path != "/counts":
             await asyncio.sleep(delay_s)
         writer.write(
@@ -147,6 +180,7 @@ async def main() -> None:
         lambda reader, writer: serve_connection(reader, writer, sink, delay_s),
         "127.0.0.1",
         options.port,
+        limit=LIMIT_BYTES,
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     async with server:
@@ -167,7 +201,7 @@ def running(*options: str) -> Generator[int]:
 
 
 def counts(port: int) -> Counter[str]:
-    """Return what the sink at *port* has counted."""
+    """Return what the sink at *port* has counted, and when, in seconds of the monotonic clock."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as response:
         return Counter(json.loads(response.read()))
 

@@ -1,0 +1,343 @@
+"""What runs inside a measured process: `python -m benchmarks.inside JSON`; prints one JSON object.
+
+The argument says what to measure, of which peer, where to, and for how long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from benchmarks.known import started
+from benchmarks.peers.base import Peer
+from benchmarks.workloads import WORKLOADS, AsyncLoop, Loop, Workload
+
+Asked: TypeAlias = dict[str, Any]
+Told: TypeAlias = dict[str, Any]
+
+RUN_TURNS: Final = 10_000
+"""How often a run's loop turns at most; then the next run begins."""
+STEPS: Final = (1, 10, 100, 1000)
+"""Turns between two looks at the clock, fewer of them where one takes long."""
+SLOW_S: Final = 0.02
+WARM_TURNS: Final = 2_000
+WARM_S: Final = 1.0
+SETTLED_S: Final = 2.5
+"""By then, what a peer imports and starts in the background is there."""
+KIB: Final = 1024
+
+
+def peer_of(asked: Asked) -> Peer:
+    """Return the peer that is asked for, started."""
+    folder = Path(asked["folder"])
+    return started(asked["peer"], asked["port"], folder, roomy=asked.get("roomy", True))
+
+
+class Clock:
+    """What the calling thread and the process have used since it was made."""
+
+    def __init__(self) -> None:
+        """Begin now."""
+        self.began_s = time.monotonic()
+        self.process_ns = time.process_time_ns()
+        self.wall_ns = time.perf_counter_ns()
+
+    def told(self, *shares: Turns) -> Told:
+        """Return microseconds a turn: of the threads that turned, of the process, of the wall."""
+        turns = sum(share.done for share in shares)
+        return {
+            "turns": turns,
+            "cpu_us": sum(share.cpu_ns for share in shares) / turns / 1000,
+            "process_us": (time.process_time_ns() - self.process_ns) / turns / 1000,
+            "wall_us": (time.perf_counter_ns() - self.wall_ns) / turns / 1000,
+        }
+
+    def spent_s(self) -> float:
+        """Return seconds since then."""
+        return time.monotonic() - self.began_s
+
+
+class Turns:
+    """How often to turn, and how far it is."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        """Turn until there were *most*, or for some seconds."""
+        self.most, self.seconds = most, seconds
+        self.done = self.runs = self.cpu_ns = 0
+        self.clock = Clock()
+        self.step = STEPS[0]
+
+    def more(self) -> bool:
+        """Return whether another run is to begin."""
+        return self.done < self.most and self.clock.spent_s() < self.seconds
+
+    def of_run(self, loop: Loop) -> None:
+        """Turn in one run."""
+        self.runs += 1
+        end = min(self.done + RUN_TURNS, self.most)
+        while self.done < end and self.clock.spent_s() < self.seconds:
+            step = min(self.step, end - self.done)
+            before_s = self.clock.spent_s()
+            loop(step)
+            self.after(step, self.clock.spent_s() - before_s)
+
+    async def of_run_awaited(self, loop: AsyncLoop) -> None:
+        """Turn in one run, in an event loop."""
+        self.runs += 1
+        end = min(self.done + RUN_TURNS, self.most)
+        while self.done < end and self.clock.spent_s() < self.seconds:
+            step = min(self.step, end - self.done)
+            before_s = self.clock.spent_s()
+            await loop(step)
+            self.after(step, self.clock.spent_s() - before_s)
+
+    def after(self, step: int, took_s: float) -> None:
+        """Count, and look at the clock less often when turns are short."""
+        self.done += step
+        if took_s < SLOW_S and self.step < STEPS[-1]:
+            self.step = STEPS[STEPS.index(self.step) + 1]
+
+
+def turned(peer: Peer, loop: Loop, turns: Turns) -> Turns:
+    """Turn a loop in as many runs as it takes."""
+    began_ns = time.thread_time_ns()
+    while turns.more():
+        with peer.run():
+            turns.of_run(loop)
+    turns.cpu_ns = time.thread_time_ns() - began_ns
+    return turns
+
+
+async def turned_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Turns:
+    """Turn a loop of coroutines in as many runs as it takes."""
+    began_ns = time.thread_time_ns()
+    while turns.more():
+        with peer.run():
+            await turns.of_run_awaited(loop)
+    turns.cpu_ns = time.thread_time_ns() - began_ns
+    return turns
+
+
+def expected(peer: Peer, workload: Workload, *all_turns: Turns) -> int:
+    """Return how many spans have to arrive."""
+    done, runs = (sum(getattr(turns, name) for turns in all_turns) for name in ("done", "runs"))
+    return int(done * workload.spans + runs * peer.roots)
+
+
+def calls(asked: Asked) -> Told:
+    """Measure what a turn of a workload costs the thread that makes it."""
+    peer, workload = peer_of(asked), WORKLOADS[asked["workload"]]
+    loop = workload.make(peer.decorate)
+    most, seconds = asked["turns"], asked["seconds"]
+    if workload.in_loop:
+        return asyncio.run(_calls_awaited(peer, workload, cast("AsyncLoop", loop), asked))
+    plain = cast("Loop", loop)
+    first = turned(peer, plain, Turns(most // 10 + 1, seconds / 5))
+    turns = turned(peer, plain, Turns(most, seconds))
+    told = turns.clock.told(turns)
+    peer.flush()
+    return {**told, "expected": expected(peer, workload, first, turns)}
+
+
+async def _calls_awaited(peer: Peer, workload: Workload, loop: AsyncLoop, asked: Asked) -> Told:
+    most, seconds = asked["turns"], asked["seconds"]
+    async with peer.session():
+        first = await turned_awaited(peer, loop, Turns(most // 10 + 1, seconds / 5))
+        turns = await turned_awaited(peer, loop, Turns(most, seconds))
+        told = turns.clock.told(turns)
+    peer.flush()
+    return {**told, "expected": expected(peer, workload, first, turns)}
+
+
+def in_threads(works: Sequence[Callable[[], object]]) -> None:
+    """Do each in a thread of its own, and wait for all of them."""
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def throughput(asked: Asked) -> Told:
+    """Record as fast as it goes, from some threads; the sink tells when the last span arrived."""
+    peer, count = peer_of(asked), asked["threads"]
+    workload = WORKLOADS["async" if asked.get("awaited") else "sync"]
+    loop = workload.make(peer.decorate)
+    if workload.in_loop:
+        return asyncio.run(_throughput_awaited(peer, workload, cast("AsyncLoop", loop), asked))
+    plain = cast("Loop", loop)
+    first = turned(peer, plain, Turns(min(asked["turns"], WARM_TURNS), WARM_S))
+    peer.flush()
+    clock = Clock()
+    shares = [Turns(asked["turns"] // count, asked["seconds"]) for _ in range(count)]
+    if count == 1:
+        turned(peer, plain, shares[0])
+    else:
+        in_threads([partial(turned, peer, plain, share) for share in shares])
+    return _told_after(peer, clock, workload, first, shares)
+
+
+def _told_after(
+    peer: Peer, clock: Clock, workload: Workload, first: Turns, shares: list[Turns]
+) -> Told:
+    told = clock.told(*shares)
+    peer.flush()
+    return {
+        **told,
+        # What the background has used by now, too.
+        "process_us": clock.told(*shares)["process_us"],
+        "began_s": clock.began_s,
+        "flushed_s": clock.spent_s(),
+        "peak_kib": peak_kib(),
+        "recorded": expected(peer, workload, *shares),
+        "expected": expected(peer, workload, first, *shares),
+    }
+
+
+async def _throughput_awaited(
+    peer: Peer, workload: Workload, loop: AsyncLoop, asked: Asked
+) -> Told:
+    first = Turns(min(asked["turns"], WARM_TURNS), WARM_S)
+    async with peer.session():
+        await turned_awaited(peer, loop, first)
+    clock = Clock()
+    turns = Turns(asked["turns"], asked["seconds"])
+    async with peer.session():
+        await turned_awaited(peer, loop, turns)
+    return _told_after(peer, clock, workload, first, [turns])
+
+
+def runs(asked: Asked) -> Told:
+    """Open and close runs of three calls each, as fast as it goes, until all were sent."""
+    peer = peer_of(asked)
+    loop = cast("Loop", WORKLOADS["sync"].make(peer.decorate))
+    first = Turns(3, 10.0)
+    turned(peer, loop, first)
+    peer.flush()
+    turns = Turns(asked["turns"], asked["seconds"])
+    clock = turns.clock
+    began_ns = time.thread_time_ns()
+    while turns.more():
+        with peer.run():
+            loop(3)
+        turns.done += 1
+    turns.cpu_ns = time.thread_time_ns() - began_ns
+    told, count = clock.told(turns), turns.done
+    peer.flush()
+    return {
+        **told,
+        "began_s": clock.began_s,
+        "recorded": count * (3 + peer.roots),
+        "expected": count * (3 + peer.roots) + first.done + first.runs * peer.roots,
+    }
+
+
+def resident_kib() -> int:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // KIB
+
+
+def peak_kib() -> int:
+    """Return the most memory that this process has had.
+
+    `ru_maxrss` would hold what the process that started this one had, too.
+    """
+    found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    return int(found[1]) if found else 0
+
+
+def down(asked: Asked) -> Told:
+    """Record while nothing listens; the caller looks at how long the process takes to end."""
+    peer = peer_of(asked)
+    in_loop = bool(asked.get("awaited"))
+    loop = WORKLOADS["async" if in_loop else "sync"].make(peer.decorate)
+    slowest_ns = 0
+    turns = Turns(asked["turns"], asked["seconds"])
+
+    def timed(step: int) -> None:
+        nonlocal slowest_ns
+        for _ in range(step):
+            began_ns = time.perf_counter_ns()
+            cast("Loop", loop)(1)
+            slowest_ns = max(slowest_ns, time.perf_counter_ns() - began_ns)
+
+    if in_loop:
+        return asyncio.run(_down_awaited(peer, cast("AsyncLoop", loop), turns))
+    turned(peer, timed, turns)
+    return {
+        "turns": turns.done,
+        "recorded": expected(peer, WORKLOADS["sync"], turns),
+        "recorded_s": turns.clock.spent_s(),
+        "slowest_ms": slowest_ns / 1e6,
+        "peak_kib": peak_kib(),
+        "over_s": time.monotonic(),
+    }
+
+
+async def _down_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Told:
+    """Return how it went for a peer in an event loop: an error is what its first call says."""
+    try:
+        async with peer.session():
+            await turned_awaited(peer, loop, turns)
+    except Exception as error:  # noqa: BLE001 - what reaches the host is what is measured
+        raised = f"{type(error).__name__} after {turns.clock.spent_s():.1f} s"
+    else:
+        raised = ""
+    return {
+        "turns": turns.done,
+        "recorded": turns.done,
+        "recorded_s": turns.clock.spent_s(),
+        "slowest_ms": turns.clock.spent_s() * 1000,
+        "peak_kib": peak_kib(),
+        "raised": raised,
+        "over_s": time.monotonic(),
+    }
+
+
+def pending(asked: Asked) -> Told:
+    """Measure how memory grows by spans that wait, where nothing listens; then end at once."""
+    peer = peer_of(asked)
+    loop = cast("Loop", WORKLOADS["sync"].make(peer.decorate))
+    turned(peer, loop, Turns(WARM_TURNS, WARM_S))
+    threading.Event().wait(SETTLED_S)
+    before_kib = resident_kib()
+    turns = turned(peer, loop, Turns(asked["turns"], asked["seconds"]))
+    grown_kib = resident_kib() - before_kib
+    tell({"turns": turns.done, "span_bytes": grown_kib * KIB / turns.done})
+    # Some would wait for long for what cannot be sent.
+    os._exit(0)
+
+
+MEASURED: dict[str, Callable[[Asked], Told]] = {
+    "calls": calls,
+    "throughput": throughput,
+    "runs": runs,
+    "down": down,
+    "pending": pending,
+}
+
+
+def tell(told: Told) -> None:
+    """Print one object."""
+    print(json.dumps(told), flush=True)
+
+
+def main() -> None:
+    """Measure what is asked for, and print it."""
+    asked: Asked = json.loads(sys.argv[1])
+    tell(MEASURED[asked["measure"]](asked))
+
+
+if __name__ == "__main__":
+    main()

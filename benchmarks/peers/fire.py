@@ -1,0 +1,34 @@
+"""Logfire: `@logfire.instrument`, with arguments and result, over OTLP and HTTP."""
+
+from __future__ import annotations
+
+import inspect
+
+import logfire
+
+from benchmarks.peers.base import FLUSH_S, Function, Peer, Place
+from benchmarks.peers.opentelemetry import make_roomy
+
+
+def _decorate(function: Function) -> Function:
+    generator = inspect.isgeneratorfunction(function)
+    return logfire.instrument(record_return=not generator, allow_generator=generator)(function)
+
+
+def start(place: Place) -> Peer:
+    """Return Logfire without its console, which would print each span."""
+    make_roomy(place)
+    logfire.configure(
+        token="benchmark",
+        send_to_logfire=True,
+        service_name="benchmark",
+        console=False,
+        metrics=False,
+        inspect_arguments=False,
+        advanced=logfire.AdvancedOptions(base_url=place.url),
+    )
+    return Peer(
+        decorate=_decorate,
+        run=lambda: logfire.span("run"),
+        flush=lambda: logfire.force_flush(int(FLUSH_S * 1000)),
+    )

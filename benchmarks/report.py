@@ -1,0 +1,121 @@
+"""The report: tables on the terminal, and on the page with a picture for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks import pictures, shown
+from benchmarks.known import PEERS
+from benchmarks.measure import ROOT
+from benchmarks.results import Results
+from benchmarks.tables import (
+    budgets,
+    calls,
+    collectors,
+    down,
+    growth,
+    imports,
+    modes,
+    runs,
+    throughput,
+)
+from benchmarks.tables.base import Table
+
+TABLES: Final[dict[str, Table]] = {
+    "calls": calls.TABLE,
+    "throughput": throughput.TABLE,
+    "runs": runs.TABLE,
+    "import": imports.TABLE,
+    "down": down.TABLE,
+    "growth": growth.TABLE,
+    "local": modes.TABLE,
+    "collector": collectors.INGEST_TABLE,
+    "reads": collectors.READ_TABLE,
+}
+"""In the order in which they are measured, and stand on the page."""
+
+PART: Final = re.compile(r"(<!-- measured: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+DRAWN_IN: Final = "benchmarks"
+"""The folder of the pictures, beside the page."""
+
+
+def machine(results: Results) -> str:
+    """Return what was measured on."""
+    about = dict(results.about)
+    versions: dict[str, str] = about.pop("versions", {})
+    rows = [[name, str(value)] for name, value in about.items()]
+    rows += [[f"`{name}`", version] for name, version in versions.items()]
+    return shown.table(["what", ""], rows)
+
+
+def peers(_results: Results) -> str:
+    """Return how the peers differ."""
+    rows = [
+        [known.title, known.records, known.sends, known.bounds or "-"]
+        for known in PEERS.values()
+        if known.records
+    ]
+    return shown.table(["", "records", "sends", "when it cannot keep up"], rows)
+
+
+def failures(results: Results) -> str:
+    """Return what could not be measured, and why; the same reason once."""
+    told = {
+        re.sub(r", round \d+", "", line): None
+        for lines in results.errors().values()
+        for line in lines
+    }
+    return "\n".join(f"- {line}" for line in told) or "Everything was measured."
+
+
+def sections(results: Results) -> Iterator[tuple[str, str]]:
+    """Yield what stands in each place of the page."""
+    yield "budgets", budgets.budgets(results)
+    yield "machine", machine(results)
+    yield "peers", peers(results)
+    for table in TABLES.values():
+        for name, write_section in table.sections.items():
+            yield name, write_section(results)
+    yield "failures", failures(results)
+
+
+def printed(results: Results, name: str) -> str:
+    """Return one table as the terminal shows it, with what failed in it."""
+    parts = [f"{section}\n\n{make(results)}" for section, make in TABLES[name].sections.items()]
+    failed = results.errors().get(name, [])
+    return "\n\n".join([*parts, *failed]) + "\n"
+
+
+def drawn(results: Results, folder: Path) -> dict[str, Path]:
+    """Draw the pictures into *folder*; return their paths by name.
+
+    Without pygal there are none, and the page says so by what it lacks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return {
+            picture.name: pictures.draw(picture, folder)
+            for table in TABLES.values()
+            for picture in table.pictures(results)
+        }
+    except ImportError:
+        return {}
+
+
+def write(results: Results, page: Path) -> None:
+    """Write the tables into a page, each to its place; another page begins as a copy of ours."""
+    paths = drawn(results, page.parent / DRAWN_IN)
+    found = dict(sections(results))
+
+    def filled(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in found:
+            return match[0]
+        picture = f"\n![{name}]({DRAWN_IN}/{paths[name].name})\n" if name in paths else ""
+        return f"{match[1]}{found[name]}\n{picture}{match[3]}"
+
+    page.write_text(PART.sub(filled, PAGE.read_text()))

@@ -1,0 +1,1 @@
+"""The tables: what each measures, and how it is shown."""

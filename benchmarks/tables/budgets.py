@@ -1,0 +1,163 @@
+"""The budgets of the design, section 7, filled in: each with a peer in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks import shown
+from benchmarks.results import Results, Spread
+from benchmarks.tables import calls, collectors, down, growth, imports, runs, throughput
+
+FLAT = 1.1
+MEMORY_MIB = 96
+EXIT_S = 2.5
+LINES = 2
+"""One when delivery fails, and one at the exit that says how much waits where."""
+UNMEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One budget.
+
+    Attributes:
+        what: Is limited.
+        limit: The most that is allowed, or the least.
+        found: What was measured.
+        beside: What stands beside it, in words.
+        at_least: Whether more is better.
+    """
+
+    what: str
+    limit: float
+    found: float | Spread | None
+    beside: str = shown.NOTHING
+    at_least: bool = False
+
+    def verdict(self) -> str:
+        """Return whether it is kept."""
+        if self.found is None:
+            return UNMEASURED
+        middle = self.found.middle if isinstance(self.found, Spread) else self.found
+        kept = middle >= self.limit if self.at_least else middle <= self.limit
+        return "yes" if kept else "**no**"
+
+    def cells(self) -> list[str]:
+        """Return it as a row."""
+        word = "at least" if self.at_least else "at most"
+        found = self.found
+        told = shown.spread(found) if isinstance(found, Spread) else shown.figure(found)
+        return [self.what, f"{word} {shown.figure(self.limit)}", told, self.verdict(), self.beside]
+
+
+def _beside(results: Results, table: str, case: str, field: str, *peers: str) -> str:
+    told = [
+        f"{peer} {shown.figure(value)}"
+        for peer in peers
+        if (value := results.middle(table, peer, case, field)) is not None
+    ]
+    return ", ".join(told) or shown.NOTHING
+
+
+def _call(results: Results, case: str, limit: float, what: str) -> Row:
+    spread = results.spread(calls.NAME, "remit", case, "cpu_us")
+    beside = _beside(results, calls.NAME, case, "cpu_us", "floor", "ddtrace", "sentry",
+                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    return Row(what, limit, spread, beside)
+
+
+def _less(results: Results, peer: str, limit: float) -> Row:
+    ours, theirs = (results.middle(calls.NAME, name, "sync", "cpu_us") for name in ("remit", peer))
+    ratio = theirs / ours if ours and theirs else None
+    return Row(f"{peer}'s CPU of a sync call, times remit's", limit, ratio, at_least=True)
+
+
+def _caller(results: Results) -> Iterator[Row]:
+    yield _call(results, "sync", 5, "caller's CPU of a sync call, us")
+    yield _call(results, "async", 6, "caller's CPU of an async call, us")
+    yield _call(results, "nested", 16, "caller's CPU of three nested calls, us")
+    yield _less(results, "ddtrace", 3)
+    yield _less(results, "opentelemetry", 6)
+
+
+def _rate(results: Results, peer: str, limit: float, what: str) -> Row:
+    spread = results.spread(throughput.NAME, peer, "1", "rate")
+    beside = _beside(results, throughput.NAME, "1", "rate", "floor", "ddtrace", "sentry",
+                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    return Row(what, limit, spread, beside, at_least=True)
+
+
+def _delivery(results: Results) -> Iterator[Row]:
+    yield _rate(results, "remit", 75_000, "spans/s delivered, spool on")
+    yield _rate(results, "remit-memory", 120_000, "spans/s delivered, no spool")
+    ours, theirs = (
+        results.middle(throughput.NAME, peer, "1", "rate") for peer in ("remit", "ddtrace")
+    )
+    ratio = ours / theirs if ours and theirs else None
+    yield Row("spans/s delivered, times ddtrace's", 1.4, ratio, at_least=True)
+    lost = [results.middle(throughput.NAME, "remit", case, "lost") for case in ("1", "8")]
+    known = [value for value in lost if value is not None]
+    own = [throughput.lost(results, peer, throughput.OWN) for peer in ("opentelemetry", "sentry")]
+    beside = f"with their own limits: opentelemetry {own[0]}, sentry {own[1]}"
+    yield Row("spans lost", 0, max(known) if known else None, beside)
+    told = ", ".join(
+        f"{peer} {shown.figure(runs.runs_a_second(results, peer))}"
+        for peer in ("ddtrace", "sentry", "opentelemetry")
+    )
+    rate = runs.runs_a_second(results, "remit")
+    yield Row("runs/s of three calls, delivered", 200, rate, told, at_least=True)
+    yield Row("CPU of a span, most / fewest spans", FLAT, growth.flatness(results, "remit"),
+              f"ddtrace {shown.times(growth.flatness(results, 'ddtrace'), 1)}")  # fmt: skip
+    yield Row("CPU of a span, 8 threads / 1", FLAT, growth.threads(results, "remit"),
+              f"ddtrace {shown.times(growth.threads(results, 'ddtrace'), 1)}")  # fmt: skip
+
+
+def _start_and_end(results: Results) -> Iterator[Row]:
+    base, ours = (
+        results.middle(imports.NAME, peer, imports.CASE, "wall_ms")
+        for peer in (imports.BASE, "remit")
+    )
+    beside = "ms: " + _beside(results, imports.NAME, imports.CASE, "wall_ms", imports.BASE, "remit",
+                              "opentelemetry", "sentry", "ddtrace", "prefactor-core", "langfuse",
+                              "logfire")  # fmt: skip
+    ratio = ours / base if ours and base else None
+    yield Row("import, times what remit stands on", 1.35, ratio, beside)
+    for case in ("few", "many"):
+        recorded = results.middle(down.NAME, "remit", case, "recorded")
+        when = f"nothing listens, {shown.whole(recorded)} spans: "
+        told = _beside(results, down.NAME, case, "exit_s", "ddtrace", "opentelemetry", "logfire",
+                       "langfuse")  # fmt: skip
+        yield Row(f"{when}memory, MiB", MEMORY_MIB, down.beyond_mib(results, "remit", case))
+        exits = results.middle(down.NAME, "remit", case, "exit_s")
+        yield Row(f"{when}exit, s", EXIT_S, exits, told)
+        later = results.middle(down.NAME, "remit", case, "later")
+        lost = recorded - later if recorded is not None and later is not None else None
+        yield Row(f"{when}lost", 0, lost)
+        yield Row(f"{when}lines said", LINES, results.middle(down.NAME, "remit", case, "said"))
+
+
+def _collector(results: Results) -> Iterator[Row]:
+    for store, limit in (("sqlite", 30_000), ("postgres", 20_000)):
+        spread = results.spread(collectors.INGEST, store, "1", "rate")
+        yield Row(f"collector on {store}, spans/s", limit, spread, at_least=True)  # fmt: skip
+    found = collectors.found(results)
+    for name, measured_ms in collectors.BUDGETS_MS.items():
+        told = ", ".join(f"{store} {shown.figure(values.get(name))}"
+                         for store, values in found.items())  # fmt: skip
+        value = found.get("sqlite", {}).get(name)
+        yield Row(f"read: {name}, ms", 2 * measured_ms, value, told or shown.NOTHING)
+
+
+def budgets(results: Results) -> str:
+    """Return the table of budgets."""
+    rows = [
+        row.cells()
+        for part in (_caller, _delivery, _start_and_end, _collector)
+        for row in part(results)
+    ]
+    heads = ["what", "budget", "remit", "kept", "in the same run"]
+    lines = shown.table(heads, rows).splitlines()
+    # The last two columns are words.
+    lines[1] = "|---|---:|---:|---|---|"
+    return "\n".join(lines)

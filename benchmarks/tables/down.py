@@ -1,0 +1,171 @@
+"""What happens while nothing listens: memory, the slowest call, the exit, what is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks import shown, sink
+from benchmarks.known import IN_COROUTINES_ONLY, PEERS
+from benchmarks.measure import ROOT, Case, MeasureError, Size, check_installed, environment, inside
+from benchmarks.pictures import Picture
+from benchmarks.results import Results, Values
+from benchmarks.tables.base import Table, title
+from tests.loopback import unused_port
+
+NAME = "down"
+RECORDERS = (
+    "bare",
+    "floor",
+    "remit",
+    "ddtrace",
+    "sentry",
+    "opentelemetry",
+    "logfire",
+    "langfuse",
+    "prefactor-core",
+)
+BRIEFLY = ("bare", "remit", "ddtrace")
+OF_MANY = ("bare", "remit")
+HOLDERS = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry", "logfire", "langfuse")
+SECONDS = 20.0
+MANY_SECONDS = 90.0
+WAITING = 50_000
+KIB = 1024
+
+
+def _spool_send(folder: Path, port: int, size: Size) -> int:
+    """Return how many spans arrive that a process of remit's left behind."""
+    data = folder / "data"
+    if not data.exists():
+        return 0
+    with sink.running("--port", str(port)):
+        told = {
+            **environment("remit"),
+            "REMIT_DATA_DIR": str(data),
+            "REMIT_API_URL": f"http://127.0.0.1:{port}",
+            "REMIT_API_TOKEN": "benchmark",
+        }
+        command = [sys.executable, "-m", "remit", "spool", "send", "--all", "--timeout", "120"]
+        subprocess.run(command, cwd=ROOT, env=told, check=False, capture_output=True,
+                       timeout=size.patience_s)  # fmt: skip
+        return sink.counts(port)["distinct"]
+
+
+def _recorded(what: Values, folder: Path, patience_s: float) -> Values:
+    """Return what a process told, how long it took to end after its work, and how much it said."""
+    out, said = folder / "stdout", folder / "stderr"
+    command = [sys.executable, "-m", "benchmarks.inside", json.dumps(what)]
+    with (
+        out.open("wb") as stdout,
+        said.open("wb") as stderr,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment(what["peer"]), stdout=stdout, stderr=stderr
+        ) as process,
+    ):
+        try:
+            process.wait(patience_s)
+        finally:
+            process.kill()
+        ended_s = time.monotonic()
+    lines, words = out.read_text().splitlines(), said.read_text().splitlines()
+    if not lines:
+        raise MeasureError((words or ["no word"])[-1])
+    told: Values = json.loads(lines[-1])
+    return {**told, "exit_s": ended_s - told["over_s"], "said": len(words)}
+
+
+def outage(peer: str, turns: int, seconds: float, size: Size) -> Values:
+    """Record while nothing listens, end, and see what arrives when something does."""
+    check_installed(peer)
+    port = unused_port()
+    with tempfile.TemporaryDirectory(prefix="remit-bench-") as name:
+        what = {
+            "measure": NAME,
+            "peer": peer,
+            "port": port,
+            "folder": name,
+            "roomy": False,
+            "turns": turns,
+            "seconds": seconds,
+            "awaited": peer in IN_COROUTINES_ONLY,
+        }
+        told = _recorded(what, Path(name), seconds + size.patience_s)
+        return {**told, "later": _spool_send(Path(name), port, size)}
+
+
+def cases(size: Size) -> Iterator[Case]:
+    """Yield an outage for each peer, a long one for remit, and what a waiting span takes."""
+    few = size.many // 10
+    for peer in BRIEFLY if size.brief else RECORDERS:
+        seconds = min(SECONDS, few / 1000)
+        yield Case(NAME, peer, "few", partial(outage, peer, few, seconds, size), 1)
+    for peer in OF_MANY:
+        yield Case(NAME, peer, "many", partial(outage, peer, size.many, MANY_SECONDS, size), 1)
+    for peer in BRIEFLY[1:] if size.brief else HOLDERS:
+        asked = {"turns": min(WAITING, size.many), "seconds": size.seconds * 6}
+        measure = partial(inside, "pending", peer, size, asked, listening=False)
+        yield Case(NAME, peer, "pending", measure)
+
+
+def beyond_mib(results: Results, peer: str, case: str) -> float | None:
+    """Return the peak of memory beyond the bare program's, in MiB."""
+    peak = results.middle(NAME, peer, case, "peak_kib")
+    bare = results.middle(NAME, "bare", case, "peak_kib")
+    return None if peak is None or bare is None else max(peak - bare, 0) / KIB
+
+
+def _row(results: Results, peer: str, case: str) -> list[str]:
+    recorded = results.middle(NAME, peer, case, "recorded")
+    later = results.middle(NAME, peer, case, "later")
+    raised = next((found.get("raised") for found in results.all(NAME, peer, case)), None)
+    slowest = raised or shown.figure(results.middle(NAME, peer, case, "slowest_ms"))
+    return [
+        title(peer),
+        shown.whole(recorded),
+        shown.figure(beyond_mib(results, peer, case)),
+        slowest,
+        shown.figure(results.middle(NAME, peer, case, "exit_s")),
+        shown.whole(results.middle(NAME, peer, case, "said")),
+        shown.whole(later),
+    ]
+
+
+def outages(results: Results) -> str:
+    """Return the table of outages."""
+    heads = ["", "spans recorded", "memory beyond bare, MiB", "slowest call, ms",
+             "exit, s", "lines said", "arrived later"]  # fmt: skip
+    rows = [_row(results, peer, "few") for peer in RECORDERS]
+    rows += [_row(results, peer, "many") for peer in OF_MANY]
+    return shown.table(heads, rows)
+
+
+def memory(results: Results) -> str:
+    """Return the table of waiting spans."""
+    rows = [
+        [title(peer), shown.spread(results.spread(NAME, peer, "pending", "span_bytes"))]
+        for peer in HOLDERS
+    ]
+    return shown.table(["", "bytes of memory for a waiting span"], rows)
+
+
+def pictures(results: Results) -> Iterator[Picture]:
+    """Yield what there is to draw."""
+    bars = {PEERS[peer].title: beyond_mib(results, peer, "few") for peer in RECORDERS}
+    exits = {PEERS[peer].title: results.middle(NAME, peer, "few", "exit_s") for peer in RECORDERS}
+    yield Picture("down", "Nothing listens: memory beyond bare (MiB), time to exit (s)",
+                  {"memory, MiB": bars, "exit, s": exits}, logarithmic=False)  # fmt: skip
+    waiting = {
+        PEERS[peer].title: results.middle(NAME, peer, "pending", "span_bytes") for peer in HOLDERS
+    }
+    yield Picture("memory", "Bytes of memory for a waiting span", {"bytes": waiting},
+                  logarithmic=False)  # fmt: skip
+
+
+TABLE = Table(cases, {"down": outages, "memory": memory}, pictures)

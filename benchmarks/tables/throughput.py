@@ -1,0 +1,110 @@
+"""Spans a second until the last one arrived; what is lost; bytes and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from benchmarks import shown
+from benchmarks.known import IN_COROUTINES_ONLY, PEERS
+from benchmarks.measure import Case, Size, inside
+from benchmarks.pictures import Picture
+from benchmarks.results import Results
+from benchmarks.tables.base import Table, title
+
+NAME = "throughput"
+SENDERS = (
+    "floor",
+    "remit",
+    "remit-memory",
+    "ddtrace",
+    "sentry",
+    "opentelemetry",
+    "logfire",
+    "langfuse",
+    "prefactor-core",
+)
+THREADS = (1, 8)
+OWN = "own limits"
+BRIEFLY = ("floor", "remit", "ddtrace", "opentelemetry")
+SECONDS = 4
+"""Times as long as a call is measured."""
+
+
+def cases(size: Size) -> Iterator[Case]:
+    """Yield one thread and several with room for everything, and one with a peer's own limits."""
+    for threads, roomy, rounds in ((1, True, None), (8, True, None), (1, False, 1)):
+        for peer in BRIEFLY if size.brief else SENDERS:
+            awaited = peer in IN_COROUTINES_ONLY
+            if awaited and threads > 1:
+                continue
+            asked = {
+                "turns": size.spans,
+                "seconds": size.seconds * SECONDS,
+                "threads": threads,
+                "roomy": roomy,
+                "awaited": awaited,
+            }
+            measure = partial(inside, NAME, peer, size, asked)
+            yield Case(NAME, peer, str(threads) if roomy else OWN, measure, rounds)
+
+
+def lost(results: Results, peer: str, case: str) -> str:
+    """Return the part that did not arrive, in percent."""
+    gone = results.middle(NAME, peer, case, "lost")
+    of = results.middle(NAME, peer, case, "expected")
+    if gone is None or not of:
+        return shown.NOTHING
+    return "none" if not gone else f"{gone / of:.1%}"
+
+
+def rates(results: Results) -> str:
+    """Return the table of rates and losses."""
+    heads = ["", "spans/s, 1 thread", "8 threads", "CPU of the process, us a span", "lost",
+             "lost with its own limits", "/ remit"]  # fmt: skip
+    base = results.middle(NAME, "remit", "1", "rate")
+    rows: list[list[str]] = []
+    for peer in SENDERS:
+        one, eight = (results.spread(NAME, peer, str(threads), "rate") for threads in THREADS)
+        rows.append([
+            title(peer),
+            shown.spread(one),
+            shown.spread(eight),
+            shown.figure(results.middle(NAME, peer, "1", "process_us")),
+            lost(results, peer, "1"),
+            lost(results, peer, OWN),
+            shown.times(results.middle(NAME, peer, "1", "rate"), base),
+        ])  # fmt: skip
+    return shown.table(heads, rows)
+
+
+def sizes(results: Results) -> str:
+    """Return the table of bytes and requests."""
+    rows: list[list[str]] = []
+    for peer in SENDERS:
+        arrived = results.middle(NAME, peer, "1", "arrived")
+        sent = results.middle(NAME, peer, "1", "bytes")
+        asked = results.middle(NAME, peer, "1", "requests")
+        if not arrived or sent is None or asked is None:
+            continue
+        rows.append(
+            [title(peer), shown.figure(sent / arrived), shown.figure(asked / arrived * 1e3)]
+        )
+    return shown.table(["", "bytes a span", "requests for 1,000 spans"], rows)
+
+
+def pictures(results: Results) -> Iterator[Picture]:
+    """Yield what there is to draw."""
+    rate = {PEERS[peer].title: results.middle(NAME, peer, "1", "rate") for peer in SENDERS}
+    yield Picture("throughput", "Spans a second, one thread", {"rate": rate})
+    size = {PEERS[peer].title: _bytes(results, peer) for peer in SENDERS}
+    yield Picture("size", "Bytes a span", {"size": size})
+
+
+def _bytes(results: Results, peer: str) -> float | None:
+    arrived = results.middle(NAME, peer, "1", "arrived")
+    sent = results.middle(NAME, peer, "1", "bytes")
+    return sent / arrived if arrived and sent is not None else None
+
+
+TABLE = Table(cases, {"throughput": rates, "size": sizes}, pictures)
