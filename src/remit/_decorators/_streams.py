@@ -21,7 +21,7 @@ from remit._outcomes import CANCELLED, COMPLETE, status_of
 from remit._recording import Place, check_terminated, here
 from remit._run_blocks import opened
 from remit._runs import OpenRun
-from remit._spans import OpenSpan, Step, permit
+from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -197,7 +197,7 @@ class StreamSpan(InFlight):
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
         """Take over an open span, its items to come."""
         super().hold(span, secrets)
-        self._stream = Stream(span.place.run.recorder.rules, span.step.plan)
+        self._stream = Stream(span.place.run.recorder.rules, span.step.plan())
 
     @guarded("an item of a stream")
     def add(self, item: object) -> None:
@@ -275,7 +275,7 @@ class BoundStream(StreamSpan):
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            span = OpenSpan(self._door.step, self.place, captured.payload, captured.secrets)
+            span = open_span(self._door.step, self.place, captured.payload, captured.secrets)
             self.hold(span, captured.secrets)
 
     @guarded("the end of a stream")
@@ -327,4 +327,4 @@ def bound(
 def _captured(
     step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: Rules
 ) -> Captured:
-    return Captured(step.plan.params(args, kwargs, rules), step.plan.secrets(args, kwargs))
+    return Captured(step.plan().params(args, kwargs, rules), step.plan().secrets(args, kwargs))
