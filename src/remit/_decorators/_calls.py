@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeAlias
 
 from remit._context import place_var
@@ -95,17 +95,31 @@ def coroutine_call(door: Door) -> Wrapper:
             async with door.outside() or NOTHING:
                 inside = drive if here() else wrapped_alone
                 return await inside(wrapped, instance, args, kwargs)
+        place = span.place
+        previous = place_var.get()
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
             kind: type = type(steps)
             if kind is not CoroutineType:
                 steps = coroutine_of(steps)
-            stand = Stand(span.place)
-            result: object = await stepwise(steps, stand)
+            place_var.set(place)
+            try:
+                given: object = steps.send(None)
+            except StopIteration as stop:  # most have nothing to wait for
+                result: object = stop.value
+                if place_var.get() is place:
+                    place_var.set(previous)
+            except BaseException:
+                place_var.set(previous)
+                raise
+            else:
+                stand = Stand(place)
+                stand.leave(previous)
+                result = await stepwise(steps, stand, given)
+                stand.remain()
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
             raise
-        stand.remain()
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
@@ -114,7 +128,15 @@ def coroutine_call(door: Door) -> Wrapper:
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyCoroutine:
         coroutine = drive(wrapped, instance, args, kwargs)
-        named_as(wrapped, coroutine)
+        of_function = type(wrapped) is FunctionType
+        if not (
+            of_function
+            and coroutine.__qualname__ is wrapped.__qualname__
+            and coroutine.__name__ is wrapped.__name__
+        ):
+            named_as(wrapped, coroutine)
+            if of_function:
+                named_as(wrapped, drive)  # the next ones have the names from their beginning
         return coroutine
 
     return call
