@@ -169,5 +169,5 @@ def _four_arguments(function: _Function, where: str, passes: _Passes) -> _Functi
 
 
 # To pack arguments and hand them on takes 60 ns, to hand on so many as there are 15.
-_EXACT: Final = {2: _two_arguments, 4: _four_arguments}
+_EXACT: Final[dict[int | None, Callable[..., _Function]]] = {2: _two_arguments, 4: _four_arguments}
 """By the number of arguments, for the functions on the path of every call."""

@@ -30,11 +30,14 @@ UNSET: Final = object()
 """Stands in a form where only the call, or a walk, knows the value; has no encoding."""
 
 _MAX_PLAIN_CHARS: Final = 1_000
+_MIN_EXACT: Final = -MAX_EXACT
 _MAX_DEFAULT_CHARS: Final = 4_096
 
 
 def form_of(slots: Sequence[Slot]) -> Form | None:
     """Return the form of a payload with these parameters, None if msgspec does not make one."""
+    if any(each.name.startswith("__") for each in slots):
+        return None  # names that mean something to a class
     # Without `gc`: it lives for one encoding, and the collector need not know of it.
     fields = [(each.name, object, _ahead(each)) for each in slots]
     made = attempt(lambda: defstruct("Form", fields, gc=False))
@@ -44,14 +47,14 @@ def form_of(slots: Sequence[Slot]) -> Form | None:
 def all_plain(values: Iterable[Any]) -> bool:
     """Return whether all *values* are recorded as they stand."""
     for value in values:
-        kind = type(value)
+        kind: type = type(value)
         if kind is str:
             if len(value) < SHORTEST and SIGN not in value:
                 continue
             if len(value) > _MAX_PLAIN_CHARS or key_shaped(value) is not None:
                 return False
         elif kind is int:
-            if not -MAX_EXACT <= value <= MAX_EXACT:
+            if not _MIN_EXACT <= value <= MAX_EXACT:
                 return False
         elif kind is float:
             # NaN and the infinities differ from zero times themselves.

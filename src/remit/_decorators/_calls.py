@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from types import CoroutineType, FunctionType
+from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from remit._context import place_var
@@ -23,7 +23,7 @@ from remit._decorators._driving import (
     coroutine_of,
     driven,
     driven_async,
-    named_as,
+    name_alike,
     stepwise,
 )
 from remit._decorators._returned import ENDED, returned, returned_outside
@@ -83,18 +83,16 @@ def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
     return wrapped(*args, **kwargs)
 
 
-def coroutine_call(door: Door) -> Wrapper:
+def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     enter = door.enter
 
-    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         span = enter(instance, args, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
-            async with door.outside() or NOTHING:
-                inside = drive if here() else wrapped_alone
-                return await inside(wrapped, instance, args, kwargs)
+            return await _outside(door, drive, wrapped, instance, args, kwargs)
         place = span.place
         previous = place_var.get()
         try:
@@ -126,20 +124,28 @@ def coroutine_call(door: Door) -> Wrapper:
         settled = returned(result, span, door, instance, args, kwargs)
         return result if settled is None else settled[0]
 
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyCoroutine:
+    def call(
+        wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
+    ) -> AnyCoroutine:
         coroutine = drive(wrapped, instance, args, kwargs)
-        of_function = type(wrapped) is FunctionType
-        if not (
-            of_function
-            and coroutine.__qualname__ is wrapped.__qualname__
-            and coroutine.__name__ is wrapped.__name__
-        ):
-            named_as(wrapped, coroutine)
-            if of_function:
-                named_as(wrapped, drive)  # the next ones have the names from their beginning
+        name_alike(wrapped, coroutine, drive)
         return coroutine
 
     return call
+
+
+async def _outside(
+    door: Door,
+    drive: Wrapper,
+    wrapped: Wrapped,
+    instance: object,
+    args: Args,
+    kwargs: dict[str, Any],
+) -> Any:  # noqa: ANN401 - what the user's function returns
+    """Await a call outside any run, in a run of its own if the door opens one."""
+    async with door.outside() or NOTHING:
+        inside = drive if here() else wrapped_alone
+        return await inside(wrapped, instance, args, kwargs)
 
 
 def generator_call(door: Door) -> Wrapper:

@@ -131,6 +131,22 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
         stand.leave(previous)
 
 
+def name_alike(bare: Any, outer: Any, makes: Any) -> None:  # noqa: ANN401 - as said
+    """Give *outer* the name of *bare*, the callable that makes its bare twin.
+
+    Args:
+        bare: The user's callable.
+        outer: What stands in the place of what it makes.
+        makes: The function of ours that made *outer*: what it makes next has the name already.
+    """
+    of_function = type(bare) is types.FunctionType
+    if of_function and outer.__qualname__ is bare.__qualname__ and outer.__name__ is bare.__name__:
+        return
+    named_as(bare, outer)
+    if of_function:
+        named_as(bare, makes)
+
+
 @guarded("the name of a coroutine or generator")
 def named_as(bare: Any, outer: Any) -> None:  # noqa: ANN401 - as said
     """Give *outer* the name of *bare*: its bare twin, or the callable that makes one."""
@@ -156,11 +172,10 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(_step(inner, sent, thrown, flight.stand))
         except StopIteration as stop:
-            flight.end(closed=closing)
+            flight.end(closed=issubclass(type(thrown), GeneratorExit))
             return stop.value
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it
@@ -184,13 +199,12 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(
                 await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)
             )
         except StopAsyncIteration:
-            flight.end(closed=closing)
+            flight.end(closed=issubclass(type(thrown), GeneratorExit))
             return
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it

@@ -82,12 +82,14 @@ class InFlight(ABC):
         """
 
     @guarded("a step of a stream")
-    def interruption(self, thrown: BaseException | None) -> RunTerminated | None:
+    def interruption(self, thrown: BaseException | None, /) -> RunTerminated | None:
         """Return the termination to throw into the user's code in place of *thrown*, if any.
 
         What is being closed is let go: nobody waits for its next step.
         """
-        if self.place is None or issubclass(type(thrown), (GeneratorExit, RunTerminated)):
+        if self.place is None:
+            return None
+        if thrown is not None and issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
         try:
             check_terminated(self.place.run)
@@ -109,7 +111,7 @@ class InFlight(ABC):
             raise
 
     @abstractmethod
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of what the user's code gave."""
 
     @guarded("the start of a block")  # noqa: B027 - a stream has its items
@@ -165,7 +167,7 @@ class ValueSpan(InFlight):
         self._captured: bytes | None = None
 
     @guarded("a value that came later")
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of the value."""
         if self._span is not None:
             self._captured = self._span.captured(item)
@@ -200,7 +202,7 @@ class StreamSpan(InFlight):
         self._stream = Stream(span.place.run.recorder.rules, span.step.plan())
 
     @guarded("an item of a stream")
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of an item."""
         if self._span is None or self._stream is None:
             return

@@ -105,9 +105,7 @@ class OpenSpan(Struct, eq=False):
             run.settle()
 
 
-def open_span(
-    step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = ()
-) -> OpenSpan:
+def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = ()) -> OpenSpan:
     """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*."""
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
