@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeAlias
 
 from remit._context import place_var
@@ -23,7 +23,7 @@ from remit._decorators._driving import (
     coroutine_of,
     driven,
     driven_async,
-    name_alike,
+    named_as,
     stepwise,
 )
 from remit._decorators._returned import ENDED, returned, returned_outside
@@ -92,7 +92,9 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
         if span is None:
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
-            return await _outside(door, drive, wrapped, instance, args, kwargs)
+            async with door.outside() or NOTHING:
+                inside = drive if here() else wrapped_alone
+                return await inside(wrapped, instance, args, kwargs)
         place = span.place
         previous = place_var.get()
         try:
@@ -128,24 +130,18 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
         wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
     ) -> AnyCoroutine:
         coroutine = drive(wrapped, instance, args, kwargs)
-        name_alike(wrapped, coroutine, drive)
+        of_function = type(wrapped) is FunctionType
+        if not (
+            of_function
+            and coroutine.__qualname__ is wrapped.__qualname__
+            and coroutine.__name__ is wrapped.__name__
+        ):
+            named_as(wrapped, coroutine)
+            if of_function:  # the next ones have the names from their beginning
+                named_as(wrapped, drive)
         return coroutine
 
     return call
-
-
-async def _outside(
-    door: Door,
-    drive: Wrapper,
-    wrapped: Wrapped,
-    instance: object,
-    args: Args,
-    kwargs: dict[str, Any],
-) -> Any:  # noqa: ANN401 - what the user's function returns
-    """Await a call outside any run, in a run of its own if the door opens one."""
-    async with door.outside() or NOTHING:
-        inside = drive if here() else wrapped_alone
-        return await inside(wrapped, instance, args, kwargs)
 
 
 def generator_call(door: Door) -> Wrapper:

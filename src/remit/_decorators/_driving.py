@@ -131,24 +131,8 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
         stand.leave(previous)
 
 
-def name_alike(bare: Any, outer: Any, makes: Any) -> None:  # noqa: ANN401 - as said
-    """Give *outer* the name of *bare*, the callable that makes its bare twin.
-
-    Args:
-        bare: The user's callable.
-        outer: What stands in the place of what it makes.
-        makes: The function of ours that made *outer*: what it makes next has the name already.
-    """
-    of_function = type(bare) is types.FunctionType
-    if of_function and outer.__qualname__ is bare.__qualname__ and outer.__name__ is bare.__name__:
-        return
-    named_as(bare, outer)
-    if of_function:
-        named_as(bare, makes)
-
-
 @guarded("the name of a coroutine or generator")
-def named_as(bare: Any, outer: Any) -> None:  # noqa: ANN401 - as said
+def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
     """Give *outer* the name of *bare*: its bare twin, or the callable that makes one."""
     try:
         outer.__name__, outer.__qualname__ = bare.__name__, bare.__qualname__
