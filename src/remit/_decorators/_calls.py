@@ -96,12 +96,12 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
                 inside = drive if here() else wrapped_alone
                 return await inside(wrapped, instance, args, kwargs)
         place = span.place
-        previous = place_var.get()
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
             kind: type = type(steps)
             if kind is not CoroutineType:
                 steps = coroutine_of(steps)
+            previous = place_var.get()
             place_var.set(place)
             try:
                 given: object = steps.send(None)
@@ -115,7 +115,9 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
             else:
                 stand = Stand(place)
                 stand.leave(previous)
-                result = await stepwise(steps, stand, given)
+                rest = stepwise(steps, stand, given)
+                del given, previous  # nobody else may hold them when the next step is made
+                result = await rest
                 stand.remain()
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
