@@ -13,12 +13,16 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from inspect import CO_VARARGS, CO_VARKEYWORDS
+from types import CodeType
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from remit.errors import DeniedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_Function: TypeAlias = Callable[..., object]
+_Passes: TypeAlias = tuple[type[Exception], ...]
 
 logger: Final = logging.getLogger("remit")
 
@@ -144,22 +148,80 @@ def guarded(
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
-        @wraps(function)
-        def contained(*args: P.args, **kwargs: P.kwargs) -> T | None:
-            try:
-                return function(*args, **kwargs)
-            except passes:
-                raise
-            except Exception as error:  # noqa: BLE001 - this is the one place that may
-                # Beyond the end of the stack nothing can be called; so nothing is, to note that.
-                try:
-                    faults.contain(where, error)
-                except RecursionError:
-                    if faults.strict:
-                        raise
-                    faults.uncounted += 1
-                return None
-
+        make: Any = _EXACT.get(_exact_arguments(function), _any_arguments)
+        contained: Callable[P, T | None] = wraps(function)(make(function, where, passes))
         return contained
 
     return decorate
+
+
+def _exact_arguments(function: Any) -> int | None:  # noqa: ANN401 - any function
+    """Return how many arguments *function* takes if all of them stand before a `/`, else None."""
+    code: CodeType | None = getattr(function, "__code__", None)
+    if code is None or function.__defaults__ or code.co_kwonlyargcount:
+        return None
+    if code.co_flags & (CO_VARARGS | CO_VARKEYWORDS) or code.co_argcount != code.co_posonlyargcount:
+        return None
+    return code.co_argcount
+
+
+def _any_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
+    def contained(*args: object, **kwargs: object) -> object:
+        try:
+            return function(*args, **kwargs)
+        except passes:
+            raise
+        except Exception as error:  # noqa: BLE001 - this is the one place that may
+            # Beyond the end of the stack nothing can be called; so nothing is, to note that.
+            try:
+                faults.contain(where, error)
+            except RecursionError:
+                if faults.strict:
+                    raise
+                faults.uncounted += 1
+            return None
+
+    return contained
+
+
+def _two_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
+    def contained(one: object, two: object, /) -> object:
+        try:
+            return function(one, two)
+        except passes:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            # Beyond the end of the stack nothing can be called; so nothing is, to note that.
+            try:
+                faults.contain(where, error)
+            except RecursionError:
+                if faults.strict:
+                    raise
+                faults.uncounted += 1
+            return None
+
+    return contained
+
+
+def _four_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
+    def contained(one: object, two: object, three: object, four: object, /) -> object:
+        try:
+            return function(one, two, three, four)
+        except passes:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            # Beyond the end of the stack nothing can be called; so nothing is, to note that.
+            try:
+                faults.contain(where, error)
+            except RecursionError:
+                if faults.strict:
+                    raise
+                faults.uncounted += 1
+            return None
+
+    return contained
+
+
+# To pack arguments and hand them on takes 60 ns, to hand on so many as there are 15.
+_EXACT: Final[dict[int | None, Callable[..., _Function]]] = {2: _two_arguments, 4: _four_arguments}
+"""By the number of arguments, for the functions on the path of every call."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol, cast
 
 from msgspec import Struct, field
 
@@ -110,6 +110,7 @@ class RunState:
         inherited: What the agents of the runs around it allow.
         exited: The run's block has ended.
         handle: The public `Run`.
+        monotonic_ns: That of the recorder's clock, at hand.
         offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
             this, so that a child never ends after its parent because the wall clock drifts.
     """
@@ -122,6 +123,7 @@ class RunState:
         "handle",
         "in_flight",
         "inherited",
+        "monotonic_ns",
         "offset_ns",
         "open",
         "overrides",
@@ -137,6 +139,7 @@ class RunState:
         self.feed: Final = feed
         self.recording: Final = recording
         self.handle: object = None
+        self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.open: Final[set[int]] = set()
         self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
@@ -228,8 +231,10 @@ def _offset_ns(clock: Clock) -> int:
     return wall_ns - (before_ns + clock.monotonic_ns()) // 2
 
 
-class Place(NamedTuple):
-    """Where a call stands: in which run, under which span.
+class Place(Struct, frozen=True, eq=False):
+    """Where a call stands: in which run, under which span. Equal to itself only.
+
+    A `Struct` is made in 0.03 us, a named tuple in 0.14, a frozen dataclass in 0.3.
 
     Attributes:
         run: The run.
@@ -244,10 +249,8 @@ class Place(NamedTuple):
     ceilings: Ceilings
 
 
-def here() -> Place | None:
-    """Return the current place, or `None` outside any run."""
-    place = place_var.get()
-    return place if isinstance(place, Place) else None
+here: Final = cast("Callable[[], Place | None]", place_var.get)
+"""Returns the current place, or `None` outside any run; nobody else sets the variable."""
 
 
 class at:  # noqa: N801 - reads as a word: `with at(place):`

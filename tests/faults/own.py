@@ -32,6 +32,18 @@ PACKAGE = str(Path(remit.__file__).parent)
 ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit.__main__")
 
 
+def _two(one: object, other: object, /) -> None:
+    del one, other
+
+
+def _four(one: object, two: object, three: object, four: object, /) -> None:
+    del one, two, three, four
+
+
+GUARDS = {guarded("")(each).__code__ for each in (pkgutil.walk_packages, _two, _four)}
+"""What stands around a guarded function, by how it takes its arguments."""
+
+
 class OwnFaultError(RuntimeError):
     """The fault that is planted."""
 
@@ -143,8 +155,7 @@ def places() -> Iterator[Place]:
 
 def guard_of(value: object) -> str | None:
     """Return the place that a guarded function is counted under, None if it is not guarded."""
-    guarding = guarded("")(pkgutil.walk_packages).__code__
-    if not isinstance(value, FunctionType) or value.__code__ is not guarding:
+    if not isinstance(value, FunctionType) or value.__code__ not in GUARDS:
         return None
     kept = inspect.getclosurevars(value).nonlocals
     return str(kept["where"])

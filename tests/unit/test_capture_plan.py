@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import enum
 import functools
+import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 import pytest
 from pydantic import SecretStr
 
-from remit._capture import Rules
+from remit._capture import Plan, Rules
 from remit._marks import Skip
+from remit._signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
 
 RESTRICTED = "classification:restricted"
@@ -343,3 +346,48 @@ def test_what_names_withhold_is_counted_on_every_call() -> None:
     for _ in range(3):
         plan.params(("u", "p"), {}, rules)
     assert rules.withheld == Counter({"name:password": 3, "name:api_key": 3})
+
+
+def dunder(__module__: str, password: str = "") -> None:
+    """Stand for a step with a name that means something to a class."""
+    del __module__, password
+
+
+def test_what_is_given_twice_is_told_apart() -> None:
+    """The call itself will fail; what it was given is recorded all the same."""
+    assert params_of(plan_of(ordinary), "7", 1, limit=2) == {
+        "order_id": "7",
+        "limit": 1,
+        "fast": False,
+        "**": {"limit": 2},
+    }
+
+
+def test_a_key_that_comes_by_name_is_withheld() -> None:
+    """Whatever the parameter is called."""
+    assert params_of(plan_of(ordinary), "7", limit="password=hunter2x") == {
+        "order_id": "7",
+        "limit": withheld("pattern:assignment"),
+        "fast": False,
+    }
+
+
+def test_a_parameter_may_have_a_name_that_classes_use() -> None:
+    """It is recorded as any other, or withheld as any other."""
+    assert params_of(plan_of(dunder), "mine", "p-1234") == {
+        "__module__": "mine",
+        "password": withheld("name:password"),
+    }
+    secrets: list[str] = []
+    plan_of(dunder, keep={"__module__": False}).params(("mine-1", "p-1234"), {}, Rules(), secrets)
+    assert secrets == ["mine-1", "p-1234"]
+
+
+def test_arguments_that_a_decorator_may_move_are_not_bound_quickly() -> None:
+    """Which of them is the password nobody knows."""
+    reading = replace(read(secretive, skip_first=False), sure=False)
+    assert json.loads(Plan(reading).params(("p-1234", "ada"), {}, Rules())) == {
+        "user": withheld("name:password"),
+        "password": withheld("name:password"),
+        "api_key": withheld("name:api_key"),
+    }

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from types import coroutine
@@ -188,3 +189,32 @@ def test_a_loop_that_was_closed_finalises_nothing(recorder: RecordingSink) -> No
             play(late)
         assert (heard, over) == ([], [])
     assert [span.status for span in recorder.spans()] == ["cancelled"]
+
+
+class Beat:
+    """Something that an event loop is given, to wait for."""
+
+
+@coroutine
+def waits() -> Generator[Beat]:
+    """Give the driver something to wait for."""
+    yield Beat()
+
+
+@remit.span_type
+async def wait_twice() -> None:
+    """Wait for one thing after the other."""
+    await waits()
+    await waits()
+
+
+def test_nobody_holds_what_a_coroutine_has_waited_for(recorder: RecordingSink) -> None:
+    """The result of a request may be large, and the coroutine long."""
+    with holder.run():
+        pending: Anything = wait_twice()
+        first = weakref.ref(pending.send(None))
+        pending.send(None)
+        assert first() is None
+        with suppress(StopIteration):
+            pending.send(None)
+    assert [span.status for span in recorder.spans()] == ["complete"]

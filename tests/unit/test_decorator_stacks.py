@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeAlias
 
 import pytest
+import wrapt
 
 import remit
 from remit.testing import RecordingSink, isolated
@@ -236,3 +237,33 @@ def test_passing_on_changes_nothing(recorder: RecordingSink) -> None:
     with agent.run():
         assert Desk().ask(1) == 1
     assert [span.payload for span in recorder.spans()] == [{"a": 1}]
+
+
+@wrapt.decorator
+def proxied(
+    wrapped: Anything, instance: object, args: tuple[Anything, ...], kwargs: dict[str, Anything]
+) -> Anything:
+    """Hand a call through, as decorators made with wrapt do, with what it was called on."""
+    return instance, wrapped(*args, **kwargs)
+
+
+def test_a_decorator_made_with_wrapt_binds_ours_as_a_function(recorder: RecordingSink) -> None:
+    """It asks what is inside it how that binds; a step in it is a method like any other."""
+
+    class Desk:
+        @proxied
+        @remit.span_type
+        def ask(self, a: int) -> int:
+            return a
+
+        @remit.span_type
+        @proxied
+        def tell(self, a: int) -> int:
+            return a
+
+    desk = Desk()
+    with agent.run():
+        assert desk.ask(1) == (desk, 1)
+        assert Desk.ask(desk, 2) == (desk, 2)
+        assert desk.tell(3)[1] == 3
+    assert [span.payload for span in recorder.spans()] == [{"a": 1}, {"a": 2}, {"a": 3}]

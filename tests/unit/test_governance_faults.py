@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from remit import _runtime
 from remit._guard import faults
@@ -48,7 +49,7 @@ def under_an_unreadable_ceiling() -> Generator[None]:
     with free.run():
         place = here()
         assert place is not None
-        with at(place._replace(ceilings=(UNREADABLE,))):
+        with at(replace(place, ceilings=(UNREADABLE,))):
             yield
 
 

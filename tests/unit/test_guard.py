@@ -28,6 +28,20 @@ def broken(error: BaseException) -> int:
     raise error
 
 
+@guarded("the test of two")
+def broken_of_two(error: BaseException, other: int, /) -> int:
+    """Raise what it is given."""
+    del other
+    raise error
+
+
+@guarded("the test of four")
+def broken_of_four(error: BaseException, a: int, b: int, c: int, /) -> int:
+    """Raise what it is given."""
+    del a, b, c
+    raise error
+
+
 def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets None; the text of the error, which may quote data, is not logged."""
     assert broken(ValueError("secret-7")) is None
@@ -43,6 +57,39 @@ def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
     """Governance fails closed, and Ctrl-C is the user's."""
     with pytest.raises(type(error)):
         broken(error)
+
+
+def test_functions_of_two_and_of_four_arguments_are_guarded_alike() -> None:
+    """They are handed on as they are, which is quicker, and only where all are by position."""
+    calls = {
+        "the test of two": lambda error: broken_of_two(error, 1),
+        "the test of four": lambda error: broken_of_four(error, 1, 2, 3),
+    }
+    for where, call in calls.items():
+        assert call(ValueError("x")) is None
+        assert faults.counts[where] == 1
+        for error in (DeniedError("step", ["no"]), KeyboardInterrupt()):
+            with pytest.raises(type(error)):
+                call(error)
+        faults.strict = True
+        with pytest.raises(ValueError, match="y"):
+            call(ValueError("y"))
+        faults.strict = False
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_any_number_of_arguments_passes_through(number: int) -> None:
+    """Before a `/` or after it, with defaults or without."""
+    names = [f"a{each}" for each in range(number)]
+    values = tuple(range(number))
+    for signature in (
+        ", ".join([*names, *(["/"] if names else [])]),
+        ", ".join(names),
+        ", ".join([*(f"{name}=0" for name in names), *(["/"] if names else [])]),
+        ", ".join([*names, *(["/"] if names else []), "*rest"]),
+    ):
+        made = guarded("handing on")(eval(f"lambda {signature}: ({', '.join([*names, ''])})"))
+        assert made(*values) == values, signature
 
 
 def test_strict_raises() -> None:

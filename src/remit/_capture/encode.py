@@ -152,11 +152,11 @@ class Rules(Struct, frozen=True, eq=False):
         return encode(markers.cut_whole(size))
 
 
-def encoded(payload: dict[str, object], rules: Rules) -> bytes | None:
-    """Return the encoding if UTF-8 has bytes for all of it and it fits, else None."""
+def encoded(payload: object, rules: Rules) -> bytes | None:
+    """Return the encoding if there is one (UTF-8 has no bytes for some texts), and if it fits."""
     try:
         data = encode(payload)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, TypeError):
         return None
     return data if len(data) <= rules.limits.max_payload_bytes else None
 

@@ -212,11 +212,21 @@ Only names that are recorded as they stand are in it (`walk.Walk` sees to that).
 """
 
 
+ORDINARY: Final[set[str]] = set()
+"""Those of them that neither withhold what stands under them nor may be named by another key.
+
+Beside a `value` a name may stand that withholds it.
+"""
+
+
 def remember(name: str, rule: str | None) -> None:
     """Keep the verdict on *name*, in a memory that is bounded."""
     if len(KNOWN) >= MAX_KNOWN:
         KNOWN.clear()
+        ORDINARY.clear()
     KNOWN[name] = rule
+    if rule is None and name != "value":
+        ORDINARY.add(name)
 
 
 def words_of(name: str) -> tuple[str, ...]:

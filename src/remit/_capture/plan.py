@@ -1,7 +1,7 @@
 """How the arguments and the result of one callable are captured.
 
 Ordinary calls, with short texts and numbers, never enter the walk: what their names ask for is
-decided here once, and each call is a copy of a template.
+decided here once, and their arguments are bound and encoded in C.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from msgspec import Raw
+from msgspec import Raw, Struct
+from msgspec.structs import astuple
 
 from remit._capture.encode import Rules, encoded, withheld_texts
+from remit._capture.form import UNSET, all_plain, form_of
 from remit._capture.markers import withheld
-from remit._capture.names import KNOWN
-from remit._capture.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.names import ORDINARY
 from remit._capture.purse import MAX_INNER, encode, is_bare
-from remit._capture.scalars import MAX_EXACT, text
+from remit._capture.scalars import text
 from remit._capture.secrets import Known, gather
 from remit._capture.shapes import Kind, shape_of
 from remit._capture.slots import (
@@ -31,7 +32,6 @@ from remit._capture.slots import (
     slot_of,
     surplus_slot,
 )
-from remit._capture.statics import DICT
 from remit._capture.walk import Walk
 from remit._capture.wishes import Wish, Wishes
 from remit._signature import MISSING, Reading
@@ -41,14 +41,9 @@ SURPLUS: Final = "*"
 
 SURPLUS_KEYWORDS: Final = "**"
 
-_MAX_PLAIN_CHARS: Final = 1_000
 _MAX_FLAT_KEYS: Final = 64
-_MAX_DEFAULT_CHARS: Final = 4_096
 
 _NONE: Final[frozenset[str]] = frozenset()
-
-_UNSET: Final = object()
-"""Stands in the template where only the call, or a walk, knows the value."""
 
 
 class Plan:
@@ -92,18 +87,15 @@ class Plan:
         self._others = _name_of_kind(self._slots, VAR_KEYWORD)
         # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
         self._drops_surplus = len(reading.skipped) > reading.names.count(None)
-        self._places = {
-            each.name: _place(each.name, reading.names)
-            for each in self._slots
-            if each.kind in BY_KEYWORD
-        }
+        self._by_keyword = frozenset(each.name for each in self._slots if each.kind in BY_KEYWORD)
         self._surplus = surplus_slot(self._slots, params)
         # Under a decorator that moves arguments, each of them may be the one to withhold.
         rules = (each.any_rule for each in self._slots if each.kind in BY_POSITION)
         self._unsure = None if reading.sure else next(filter(None, rules), None)
+        self._most = len(reading.names) if self._unsure is None else 0
         self.hidden = frozenset(each.name for each in self._slots if each.rule is not None)
         self._hidden = tuple(each for each in self._slots if not each.open)
-        self._template = {each.name: _ahead(each) for each in self._slots}
+        self._form = form_of(self._slots)
         out = self.outcome
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
@@ -126,7 +118,7 @@ class Plan:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
         data = self._quick(args, kwargs, rules, secrets) if rules.hook is None else None
-        return data or rules.seal(lambda walk: self._bound(walk, args, kwargs), secrets=secrets)
+        return data or self._walked(args, kwargs, rules, secrets)
 
     def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
         """Return the result of a call.
@@ -141,7 +133,7 @@ class Plan:
             dataclass), else `{"result": value}`.
         """
         data = self._quick_result(value, rules, known) if rules.hook is None else None
-        return data or rules.seal(lambda walk: self._returned(walk, value), known=known)
+        return data or self._walked_result(value, rules, known)
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
         """Return the texts that `params` withholds (`withheld_texts`)."""
@@ -155,43 +147,68 @@ class Plan:
         secrets: list[str] | None,
     ) -> bytes | None:
         """Return the payload of an ordinary call, None if a value needs the walk."""
-        if len(args) > len(self._names) or (args and self._unsure is not None):
+        if len(args) > self._most or self._form is None:
             return None
-        values = self._template.copy()
-        values.update(zip(self._names, args, strict=False))  # type: ignore[arg-type]
-        for name, value in kwargs.items():
-            if type(name) is not str:
-                return None
-            place = self._places.get(name)
-            if place is not None and place >= len(args):
-                values[name] = value
-            elif name not in self._skipped:
-                return None
         if self._skipped:
-            values.pop(None, None)  # type: ignore[call-overload]
-        counts: list[str] = []
-        if self._hidden and (rules.off or not self._hide(values, counts, secrets)):
+            args, kwargs = self._unskipped(args, kwargs)
+        given = args
+        if kwargs:
+            for name in kwargs:
+                if type(name) is not str or name not in self._by_keyword:
+                    return None
+            given = (*args, *kwargs.values())
+        try:
+            payload = self._form(*args, **kwargs)
+        except TypeError:  # one was given twice
             return None
-        data = encoded(values, rules) if _all_plain(values.values()) else None
-        if data is not None and counts:
-            rules.count(counts)
-        return data
+        if self._hidden:
+            return None if rules.off else self._quick_without(payload, rules, secrets)
+        return encoded(payload, rules) if all_plain(given) else None
 
-    def _hide(
-        self, values: dict[str, object], counts: list[str], secrets: list[str] | None
-    ) -> bool:
-        """Put markers where names and marks ask for them; False if a value is not there."""
+    def _quick_without(
+        self, payload: Struct, rules: Rules, secrets: list[str] | None
+    ) -> bytes | None:
+        """Return a payload with markers where names and marks ask for them."""
+        counts: list[str] = []
         for slot in self._hidden:
-            value = values[slot.name]
-            if value is _UNSET:
-                return False
+            value: object = getattr(payload, slot.name)
+            if value is UNSET:
+                return None
             rule = slot.rule or (None if is_bare(value) else slot.name_rule)
             if rule is not None:
-                values[slot.name] = _raw_withheld(rule)
+                setattr(payload, slot.name, _raw_withheld(rule))
                 counts.append(rule)
                 if secrets is not None:
                     gather(secrets, value)
-        return True
+        data = encoded(payload, rules) if all_plain(astuple(payload)) else None
+        if data is not None:
+            rules.count(counts)
+        return data
+
+    def _unskipped(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> tuple[tuple[object, ...], Mapping[str, object]]:
+        """Return the arguments without those of the parameters that are never recorded."""
+        kept = [value for name, value in zip(self._names, args, strict=False) if name is not None]
+        named = {
+            name: value
+            for name, value in kwargs.items()
+            if type(name) is not str or name not in self._skipped
+        }
+        return tuple(kept), named
+
+    def _walked(
+        self,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+        secrets: list[str] | None,
+    ) -> bytes:
+        # A function of its own: in the one that it is called from these names would be cells.
+        return rules.seal(lambda walk: self._bound(walk, args, kwargs), secrets=secrets)
+
+    def _walked_result(self, value: object, rules: Rules, known: Known | None) -> bytes:
+        return rules.seal(lambda walk: self._returned(walk, value), known=known)
 
     def _bound(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -234,7 +251,7 @@ class Plan:
         others: dict[str, object] = {}
         for key, value in kwargs.items():
             name = key if type(key) is str else str(text(key))
-            if name in self._places and name not in given:
+            if name in self._by_keyword and name not in given:
                 given[name] = value
             elif name not in self._skipped:
                 others[name] = value
@@ -254,7 +271,7 @@ class Plan:
     def _quick_result(self, value: object, rules: Rules, known: Known | None) -> bytes | None:
         """Return the result of an ordinary call, None if it needs the walk."""
         flat = _flat(value) if self._plain_results else None
-        if flat is None or not _all_plain(flat.values()):
+        if flat is None or not all_plain(flat.values()):
             return None
         if known is not None and known.quoted_by((*flat, *flat.values())):
             return None
@@ -282,26 +299,21 @@ class Plan:
 
 def _flat(value: Any) -> dict[str, object] | None:  # noqa: ANN401 - whatever was returned
     """Return an ordinary result as the object that it is written as, None if it needs the walk."""
-    if type(value) is not dict:
+    kind: type = type(value)
+    if kind is not dict:
         return {"result": value}
-    if DICT.__len__(value) > _MAX_FLAT_KEYS:
+    if len(value) > _MAX_FLAT_KEYS:
         return None
     # A copy, so that no other thread changes it between the look and the encoding.
-    copy: dict[str, object] = DICT.copy(value)
+    copy: dict[str, object] = value.copy()
     for key in copy:
-        if type(key) is not str or KNOWN.get(key, key) is not None or key == "value":
-            # Beside a `value` a name may stand that withholds it.
+        if type(key) is not str or key not in ORDINARY:
             return None
     return copy
 
 
 def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
     return next((each.name for each in slots if each.kind is kind), None)
-
-
-def _place(name: str, names: tuple[str | None, ...]) -> int:
-    """Return the position of a parameter, one beyond all for those that have none."""
-    return names.index(name) if name in names else len(names)
 
 
 def _raw_withheld(rule: str) -> Raw:
@@ -314,40 +326,3 @@ def _raw_withheld(rule: str) -> Raw:
 
 _RAW: Final[dict[str, Raw]] = {}
 """Rules are few: names, marks, categories and classifications."""
-
-
-def _ahead(slot: Slot) -> object:
-    """Return what the template holds for a parameter: its default if no call can change it."""
-    if slot.kind is VAR_POSITIONAL:
-        return Raw(b"[]")
-    if slot.kind is VAR_KEYWORD:
-        return Raw(b"{}")
-    if slot.default is MISSING:
-        return _UNSET
-    if _all_plain((slot.default,)):
-        return slot.default
-    walk = Walk(_MAX_DEFAULT_CHARS)
-    copy = slot.walked(walk, slot.default)
-    # A list may be changed by the calls themselves, and a marker of a rule is to be counted.
-    settled = shape_of(type(slot.default)).kind is Kind.SCALAR and not walk.counts
-    return Raw(encode(copy)) if settled else _UNSET
-
-
-def _all_plain(values: Iterable[object]) -> bool:
-    """Return whether all *values* are recorded as they stand."""
-    for value in values:
-        if type(value) is str:
-            size = len(value)
-            looked_at = size >= SHORTEST or SIGN in value
-            if looked_at and (size > _MAX_PLAIN_CHARS or key_shaped(value) is not None):
-                return False
-        elif type(value) is int:
-            if not -MAX_EXACT <= value <= MAX_EXACT:
-                return False
-        elif type(value) is float:
-            # NaN and the infinities differ from zero times themselves.
-            if value * 0.0 != 0.0:
-                return False
-        elif not is_bare(value) and type(value) is not Raw:
-            return False
-    return True

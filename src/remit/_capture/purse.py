@@ -92,11 +92,6 @@ class Purse:
         self._path: set[int] = set()
         self._heavy = 0
 
-    @property
-    def spent(self) -> bool:
-        """Whether nothing more may be visited or written."""
-        return self.nodes <= 0 or self.chars <= 0
-
     def turn_off(self, rules: frozenset[str]) -> None:
         """Let *rules* withhold nothing from now on, beside those that are off in the process."""
         self.off = self._always_off | rules

@@ -49,7 +49,7 @@ class Stream:
         """Take note of an item; nothing is kept of it but its redacted copy."""
         self.count += 1
         walk = self._walk
-        if self._hidden is not None or walk.spent:
+        if self._hidden is not None or walk.nodes <= 0 or walk.chars <= 0:
             return
         walk.chars -= _ENTRY_CHARS
         if type(item) is not str:

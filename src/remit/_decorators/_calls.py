@@ -11,7 +11,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from types import CoroutineType
+from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeAlias
 
 from remit._context import place_var
@@ -84,11 +84,11 @@ def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
     return wrapped(*args, **kwargs)
 
 
-def coroutine_call(door: Door) -> Wrapper:
+def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
     enter = door.enter
 
-    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         span = enter(instance, args, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
@@ -96,26 +96,52 @@ def coroutine_call(door: Door) -> Wrapper:
             async with door.outside() or NOTHING:
                 inside = drive if here() else wrapped_alone
                 return await inside(wrapped, instance, args, kwargs)
+        place = span.place
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
             kind: type = type(steps)
             if kind is not CoroutineType:
                 steps = coroutine_of(steps)
-            stand = Stand(span.place)
-            result: object = await stepwise(steps, stand)
+            previous = place_var.get()
+            place_var.set(place)
+            try:
+                given: object = steps.send(None)
+            except StopIteration as stop:  # most have nothing to wait for
+                result: object = stop.value
+                if place_var.get() is place:
+                    place_var.set(previous)
+            except BaseException:
+                place_var.set(previous)
+                raise
+            else:
+                stand = Stand(place)
+                stand.leave(previous)
+                rest = stepwise(steps, stand, given)
+                del given, previous  # nobody else may hold them when the next step is made
+                result = await rest
+                stand.remain()
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
             raise
-        stand.remain()
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
         settled = returned(result, span, door, instance, args, kwargs)
         return result if settled is None else settled[0]
 
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyCoroutine:
+    def call(
+        wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
+    ) -> AnyCoroutine:
         coroutine = drive(wrapped, instance, args, kwargs)
-        named_as(wrapped, coroutine)
+        of_function = type(wrapped) is FunctionType
+        if not (
+            of_function
+            and coroutine.__qualname__ is wrapped.__qualname__
+            and coroutine.__name__ is wrapped.__name__
+        ):
+            named_as(wrapped, coroutine)
+            if of_function:  # the next ones have the names from their beginning
+                named_as(wrapped, drive)
         return coroutine
 
     return call

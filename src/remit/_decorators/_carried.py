@@ -104,13 +104,13 @@ class _Carried(InFlight):
         super().__init__(place)
         self.stand = _Away(place)
 
-    def interruption(self, thrown: BaseException | None) -> None:
+    def interruption(self, thrown: BaseException | None, /) -> None:
         """Interrupt nothing: the steps in it are asked themselves."""
 
     def check(self) -> None:
         """Let it go on, likewise."""
 
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take no note of what it gives."""
 
     def _result(self) -> None:

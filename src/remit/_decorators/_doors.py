@@ -88,7 +88,7 @@ class Door:
 
     @guarded("the start of a call")
     def enter(
-        self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], /
     ) -> OpenSpan | Outside | None:
         """Begin the span of a call, after asking whether it may run.
 
@@ -102,7 +102,9 @@ class Door:
         parent = here()
         if parent is None:
             return OUTSIDE
-        return begin(self.step, parent, self.recorded(instance, args), kwargs)
+        if instance is None and self._receiver.taken is not False:
+            args = self.recorded(instance, args)
+        return begin(self.step, parent, args, kwargs)
 
     @guarded("the end of a call")
     def fail(

@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.statics import ABSENT, kind_of, lookup
 from remit._context import place_var
@@ -22,6 +22,9 @@ from remit._guard import guarded
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
 AnyCoroutine: TypeAlias = Coroutine[Any, Any, Any]
+
+NOTHING_YET: Final = object()
+"""Stands for what a step gives, before the first."""
 
 
 @guarded("driving a generator")
@@ -74,17 +77,31 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
 
 
 @types.coroutine
-def stepwise(awaited: Any, stand: Stand) -> Generator[Any, Any, Any]:  # noqa: ANN401 - as said
+def stepwise(
+    awaited: Any,  # noqa: ANN401 - as said
+    stand: Stand,
+    given: Any = NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
+) -> Generator[Any, Any, Any]:
     """Await a coroutine, or what a generator's `asend` returns, each step where *stand* says.
 
     What is awaited may be closed or collected in another context than it was begun in, and may
     even await there: neither its own code nor that context's may see the other's place.
+
+    Args:
+        awaited: What is awaited.
+        stand: Where its steps stand.
+        given: What its first step gave, if that was made.
     """
-    sent: Any = None
-    thrown: BaseException | None = None
     while True:
+        sent: Any = None
+        thrown: BaseException | None = None
+        if given is not NOTHING_YET:
+            try:
+                sent = yield given
+            except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
+                thrown = error
         try:
-            beat = _step(awaited, sent, thrown, stand)
+            given = _step(awaited, sent, thrown, stand)
         except StopIteration as stop:
             return stop.value
         except BaseException:
@@ -92,11 +109,6 @@ def stepwise(awaited: Any, stand: Stand) -> Generator[Any, Any, Any]:  # noqa: A
             raise
         finally:
             thrown = None  # likewise
-        sent = None
-        try:
-            sent = yield beat
-        except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
-            thrown = error
 
 
 def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand) -> Any:  # noqa: ANN401 - the next item
@@ -120,7 +132,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
 
 
 @guarded("the name of a coroutine or generator")
-def named_as(bare: Any, outer: Any) -> None:  # noqa: ANN401 - as said
+def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
     """Give *outer* the name of *bare*: its bare twin, or the callable that makes one."""
     try:
         outer.__name__, outer.__qualname__ = bare.__name__, bare.__qualname__
@@ -144,11 +156,10 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(_step(inner, sent, thrown, flight.stand))
         except StopIteration as stop:
-            flight.end(closed=closing)
+            flight.end(closed=issubclass(type(thrown), GeneratorExit))
             return stop.value
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it
@@ -172,13 +183,12 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
     while True:
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
-        closing = issubclass(type(thrown), GeneratorExit)
         try:
             passing.append(
                 await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)
             )
         except StopAsyncIteration:
-            flight.end(closed=closing)
+            flight.end(closed=issubclass(type(thrown), GeneratorExit))
             return
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it

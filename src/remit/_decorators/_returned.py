@@ -79,7 +79,7 @@ def returned(
     if had_before or _kind_of(value) is None:
         span.complete(value)
         return (value,)
-    secrets = door.step.plan.secrets(door.recorded(instance, args), kwargs)
+    secrets = door.step.plan().secrets(door.recorded(instance, args), kwargs)
     return (_settled(Call(span, door, secrets), value),)
 
 

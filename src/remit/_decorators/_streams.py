@@ -21,7 +21,7 @@ from remit._outcomes import CANCELLED, COMPLETE, status_of
 from remit._recording import Place, check_terminated, here
 from remit._run_blocks import opened
 from remit._runs import OpenRun
-from remit._spans import OpenSpan, Step, permit
+from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -82,12 +82,14 @@ class InFlight(ABC):
         """
 
     @guarded("a step of a stream")
-    def interruption(self, thrown: BaseException | None) -> RunTerminated | None:
+    def interruption(self, thrown: BaseException | None, /) -> RunTerminated | None:
         """Return the termination to throw into the user's code in place of *thrown*, if any.
 
         What is being closed is let go: nobody waits for its next step.
         """
-        if self.place is None or issubclass(type(thrown), (GeneratorExit, RunTerminated)):
+        if self.place is None:
+            return None
+        if thrown is not None and issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
         try:
             check_terminated(self.place.run)
@@ -109,7 +111,7 @@ class InFlight(ABC):
             raise
 
     @abstractmethod
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of what the user's code gave."""
 
     @guarded("the start of a block")  # noqa: B027 - a stream has its items
@@ -165,7 +167,7 @@ class ValueSpan(InFlight):
         self._captured: bytes | None = None
 
     @guarded("a value that came later")
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of the value."""
         if self._span is not None:
             self._captured = self._span.captured(item)
@@ -197,10 +199,10 @@ class StreamSpan(InFlight):
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
         """Take over an open span, its items to come."""
         super().hold(span, secrets)
-        self._stream = Stream(span.place.run.recorder.rules, span.step.plan)
+        self._stream = Stream(span.place.run.recorder.rules, span.step.plan())
 
     @guarded("an item of a stream")
-    def add(self, item: object) -> None:
+    def add(self, item: object, /) -> None:
         """Take note of an item."""
         if self._span is None or self._stream is None:
             return
@@ -275,7 +277,7 @@ class BoundStream(StreamSpan):
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            span = OpenSpan(self._door.step, self.place, captured.payload, captured.secrets)
+            span = open_span(self._door.step, self.place, captured.payload, captured.secrets)
             self.hold(span, captured.secrets)
 
     @guarded("the end of a stream")
@@ -327,4 +329,4 @@ def bound(
 def _captured(
     step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: Rules
 ) -> Captured:
-    return Captured(step.plan.params(args, kwargs, rules), step.plan.secrets(args, kwargs))
+    return Captured(step.plan().params(args, kwargs, rules), step.plan().secrets(args, kwargs))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import pkgutil
 from collections.abc import Callable
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -87,9 +87,20 @@ class StepFunction(_Function):
 
     def __init__(self, wrapped: Any, way: Way) -> None:  # noqa: ANN401 - a callable or a descriptor
         """Wrap *wrapped*, to be called and bound in this *way*."""
-        super().__init__(wrapped, way.call)
+        if type(wrapped) is FunctionType:
+            # Of all but builtins wrapt asks at each call what they are bound to; a function
+            # answers with an `AttributeError`, which takes 0.3 us.
+            base: Any = super(FunctionWrapper, self)
+            base.__init__(wrapped, None, way.call, None, "builtin")
+        else:
+            super().__init__(wrapped, way.call)
         self._self_way = way
         self._self_bind = way.bind
+
+    @property
+    def _self_binding(self) -> str:  # type: ignore[override] # of this class it follows
+        """Say to a wrapper around this one, which binds alike, what kind of callable it is."""
+        return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
         """Bind as what is decorated does."""

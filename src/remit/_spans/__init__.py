@@ -3,7 +3,7 @@
 from remit._spans._begin import begin, permit
 from remit._spans._block import ManualPlan, SpanBlock
 from remit._spans._handle import Span, current_span
-from remit._spans._open import OpenSpan
+from remit._spans._open import OpenSpan, open_span
 from remit._spans._step import Plan, Step
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Step",
     "begin",
     "current_span",
+    "open_span",
     "permit",
 ]

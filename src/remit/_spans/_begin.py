@@ -9,7 +9,7 @@ from remit._guard import guarded, logger
 from remit._outcomes import FAILED
 from remit._policy import Verdict
 from remit._recording import MAX_SAID, OBSERVE, TERMINATE, Place, Recorder, check_terminated
-from remit._spans._open import OpenSpan
+from remit._spans._open import OpenSpan, open_span
 from remit._spans._step import Step
 from remit.errors import DeniedError, RunTerminated
 
@@ -28,14 +28,16 @@ def begin(
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit, and the setting says to deny.
     """
-    refused = _refusal(step, parent)
-    if refused is not None:
-        raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
-    if not parent.run.recording:
+    run = parent.run
+    if parent.ceilings or run.around is not None or run.feed.terminated is not None:
+        refused = _refusal(step, parent)
+        if refused is not None:
+            raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
+    if not run.recording:
         return None
     secrets: list[str] = []
-    payload = step.plan.params(args, kwargs, parent.run.recorder.rules, secrets)
-    return OpenSpan(step, parent, payload, secrets)
+    payload = step.plan().params(args, kwargs, run.recorder.rules, secrets)
+    return open_span(step, parent, payload, secrets)
 
 
 def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
@@ -59,7 +61,7 @@ def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
 def _params(
     step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> bytes:
-    return step.plan.params(args, kwargs, parent.run.recorder.rules)
+    return step.plan().params(args, kwargs, parent.run.recorder.rules)
 
 
 def _refusal(step: Step, parent: Place) -> Verdict | None:
@@ -105,7 +107,7 @@ def _refuse(
 @guarded("the record of a refusal")
 def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: bytes | None) -> None:
     rules = parent.run.recorder.rules
-    span = OpenSpan(step, parent, snapshot({}, rules) if payload is None else payload)
+    span = open_span(step, parent, snapshot({}, rules) if payload is None else payload)
     span.end(FAILED, denial_payload(error, rules))
 
 

@@ -89,9 +89,8 @@ class Step:
         self._plan: Plan | None = None
         self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
 
-    @property
     def plan(self) -> Plan:
-        """The plan of capture, made at the first use."""
+        """Return the plan of capture, made at the first use."""
         if self._plan is None:
             self._plan = self._make_plan()
         return self._plan
