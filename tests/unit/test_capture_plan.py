@@ -7,10 +7,10 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated
 
 import pytest
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from remit._capture import Plan, Rules

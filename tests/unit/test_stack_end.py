@@ -102,3 +102,4 @@ def test_a_run_whose_last_span_ended_beyond_the_block_without_its_word_ends_soon
     run.open.clear()
     runtime.tend()
     assert [run.status for run in sink.runs] == ["complete"]
+    block.__exit__(None, None, None)
