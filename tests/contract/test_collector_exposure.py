@@ -125,14 +125,15 @@ def test_a_request_that_does_not_come_whole_is_given_up(
     assert told(answered(url, sent)) == (408, "request_timeout")
 
 
-def test_a_body_that_comes_byte_by_byte_is_given_up(url: str, store: Store) -> None:
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_what_comes_byte_by_byte_is_given_up(url: str, store: Store, part: str) -> None:
     """Each byte in time does not make the whole so."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     token = bearer(store)["Authorization"]
+    head = f"{HEAD}Authorization: {token}\r\nContent-Length: 1000\r\n"
     got = b""
     with socket.create_connection((host, int(port)), timeout=20) as connection:
-        head = f"{HEAD}Authorization: {token}\r\nContent-Length: 1000\r\n\r\n"
-        connection.sendall(head.encode())
+        connection.sendall((head + ("X: " if part == "head" else "\r\n")).encode())
         connection.settimeout(0.2)
         for _ in range(100):
             try:

@@ -27,19 +27,26 @@ CREATE_AGENTS: Final = "create_agents"
 """The one setting that is local mode's alone."""
 
 
-@contextmanager
-def serving(
-    *words: str, files: int | None = None, **env: str
-) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run `remit serve` on a free port; yield the process and the URL that it says.
+def command(*words: str) -> list[str]:
+    """Return `remit serve` on a free port."""
+    return [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
 
-    With *files* it may at first have only so many open.
-    """
-    command = [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
-    few_files = ["sh", "-c", f'ulimit -Sn {files}; exec "$@"', "sh"] if files else []
+
+@contextmanager
+def serving(*words: str, **env: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run `remit serve` on a free port; yield the process and the URL that it says."""
+    with started(command(*words), {**os.environ, **env}) as found:
+        yield found
+
+
+@contextmanager
+def started(
+    arguments: list[str], env: dict[str, str]
+) -> Generator[tuple[subprocess.Popen[str], str]]:
+    """Run what says a URL when it serves; yield the process and the URL."""
     with subprocess.Popen(
-        [*few_files, *command],
-        env={**os.environ, **env},
+        arguments,
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,8 +62,7 @@ def serving(
 
 def refused(*words: str) -> str:
     """Return what `remit serve` says when it does not serve."""
-    command = [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command(*words), check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -130,8 +136,10 @@ def test_a_handshake_that_does_not_come_is_given_up(tmp_path: Path) -> None:
 
 def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
     """However few files a process may open at first."""
+    few_files = ["sh", "-c", 'ulimit -Sn 90; exec "$@"', "sh"]
     words = ["--db", str(tmp_path / "remit.db"), "--max-connections", "100"]
-    with serving(*words, files=90) as (_, url), ExitStack() as stack:
+    running = started([*few_files, *command(*words)], dict(os.environ))
+    with running as (_, url), ExitStack() as stack:
         address = ("127.0.0.1", int(url.rpartition(":")[2]))
         for _ in range(99):
             stack.enter_context(socket.create_connection(address, timeout=30))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +142,13 @@ def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
     wanted = filled(store)
     newest = Page(0, 50, "id", descending=True)
 
-    for equal in ({}, {"agent_id": str(wanted.agent_id)}):
-        plan = plans(
-            store,
-            lambda tx, equal=equal: tx.list_instances(wanted.account_id, equal, newest),
-            "EXPLAIN QUERY PLAN ",
-        )
+    everything: dict[str, str] = {}
+    for equal in (everything, {"agent_id": str(wanted.agent_id)}):
+
+        def read(tx: Reading, equal: Mapping[str, str] = equal) -> object:
+            return tx.list_instances(wanted.account_id, equal, newest)
+
+        plan = plans(store, read, "EXPLAIN QUERY PLAN ")
         assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_agent" in plan
         assert "TEMP B-TREE" not in plan
     store.close()
