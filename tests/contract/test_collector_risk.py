@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from remit import risk
+from remit.collector.ingest.marked import FIRST_PAGE
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
 
@@ -98,6 +99,42 @@ def test_a_run_tells_its_risk(api: Api) -> None:
     }
     assert (types["pay"]["spans"], types["pay"]["failed"]) == (2, 1)
     assert not types["unheard"]["declared"]
+
+
+def withholding(api: Api, run_id: str, count: int, chars: int) -> None:
+    """Record spans of which a value was withheld, in bulk."""
+    payload = {"a": {"$remit": "withheld", "rule": "name"}, "b": "x" * chars}
+    said = api.span_body(run_id, payload=payload)
+    api.bulk(*[{"_type": "agent_spans/create", **said} for _ in range(count)])
+
+
+def test_all_that_was_withheld_is_counted(api: Api) -> None:
+    """Spans are looked into some at a time, each once."""
+    run_id: str = api.instance()["id"]
+    withholding(api, run_id, 3 * FIRST_PAGE + 7, 10)
+
+    risk = risk_of(api, f"/agent_instance/{run_id}")
+
+    assert risk["withheld"] == {"name": 3 * FIRST_PAGE + 7}
+    assert risk["complete"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [("MOST_CHARS", 500_000), ("MOST_SPANS", 250)], ids=["long", "many"]
+)
+def test_what_is_too_much_is_not_looked_into(
+    api: Api, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    """The newest are, and the answer says that these are not all."""
+    monkeypatch.setattr(f"remit.collector.ingest.marked.{limit}", most)
+    run_id: str = api.instance()["id"]
+    withholding(api, run_id, 2 * FIRST_PAGE, 2000)
+
+    risk = risk_of(api, f"/agent_instance/{run_id}")
+
+    assert FIRST_PAGE <= risk["withheld"]["name"] <= 250
+    assert risk["spans"] == 2 * FIRST_PAGE
+    assert not risk["complete"]
 
 
 def test_a_terminated_run_says_why(api: Api) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast, get_args
+from typing import Final, get_args
 
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.instances import instance_of
-from remit.collector.ingest.judging import read
+from remit.collector.ingest.marked import Marks, marks_in
 from remit.collector.ingest.reading import window
 from remit.collector.ingest.resources import agent_of, required
-from remit.collector.meaning import KEY, WITHHELD, Declarations, SpanType, exceeded, substitutes
+from remit.collector.meaning import Declarations, SpanType
 from remit.collector.store import (
     BAD_PAYLOAD,
     BAD_RESULT,
@@ -30,7 +30,6 @@ from remit.collector.store import (
     Reading,
     SpanFilter,
     SpanKind,
-    SpanRow,
 )
 from remit.collector.times import FIRST_US, US_PER_S, format_us
 from remit.collector.views import success_answer
@@ -41,8 +40,6 @@ from remit.models.risk import Exceeded, Refused, Risk, SchemaFindings, SpanTypeR
 QUERY: Final = ("start_time", "end_time")
 DEFAULT_WINDOW_US: Final = 30 * 24 * 3600 * US_PER_S
 """Without a start, an agent's risk is that of the last thirty days."""
-MOST_MARKED: Final = 10_000
-"""So many flagged spans are looked into, the newest."""
 MOST_TERMINATED: Final = 1000
 MOST_REASONS: Final = 20
 _CLASSES: Final = get_args(Classification)
@@ -110,8 +107,7 @@ def _risk(
     ]
     by_type = _by_type(types)
     marked = sum(kind.spans for kind in kinds if kind.flags & MARKED)
-    page = Page(0, MOST_MARKED, "id", descending=True)
-    rows = tx.list_spans(replace(wanted, flags=MARKED), page).rows if marked else ()
+    found = marks_in(tx, replace(wanted, flags=MARKED)) if marked else Marks()
     return Risk(
         agent_id=agent_id,
         spans=sum(kind.spans for kind in kinds),
@@ -120,15 +116,15 @@ def _risk(
         gives=_counts((one.gives, one.spans) for one in by_type),
         classification=_closest([one.classification for one in by_type]),
         span_types=by_type,
-        refused=_refused(rows, terminated),
-        exceeded=_exceeded(rows),
-        withheld=_withheld(rows),
+        refused=_refused(found, terminated),
+        exceeded=Exceeded(spans=found.exceeding, violations=dict(found.excesses.most_common())),
+        withheld=dict(found.withheld.most_common()),
         schema_findings=SchemaFindings(
             invalid=_flagged(kinds, BAD_PAYLOAD | BAD_RESULT),
             undeclared=_flagged(kinds, UNDECLARED),
             unchecked=_flagged(kinds, UNCHECKED_PAYLOAD | UNCHECKED_RESULT),
         ),
-        complete=marked <= MOST_MARKED,
+        complete=found.spans >= marked,
     )
 
 
@@ -197,42 +193,11 @@ def _flagged(kinds: Sequence[SpanKind], flags: int) -> int:
     return sum(kind.spans for kind in kinds if kind.flags & flags)
 
 
-def _refused(rows: Sequence[SpanRow], terminated: Sequence[InstanceRow]) -> Refused:
-    violations = Counter[str]()
-    spans = 0
-    for row in rows:
-        error = _object(row.result_payload).get("error")
-        said = (
-            cast("dict[str, object]", error).get("violations") if isinstance(error, dict) else None
-        )
-        if row.status == "failed" and isinstance(said, list):
-            spans += 1
-            violations.update(str(each) for each in cast("list[object]", said))
+def _refused(found: Marks, terminated: Sequence[InstanceRow]) -> Refused:
     reasons = [row.termination_reason for row in terminated if row.termination_reason]
     return Refused(
-        spans=spans,
-        violations=dict(violations.most_common()),
+        spans=found.refused,
+        violations=dict(found.violations.most_common()),
         terminated_runs=len(terminated),
         termination_reasons=reasons[:MOST_REASONS],
     )
-
-
-def _exceeded(rows: Sequence[SpanRow]) -> Exceeded:
-    said = [sentences for row in rows if (sentences := exceeded(_object(row.payload)))]
-    violations = Counter(sentence for sentences in said for sentence in sentences)
-    return Exceeded(spans=len(said), violations=dict(violations.most_common()))
-
-
-def _withheld(rows: Sequence[SpanRow]) -> dict[str, int]:
-    rules = Counter(
-        str(each.get("rule", ""))
-        for row in rows
-        for text in (row.payload, row.result_payload)
-        for each in substitutes(_object(text))
-        if each[KEY] == WITHHELD
-    )
-    return dict(rules.most_common())
-
-
-def _object(text: str | None) -> dict[str, object]:
-    return cast("dict[str, object]", read(text)) if text else {}

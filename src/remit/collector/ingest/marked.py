@@ -1,0 +1,90 @@
+"""Looking into the spans that are flagged: what was refused, exceeded or withheld in them.
+
+They are read some at a time: one may be as long as a request, and there are many.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+from remit.collector.ingest.judging import read
+from remit.collector.meaning import KEY, WITHHELD, exceeded, substitutes
+from remit.collector.store import Page, Reading, SpanFilter, SpanRow
+
+MOST_SPANS: Final = 10_000
+"""So many are looked into, the newest."""
+MOST_CHARS: Final = 256 * 1024 * 1024
+"""And so much of what is in them; it takes a second."""
+FIRST_PAGE: Final = 200
+PAGE_CHARS: Final = 64 * 1024 * 1024
+"""Later pages hold about so much, for each page is found anew."""
+
+
+@dataclass
+class Marks:
+    """What was found in the spans that were looked into.
+
+    Attributes:
+        spans: How many spans these were.
+        chars: How long all that is in them is.
+        refused: How many of them were refused.
+        violations: Why, by sentence.
+        exceeding: How many of them went beyond their agent's remit.
+        excesses: In what, by sentence.
+        withheld: How many values were withheld, by rule.
+    """
+
+    spans: int = 0
+    chars: int = 0
+    refused: int = 0
+    violations: Counter[str] = field(default_factory=Counter[str])
+    exceeding: int = 0
+    excesses: Counter[str] = field(default_factory=Counter[str])
+    withheld: Counter[str] = field(default_factory=Counter[str])
+
+    def take(self, row: SpanRow) -> None:
+        """Look into a span."""
+        self.spans += 1
+        self.chars += len(row.payload) + len(row.result_payload or "")
+        payload, result = _object(row.payload), _object(row.result_payload)
+        self._take_refusal(row.status, result.get("error"))
+        beyond = exceeded(payload)
+        self.exceeding += bool(beyond)
+        self.excesses.update(beyond)
+        self.withheld.update(
+            str(each.get("rule", ""))
+            for value in (payload, result)
+            for each in substitutes(value)
+            if each[KEY] == WITHHELD
+        )
+
+    def _take_refusal(self, status: str, error: object) -> None:
+        said = (
+            cast("dict[str, object]", error).get("violations") if isinstance(error, dict) else None
+        )
+        if status == "failed" and isinstance(said, list):
+            self.refused += 1
+            self.violations.update(str(each) for each in cast("list[object]", said))
+
+
+def marks_in(tx: Reading, wanted: SpanFilter) -> Marks:
+    """Return what is found in the newest of the spans that pass the filter."""
+    found = Marks()
+    size = FIRST_PAGE
+    while found.spans < MOST_SPANS and found.chars < MOST_CHARS:
+        page = Page(found.spans, size, "id", descending=True)
+        rows = tx.list_spans(wanted, page).rows
+        for row in rows:
+            found.take(row)
+        if len(rows) < size:
+            break
+        left = min(PAGE_CHARS, MOST_CHARS - found.chars)
+        # If they are as those before.
+        size = max(1, min(MOST_SPANS - found.spans, left * found.spans // found.chars))
+    return found
+
+
+def _object(text: str | None) -> dict[str, object]:
+    return cast("dict[str, object]", read(text)) if text else {}
