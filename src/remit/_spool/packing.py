@@ -80,6 +80,10 @@ class Body:
         return [packed and _item(packed) for packed in _decode(_items, self.content)]
 
 
+Parts: TypeAlias = list[tuple[Sequence[AnyItem], Body]]
+"""Items in parts, each also as bytes."""
+
+
 class _Run(msgspec.Struct, array_like=True):
     key: str
     root: bytes
@@ -109,6 +113,16 @@ def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
             begin, size_bytes = end, cost(item)
     if begin < len(items):
         yield items[begin:]
+
+
+def packed(items: Sequence[AnyItem]) -> Parts:
+    """Return the parts of *items*, each also as bytes."""
+    return [(part, Body.of(part)) for part in chunks(items)]
+
+
+def size_of_parts(parts: Parts) -> int:
+    """Return the bytes that *parts* take."""
+    return sum(len(body.content) for _, body in parts)
 
 
 def pack_run(record: RunRecord, digest: bytes) -> bytes:
