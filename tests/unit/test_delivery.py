@@ -332,7 +332,7 @@ def test_a_target_is_shown_without_credentials(target: str, shown: str) -> None:
 def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
     """Also while the thread that sends is not done with its step: it is asking after a run."""
     api = FakeApi(rules=[lambda _path, _body: refusal(503)])
-    made = delivery(api, poll_interval_s=0.01)
+    made = delivery(api, poll_interval_s=0.0)
     run = HandRun(made.sink).open()
     run.span()
     assert not made.flush(within(0.5))

@@ -294,7 +294,7 @@ class Delivery:
         adopting = adopting and self._adoption.likely()
         if adopting:
             self._adoption.look_now()
-        waiting = adopting or self._outbox.pending(newest) > 0
+        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.midway
         if waiting and (insisting or self._shared.pulse.promising):
             self._deliver(newest, deadline, adopting=adopting, insisting=insisting)
         return self._result(newest, unmoved=0 if moved else self._accounts.unmoved())
