@@ -32,6 +32,8 @@ WAKE_PART: Final = 1 / 8
 CHUNK_ITEMS: Final = 2_000
 # Of more than so many spans that begin in a full buffer the end alone is sent first.
 MAX_TURNED_AWAY: Final = 10_000
+# Each item after the end is written to disk by itself, on the thread that recorded it.
+MAX_LATE: Final = 10_000
 # A pass this near to the interval's end counts as one.
 PUNCTUAL_PART: Final = 0.9
 
@@ -95,6 +97,8 @@ class Buffer:
         self._releasing = threading.RLock()
         self._asleep = True
         self._closed = False
+        self._keep: Callable[[], bool] | None = None
+        self._late = 0
         # One comparison on the hot path leads to everything that is rare: the first item, a
         # buffer that fills, a buffer that is closed. Below zero everything is rare.
         self._mark_bytes = -1
@@ -178,9 +182,15 @@ class Buffer:
         """Let go of a run's feed."""
         self._feeds.pop(run_key, None)
 
-    def close(self) -> None:
-        """From now on count what comes as lost."""
+    def close(self, keep: Callable[[], bool] | None = None) -> None:
+        """From now on count what comes as lost.
+
+        Args:
+            keep: Moves what is queued, on the thread that recorded it, and tells whether it could:
+                then what comes is not lost yet.
+        """
         self._closed = True
+        self._keep = keep
         self._mark_bytes = -1
 
     def after_fork_in_child(self) -> None:
@@ -246,7 +256,7 @@ class Buffer:
     def _press(self, item: AnyItem, bound: int) -> None:
         """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""
         if self._closed:
-            self._drop(item, Loss.AFTER_SHUTDOWN)
+            self._press_late(item)
             return
         self._wake()
         if self.held_bytes <= self._payload_bound:
@@ -260,6 +270,18 @@ class Buffer:
             self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item[1])
         self.release(cost(item) - cost(bare))
         self._queue.append(bare)
+
+    def _press_late(self, item: AnyItem) -> None:
+        """Take an item that comes after the end, as long as it can be kept and there are few."""
+        self._late += 1
+        if self._keep is None or self._late > MAX_LATE:
+            self._drop(item, Loss.AFTER_SHUTDOWN)
+            return
+        self._queue.append(item)
+        if not self._keep():
+            self._keep = None
+            while self._queue:
+                self._drop(self._queue.popleft(), Loss.AFTER_SHUTDOWN)
 
     def _drop(self, item: AnyItem, reason: Loss) -> None:
         self.release(cost(item))

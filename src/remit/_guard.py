@@ -27,6 +27,8 @@ _Passes: TypeAlias = tuple[type[Exception], ...]
 logger: Final = logging.getLogger("remit")
 
 STACK_END: Final = "the end of the stack"
+# An alarm each millisecond during the longest exit, which ends by its own deadline.
+MAX_INTERRUPTIONS: Final = 100_000
 
 
 class EscapeError(Exception):
@@ -132,6 +134,24 @@ def is_of_a_signal(error: BaseException) -> bool:
     handlers = map(signal.getsignal, signal.valid_signals())
     codes = [getattr(handler, "__code__", None) for handler in handlers]
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def insist(act: Callable[[], None]) -> None:
+    """Do *act*, which goes on where it was broken off, whatever a signal's handler raises in it.
+
+    For the exit: an alarm that nobody turned off must not cost what was recorded, and without remit
+    there would be no code that it could interrupt. Ctrl-C passes.
+    """
+    for _ in range(MAX_INTERRUPTIONS):
+        try:
+            act()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if not is_of_a_signal(error):
+                raise
+        else:
+            return
 
 
 def guarded(

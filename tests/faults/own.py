@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import remit
 from remit._guard import faults, guarded
+from remit._spans._ending import ending
 from tests.fake_api import FakeApi
 
 OWN = "remit."
@@ -153,12 +154,20 @@ def places() -> Iterator[Place]:
                         yield Place(f"{module.__name__}.{name}.{method}", value, method, inner)
 
 
-def guard_of(value: object) -> str | None:
-    """Return the place that a guarded function is counted under, None if it is not guarded."""
-    if not isinstance(value, FunctionType) or value.__code__ not in GUARDS:
+def guard_of(value: object) -> Callable[[Any], Any] | None:
+    """Return the guard that a function has, to guard another with; None if it has none."""
+    if not isinstance(value, FunctionType):
         return None
-    kept = inspect.getclosurevars(value).nonlocals
-    return str(kept["where"])
+    if value.__code__ is _guarding(ending):
+        return ending
+    if value.__code__ not in GUARDS:
+        return None
+    return guarded(str(inspect.getclosurevars(value).nonlocals["where"]))
+
+
+def _guarding(guard: Callable[[Any], Any]) -> CodeType:
+    code: CodeType = guard(pkgutil.walk_packages).__code__
+    return code
 
 
 @contextmanager
@@ -170,8 +179,8 @@ def faulty(place: Place, callers: list[str]) -> Generator[None]:
         callers.append(sys._getframe(1).f_code.co_filename)  # noqa: SLF001 - who calls
         raise OwnFaultError(place.name)
 
-    where = guard_of(place.value)
-    value: Any = fault if where is None else guarded(where)(fault)
+    guard = guard_of(place.value)
+    value: Any = fault if guard is None else guard(fault)
     if isinstance(place.value, property | staticmethod):
         value = type(place.value)(value)
     owners = [place.owner]

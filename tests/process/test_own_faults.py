@@ -32,6 +32,7 @@ UNGUARDED = {
     "remit._recording.at.__init__": "an assignment",
     "remit._recording.at.__enter__": "sets a context variable",
     "remit._recording.at.__exit__": "sets a context variable",
+    "remit._recording.at._restore": "sets a context variable",
     "remit._runs.Run.__init__": "an assignment",
     "remit._runs.run_of": "a look at an attribute",
     "remit._run_blocks.RunBlock.__init__": "assignments",

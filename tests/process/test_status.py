@@ -38,6 +38,7 @@ from tests.seen import (
     served,
     taken,
 )
+from tests.spooling import wait_until_written
 
 NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {}, {})
 DOWN = "refused the connection"
@@ -195,6 +196,7 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         for _ in range(20):
             agent(100, f"{time.perf_counter_ns():x}" * 64)
             remit.flush(0.01)
+        wait_until_written(remit.status)
         full = checked()
         assert full.spooled == on_disk(tmp_path)
         assert full.spool_bytes == folder_bytes(tmp_path)

@@ -327,3 +327,34 @@ def test_the_status_tells_where_things_stand() -> None:
 def test_a_target_is_shown_without_credentials(target: str, shown: str) -> None:
     """It stands in log lines."""
     assert without_credentials(target) == shown
+
+
+def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
+    """Also while the thread that sends is not done with its step: it is asking after a run."""
+    api = FakeApi(rules=[lambda _path, _body: refusal(503)])
+    made = delivery(api, poll_interval_s=0.0)
+    run = HandRun(made.sink).open()
+    run.span()
+    assert not made.flush(within(0.5))
+    assert made.status().health is Health.FAILING
+    looking, go_on = threading.Event(), threading.Event()
+
+    def look(path: str, _body: object) -> None:
+        if path.split("/")[-2] == "agent_instance" and not path.endswith("/register"):
+            looking.set()
+            go_on.wait(20)
+
+    api.rules[:] = [look]
+    seen: list[tuple[bool, Health]] = []
+    flushing = threading.Thread(
+        target=lambda: seen.append((bool(made.flush(within(20))), made.status().health))
+    )
+    flushing.start()
+    assert looking.wait(20)
+    made._sending.wake()
+    flushing.join(0.3)
+    go_on.set()
+    flushing.join(20)
+    assert seen == [(True, Health.OK)]
+    run.close()
+    made.shutdown(within(10))

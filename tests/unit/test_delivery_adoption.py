@@ -311,7 +311,7 @@ def test_a_fork_waits_for_whoever_is_in_the_file(made: Delivery) -> None:
         assert file is not None
         assert seconds(lambda: file.hold(0)) < 1
         file.let_go()
-        (held,) = made._held.values()
+        (held,) = made._forking._held.values()
         assert len(held) >= 3
     finally:
         made.after_fork_in_parent()

@@ -99,6 +99,15 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     assert len(api.instances) == 1
 
 
+def test_space_around_a_token_makes_it_no_other(tmp_path: Path) -> None:
+    """As a copy from a file brings it."""
+    leave(tmp_path, token=f" {TOKEN}\n")
+    api = FakeApi()
+    configure(api, tmp_path)
+    assert remit.flush(20)
+    assert len(api.instances) == 1
+
+
 def test_the_token_is_nowhere_in_the_spool(tmp_path: Path) -> None:
     """Only eight bytes of its hash are."""
     leave(tmp_path)

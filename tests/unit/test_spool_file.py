@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,3 +271,41 @@ def test_a_file_of_a_later_version_is_left_alone(spooled: Spooled) -> None:
     connection.close()
     assert spooled.files.take() is None
     assert path.exists()
+
+
+def test_an_end_waits_no_longer_for_the_file_than_it_may(spooled: Spooled) -> None:
+    """Who hangs in it has it; what is in it is left to a later process."""
+    outbox = spooled.outbox()
+    outbox.put([item(1)], [record()])
+    held, over = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        assert outbox.hold(10)
+        held.set()
+        over.wait(60)
+        outbox.let_go()
+
+    holder = threading.Thread(target=hang)
+    holder.start()
+    assert held.wait(10)
+    began = time.monotonic()
+    outbox.close(0.1)
+    assert time.monotonic() - began < 4
+    over.set()
+    holder.join(10)
+
+
+def test_an_end_waits_no_longer_for_another_process_than_it_may(spooled: Spooled) -> None:
+    """Somebody looks at the file with a tool that locks it."""
+    outbox = spooled.outbox()
+    outbox.put([item(1)], [record()])
+    outbox.put([item(2)], [])
+    outbox.settle([outbox.head(1)[0][0]])
+    (path,) = spooled.folder.files(".db")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    outbox.close(0.1)
+    assert time.monotonic() - began < 4
+    other.execute("ROLLBACK")
+    other.close()

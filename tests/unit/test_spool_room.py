@@ -127,12 +127,12 @@ def test_the_bound_is_for_all_processes_together(spooled: Spooled) -> None:
 def test_a_damaged_chunk_that_is_in_the_way_is_given_up(spooled: Spooled) -> None:
     """Nobody can tell what it was; the rest finds its room."""
     outbox = spooled.outbox()
-    fill(outbox, 150)
+    fill(outbox, 100)
     file = outbox._file
     assert file is not None
     assert file._database is not None
     file._database._connection.execute("UPDATE chunk SET crc = 0 WHERE id = 1")
-    fill(outbox, 100, first=300)
+    fill(outbox, 150, first=300)
     assert spooled.lost[Loss.SPOOL_DAMAGED] == 10
     assert 100 not in [number for number, _ in everything(outbox)]
 
@@ -209,3 +209,21 @@ def test_no_payload_is_passed_over(spooled: Spooled) -> None:
     for begin in range(first, first + 8_000, 200):
         outbox.put([item(number, payload) for number in range(begin, begin + 200)], [])
     assert not [number for number, kept in everything(outbox) if kept == payload]
+
+
+@pytest.mark.parametrize("max_bytes", [300_000, MIB, 4 * MIB], ids=["300 KB", "1 MiB", "4 MiB"])
+@pytest.mark.parametrize(
+    ("payload_bytes", "at_once"), [(100, 100), (2_000, 200), (60_000, 50)], ids=str
+)
+def test_the_folder_never_takes_more_than_its_bound(
+    tmp_path: Path, max_bytes: int, payload_bytes: int, at_once: int
+) -> None:
+    """What SQLite writes beside the file counts too, whatever the bound and however much comes."""
+    spooled = Spooled(tmp_path, max_bytes=max_bytes)
+    outbox, payload = spooled.outbox(), b'"%s"' % (b"x" * payload_bytes)
+    largest = 0
+    for first in range(0, 2 * max_bytes // payload_bytes, at_once):
+        outbox.put([item(number, payload) for number in range(first, first + at_once)], [])
+        largest = max(largest, spooled.folder.size_bytes())
+    assert largest <= max_bytes
+    spooled.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 
 import pytest
@@ -44,9 +44,9 @@ def agent(depth: int) -> int | None:
         return None
 
 
-def at_depth(depth: int, step: object) -> int:
+def at_depth(depth: int, step: Callable[[], int]) -> int:
     """Call *step* at *depth*."""
-    return at_depth(depth - 1, step) if depth else step()  # type: ignore[operator]  # of this module
+    return at_depth(depth - 1, step) if depth else step()
 
 
 def leave_open() -> None:

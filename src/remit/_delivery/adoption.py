@@ -121,11 +121,12 @@ class Adoption:
         if self._file is not None:
             self._file.abandon()
 
-    def close(self) -> None:
-        """Leave what is not sent yet to another process, for good."""
+    def close(self, timeout_s: float) -> None:
+        """Leave what is not sent yet to another process, for good; wait no longer than that."""
         self._closed = True
-        if self._file is not None:
-            self._file.close()
+        file = self._file
+        if file is not None:
+            file.close(timeout_s)
 
     def _take(self, files: Files) -> None:
         now_ns = self._shared.clock.monotonic_ns()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from typing import Final, Protocol, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 from urllib.parse import urlsplit, urlunsplit
 
 from remit._buffer import Buffer
@@ -14,6 +13,7 @@ from remit._clock import Clock, Deadline
 from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.calls import Client, Door
+from remit._delivery.forking import Forking
 from remit._delivery.health import Pulse
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
@@ -30,14 +30,10 @@ from remit._spool import Files, Folder, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
-FORK_WAIT_S: Final = 1.0
-# A step that imports httpx or the collector has to end, on however busy a machine: the child would
-# wait for ever for the module. One that waits for a server is left alone: it holds no lock that a
-# child needs.
-FORK_STEP_S: Final = 10.0
-FORK_LOOK_S: Final = 0.05
 # For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
 GRACE_S: Final = 0.2
+# For a file of an ended process, which loses nothing when it is left as it is.
+CLOSE_S: Final = 0.05
 
 
 class Pace(TypedDict):
@@ -49,18 +45,6 @@ class Pace(TypedDict):
     max_batch_bytes: int
     request_timeout_s: float
     poll_interval_s: float
-
-
-class Holdable(Protocol):
-    """What must not be in the middle of something while the process forks."""
-
-    def hold(self, timeout_s: float) -> bool:
-        """Keep it from its next step; tell whether it got there within *timeout_s*."""
-        ...
-
-    def let_go(self) -> None:
-        """Let it go on."""
-        ...
 
 
 class Delivery:
@@ -101,9 +85,10 @@ class Delivery:
         self._on_rouse = on_rouse
         self._ticks = tuple(ticks)
         self._pace = pace
-        self._closed = self._broken_off = self._ending = False
-        # By thread: two may fork together, and each lets go of what it held itself.
-        self._held: dict[int, list[Holdable]] = {}
+        self._closed = self._broken_off = self._ending = self._exiting = False
+        self._late_said = False
+        self._late_movers: set[int] = set()
+        self._forking = Forking(clock)
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=pace["max_buffer_bytes"],
@@ -205,14 +190,17 @@ class Delivery:
         self._raise_faults()
         return result
 
-    def shutdown(self, deadline: Deadline) -> FlushResult:
+    def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
         """Flush, then stop for good; what is recorded later is counted as lost.
 
         One that a signal's handler broke off is gone on with by the next call.
 
         Args:
             deadline: When to return at the latest; a request that is under way is abandoned then.
+            exiting: The process ends: what is recorded later, by what else runs at its exit, is
+                kept on disk by the thread that records it.
         """
+        self._exiting = exiting
         with self._closing:
             if self._closed and not self._broken_off:
                 return self._result()
@@ -252,32 +240,18 @@ class Delivery:
 
     def before_fork(self) -> None:
         """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
-        held = self._held.setdefault(threading.get_ident(), [])
-        for each in (self._writing, self._sending, self._outbox, self._adoption):
-            # First: if a signal's handler raises in between, it is let go of all the same.
-            held.append(each)
-            is_worker = isinstance(each, Worker)
-            if not (self._holds(each) if is_worker else each.hold(FORK_WAIT_S)):
-                held.remove(each)
-        if len(self._buffer) and self._writing in held:
+        writing = self._forking.hold_worker(self._writing)
+        self._forking.hold_worker(self._sending, lambda: self._shared.door.waiting)
+        self._forking.hold(self._outbox)
+        self._forking.hold(self._adoption)
+        if len(self._buffer) and writing:
             # A child may record into a run that only memory knows: were this process killed now,
             # nobody could end it.
             self._writer.move()
 
-    def _holds(self, worker: Worker) -> bool:
-        limit = Deadline.after(FORK_STEP_S, self._clock)
-        while not (worker is self._sending and self._shared.door.waiting):
-            if worker.hold(FORK_LOOK_S):
-                return True
-            if limit.remaining_s() <= 0:
-                break
-        return False
-
     def after_fork_in_parent(self) -> None:
         """Let the threads go on."""
-        for each in self._held.pop(threading.get_ident(), []):
-            with suppress(RuntimeError):  # it was not held yet when a signal's handler raised
-                each.let_go()
+        self._forking.let_go()
 
     def after_fork_in_child(self) -> None:
         """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""
@@ -286,7 +260,7 @@ class Delivery:
         self._sending.abandon()
         self._outbox.abandon()
         self._adoption.abandon()
-        self._held = {}
+        self._forking = Forking(self._clock)
         self._assemble()
 
     def _rouse(self) -> None:
@@ -320,7 +294,7 @@ class Delivery:
         adopting = adopting and self._adoption.likely()
         if adopting:
             self._adoption.look_now()
-        waiting = adopting or self._outbox.pending(newest) > 0
+        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.midway
         if waiting and (insisting or self._shared.pulse.promising):
             self._deliver(newest, deadline, adopting=adopting, insisting=insisting)
         return self._result(newest, unmoved=0 if moved else self._accounts.unmoved())
@@ -338,8 +312,26 @@ class Delivery:
             # Else the sender closes it when it ends: closing a connection under a request that
             # waits on another thread could hand its descriptor to a stranger.
             self._close_door()
-        self._outbox.close()
-        self._adoption.close()
+        self._outbox.close(max(GRACE_S, deadline.remaining_s()))
+        self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
+        if stopped:
+            self._buffer.close(self._keep_late)
+
+    def _keep_late(self) -> bool:
+        """Move what was recorded after the end, if there is where to; say so once."""
+        kept = self._exiting and self._outbox.reopen()
+        if not self._late_said:
+            self._late_said = True
+            self._accounts.say_what_is_late(kept=kept)
+        me = threading.get_ident()
+        # A collected generator may end its span on the very thread that moves.
+        if kept and me not in self._late_movers:
+            self._late_movers.add(me)
+            try:
+                self._writer.move()
+            finally:
+                self._late_movers.discard(me)
+        return kept
 
     def _raise_faults(self) -> None:
         for worker in (self._writing, self._sending):
@@ -361,7 +353,8 @@ class Delivery:
         self._sender.urge()
 
         def done() -> bool:
-            return not (self._outbox.pending(newest) or (adopting and self._adoption.busy))
+            waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
+            return not (waiting or self._sender.midway)
 
         if not worker.start():
             self._pump(done, deadline)

@@ -36,7 +36,11 @@ MAX_LOOKS: Final = 20
 
 
 class Sender:
-    """Delivers what is in the outbox; nothing here knows threads."""
+    """Delivers what is in the outbox; nothing here knows threads.
+
+    Attributes:
+        midway: Something may be settled already of what the pulse is not told yet.
+    """
 
     def __init__(
         self, parts: Parts, spans: Spans, *, window_items: int, poll_interval_s: float
@@ -60,6 +64,7 @@ class Sender:
         self._window_items = window_items
         self._poll_interval_s = poll_interval_s
         self._urged = False
+        self.midway = False
         # Faults of ours: what is one run's must not hold up the others.
         self._run_troubles: Troubles[str] = Troubles(parts.clock)
         self._row_troubles: Troubles[int] = Troubles(parts.clock)
@@ -74,17 +79,24 @@ class Sender:
         wait_s = self._pulse.wait_s(urged=urged)
         if wait_s > 0:
             return wait_s
-        settled, answered = self._settling.settled, self._door.answered
+        settled = self._settling.settled
+        self.midway = True
         try:
-            self._send_window()
-            self._look_at_runs()
+            self._try()
         except OutOfTimeError:
             return self._poll_interval_s
         except (UnavailableError, UnauthorizedError, ContractError) as error:
             return self._pulse.failed(error)
+        finally:
+            self.midway = False
+        return 0.0 if self._settling.settled != settled else self._rest_s()
+
+    def _try(self) -> None:
+        answered = self._door.answered
+        self._send_window()
+        self._look_at_runs()
         if self._door.answered != answered:
             self._pulse.succeeded()
-        return 0.0 if self._settling.settled != settled else self._rest_s()
 
     def _send_window(self) -> None:
         rows = self._outbox.head(self._window_items)

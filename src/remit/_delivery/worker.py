@@ -104,16 +104,26 @@ class Worker:
         """
         launched, me = threading.Lock(), threading.get_ident()
         launched.acquire()
+
+        def begin() -> None:
+            try:
+                self._start()
+            except Exception as error:  # noqa: BLE001 - nobody waits for this thread's faults
+                self._contain(error)
+            finally:
+                self._starter, self._launched = 0, None
+                launched.release()
+
         try:
             self._launcher, self._launched = me, launched
-            _thread.start_new_thread(self._start, (launched,))
+            _thread.start_new_thread(begin, ())
         except RuntimeError:
             # No thread starts while the interpreter exits, or beyond the system's limit.
             self._launched = None
         finally:
             self._launcher = 0
 
-    def _start(self, launched: threading.Lock) -> None:
+    def _start(self) -> None:
         self._starter, died = threading.get_ident(), self._thread is not None
         thread = threading.Thread(target=self._run, args=(died,), name=self._name, daemon=True)
         try:
@@ -122,9 +132,6 @@ class Worker:
         except RuntimeError:
             # As above.
             self._running, self._thread = False, None
-        finally:
-            self._starter, self._launched = 0, None
-            launched.release()
 
     def await_launch(self, timeout_s: float) -> None:
         """Wait while another thread starts this one's; of several that wait one is woken.

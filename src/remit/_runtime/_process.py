@@ -6,7 +6,7 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from remit._capture import switched_off
 from remit._clock import Clock
-from remit._guard import faults, guarded, is_of_a_signal, logger
+from remit._guard import faults, guarded, insist, logger
 from remit._late import late
 from remit._registry import AgentType, Registry
 from remit._runtime._loops import beside
@@ -34,8 +34,6 @@ else:
     doors = late("remit._runtime._doors")
     parts = late("remit._runtime._runtime")
 
-# An alarm each millisecond during the longest exit, twice over: it ends by its own deadline.
-MAX_INTERRUPTIONS: Final = 100_000
 # Below zero: after the child's own queues are flushed and its children joined.
 LATE: Final = -100
 
@@ -260,27 +258,9 @@ def _at_exit(**_: object) -> None:
         with suppress(KeyboardInterrupt):
             if _process.runtime is not None:
                 # Twice: an alarm may come while another is judged.
-                _to_its_end(partial(_to_its_end, _process.runtime.at_exit))
+                insist(partial(insist, _process.runtime.at_exit))
     finally:
         _end_as_begun()
-
-
-def _to_its_end(act: Callable[[], None]) -> None:
-    """Do *act*, which goes on where it was broken off, whatever a signal's handler raises in it.
-
-    An alarm that nobody turned off must not cost what was recorded; without remit there would be
-    no code here that it could interrupt.
-    """
-    for _ in range(MAX_INTERRUPTIONS):
-        try:
-            act()
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if not is_of_a_signal(error):
-                raise
-        else:
-            return
 
 
 def _end_as_begun() -> None:

@@ -198,7 +198,7 @@ class Runtime:
             if not run.closed:
                 run.abandon()
         if self._delivery is not None:
-            self._delivery.shutdown(self._exit)
+            self._delivery.shutdown(self._exit, exiting=True)
 
     def tend(self) -> None:
         """Look after the open runs: follow the clock, close those that linger for too long."""

@@ -30,7 +30,7 @@ def ending(function: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[
     """Return *function*, which ends a span, so that its faults lose the span and nothing else."""
 
     @wraps(function)
-    def contained(span: S, *args: P.args, **kwargs: P.kwargs) -> None:
+    def contained(span: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(span, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again

@@ -1,8 +1,8 @@
 """What is written and not yet delivered: on disk, in one file for each process, or in memory.
 
 `Outbox` is the seam between the writer, which puts, and the sender, which reads and settles. The
-floors inside: `spool` over `files` over `file` over `room`, `ledger` and `runs`, over `database`
-and `packing`, over `folder`, `outbox` and `memory`.
+floors inside: `spool` over `files` over `file` over `moving`, `room`, `ledger` and `runs`, over
+`database` and `packing`, over `folder` over `holders`, `outbox` and `memory`.
 """
 
 from remit._spool.database import STORAGE_ERRORS

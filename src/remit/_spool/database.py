@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 FORMAT: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
+MS_PER_S: Final = 1000
 # The write-ahead log goes into the database this often: 4 MiB, less where less is allowed.
 MAX_LOG_PAGES: Final = 1000
 PAGE_BYTES: Final = 4096
@@ -29,6 +30,12 @@ LOG_PART: Final = 1 / 8
 MAX_VARIABLES: Final = 999
 CHUNK_COLUMNS: Final = 5
 CHUNKS_AT_ONCE: Final = MAX_VARIABLES // CHUNK_COLUMNS
+
+
+def log_pages(max_bytes: int) -> int:
+    """Return how many pages the write-ahead log may have where *max_bytes* are allowed in all."""
+    return max(1, min(MAX_LOG_PAGES, int(max_bytes * LOG_PART) // PAGE_BYTES))
+
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
 """What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise."""
@@ -84,19 +91,23 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        log_pages = max(1, min(MAX_LOG_PAGES, int(max_bytes * LOG_PART) // PAGE_BYTES))
+        pages = log_pages(max_bytes)
         try:
             self._connection.executescript(
                 f"PRAGMA page_size = {PAGE_BYTES};"
                 "PRAGMA journal_mode = WAL;"
                 "PRAGMA synchronous = NORMAL;"
-                f"PRAGMA wal_autocheckpoint = {log_pages};"
-                f"PRAGMA journal_size_limit = {log_pages * PAGE_BYTES};"
+                f"PRAGMA wal_autocheckpoint = {pages};"
+                f"PRAGMA journal_size_limit = {pages * PAGE_BYTES};"
             )
         except sqlite3.Error:
             self._connection.close()
             raise
         holders.opened(path)
+
+    def hurry(self, timeout_s: float) -> None:
+        """Wait no longer than *timeout_s* for another process that has the file locked."""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * MS_PER_S)}")
 
     def close(self) -> None:
         """Close the file; SQLite tidies up what it put beside it."""

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from typing import Final
 
-from remit._guard import logger
 from remit._losses import Loss
 from remit._sink import AnyItem
-from remit._spool.database import CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
+from remit._spool.database import BUSY_TIMEOUT_S, CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
 from remit._spool.folder import ASIDE, Claim, Folder, identities, size_of
 from remit._spool.ledger import Ledger
+from remit._spool.moving import clear_away, copied, say_moved
 from remit._spool.outbox import Row, RunRecord
-from remit._spool.packing import CHUNK_BYTES, Body, DamagedError, chunks
+from remit._spool.packing import CHUNK_BYTES, Body, DamagedError, packed
 from remit._spool.room import Lose, Room
 from remit._spool.runs import Runs, SpanNotes
 
@@ -85,20 +85,13 @@ class SpoolFile:
             OSError: They could not be written.
             sqlite3.Error: They could not be written.
         """
-        room, stripping = self._room, self._room.stripping
-        stripped: list[str] = []
-        if stripping:
-            items, stripped = room.strip(items)
-        parts = _packed(items)
+        room = self._room
+        items, stripped = room.strip(items) if room.stripping else (items, [])
+        parts = packed(items)
         with self._io:
             database = self._opened()
-            missing = room.make(sum(len(body.content) for _, body in parts), self._window)
-            if missing:
-                items = room.reduce(items)
-            if room.stripping and not stripping:
-                items, stripped = room.strip(items)
-            if missing or room.stripping is not stripping:
-                parts = _packed(items)
+            parts, stripped = room.fit(items, parts, stripped, self._window)
+            items = [item for part, _ in parts for item in part]
             now_ns, first = self._wall_ns(), self._ledger.next_chunk()
             added = [
                 (Chunk(chunk_id, now_ns, body.items, len(body.content)), body)
@@ -190,7 +183,7 @@ class SpoolFile:
         return self._ledger.left(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
-        """Count those that are on disk where a later process finds them: all, unless adrift."""
+        """Count those on disk where a later process finds them: all, unless adrift."""
         return 0 if self.adrift else self.pending(up_to)
 
     def oldest_ns(self) -> int | None:
@@ -281,29 +274,36 @@ class SpoolFile:
             self._database.forget()
         self.claim.release()
 
-    def close(self) -> None:
-        """Let go of the file: delete it if it is done with, else leave it to a later process."""
-        with self._io:
-            done, refused = False, False
-            with suppress(DamagedError, *STORAGE_ERRORS):
-                done, refused = self._settled()
-            database, self._database = self._database, None
-            if database is None:
-                return
-            with suppress(*STORAGE_ERRORS):
-                database.close()
-            with suppress(OSError):
-                if done and refused:
-                    self.claim.put_aside(ASIDE)
-                elif done:
-                    self.claim.remove()
-            self.claim.release()
+    def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """Let go of the file: delete it if it is done with, else leave it to a later process.
 
-    def _settled(self) -> tuple[bool, bool]:
-        """Tidy what a later process needs of the file; tell whether it is done with, but for what.
+        One that somebody holds for longer than *timeout_s* is left as it is, and so to that too.
+        """
+        if not self._io.acquire(timeout=timeout_s):
+            return
+        try:
+            self._let_go(timeout_s)
+        finally:
+            self._io.release()
 
-        Returns:
-            Whether nothing is left to be sent, and whether something is set aside.
+    def _let_go(self, timeout_s: float) -> None:
+        done, refused = False, False
+        with suppress(DamagedError, *STORAGE_ERRORS):
+            done, refused = self._settled(timeout_s)
+        database, self._database = self._database, None
+        if database is None:
+            return
+        with suppress(*STORAGE_ERRORS):
+            database.close()
+        with suppress(OSError):
+            if done and refused:
+                self.claim.put_aside(ASIDE)
+            elif done:
+                self.claim.remove()
+        self.claim.release()
+
+    def _settled(self, timeout_s: float) -> tuple[bool, bool]:
+        """Tidy the file for a later process; tell if nothing is left, and if some is set aside.
 
         Raises:
             DamagedError: It cannot be read.
@@ -312,6 +312,7 @@ class SpoolFile:
         database = self._database
         if database is None:
             return False, False
+        database.hurry(timeout_s)
         refused = bool(database.aside(1))
         left = bool(self._ledger.left() or self._runs.open() or database.open_spans())
         if left or refused:
@@ -321,34 +322,17 @@ class SpoolFile:
 
     def _move(self, removed: Database) -> bool:
         """Copy everything into a new file, and use that from now on; tell whether that worked."""
-        claim: Claim | None = None
-        database: Database | None = None
-        try:
-            claim = self._folder.create()
-            database = Database(claim.path, max_bytes=self._folder.max_bytes)
-            removed.copy_to(database)
-        except STORAGE_ERRORS:
-            if database is not None:
-                database.close()
-            if claim is not None:
-                claim.remove()
+        new = copied(removed, self._folder)
+        if new is None:
             return False
-        left, self.claim, self._database = self.claim, claim, database
+        left, (self.claim, database) = self.claim, new
+        self._database = database
         self._room.move(database)
-        self._standing = identities(claim.path)
-        with suppress(*STORAGE_ERRORS):
-            # What a cleaner left, before others can have it.
-            left.remove()
-        with suppress(*STORAGE_ERRORS):
-            removed.close()
+        self._standing = identities(self.claim.path)
+        clear_away(left, removed)
         if not self._moved_said:
             self._moved_said = True
-            logger.warning(
-                "the spool's file %s was removed while it was in use; what was in it is in a new "
-                "one now, and nothing is lost. Have whatever cleans up there spare %s",
-                left.path,
-                self._folder.path,
-            )
+            say_moved(left, self._folder)
         return True
 
     def _write(
@@ -413,7 +397,3 @@ class SpoolFile:
                     database.add_chunks([(chunk, Body.of(left))])
             database.delete("chunk", "id", self._erasable)
             self._runs.write_back(database)
-
-
-def _packed(items: Sequence[AnyItem]) -> list[tuple[Sequence[AnyItem], Body]]:
-    return [(part, Body.of(part)) for part in chunks(items)]

@@ -47,7 +47,8 @@ class Identity:
 
     @classmethod
     def of(cls, target: str, token: str | None) -> Identity:
-        """Return the identity of *target* with *token*."""
+        """Return the identity of *target* with *token*; space around it is no part of a token."""
+        token = token and token.strip()
         digest = sha256(token.encode()).digest()[:FINGERPRINT_BYTES] if token else b""
         return cls(target.rstrip("/"), digest)
 

@@ -84,6 +84,10 @@ class Body:
         return [each and next(items) for each in packed]
 
 
+Parts: TypeAlias = list[tuple[Sequence[AnyItem], Body]]
+"""Items in parts, each also as bytes."""
+
+
 class _Run(msgspec.Struct, array_like=True):
     key: str
     root: bytes
@@ -113,6 +117,16 @@ def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
             begin, size_bytes = end, item_bytes
     if begin < len(items):
         yield items[begin:]
+
+
+def packed(items: Sequence[AnyItem]) -> Parts:
+    """Return the parts of *items*, each also as bytes."""
+    return [(part, Body.of(part)) for part in chunks(items)]
+
+
+def size_of_parts(parts: Parts) -> int:
+    """Return the bytes that *parts* take."""
+    return sum(len(body.content) for _, body in parts)
 
 
 def pack_run(record: RunRecord, digest: bytes) -> bytes:

@@ -14,10 +14,17 @@ from typing import Final, Protocol
 
 from remit._losses import Loss, cost, skeleton
 from remit._sink import AnyItem, Kind
-from remit._spool.database import Chunk, Database
+from remit._spool.database import PAGE_BYTES, Chunk, Database, log_pages
 from remit._spool.folder import Folder
 from remit._spool.ledger import Ledger
-from remit._spool.packing import CHUNK_BYTES, Body, DamagedError
+from remit._spool.packing import (
+    CHUNK_BYTES,
+    Body,
+    DamagedError,
+    Parts,
+    packed,
+    size_of_parts,
+)
 
 ACTIVE: Final = "active"
 # As plain integers: comparing with a member of an IntEnum costs twice as much.
@@ -121,6 +128,7 @@ class Room:
         self._ledger = ledger
         self._lose = lose
         self._spare_bytes = min(MAX_SPARE_BYTES, int(folder.max_bytes * SPARE_PART))
+        self._log_bytes = log_pages(folder.max_bytes) * PAGE_BYTES
         # How much may still be added before the folder must be looked at again.
         self._unlooked_bytes = 0
         self._growing = 1
@@ -129,6 +137,30 @@ class Room:
         """Make room in another file, to which everything of the first was copied."""
         self._database = database
         self._unlooked_bytes = 0
+
+    def fit(
+        self, items: Sequence[AnyItem], parts: Parts, stripped: list[str], in_use: Collection[int]
+    ) -> tuple[Parts, list[str]]:
+        """Make room for what is to be written, or write less of it.
+
+        Args:
+            items: What is to be written.
+            parts: The same, packed.
+            stripped: The run of each that goes without its payload already.
+            in_use: Ids of the chunks that the sender has.
+
+        Returns:
+            What is kept of it, packed, and the run of each that goes without its payload.
+        """
+        stripping = self.stripping
+        missing = self.make(size_of_parts(parts), in_use)
+        if self.stripping and not stripping:
+            items, stripped = self.strip(items)
+            parts = packed(items)
+            missing = missing and self.make(size_of_parts(parts), in_use)
+        if missing:
+            return packed(self.reduce(items)), []
+        return parts, stripped
 
     def make(self, added_bytes: int, in_use: Collection[int]) -> int:
         """Make room for *added_bytes*; return how many of them find none.
@@ -185,7 +217,9 @@ class Room:
         """
         size_bytes, self._growing = self._folder.taken()
         size_bytes -= self._database.free_bytes()
-        left_bytes = self._folder.max_bytes - size_bytes - added_bytes
+        # It is written to the log first; what does not fit into that makes the log longer.
+        written_bytes = added_bytes + max(0, added_bytes - self._log_bytes)
+        left_bytes = self._folder.max_bytes - self._log_bytes - size_bytes - written_bytes
         self._trust(left_bytes)
         return left_bytes
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from remit._guard import logger
 from remit._sink import AnyItem
-from remit._spool.database import STORAGE_ERRORS
+from remit._spool.database import BUSY_TIMEOUT_S, STORAGE_ERRORS
 from remit._spool.file import SpoolFile
 from remit._spool.files import Files
 from remit._spool.memory import MemoryOutbox
@@ -47,6 +47,8 @@ class SpoolOutbox:
         self._said = False
         self._held: SpoolFile | None = None
         self._closed = False
+        # In the file of before, which was let go of: see `reopen`.
+        self._left = 0
 
     def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
@@ -116,11 +118,11 @@ class SpoolOutbox:
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
         in_file = self._file.pending(up_to) if self._file is not None else 0
-        return in_file + self._memory.pending(up_to)
+        return self._left + in_file + self._memory.pending(up_to)
 
     def spooled(self, up_to: int | None = None) -> int:
         """Count those of the pending rows that are on disk."""
-        return self._file.spooled(up_to) if self._file is not None else 0
+        return self._left + (self._file.spooled(up_to) if self._file is not None else 0)
 
     def oldest_ns(self) -> int | None:
         """Return when the oldest row on disk was written, by the wall clock."""
@@ -154,11 +156,28 @@ class SpoolOutbox:
         if self._file is not None:
             self._file.abandon()
 
-    def close(self) -> None:
+    def reopen(self) -> bool:
+        """Put what comes after the end into a file of its own; tell whether there can be one.
+
+        It is never closed: the process ends, and a later one sends it.
+        """
+        if not self._closed:
+            return True
+        if self._files is None or self._memory.pending():
+            return False
+        try:
+            file = self._files.create()
+        except STORAGE_ERRORS:
+            return False
+        self._left += self.spooled()
+        self._file, self._closed = file, False
+        return True
+
+    def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Let go of the file: delete it if it is done with, else leave it to a later process."""
         self._closed = True
         if self._file is not None:
-            self._file.close()
+            self._file.close(timeout_s)
 
     def _writable(self, files: Files) -> SpoolFile:
         """Return the file, made now if there is none yet.
