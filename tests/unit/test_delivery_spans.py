@@ -211,6 +211,7 @@ def test_what_is_written_ahead_is_as_little_as_a_batch() -> None:
     def look(path: str, _: Json) -> Answer:
         if path.endswith("/bulk"):
             most.append(sum(map(len, vars(spans)["_ahead"].bodies)))
+        return None
 
     api.rules.append(look)
     stepped.deliver()
