@@ -11,6 +11,7 @@ from typing import TypeVar
 from remit._buffer import Buffer
 from remit._clock import Deadline, SystemClock
 from remit._delivery import Delivery, Health
+from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Door
 from remit._delivery.health import Pulse
 from remit._delivery.opening import Opening
@@ -18,7 +19,7 @@ from remit._delivery.parts import Parts
 from remit._delivery.registration import Registrations
 from remit._delivery.sender import Sender
 from remit._delivery.settling import Settling, Tally
-from remit._delivery.spans import BatchLimits, Spans
+from remit._delivery.spans import Spans
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
 from remit._endpoints import Call

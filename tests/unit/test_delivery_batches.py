@@ -16,6 +16,8 @@ from remit._delivery.batches import (
     MAX_HEADS,
     MAX_PARENTS,
     MAX_WORDS,
+    Batch,
+    BatchLimits,
     Composer,
     Texts,
     with_tails,
@@ -239,29 +241,86 @@ def test_words_that_are_remembered_are_bounded() -> None:
     assert len(vars(composer)["_words"]) <= MAX_WORDS
 
 
+LIMITS = BatchLimits(500, 1 << 20)
+
+
+def started(instance_id: str = INSTANCE) -> Track:
+    """Return a run whose items can be sent."""
+    run = track(instance_id)
+    run.record.state = RunState.STARTED
+    return run
+
+
+def numbered(*items: Item) -> list[Row]:
+    """Return rows of these items."""
+    return list(enumerate(items))
+
+
+def extended(batch: Batch, rows: list[Row], limits: BatchLimits, *runs: Track) -> int | None:
+    """Add *rows* of *runs*, which are called by number and have lost nothing."""
+    named = {str(number): run for number, run in enumerate(runs)}
+    return Composer().extend(batch, rows, limits, named.get, lambda _: False)
+
+
 def test_many_are_written_as_each_is_alone() -> None:
-    """Of runs in turn, and without those of a run that the server does not know yet."""
-    run, other, unknown = track(), track(pfid(new_key(STARTED_NS), 7)), track()
-    run.record.state = other.record.state = RunState.STARTED
-    runs = {"run": run, "other": other, "unknown": unknown}
-    keys = ("run", "run", "other", "unknown", "nobody", "run")
-    rows = [(number, span()._replace(run_key=key)) for number, key in enumerate(keys)]
-    alone = Composer()
-    assert Composer().compose_many(rows, runs.get, 1 << 20) == {
-        row_id: alone.compose(item, runs[item.run_key])
-        for row_id, item in rows
-        if item.run_key in ("run", "other")
-    }
+    """Also of runs in turn."""
+    runs = started(), started(pfid(new_key(STARTED_NS), 7))
+    rows = numbered(*(span()._replace(run_key=key) for key in "00110"))
+    batch, alone = Batch(), Composer()
+    assert extended(batch, rows, LIMITS, *runs) == len(rows)
+    written = [alone.compose(item, runs[int(item[1])]) for _, item in rows]
+    assert list(zip(batch.rows, batch.bodies, strict=True)) == written
+    assert list(batch.rows.values()) == rows
+    assert batch.size_bytes == sum(len(body) + 1 for body in batch.bodies)
+    assert batch.tracks == {"0": runs[0], "1": runs[1]}
+
+
+def test_a_run_that_ends_is_noted() -> None:
+    """Its root span is the one that says so."""
+    run = started()
+    root = span(Kind.FINISH)._replace(run_key="0", key=run.record.root, parent=None)
+    batch = Batch()
+    assert (
+        extended(batch, numbered(span(Kind.FINISH)._replace(run_key="0"), root), LIMITS, run) == 2
+    )
+    assert batch.roots == [run]
+
+
+def test_what_needs_a_closer_look_ends_it() -> None:
+    """A run that is not known or not ready, one that lost something, a key that is there."""
+    run, late = started(), track()
+    one, other = span()._replace(run_key="0"), span()._replace(run_key="0")
+    for odd in (one._replace(run_key="9"), one._replace(run_key="1"), one):
+        batch = Batch()
+        assert extended(batch, numbered(one, odd, other), LIMITS, run, late) == 1
+        assert extended(batch, numbered(one), LIMITS, run) == 0
+        assert len(batch.rows) == len(batch.bodies) == 1
+        assert batch.size_bytes == len(batch.bodies[0]) + 1
+    root = span(Kind.FINISH)._replace(run_key="0", key=run.record.root, parent=None)
+    assert Composer().extend(Batch(), numbered(root), LIMITS, lambda _: run, lambda _: True) == 0
 
 
 def test_many_are_as_many_as_fit() -> None:
-    """The first that does not is the last."""
-    run = track()
-    run.record.state = RunState.STARTED
-    rows = [(number, span()) for number in range(10)]
+    """In bytes and in number, with what is there already."""
+    run = started()
+    rows = numbered(*(span()._replace(run_key="0") for _ in range(10)))
     _, body = Composer().compose(rows[0][1], run) or ("", b"")
-    composed = Composer().compose_many(rows, lambda _: run, 3 * len(body))
-    assert list(composed or ()) == [0, 1, 2, 3]
+    each = len(body) + 1
+    batch = Batch()
+    assert extended(batch, rows, BatchLimits(500, 3 * each), run) == 3
+    assert extended(batch, rows[3:], BatchLimits(500, 5 * each), run) == 2
+    assert extended(batch, rows[5:], BatchLimits(6, 1 << 20), run) == 1
+    assert extended(batch, rows[6:], BatchLimits(6, 1 << 20), run) == 0
+    assert list(batch.rows.values()) == rows[:6]
+    assert batch.size_bytes == 6 * each
+
+
+def test_a_fault_of_ours_leaves_the_batch_as_it_is() -> None:
+    """What was composed before it is composed once more."""
+    rows = numbered(span()._replace(run_key="0"), span()._replace(run_key="0", started_ns=1 << 80))
+    batch = Batch()
+    assert extended(batch, rows, LIMITS, started()) is None
+    assert batch == Batch()
 
 
 def test_runs_in_turn_get_their_own_instances() -> None:

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from remit._delivery import Delivery
+from remit._delivery.batches import BatchLimits
 from remit._delivery.lost import corrected, loss_key, telling
-from remit._delivery.spans import BatchLimits
 from remit._ids import key_text
 from remit._losses import MAX_RUNS, Loss, Losses
 from remit._registry import LOSS_TYPE

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from remit._delivery.batches import BatchLimits
 from remit._delivery.health import Health
-from remit._delivery.spans import BatchLimits
 from remit._losses import Loss
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal

@@ -288,3 +288,17 @@ def test_the_log_names_no_payload(caplog: pytest.LogCaptureFixture) -> None:
     assert "bad_request" in caplog.text
     assert "c4nary" not in caplog.text
     assert "c4nary" not in (stepped.pulse.last_error or "")
+
+
+def test_a_run_whose_end_alone_was_lost_is_let_go_of() -> None:
+    """Its root span has ended at the server: nothing of it can come, and nobody asks after it."""
+    api = FakeApi()
+    stepped = Stepped(api)
+    run = stepped.record("a")
+    stepped.deliver()
+    run.close()
+    stepped.buffer._queue.pop()
+    stepped.deliver()
+    assert api.spans[min(api.spans)]["status"] == "complete"
+    assert stepped.buffer.feed(run.key) is None
+    assert stepped.tracks.running() == []

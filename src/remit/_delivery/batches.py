@@ -16,6 +16,7 @@ from remit._sink import AnyItem, Kind
 from remit._spool import Row
 
 SPAN: Final = int(Kind.SPAN)
+FINISH: Final = int(Kind.FINISH)
 NO_PAYLOAD: Final = b"{}"
 NO_PARENT: Final = b',"parent_span_id":null,"started_at":"'
 END_OF_CREATE: Final = b'},"_type":"agent_spans/create"}'
@@ -27,6 +28,7 @@ US_PER_S: Final = 1_000_000
 MAX_HEADS: Final = 10_000
 MAX_PARENTS: Final = 1_000
 MAX_WORDS: Final = 1_000
+FIRST_LANES: Final = 32
 
 _THREE_DIGITS: Final = tuple(b"%03d" % number for number in range(1_000))
 _json: Final = msgspec.json.Encoder().encode
@@ -63,10 +65,60 @@ class Texts:
 
 
 def with_tails(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield each row with the text of its key's random bits: in a PFID what the partition leads."""
-    for begin in range(0, len(rows), LANES):
-        part = rows[begin : begin + LANES]
+    """Yield each row with the text of its key's random bits: in a PFID what the partition leads.
+
+    They are written for more and more rows at once: whoever stops early has not paid for all.
+    """
+    begin, lanes = 0, FIRST_LANES
+    while begin < len(rows):
+        part = rows[begin : begin + lanes]
         yield from zip(part, random_texts([item[2] for _, item in part]), strict=True)
+        begin, lanes = begin + lanes, min(2 * lanes, LANES)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much goes into one bulk request."""
+
+    items: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Items for one bulk request, in the order of sending.
+
+    Attributes:
+        rows: Each row, by idempotency key.
+        bodies: The JSON of each.
+        size_bytes: Of the bodies, with what parts them.
+        tracks: Their runs, by key.
+        roots: Runs whose root span ends here.
+        tells: It is told here, too, what a run lost.
+    """
+
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    size_bytes: int = 0
+    tracks: dict[str, Track] = field(default_factory=dict[str, Track])
+    roots: list[Track] = field(default_factory=list[Track])
+    tells: bool = False
+
+    def add(self, key: str, body: bytes, row: Row, track: Track) -> None:
+        """Add one item."""
+        self.rows[key] = row
+        self.bodies.append(body)
+        self.size_bytes += len(body) + 1
+        self.tracks[row[1][1]] = track
+
+    def take_in(self, more: Batch) -> int:
+        """Add what is in another, whose size is that of both; return how many items those are."""
+        self.rows |= more.rows
+        self.bodies += more.bodies
+        self.size_bytes = more.size_bytes
+        self.tracks |= more.tracks
+        self.roots += more.roots
+        return len(more.rows)
 
 
 class Composer:
@@ -90,30 +142,48 @@ class Composer:
         return self._written(item, track, tail)
 
     @guarded("composing items")
-    def compose_many(
-        self, rows: Sequence[Row], track_of: Callable[[str], Track | None], most_bytes: int
-    ) -> dict[int, tuple[str, bytes]]:
-        """Return key and JSON of *rows* by their ids; `None` after a fault of ours.
+    def extend(
+        self,
+        batch: Batch,
+        rows: Sequence[Row],
+        limits: BatchLimits,
+        track_of: Callable[[str], Track | None],
+        has_lost: Callable[[Track], bool],
+    ) -> int:
+        """Add the first of *rows* to *batch*, up to one that needs a closer look or does not fit.
 
         Args:
-            rows: The rows; those whose run is not ready are left out.
+            batch: Left as it is by a fault of ours.
+            rows: What is to be sent next, in order.
+            limits: How much the batch may hold.
             track_of: Returns the run of a key.
-            most_bytes: After so many the rest is left out.
+            has_lost: Tells whether a run that ends has lost anything.
+
+        Returns:
+            How many were added; `None` after a fault.
         """
-        composed: dict[int, tuple[str, bytes]] = {}
-        run_key, track = "", None
-        for (row_id, item), tail in with_tails(rows):
-            if item[1] != run_key:
+        more, run_key, track = Batch(size_bytes=batch.size_bytes), "", None
+        for row, tail in with_tails(rows[: max(0, limits.items - len(batch.bodies))]):
+            item = row[1]
+            if track is None or item[1] != run_key:
                 run_key = item[1]
                 track = track_of(run_key)
-                track = track if track is not None and track.ready else None
-            if track is None:
-                continue
-            written = composed[row_id] = self._written(item, track, tail)
-            most_bytes -= len(written[1])
-            if most_bytes < 0:
+                if track is None or not track.ready:
+                    break
+                more.tracks[run_key] = track
+            ends_run = item[0] == FINISH and item[2] == track.record.root
+            if ends_run and has_lost(track):
                 break
-        return composed
+            key, body = self._written(item, track, tail)
+            more.size_bytes += len(body) + 1
+            if more.size_bytes > limits.size_bytes or key in more.rows or key in batch.rows:
+                more.size_bytes -= len(body) + 1
+                break
+            more.rows[key] = row
+            more.bodies.append(body)
+            if ends_run:
+                more.roots.append(track)
+        return batch.take_in(more)
 
     def _written(self, item: AnyItem, track: Track, tail: str) -> tuple[str, bytes]:
         kind, _, key, parent, name, started_ns, finished_ns, status, payload, result = item
@@ -179,20 +249,3 @@ class Composer:
 
 def _quoted(text: str | None) -> str:
     return _json(text or "").decode()
-
-
-@dataclass(slots=True)
-class Batch:
-    """Items for one bulk request, in the order of sending.
-
-    Attributes:
-        rows: Each row, by idempotency key.
-        bodies: The JSON of each.
-        tracks: Their runs, by key.
-        ends_runs: The end of a root span may be among them, and what a run lost.
-    """
-
-    rows: dict[str, Row] = field(default_factory=dict[str, Row])
-    bodies: list[bytes] = field(default_factory=list[bytes])
-    tracks: dict[str, Track] = field(default_factory=dict[str, Track])
-    ends_runs: bool = False

@@ -12,6 +12,7 @@ from remit._buffer import Buffer
 from remit._clock import Clock, Deadline
 from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
+from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Client, Door
 from remit._delivery.forking import Forking
 from remit._delivery.health import Pulse
@@ -19,7 +20,6 @@ from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
 from remit._delivery.results import FlushResult, Status
 from remit._delivery.settling import Tally
-from remit._delivery.spans import BatchLimits
 from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remit._clock import Clock
+from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Door
 from remit._delivery.health import Pulse
 from remit._delivery.opening import Opening
 from remit._delivery.parts import Parts
 from remit._delivery.sender import WINDOW_BATCHES, Sender
 from remit._delivery.settling import Settling, Tally
-from remit._delivery.spans import BatchLimits, Spans
+from remit._delivery.spans import Spans
 from remit._delivery.tracks import Tracks
 from remit._losses import Losses
 from remit._spool import Outbox

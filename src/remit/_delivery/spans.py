@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from remit._delivery.batches import Batch, Composer
+from remit._delivery.batches import Batch, BatchLimits, Composer
 from remit._delivery.calls import OF_SENDING
 from remit._delivery.lost import corrected, telling
 from remit._delivery.parts import Parts
@@ -35,14 +34,6 @@ TELLING: Final = 0
 """Stands in the place of a row's id for what a run lost: it is in no outbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """How much goes into one bulk request."""
-
-    items: int
-    size_bytes: int
-
-
 class Spans:
     """Sends the span items of a window, in order, batch by batch.
 
@@ -63,8 +54,8 @@ class Spans:
         self._composer = Composer()
         self._troubles: Troubles[int] = Troubles(parts.clock)
         self._shrunk: dict[int, Iterator[AnyItem]] = {}
-        # Key and JSON of rows that come next, by id; what an answer changes is composed anew.
-        self._ahead: dict[int, tuple[str, bytes]] = {}
+        # Of the rows that come next; composed anew if an answer may have changed what is right.
+        self._ahead = Batch()
 
     def send(self, rows: list[Row]) -> None:
         """Send *rows*; those that have to wait stay in the outbox.
@@ -73,7 +64,7 @@ class Spans:
             ApiError: Nothing can be sent now; what was not settled stays in the outbox.
         """
         self.held.clear()
-        self._ahead.clear()
+        self._ahead = Batch()
         segments = deque([rows])
         while segments:
             segment = segments.popleft()
@@ -100,85 +91,70 @@ class Spans:
 
     def _fill(self, segment: Sequence[Row]) -> tuple[Batch, int]:
         """Return a batch of the first rows of *segment*, and how many rows that used up."""
-        batch = Batch()
-        self._compose_ahead(segment)
-        rows, bodies, ahead = batch.rows, batch.bodies, self._ahead
-        room_bytes, room_items = self._limits.size_bytes, self._limits.items
-        run_key, track, ready = "", None, False
-        for taken, row in enumerate(segment):
-            item = row[1]
-            if item[1] != run_key:
-                run_key = item[1]
-                track = self._tracks.get(run_key)
-                ready = track is not None and track.ready
-            if track is None or not ready or (self._troubles and self._waits(row)):
-                self._put_off(row, track)
-                continue
-            if room_items <= 0:
-                return batch, taken
-            as_sent = row
-            if item[0] == FINISH and item[2] == track.record.root:
-                batch.ends_runs = True
-                if self._has_lost(track):
-                    told_bytes = self._add_telling(batch, track, item[6])
-                    room_bytes, room_items = room_bytes - told_bytes, room_items - bool(told_bytes)
-                    as_sent = (row[0], corrected(item, track.record))
-            composed = ahead.get(row[0]) if as_sent is row else None
-            composed = composed or self._composer.compose(as_sent[1], track)
-            if composed is None:
-                self._refuse(row, FAULT)
-                continue
-            key, body = composed
-            room_bytes -= len(body) + 1
-            # The first goes alone if it is too large for a batch; a key may stand in it once.
-            if rows and (room_bytes < 0 or room_items <= 0 or key in rows):
-                return batch, taken
-            room_items -= 1
-            rows[key] = as_sent
-            bodies.append(body)
-            batch.tracks[run_key] = track
-            ahead.pop(row[0], None)
-        return batch, len(segment)
+        batch, self._ahead = self._ahead, Batch()
+        taken = len(batch.rows) or self._extend(batch, segment)
+        while taken < len(segment) and self._add(batch, segment[taken]):
+            taken += 1
+            taken += self._extend(batch, segment[taken:])
+        return batch, taken
 
-    def _compose_ahead(self, rows: Sequence[Row]) -> None:
-        """Compose what fits into a batch of *rows*, but for what is composed already."""
-        ahead, room_bytes = self._ahead, self._limits.size_bytes
-        next_rows = rows[: self._limits.items]
-        if len(ahead) >= len(next_rows):
-            return
-        missing: list[Row] = []
-        for row in next_rows:
-            composed = ahead.get(row[0])
-            if composed is None:
-                missing.append(row)
-            else:
-                room_bytes -= len(composed[1])
-        if room_bytes > 0:
-            # After a fault each is composed alone, so that it is lost alone.
-            ahead.update(self._composer.compose_many(missing, self._tracks.get, room_bytes) or {})
+    def _fill_ahead(self, segment: Sequence[Row]) -> None:
+        self._ahead = Batch()
+        self._extend(self._ahead, segment)
+
+    def _extend(self, batch: Batch, rows: Sequence[Row]) -> int:
+        """Add the first of *rows* that need no closer look; return how many those are."""
+        if self._troubles:
+            return 0
+        extend, track_of = self._composer.extend, self._tracks.get
+        # After a fault each is composed alone, so that it is lost alone.
+        return extend(batch, rows, self._limits, track_of, self._has_lost) or 0
+
+    def _add(self, batch: Batch, row: Row) -> bool:
+        """Add a row, or put it off; tell whether it is dealt with, and not the next batch's."""
+        item = row[1]
+        track = self._tracks.get(item[1])
+        if track is None or not track.ready or (self._troubles and self._waits(row)):
+            self._put_off(row, track)
+            return True
+        if len(batch.bodies) >= self._limits.items:
+            return False
+        ends_run = item[0] == FINISH and item[2] == track.record.root
+        if ends_run and self._has_lost(track):
+            # What was sent before it is settled by then: the server stops at a refusal.
+            self._add_telling(batch, track, item[6])
+            row = (row[0], corrected(item, track.record))
+        composed = self._composer.compose(row[1], track)
+        if composed is None:
+            self._refuse(row, FAULT)
+            return True
+        key, body = composed
+        # The first goes alone if it is too large for a batch; a key may stand in it once.
+        full = len(batch.bodies) >= self._limits.items or key in batch.rows
+        if batch.rows and (full or batch.size_bytes + len(body) + 1 > self._limits.size_bytes):
+            return False
+        batch.add(key, body, row, track)
+        if ends_run:
+            batch.roots.append(track)
+        return True
 
     def _has_lost(self, track: Track) -> bool:
         self._losses.book(track.record)
         return bool(track.record.lost)
 
-    def _add_telling(self, batch: Batch, track: Track, at_ns: int | None) -> int:
-        """Add to *batch* what a run lost, unless that was told; return the bytes it takes.
-
-        What was sent before it is settled by then: the server stops at a refusal.
-        """
+    def _add_telling(self, batch: Batch, track: Track, at_ns: int | None) -> bool:
+        """Add to *batch* what a run lost; tell whether that is not told yet, and could be."""
         if track.told:
-            return 0
+            return False
         item = telling(track.record, at_ns or track.record.started_ns)
         composed = self._composer.compose(item, track)
         if composed is None:
             track.told = True
-            return 0
+            return False
         key, body = composed
-        batch.rows[key] = (TELLING, item)
-        batch.tracks[item[1]] = track
-        batch.bodies.append(body)
-        batch.ends_runs = True
-        return len(body) + 1
+        batch.add(key, body, (TELLING, item), track)
+        batch.tells = True
+        return True
 
     def _waits(self, row: Row) -> bool:
         """Tell whether a row, or one of its run before it, has to wait for a next try."""
@@ -206,15 +182,19 @@ class Spans:
         try:
             outputs = self._called(batch, later)
         except RejectedError as error:
-            self._ahead.clear()
+            self._ahead = Batch()
             return self._split(batch, error)
         if outputs is None:
-            self._ahead.clear()
+            self._ahead = Batch()
             return self._part(batch)
         if batch.rows.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
+        if self._all_done(batch, outputs):
+            self._note_all_done(batch)
+            return []
+        self._ahead = Batch()
         refused: list[tuple[Row, Track, BulkOutput]] = []
         missing = self._take_in(batch, outputs, refused)
         again = [next_row for told in refused for next_row in self._react(*told)] + missing
@@ -228,12 +208,6 @@ class Spans:
     ) -> list[Row]:
         """Settle what was delivered; return what was not looked at, add what was refused."""
         now_ns = self._clock.monotonic_ns()
-        if self._all_done(batch, outputs):
-            for track in batch.tracks.values():
-                track.answered_ns = now_ns
-            self._note_delivered([row[0] for row in batch.rows.values()])
-            return []
-        self._ahead.clear()
         delivered: list[int] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
@@ -260,10 +234,18 @@ class Spans:
         return missing
 
     def _all_done(self, batch: Batch, outputs: Mapping[str, BulkOutput]) -> bool:
-        """Tell whether every item was taken and nothing else is to be noted of any, as mostly."""
-        if batch.ends_runs or self._shrunk or batch.rows.keys() != outputs.keys():
+        """Tell whether every item was taken, as mostly, and nothing else is to be noted of any."""
+        if batch.tells or self._shrunk or batch.rows.keys() != outputs.keys():
             return False
         return all(output is DONE for output in outputs.values())
+
+    def _note_all_done(self, batch: Batch) -> None:
+        now_ns = self._clock.monotonic_ns()
+        for track in batch.tracks.values():
+            track.answered_ns = now_ns
+        for track in batch.roots:
+            track.root_sent = True
+        self._note_delivered([row[0] for row in batch.rows.values()])
 
     def _note_delivered(self, ids: list[int]) -> None:
         self._settling.deliver(ids)
@@ -310,7 +292,7 @@ class Spans:
 
     @guarded("the bulk call", passes=OF_SENDING)
     def _called(self, batch: Batch, later: Sequence[Row]) -> Mapping[str, BulkOutput]:
-        return self._door.call(bulk_raw(batch.bodies, lambda: self._compose_ahead(later)))
+        return self._door.call(bulk_raw(batch.bodies, lambda: self._fill_ahead(later)))
 
     def _part(self, batch: Batch) -> list[list[Row]]:
         """Halve a batch that a fault of ours kept from being sent; try a single row later."""
