@@ -52,7 +52,7 @@ class Size:
     """
 
     rounds: int = 3
-    seconds: float = 0.7
+    seconds: float = 0.5
     turns: int = 50_000
     spans: int = 200_000
     many: int = 1_000_000

@@ -17,7 +17,7 @@ NAME = "local"
 CASE = "sync"
 MODES = ("bare", "remit-off", "remit", "remit-memory", "remit-local")
 PART = 4
-SECONDS = 8
+SECONDS = 10
 KIB = 1024
 
 
