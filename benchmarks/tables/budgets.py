@@ -15,6 +15,7 @@ EXIT_S = 2.5
 LINES = 2
 """One when delivery fails, and one at the exit that says how much waits where."""
 UNMEASURED = "not measured"
+RIVALS = ("floor", "ddtrace", "sentry", "opentelemetry", "logfire", "langfuse", "prefactor-core")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def _beside(results: Results, table: str, case: str, field: str, *peers: str) ->
 
 def _call(results: Results, case: str, limit: float, what: str) -> Row:
     spread = results.spread(calls.NAME, "remit", case, "cpu_us")
-    beside = _beside(results, calls.NAME, case, "cpu_us", "floor", "ddtrace", "sentry",
-                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    beside = _beside(results, calls.NAME, case, "cpu_us", *RIVALS)
     return Row(what, limit, spread, beside)
 
 
@@ -83,8 +83,7 @@ def _caller(results: Results) -> Iterator[Row]:
 
 def _rate(results: Results, peer: str, limit: float, what: str) -> Row:
     spread = results.spread(throughput.NAME, peer, "1", "rate")
-    beside = _beside(results, throughput.NAME, "1", "rate", "floor", "ddtrace", "sentry",
-                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    beside = _beside(results, throughput.NAME, "1", "rate", *RIVALS)
     return Row(what, limit, spread, beside, at_least=True)
 
 
@@ -115,14 +114,12 @@ def _delivery(results: Results) -> Iterator[Row]:
 
 def _start_and_end(results: Results) -> Iterator[Row]:
     base, ours = (
-        results.middle(imports.NAME, peer, imports.CASE, "wall_ms")
+        results.middle(imports.NAME, peer, imports.CASE, "cpu_ms")
         for peer in (imports.BASE, "remit")
     )
-    beside = "ms: " + _beside(results, imports.NAME, imports.CASE, "wall_ms", imports.BASE, "remit",
-                              "opentelemetry", "sentry", "ddtrace", "prefactor-core", "langfuse",
-                              "logfire")  # fmt: skip
+    told = _beside(results, imports.NAME, imports.CASE, "cpu_ms", *imports.IMPORTED)
     ratio = ours / base if ours and base else None
-    yield Row("import, times what remit stands on", 1.35, ratio, beside)
+    yield Row("CPU of the import, times what remit stands on", 1.35, ratio, f"ms: {told}")
     for case in ("few", "many"):
         recorded = results.middle(down.NAME, "remit", case, "recorded")
         when = f"nothing listens, {shown.whole(recorded)} spans: "

@@ -96,9 +96,9 @@ def sizes(results: Results) -> str:
 def pictures(results: Results) -> Iterator[Picture]:
     """Yield what there is to draw."""
     rate = {PEERS[peer].title: results.middle(NAME, peer, "1", "rate") for peer in SENDERS}
-    yield Picture("throughput", "Spans a second, one thread", {"rate": rate})
+    yield Picture("throughput", "Spans a second, one thread", {"rate": rate}, logarithmic=False)
     size = {PEERS[peer].title: _bytes(results, peer) for peer in SENDERS}
-    yield Picture("size", "Bytes a span", {"size": size})
+    yield Picture("size", "Bytes a span", {"size": size}, logarithmic=False)
 
 
 def _bytes(results: Results, peer: str) -> float | None:
