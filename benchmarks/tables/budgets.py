@@ -95,11 +95,15 @@ def _delivery(results: Results) -> Iterator[Row]:
     )
     ratio = ours / theirs if ours and theirs else None
     yield Row("spans/s delivered, times ddtrace's", 1.4, ratio, at_least=True)
-    lost = [results.middle(throughput.NAME, "remit", case, "lost") for case in ("1", "8")]
-    known = [value for value in lost if value is not None]
-    own = [throughput.lost(results, peer, throughput.OWN) for peer in ("opentelemetry", "sentry")]
-    beside = f"with their own limits: opentelemetry {own[0]}, sentry {own[1]}"
-    yield Row("spans lost", 0, max(known) if known else None, beside)
+    missing = [throughput.gone(results, "remit", case) for case in throughput.OWN]
+    known = [value for value in missing if value is not None]
+    told = ", ".join(
+        f"{peer} {throughput.lost(results, peer, throughput.OWN[0])}"
+        for peer in ("ddtrace", "opentelemetry", "sentry")
+    )
+    yield Row(
+        "spans lost, or their values, 1 and 8 threads", 0, max(known) if known else None, told
+    )
     told = ", ".join(
         f"{peer} {shown.figure(runs.runs_a_second(results, peer))}"
         for peer in ("ddtrace", "sentry", "opentelemetry")
@@ -131,7 +135,11 @@ def _start_and_end(results: Results) -> Iterator[Row]:
         later = results.middle(down.NAME, "remit", case, "later")
         lost = recorded - later if recorded is not None and later is not None else None
         yield Row(f"{when}lost", 0, lost)
-        yield Row(f"{when}lines said", LINES, results.middle(down.NAME, "remit", case, "said"))
+        yield Row(
+            f"{when}lines said, the one at the exit included",
+            LINES,
+            results.middle(down.NAME, "remit", case, "said"),
+        )
 
 
 def _collector(results: Results) -> Iterator[Row]:
@@ -157,4 +165,14 @@ def budgets(results: Results) -> str:
     lines = shown.table(heads, rows).splitlines()
     # The last two columns are words.
     lines[1] = "|---|---:|---:|---|---|"
-    return "\n".join(lines)
+    return "\n".join([*busy(results), *lines])
+
+
+def busy(results: Results) -> list[str]:
+    """Return a warning if the machine had other things to do."""
+    cores = results.about.get("cores", 0)
+    load = max(results.about.get(f"load {when}", 0) for when in ("before", "after"))
+    if load <= cores:
+        return []
+    return [f"The machine was busy with other things during this run (a load of {load} on {cores} "
+            "cores), so rates and wall times are worse than they would be.", ""]  # fmt: skip
