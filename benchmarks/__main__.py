@@ -33,7 +33,17 @@ QUICK = Size(
     patience_s=60.0,
     brief=True,
 )
-TINY = replace(QUICK, seconds=0.02, turns=200, spans=400, many=1_000, collector=200, reads=5_000)
+TINY = replace(
+    QUICK,
+    seconds=0.02,
+    turns=200,
+    spans=400,
+    many=1_000,
+    workloads=2,
+    collector=200,
+    reads=5_000,
+    patience_s=180.0,
+)
 SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 

@@ -79,13 +79,17 @@ class Turns:
 
     def more(self) -> bool:
         """Return whether another run is to begin."""
-        return self.done < self.most and self.clock.spent_s() < self.seconds
+        return self.done < self.most and not self.over()
+
+    def over(self) -> bool:
+        """Return whether it has turned for long enough; once at least it always does."""
+        return self.done > 0 and self.clock.spent_s() >= self.seconds
 
     def of_run(self, loop: Loop) -> None:
         """Turn in one run."""
         self.runs += 1
         end = min(self.done + RUN_TURNS, self.most)
-        while self.done < end and self.clock.spent_s() < self.seconds:
+        while self.done < end and not self.over():
             step = min(self.step, end - self.done)
             before_s = self.clock.spent_s()
             loop(step)
@@ -95,7 +99,7 @@ class Turns:
         """Turn in one run, in an event loop."""
         self.runs += 1
         end = min(self.done + RUN_TURNS, self.most)
-        while self.done < end and self.clock.spent_s() < self.seconds:
+        while self.done < end and not self.over():
             step = min(self.step, end - self.done)
             before_s = self.clock.spent_s()
             await loop(step)

@@ -21,7 +21,14 @@ def _start(settings: dict[str, Any]) -> Peer:
 
 
 def _settings(place: Place) -> dict[str, Any]:
-    return {"api_url": place.url, "api_token": "benchmark", "data_dir": place.folder / "data"}
+    # By default the buffer holds 64 MiB, and gives up payloads first.
+    room = {"max_buffer_bytes": ROOMY_BYTES} if place.roomy else {}
+    return {
+        "api_url": place.url,
+        "api_token": "benchmark",
+        "data_dir": place.folder / "data",
+        **room,
+    }
 
 
 def start(place: Place) -> Peer:
@@ -33,8 +40,7 @@ def start_without_spool(place: Place) -> Peer:
     """Return remit where no spool can be: a file stands in the place of its folder."""
     stands_there = place.folder / "file"
     stands_there.touch()
-    room = {"max_buffer_bytes": ROOMY_BYTES} if place.roomy else {}
-    return _start({**_settings(place), "data_dir": stands_there, **room})
+    return _start({**_settings(place), "data_dir": stands_there})
 
 
 def start_local(place: Place) -> Peer:

@@ -15,6 +15,7 @@ EXIT_S = 2.5
 LINES = 2
 """One when delivery fails, and one at the exit that says how much waits where."""
 UNMEASURED = "not measured"
+RIVALS = ("floor", "ddtrace", "sentry", "opentelemetry", "logfire", "langfuse", "prefactor-core")
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def _beside(results: Results, table: str, case: str, field: str, *peers: str) ->
 
 def _call(results: Results, case: str, limit: float, what: str) -> Row:
     spread = results.spread(calls.NAME, "remit", case, "cpu_us")
-    beside = _beside(results, calls.NAME, case, "cpu_us", "floor", "ddtrace", "sentry",
-                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    beside = _beside(results, calls.NAME, case, "cpu_us", *RIVALS)
     return Row(what, limit, spread, beside)
 
 
@@ -83,8 +83,7 @@ def _caller(results: Results) -> Iterator[Row]:
 
 def _rate(results: Results, peer: str, limit: float, what: str) -> Row:
     spread = results.spread(throughput.NAME, peer, "1", "rate")
-    beside = _beside(results, throughput.NAME, "1", "rate", "floor", "ddtrace", "sentry",
-                     "opentelemetry", "logfire", "langfuse", "prefactor-core")  # fmt: skip
+    beside = _beside(results, throughput.NAME, "1", "rate", *RIVALS)
     return Row(what, limit, spread, beside, at_least=True)
 
 
@@ -96,11 +95,15 @@ def _delivery(results: Results) -> Iterator[Row]:
     )
     ratio = ours / theirs if ours and theirs else None
     yield Row("spans/s delivered, times ddtrace's", 1.4, ratio, at_least=True)
-    lost = [results.middle(throughput.NAME, "remit", case, "lost") for case in ("1", "8")]
-    known = [value for value in lost if value is not None]
-    own = [throughput.lost(results, peer, throughput.OWN) for peer in ("opentelemetry", "sentry")]
-    beside = f"with their own limits: opentelemetry {own[0]}, sentry {own[1]}"
-    yield Row("spans lost", 0, max(known) if known else None, beside)
+    missing = [throughput.gone(results, "remit", case) for case in throughput.OWN]
+    known = [value for value in missing if value is not None]
+    told = ", ".join(
+        f"{peer} {throughput.lost(results, peer, throughput.OWN[0])}"
+        for peer in ("ddtrace", "opentelemetry", "sentry")
+    )
+    yield Row(
+        "spans lost, or their values, 1 and 8 threads", 0, max(known) if known else None, told
+    )
     told = ", ".join(
         f"{peer} {shown.figure(runs.runs_a_second(results, peer))}"
         for peer in ("ddtrace", "sentry", "opentelemetry")
@@ -115,14 +118,12 @@ def _delivery(results: Results) -> Iterator[Row]:
 
 def _start_and_end(results: Results) -> Iterator[Row]:
     base, ours = (
-        results.middle(imports.NAME, peer, imports.CASE, "wall_ms")
+        results.middle(imports.NAME, peer, imports.CASE, "cpu_ms")
         for peer in (imports.BASE, "remit")
     )
-    beside = "ms: " + _beside(results, imports.NAME, imports.CASE, "wall_ms", imports.BASE, "remit",
-                              "opentelemetry", "sentry", "ddtrace", "prefactor-core", "langfuse",
-                              "logfire")  # fmt: skip
+    told = _beside(results, imports.NAME, imports.CASE, "cpu_ms", *imports.IMPORTED)
     ratio = ours / base if ours and base else None
-    yield Row("import, times what remit stands on", 1.35, ratio, beside)
+    yield Row("CPU of the import, times what remit stands on", 1.35, ratio, f"ms: {told}")
     for case in ("few", "many"):
         recorded = results.middle(down.NAME, "remit", case, "recorded")
         when = f"nothing listens, {shown.whole(recorded)} spans: "
@@ -134,7 +135,11 @@ def _start_and_end(results: Results) -> Iterator[Row]:
         later = results.middle(down.NAME, "remit", case, "later")
         lost = recorded - later if recorded is not None and later is not None else None
         yield Row(f"{when}lost", 0, lost)
-        yield Row(f"{when}lines said", LINES, results.middle(down.NAME, "remit", case, "said"))
+        yield Row(
+            f"{when}lines said, the one at the exit included",
+            LINES,
+            results.middle(down.NAME, "remit", case, "said"),
+        )
 
 
 def _collector(results: Results) -> Iterator[Row]:
@@ -160,4 +165,18 @@ def budgets(results: Results) -> str:
     lines = shown.table(heads, rows).splitlines()
     # The last two columns are words.
     lines[1] = "|---|---:|---:|---|---|"
-    return "\n".join(lines)
+    return "\n".join([*busy(results), *lines])
+
+
+def busy(results: Results) -> list[str]:
+    """Return a warning if the machine had other things to do."""
+    cores = results.about.get("cores", 1)
+    before, after = (results.about.get(f"load {when}", 0) for when in ("before", "after"))
+    # The measurements themselves keep all cores busy.
+    if before <= 1 and after <= 2 * cores:
+        return []
+    line = (
+        f"The machine had other things to do during this run (a load of {max(before, after)} on "
+        f"{cores} cores), so rates and wall times are worse than they would be."
+    )
+    return [line, ""]

@@ -85,7 +85,7 @@ def found(results: Results) -> dict[str, Values]:
     """Return what was read from each store."""
     sizes = results.cases(READS)
     return {
-        store: values[-1]
+        store: {name: value for name, value in values[-1].items() if name != "took_s"}
         for store in STORES
         for case in sizes
         if (values := results.all(READS, store, case))

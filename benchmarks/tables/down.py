@@ -37,6 +37,8 @@ HOLDERS = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry", "logfir
 SECONDS = 20.0
 MANY_SECONDS = 90.0
 WAITING = 50_000
+HOLDING = 8
+"""Times as long as a call is measured."""
 KIB = 1024
 
 
@@ -109,7 +111,7 @@ def cases(size: Size) -> Iterator[Case]:
     for peer in OF_MANY:
         yield Case(NAME, peer, "many", partial(outage, peer, size.many, MANY_SECONDS, size), 1)
     for peer in BRIEFLY[1:] if size.brief else HOLDERS:
-        asked = {"turns": min(WAITING, size.many), "seconds": size.seconds * 6}
+        asked = {"turns": min(WAITING, size.many), "seconds": size.seconds * HOLDING}
         measure = partial(inside, "pending", peer, size, asked, listening=False)
         yield Case(NAME, peer, "pending", measure)
 

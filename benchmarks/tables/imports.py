@@ -49,27 +49,27 @@ def cases(size: Size) -> Iterator[Case]:
 
 def times(results: Results) -> str:
     """Return the table of imports."""
-    base = results.middle(NAME, BASE, CASE, "wall_ms")
+    base = results.middle(NAME, BASE, CASE, "cpu_ms")
     rows: list[list[str]] = []
     for peer in IMPORTED:
-        wall = results.spread(NAME, peer, CASE, "wall_ms")
+        cpu, wall = (results.spread(NAME, peer, CASE, field) for field in ("cpu_ms", "wall_ms"))
         rows.append([
             BASE if peer == BASE else title(peer),
+            shown.spread(cpu),
             shown.spread(wall),
-            shown.figure(results.middle(NAME, peer, CASE, "cpu_ms")),
             shown.whole(results.middle(NAME, peer, CASE, "modules")),
-            shown.times(results.middle(NAME, peer, CASE, "wall_ms"), base),
+            shown.times(results.middle(NAME, peer, CASE, "cpu_ms"), base),
         ])  # fmt: skip
-    return shown.table(["", "wall, ms", "CPU, ms", "modules", f"/ {BASE}"], rows)
+    return shown.table(["", "CPU, ms", "wall, ms", "modules", f"CPU / {BASE}"], rows)
 
 
 def pictures(results: Results) -> Iterator[Picture]:
     """Yield what there is to draw."""
     bars = {
-        BASE if peer == BASE else PEERS[peer].title: results.middle(NAME, peer, CASE, "wall_ms")
+        BASE if peer == BASE else PEERS[peer].title: results.middle(NAME, peer, CASE, "cpu_ms")
         for peer in IMPORTED
     }
-    yield Picture("import", "Import and one decorated function, milliseconds", {"ms": bars},
+    yield Picture("import", "Import and one decorated function, milliseconds of CPU", {"ms": bars},
                   logarithmic=False)  # fmt: skip
 
 

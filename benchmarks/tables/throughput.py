@@ -25,43 +25,53 @@ SENDERS = (
     "prefactor-core",
 )
 THREADS = (1, 8)
-OWN = "own limits"
+OWN = ("own limits", "own limits, 8 threads")
 BRIEFLY = ("floor", "remit", "ddtrace", "opentelemetry")
-SECONDS = 4
+SECONDS = 5
 """Times as long as a call is measured."""
 
 
 def cases(size: Size) -> Iterator[Case]:
-    """Yield one thread and several with room for everything, and one with a peer's own limits."""
-    for threads, roomy, rounds in ((1, True, None), (8, True, None), (1, False, 1)):
-        for peer in BRIEFLY if size.brief else SENDERS:
-            awaited = peer in IN_COROUTINES_ONLY
-            if awaited and threads > 1:
-                continue
-            asked = {
-                "turns": size.spans,
-                "seconds": size.seconds * SECONDS,
-                "threads": threads,
-                "roomy": roomy,
-                "awaited": awaited,
-            }
-            measure = partial(inside, NAME, peer, size, asked)
-            yield Case(NAME, peer, str(threads) if roomy else OWN, measure, rounds)
+    """Yield one thread and several, with room for everything and with a peer's own limits."""
+    for roomy in (True, False):
+        for threads in THREADS:
+            for peer in BRIEFLY if size.brief else SENDERS:
+                if threads == 1 or peer not in IN_COROUTINES_ONLY:
+                    yield _case(peer, threads, roomy=roomy, size=size)
+
+
+def _case(peer: str, threads: int, *, roomy: bool, size: Size) -> Case:
+    asked = {
+        "turns": size.spans,
+        "seconds": size.seconds * SECONDS,
+        "threads": threads,
+        "roomy": roomy,
+        "awaited": peer in IN_COROUTINES_ONLY,
+    }
+    name = str(threads) if roomy else OWN[THREADS.index(threads)]
+    # What a peer gives up is no matter of a few percent, so once.
+    return Case(NAME, peer, name, partial(inside, NAME, peer, size, asked), None if roomy else 1)
+
+
+def gone(results: Results, peer: str, case: str) -> float | None:
+    """Return how many spans did not arrive, or arrived without what they recorded."""
+    parts = [results.middle(NAME, peer, case, field) for field in ("lost", "cut")]
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def lost(results: Results, peer: str, case: str) -> str:
-    """Return the part that did not arrive, in percent."""
-    gone = results.middle(NAME, peer, case, "lost")
-    of = results.middle(NAME, peer, case, "expected")
-    if gone is None or not of:
+    """Return the part that did not arrive, or not as a whole, in percent."""
+    missing, of = gone(results, peer, case), results.middle(NAME, peer, case, "expected")
+    if missing is None or not of:
         return shown.NOTHING
-    return "none" if not gone else f"{gone / of:.1%}"
+    return "none" if not missing else f"{missing / of:.1%}"
 
 
 def rates(results: Results) -> str:
     """Return the table of rates and losses."""
     heads = ["", "spans/s, 1 thread", "8 threads", "CPU of the process, us a span", "lost",
-             "lost with its own limits", "/ remit"]  # fmt: skip
+             "lost with its own limits", "8 threads", "/ remit"]  # fmt: skip
     base = results.middle(NAME, "remit", "1", "rate")
     rows: list[list[str]] = []
     for peer in SENDERS:
@@ -72,7 +82,7 @@ def rates(results: Results) -> str:
             shown.spread(eight),
             shown.figure(results.middle(NAME, peer, "1", "process_us")),
             lost(results, peer, "1"),
-            lost(results, peer, OWN),
+            *(lost(results, peer, case) for case in OWN),
             shown.times(results.middle(NAME, peer, "1", "rate"), base),
         ])  # fmt: skip
     return shown.table(heads, rows)
@@ -96,9 +106,9 @@ def sizes(results: Results) -> str:
 def pictures(results: Results) -> Iterator[Picture]:
     """Yield what there is to draw."""
     rate = {PEERS[peer].title: results.middle(NAME, peer, "1", "rate") for peer in SENDERS}
-    yield Picture("throughput", "Spans a second, one thread", {"rate": rate})
+    yield Picture("throughput", "Spans a second, one thread", {"rate": rate}, logarithmic=False)
     size = {PEERS[peer].title: _bytes(results, peer) for peer in SENDERS}
-    yield Picture("size", "Bytes a span", {"size": size})
+    yield Picture("size", "Bytes a span", {"size": size}, logarithmic=False)
 
 
 def _bytes(results: Results, peer: str) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 
-PEERS = "what remit stands on,bare,floor,remit,ddtrace,sqlite"
+PEERS = "what remit stands on,bare,remit,sqlite"
 TABLES = (
     "calls",
     "throughput",
@@ -58,7 +57,7 @@ def test_a_tiny_run_measures_each_table_and_writes_the_page(tmp_path: Path) -> N
     assert [entry["later"] for entry in outages] == [entry["recorded"] for entry in outages]
     page = (tmp_path / "benchmarks.md").read_text()
     assert "| **remit** |" in page
-    assert page.count("<!-- end -->") == len(re.findall("-->\n\\|.*\n\\|---", page)) + 1
+    assert "-->\n<!-- end -->" not in page
     held["results"] = held["results"][1:]
     path.write_text(json.dumps(held))
     run(tmp_path, "calls", "--size", "tiny", "--peers", PEERS, "--resume")
