@@ -18,7 +18,6 @@ from remit._context import place_var
 from remit._decorators._doors import OUTSIDE, Door
 from remit._decorators._driving import (
     AnyAsyncGenerator,
-    AnyCoroutine,
     AnyGenerator,
     coroutine_of,
     driven,
@@ -85,10 +84,9 @@ def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
 
 def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
-    enter = door.enter
 
     async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        span = enter(instance, args, kwargs)
+        span = door.enter(instance, args, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
@@ -97,9 +95,8 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
                 return await inside(wrapped, instance, args, kwargs)
         place = span.place
         try:
-            steps: AnyCoroutine = wrapped(*args, **kwargs)
-            kind: type = type(steps)
-            if kind is not CoroutineType:
+            steps: Any = wrapped(*args, **kwargs)
+            if type(steps) is not CoroutineType:
                 steps = coroutine_of(steps)
             previous = place_var.get()
             place_var.set(place)
@@ -128,9 +125,13 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
         settled = returned(result, span, door, instance, args, kwargs)
         return result if settled is None else settled[0]
 
-    def call(
-        wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
-    ) -> AnyCoroutine:
+    return _named(drive)
+
+
+def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
+    """Return what calls *drive* and gives each coroutine the name of the user's function."""
+
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         coroutine = drive(wrapped, instance, args, kwargs)
         of_function = type(wrapped) is FunctionType
         if not (
