@@ -18,6 +18,7 @@ from remit._context import place_var
 from remit._decorators._doors import OUTSIDE, Door
 from remit._decorators._driving import (
     AnyAsyncGenerator,
+    AnyCoroutine,
     AnyGenerator,
     coroutine_of,
     driven,
@@ -35,6 +36,8 @@ Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
+# Type checkers take what it is compared with for one of parameters that nobody knows.
+COROUTINE: Final[type] = CoroutineType
 CONTEXTLIB: Final = contextlib.__dict__
 NOTHING: Final[nullcontext[None]] = nullcontext()
 """Stands for the block around a call outside any run, after a fault of ours."""
@@ -70,8 +73,7 @@ def function_call(door: Door) -> Wrapper:
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
-        settled = returned(result, span, door, instance, args, kwargs)
-        return result if settled is None else settled[0]
+        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
     return call
 
@@ -91,26 +93,24 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
             async with door.outside() or NOTHING:
-                inside = drive if here() else wrapped_alone
-                return await inside(wrapped, instance, args, kwargs)
-        place = span.place
+                return await (drive if here() else wrapped_alone)(wrapped, instance, args, kwargs)
         try:
-            steps: Any = wrapped(*args, **kwargs)
-            if type(steps) is not CoroutineType:
+            steps: AnyCoroutine = wrapped(*args, **kwargs)
+            if type(steps) is not COROUTINE:
                 steps = coroutine_of(steps)
             previous = place_var.get()
-            place_var.set(place)
+            place_var.set(span.place)
             try:
                 given: object = steps.send(None)
             except StopIteration as stop:  # most have nothing to wait for
                 result: object = stop.value
-                if place_var.get() is place:
+                if place_var.get() is span.place:
                     place_var.set(previous)
             except BaseException:
                 place_var.set(previous)
                 raise
             else:
-                stand = Stand(place)
+                stand = Stand(span.place)
                 stand.leave(previous)
                 rest = stepwise(steps, stand, given)
                 del given, previous  # nobody else may hold them when the next step is made
@@ -122,8 +122,7 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
-        settled = returned(result, span, door, instance, args, kwargs)
-        return result if settled is None else settled[0]
+        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
     return _named(drive)
 
