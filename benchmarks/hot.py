@@ -13,6 +13,7 @@ import asyncio
 import os
 import sys
 import time
+import timeit
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,19 +25,31 @@ from benchmarks.caller import lookup
 from remit import _runtime, config
 from remit._buffer import Buffer
 from remit._capture import Plan
-from remit._clock import Clock, SystemClock
+from remit._clock import SystemClock
+from remit._context import place_var
 from remit._decorators._calls import function_call
 from remit._decorators._doors import Door
+from remit._ids import new_key
 from remit._losses import Losses, cost
+from remit._recording import Place
 from remit._signature import read
 from remit._sink import NoSink, Sink
-from remit._spans import Step
+from remit._spans import OpenSpan, Step
 
 CALLS = 1000
 """Calls between two readings of the clock."""
 
 Work = Callable[[int], None]
 """Makes so many calls."""
+
+
+ALONE = {
+    "the clock, twice": "wall_ns = monotonic_ns() + offset_ns; monotonic_ns() + offset_ns",
+    "the key": "new_key(offset_ns)",
+    "the context variable, set twice": "place_var.set(place); place_var.set(None)",
+    "the place and the span, as objects": "OpenSpan(None, Place(None, 1, 'a', ()), None, 1)",
+}
+"""Parts that nothing else can stand for, measured by themselves."""
 
 
 class FullBuffer(Buffer):
@@ -50,12 +63,6 @@ class FullBuffer(Buffer):
         """Let go of what came in, as the writer does."""
         while items := self.drain(everything=False):
             self.release(sum(map(cost, items)))
-
-
-class StoppedClock(SystemClock):
-    """A clock that costs nothing to read."""
-
-    monotonic_ns = staticmethod(int)
 
 
 class Fixed:
@@ -168,10 +175,25 @@ def cpu_us(work: Work, rounds: int, after: Callable[[], None]) -> float:
     return best / CALLS / 1000
 
 
+def alone_us(statement: str) -> float:
+    """Return the least CPU time of a statement, in microseconds."""
+    names = {
+        "monotonic_ns": SystemClock.monotonic_ns,
+        "offset_ns": time.time_ns(),
+        "new_key": new_key,
+        "place_var": place_var,
+        "place": object(),
+        "Place": Place,
+        "OpenSpan": OpenSpan,
+    }
+    timer = timeit.Timer(statement, timer=time.thread_time, globals=names)
+    return min(timer.repeat(100, CALLS)) / CALLS * 1e6
+
+
 @contextmanager
-def recorded(sink: Sink, clock: Clock | None = None) -> Generator[None]:
+def recorded(sink: Sink) -> Generator[None]:
     """Stand in a run whose items go to *sink*."""
-    with _runtime.isolated(config.of({}), sink=sink, clock=clock):
+    with _runtime.isolated(config.of({}), sink=sink):
 
         @remit.agent("hot_agent")
         def agent() -> None:
@@ -214,8 +236,6 @@ def parts(rounds: int) -> Iterator[tuple[str, float]]:
         inside = cpu_us(direct(), rounds, sink.clear)
         without_params = cpu_us(direct(params=False), rounds, sink.clear)
         without_result = cpu_us(direct(result=False), rounds, sink.clear)
-    with recorded(sink, StoppedClock()):
-        without_clock = cpu_us(direct(), rounds, sink.clear)
     with recorded(NoSink()):
         without_sink = cpu_us(direct(), rounds, lambda: None)
     bare = cpu_us(each(lookup), rounds, lambda: None)
@@ -224,11 +244,11 @@ def parts(rounds: int) -> Iterator[tuple[str, float]]:
         "wrapt": whole - inside,
         "the arguments: bound, looked at, encoded": inside - without_params,
         "the result: looked at, encoded": inside - without_result,
-        "the clock, twice": inside - without_clock,
-        "the buffer: the start, the end, the bytes counted": inside - without_sink,
+        "the buffer: start, end, bytes counted": inside - without_sink,
+        **{name: alone_us(statement) for name, statement in ALONE.items()},
     }
     yield from found.items()
-    yield "guards, policy, key, place, span", whole - sum(found.values())
+    yield "guards, policy, state of the run", whole - sum(found.values())
     yield "in all", whole
 
 
