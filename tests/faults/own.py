@@ -41,7 +41,8 @@ def _four(one: object, two: object, three: object, four: object, /) -> None:
     del one, two, three, four
 
 
-GUARDS = {guarded("")(each).__code__ for each in (pkgutil.walk_packages, _two, _four)}
+GUARDED: tuple[Any, ...] = (pkgutil.walk_packages, _two, _four)
+GUARDS = {guarded("")(each).__code__ for each in GUARDED}
 """What stands around a guarded function, by how it takes its arguments."""
 
 

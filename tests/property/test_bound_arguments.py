@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import given, settings
@@ -70,7 +71,7 @@ def defaults(kind: object) -> st.SearchStrategy[object]:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[Reading, tuple[object, ...], dict[str, object]]:
+def calls(draw: st.DrawFn) -> tuple[Reading, tuple[object, ...], Mapping[str, object]]:
     """Draw a signature and a call of it, which mostly fits."""
     reading = draw(readings())
     surplus = draw(st.sampled_from([0, 0, 1]))
@@ -86,7 +87,7 @@ def calls(draw: st.DrawFn) -> tuple[Reading, tuple[object, ...], dict[str, objec
 @settings(max_examples=200)
 @given(calls())
 def test_what_is_bound_quickly_is_what_the_walk_binds(
-    call: tuple[Reading, tuple[object, ...], dict[str, object]],
+    call: tuple[Reading, tuple[object, ...], Mapping[str, object]],
 ) -> None:
     """Whether the call fits the signature or not; counts and withheld texts are the same too."""
     reading, args, kwargs = call

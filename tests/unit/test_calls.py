@@ -294,23 +294,6 @@ def test_coroutine_and_generator_objects_have_the_name_of_the_function(
     assert recorder.spans() == []
 
 
-def test_a_coroutine_has_the_name_that_its_function_has_by_now(recorder: RecordingSink) -> None:
-    """Decorators rename functions, before the first call and after it."""
-
-    @remit.span_type("names.of.coroutines")
-    async def wait() -> None:
-        """Do nothing."""
-
-    with agent.run():
-        for name in ("wait", "waited", "waited", "hurried"):
-            wait.__name__, wait.__qualname__ = name, f"Desk.{name}"
-            for pending in (wait(), wait()):
-                assert pending.__name__ == name
-                assert pending.__qualname__ == f"Desk.{name}"
-                pending.close()
-    assert recorder.spans() == []
-
-
 @pytest.mark.parametrize(
     ("target", "says"),
     [

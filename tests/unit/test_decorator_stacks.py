@@ -258,12 +258,12 @@ def test_a_decorator_made_with_wrapt_binds_ours_as_a_function(recorder: Recordin
 
         @remit.span_type
         @proxied
-        def tell(self, a: int) -> int:
+        def tell(self, a: int) -> Anything:
             return a
 
-    desk = Desk()
+    desk: Anything = Desk()
     with agent.run():
         assert desk.ask(1) == (desk, 1)
-        assert Desk.ask(desk, 2) == (desk, 2)
+        assert type(desk).ask(desk, 2) == (desk, 2)
         assert desk.tell(3)[1] == 3
     assert [span.payload for span in recorder.spans()] == [{"a": 1}, {"a": 2}, {"a": 3}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from asyncio import CancelledError
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -61,7 +61,7 @@ def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
 
 def test_functions_of_two_and_of_four_arguments_are_guarded_alike() -> None:
     """They are handed on as they are, which is quicker, and only where all are by position."""
-    calls = {
+    calls: dict[str, Callable[[BaseException], object]] = {
         "the test of two": lambda error: broken_of_two(error, 1),
         "the test of four": lambda error: broken_of_four(error, 1, 2, 3),
     }

@@ -241,3 +241,21 @@ def test_an_object_keeps_the_methods_of_its_class(decorate: Anything) -> None:
             assert entered == "entered"
         stands_for = [each for each in STANDS_FOR if isinstance(step, each)]
     assert stands_for == [each for each in STANDS_FOR if isinstance(Shelf(), each)]
+
+
+def test_a_coroutine_has_the_name_that_its_function_has_by_now(recorder: RecordingSink) -> None:
+    """Decorators rename functions, before the first call and after it."""
+
+    @remit.span_type("names.of.coroutines")
+    async def wait() -> None:
+        """Do nothing."""
+
+    with agent.run():
+        for name in ("wait", "waited", "waited", "hurried"):
+            wait.__name__, wait.__qualname__ = name, f"Desk.{name}"
+            made: list[Anything] = [wait(), wait()]
+            for pending in made:
+                assert pending.__name__ == name
+                assert pending.__qualname__ == f"Desk.{name}"
+                pending.close()
+    assert recorder.spans() == []

@@ -47,7 +47,7 @@ def form_of(slots: Sequence[Slot]) -> Form | None:
 def all_plain(values: Iterable[Any]) -> bool:
     """Return whether all *values* are recorded as they stand."""
     for value in values:
-        kind: type = type(value)
+        kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
         if kind is str:
             if len(value) < SHORTEST and SIGN not in value:
                 continue

@@ -299,7 +299,7 @@ class Plan:
 
 def _flat(value: Any) -> dict[str, object] | None:  # noqa: ANN401 - whatever was returned
     """Return an ordinary result as the object that it is written as, None if it needs the walk."""
-    kind: type = type(value)
+    kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
     if kind is not dict:
         return {"result": value}
     if len(value) > _MAX_FLAT_KEYS:

@@ -36,6 +36,8 @@ Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
+# Type checkers take what it is compared with for one of parameters that nobody knows.
+COROUTINE: Final[type] = CoroutineType
 CONTEXTLIB: Final = contextlib.__dict__
 NOTHING: Final[nullcontext[None]] = nullcontext()
 """Stands for the block around a call outside any run, after a fault of ours."""
@@ -72,8 +74,7 @@ def function_call(door: Door) -> Wrapper:
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
-        settled = returned(result, span, door, instance, args, kwargs)
-        return result if settled is None else settled[0]
+        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
     return call
 
@@ -86,35 +87,31 @@ def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
 
 def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
-    enter = door.enter
 
     async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
-        span = enter(instance, args, kwargs)
+        span = door.enter(instance, args, kwargs)
         if span is None:
             return await wrapped(*args, **kwargs)
         if span is OUTSIDE:
             async with door.outside() or NOTHING:
-                inside = drive if here() else wrapped_alone
-                return await inside(wrapped, instance, args, kwargs)
-        place = span.place
+                return await (drive if here() else wrapped_alone)(wrapped, instance, args, kwargs)
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
-            kind: type = type(steps)
-            if kind is not CoroutineType:
+            if type(steps) is not COROUTINE:
                 steps = coroutine_of(steps)
             previous = place_var.get()
-            place_var.set(place)
+            place_var.set(span.place)
             try:
                 given: object = steps.send(None)
             except StopIteration as stop:  # most have nothing to wait for
                 result: object = stop.value
-                if place_var.get() is place:
+                if place_var.get() is span.place:
                     place_var.set(previous)
             except BaseException:
                 place_var.set(previous)
                 raise
             else:
-                stand = Stand(place)
+                stand = Stand(span.place)
                 stand.leave(previous)
                 rest = stepwise(steps, stand, given)
                 del given, previous  # nobody else may hold them when the next step is made
@@ -126,12 +123,15 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
         if id(type(result)) in ENDED:
             span.complete(result)
             return result
-        settled = returned(result, span, door, instance, args, kwargs)
-        return result if settled is None else settled[0]
+        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
-    def call(
-        wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]
-    ) -> AnyCoroutine:
+    return _named(drive)
+
+
+def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
+    """Return what calls *drive* and gives each coroutine the name of the user's function."""
+
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         coroutine = drive(wrapped, instance, args, kwargs)
         of_function = type(wrapped) is FunctionType
         if not (
