@@ -53,8 +53,12 @@ class Counter:
     command: Callable[[Path], list[str]]
     pattern: re.Pattern[str]
 
-    def count(self, command: list[str]) -> int | None:
+    def count(self, command: list[str], bytecode: str = "") -> int | None:
         """Return the instructions of a process; None if the tool is not there or does not count.
+
+        Args:
+            command: The process.
+            bytecode: Folder of the modules' bytecode.
 
         Raises:
             RuntimeError: The process failed.
@@ -65,7 +69,7 @@ class Counter:
                 done = subprocess.run(
                     [*self.command(file), *command],
                     cwd=ROOT,
-                    env={**os.environ, "PYTHONHASHSEED": "0"},
+                    env=environment(bytecode),
                     check=False,
                     capture_output=True,
                     text=True,
@@ -77,6 +81,12 @@ class Counter:
                 raise RuntimeError(message)
             found = self.pattern.search(file.read_text() if file.exists() else "")
         return int(found[1]) if found else None
+
+
+def environment(bytecode: str) -> dict[str, str]:
+    """Return the variables of a process that is counted: no two may differ in what they do."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "PYTHONHASHSEED": "0", "PYTHONPYCACHEPREFIX": bytecode}
 
 
 COUNTERS: Final = (
@@ -106,18 +116,25 @@ def counter() -> Counter | None:
 def counted(tool: Counter) -> Counts:
     """Return the instructions of one call of each kind."""
     jobs = [(kind, calls) for kind in KINDS for calls in (FEW, MANY)]
+    with tempfile.TemporaryDirectory() as bytecode, ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Else one of them would compile what the others find compiled.
+        for kind in KINDS:
+            subprocess.run(program(kind, 1), cwd=ROOT, env=environment(bytecode), check=True)
 
-    def whole(job: tuple[str, int]) -> int:
-        kind, calls = job
-        count = tool.count([sys.executable, "-m", "benchmarks.counted", kind, str(calls)])
-        if count is None:
-            message = f"{tool.name} counted nothing"
-            raise RuntimeError(message)
-        return count
+        def whole(job: tuple[str, int]) -> int:
+            count = tool.count(program(*job), bytecode)
+            if count is None:
+                message = f"{tool.name} counted nothing"
+                raise RuntimeError(message)
+            return count
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
         totals = dict(zip(jobs, pool.map(whole, jobs), strict=True))
     return {kind: round((totals[kind, MANY] - totals[kind, FEW]) / (MANY - FEW)) for kind in KINDS}
+
+
+def program(kind: str, calls: int) -> list[str]:
+    """Return the command of a process that makes so many calls."""
+    return [sys.executable, "-m", "benchmarks.counted", kind, str(calls)]
 
 
 def in_measure(stored: Mapping[str, int], seen: Mapping[str, int]) -> Counts:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.architecture.sources import Module, body_lines, modules, package
 
+pytestmark = pytest.mark.slow
+
 MAX_MODULE_LINES = 400
 MAX_MEDIAN_MODULE_LINES = 150
 MAX_FUNCTION_LINES = 40

@@ -10,6 +10,8 @@ import pytest
 
 from tests.architecture.sources import PACKAGE, ROOT, Module, modules, package
 
+pytestmark = pytest.mark.slow
+
 # Where a broad `except` may stand that does not raise again: the guard, the loop of the workers,
 # and the drivers of generators, which throw what came into the user's generator.
 MAY_CATCH_EVERYTHING = {

@@ -29,6 +29,8 @@ from tests.collecting import Api, Json, details
 from tests.postgres import Server
 from tests.stores import STORES, new_database
 
+pytestmark = pytest.mark.slow
+
 KILLS: Final = int(os.environ.get("REMIT_TEST_KILLS", "3"))
 SENDERS: Final = 3
 ITEMS: Final = 20

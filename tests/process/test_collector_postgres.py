@@ -24,6 +24,8 @@ from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
 from tests.postgres import database, server
 
+pytestmark = pytest.mark.slow
+
 KILLS = 6
 ITEMS = 10
 MOMENT_S = 0.05

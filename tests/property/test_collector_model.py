@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -23,6 +24,8 @@ from hypothesis.stateful import (
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, Json, World
 from tests.stores import empty_store
+
+pytestmark = pytest.mark.slow
 
 KEYS = st.none() | st.sampled_from(["key-0001", "key-0002", "key-0003", "key-0004"])
 ENDS = st.sampled_from(FINISHED)

@@ -72,7 +72,6 @@ def test_a_program_that_fails_is_said_to_have_failed() -> None:
 
 
 def test_every_kind_of_call_has_a_figure() -> None:
-    """On each Python of the gate."""
+    """On each Python that figures are stored for."""
     for figures in read().values():
-        assert set(figures) >= {"3.11", "3.12", "3.13"}
         assert all(set(counts) == set(KINDS) for counts in figures.values())

@@ -225,6 +225,7 @@ def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
     assert "your program is not affected" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_test_session_sends_nothing_with_what_it_inherited(tmp_path: Path) -> None:
     """Credentials in the environment of a session do not count; what a test says does."""
     (tmp_path / "test_theirs.py").write_text(
