@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 import remit
-from benchmarks.caller import lookup
+from benchmarks.workloads import lookup
 from remit import _runtime, config
 from remit._buffer import Buffer
 from remit._capture import Plan
@@ -138,10 +138,10 @@ def kinds(step: Callable[[str], Callable[[Any], Any]]) -> Iterator[tuple[str, Wo
     def inner(order_id: str, limit: int) -> dict[str, object]:
         return lookup(order_id, limit)
 
-    def middle(order_id: str, limit: int) -> Any:  # noqa: ANN401
+    def middle(order_id: str, limit: int) -> Any:
         return innermost(order_id, limit)
 
-    def outer(order_id: str, limit: int) -> Any:  # noqa: ANN401
+    def outer(order_id: str, limit: int) -> Any:
         return within(order_id, limit)
 
     def items(order_id: str, limit: int) -> Iterator[int]:
@@ -256,7 +256,7 @@ def bytecodes(calls: int = 100) -> Iterator[tuple[str, float]]:
     """Yield what the interpreter executes of each function of remit, in a call of a plain one."""
     counts: Counter[str] = Counter()
 
-    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
         del argument
         if f"{os.sep}remit{os.sep}" not in frame.f_code.co_filename:
             return None
