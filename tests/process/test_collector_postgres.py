@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -159,6 +160,10 @@ def under_load(url: str, made: list[Collector], harm: Callable[[], None]) -> Non
         thread.start()
     try:
         harm()
+        # On a busy machine the harm is done before much was sent.
+        deadline = time.monotonic() + 60
+        while len(acknowledged) <= 2 * ITEMS and time.monotonic() < deadline:
+            threading.Event().wait(MOMENT_S)
     finally:
         stop.set()
         for thread in threads:
