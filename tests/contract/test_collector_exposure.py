@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from remit._clock import Deadline, SystemClock
-from remit.collector import Settings, Store, create_app, create_token
-from remit.collector.exposure import AccessLog
-from remit.collector.server import Door, Server, listen
+from remit.collector import Settings, Store, create_token
+from remit.collector.server import Door
 from remit.collector.store import StoreUnavailableError
 from tests.collecting import Api, details, refusal
+from tests.exposed import answered, served, told
 
 LIMITS = Settings(
     max_header_bytes=4096,
@@ -31,28 +28,6 @@ LIMITS = Settings(
 HEAD = "POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
 
 
-@contextmanager
-def served(
-    store: Store, settings: Settings, *, log: Path | None = None, door: Door | None = None
-) -> Generator[str]:
-    """Serve a store within limits on a free port; yield the URL."""
-    access_log = None if log is None else AccessLog(str(log))
-    app = create_app(store, settings=settings, access_log=access_log)
-    ready = threading.Event()
-    with listen("127.0.0.1", 0) as listener:
-        server = Server(app, listener, settings=settings, door=door, on_start=lambda _: ready.set())
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            assert ready.wait(10)
-            yield server.url
-        finally:
-            server.stop()
-            thread.join(20)
-            if access_log is not None:
-                access_log.close()
-
-
 @pytest.fixture
 def url(store: Store) -> Iterator[str]:
     """Return where a collector with small limits listens."""
@@ -63,27 +38,6 @@ def url(store: Store) -> Iterator[str]:
 def bearer(store: Store) -> dict[str, str]:
     """Return the header of a new token of the account."""
     return {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
-
-
-def answered(url: str, sent: bytes) -> bytes:
-    """Return what comes back until the connection is closed, for what was sent and left open."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(sent)
-        parts = []
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
-
-
-def told(answer: bytes) -> tuple[int, str]:
-    """Return status and code of an answer, which has the envelope of all others."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    said = json.loads(body)
-    assert said["status"] == "error"
-    assert b"content-type: application/json" in head
-    assert not re.search(rb"uvicorn|httptools|python|remit[/ ]?[0-9]", answer, re.IGNORECASE)
-    return int(head.split()[1]), said["code"]
 
 
 @pytest.mark.parametrize(
@@ -158,60 +112,6 @@ def test_an_empty_line_does_not_keep_a_connection(url: str) -> None:
 
     assert got.startswith(b"HTTP/1.1 200 ")
     assert told(late) == (408, "request_timeout")
-
-
-@contextmanager
-def holding(url: str, count: int) -> Generator[list[socket.socket]]:
-    """Return a block with so many connections on which nothing whole was asked."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    with ExitStack() as stack:
-        connections = []
-        for _ in range(count):
-            made = socket.create_connection((host, int(port)), timeout=20)
-            connections.append(stack.enter_context(made))
-            made.sendall(b"GET /healthz")
-        yield connections
-
-
-def test_one_connection_too_many_is_told_so(store: Store) -> None:
-    """With 503 and when to try again; when there is room, it is let in."""
-    asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    limits = Settings(max_connections=2, head_timeout_s=60)
-    with served(store, limits) as url, holding(url, 2) as held:
-        answer = answered(url, asked)
-        silent = answered(url, b"")
-        held[0].close()
-        deadline = Deadline.after(20, SystemClock())
-        while not answered(url, asked).startswith(b"HTTP/1.1 200 "):
-            assert not deadline.passed
-
-    for each in (answer, silent):
-        assert told(each) == (503, "unavailable")
-        assert b"\r\nretry-after: 1\r\n" in each
-
-
-def test_many_connections_too_many_are_closed(store: Store) -> None:
-    """They could else use up what files a process may have, though each is told something."""
-    with served(store, Settings(max_connections=2, head_timeout_s=2)) as url, ExitStack() as stack:
-        host, _, port = url.removeprefix("http://").rpartition(":")
-        made = [socket.create_connection((host, int(port)), timeout=20) for _ in range(30)]
-        answers = [until_closed(stack.enter_context(each)) for each in made]
-
-    told_what = [answer.split(b" ")[1] if answer else b"" for answer in answers]
-    assert told_what[:2] == [b"408", b"408"]
-    assert set(told_what) == {b"408", b"503", b""}
-    assert told_what.count(b"") > told_what.count(b"503")
-
-
-def until_closed(connection: socket.socket) -> bytes:
-    """Return what comes until the other side closes, one way or another."""
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionError:
-        pass
-    return b"".join(parts)
 
 
 @pytest.mark.parametrize(
