@@ -357,7 +357,7 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
         status, *locks = outcome(start(DECLARED + HELD, environ))
     assert status == "0", "the child hung, or could not deliver"
     assert {
-        *("Worker._stepping", "Worker._changed", "Writer._passing", "Delivery._closing"),
+        *("Worker._stepping", "Worker._lock", "Writer._passing", "Delivery._closing"),
         *("SpoolFile._io", "MemoryOutbox._lock", "Buffer._releasing", "Losses._lock"),
         *("Registry._lock", "remit._runtime._process._lock"),
     } <= set(locks)
