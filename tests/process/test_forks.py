@@ -198,7 +198,9 @@ def kind_of(holder):
 def locks_of(holder):
     name = holder.__name__ if hasattr(holder, "__spec__") else kind_of(holder).__name__
     for attribute, value in list(getattr(holder, "__dict__", {}).items()):
-        if isinstance(value, KINDS):
+        # A condition over a lock that stands beside it is that lock.
+        beside = getattr(value, "_lock", None) in list(vars(holder).values())
+        if isinstance(value, KINDS) and not (isinstance(value, threading.Condition) and beside):
             yield f"{name}.{attribute} {id(value)}", value
 
 def hold(lock, locked) -> None:
