@@ -8,6 +8,7 @@ dictionary sends it: its own end, as one whole span, or the writer, as `active`,
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from operator import itemgetter
@@ -30,6 +31,14 @@ WAKE_PART: Final = 1 / 8
 # What is moved at once takes the writer 2 ms, for which an event loop may have to wait; between
 # two chunks the disk is written to, and others run.
 CHUNK_ITEMS: Final = 2_000
+# With more than so many items waiting the writer is behind: it makes the next pass at once.
+BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
+# Beyond this part of the bound threads that compute all the time give way to a writer that is
+# behind: at every so many items for so long, and so often at most until it has moved a chunk.
+PACE_PART: Final = 1 / 2
+PACE_EVERY: Final = 8
+PACE_S: Final = 0.000_05
+MAX_PACES: Final = 1_000
 # Of more than so many spans that begin in a full buffer the end alone is sent first.
 MAX_TURNED_AWAY: Final = 10_000
 # Each item after the end is written to disk by itself, on the thread that recorded it.
@@ -69,6 +78,7 @@ class Buffer:
             nudge: Wakes the writer before its time; must not block.
         """
         self._max_bytes = max_bytes
+        self._pace_bound = int(max_bytes * PACE_PART)
         self._payload_bound = int(max_bytes * PAYLOAD_PART)
         self._span_bound = int(max_bytes * SPAN_PART)
         self._end_bound = int(max_bytes * END_PART)
@@ -95,6 +105,7 @@ class Buffer:
         self._taken_bytes = 0
         self._released_bytes = 0
         self._releasing = threading.RLock()
+        self._paces = MAX_PACES
         self._asleep = True
         self._closed = False
         self._keep: Callable[[], bool] | None = None
@@ -166,6 +177,7 @@ class Buffer:
             item = queue.popleft()
             kinds[item[0]].append(item)
         kinds[SPAN].sort(key=_started_ns)
+        self._paces = MAX_PACES
         self._reset_mark()
         return [item for items in kinds for item in items]
 
@@ -204,6 +216,11 @@ class Buffer:
         """Bytes taken and not yet released."""
         return self._taken_bytes - self._released_bytes
 
+    @property
+    def behind(self) -> bool:
+        """Whether more is queued than a writer that gets its turns leaves."""
+        return len(self._queue) > BACKLOG_ITEMS
+
     def __len__(self) -> int:
         """Count the items that wait here, beginnings of open spans included."""
         return len(self._queue) + len(self._fresh)
@@ -225,7 +242,7 @@ class Buffer:
     def _reset_mark(self) -> None:
         if not (self._closed or self._asleep):
             step = int(self._max_bytes * WAKE_PART)
-            self._mark_bytes = min(self.held_bytes + step, self._payload_bound)
+            self._mark_bytes = min(self.held_bytes + step, self._pace_bound)
 
     def _wake(self) -> None:
         """Have the writer look; once, until it has."""
@@ -238,8 +255,8 @@ class Buffer:
                 # A signal's handler may raise at any point: the next item tries again.
                 self._asleep, self._mark_bytes = True, -1
                 raise
-        elif self._mark_bytes < min(self.held_bytes, self._payload_bound):
-            self._mark_bytes = self._payload_bound
+        elif self._mark_bytes < min(self.held_bytes, self._pace_bound):
+            self._mark_bytes = self._pace_bound
             self._nudge()
 
     def _press_start(self, start: SpanStart) -> None:
@@ -261,6 +278,7 @@ class Buffer:
         self._wake()
         if self.held_bytes <= self._payload_bound:
             self._queue.append(item)
+            self._give_way()
             return
         bare = item if _is_root(item) else skeleton(item)
         if self.held_bytes - cost(item) + cost(bare) > bound:
@@ -270,6 +288,13 @@ class Buffer:
             self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item[1])
         self.release(cost(item) - cost(bare))
         self._queue.append(bare)
+        self._give_way()
+
+    def _give_way(self) -> None:
+        """Let the writer run, for which threads that compute all the time leave no moment."""
+        if self.behind and len(self._queue) % PACE_EVERY == 0 and self._paces > 0:
+            self._paces -= 1
+            time.sleep(PACE_S)  # noqa: TID251 - for nothing: another thread runs meanwhile
 
     def _press_late(self, item: AnyItem) -> None:
         """Take an item that comes after the end, as long as it can be kept and there are few."""

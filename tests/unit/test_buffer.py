@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit._buffer import CHUNK_ITEMS, Buffer
+from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS, MAX_PACES, PACE_EVERY, Buffer
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
@@ -159,6 +159,37 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
     for _ in range(15):
         made.span()
     assert made.asked["nudge"] == 2
+
+
+def test_threads_give_way_to_a_writer_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond half of the bound, and so often at most until the writer moves a chunk."""
+    slept: list[float] = []
+    monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
+    made = Made(max_bytes=4 * BACKLOG_ITEMS * ITEM_BYTES)
+    assert MAX_PACES * PACE_EVERY < BACKLOG_ITEMS
+    for _ in range(BACKLOG_ITEMS * 3 // 2):
+        made.span()
+    before = len(slept)
+    for _ in range(BACKLOG_ITEMS + PACE_EVERY * MAX_PACES):
+        made.span()
+    assert (before, len(slept)) == (0, MAX_PACES)
+    made.drain()
+    for _ in range(PACE_EVERY):
+        made.span()
+    assert len(slept) == MAX_PACES + 1
+
+
+def test_nobody_gives_way_while_the_back_end_alone_is_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The writer has moved all there is; that it waits in memory slows no call."""
+    slept: list[float] = []
+    monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
+    made = Made(max_bytes=4 * BACKLOG_ITEMS * ITEM_BYTES)
+    while made.buffer.held_bytes < 3 * BACKLOG_ITEMS * ITEM_BYTES:
+        made.span()
+        made.buffer.drain(everything=False)
+    assert slept == []
 
 
 def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:

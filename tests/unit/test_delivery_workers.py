@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from remit._buffer import CHUNK_ITEMS
+from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
@@ -317,3 +317,23 @@ def test_a_finaliser_that_records_inside_remits_locks_does_not_hang() -> None:
     thread = threading.Thread(target=inside, daemon=True)
     thread.start()
     assert done.wait(10)
+
+
+def test_a_pass_that_was_outrun_is_followed_by_the_next_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A writer that waited its interval then would find the buffer full."""
+    stepped = Stepped(FakeApi())
+    run = HandRun(stepped.buffer).open()
+    move = stepped.writer.move
+
+    more = iter([BACKLOG_ITEMS, BACKLOG_ITEMS + 1])
+
+    def outrun() -> None:
+        move()
+        for _ in range(next(more)):
+            run.span()
+
+    monkeypatch.setattr(stepped.writer, "move", outrun)
+    assert stepped.writer.step() == 1.0
+    assert stepped.writer.step() == 0.0

@@ -69,7 +69,7 @@ class Writer:
         for tick in self._ticks:
             tick()
         self.move()
-        return self._interval_s
+        return 0.0 if self._buffer.behind else self._interval_s
 
     def move(self) -> None:
         """Move everything that is queued to the outbox."""
