@@ -15,6 +15,7 @@ from remit._guard import faults
 from remit.testing import isolated
 from tests.fake_api import FakeApi, refusal
 from tests.loopback import serving
+from tests.recording import ROOT
 
 TOKEN = "prefactor_test_token_0123456789"
 NEVER_S = 600.0
@@ -44,6 +45,12 @@ def taken(api: FakeApi) -> int:
 def arrived(api: FakeApi) -> int:
     """Count the spans that came, but for roots and for reports of losses."""
     return sum(name != LOSS for name in api.names())
+
+
+def whole(api: FakeApi) -> int:
+    """Count the spans that came with their ends, but for roots and for reports of losses."""
+    spans = [span for span in api.spans.values() if span["schema_name"] not in (ROOT, LOSS)]
+    return sum(span["status"] != "active" for span in spans)
 
 
 def cut(api: FakeApi) -> int:

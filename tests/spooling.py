@@ -126,7 +126,7 @@ def numbers(rows: Iterable[tuple[int, AnyItem]]) -> list[int]:
 def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> None:
     """Wait until all that was recorded is on disk; the first pass builds the registrations."""
     pause, over_s = threading.Event(), time.monotonic() + limit_s
-    while status().writer_lag_s:
+    while (now := status()).writer_lag_s or now.pending != now.spooled:
         assert time.monotonic() < over_s, "nothing is written"
         pause.wait(0.01)
 

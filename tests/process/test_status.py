@@ -37,6 +37,7 @@ from tests.seen import (
     recorded,
     served,
     taken,
+    whole,
 )
 from tests.spooling import wait_until_written
 
@@ -205,7 +206,8 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         status = checked()
         dropped = status.dropped["spool_full"]
         assert dropped > 0
-        assert arrived(api) + dropped == 20 * 101
+        # Of a span that was announced its end alone may have been dropped.
+        assert whole(api) + dropped == 20 * 101
         assert status.sent + dropped == recorded(20, 100)
         # A payload that was cut is counted also if its span had to go later.
         assert status.dropped["payload_spool_full"] >= cut(api)
