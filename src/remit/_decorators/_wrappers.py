@@ -46,6 +46,7 @@ _NOT_OF_FUNCTIONS: Final = (
     *(
         "__len__",
         "__contains__",
+        "__iter__",
         "__reversed__",
         "__enter__",
         "__exit__",
