@@ -18,6 +18,8 @@ from benchmarks.results import Values
 from tests.loopback import unused_port
 
 ROOT: Final = Path(__file__).parents[1]
+BYTECODE: Final = ROOT / "build" / "bytecode"
+"""Kept from one process to the next, as that of an installed program is."""
 SETTINGS_OF_PEERS: Final = (
     "REMIT_",
     "PREFACTOR_",
@@ -94,12 +96,13 @@ class Case:
 
 
 def environment(peer: str) -> dict[str, str]:
-    """Return the environment of a measured process: of all settings, none."""
+    """Return the environment of a measured process: of all settings, none, and kept bytecode."""
     kept = {name: value for name, value in os.environ.items()
-            if not name.startswith(SETTINGS_OF_PEERS)}  # fmt: skip
+            if not name.startswith((*SETTINGS_OF_PEERS, "PYTHONDONTWRITEBYTECODE"))}  # fmt: skip
     # Logfire is a plugin of pydantic, so it would load wherever a model is made.
     plugins = {} if peer == "logfire" else {"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}
-    return {**kept, **plugins, "COVERAGE_PROCESS_CONFIG": ""}
+    own = {"COVERAGE_PROCESS_CONFIG": "", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
+    return {**kept, **plugins, **own}
 
 
 def run(command: list[str], peer: str, patience_s: float) -> subprocess.CompletedProcess[str]:
