@@ -52,12 +52,8 @@ ALONE = {
 """Parts that nothing else can stand for, measured by themselves."""
 
 
-class FullBuffer(Buffer):
-    """A buffer that nobody takes for an empty list."""
-
-    def __bool__(self) -> bool:
-        """Say that it is there."""
-        return True
+class OwnBuffer(Buffer):
+    """A buffer that is emptied by hand."""
 
     def clear(self) -> None:
         """Let go of what came in, as the writer does."""
@@ -203,9 +199,9 @@ def recorded(sink: Sink) -> Generator[None]:
             yield
 
 
-def buffer() -> FullBuffer:
+def buffer() -> OwnBuffer:
     """Return a buffer without a writer."""
-    return FullBuffer(
+    return OwnBuffer(
         max_bytes=1 << 30,
         losses=Losses(),
         clock=SystemClock(),

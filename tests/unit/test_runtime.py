@@ -149,6 +149,22 @@ def names_of(registration: dict[str, object]) -> set[str]:
     return {entry["name"] for entry in schema["span_type_schemas"]}
 
 
+def test_a_sink_in_which_nothing_is_yet_is_one() -> None:
+    """Some have a length, which is zero then."""
+
+    class Counting(RecordingSink):
+        def __len__(self) -> int:
+            """Count the runs."""
+            return len(self.runs)
+
+    with _runtime.isolated(Settings(), sink=Counting()):
+        agent()
+        assert remit.current_run() is None
+        sink = _runtime.current().recorder.sink
+    assert isinstance(sink, Counting)
+    assert len(sink) == 1
+
+
 def test_a_registration_is_complete(recorder: RecordingSink) -> None:
     """Version, schema version under its hash, one entry for each span type."""
 

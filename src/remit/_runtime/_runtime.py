@@ -84,8 +84,10 @@ class Runtime:
         self._outside_said: set[str] = set()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
+        if sink is None:
+            sink = self._delivery.sink if self._delivery else NoSink()
         self.recorder = Recorder(
-            sink or (self._delivery.sink if self._delivery else NoSink()),
+            sink,
             self._clock,
             Rules(
                 Limits(settings.max_payload_bytes),
