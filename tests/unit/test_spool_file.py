@@ -13,6 +13,7 @@ import pytest
 
 from remit._losses import Loss
 from remit._spool import RunState
+from remit._spool.database import Database
 from tests.spooling import (
     RUN,
     TARGET,
@@ -55,6 +56,30 @@ def test_what_a_killed_process_put_is_there(spooled: Spooled) -> None:
     assert (known.state, known.instance_id) == (RunState.STARTED, "i-1")
     assert file.open_runs() == [known]
     assert numbers((0, each) for each in file.open_spans()) == [1]
+
+
+def test_a_transaction_that_was_broken_off_is_undone_by_the_next(
+    spooled: Spooled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm may go off before the one that raises can be undone."""
+    outbox = spooled.outbox()
+    outbox.put([item(1)], [record()])
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "add_chunks", ring)
+        patch.setattr(Database, "_roll_back", lambda _: None)
+        with pytest.raises(AlarmError):
+            outbox.put([item(2)], [])
+    outbox.put([item(3)], [])
+    assert numbers(outbox.head(9)) == [1, 3]
+
+
+class AlarmError(Exception):
+    """What a signal's handler raises."""
+
+
+def ring(*_: object) -> None:
+    """Go off."""
+    raise AlarmError
 
 
 def test_a_file_has_one_owner(spooled: Spooled) -> None:

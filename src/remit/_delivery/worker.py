@@ -30,7 +30,7 @@ class Worker:
         name: str,
         step: Callable[[], float],
         clock: Clock,
-        last: Callable[[], None] = lambda: None,
+        last: Callable[[], object] = lambda: None,
     ) -> None:
         """Prepare; no thread yet.
 

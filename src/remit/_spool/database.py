@@ -132,14 +132,19 @@ class Database:
 
         A statement that is alone is a transaction without this, and two steps of SQLite cheaper.
         """
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            # One that a signal's handler broke off at a bad moment may still be open.
+            self._roll_back()
+            self._connection.execute("BEGIN IMMEDIATE")
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def prepare(self, identity: Identity) -> None:
         """Make the tables of a new file, and say whose it is."""
