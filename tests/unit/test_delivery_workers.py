@@ -178,10 +178,25 @@ def test_a_stop_from_the_thread_itself_does_not_wait_for_it() -> None:
         stopped.append(worker.stop(LONG_S))
         return LONG_S
 
-    worker = Worker("remit-test", step, SystemClock())
+    worker = Worker("remit-test", step, SystemClock(), lambda: None)
     worker.start()
     assert worker.wait(lambda: bool(stopped), 10)
     assert stopped == [False]
+
+
+def test_a_thread_that_is_ended_makes_a_last_step() -> None:
+    """Whoever ends it may not be able to: an alarm may go off there all the time."""
+    made_on: list[str] = []
+
+    def step() -> float:
+        made_on.append(threading.current_thread().name)
+        return LONG_S
+
+    worker = Worker("remit-test", step, SystemClock())
+    worker.start()
+    assert worker.wait(lambda: bool(made_on), 10)
+    assert worker.stop(10)
+    assert made_on == ["remit-test"] * 2
 
 
 def test_a_stop_waits_no_longer_than_it_is_told() -> None:

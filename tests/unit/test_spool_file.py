@@ -73,6 +73,16 @@ def test_a_transaction_that_was_broken_off_is_undone_by_the_next(
     assert numbers(outbox.head(9)) == [1, 3]
 
 
+def test_the_beginning_of_a_span_whose_run_is_forgotten_keeps_no_file(spooled: Spooled) -> None:
+    """Nobody can end it; adopters took such a file again and again."""
+    outbox = spooled.outbox()
+    outbox.put([active(1)], [record()])
+    outbox.settle([row_id for row_id, _ in outbox.head(9)])
+    outbox.forget_run(RUN)
+    outbox.close()
+    assert not spooled.files.left()
+
+
 class AlarmError(Exception):
     """What a signal's handler raises."""
 

@@ -21,7 +21,6 @@ from remit._spool import (
     DamagedError,
     Files,
     RunRecord,
-    RunState,
     SpoolFile,
     is_damage,
 )
@@ -155,6 +154,9 @@ class Adoption:
         else:
             file.close()
             self._file = self._sender = None
+            if file.claim.path.exists():
+                # Left for somebody else; nobody gains if it is looked at all the time.
+                self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
         return 0.0
 
     def _give_back(self, file: SpoolFile, error: Exception) -> None:
@@ -178,12 +180,11 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     """
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
-    spans: list[AnyItem] = []
-    for span in file.open_spans():
-        record = file.run(span[1])
-        known = record is not None and record.state is not RunState.SET_ASIDE
-        if known and span[2] not in roots:
-            spans.append(_ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT))
+    spans = [
+        _ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT)
+        for span in file.open_spans()
+        if span[2] not in roots
+    ]
     for run_key, count in Counter(span[1] for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}

@@ -127,8 +127,7 @@ class Delivery:
             ticks=(*self._ticks, self._outbox.look, self._adoption.look),
             moved=self._sending.wake,
         )
-        # At its end once more: an alarm may keep the thread that stops it from moving anything.
-        self._writing = Worker(WRITER, self._writer.step, clock, lambda: self._writing.attempt())
+        self._writing = Worker(WRITER, self._writer.step, clock)
         self._accounts = Accounts(
             self._target, buffer, self._writer, self._outbox, adoption, shared, self._spool
         )

@@ -30,7 +30,7 @@ class Worker:
         name: str,
         step: Callable[[], float],
         clock: Clock,
-        last: Callable[[], object] = lambda: None,
+        last: Callable[[], object] | None = None,
     ) -> None:
         """Prepare; no thread yet.
 
@@ -38,13 +38,14 @@ class Worker:
             name: Name of the thread.
             step: Does a piece of work; returns the seconds until the next makes sense.
             clock: The time.
-            last: Called on the thread when it ends.
+            last: Called on the thread when it ends; without it a last step is made: an alarm may
+                keep the thread that ends it from making that itself.
         """
         self._fault: Exception | None = None
         self._name = name
         self._step = step
         self._clock = clock
-        self._last = last
+        self._last = last or self.attempt
         self._thread: threading.Thread | None = None
         self._greenlet: Any = None
         self._running = False

@@ -199,10 +199,11 @@ class SpoolFile:
         return self._runs.owing()
 
     def open_spans(self) -> list[AnyItem]:
-        """Return the beginnings of the spans that have not ended, without their payloads."""
+        """Return, without payloads, the beginnings of spans that somebody has still to end."""
         with self._io:
             found = [] if self._database is None else self._database.open_spans()
-        return [item for body in found for item in body.unpacked() if item is not None]
+        items = [item for body in found for item in body.unpacked() if item is not None]
+        return self._runs.live(items)
 
     def note_open(self, items: Sequence[AnyItem]) -> None:
         """Note that *items* are beginnings of spans that were sent and have not ended.
@@ -314,7 +315,7 @@ class SpoolFile:
             return False, False
         database.hurry(timeout_s)
         refused = bool(database.aside(1))
-        left = bool(self._ledger.left() or self._runs.open() or database.open_spans())
+        left = bool(self._ledger.left() or self._runs.open() or self.open_spans())
         if left or refused:
             self.look()
             self._tidy(self._opened())

@@ -59,6 +59,12 @@ class Runs:
         records = list(self._records.values())
         return [record for record in records if record.inherited and record.lost]
 
+    def live(self, items: Sequence[AnyItem]) -> list[AnyItem]:
+        """Return those *items* that are of a known run which was not refused."""
+        runs = {key: self._records.get(key) for key in {item[1] for item in items}}
+        live = {key for key, run in runs.items() if run and run.state is not RunState.SET_ASIDE}
+        return [item for item in items if item[1] in live]
+
     def save(self, record: RunRecord) -> None:
         """Keep *record*, to be written later."""
         self._records[record.key] = record
