@@ -73,7 +73,8 @@ NOT_AT_IMPORT = {
 # What runs, delivers and describes is not needed to declare; nor is what mends a slip of the pen.
 NOT_TO_DECLARE = {
     "difflib",
-    "json",
+    # From Python 3.13 on `importlib.metadata` needs it, and pydantic that.
+    *(["json"] if sys.version_info < (3, 13) else []),
     "multiprocessing.process",
     "pydantic.plugin._loader",
     "remit._buffer",

@@ -32,8 +32,7 @@ pytestmark = pytest.mark.skipif(
     not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork"
 )
 
-FORKS = int(os.environ.get("REMIT_TEST_FORKS", "20"))
-"""How many; 200 on a long night."""
+FORKS = int(os.environ.get("REMIT_TEST_FORKS", "20"))  # 200 on a long night
 CHILD_S = 2.0
 """A child that takes longer hangs; it takes a tenth."""
 FORK_S = 0.7

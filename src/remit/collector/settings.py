@@ -60,7 +60,7 @@ class Settings:
     max_depth: int = 100
     max_header_bytes: int = 64 * KIB
     max_headers: int = 100
-    max_requests_per_s: int = 1000
+    max_requests_per_s: int = 5000
     max_failures_per_minute: int = 60
     max_connections: int = 1000
     head_timeout_s: int = 10
