@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,20 @@ def test_a_worker_starts_and_works_wherever_an_alarm_went_off_before() -> None:
             return LONG_S
 
         worker = Worker("remit-alarmed", step, SystemClock())
-        alarm.during(lambda made=worker: (made.start(), made.wake(), made.ask()))  # type: ignore[misc]  # lambdas have no types
+        alarm.during(partial(use, worker))
         assert worker.start()
         ticket = worker.ask()
-        assert worker.wait(lambda number=ticket, made=worker: made.served(number), 10)  # type: ignore[misc]  # as above
+        assert worker.wait(partial(worker.served, ticket), 10)
         names = [thread.name for thread in threading.enumerate()]
         assert names.count("remit-alarmed") == 1
         assert worker.stop(10)
+
+
+def use(worker: Worker) -> None:
+    """Have a worker do what there is to be done from other threads."""
+    worker.start()
+    worker.wake()
+    worker.ask()
 
 
 @pytest.mark.slow
@@ -43,7 +51,7 @@ def test_what_is_recorded_after_an_alarm_is_delivered(tmp_path: Path) -> None:
     for place, alarm in enumerate(everywhere(*HOST)):
         api = FakeApi()
         made = delivery(api, tmp_path / str(place))
-        alarm.during(lambda made=made: record(made))  # type: ignore[misc]  # lambdas have no types
+        alarm.during(partial(record, made))
         record(made, spans=5)
         made.flush(within(20))
         names = [span["schema_name"] for span in api.spans.values()]
@@ -60,7 +68,7 @@ def test_a_shutdown_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     for place, alarm in enumerate(everywhere("/_delivery/delivery.py", "/worker.py")):
         made = delivery(FakeApi(), tmp_path / str(place))
         record(made)
-        alarm.during(lambda made=made: made.shutdown(within(10)))  # type: ignore[misc]  # lambdas have no types
+        alarm.during(partial(made.shutdown, within(10)))
         result = made.shutdown(within(10))
         assert result.pending == result.spooled
         assert made.stopped(10)

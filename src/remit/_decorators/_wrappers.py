@@ -99,7 +99,7 @@ class StepFunction(_Function):
         self._self_bind = way.bind
 
     @property
-    def _self_binding(self) -> str:  # type: ignore[override] # of this class it follows
+    def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute
         """Say to a wrapper around this one, which binds alike, what kind of callable it is."""
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 

@@ -109,10 +109,8 @@ class Reading(Protocol):
         """Return those of the instances that exist, by id."""
         ...
 
-    def instance_of_identifier(
-        self, agent_id: str | None, external_identifier: str
-    ) -> InstanceRow | None:
-        """Return the instance of this external identifier; with no agent, the newest such."""
+    def instance_of_identifier(self, agent_id: str, external_identifier: str) -> InstanceRow | None:
+        """Return the instance of an agent that has this external identifier."""
         ...
 
     def list_instances(

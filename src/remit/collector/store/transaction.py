@@ -157,13 +157,8 @@ class Transaction(ABC):
         rows = self._all(InstanceRow, sql + self._kept(InstanceRow), values)
         return {row.id: row for row in rows}
 
-    def instance_of_identifier(
-        self, agent_id: str | None, external_identifier: str
-    ) -> InstanceRow | None:
-        """Return the instance of this external identifier; with no agent, the newest such."""
-        if agent_id is None:
-            where = "external_identifier = ? ORDER BY id DESC"
-            return self._one(InstanceRow, where, external_identifier)
+    def instance_of_identifier(self, agent_id: str, external_identifier: str) -> InstanceRow | None:
+        """Return the instance of an agent that has this external identifier."""
         where = "agent_id = ? AND external_identifier = ?"
         return self._one(InstanceRow, where, agent_id, external_identifier)
 
