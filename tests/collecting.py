@@ -18,7 +18,7 @@ from remit._ids import new_partition
 from remit.client._http import InProcessTransport
 from remit.collector import Settings, Store, create_app, create_token
 from remit.collector.ingest.context import IdSource
-from remit.collector.server import Server, listen
+from remit.collector.server import Door, Server, listen
 from remit.collector.store import AccountRow, EnvironmentRow, TokenRow
 
 Json: TypeAlias = Any
@@ -184,11 +184,13 @@ class World:
 
 
 @contextmanager
-def on_a_port(app: ASGIApp) -> Generator[str]:
+def on_a_port(
+    app: ASGIApp, *, settings: Settings | None = None, door: Door | None = None
+) -> Generator[str]:
     """Serve *app* on a free port of loopback, on a thread; yield the URL."""
     ready = threading.Event()
     with listen("127.0.0.1", 0) as listener:
-        server = Server(app, listener, on_start=lambda _: ready.set())
+        server = Server(app, listener, settings=settings, door=door, on_start=lambda _: ready.set())
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

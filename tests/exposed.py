@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from remit.collector import Settings, Store, create_app
 from remit.collector.exposure import AccessLog
-from remit.collector.server import Door, Server, listen
+from remit.collector.server import Door
+from tests.collecting import on_a_port
 
 
 @contextmanager
@@ -22,19 +22,12 @@ def served(
     """Serve a store within limits on a free port; yield the URL."""
     access_log = None if log is None else AccessLog(str(log))
     app = create_app(store, settings=settings, access_log=access_log)
-    ready = threading.Event()
-    with listen("127.0.0.1", 0) as listener:
-        server = Server(app, listener, settings=settings, door=door, on_start=lambda _: ready.set())
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            assert ready.wait(10)
-            yield server.url
-        finally:
-            server.stop()
-            thread.join(20)
-            if access_log is not None:
-                access_log.close()
+    try:
+        with on_a_port(app, settings=settings, door=door) as url:
+            yield url
+    finally:
+        if access_log is not None:
+            access_log.close()
 
 
 def answered(url: str, sent: bytes) -> bytes:
