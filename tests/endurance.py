@@ -21,6 +21,7 @@ from typing import Any
 from remit._sink import AnyItem
 from remit._spool.packing import Body
 from tests.architecture.sources import ROOT
+from tests.untraced import UNTRACED
 
 LOOK_EVERY_S = 0.02
 KIB = 1 << 10
@@ -118,7 +119,7 @@ class Place:
             # Whatever else is installed beside remit is not what is measured.
             "PYDANTIC_DISABLE_PLUGINS": "true",
             # Nor is what it costs to be traced line by line.
-            "COVERAGE_PROCESS_CONFIG": "",
+            **UNTRACED,
             **named,
         }
 

@@ -31,6 +31,9 @@ class Alarm(Exception):
 
 alarms, over_s = 0, time.monotonic() + float(sys.argv[1])
 
+def going_on():
+    return time.monotonic() < over_s or alarms < 100
+
 def ring(*_):
     global alarms
     alarms += 1
@@ -38,14 +41,14 @@ def ring(*_):
 
 def work():
     first = 0
-    while time.monotonic() < over_s:
+    while going_on():
         agent(first)
         first += 50
 
 def steadily(act):
     # An alarm may go off in the handling of another: then the next one out goes on.
     def go_on():
-        while time.monotonic() < over_s:
+        while going_on():
             try:
                 act()
             except Alarm:
@@ -59,7 +62,6 @@ signal.signal(signal.SIGALRM, ring)
 signal.setitimer(signal.ITIMER_REAL, 0.0011, 0.0011)
 try:
     work()
-    assert alarms > 100
 except Alarm:
     pass
 """
@@ -73,8 +75,6 @@ def test_a_program_that_is_always_interrupted_loses_nothing_at_its_exit(
     """The writer keeps up, and the exit gets to its end; what was not sent yet is on disk."""
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token, exit_timeout_s=2.0)
-        # Between two alarms its tracer would leave no room for a single step.
-        environ["COVERAGE_PROCESS_CONFIG"] = ""
         errors = errors_of(start(ALARMED, environ, seconds))
         assert "are lost with this process" not in errors
         assert not re.search(r"a fault inside remit at .*\(Alarm\)", errors)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.architecture.sources import ROOT
+from tests.untraced import UNTRACED
 
 PEERS = "what remit stands on,bare,remit,sqlite"
 TABLES = (
@@ -36,7 +37,7 @@ pytestmark = [
 def run(build: Path, *arguments: str) -> str:
     """Run the benchmarks, and return what they print."""
     command = [sys.executable, "-m", "benchmarks", "--build", str(build), *arguments]
-    environ = {**os.environ, "COVERAGE_PROCESS_CONFIG": ""}
+    environ = os.environ | UNTRACED
     done = subprocess.run(
         command, cwd=ROOT, env=environ, check=True, capture_output=True, text=True
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.untraced import UNTRACED
+
 FORKING = """
 import os, remit
 
@@ -50,6 +52,7 @@ def recorded(folder: Path, program: str) -> list[str]:
     script.write_text(program)
     environment = {
         **os.environ,
+        **UNTRACED,
         "REMIT_MODE": "local",
         "REMIT_DATA_DIR": str(folder / "data"),
         # From Python 3.12 on it warns that a fork beside threads may hang; that is the point.

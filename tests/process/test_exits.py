@@ -27,9 +27,11 @@ from tests.processes import (
     DECLARED,
     GRACE_S,
     SHORT_EXIT_S,
+    errors_of,
     inherit,
     left_in,
     once,
+    output_of,
     runs_in,
     settings,
     start,
@@ -149,7 +151,7 @@ def ended(declared: str, ending: str, environ: dict[str, str]) -> Ended:
     """Run a program to its end."""
     body = ENDING.replace("SPANS", str(SPANS)).replace("ABRUPT", repr(set(ABRUPT)))
     program = start(declared + body, environ, ending)
-    told, errors = program.communicate(timeout=60)
+    told, errors = output_of(program)
     lines = re.sub(r"line \d+", "line", errors).splitlines()
     return Ended(program.returncode, lines, [float(each) for each in told.split()])
 
@@ -201,7 +203,7 @@ def test_ctrl_c_ends_the_wait_for_a_server_at_the_exit(tmp_path: Path) -> None:
         threading.Event().wait(0.3)
         began = time.monotonic()
         program.send_signal(signal.SIGINT)
-        _, errors = program.communicate(timeout=50)
+        _, errors = output_of(program)
         took_s = time.monotonic() - began
     assert program.returncode == 7
     (line,) = errors.splitlines()
@@ -277,8 +279,7 @@ def test_a_program_that_is_stopped_in_a_flush_goes_on_where_it_was(
         program.send_signal(signal.SIGCONT)
         assert in_time or gate.reached.acquire(timeout=30)
         gate.open.set()
-        _, errors = program.communicate(timeout=60)
-    assert program.returncode == 0, errors
+        errors = errors_of(program)
     assert steps_in(tmp_path) == once(range(2 * SPANS))
     assert Counter(runs_in(tmp_path)) == {"complete": 1}
     assert left_in(tmp_path) == []

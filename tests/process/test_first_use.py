@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import DECLARED, once, settings, start, steps_in
+from tests.processes import DECLARED, once, settings, start, steps_in, told_by
 from tests.served import collector
 
 FIRST_USE = """
@@ -48,6 +48,5 @@ def test_a_fork_does_not_come_while_remit_is_first_used(tmp_path: Path) -> None:
     with collector(tmp_path) as served:
         environ = settings(tmp_path, served.url, served.token)
         program = start(DECLARED + FIRST_USE, environ)
-        told, errors = program.communicate(timeout=100)
-    assert (program.returncode, told, errors) == (0, "0\n", "")
+        assert told_by(program) == ("0\n", "")
     assert steps_in(tmp_path) == once(range(2))

@@ -25,6 +25,7 @@ from tests.processes import (
     settings,
     start,
     steps_in,
+    told_by,
 )
 from tests.served import collector
 
@@ -294,8 +295,8 @@ agent()
 
 def outcome(program: subprocess.Popen[str]) -> list[str]:
     """Wait for the end of a program, which is a good one; return the words that it printed."""
-    told, errors = program.communicate(timeout=110)
-    assert (program.returncode, errors) == (0, "")
+    told, errors = told_by(program)
+    assert errors == ""
     return told.split()
 
 
@@ -395,6 +396,5 @@ def test_a_server_that_never_answers_does_not_hold_a_fork(tmp_path: Path) -> Non
         environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
         program = start(DECLARED + WAITING, environ)
         assert asked.wait(20)
-        told, errors = program.communicate("go on\n", timeout=60)
-    assert program.returncode == 0, errors
+        told, _ = told_by(program, "go on\n")
     assert float(told) < FORK_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from tests.delivering import hang
 from tests.fake_api import FakeApi
 from tests.loopback import serving
-from tests.processes import GRACE_S, SHORT_EXIT_S, settings, start
+from tests.processes import GRACE_S, SHORT_EXIT_S, settings, start, told_by
 
 RUNS = 200
 STEPS = 5
@@ -105,13 +104,6 @@ def program(text: str, *, late: bool = False) -> str:
     return declared + text if late else PATCH + declared + text
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Wait for the end of a process, which is a good one; return what it wrote."""
-    output, errors = process.communicate(timeout=100)
-    assert process.returncode == 0, errors
-    return output, errors
-
-
 def steps_of(api: FakeApi) -> Counter[tuple[str, int, int]]:
     """Count the steps that came: the instance that each is of, and what it was called with."""
     return Counter(
@@ -134,7 +126,7 @@ def test_hundreds_of_greenlets_record_each_into_its_own_run(
     api = FakeApi()
     with serving(api.behave) as url:
         environ = settings(tmp_path, url, "t", exit_timeout_s=60)
-        assert ended(start(program(MANY, late=late), environ, ending)) == ("", "")
+        assert told_by(start(program(MANY, late=late), environ, ending)) == ("", "")
     steps = steps_of(api)
     runs = {(instance, run) for instance, run, _ in steps}
     assert len(runs) == len(api.instances) == RUNS
@@ -158,7 +150,7 @@ def test_a_child_leaves_its_parents_requests_alone(tmp_path: Path) -> None:
     api.rules.append(slow)
     with serving(api.behave) as url:
         environ = settings(tmp_path, url, "t") | {"REMIT_REQUEST_TIMEOUT_S": "60"}
-        assert ended(start(program(FORKING), environ, asked)) == ("", "")
+        assert told_by(start(program(FORKING), environ, asked)) == ("", "")
     steps = Counter((run, number) for _, run, number in steps_of(api))
     assert steps == Counter((run, number) for run in range(3) for number in range(STEPS))
     keys = [seen.body["idempotency_key"] for seen in api.seen if "bulk" not in seen.path]
@@ -171,7 +163,7 @@ def test_a_server_that_never_answers_holds_no_other_greenlet(tmp_path: Path) -> 
     """They go on during the request, and the exit keeps its deadline."""
     with serving(hang) as url:
         environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
-        output, errors = ended(start(program(BESIDE_SILENCE), environ))
+        output, errors = told_by(start(program(BESIDE_SILENCE), environ))
     ticks, exit_s = output.split()
     assert int(ticks) > 20
     assert float(exit_s) <= SHORT_EXIT_S + GRACE_S

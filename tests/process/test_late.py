@@ -14,6 +14,7 @@ from tests.processes import (
     settings,
     start,
     steps_in,
+    told_by,
 )
 from tests.served import collector
 
@@ -72,8 +73,7 @@ def test_what_cannot_be_kept_any_more_is_counted(tmp_path: Path) -> None:
     """One line says that it is lost."""
     with collector(tmp_path) as served:
         program = start(LATE, settings(tmp_path, served.url, served.token), "lost")
-        told, errors = program.communicate(timeout=100)
-        assert program.returncode == 0, errors
+        told, errors = told_by(program)
         (line,) = errors.splitlines()
         assert "is lost" in line
         assert told.strip() == "{'after_shutdown': 14}"

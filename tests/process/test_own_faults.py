@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.architecture.sources import ROOT
+from tests.untraced import UNTRACED
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def met() -> list[dict[str, Any]]:
         [sys.executable, "-m", "tests.faults.own"],
         cwd=ROOT,
         # To be traced line by line takes it three times as long.
-        env={**os.environ, "COVERAGE_PROCESS_CONFIG": ""},
+        env=os.environ | UNTRACED,
         capture_output=True,
         text=True,
         timeout=170,

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import sink
 from tests.served import environment
+from tests.untraced import UNTRACED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -48,7 +49,7 @@ def test_eight_threads_that_only_record_lose_nothing(tmp_path: Path) -> None:
             "REMIT_API_URL": f"http://127.0.0.1:{port}",
             "REMIT_API_TOKEN": "saturated",
             # Its tracer would have the threads record at a third of their pace.
-            "COVERAGE_PROCESS_CONFIG": "",
+            **UNTRACED,
         }
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, str(THREADS), str(SPANS)],

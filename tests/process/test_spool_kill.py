@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.served import Served, collector, environment
+from tests.untraced import UNTRACED
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +92,7 @@ def settings(folder: Path, served: Served) -> dict[str, str]:
     """Return the environment of the program and of its heir."""
     return {
         **environment(folder),
+        **UNTRACED,
         "REMIT_API_URL": served.url,
         "REMIT_API_TOKEN": served.token,
         "REMIT_FLUSH_INTERVAL_S": str(FLUSH_INTERVAL_S),

@@ -13,6 +13,7 @@ from tests.architecture.sources import ROOT
 from tests.fake_api import FakeApi
 from tests.loopback import serving
 from tests.served import environment
+from tests.untraced import UNTRACED
 
 PROGRAM = """
 import asyncio, os, sys
@@ -81,7 +82,7 @@ def spans_of(what: str, folder: Path) -> list[dict[str, Any]]:
         subprocess.run(
             [sys.executable, "-W", "ignore", "-c", PROGRAM, url, what],
             cwd=ROOT,
-            env=environment(folder),
+            env=environment(folder) | UNTRACED,
             timeout=60,
             check=True,
         )
