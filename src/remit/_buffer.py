@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from operator import itemgetter
 from typing import Final
 
@@ -47,6 +48,37 @@ MAX_LATE: Final = 10_000
 PUNCTUAL_PART: Final = 0.9
 
 _started_ns: Final = itemgetter(5)
+
+
+class Drained:
+    """What was taken from the buffer and is not in the outbox yet.
+
+    An alarm may interrupt the thread that takes it, which is the main one when a program ends: so
+    what is taken goes in here in one step of C.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.starts: list[SpanStart] = []
+        self.items: list[AnyItem] = []
+
+    def in_order(self) -> list[AnyItem]:
+        """Return all of it: runs, spans by their starts, ends."""
+        kinds: list[list[AnyItem]] = [[] for _ in Kind]
+        kinds[SPAN].extend(map(_active, self.starts))
+        for item in self.items:
+            kinds[item[0]].append(item)
+        kinds[SPAN].sort(key=_started_ns)
+        return [item for items in kinds for item in items]
+
+    def clear(self) -> None:
+        """Let go of it: it was put."""
+        self.starts.clear()
+        self.items.clear()
+
+    def __len__(self) -> int:
+        """Count the items, those that tell of a beginning included."""
+        return len(self.starts) + len(self.items)
 
 
 class Buffer:
@@ -161,25 +193,21 @@ class Buffer:
         self._taken_bytes += added
         self._press(item, self._max_bytes)
 
-    def drain(self, *, everything: bool) -> list[AnyItem]:
-        """Hand over what is queued, at most a chunk: runs, spans by their starts, ends.
+    def drain(self, drained: Drained, *, everything: bool) -> None:
+        """Hand over what is queued, at most a chunk.
 
         Called by one thread at a time.
 
         Args:
+            drained: Where to.
             everything: Announce all open spans, not only those that are old enough.
         """
-        announced = self._announce(everything=everything)
-        queue = self._queue
-        kinds: list[list[AnyItem]] = [[] for _ in Kind]
-        kinds[SPAN].extend(announced)
-        for _ in range(min(len(queue), CHUNK_ITEMS)):
-            item = queue.popleft()
-            kinds[item[0]].append(item)
-        kinds[SPAN].sort(key=_started_ns)
+        starts = map(self._fresh.pop, self._ripe(everything=everything), repeat(None))
+        drained.starts.extend(filter(None, starts))
+        size = min(len(self._queue), CHUNK_ITEMS)
+        drained.items.extend(map(deque.popleft, repeat(self._queue, size)))
         self._paces = MAX_PACES
         self._reset_mark()
-        return [item for items in kinds for item in items]
 
     def release(self, freed_bytes: int) -> None:
         """Take note that *freed_bytes* of items are no longer in memory."""
@@ -225,8 +253,8 @@ class Buffer:
         """Count the items that wait here, beginnings of open spans included."""
         return len(self._queue) + len(self._fresh)
 
-    def _announce(self, *, everything: bool) -> list[AnyItem]:
-        """Take the beginnings that were here a whole interval ago, as `active` spans."""
+    def _ripe(self, *, everything: bool) -> list[int]:
+        """Return the keys of the beginnings that were here a whole interval ago."""
         now_ns = self._clock.monotonic_ns()
         # A pass that came early, because the buffer filled, is no interval; a punctual one is.
         if not everything and now_ns - self._aged_ns < self._announce_after_ns * PUNCTUAL_PART:
@@ -236,8 +264,7 @@ class Buffer:
         open_now = list(self._fresh)
         ripe = open_now if everything else [key for key in open_now if key in self._aging]
         self._aging = set(open_now).difference(ripe)
-        starts = [self._fresh.pop(key, None) for key in ripe]
-        return [_active(start) for start in starts if start is not None]
+        return ripe
 
     def _reset_mark(self) -> None:
         if not (self._closed or self._asleep):

@@ -7,14 +7,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS, MAX_PACES, PACE_EVERY, Buffer
+from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS, MAX_PACES, PACE_EVERY, Buffer, Drained
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 from remit.testing._clock import FakeClock
+from tests.alarms import everywhere
 from tests.recording import HandRun, agent
 
 RUN = "01m8854jxatem2qtpj6f5qsb2f"
@@ -52,7 +54,9 @@ class Made:
 
     def drain(self, *, everything: bool = False) -> list[AnyItem]:
         """Drain, and let go of what came."""
-        items = self.buffer.drain(everything=everything)
+        drained = Drained()
+        self.buffer.drain(drained, everything=everything)
+        items = drained.in_order()
         self.buffer.release(sum(map(cost, items)))
         return items
 
@@ -188,7 +192,7 @@ def test_nobody_gives_way_while_the_back_end_alone_is_behind(
     made = Made(max_bytes=4 * BACKLOG_ITEMS * ITEM_BYTES)
     while made.buffer.held_bytes < 3 * BACKLOG_ITEMS * ITEM_BYTES:
         made.span()
-        made.buffer.drain(everything=False)
+        made.buffer.drain(Drained(), everything=False)
     assert slept == []
 
 
@@ -357,3 +361,16 @@ def test_a_feed_names_its_run() -> None:
     feed = RunFeed(RUN, agent(), "live", root=1)
     made.buffer.open_run(Item(Kind.RUN, RUN, 1, None, None, 1, None, None, None, None), feed)
     assert made.buffer.feed(RUN) is feed
+
+
+def test_what_an_alarm_interrupts_the_taking_of_is_not_lost() -> None:
+    """Wherever it goes off, the next taking has all of it, each once."""
+    for alarm in everywhere("/_buffer.py"):
+        made, drained = Made(), Drained()
+        began = [made.start() for _ in range(3)]
+        ended = [made.span() for _ in range(3)]
+        alarm.during(partial(made.buffer.drain, drained, everything=True))
+        made.buffer.drain(drained, everything=True)
+        assert [start[1] for start in drained.starts] == [start[1] for start in began]
+        assert [item[2] for item in drained.items] == [start[1] for start in ended]
+        assert len(drained) == len(drained.in_order()) == 6

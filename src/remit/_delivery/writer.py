@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from remit._buffer import CHUNK_ITEMS, Buffer
+from remit._buffer import CHUNK_ITEMS, Buffer, Drained
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
 from remit._delivery.registration import Registrations
@@ -53,8 +53,8 @@ class Writer:
         self._owing: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
-        # Drained and not yet put: kept when the outbox fails, and put before what comes later.
-        self._items: list[AnyItem] = []
+        # Kept when the outbox fails, and put before what comes later.
+        self._drained = Drained()
 
     def urge(self) -> None:
         """Have the next pass announce every open span, however young."""
@@ -78,13 +78,11 @@ class Writer:
             began_ns = self._clock.monotonic_ns()
             # Counted before, so that a program that records all the time does not hold the pass.
             for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-                self._items += self._buffer.drain(everything=everything)
+                self._buffer.drain(self._drained, everything=everything)
                 everything = False
-                if self._items:
-                    records = self._records()
-                    self._outbox.put(self._items, records + self._accounts())
-                    self._buffer.inherited.difference_update(record.key for record in records)
-                    self._items = []
+                if self._drained:
+                    self._put(self._drained.in_order())
+                    self._drained.clear()
                     self._moved()
             if self._concluding:
                 self._put_last()
@@ -93,25 +91,30 @@ class Writer:
     @property
     def carried(self) -> int:
         """How many items were taken from the buffer and not yet put."""
-        return len(self._items)
+        return len(self._drained)
 
     @property
     def lag_s(self) -> float:
         """Age at most of the oldest item that was not moved, in seconds."""
-        if not (len(self._buffer) or self._items):
+        if not (len(self._buffer) or self._drained):
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
 
-    def _records(self) -> list[RunRecord]:
+    def _put(self, items: list[AnyItem]) -> None:
+        records = self._records(items)
+        self._outbox.put(items, records + self._accounts())
+        self._buffer.inherited.difference_update(record.key for record in records)
+
+    def _records(self, items: list[AnyItem]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
-        opened = [item for item in self._items if item[0] == Kind.RUN]
+        opened = [item for item in items if item[0] == Kind.RUN]
         records = [
             registrations.record(item, feed) for item in opened if (feed := feed_of(item[1]))
         ]
         inherited = self._buffer.inherited
         if inherited:
-            keys = inherited.intersection(item[1] for item in self._items)
+            keys = inherited.intersection(item[1] for item in items)
             records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
         return records
 
