@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,11 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.served import environment
+from tests.untraced import UNTRACED
 
 FLUSH_INTERVAL_S: Final = 0.1
 EXIT_TIMEOUT_S: Final = 20.0
 """Where a test is not about it: a busy machine is slow."""
 SHORT_EXIT_S: Final = 0.5
+END_S: Final = 110.0
+"""A program that takes longer hangs."""
 GRACE_S: Final = 0.5
 """How much longer than `exit_timeout_s` an exit may take."""
 
@@ -66,6 +71,7 @@ def settings(
     """Return the environment of a program that keeps its spool in *folder*."""
     return {
         **environment(folder),
+        **UNTRACED,
         "REMIT_API_URL": url,
         "REMIT_API_TOKEN": token,
         "REMIT_FLUSH_INTERVAL_S": str(FLUSH_INTERVAL_S),
@@ -100,19 +106,45 @@ def left_in(folder: Path) -> list[str]:
 
 
 def start(program: str, environ: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    """Start a program."""
+    """Start a program, the first of a session of its own."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        command, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1
+        command,
+        env=environ,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        bufsize=1,
+        start_new_session=True,
     )
+
+
+def output_of(program: subprocess.Popen[str], typed: str | None = None) -> tuple[str, str]:
+    """Wait for the end of a program of `start`; return what it wrote on stdout and on stderr.
+
+    One that hangs is killed with its children, who have its pipes too.
+    """
+    try:
+        return program.communicate(typed, timeout=END_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        told, errors = program.communicate()
+        message = f"the program hung for {END_S} s; on stdout {told!r}, on stderr {errors!r}"
+        raise AssertionError(message) from None
+
+
+def told_by(program: subprocess.Popen[str], typed: str | None = None) -> tuple[str, str]:
+    """Wait for the end of a program which is a good one, as `output_of` does."""
+    told, errors = output_of(program, typed)
+    assert program.returncode == 0, errors
+    return told, errors
 
 
 def errors_of(program: subprocess.Popen[str]) -> str:
     """Wait for the end of a program, which is a good one; return what it wrote on stderr."""
-    _, errors = program.communicate(timeout=100)
-    assert program.returncode == 0, errors
-    return errors
+    return told_by(program)[1]
 
 
 def inherit(environ: dict[str, str]) -> None:
