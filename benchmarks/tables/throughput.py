@@ -26,7 +26,7 @@ SENDERS = (
 )
 THREADS = (1, 8)
 OWN = ("own limits", "own limits, 8 threads")
-BRIEFLY = ("floor", "remit", "ddtrace", "opentelemetry")
+BRIEFLY = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry")
 SECONDS = 5
 """Times as long as a call is measured."""
 
