@@ -3,7 +3,8 @@
 Each measurement runs in a fresh process against a sink in another; within a round the peers take
 turns, so that a machine that slows down slows all of them. Medians count, and ratios within one
 run. Results are kept in `build/benchmarks.json` as they come; `--resume` goes on with a run that
-broke, `--report` writes the page anew from them. Nothing passes or fails by time.
+broke, `--report` writes the page anew from them, with the budgets of each of several runs if it is
+given their files. Nothing passes or fails by time.
 """
 
 from __future__ import annotations
@@ -57,21 +58,30 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="measurements of each thing")
     parser.add_argument("--peers", help="names of some, with commas between them")
     parser.add_argument("--resume", action="store_true", help="measure only what is missing")
-    parser.add_argument("--report", action="store_true", help="measure nothing, write the page")
+    parser.add_argument(
+        "--report",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing, write the page from the results of a run or more",
+    )
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="the results' folder")
     given = parser.parse_args()
     unknown = [name for name in given.tables if name not in TABLES]
     if unknown:
         parser.error(f"there is no table {unknown[0]}; there are {', '.join(TABLES)}")
+    missing = [path for path in given.report or () if not path.is_file()]
+    if missing:
+        parser.error(f"there are no results in {missing[0]}; expected a file that a run has kept")
     return given
 
 
 def rounds_of(cases: list[Case], rounds: int) -> Iterator[tuple[int, Case]]:
     """Yield the cases round by round, every other round from the last to the first."""
-    most = max((case.rounds or rounds for case in cases), default=0)
+    most = max((case.rounds_of(rounds) for case in cases), default=0)
     for number in range(most):
         for case in cases if number % 2 == 0 else reversed(cases):
-            if number < min(case.rounds or rounds, most):
+            if number < case.rounds_of(rounds):
                 yield number, case
 
 
@@ -98,22 +108,24 @@ def main() -> None:
     """Measure what is asked for, print the tables, and write the page after a whole run."""
     given = options()
     quick = "" if given.size == "full" else f"-{given.size}"
-    results = Results(given.build / f"benchmarks{quick}.json")
+    kept = given.build / f"benchmarks{quick}.json"
+    runs = [Results(path) for path in given.report or (kept,)]
+    results = runs[-1]
     names = given.tables or list(TABLES)
-    if not given.report:
+    if given.report is None:
         size = SIZES[given.size]
         size = replace(size, rounds=given.rounds or size.rounds)
-        results.about = about.machine()
+        results.about, began_s = about.machine(), time.monotonic()
         for name in names:
             measure(results, name, size, given)
-        results.about = {**results.about, **about.load("after")}
+        took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
+        results.about = {**results.about, **about.load("after"), "took": took}
         results.save()
     for name in names:
         print(report.printed(results, name))
-    whole = given.report or not given.tables
-    if whole:
+    if given.report is not None or not given.tables:
         page = ROOT / "docs" / "benchmarks.md" if not quick else given.build / "benchmarks.md"
-        report.write(results, page)
+        report.write(runs, page)
         print(f"written to {page}")
 
 

@@ -49,7 +49,7 @@ def machine() -> dict[str, Any]:
     """Return what is measured on, and which versions."""
     kib = _first("/proc/meminfo", r"MemTotal:\s*(\d+)")
     return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "processor": _first("/proc/cpuinfo", r"model name\s*:(.*)"),
         "cores": os.cpu_count() or 0,
         "memory": f"{int(kib) / 1024 / 1024:.0f} GiB" if kib.isdigit() else kib,

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
@@ -191,6 +192,22 @@ def throughput(asked: Asked) -> Told:
     return _told_after(peer, clock, workload, first, shares)
 
 
+def growth(asked: Asked) -> Told:
+    """Record so many spans, again and again where they are few; tell of the pass in the middle."""
+    peer, workload = peer_of(asked), WORKLOADS["sync"]
+    loop = cast("Loop", workload.make(peer.decorate))
+    first = turned(peer, loop, Turns(WARM_TURNS, WARM_S))
+    peer.flush()
+    passes: list[Told] = []
+    shares: list[Turns] = []
+    for _ in range(asked["passes"]):
+        clock, share = Clock(), Turns(asked["turns"], asked["seconds"])
+        passes.append(_told_after(peer, clock, workload, first, [turned(peer, loop, share)]))
+        shares.append(share)
+    passes.sort(key=itemgetter("cpu_us"))
+    return {**passes[len(passes) // 2], "expected": expected(peer, workload, first, *shares)}
+
+
 def _told_after(
     peer: Peer, clock: Clock, workload: Workload, first: Turns, shares: list[Turns]
 ) -> Told:
@@ -326,6 +343,7 @@ def pending(asked: Asked) -> Told:
 MEASURED: dict[str, Callable[[Asked], Told]] = {
     "calls": calls,
     "throughput": throughput,
+    "growth": growth,
     "runs": runs,
     "down": down,
     "pending": pending,

@@ -169,6 +169,9 @@ RIVALS = (
 
 IN_COROUTINES_ONLY = frozenset({"prefactor-core"})
 
+ONCE = frozenset({"ddtrace-own", "sentry", "sentry-own", "logfire", "langfuse", "prefactor-core"})
+"""No budget is a ratio to these, and most are slow: one round of them is enough."""
+
 
 def started(name: str, port: int, folder: Path, *, roomy: bool) -> Peer:
     """Return a peer by name, started in this process."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import sink
-from benchmarks.known import PEERS
+from benchmarks.known import ONCE, PEERS
 from benchmarks.results import Values
 from tests.loopback import unused_port
 
@@ -54,7 +54,7 @@ class Size:
     """
 
     rounds: int = 3
-    seconds: float = 0.5
+    seconds: float = 0.4
     turns: int = 50_000
     spans: int = 200_000
     many: int = 1_000_000
@@ -82,6 +82,10 @@ class Case:
     case: str
     measure: Callable[[], Values]
     rounds: int | None = None
+
+    def rounds_of(self, rounds: int) -> int:
+        """Return how often it is measured where *rounds* are asked for."""
+        return self.rounds or (1 if self.peer in ONCE else rounds)
 
     def values(self) -> Values:
         """Return what was measured, or why nothing was."""

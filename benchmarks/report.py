@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,12 +43,19 @@ DRAWN_IN: Final = "benchmarks"
 """The folder of the pictures, beside the page."""
 
 
-def machine(results: Results) -> str:
-    """Return what was measured on."""
-    about = dict(results.about)
-    versions: dict[str, str] = about.pop("versions", {})
-    rows = [[name, str(value)] for name, value in about.items()]
-    rows += [[f"`{name}`", version] for name, version in versions.items()]
+def machine(runs: Sequence[Results]) -> str:
+    """Return what was measured on; what differs from run to run, of each of them."""
+    found: dict[str, list[str]] = {}
+    for results in runs:
+        about = dict(results.about)
+        versions: dict[str, str] = about.pop("versions", {})
+        named = {f"`{name}`": version for name, version in versions.items()}
+        for name, value in {**about, **named}.items():
+            found.setdefault(name, []).append(str(value))
+    rows = [
+        [name, values[0] if len(set(values)) == 1 else " / ".join(values)]
+        for name, values in found.items()
+    ]
     return shown.table(["what", ""], rows)
 
 
@@ -62,25 +69,30 @@ def peers(_results: Results) -> str:
     return shown.table(["", "records", "sends", "when it cannot keep up"], rows)
 
 
-def failures(results: Results) -> str:
+def failures(runs: Sequence[Results]) -> str:
     """Return what could not be measured, and why; the same reason once."""
     told = {
         re.sub(r", round \d+", "", line): None
+        for results in runs
         for lines in results.errors().values()
         for line in lines
     }
     return "\n".join(f"- {line}" for line in told) or "Everything was measured."
 
 
-def sections(results: Results) -> Iterator[tuple[str, str]]:
-    """Yield what stands in each place of the page."""
-    yield "budgets", budgets.budgets(results)
-    yield "machine", machine(results)
+def sections(runs: Sequence[Results]) -> Iterator[tuple[str, str]]:
+    """Yield what stands in each place of the page: the budgets of all runs, the rest of the last.
+
+    A run that could not measure something says so, whichever it was.
+    """
+    results = runs[-1]
+    yield "budgets", budgets.budgets(runs)
+    yield "machine", machine(runs)
     yield "peers", peers(results)
     for table in TABLES.values():
         for name, write_section in table.sections.items():
             yield name, write_section(results)
-    yield "failures", failures(results)
+    yield "failures", failures(runs)
 
 
 def printed(results: Results, name: str) -> str:
@@ -106,10 +118,10 @@ def drawn(results: Results, folder: Path) -> dict[str, Path]:
         return {}
 
 
-def write(results: Results, page: Path) -> None:
+def write(runs: Sequence[Results], page: Path) -> None:
     """Write the tables into a page, each to its place; another page begins as a copy of ours."""
-    paths = drawn(results, page.parent / DRAWN_IN)
-    found = dict(sections(results))
+    paths = drawn(runs[-1], page.parent / DRAWN_IN)
+    found = dict(sections(runs))
 
     def filled(match: re.Match[str]) -> str:
         name = match["name"]

@@ -10,15 +10,16 @@ how many different ones, and how many of them without their payload.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import msgspec
@@ -32,8 +33,8 @@ PARTITION: Final = 7
 CUT: Final = b'"$remit":"cut"'
 TAKEN: Final = msgspec.Raw(msgspec.json.encode({"status": "success", "details": {"id": ACCOUNT}}))
 """What is answered for each item, encoded once."""
-LIMIT_BYTES: Final = 1 << 22
-"""Of what is read ahead; larger than most bodies, so that they come in one piece."""
+READ_AHEAD_BYTES: Final = 1 << 16
+"""Larger than a head; a body beyond it is read into its own bytes."""
 ASKED: Final[dict[str, dict[str, Any]]] = {
     "/info": {"endpoints": ["/v0.4/traces", "/v0.5/traces"], "client_drop_p0s": False},
     "/v1/info": {"project_name": "benchmark", "project_url": "http://127.0.0.1/benchmark"},
@@ -107,24 +108,26 @@ class Sink:
 
     def _take(self, items: list[_Item], *, any_cut: bool) -> dict[str, Any]:
         outputs: dict[str, Any] = {}
+        seen, fresh, spans = self._seen, [], 0
         for item in items:
+            key = item.idempotency_key
             if item.details is not None:
-                self._take_span(item.idempotency_key, item.details, any_cut=any_cut)
-            elif f"c-{item.idempotency_key.removeprefix('f-')}" not in self._seen:
+                spans += 1
+                if key not in seen:
+                    seen.add(key)
+                    fresh.append(item.details)
+            elif f"c-{key.removeprefix('f-')}" not in seen:
                 # A bulk request stops at its first error.
-                outputs[item.idempotency_key] = {"status": "error", "code": "not_found"}
+                outputs[key] = {"status": "error", "code": "not_found"}
                 self._counts["unknown"] += 1
                 break
-            outputs[item.idempotency_key] = TAKEN
+            outputs[key] = TAKEN
+        self._counts["spans"] += spans
+        for name, count in Counter([details.schema_name for details in fresh]).items():
+            self._counts[name.rpartition(":")[2]] += count
+        if any_cut:
+            self._counts["cut"] += sum(CUT in bytes(details.payload) for details in fresh)
         return {"status": "success", "outputs": outputs}
-
-    def _take_span(self, key: str, details: _Details, *, any_cut: bool) -> None:
-        self._counts["spans"] += 1
-        if key not in self._seen:
-            self._seen.add(key)
-            self._counts[details.schema_name.rpartition(":")[2]] += 1
-            if any_cut:
-                self._counts["cut"] += CUT in bytes(details.payload)
 
     def _instance(self, path: str, body: bytes) -> dict[str, Any]:
         """Return an agent instance as the API answers it; each registration key has its own."""
@@ -144,50 +147,67 @@ class Sink:
         }
 
 
-async def serve_connection(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sink: Sink, delay_s: float
-) -> None:
-    """Answer requests on one connection until the client closes it, each *delay_s* later."""
-    while True:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-            return
-        lines = head.decode("latin-1").split("\r\n")
-        _, path, _ = lines[0].split(" ")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
-        text = msgspec.json.encode(sink.answer(path, body, headers.get("content-encoding", "")))
-        if path != "/counts":
-            await asyncio.sleep(delay_s)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: "
-            + str(len(text)).encode()
-            + b"\r\n\r\n"
-            + text
-        )
-        await writer.drain()
+class Server(socketserver.ThreadingTCPServer):
+    """Listens on loopback, with a thread for each connection; one at a time counts.
+
+    Attributes:
+        sink: What arrived.
+        delay_s: Seconds before each answer; None answers nothing, ever.
+    """
+
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, delay_s: float | None) -> None:
+        """Listen on *port*, on a free one if it is 0."""
+        super().__init__(("127.0.0.1", port), _Connection)
+        self.delay_s = delay_s
+        self._sink = Sink()
+        self._counting = threading.Lock()
+
+    def answer(self, path: str, body: bytes, encoding: str) -> bytes:
+        """Return the text of an answer."""
+        with self._counting:
+            return msgspec.json.encode(self._sink.answer(path, body, encoding))
 
 
-async def main() -> None:
+class _Connection(socketserver.StreamRequestHandler):
+    """Answers requests until the client closes the connection."""
+
+    disable_nagle_algorithm = True
+    rbufsize = READ_AHEAD_BYTES
+    server: Server
+
+    def handle(self) -> None:
+        """Answer one after the other."""
+        with suppress(ConnectionError):
+            while line := self.rfile.readline():
+                self._answer(line.decode("latin-1").split(" ")[1])
+
+    def _answer(self, path: str) -> None:
+        headers: dict[str, str] = {}
+        while (line := self.rfile.readline().decode("latin-1").strip().lower()) != "":
+            name, _, value = line.partition(": ")
+            headers[name] = value
+        body = self.rfile.read(int(headers.get("content-length", "0")))
+        text = self.server.answer(path, body, headers.get("content-encoding", ""))
+        if path != "/counts" and self.server.delay_s != 0:
+            threading.Event().wait(self.server.delay_s)
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
+        self.wfile.write(head.encode() + b"\r\n\r\n" + text)
+
+
+def main() -> None:
     """Listen on loopback, print the port, and serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="a free one if it is 0")
     parser.add_argument("--delay-s", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--silent", action="store_true", help="take everything, never answer")
     options = parser.parse_args()
-    delay_s = float("inf") if options.silent else options.delay_s
-    sink = Sink()
-    server = await asyncio.start_server(
-        lambda reader, writer: serve_connection(reader, writer, sink, delay_s),
-        "127.0.0.1",
-        options.port,
-        limit=LIMIT_BYTES,
-    )
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await server.serve_forever()
+    with Server(options.port, None if options.silent else options.delay_s) as server:
+        print(server.server_address[1], flush=True)
+        server.serve_forever()
 
 
 @contextmanager
@@ -210,4 +230,4 @@ def counts(port: int) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

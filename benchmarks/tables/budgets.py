@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks import shown
@@ -36,20 +36,35 @@ class Row:
     beside: str = shown.NOTHING
     at_least: bool = False
 
-    def verdict(self) -> str:
-        """Return whether it is kept."""
-        if self.found is None:
-            return UNMEASURED
-        middle = self.found.middle if isinstance(self.found, Spread) else self.found
-        kept = middle >= self.limit if self.at_least else middle <= self.limit
-        return "yes" if kept else "**no**"
+    @property
+    def middle(self) -> float | None:
+        """What was measured, the median of the rounds."""
+        return self.found.middle if isinstance(self.found, Spread) else self.found
 
-    def cells(self) -> list[str]:
-        """Return it as a row."""
-        word = "at least" if self.at_least else "at most"
-        found = self.found
-        told = shown.spread(found) if isinstance(found, Spread) else shown.figure(found)
-        return [self.what, f"{word} {shown.figure(self.limit)}", told, self.verdict(), self.beside]
+    @property
+    def kept(self) -> bool | None:
+        """Whether the budget is; None if nothing was measured."""
+        if self.middle is None:
+            return None
+        return self.middle >= self.limit if self.at_least else self.middle <= self.limit
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Return whether a budget is kept, by each of several runs."""
+    kept = [row.kept for row in rows]
+    if False in kept:
+        return "**no**"
+    return UNMEASURED if None in kept else "yes"
+
+
+def cells(rows: Sequence[Row]) -> list[str]:
+    """Return one budget as a row, with what each of several runs has measured."""
+    last = rows[-1]
+    told = " / ".join(shown.figure(row.middle) for row in rows)
+    if len(rows) == 1 and isinstance(last.found, Spread):
+        told = shown.spread(last.found)
+    word = "at least" if last.at_least else "at most"
+    return [last.what, f"{word} {shown.figure(last.limit)}", told, verdict(rows), last.beside]
 
 
 def _beside(results: Results, table: str, case: str, field: str, *peers: str) -> str:
@@ -154,29 +169,38 @@ def _collector(results: Results) -> Iterator[Row]:
         yield Row(f"read: {name}, ms", 2 * measured_ms, value, told or shown.NOTHING)
 
 
-def budgets(results: Results) -> str:
-    """Return the table of budgets."""
-    rows = [
-        row.cells()
-        for part in (_caller, _delivery, _start_and_end, _collector)
-        for row in part(results)
-    ]
+def _rows(results: Results) -> list[Row]:
+    parts = (_caller, _delivery, _start_and_end, _collector)
+    return [row for part in parts for row in part(results)]
+
+
+def budgets(runs: Sequence[Results]) -> str:
+    """Return the table of budgets, with the figures of each run; what stands beside is the last's.
+
+    A row stands for the same budget in each of them.
+    """
+    rows = [cells(of_runs) for of_runs in zip(*map(_rows, runs), strict=True)]
     heads = ["what", "budget", "remit", "kept", "in the same run"]
     lines = shown.table(heads, rows).splitlines()
     # The last two columns are words.
     lines[1] = "|---|---:|---:|---|---|"
-    return "\n".join([*busy(results), *lines])
+    return "\n".join([*busy(runs), *lines])
 
 
-def busy(results: Results) -> list[str]:
-    """Return a warning if the machine had other things to do."""
-    cores = results.about.get("cores", 1)
-    before, after = (results.about.get(f"load {when}", 0) for when in ("before", "after"))
-    # The measurements themselves keep all cores busy.
-    if before <= 1 and after <= 2 * cores:
+def busy(runs: Sequence[Results]) -> list[str]:
+    """Return a warning if the machine had other things to do in a run."""
+    loads: list[float] = []
+    for results in runs:
+        before, after = (results.about.get(f"load {when}", 0) for when in ("before", "after"))
+        # The measurements themselves keep all cores busy.
+        if before > 1 or after > 2 * results.about.get("cores", 1):
+            loads.append(max(before, after))
+    if not loads:
         return []
+    cores = runs[-1].about.get("cores", 1)
+    when = "this run" if len(runs) == 1 else f"{len(loads)} of {len(runs)} runs"
     line = (
-        f"The machine had other things to do during this run (a load of {max(before, after)} on "
+        f"The machine had other things to do during {when} (a load of {max(loads)} on "
         f"{cores} cores), so rates and wall times are worse than they would be."
     )
     return [line, ""]

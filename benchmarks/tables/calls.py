@@ -26,7 +26,8 @@ def cases(size: Size) -> Iterator[Case]:
             if peer in IN_COROUTINES_ONLY and not WORKLOADS[name].in_loop:
                 continue
             asked = {"workload": name, "turns": size.turns, "seconds": size.seconds}
-            yield Case(NAME, peer, name, partial(inside, NAME, peer, size, asked))
+            rounds = None if name in BESIDE else 1
+            yield Case(NAME, peer, name, partial(inside, NAME, peer, size, asked), rounds)
 
 
 def small(results: Results) -> str:

@@ -60,7 +60,7 @@ def ingest_cases(size: Size) -> Iterator[Case]:
     for store in STORES:
         for count in COUNTS[: 1 if size.brief else None]:
             measure = partial(_ingested, store, count, size)
-            yield Case(INGEST, store, str(count), measure)
+            yield Case(INGEST, store, str(count), measure, None if count == 1 else 1)
 
 
 def read_cases(size: Size) -> Iterator[Case]:

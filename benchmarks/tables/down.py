@@ -34,7 +34,7 @@ RECORDERS = (
 BRIEFLY = ("bare", "remit", "ddtrace")
 OF_MANY = ("bare", "remit")
 HOLDERS = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry", "logfire", "langfuse")
-SECONDS = 20.0
+SECONDS = 10.0
 MANY_SECONDS = 90.0
 WAITING = 50_000
 HOLDING = 8
@@ -113,7 +113,7 @@ def cases(size: Size) -> Iterator[Case]:
     for peer in BRIEFLY[1:] if size.brief else HOLDERS:
         asked = {"turns": min(WAITING, size.many), "seconds": size.seconds * HOLDING}
         measure = partial(inside, "pending", peer, size, asked, listening=False)
-        yield Case(NAME, peer, "pending", measure)
+        yield Case(NAME, peer, "pending", measure, 1)
 
 
 def beyond_mib(results: Results, peer: str, case: str) -> float | None:

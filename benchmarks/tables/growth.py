@@ -15,37 +15,40 @@ from benchmarks.tables.base import Table, title
 
 NAME = "growth"
 GROWING = ("floor", "remit", "ddtrace", "opentelemetry")
-STEPS = (1_000, 100, 10, 1)
-"""The largest number of spans, over these."""
+SIZES = (1_000, 10_000, 100_000)
+"""Below the most."""
 SECONDS = 45.0
-SLOW = {"opentelemetry": 10}
-"""A peer that would take minutes for the most is stopped this much earlier."""
+MOST = {"opentelemetry": 100_000}
+"""A peer that would take minutes for more is stopped here."""
+PASSES, OF_PASSES = 10, 30_000
+"""Few spans are recorded so often, until there are so many: a thousand take four milliseconds."""
 
 
 def cases(size: Size) -> Iterator[Case]:
-    """Yield each number of spans under each peer."""
-    for step in STEPS:
+    """Yield each number of spans under each peer; the most of it once, but for remit."""
+    for count in (*(each for each in SIZES if each < size.many), size.many):
         for peer in GROWING:
-            if step >= SLOW.get(peer, 1):
-                asked = {"turns": size.many // step, "seconds": SECONDS, "threads": 1}
-                measure = partial(inside, throughput.NAME, peer, size, asked)
-                yield Case(NAME, peer, f"most/{step}", measure)
+            if count <= MOST.get(peer, count):
+                passes = max(1, min(PASSES, OF_PASSES // count))
+                asked = {"turns": count, "seconds": SECONDS, "passes": passes}
+                rounds = 1 if count == size.many and peer != "remit" else None
+                yield Case(NAME, peer, str(count), partial(inside, NAME, peer, size, asked), rounds)
 
 
-def _label(results: Results, step: int) -> str:
-    turns = results.middle(NAME, "remit", f"most/{step}", "turns")
-    return f"{turns:,.0f} spans" if turns else f"most/{step}"
+def counts(results: Results) -> list[str]:
+    """Return the numbers of spans that something was measured for, in their order."""
+    return sorted(filter(str.isdigit, results.cases(NAME)), key=int)
 
 
-def cpu(results: Results, peer: str, step: int) -> float | None:
+def cpu(results: Results, peer: str, count: str) -> float | None:
     """Return the caller's CPU for a span when so many are recorded."""
-    return results.middle(NAME, peer, f"most/{step}", "cpu_us")
+    return results.middle(NAME, peer, count, "cpu_us")
 
 
 def flatness(results: Results, peer: str) -> float | None:
     """Return the cost of a span among the most, over that of one among the fewest."""
-    few, many = cpu(results, peer, STEPS[0]), cpu(results, peer, STEPS[-1])
-    return many / few if few and many else None
+    found = [value for count in counts(results) if (value := cpu(results, peer, count))]
+    return found[-1] / found[0] if len(found) > 1 else None
 
 
 def threads(results: Results, peer: str) -> float | None:
@@ -56,35 +59,35 @@ def threads(results: Results, peer: str) -> float | None:
     return eight / one if one and eight else None
 
 
+def _spreads(results: Results, peer: str, field: str) -> list[str]:
+    return [shown.spread(results.spread(NAME, peer, count, field)) for count in counts(results)]
+
+
+def _heads(results: Results) -> list[str]:
+    return [f"{int(count):,} spans" for count in counts(results)]
+
+
 def grown(results: Results) -> str:
     """Return the table of costs by number of spans."""
-    heads = ["caller's CPU, us a span", *(_label(results, step) for step in STEPS),
-             "most / fewest", "8 threads / 1", "lost"]  # fmt: skip
+    heads = ["caller's CPU, us a span", *_heads(results), "most / fewest", "8 threads / 1", "lost"]
     rows: list[list[str]] = []
     for peer in GROWING:
-        found = [
-            shown.spread(results.spread(NAME, peer, f"most/{step}", "cpu_us")) for step in STEPS
-        ]
-        gone = [results.middle(NAME, peer, f"most/{step}", "lost") or 0 for step in STEPS]
+        gone = [results.middle(NAME, peer, count, "lost") for count in counts(results)]
+        known = [lost for lost in gone if lost is not None]
         ratios = [flatness(results, peer), threads(results, peer)]
-        rows.append([title(peer), *found, *(shown.times(ratio, 1) for ratio in ratios),
-                     shown.whole(sum(gone))])  # fmt: skip
+        rows.append([
+            title(peer),
+            *_spreads(results, peer, "cpu_us"),
+            *(shown.times(ratio, 1) for ratio in ratios),
+            shown.whole(sum(known) if known else None),
+        ])  # fmt: skip
     return shown.table(heads, rows)
 
 
 def background(results: Results) -> str:
     """Return the table of what the process uses for a span, its background included."""
-    heads = ["CPU of the process, us a span", *(_label(results, step) for step in STEPS)]
-    rows = [
-        [
-            title(peer),
-            *(
-                shown.spread(results.spread(NAME, peer, f"most/{step}", "process_us"))
-                for step in STEPS
-            ),
-        ]
-        for peer in GROWING
-    ]
+    heads = ["CPU of the process, us a span", *_heads(results)]
+    rows = [[title(peer), *_spreads(results, peer, "process_us")] for peer in GROWING]
     return shown.table(heads, rows)
 
 
@@ -96,8 +99,8 @@ def pictures(results: Results) -> Iterator[Picture]:
     ):
         lines = {
             PEERS[peer].title: {
-                _label(results, step): results.middle(NAME, peer, f"most/{step}", field)
-                for step in STEPS
+                label: results.middle(NAME, peer, count, field)
+                for count, label in zip(counts(results), _heads(results), strict=True)
             }
             for peer in GROWING
         }

@@ -25,7 +25,7 @@ def cases(size: Size) -> Iterator[Case]:
     """Yield each mode."""
     for peer in MODES:
         asked = {"turns": size.spans // PART, "seconds": size.seconds * SECONDS, "threads": 1}
-        yield Case(NAME, peer, CASE, partial(inside, throughput.NAME, peer, size, asked))
+        yield Case(NAME, peer, CASE, partial(inside, throughput.NAME, peer, size, asked), 1)
 
 
 def costs(results: Results) -> str:

@@ -26,9 +26,11 @@ SENDERS = (
 )
 THREADS = (1, 8)
 OWN = ("own limits", "own limits, 8 threads")
-BRIEFLY = ("floor", "remit", "ddtrace", "opentelemetry")
+BRIEFLY = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry")
 SECONDS = 5
 """Times as long as a call is measured."""
+BURST_SECONDS = 2
+"""The same where what a peer gives up is counted: their queues are full by then."""
 
 
 def cases(size: Size) -> Iterator[Case]:
@@ -43,7 +45,7 @@ def cases(size: Size) -> Iterator[Case]:
 def _case(peer: str, threads: int, *, roomy: bool, size: Size) -> Case:
     asked = {
         "turns": size.spans,
-        "seconds": size.seconds * SECONDS,
+        "seconds": size.seconds * (SECONDS if roomy else BURST_SECONDS),
         "threads": threads,
         "roomy": roomy,
         "awaited": peer in IN_COROUTINES_ONLY,

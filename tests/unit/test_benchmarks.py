@@ -13,8 +13,11 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from benchmarks import protocols, shown
+from benchmarks import protocols, report, shown
+from benchmarks.__main__ import rounds_of
+from benchmarks.measure import Case, Size
 from benchmarks.results import Results, Spread
+from benchmarks.tables import budgets, growth
 
 
 def otlp(*sizes: int, pending: int = 0) -> bytes:
@@ -95,3 +98,71 @@ def test_results_are_kept_as_they_come_and_failures_are_measured_again(tmp_path:
 def test_a_figure_has_three_digits_that_count(value: float | None, expected: str) -> None:
     """More would say what the next run does not."""
     assert shown.figure(value) == expected
+
+
+def run_of(folder: Path, name: str, *cpu_us: float, load: float = 0.5) -> Results:
+    """Return the results of a run in which a call of remit took so long, round after round."""
+    results = Results(folder / f"{name}.json")
+    results.about = {"date": name, "cores": 2, "load before": load, "load after": 2.0}
+    for number, each in enumerate(cpu_us):
+        results.add(("calls", "remit", "sync", number), {"cpu_us": each})
+    return results
+
+
+def budget(*runs: Results) -> list[str]:
+    """Return the cells of the budget of a sync call: the figures, and whether it is kept."""
+    line = next(each for each in budgets.budgets(runs).splitlines() if "sync call, us" in each)
+    return [cell.strip() for cell in line.split("|")[3:5]]
+
+
+def test_a_budget_is_kept_if_each_run_has_kept_it(tmp_path: Path) -> None:
+    """One run tells its spread, several tell a median each; one that lacks the figure says so."""
+    kept = run_of(tmp_path, "first", 3.9, 3.8, 4.1)
+    again = run_of(tmp_path, "second", 3.85)
+    slower = run_of(tmp_path, "third", 5.2)
+    nothing = run_of(tmp_path, "fourth")
+    assert budget(kept) == ["3.90 (3.80 to 4.10)", "yes"]
+    assert budget(kept, again) == ["3.90 / 3.85", "yes"]
+    assert budget(kept, slower, again) == ["3.90 / 5.20 / 3.85", "**no**"]
+    assert budget(kept, nothing) == ["3.90 / -", "not measured"]
+    assert budget(slower, nothing) == ["5.20 / -", "**no**"]
+
+
+def test_the_page_tells_which_runs_it_is_of(tmp_path: Path) -> None:
+    """What differs between them is told of each; that one had a busy machine is told, too."""
+    quiet, busy = run_of(tmp_path, "first"), run_of(tmp_path, "second", load=7.5)
+    found = dict(report.sections((quiet, busy)))
+    assert "| date | first / second |" in found["machine"]
+    assert "| cores | 2 |" in found["machine"]
+    assert "1 of 2 runs (a load of 7.5 on 2 cores)" in found["budgets"]
+    assert "other things to do" not in dict(report.sections((quiet,)))["budgets"]
+
+
+def test_growth_is_told_from_the_fewest_spans_to_the_most(tmp_path: Path) -> None:
+    """In the order of the numbers, for each peer as far as it was measured."""
+    results = Results(tmp_path / "results.json")
+    for count, cpu_us in ((1_000_000, 4.2), (1_000, 4.0), (10_000, 4.1)):
+        results.add(("growth", "remit", str(count), 0), {"cpu_us": cpu_us, "lost": 0})
+    results.add(("growth", "opentelemetry", "10000", 0), {"cpu_us": 30.0, "lost": 0})
+    assert growth.flatness(results, "remit") == pytest.approx(1.05)
+    assert growth.flatness(results, "opentelemetry") is None
+    head, _, row, *_ = growth.grown(results).splitlines()
+    assert "| 1,000 spans | 10,000 spans | 1,000,000 spans | most / fewest |" in head
+    assert "| 4.00 | 4.10 | 4.20 | 1.05 |" in row
+
+
+def test_what_budgets_stand_on_is_measured_in_each_round_and_slow_peers_once() -> None:
+    """The most spans are recorded by remit in every round, by the others in the first."""
+    cases = [
+        Case("calls", "remit", "sync", dict[str, float]),
+        Case("calls", "sentry", "sync", dict[str, float]),
+        Case("import", "sentry", "import", dict[str, float], rounds=2),
+    ]
+    measured = [(number, case.peer, case.table) for number, case in rounds_of(cases, 3)]
+    assert measured == [
+        (0, "remit", "calls"), (0, "sentry", "calls"), (0, "sentry", "import"),
+        (1, "sentry", "import"), (1, "remit", "calls"),
+        (2, "remit", "calls"),
+    ]  # fmt: skip
+    most = [case for case in growth.cases(Size()) if case.case == "1000000"]
+    assert {case.peer: case.rounds_of(3) for case in most} == {"floor": 1, "remit": 3, "ddtrace": 1}

@@ -158,7 +158,7 @@ class Plan:
                     return None
             given = (*args, *kwargs.values())
         try:
-            payload = self._form(*args, **kwargs)
+            payload = self._form(*args, **kwargs) if kwargs else self._form(*args)
         except TypeError:  # one was given twice
             return None
         if self._hidden:

@@ -116,7 +116,7 @@ class Door:
         kwargs: Mapping[str, Any],
     ) -> None:
         """End the span of a call with the exception that it raised."""
-        span.fail_call(error, self.recorded(instance, args), kwargs)
+        span.fail_call((error, self.recorded(instance, args), kwargs))
 
     @guarded("a call outside any run")
     def outside(self) -> RunBlock | nullcontext[None]:

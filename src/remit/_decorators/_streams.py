@@ -128,7 +128,7 @@ class InFlight(ABC):
         """End the span: complete, or cancelled if it was closed before its end."""
         span = self.release()
         if span is not None:
-            span.end(CANCELLED if closed else COMPLETE, self._result())
+            span.end((CANCELLED if closed else COMPLETE, self._result()))
 
     @guarded("the end of a stream")
     def fail(self, error: BaseException) -> None:
@@ -138,9 +138,9 @@ class InFlight(ABC):
             return
         control_flow = span.place.run.recorder.control_flow
         if status_of(error, control_flow) == CANCELLED:
-            span.end(CANCELLED, self._result())
+            span.end((CANCELLED, self._result()))
         else:
-            span.fail(error, self._secrets)
+            span.fail((error, self._secrets))
 
     @guarded("the end of a stream")
     def cancel(self) -> None:

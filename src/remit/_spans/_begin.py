@@ -108,7 +108,7 @@ def _refuse(
 def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: bytes | None) -> None:
     rules = parent.run.recorder.rules
     span = open_span(step, parent, snapshot({}, rules) if payload is None else payload)
-    span.end(FAILED, denial_payload(error, rules))
+    span.end((FAILED, denial_payload(error, rules)))
 
 
 @guarded("the log of a step that exceeds a remit")

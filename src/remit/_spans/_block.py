@@ -117,7 +117,7 @@ class SpanBlock:
             if error is None:
                 span.complete(None)
             else:
-                span.fail_call(error, (), {})
+                span.fail_call((error, (), {}))
 
     async def __aenter__(self) -> Span:
         """Begin the span and make it current."""

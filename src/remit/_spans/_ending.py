@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from remit._guard import faults
 from remit._recording import Place
@@ -22,17 +22,20 @@ class Ending(Protocol):
     place: Place
 
 
-P = ParamSpec("P")
 S = TypeVar("S", bound=Ending)
+T = TypeVar("T")
 
 
-def ending(function: Callable[Concatenate[S, P], None]) -> Callable[Concatenate[S, P], None]:
-    """Return *function*, which ends a span, so that its faults lose the span and nothing else."""
+def ending(function: Callable[[S, T], None]) -> Callable[[S, T], None]:
+    """Return *function*, which ends a span, so that its faults lose the span and nothing else.
+
+    It takes one argument, on the path of every call: to pack several and hand them on takes 60 ns.
+    """
 
     @wraps(function)
-    def contained(span: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def contained(span: S, given: T, /) -> None:
         try:
-            function(span, *args, **kwargs)
+            function(span, given)
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
             # Where the stack is used up nothing can be called: so nothing is, before it is needed.
             still_open = span.place.run.open

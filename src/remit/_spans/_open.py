@@ -7,6 +7,7 @@ the call.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -19,6 +20,15 @@ from remit._recording import OBSERVE, Place
 from remit._sink import SpanStart
 from remit._spans._ending import ending
 from remit._spans._step import Step
+
+Raised: TypeAlias = tuple[BaseException, Sequence[str]]
+"""An exception, and the secrets that it may quote."""
+
+RaisedByCall: TypeAlias = tuple[BaseException, tuple[object, ...], Mapping[str, object]]
+"""An exception, and the arguments of the call that raised it."""
+
+Outcome: TypeAlias = tuple[str, bytes | None]
+"""A status and a captured result."""
 
 
 class OpenSpan(Struct, eq=False):
@@ -50,15 +60,17 @@ class OpenSpan(Struct, eq=False):
         return self.step.plan().result(value, self._rules, known)
 
     @ending
-    def fail_call(
-        self, error: BaseException, args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> None:
-        """End the span with the exception that the call of these arguments raised."""
-        self.fail(error, self.step.plan().secrets(args, kwargs))
+    def fail_call(self, raised: RaisedByCall, /) -> None:
+        """End the span with the exception that a call raised."""
+        error, args, kwargs = raised
+        self._fail(error, self.step.plan().secrets(args, kwargs))
 
     @ending
-    def fail(self, error: BaseException, secrets: Sequence[str] = ()) -> None:
-        """End the span with an exception; its message is withheld if it quotes one of *secrets*."""
+    def fail(self, raised: Raised, /) -> None:
+        """End the span with an exception; its message is withheld if it quotes a secret."""
+        self._fail(*raised)
+
+    def _fail(self, error: BaseException, secrets: Sequence[str]) -> None:
         ended_ns = self._now_ns()
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
@@ -71,9 +83,9 @@ class OpenSpan(Struct, eq=False):
         return error_payload(error, self._rules, known, self.step.plan().error_rule)
 
     @ending
-    def end(self, status: str, result: bytes | None) -> None:
+    def end(self, outcome: Outcome, /) -> None:
         """End the span with a status and a result that is captured already."""
-        self._end(self._now_ns(), status, result)
+        self._end(self._now_ns(), *outcome)
 
     @property
     def elapsed_ms(self) -> float:
