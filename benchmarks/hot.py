@@ -23,7 +23,7 @@ from typing import Any
 import remit
 from benchmarks.workloads import lookup
 from remit import _runtime, config
-from remit._buffer import Buffer
+from remit._buffer import Buffer, Drained
 from remit._capture import Plan
 from remit._clock import SystemClock
 from remit._context import place_var
@@ -57,8 +57,11 @@ class OwnBuffer(Buffer):
 
     def clear(self) -> None:
         """Let go of what came in, as the writer does."""
-        while items := self.drain(everything=False):
-            self.release(sum(map(cost, items)))
+        drained = Drained()
+        while len(self):
+            self.drain(drained, everything=False)
+            self.release(sum(map(cost, drained.in_order())))
+            drained.clear()
 
 
 class Fixed:
