@@ -58,7 +58,7 @@ class OwnBuffer(Buffer):
     def clear(self) -> None:
         """Let go of what came in, as the writer does."""
         drained = Drained()
-        while len(self):
+        while self._queue:
             self.drain(drained, everything=False)
             self.release(sum(map(cost, drained.in_order())))
             drained.clear()

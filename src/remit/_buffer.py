@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
-from operator import itemgetter
+from operator import call, itemgetter
 from typing import Final
 
 from remit._clock import NS_PER_S, Clock
@@ -205,7 +205,7 @@ class Buffer:
         starts = map(self._fresh.pop, self._ripe(everything=everything), repeat(None))
         drained.starts.extend(filter(None, starts))
         size = min(len(self._queue), CHUNK_ITEMS)
-        drained.items.extend(map(deque.popleft, repeat(self._queue, size)))
+        drained.items.extend(map(call, repeat(self._queue.popleft, size)))
         self._paces = MAX_PACES
         self._reset_mark()
 
