@@ -18,7 +18,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types lowest docs package bench requirements clean
+.PHONY: help demo test full lint types lowest docs package bench requirements clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -29,6 +29,11 @@ demo: $(VENV)/.demo ## run the example agent and show what was recorded
 test: $(VENV)/.test ## run the tests; ARGS="-k name" picks some
 	@if [ "$(CI)" = true ]; then $(BIN)/python -m coverage run -m pytest --strict-skips $(SPREAD) $(ARGS); \
 	else $(BIN)/python -m pytest $(SPREAD) $(ARGS); fi
+
+full: $(VENV)/.test ## run the tests with all that they can do; takes hours
+	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
+	REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
+	$(BIN)/python -m pytest --timeout 7200 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
 	@$(NOX) lint
