@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Exact versions, so that two machines run the same.
 PINNED := -c requirements/dev.txt
+# One test at a time on each processor; some that are picked by ARGS run in this process.
+SPREAD := $(if $(ARGS),,-n logical --maxprocesses 8 --dist worksteal)
+# The gate imports little of what pip would compile; Python compiles that itself.
+UNCOMPILED := $(if $(CI),--no-compile)
 # The same sessions as nox runs, in .venv instead of an environment for each.
 NOX := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv -s
 
@@ -14,7 +18,7 @@ PYTHONS := python3 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types lowest docs package bench requirements clean
+.PHONY: help demo test full lint types lowest docs package bench requirements clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -23,8 +27,13 @@ demo: $(VENV)/.demo ## run the example agent and show what was recorded
 	@$(BIN)/remit demo
 
 test: $(VENV)/.test ## run the tests; ARGS="-k name" picks some
-	@if [ "$(CI)" = true ]; then $(BIN)/python -m coverage run -m pytest --strict-skips $(ARGS); \
-	else $(BIN)/python -m pytest $(ARGS); fi
+	@if [ "$(CI)" = true ]; then $(BIN)/python -m coverage run -m pytest --strict-skips $(SPREAD) $(ARGS); \
+	else $(BIN)/python -m pytest $(SPREAD) $(ARGS); fi
+
+full: $(VENV)/.test ## run the tests with all that they can do; takes hours
+	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
+	REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
+	$(BIN)/python -m pytest --timeout 7200 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
 	@$(NOX) lint
@@ -61,8 +70,8 @@ $(VENV)/.test: EXTRAS := all,test
 $(VENV)/.dev: EXTRAS := all,dev
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(BIN)/python pyproject.toml requirements/dev.txt
 	@echo "installing remit[$(EXTRAS)] into $(VENV)"
-	@$(PIP) install --quiet $(PINNED) hatchling editables
-	@$(PIP) install --quiet $(PINNED) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@$(PIP) install --quiet $(UNCOMPILED) $(PINNED) hatchling editables
+	@$(PIP) install --quiet $(UNCOMPILED) $(PINNED) --no-build-isolation --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(BIN)/python:

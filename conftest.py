@@ -77,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipGate(), "strict-skips")
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Leave what pytest itself keeps out of every collection of garbage from here on.
 
     Ten thousand tests are 2.7 million objects: to look at them takes 1 s, and many tests have it

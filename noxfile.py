@@ -17,6 +17,8 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PINNED = ("-c", "requirements/dev.txt")
+# What is imported is compiled at its first import: half of what pip would compile never is.
+UNCOMPILED = ("--no-compile",)
 # What depends on the libraries that are asked for by their lowest version.
 ON_THE_LOWEST = (
     "tests/unit/test_annotations.py",
@@ -62,8 +64,8 @@ def install(session: nox.Session, extras: str = "all,dev") -> None:
     """Install the project with *extras* in the pinned versions, unless the session borrows."""
     if session.virtualenv.venv_backend == "none":
         return
-    session.install(*PINNED, "hatchling", "editables")
-    session.install(*PINNED, "--no-build-isolation", "--editable", f".[{extras}]")
+    session.install(*UNCOMPILED, *PINNED, "hatchling", "editables")
+    session.install(*UNCOMPILED, *PINNED, "--no-build-isolation", "--editable", f".[{extras}]")
 
 
 @nox.session
@@ -94,8 +96,8 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the tests of schemas, capture and registration on the lowest versions we ask for."""
-    session.install("-r", "requirements/lowest.txt")
-    session.install("--no-deps", "--no-build-isolation", "--editable", ".")
+    session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
+    session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
     files = [str(path) for pattern in ON_THE_LOWEST for path in sorted(Path().glob(pattern))]
     session.run("python", "-m", "pytest", *files, *session.posargs)
 

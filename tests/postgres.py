@@ -35,6 +35,8 @@ HASTE: Final = {
     "synchronous_commit": "off",
     "shared_buffers": "64MB",
     "autovacuum": "off",
+    # Who waits for each other is looked for so soon.
+    "deadlock_timeout": "50ms",
 }
 # Stops the server when the standard input ends: also when the tests are killed.
 WATCHED: Final = '"$@" & read -r _; kill -INT $!; wait'

@@ -126,7 +126,8 @@ def _python_with(package: str) -> Path:
             _run([sys.executable, "-m", "venv", str(folder)], folder)
             (folder / "constraints.txt").write_text("\n".join(constraints))
             pip = [str(_python_in(folder)), "-m", "pip", "--disable-pip-version-check"]
-            _run([*pip, "install", "--quiet", "-c", "constraints.txt", package], folder)
+            options = ["--quiet", "--no-compile", "-c", "constraints.txt"]
+            _run([*pip, "install", *options, package], folder)
     return _python_in(ENVIRONMENTS / key)
 
 

@@ -7,11 +7,19 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from remit.collector import Store, open_store
 from tests.postgres import database, emptied
 
 STORES: Final = ("sqlite", "postgres")
-"""The kinds; most tests of the collector run on each."""
+"""The kinds."""
+EACH_STORE: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.slow))
+"""The kinds as parameters of a test; most tests of the collector run on each.
+
+PostgreSQL is the same beneath each Python, and what lies between is tried on each by the tests of
+the stores themselves.
+"""
 
 
 @contextmanager

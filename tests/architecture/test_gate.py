@@ -22,12 +22,12 @@ def test_something():
 PASSED, FAILED = 0, 1
 
 
-def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, test: str, *more: str) -> subprocess.CompletedProcess[str]:
     """Run *test* as CI would, beside a copy of the project's conftest."""
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     (folder / "test_it.py").write_text(test)
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = [sys.executable, "-m", "pytest", "-q", "--strict-skips", str(folder)]
+    command = [sys.executable, "-m", "pytest", "-q", "--strict-skips", *more, str(folder)]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
 
 
@@ -45,6 +45,17 @@ def test_a_skip_turns_the_run_red_and_is_named(decoration: str, body: str, tmp_p
         decoration += "\n"
     answer = run(tmp_path, TEST.format(decoration=decoration, body=body))
     assert answer.returncode != PASSED
+    assert "not allowed to skip here" in answer.stdout
+
+
+@pytest.mark.parametrize(
+    "decoration",
+    ['@pytest.mark.skipif(True, reason="x")', 'pytest.importorskip("no_such_module")\n'],
+)
+def test_a_skip_in_a_worker_turns_the_run_red(decoration: str, tmp_path: Path) -> None:
+    """With a test at work on each processor, as `make test` has it."""
+    answer = run(tmp_path, TEST.format(decoration=decoration, body="pass"), "-n", "2")
+    assert answer.returncode == FAILED
     assert "not allowed to skip here" in answer.stdout
 
 

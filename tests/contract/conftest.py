@@ -10,10 +10,10 @@ import pytest
 from remit.collector import Store
 from remit.testing import FakeClock
 from tests.collecting import Api, World
-from tests.stores import STORES, empty_store
+from tests.stores import EACH_STORE, empty_store
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=EACH_STORE)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Return an empty store."""
     with empty_store(request.param, tmp_path) as opened:

@@ -30,6 +30,8 @@ from remit.collector.store import SqliteStore
 from remit.collector.wire import object_of
 from tests.collecting import Json, World, details
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: Final = int(os.environ.get("REMIT_TEST_API_EXAMPLES", "8"))
 """How many requests of each kind are tried on each operation."""
 DESCRIBED: Final[dict[str, Any]] = object_of(document(), 100)

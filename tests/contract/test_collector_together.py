@@ -17,7 +17,7 @@ from remit import _ids
 from remit.collector import create_token, open_store
 from remit.collector.store import Page, SpanFilter, Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.stores import STORES, empty_database
+from tests.stores import EACH_STORE, empty_database
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ COLLECTORS = 4
 ROUNDS = 8
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=EACH_STORE)
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Store]]:
     """Return the stores of several collectors, all of one database."""
     with empty_database(request.param, tmp_path) as named, ExitStack() as stack:

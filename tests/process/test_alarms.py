@@ -31,8 +31,9 @@ class Alarm(Exception):
 
 alarms, over_s = 0, time.monotonic() + float(sys.argv[1])
 
-def going_on():
-    return time.monotonic() < over_s or alarms < 100
+def is_over():
+    # On a busy machine an alarm is late.
+    return time.monotonic() >= over_s and alarms > 100
 
 def ring(*_):
     global alarms
@@ -41,14 +42,14 @@ def ring(*_):
 
 def work():
     first = 0
-    while going_on():
+    while not is_over():
         agent(first)
         first += 50
 
 def steadily(act):
     # An alarm may go off in the handling of another: then the next one out goes on.
     def go_on():
-        while going_on():
+        while not is_over():
             try:
                 act()
             except Alarm:

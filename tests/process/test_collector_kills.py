@@ -27,7 +27,7 @@ from remit.collector import create_token, open_store
 from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
 from tests.postgres import Server
-from tests.stores import STORES, new_database
+from tests.stores import EACH_STORE, new_database
 
 pytestmark = pytest.mark.slow
 
@@ -178,7 +178,7 @@ def check(named: Path | str, senders: list[Sender]) -> None:
 
 
 @pytest.mark.timeout(30 + 20 * KILLS)
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_a_collector_that_is_killed_under_load_loses_nothing(kind: str, tmp_path: Path) -> None:
     """SIGKILL, again and again; the next one takes the same port and the same database."""
     with new_database(kind, tmp_path) as named, serving(named) as collector:
@@ -221,7 +221,7 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(short: Path) -> N
     assert said == change * KILLS, errors
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_a_signal_under_load_lets_requests_in_flight_end(kind: str, tmp_path: Path) -> None:
     """Also one of which only half has come by then; nothing acknowledged is lost."""
     with new_database(kind, tmp_path) as named, serving(named) as collector:

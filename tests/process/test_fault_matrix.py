@@ -48,7 +48,7 @@ def plain() -> Report:
 @pytest.fixture(scope="module")
 def outcomes() -> dict[tuple[str, int], Future[Outcome]]:
     """What came of each fault; they are met while the tests wait."""
-    return meet_all(MOMENTS, at_once=3)
+    return meet_all(MOMENTS, at_once=2)
 
 
 @pytest.mark.timeout(180)

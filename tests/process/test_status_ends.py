@@ -122,6 +122,8 @@ def test_after_a_shutdown_the_status_tells_how_it_ended(tmp_path: Path) -> None:
     """Until remit is used again; asking starts nothing."""
     configure(f"http://127.0.0.1:{unused_port()}", tmp_path)
     agent()
+    remit.flush(0.1)
+    wait_until_written(remit.status)
     ended = remit.shutdown(0.5)
     status = checked()
     assert ended.pending == ended.spooled == status.pending == on_disk(tmp_path) == recorded()

@@ -21,12 +21,12 @@ import httpx
 import pytest
 
 from tests.published import Client, environment
-from tests.stores import STORES, empty_database
+from tests.stores import EACH_STORE, empty_database
 
 Json: TypeAlias = Any
 
 # The first on a machine waits until what it needs is installed.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PATIENCE_S: Final = 60
 HTTP: Final = Client("prefactor-http", "http_client.py")
@@ -129,7 +129,7 @@ def serving(database: str) -> Generator[Served]:
                 assert process.wait(20) == 0
 
 
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=EACH_STORE)
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:

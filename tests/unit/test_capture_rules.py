@@ -90,7 +90,7 @@ def test_nothing_is_given_away_by_none_and_booleans(value: object) -> None:
     }
 
 
-@pytest.mark.parametrize("value", ["x", 5, 1.5, ["x"], {"a": "x"}, b"x", object()], ids=repr)
+@pytest.mark.parametrize("value", ["x", 5, 1.5, ["x"], {"a": "x"}, b"x", object()], ids=type)
 def test_whatever_stands_under_a_secret_name_is_withheld_whole(value: object) -> None:
     """Containers are not looked into."""
     assert copy_of({"password": value}) == {"password": withheld("name:password")}

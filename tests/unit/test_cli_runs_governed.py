@@ -18,7 +18,7 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from tests.collecting import Api, World, on_a_port
 from tests.contract.test_collector_risk import DECLARED, EXCEEDS, recorded
-from tests.stores import STORES, empty_database
+from tests.stores import EACH_STORE, empty_database
 
 Json = Any
 
@@ -167,7 +167,7 @@ def test_new_spans_are_shown_as_they_come(api: Api, db: Path) -> None:
     assert [(each["id"], each["status"]) for each in shown] == [(made, "active"), (made, "failed")]
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_what_began_long_ago_is_shown_when_it_comes_or_ends(kind: str, tmp_path: Path) -> None:
     """Of all runs: a span of last year that ends now, and one that was not delivered till now."""
     ids = [pfid(new_key(1_767_225_600_000_000_000), 5) for _ in range(3)]

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from inline_snapshot import snapshot
 
 from remit.cli import main
+from remit.cli._terminal import FALLBACK_COLUMNS
 from remit.testing import isolated
 
 NAME = "remit_test_risks"
@@ -62,7 +63,8 @@ def _program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def show(*words: str) -> str:
     """Return what the command writes."""
-    result = CliRunner().invoke(main, ["schema", "show", "--risk", *words])
+    risk = ["schema", "show", "--risk", *words]
+    result = CliRunner().invoke(main, risk, env={"COLUMNS": str(FALLBACK_COLUMNS)})
     assert result.exit_code == 0, result.output
     return result.stdout
 

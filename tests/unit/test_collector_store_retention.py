@@ -17,14 +17,14 @@ from remit.collector.store import Page, Removed, SpanFilter, retention
 from remit.collector.times import parse_us
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
-from tests.stores import STORES, new_database
+from tests.stores import EACH_STORE, new_database
 
 # A Monday: PostgreSQL drops whole weeks, which begin then.
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 CUT = NOW - timedelta(days=28)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=EACH_STORE)
 def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
     """Return what `--db` names: a database with nothing in it."""
     with new_database(request.param, tmp_path) as database:

@@ -31,6 +31,7 @@ class Wire:
         """Carry what comes to *listener* to the socket *target*, and back."""
         self.whole = threading.Event()
         self.whole.set()
+        self._closed = False
         self._listener, self._target = listener, target
         self._sockets = [listener]
         self._threads = [threading.Thread(target=self._take, daemon=True)]
@@ -41,6 +42,9 @@ class Wire:
             while True:
                 near, _ = self._listener.accept()
                 self.whole.wait()
+                if self._closed:
+                    near.close()
+                    return
                 far = socket.socket(socket.AF_UNIX)
                 far.connect(self._target)
                 self._sockets += [near, far]
@@ -58,6 +62,7 @@ class Wire:
 
     def close(self) -> None:
         """End all connections."""
+        self._closed = True
         self.whole.set()
         for each in self._sockets:
             with suppress(OSError):

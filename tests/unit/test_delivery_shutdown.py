@@ -136,7 +136,10 @@ def test_after_a_fork_everything_is_new_but_the_feeds() -> None:
     assert made.flush(within(10)) == FlushResult(1, 0, 0, 0, {}, None)
     assert made.shutdown(within(10))
     for worker in parents:
-        worker.stop(10)
+        assert worker._thread is not None
+        worker.wake()
+        worker._thread.join(10)
+        assert not worker._thread.is_alive()
     assert "parent's" not in {span["schema_name"] for span in api.spans.values()}
 
 
