@@ -9,6 +9,7 @@ from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
 from remit._delivery.registration import Registrations
+from remit._gentle import gently
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._sink import AnyItem, Kind
@@ -72,8 +73,11 @@ class Writer:
         return 0.0 if self._buffer.behind else self._interval_s
 
     def move(self) -> None:
-        """Move everything that is queued to the outbox."""
-        with self._passing:
+        """Move everything that is queued to the outbox.
+
+        Gently: else an event loop that loses the interpreter's lock has to wait for whole chunks.
+        """
+        with self._passing, gently():
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
             # Counted before, so that a program that records all the time does not hold the pass.
