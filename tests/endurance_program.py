@@ -200,6 +200,12 @@ def wait_for_imports() -> None:
         pause.wait(10 * LOOK_EVERY_S)
 
 
+def wait_while_more_wait(items: int | None, pause: threading.Event) -> None:
+    """Wait until no more than *items* recorded items are still to be sent, if that is given."""
+    while items is not None and sys.modules["remit"].status().pending > items:
+        pause.wait(LOOK_EVERY_S)
+
+
 def record(options: argparse.Namespace) -> array[int]:
     """Do the work of the program; return what each call took, in nanoseconds."""
     step, run = decorated(options)
@@ -231,6 +237,7 @@ def record(options: argparse.Namespace) -> array[int]:
                 told["slow"], told["kept_waiting"] = slow.said, slow.kept_waiting
             else:
                 work(step, numbers, taken, lambda n: breathe.wait(due(n, options, began_s)))
+        wait_while_more_wait(options.keep_up, breathe)
     told["writes"] = writes_of_this_thread() - writes
     told["began_s"], told["recorded_s"] = began_s, time.monotonic() - began_s
     return taken
@@ -241,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("spans", type=int)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--keep-up", type=int, help="begin no run while more items wait than this")
     parser.add_argument("--text-chars", type=int, default=100)
     parser.add_argument("--at-least-s", type=float, default=0.0, help="spread the calls over this")
     parser.add_argument("--bare", action="store_true", help="without remit")

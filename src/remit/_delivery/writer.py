@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
@@ -14,6 +15,9 @@ from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._sink import AnyItem, Kind
 from remit._spool import Outbox, RunRecord
+
+# As a plain integer: comparing with a member of an IntEnum costs twice as much.
+CLOSE: Final = int(Kind.CLOSE)
 
 
 class Writer:
@@ -88,6 +92,9 @@ class Writer:
                     records = self._records()
                     self._outbox.put(self._items, records + self._accounts())
                     self._buffer.inherited.difference_update(record.key for record in records)
+                    for item in self._items:
+                        if item[0] == CLOSE:
+                            self._buffer.ended(item[1])
                     self._items = []
                     self._moved()
             if self._concluding:
