@@ -13,7 +13,7 @@ import gc
 import heapq
 import json
 import logging
-import resource
+import os
 import sys
 import threading
 import time
@@ -28,8 +28,10 @@ BATCH = 20
 """Calls between two breaths: about a third of a millisecond in a loop."""
 LOOK_EVERY_S = 0.02
 SLOW_S = 0.005
+BUSY_NS = 15_000
 US_PER_S = 1e6
 NS_PER_US = 1e3
+NS_PER_S = 1e9
 NOT_NEEDED = ("pygments", "rich", "trio")
 """What httpx imports if it is there; it takes 50 ms, and remit does not ask for it."""
 WORD = "where is my order? "
@@ -37,9 +39,21 @@ WORD = "where is my order? "
 told: dict[str, Any] = {}
 
 
-def evictions() -> int:
-    """Return how often the system took a processor from a thread of this process."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+class Queues:
+    """How long the threads of this process have waited for a processor that others had.
+
+    A machine that is busy takes it from the loop, or from the thread for whose lock the loop waits.
+    """
+
+    def __init__(self) -> None:
+        """Look at the threads that there are now; none, where the system does not count."""
+        found = Path("/proc/self/task").glob("*/schedstat")
+        self._files = [os.open(path, os.O_RDONLY) for path in found]
+
+    def waited_s(self) -> float:
+        """Return the seconds so far, of all threads together."""
+        told = [os.pread(file, 100, 0).split() for file in self._files]
+        return sum(int(waited) for _, waited, _ in told) / NS_PER_S
 
 
 class SlowCallbacks(logging.Handler):
@@ -47,25 +61,30 @@ class SlowCallbacks(logging.Handler):
 
     Attributes:
         said: What it said of those that were slow by themselves.
-        evicted: How many were slow while the system gave the processor to others.
-        before: Evictions before the callback that is running.
+        kept_waiting: How many were slow only because the system gave the processor to others.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         super().__init__()
         self.said: list[str] = []
-        self.evicted = 0
-        self.before = 0
+        self.kept_waiting = 0
+        self._queues = Queues()
+        self.begin()
+
+    def begin(self) -> None:
+        """Take note that a callback begins."""
+        self._waited_s, self._began_s = self._queues.waited_s(), time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a line, which comes when the callback has just ended."""
         if not record.msg.startswith("Executing"):
             return
-        if evictions() == self.before:
+        took_s = time.monotonic() - self._began_s
+        if took_s - (self._queues.waited_s() - self._waited_s) > SLOW_S:
             self.said.append(record.getMessage()[-60:])
         else:
-            self.evicted += 1
+            self.kept_waiting += 1
 
 
 def peak_kib() -> int:
@@ -113,7 +132,7 @@ async def work_in_loop(
     for number in numbers:
         if number % BATCH == 0:
             await asyncio.sleep(pause(number))
-            slow.before = evictions()
+            slow.begin()
         began = clock()
         await call(number, text)
         taken[number] = clock() - began
@@ -126,6 +145,14 @@ def answer(number: int, text: str) -> dict[str, object]:
 
 async def answer_later(number: int, text: str) -> dict[str, object]:
     """Return the same, in a coroutine."""
+    return answer(number, text)
+
+
+async def answer_busily(number: int, text: str) -> dict[str, object]:
+    """Return the same, and compute for about as long as it takes to record that."""
+    over_ns = time.thread_time_ns() + BUSY_NS
+    while time.thread_time_ns() < over_ns:
+        pass
     return answer(number, text)
 
 
@@ -142,7 +169,7 @@ def decorated(options: argparse.Namespace) -> tuple[Any, Callable[[], AbstractCo
     """Return the function that is called, and what opens a run around calls."""
     function: Any = answer_later if options.loop else answer
     if options.bare:
-        return function, nullcontext
+        return answer_busily if options.loop else function, nullcontext
     import remit  # noqa: PLC0415 - the bare program does without
 
     step = remit.span_type("endurance:step")(function)
@@ -165,6 +192,20 @@ def look_at_lag(over: threading.Event) -> None:
         told["lag_s"] = max(told["lag_s"], remit.status().writer_lag_s)
 
 
+def wait_for_imports() -> None:
+    """Wait until remit's threads have imported what they need: that belongs to the heap, too."""
+    pause, known = threading.Event(), 0
+    while "httpx" not in sys.modules or known != len(sys.modules):
+        known = len(sys.modules)
+        pause.wait(10 * LOOK_EVERY_S)
+
+
+def wait_while_more_wait(items: int | None, pause: threading.Event) -> None:
+    """Wait until no more than *items* recorded items are still to be sent, if that is given."""
+    while items is not None and sys.modules["remit"].status().pending > items:
+        pause.wait(LOOK_EVERY_S)
+
+
 def record(options: argparse.Namespace) -> array[int]:
     """Do the work of the program; return what each call took, in nanoseconds."""
     step, run = decorated(options)
@@ -174,6 +215,10 @@ def record(options: argparse.Namespace) -> array[int]:
             step(options.spans, told["text"])
         sys.modules["remit"].flush(options.flush_s)
     if options.loop:
+        if not options.bare:
+            with run():
+                asyncio.run(step(options.spans, told["text"]))
+            wait_for_imports()
         # A full collection of garbage takes 10 ms on this heap, whoever causes it.
         gc.collect()
         gc.freeze()
@@ -189,9 +234,10 @@ def record(options: argparse.Namespace) -> array[int]:
                 logging.getLogger("asyncio").addHandler(slow)
                 loop = work_in_loop(step, numbers, taken, lambda n: due(n, options, began_s), slow)
                 asyncio.run(loop, debug=True)
-                told["slow"], told["evicted"] = slow.said, slow.evicted
+                told["slow"], told["kept_waiting"] = slow.said, slow.kept_waiting
             else:
                 work(step, numbers, taken, lambda n: breathe.wait(due(n, options, began_s)))
+        wait_while_more_wait(options.keep_up, breathe)
     told["writes"] = writes_of_this_thread() - writes
     told["began_s"], told["recorded_s"] = began_s, time.monotonic() - began_s
     return taken
@@ -202,6 +248,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("spans", type=int)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--keep-up", type=int, help="begin no run while more items wait than this")
     parser.add_argument("--text-chars", type=int, default=100)
     parser.add_argument("--at-least-s", type=float, default=0.0, help="spread the calls over this")
     parser.add_argument("--bare", action="store_true", help="without remit")

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from itertools import repeat
 from operator import call, itemgetter
 from typing import Final
+from weakref import WeakValueDictionary
 
 from remit._clock import NS_PER_S, Clock
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
@@ -121,6 +122,8 @@ class Buffer:
         self._nudge = nudge
         self._reset()
         self._feeds: dict[str, RunFeed] = {}
+        # Of runs that have ended: as long as somebody else holds them, such as their handle.
+        self._ended_feeds: WeakValueDictionary[str, RunFeed] = WeakValueDictionary()
         self.inherited: set[str] = set()
 
     def _reset(self) -> None:
@@ -147,7 +150,7 @@ class Buffer:
         self._mark_bytes = -1
 
     def open_run(self, item: AnyItem, feed: RunFeed) -> None:
-        """Take a new run; its feed is kept until the run's end was delivered."""
+        """Take a new run; its feed is kept until the run has ended."""
         self._feeds[feed.key] = feed
         self.put(item)
         if not self._closed:
@@ -215,12 +218,24 @@ class Buffer:
             self._released_bytes += freed_bytes
 
     def feed(self, run_key: str) -> RunFeed | None:
-        """Return the feed of a run whose end was not delivered yet."""
-        return self._feeds.get(run_key)
+        """Return the feed of a run whose end was not delivered yet, if anybody needs it."""
+        return self._feeds.get(run_key) or self._ended_feeds.get(run_key)
+
+    def ended(self, run_key: str) -> None:
+        """Keep a run's feed only as long as others do: its end was moved, nothing needs it here.
+
+        While the server is down any number of runs may wait for it.
+        """
+        feed = self._feeds.get(run_key)
+        if feed is not None:
+            # In this order: nobody finds neither meanwhile.
+            self._ended_feeds[run_key] = feed
+            self._feeds.pop(run_key, None)
 
     def forget(self, run_key: str) -> None:
         """Let go of a run's feed."""
         self._feeds.pop(run_key, None)
+        self._ended_feeds.pop(run_key, None)
 
     def close(self, keep: Callable[[], bool] | None = None) -> None:
         """From now on count what comes as lost.
@@ -236,7 +251,7 @@ class Buffer:
     def after_fork_in_child(self) -> None:
         """Forget the parent's items, which the parent delivers; the feeds of its runs stay."""
         self.losses.after_fork_in_child()
-        self.inherited = set(self._feeds)
+        self.inherited = {*self._feeds, *self._ended_feeds}
         self._reset()
 
     @property
@@ -337,7 +352,7 @@ class Buffer:
 
     def _drop(self, item: AnyItem, reason: Loss) -> None:
         self.release(cost(item))
-        feed = self._feeds.get(item[1])
+        feed = self.feed(item[1])
         self.losses.add(reason, run_key=None if feed is None else item[1])
         if feed is not None and item[0] in (SPAN, FINISH):
             feed.lost += 1

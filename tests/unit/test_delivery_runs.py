@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 
 import httpx
 import pytest
 
+from remit._delivery import tracks
 from remit._delivery.sender import MAX_LOOKS
-from remit._delivery.tracks import MAX_ENDED
+from remit._delivery.tracks import MAX_ENDED, Track
 from remit._losses import Loss
-from remit._sink import AgentRef, Item, Kind
+from remit._sink import AgentRef, Item, Kind, RunFeed
+from remit._spool import RunRecord
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
 from tests.recording import HandRun, agent
@@ -113,6 +117,43 @@ def test_what_ended_long_ago_is_forgotten_and_what_comes_for_it_counted() -> Non
     stepped.deliver()
     assert stepped.losses.by_reason() == {Loss.RUN_UNKNOWN: 4}
     assert stepped.outbox.pending() == 0
+
+
+def test_a_run_that_waits_for_its_server_needs_no_feed_but_for_its_handle() -> None:
+    """While the server is down any number of runs may wait."""
+    api = FakeApi()
+    stepped = Stepped(api)
+    run, other = HandRun(stepped.buffer).open(), HandRun(stepped.buffer).open()
+    run.close()
+    other.close()
+    stepped.writer.step()
+    assert stepped.buffer.feed(run.key) is run.feed
+    unheld, key = weakref.ref(other.feed), other.key
+    del other
+    assert unheld() is None
+    assert stepped.buffer.feed(key) is None
+    stepped.settle()
+    assert run.feed.instance_id in api.instances
+    assert [each["status"] for each in api.instances.values()] == ["complete"] * 2
+
+
+def test_runs_that_were_delivered_leave_as_much_however_many_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing but the last to end is remembered."""
+    monkeypatch.setattr(tracks, "MAX_ENDED", 5)
+    stepped = Stepped(FakeApi())
+
+    def left(runs: int) -> list[int]:
+        for _ in range(runs):
+            recorded(stepped)
+        gc.collect()
+        kinds = [type(each) for each in gc.get_objects()]
+        return [kinds.count(kind) for kind in (RunFeed, RunRecord, Track)]
+
+    before = left(10)
+    # Fewer, if something of another test was still there.
+    assert all(now <= then for now, then in zip(left(20), before, strict=True))
 
 
 def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:

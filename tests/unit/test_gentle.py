@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -39,3 +40,28 @@ def test_what_the_program_sets_stays() -> None:
     with gently():
         sys.setswitchinterval(0.001)
     assert sys.getswitchinterval() == 0.001
+
+
+def test_the_first_of_two_to_end_leaves_the_other_its_short_turns() -> None:
+    """The writer's pass ends while the sender, which it woke, imports its client."""
+    before_s = sys.getswitchinterval()
+    first, second = gently(), gently()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() == TURN_S
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == before_s
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_the_child_of_a_fork_has_the_turns_that_the_program_set() -> None:
+    """The thread whose block it was is not there to end it; nor does the block's own end fail."""
+    before_s = sys.getswitchinterval()
+    with gently():
+        pid = os.fork()
+        own_s = sys.getswitchinterval()
+    if not pid:
+        os._exit(0 if own_s == sys.getswitchinterval() == before_s else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert sys.getswitchinterval() == before_s

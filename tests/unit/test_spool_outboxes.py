@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from remit._losses import ITEM_BYTES, cost
 from remit._spool import MemoryOutbox, Outbox, RunState, SpoolOutbox
+from tests.delivering import Stepped
+from tests.fake_api import FakeApi
 from tests.spooling import RUN, Spooled, item, numbers, record
 
 Make = Callable[[], Outbox]
@@ -128,4 +132,26 @@ def test_what_comes_after_the_close_is_left_to_a_later_process(tmp_path: Path) -
     outbox.close()
     outbox.put([item(1)], [record()])
     assert numbers(spooled.take().head(9)) == [1]
+    spooled.end()
+
+
+def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path) -> None:
+    """With its spans, from recording to sending: an outage of a day may leave many runs waiting."""
+    runs, spooled, stepped = 1_000, Spooled(tmp_path), Stepped(FakeApi())
+    outbox = SpoolOutbox(spooled.files, cost=cost, release=stepped.buffer.release)
+    stepped.writer._outbox = outbox
+    stepped.record().close()
+    stepped.writer.step()
+    tracemalloc.start()
+    try:
+        for _ in range(runs):
+            stepped.record("m:f", "m:g").close()
+        stepped.writer.step()
+        gc.collect()
+        taken_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert outbox.spooled() == 4 + 6 * runs
+    assert stepped.buffer.held_bytes == 0
+    assert taken_bytes <= 512 * runs
     spooled.end()

@@ -25,8 +25,9 @@ WHOLE_SECOND_CHARS: Final = len("2026-01-01T00:00:00.")
 NS_PER_US: Final = 1_000
 US_PER_S: Final = 1_000_000
 # What is remembered is bounded; when it is full it is forgotten at once.
-MAX_HEADS: Final = 10_000
-MAX_PARENTS: Final = 1_000
+MAX_HEADS: Final = 2_000
+# Of all runs together: a bound for each would let a thousand runs take a thousand times as much.
+MAX_PARENTS: Final = 5_000
 MAX_WORDS: Final = 1_000
 FIRST_LANES: Final = 32
 
@@ -132,8 +133,10 @@ class Composer:
         """Begin with nothing remembered."""
         self._texts = Texts()
         self._words: dict[tuple[str | None, str | None], str] = {}
-        self._instance_id: str | None = None
-        self._instance = _quoted(None)
+        # What is written of spans that others name as their parent, by instance and key.
+        self._parents: dict[str | None, dict[int, bytes]] = {}
+        self._remembered = 0
+        self._turn_to(None)
 
     @guarded("composing an item")
     def compose(self, item: AnyItem, track: Track) -> tuple[str, bytes]:
@@ -195,8 +198,7 @@ class Composer:
         if kind != SPAN:
             return self._finish(item, f"f-{head}{tail}", f"{head}{track.partition}{tail}")
         if record.instance_id is not self._instance_id:
-            self._instance_id = record.instance_id
-            self._instance = _quoted(record.instance_id)
+            self._turn_to(record.instance_id)
         words = self._words.get((name, status)) or self._create_words(name, status)
         create_key = f"c-{head}{tail}"
         front = (
@@ -205,7 +207,7 @@ class Composer:
         ).encode()
         above = NO_PARENT
         if parent is not None:
-            above = track.parents.get(parent) or self._above(parent, track)
+            above = self._above.get(parent) or self._write_above(parent, track)
         began = texts.time(started_ns or 0)
         if result is None or finished_ns is None:
             rest = self._rest(result, finished_ns, b"finished_at")
@@ -237,13 +239,21 @@ class Composer:
         self._words[name, status] = words
         return words
 
-    def _above(self, parent: int, track: Track) -> bytes:
-        if len(track.parents) >= MAX_PARENTS:
-            track.parents.clear()
+    def _turn_to(self, instance_id: str | None) -> None:
+        """Write spans of this instance from now on."""
+        self._instance_id = instance_id
+        self._instance = _quoted(instance_id)
+        self._above = self._parents.get(instance_id, {})
+
+    def _write_above(self, parent: int, track: Track) -> bytes:
+        if self._remembered >= MAX_PARENTS:
+            self._parents, self._above, self._remembered = {}, {}, 0
         key = track.root_key if parent == track.record.root else parent
         (tail,) = random_texts([key])
         parent_id = f"{self._texts.head(key)}{track.partition}{tail}"
-        above = track.parents[parent] = f',"parent_span_id":"{parent_id}","started_at":"'.encode()
+        above = self._above[parent] = f',"parent_span_id":"{parent_id}","started_at":"'.encode()
+        self._parents[self._instance_id] = self._above
+        self._remembered += 1
         return above
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from remit._delivery.settling import Refusal
@@ -32,7 +32,6 @@ class Track:
         renewed: It was registered once more, because the server did not know it any longer.
         root_sent: The end of its root span was delivered.
         told: What it lost was told to the server.
-        parents: What is written of spans that others name as their parent, by key.
         refusal: Why everything of it is set aside; None if it is not.
     """
 
@@ -44,7 +43,6 @@ class Track:
     renewed: bool = False
     root_sent: bool = False
     told: bool = False
-    parents: dict[int, bytes] = field(default_factory=dict[int, bytes])
     refusal: Refusal | None = None
 
     @property
@@ -72,7 +70,6 @@ class Track:
         self.partition = partition_text(instance_id)
         # Derived, for a process that resumes the run knows nothing but the instance's id.
         self.root_key = key_within(instance_id, "root") or self.record.root
-        self.parents.clear()
         if self.feed is not None:
             self.feed.instance_id = instance_id
 

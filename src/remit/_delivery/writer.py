@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer, Drained
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
 from remit._delivery.registration import Registrations
+from remit._gentle import gently
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._sink import AnyItem, Kind
 from remit._spool import Outbox, RunRecord
+
+# As a plain integer: comparing with a member of an IntEnum costs twice as much.
+CLOSE: Final = int(Kind.CLOSE)
 
 
 class Writer:
@@ -72,8 +77,11 @@ class Writer:
         return 0.0 if self._buffer.behind else self._interval_s
 
     def move(self) -> None:
-        """Move everything that is queued to the outbox."""
-        with self._passing:
+        """Move everything that is queued to the outbox.
+
+        Gently: else an event loop that loses the interpreter's lock has to wait for whole chunks.
+        """
+        with self._passing, gently():
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
             # Counted before, so that a program that records all the time does not hold the pass.
@@ -104,6 +112,9 @@ class Writer:
         records = self._records(items)
         self._outbox.put(items, records + self._accounts())
         self._buffer.inherited.difference_update(record.key for record in records)
+        for item in items:
+            if item[0] == CLOSE:
+                self._buffer.ended(item[1])
 
     def _records(self, items: list[AnyItem]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
