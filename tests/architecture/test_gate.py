@@ -50,7 +50,8 @@ def test_a_skip_turns_the_run_red_and_is_named(decoration: str, body: str, tmp_p
 
 @pytest.mark.parametrize(
     "decoration",
-    ['@pytest.mark.skipif(True, reason="x")', 'pytest.importorskip("no_such_module")\n'],
+    ['@pytest.mark.skipif(True, reason="needs a thing")', 'pytest.importorskip("no_module")\n'],
+    ids=["marked", "module"],
 )
 def test_a_skip_in_a_worker_turns_the_run_red(decoration: str, tmp_path: Path) -> None:
     """With a test at work on each processor, as `make test` has it."""
