@@ -32,7 +32,7 @@ test: $(VENV)/.test ## run the tests; ARGS="-k name" picks some
 
 full: $(VENV)/.test ## run the tests with all that they can do; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
-	REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
+	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
 	$(BIN)/python -m pytest --timeout 7200 $(ARGS)
 
 lint: $(VENV)/.dev ## check style, format, floors and changelog fragments

@@ -123,7 +123,7 @@ def package(session: nox.Session) -> None:
         # By path, never by name: the name may be someone else's on an index.
         session.run(
             python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-            *PINNED, f"{wheel}[collector]", external=True,
+            *UNCOMPILED, *PINNED, f"{wheel}[collector]", external=True,
         )  # fmt: skip
         session.chdir(folder)
         session.run(python, "-W", "error", "-c", "import remit; remit.agent", external=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ def test_something():
     {body}
 """
 PASSED, FAILED = 0, 1
+# What other libraries plug into pytest takes them seconds to load, and is not asked for here.
+QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COVERAGE_PROCESS_CONFIG": ""}
 
 
 def run(folder: Path, test: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +31,14 @@ def run(folder: Path, test: str, *more: str) -> subprocess.CompletedProcess[str]
     (folder / "test_it.py").write_text(test)
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "--strict-skips", *more, str(folder)]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | QUICK,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,11 +60,14 @@ def test_a_skip_turns_the_run_red_and_is_named(decoration: str, body: str, tmp_p
 
 @pytest.mark.parametrize(
     "decoration",
-    ['@pytest.mark.skipif(True, reason="x")', 'pytest.importorskip("no_such_module")\n'],
+    ['@pytest.mark.skipif(True, reason="needs a thing")', 'pytest.importorskip("no_module")\n'],
+    ids=["marked", "module"],
 )
 def test_a_skip_in_a_worker_turns_the_run_red(decoration: str, tmp_path: Path) -> None:
     """With a test at work on each processor, as `make test` has it."""
-    answer = run(tmp_path, TEST.format(decoration=decoration, body="pass"), "-n", "2")
+    answer = run(
+        tmp_path, TEST.format(decoration=decoration, body="pass"), "-p", "xdist.plugin", "-n", "2"
+    )
     assert answer.returncode == FAILED
     assert "not allowed to skip here" in answer.stdout
 

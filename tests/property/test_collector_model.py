@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,9 @@ from tests.collecting import FINISHED, Json, World
 from tests.stores import empty_store
 
 pytestmark = pytest.mark.slow
+
+EXAMPLES: Final = int(os.environ.get("REMIT_TEST_MODEL_EXAMPLES", "50"))
+"""How many orders of steps are tried on SQLite; a third of them on PostgreSQL."""
 
 KEYS = st.none() | st.sampled_from(["key-0001", "key-0002", "key-0003", "key-0004"])
 ENDS = st.sampled_from(FINISHED)
@@ -323,7 +327,9 @@ class OnPostgres(Collector):
     kind = "postgres"
 
 
-OnSqlite.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-OnPostgres.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+OnSqlite.TestCase.settings = settings(max_examples=EXAMPLES, stateful_step_count=30, deadline=None)
+OnPostgres.TestCase.settings = settings(
+    max_examples=EXAMPLES // 3, stateful_step_count=30, deadline=None
+)
 TestOnSqlite = OnSqlite.TestCase
 TestOnPostgres = OnPostgres.TestCase
