@@ -148,6 +148,7 @@ def calls(asked: Asked) -> Told:
         return asyncio.run(_calls_awaited(peer, workload, cast("AsyncLoop", loop), asked))
     plain = cast("Loop", loop)
     first = turned(peer, plain, Turns(most // 10 + 1, seconds / 5))
+    peer.flush()  # what is imported and made for the first delivery is there now
     turns = turned(peer, plain, Turns(most, seconds))
     told = turns.clock.told(turns)
     peer.flush()
@@ -158,6 +159,7 @@ async def _calls_awaited(peer: Peer, workload: Workload, loop: AsyncLoop, asked:
     most, seconds = asked["turns"], asked["seconds"]
     async with peer.session():
         first = await turned_awaited(peer, loop, Turns(most // 10 + 1, seconds / 5))
+        await asyncio.to_thread(peer.flush)
         turns = await turned_awaited(peer, loop, Turns(most, seconds))
         told = turns.clock.told(turns)
     peer.flush()
