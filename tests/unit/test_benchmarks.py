@@ -152,7 +152,7 @@ def test_growth_is_told_from_the_fewest_spans_to_the_most(tmp_path: Path) -> Non
 
 
 def test_what_budgets_stand_on_is_measured_in_each_round_and_slow_peers_once() -> None:
-    """The most spans are recorded by remit in every round, by the others in the first."""
+    """As spans grow, remit is measured in each round, and the others are in the first."""
     cases = [
         Case("calls", "remit", "sync", dict[str, float]),
         Case("calls", "sentry", "sync", dict[str, float]),
