@@ -234,10 +234,15 @@ def grown(spans: int) -> list[int]:
     return sizes if sizes[-1] == spans else [*sizes, spans]
 
 
-def report(kind: str, spans: int, *, with_plans: bool) -> None:
-    """Fill a database of a kind, and print what it costs."""
+def report(kind: str, spans: int, *, with_plans: bool) -> dict[str, float]:
+    """Fill a database of a kind, and print what it costs.
+
+    Returns:
+        Milliseconds of each read when it is full; spans a second of ingest, at each size.
+    """
     sizes = grown(spans)
     times: dict[str, list[Took]] = defaultdict(list)
+    ingest: dict[str, float] = {}
     with databases(kind) as database:
         store = open_store(database)
         filling = Filling(store)
@@ -248,6 +253,7 @@ def report(kind: str, spans: int, *, with_plans: bool) -> None:
             rates = filling.rates()
             rate, used_us = max(rates)[0], min(us for _, us in rates)
             base = base or rate
+            ingest[f"ingest at {size:,}"] = rate
             print(
                 f"{kind:<9} ingest at {size:>9,}: {rate:8,.0f} spans/s, {rate / base:.2f} of "
                 f"first, {used_us:5.1f} us of the collector's processor time a span",
@@ -264,6 +270,7 @@ def report(kind: str, spans: int, *, with_plans: bool) -> None:
             print(f"\n{kind}: {name}")
             print("\n".join(plans(kind, store, read)))
         store.close()
+    return {**{name: found[-1].wall for name, found in times.items()}, **ingest}
 
 
 def show(kind: str, sizes: Sequence[int], times: Mapping[str, Sequence[Took]]) -> None:
@@ -282,9 +289,12 @@ def main() -> None:
     parser.add_argument("--spans", type=int, default=1_000_000)
     parser.add_argument("--store", choices=STORES, action="append")
     parser.add_argument("--no-plans", action="store_true", help="leave the query plans out")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON, too")
     given = parser.parse_args()
     for kind in given.store or STORES:
-        report(kind, given.spans, with_plans=not given.no_plans)
+        found = report(kind, given.spans, with_plans=not given.no_plans)
+        if given.json:
+            print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

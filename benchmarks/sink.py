@@ -20,7 +20,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -108,7 +108,8 @@ class Sink:
 
     def _take(self, items: list[_Item], *, any_cut: bool) -> dict[str, Any]:
         outputs: dict[str, Any] = {}
-        seen, fresh, spans = self._seen, [], 0
+        seen, spans = self._seen, 0
+        fresh: list[_Details] = []
         for item in items:
             key = item.idempotency_key
             if item.details is not None:
@@ -151,7 +152,6 @@ class Server(socketserver.ThreadingTCPServer):
     """Listens on loopback, with a thread for each connection; one at a time counts.
 
     Attributes:
-        sink: What arrived.
         delay_s: Seconds before each answer; None answers nothing, ever.
     """
 
@@ -177,23 +177,25 @@ class _Connection(socketserver.StreamRequestHandler):
 
     disable_nagle_algorithm = True
     rbufsize = READ_AHEAD_BYTES
-    server: Server
 
     def handle(self) -> None:
         """Answer one after the other."""
         with suppress(ConnectionError):
             while line := self.rfile.readline():
-                self._answer(line.decode("latin-1").split(" ")[1])
+                self._answer(cast("Server", self.server), line.decode("latin-1").split(" ")[1])
 
-    def _answer(self, path: str) -> None:
+    def _answer(self, server: Server, path: str) -> None:
         headers: dict[str, str] = {}
         while (line := self.rfile.readline().decode("latin-1").strip().lower()) != "":
             name, _, value = line.partition(": ")
             headers[name] = value
-        body = self.rfile.read(int(headers.get("content-length", "0")))
-        text = self.server.answer(path, body, headers.get("content-encoding", ""))
-        if path != "/counts" and self.server.delay_s != 0:
-            threading.Event().wait(self.server.delay_s)
+        size = int(headers.get("content-length", "0"))
+        body = self.rfile.read(size)
+        if len(body) < size:
+            raise ConnectionResetError("the client has gone")
+        text = server.answer(path, body, headers.get("content-encoding", ""))
+        if path != "/counts" and server.delay_s != 0:
+            threading.Event().wait(server.delay_s)
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
         self.wfile.write(head.encode() + b"\r\n\r\n" + text)
 

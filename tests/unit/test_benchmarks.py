@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from benchmarks import protocols, report, shown
+from benchmarks import protocols, reads, report, shown
 from benchmarks.__main__ import rounds_of
 from benchmarks.measure import Case, Size
 from benchmarks.results import Results, Spread
-from benchmarks.tables import budgets, growth
+from benchmarks.tables import budgets, collectors, growth
 
 
 def otlp(*sizes: int, pending: int = 0) -> bytes:
@@ -152,7 +152,7 @@ def test_growth_is_told_from_the_fewest_spans_to_the_most(tmp_path: Path) -> Non
 
 
 def test_what_budgets_stand_on_is_measured_in_each_round_and_slow_peers_once() -> None:
-    """The most spans are recorded by remit in every round, by the others in the first."""
+    """As spans grow, remit is measured in each round, and the others are in the first."""
     cases = [
         Case("calls", "remit", "sync", dict[str, float]),
         Case("calls", "sentry", "sync", dict[str, float]),
@@ -166,3 +166,17 @@ def test_what_budgets_stand_on_is_measured_in_each_round_and_slow_peers_once() -
     ]  # fmt: skip
     most = [case for case in growth.cases(Size()) if case.case == "1000000"]
     assert {case.peer: case.rounds_of(3) for case in most} == {"floor": 1, "remit": 3, "ddtrace": 1}
+
+
+def test_the_reads_of_a_store_are_read_back_with_their_budgets(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """By the program that measures them: each has a figure, and the budgets find theirs."""
+    measured = reads.report("sqlite", 10, with_plans=False)
+    assert measured.keys() >= {*collectors.BUDGETS_MS, "ingest at 10"}
+    assert "last 50 runs" in capsys.readouterr().out
+    results = Results(tmp_path / "results.json")
+    results.add(("reads", "sqlite", "10", 0), {**measured, "took_s": 1.0})
+    told = budgets.budgets([results])
+    line = next(each for each in told.splitlines() if "read: last 50 runs" in each)
+    assert "not measured" not in line

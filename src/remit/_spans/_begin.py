@@ -36,7 +36,8 @@ def begin(
     if not run.recording:
         return None
     secrets: list[str] = []
-    payload = step.plan().params(args, kwargs, run.recorder.rules, secrets)
+    plan = step.made or step.plan()
+    payload = plan.params(args, kwargs, run.recorder.rules, secrets)
     return open_span(step, parent, payload, secrets)
 
 

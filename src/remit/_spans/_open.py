@@ -49,10 +49,10 @@ class OpenSpan(Struct, eq=False):
     @ending
     def complete(self, value: object, /) -> None:
         """End the span with the value that the call returned."""
-        run = self.place.run
+        run, plan = self.place.run, self.step.made or self.step.plan()
         ended_ns = run.monotonic_ns() + self.offset_ns
         known = run.secrets.get(self.place.key) if run.secrets else None
-        self._end(ended_ns, COMPLETE, self.step.plan().result(value, run.recorder.rules, known))
+        self._end(ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known))
 
     def captured(self, value: object) -> bytes:
         """Return *value* as the result of the call: without what it must not tell."""

@@ -49,16 +49,17 @@ class Step:
         name: Span type.
         ceiling: For an agent that forbids something, what: a call of it adds this ceiling.
         agents: Identifiers of the agents in whose runs it was used.
+        made: The plan of capture once `plan` has made it; the path of a call looks here first.
     """
 
     __slots__ = (
         "_find_risk",
         "_make_plan",
         "_place",
-        "_plan",
         "_verdicts",
         "agents",
         "ceiling",
+        "made",
         "name",
     )
 
@@ -86,14 +87,14 @@ class Step:
         self._place = place
         self._find_risk = find_risk
         self._make_plan = make_plan
-        self._plan: Plan | None = None
+        self.made: Plan | None = None
         self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
 
     def plan(self) -> Plan:
         """Return the plan of capture, made at the first use."""
-        if self._plan is None:
-            self._plan = self._make_plan()
-        return self._plan
+        if self.made is None:
+            self.made = self._make_plan()
+        return self.made
 
     @property
     def risk(self) -> DataRisk | None:
