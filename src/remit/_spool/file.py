@@ -17,6 +17,7 @@ from remit._spool.outbox import Row, RunRecord
 from remit._spool.packing import CHUNK_BYTES, Body, DamagedError, packed
 from remit._spool.room import Lose, Room
 from remit._spool.runs import Runs, SpanNotes
+from remit._spool.salvage import say_unreadable
 
 # What the sender looks at is in memory; a few batches of large payloads must not fill it.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
@@ -310,9 +311,7 @@ class SpoolFile:
             DamagedError: It cannot be read.
             sqlite3.Error: It cannot be read or written.
         """
-        database = self._database
-        if database is None:
-            return False, False
+        database = self._opened()
         database.hurry(timeout_s)
         refused = bool(database.aside(1))
         left = bool(self._ledger.left() or self._runs.open() or self.open_spans())
@@ -367,6 +366,7 @@ class SpoolFile:
         self._ledger.drop(chunk.id)
         self._erasable.append(chunk.id)
         self._lose(Loss.SPOOL_DAMAGED, chunk.items)
+        say_unreadable(self.claim.path)
         return None
 
     def _write_back(self) -> None:

@@ -15,6 +15,7 @@ from remit._losses import Loss
 from remit._spool.database import FORMAT, STORAGE_ERRORS, Database
 from remit._spool.file import SpoolFile
 from remit._spool.folder import ASIDE, DAMAGED, DATABASE, Claim, Folder, Identity, modified_ns
+from remit._spool.frames import opened_left
 from remit._spool.packing import DamagedError
 from remit._spool.room import Lose
 from remit._spool.salvage import is_damage, salvaged
@@ -144,9 +145,12 @@ class Files:
             OSError: The disk does not do.
             sqlite3.Error: Either of the two, as SQLite says it.
         """
-        database = self._database(claim)
+        database, cut = opened_left(claim.path, self.folder.max_bytes)
         try:
             about = database.about()
+            if cut and (about is None or self._is_ours(*about)):
+                # How many they were nobody can tell.
+                self._lose(Loss.SPOOL_DAMAGED, 1)
             if about is not None and self._is_ours(*about):
                 return self._file(claim, database)
         except (DamagedError, *STORAGE_ERRORS):

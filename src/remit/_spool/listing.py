@@ -20,6 +20,7 @@ from remit._spool.folder import (
     modified_ns,
     size_of,
 )
+from remit._spool.frames import opened_left
 from remit._spool.packing import DamagedError
 from remit._spool.runs import Runs
 from remit._spool.salvage import is_damage
@@ -109,7 +110,7 @@ def _listed(folder: Folder, path: Path) -> Listed:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            found = _read(folder, found)
+            found = _read(folder, found, claimed=claim is not None)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if claim is not None and is_damage(error):
                 found = replace(found, state=FileState.DAMAGED)
@@ -121,8 +122,11 @@ def _listed(folder: Folder, path: Path) -> Listed:
     return found
 
 
-def _read(folder: Folder, found: Listed) -> Listed:
-    database = Database(found.path, max_bytes=folder.max_bytes)
+def _read(folder: Folder, found: Listed, *, claimed: bool) -> Listed:
+    if claimed:
+        database, _ = opened_left(found.path, folder.max_bytes)
+    else:
+        database = Database(found.path, max_bytes=folder.max_bytes)
     try:
         about = database.about()
         if about is None:

@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from remit._guard import logger
+from remit._losses import Loss
 from remit._sink import AnyItem
 from remit._spool.folder import Identity
 from remit._spool.outbox import Registration, RunRecord
@@ -27,7 +30,8 @@ class Salvage:
         items: The items, in order.
         runs: The records of the runs.
         open_spans: Spans that had not ended.
-        unreadable: How many items are known to have been there and could not be read.
+        unreadable: How many items are known to have been there and could not be read; a place
+            that cannot be read counts as one.
         about: Format of the file and whose it is; None if that cannot be told.
     """
 
@@ -58,15 +62,17 @@ def salvaged(path: Path) -> Salvage:
     with closing(connection):
         # Else SQLite reads nothing at all of a file that is shorter than its first page says.
         connection.execute("PRAGMA writable_schema = ON")
-        for written, target, fingerprint in _rows(connection, "about", "*"):
+        for written, target, fingerprint in _rows(connection, "about", "*")[0]:
             if isinstance(target, str) and isinstance(fingerprint, bytes):
                 found.about = written, Identity(target, fingerprint)
-        for count, crc, content in _rows(connection, "chunk", "CAST(items AS INTEGER), crc, body"):
+        chunks, whole = _rows(connection, "chunk", "CAST(items AS INTEGER), crc, body")
+        found.unreadable += not whole
+        for count, crc, content in chunks:
             try:
                 found.items += _items(count, crc, content)
             except DamagedError:
                 found.unreadable += count or 0
-        for crc, content in _rows(connection, "open_span", "crc, body"):
+        for crc, content in _rows(connection, "open_span", "crc, body")[0]:
             with suppress(DamagedError):
                 found.open_spans += _items(1, crc, content)
         found.runs = list(_runs(connection))
@@ -79,17 +85,23 @@ def _items(count: int, crc: int, content: bytes) -> list[AnyItem]:
 
 def _runs(connection: sqlite3.Connection) -> Iterator[RunRecord]:
     known: dict[bytes, Registration] = {}
-    for digest, content in _rows(connection, "registration", "digest, body"):
+    for digest, content in _rows(connection, "registration", "digest, body")[0]:
         with suppress(DamagedError):
             known[digest] = unpack_registration(content)
-    for (content,) in _rows(connection, "run", "body"):
+    for (content,) in _rows(connection, "run", "body")[0]:
         with suppress(DamagedError):
             yield unpack_run(content, known)
 
 
-def _rows(connection: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
-    """Return the rows that can be read: from the first on, and from the last back."""
+def _rows(
+    connection: sqlite3.Connection, table: str, columns: str
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return the rows that can be read, and whether they are all.
+
+    From the first on, and where that comes to an end from the last back.
+    """
     found: dict[int, tuple[Any, ...]] = {}
+    whole = False
     for order in ("ASC", "DESC"):
         # The names are ours, never data.
         statement = f"SELECT rowid, {columns} FROM {table} ORDER BY rowid {order}"  # noqa: S608
@@ -100,6 +112,17 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str) -> list[tupl
                 found[row_id] = tuple(values)
         except sqlite3.Error:
             continue
-        if order == "ASC":
-            break
-    return [found[row_id] for row_id in sorted(found)]
+        whole = True
+        break
+    return [found[row_id] for row_id in sorted(found)], whole
+
+
+@cache
+def say_unreadable(path: Path) -> None:
+    """Log, once for each file, that a part of it cannot be read."""
+    logger.warning(
+        "a part of the spool's file %s is damaged: the items in it are lost, and counted in "
+        "remit.status().dropped as %s",
+        path,
+        Loss.SPOOL_DAMAGED.value,
+    )
