@@ -36,11 +36,14 @@ CHUNK_ITEMS: Final = 2_000
 # With more than so many items waiting the writer is behind: it makes the next pass at once.
 BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
 # Beyond this part of the bound threads that compute all the time give way to a writer that is
-# behind: at every so many items for so long, and so often at most until it has moved a chunk.
+# behind: at every so many items for so long, beyond a second part for longer. When it has not come
+# for the next chunk for some time, such as while a disk hangs, they go on.
 PACE_PART: Final = 1 / 2
+LONG_PACE_PART: Final = 5 / 8
 PACE_EVERY: Final = 8
 PACE_S: Final = 0.000_05
-MAX_PACES: Final = 1_000
+LONG_PACE_S: Final = 0.002
+PATIENCE_NS: Final = NS_PER_S
 # Of more than so many spans that begin in a full buffer the end alone is sent first.
 MAX_TURNED_AWAY: Final = 10_000
 # Each item after the end is written to disk by itself, on the thread that recorded it.
@@ -112,6 +115,7 @@ class Buffer:
         """
         self._max_bytes = max_bytes
         self._pace_bound = int(max_bytes * PACE_PART)
+        self._long_pace_bound = int(max_bytes * LONG_PACE_PART)
         self._payload_bound = int(max_bytes * PAYLOAD_PART)
         self._span_bound = int(max_bytes * SPAN_PART)
         self._end_bound = int(max_bytes * END_PART)
@@ -140,7 +144,7 @@ class Buffer:
         self._taken_bytes = 0
         self._released_bytes = 0
         self._releasing = threading.RLock()
-        self._paces = MAX_PACES
+        self._drained_ns = self._clock.monotonic_ns()
         self._asleep = True
         self._closed = False
         self._keep: Callable[[], bool] | None = None
@@ -209,7 +213,7 @@ class Buffer:
         drained.starts.extend(filter(None, starts))
         size = min(len(self._queue), CHUNK_ITEMS)
         drained.items.extend(map(call, repeat(self._queue.popleft, size)))
-        self._paces = MAX_PACES
+        self._drained_ns = self._clock.monotonic_ns()
         self._reset_mark()
 
     def release(self, freed_bytes: int) -> None:
@@ -334,9 +338,11 @@ class Buffer:
 
     def _give_way(self) -> None:
         """Let the writer run, for which threads that compute all the time leave no moment."""
-        if self.behind and len(self._queue) % PACE_EVERY == 0 and self._paces > 0:
-            self._paces -= 1
-            time.sleep(PACE_S)  # noqa: TID251 - for nothing: another thread runs meanwhile
+        if not self.behind or len(self._queue) % PACE_EVERY:
+            return
+        if self._clock.monotonic_ns() - self._drained_ns < PATIENCE_NS:
+            pace_s = PACE_S if self.held_bytes <= self._long_pace_bound else LONG_PACE_S
+            time.sleep(pace_s)  # noqa: TID251 - for nothing: another thread runs meanwhile
 
     def _press_late(self, item: AnyItem) -> None:
         """Take an item that comes after the end, as long as it can be kept and there are few."""

@@ -11,7 +11,19 @@ from functools import partial
 
 import pytest
 
-from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS, MAX_PACES, PACE_EVERY, Buffer, Drained
+from remit._buffer import (
+    BACKLOG_ITEMS,
+    CHUNK_ITEMS,
+    LONG_PACE_PART,
+    LONG_PACE_S,
+    PACE_EVERY,
+    PACE_PART,
+    PACE_S,
+    PATIENCE_NS,
+    Buffer,
+    Drained,
+)
+from remit._clock import NS_PER_S
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
@@ -166,21 +178,30 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
 
 
 def test_threads_give_way_to_a_writer_that_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond half of the bound, and so often at most until the writer moves a chunk."""
+    """Beyond half of the bound, for longer beyond a second part, and only while it moves chunks."""
     slept: list[float] = []
     monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
     made = Made(max_bytes=4 * BACKLOG_ITEMS * ITEM_BYTES)
-    assert MAX_PACES * PACE_EVERY < BACKLOG_ITEMS
-    for _ in range(BACKLOG_ITEMS * 3 // 2):
+    while made.buffer.held_bytes < 4 * BACKLOG_ITEMS * ITEM_BYTES * PACE_PART:
         made.span()
-    before = len(slept)
-    for _ in range(BACKLOG_ITEMS + PACE_EVERY * MAX_PACES):
+    assert slept == []
+    for _ in range(3 * PACE_EVERY):
         made.span()
-    assert (before, len(slept)) == (0, MAX_PACES)
-    made.drain()
+    assert slept == [PACE_S] * 3
+    while made.buffer.held_bytes < 4 * BACKLOG_ITEMS * ITEM_BYTES * LONG_PACE_PART:
+        made.span()
+    slept.clear()
+    for _ in range(3 * PACE_EVERY):
+        made.span()
+    assert slept == [LONG_PACE_S] * 3
+    made.clock.advance(PATIENCE_NS / NS_PER_S)
+    for _ in range(3 * PACE_EVERY):
+        made.span()
+    assert slept == [LONG_PACE_S] * 3
+    made.buffer.drain(Drained(), everything=False)
     for _ in range(PACE_EVERY):
         made.span()
-    assert len(slept) == MAX_PACES + 1
+    assert slept == [LONG_PACE_S] * 4
 
 
 def test_nobody_gives_way_while_the_back_end_alone_is_behind(
