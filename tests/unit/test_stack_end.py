@@ -68,7 +68,7 @@ def runtime(sink: RecordingSink) -> Iterator[Runtime]:
     with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink) as runtime:
         faults.strict = False
         yield runtime
-    faults.counts = before
+    faults.counts, faults.uncounted = before, 0
 
 
 def test_a_run_in_which_the_stack_was_used_up_ends_with_its_block(
