@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import resource
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remit._spool import RunState
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record
+
+OTHER = "01m87w83jttgb1tsy0aqwcmb8s"
 
 
 def test_without_a_folder_that_can_be_made_everything_is_in_memory(
@@ -63,6 +66,47 @@ def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_aga
     assert outbox.pending(newest) == 0
     assert numbers(outbox.head(9)) == [5]
     assert len(caplog.messages) == 1
+    spooled.end()
+
+
+def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_does_again(tmp_path: Path) -> None:
+    """Behind what is in the file; a run that began in memory is there to be ended."""
+    spooled = Spooled(tmp_path)
+    outbox = spooled.outbox()
+    outbox.put([item(1), item(2)], [record()])
+    file = outbox._file
+    assert file is not None
+    database = file._database
+    assert database is not None
+    database._connection.execute("PRAGMA max_page_count = 1")
+    other = replace(record(), key=OTHER)
+    outbox.put([item(3, b'"%s"' % (b"x" * 100_000)), item(4, run=OTHER)], [other])
+    outbox.put([item(5)], [])
+    assert (outbox.pending(), outbox.spooled()) == (5, 2)
+    database._connection.execute("PRAGMA max_page_count = 1000000")
+    sent = outbox.head(3)
+    outbox.close()
+    assert (outbox.pending(), outbox.spooled()) == (5, 5)
+    outbox.settle([row_id for row_id, _ in sent])
+    left = spooled.take()
+    assert numbers(left.head(9)) == [1, 2, 3, 4, 5]
+    assert {each.key for each in left.open_runs()} == {RUN, OTHER}
+    spooled.end()
+
+
+def test_at_the_end_a_file_is_made_where_none_could_be_before(tmp_path: Path) -> None:
+    """And where none can be made to the last, what is in memory is not said to be on disk."""
+    (tmp_path / "data").write_text("a file where the folder should be")
+    spooled, other = Spooled(tmp_path / "data"), Spooled(tmp_path / "data")
+    outbox, lost = spooled.outbox(), other.outbox()
+    for each in (outbox, lost):
+        each.put([item(1)], [record()])
+    lost.close()
+    assert (lost.pending(), lost.spooled()) == (1, 0)
+    (tmp_path / "data").unlink()
+    outbox.close()
+    assert (outbox.pending(), outbox.spooled()) == (1, 1)
+    assert numbers(spooled.take().head(9)) == [1]
     spooled.end()
 
 

@@ -72,6 +72,10 @@ class MemoryOutbox:
         """Return the record of a run."""
         return self._runs.get(key)
 
+    def runs(self) -> list[RunRecord]:
+        """Return the records of all runs."""
+        return list(self._runs.values())
+
     def save_run(self, record: RunRecord) -> None:
         """Keep *record*."""
         self._runs[record.key] = record

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Final
 
 from remit._guard import logger
@@ -15,13 +17,16 @@ from remit._spool.memory import MemoryOutbox
 from remit._spool.outbox import Row, RunRecord
 
 REMOVED: Final = "its file was removed, and a new one cannot be made"
+# At the end of the process, which waits for the disk no longer than it has.
+ROWS_AT_ONCE: Final = 2_000
 
 
 class SpoolOutbox:
     """Puts into a file that is made at the first put; into memory after a put that failed.
 
     What is in memory is younger than what is in the file. Once all of it is delivered the file is
-    tried again, so that a disk that was full for an hour costs an hour.
+    tried again, so that a disk that was full for an hour costs an hour; and at the end, for what
+    is left.
     """
 
     def __init__(
@@ -176,8 +181,28 @@ class SpoolOutbox:
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Let go of the file: delete it if it is done with, else leave it to a later process."""
         self._closed = True
+        ends_s = time.monotonic() + timeout_s
+        if self._files is not None and self._memory.pending():
+            self._write_down(self._files, ends_s)
         if self._file is not None:
-            self._file.close(timeout_s)
+            self._file.close(max(0.0, ends_s - time.monotonic()))
+
+    def _write_down(self, files: Files, ends_s: float) -> None:
+        """Put what is in memory on the disk, which may do again, until *ends_s*."""
+        memory = self._memory
+        with suppress(*STORAGE_ERRORS):
+            file = self._writable(files)
+            if not file.hold(max(0.0, ends_s - time.monotonic())):
+                return
+            try:
+                file.skip_to(memory.last_id())
+                runs = [record for record in memory.runs() if file.run(record.key) is None]
+                while time.monotonic() < ends_s and (rows := memory.head(ROWS_AT_ONCE)):
+                    file.put([item for _, item in rows], runs)
+                    memory.settle([row_id for row_id, _ in rows])
+                    runs = []
+            finally:
+                file.let_go()
 
     def _writable(self, files: Files) -> SpoolFile:
         """Return the file, made now if there is none yet.
