@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import enum
 import json
+import time
 import types
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -102,6 +103,16 @@ def test_every_container_is_cut_below_the_deepest_level(wrap: Any) -> None:  # n
     for _ in range(20):
         nested = wrap(nested)
     assert '{"$remit": "cut", "of": 12, "unit": "levels"}' in json.dumps(copy_of(nested))
+
+
+def test_sets_in_sets_take_no_longer_than_other_containers() -> None:
+    """Each is sorted, and what it is sorted by is read once."""
+    nested: Any = 1
+    for level in range(22):
+        nested = frozenset({nested, level})
+    began = time.thread_time()
+    copy_of(nested)
+    assert time.thread_time() - began < 0.5
 
 
 @pytest.mark.parametrize(

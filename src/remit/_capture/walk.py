@@ -215,10 +215,13 @@ class Walk(Purse):
         if not self._enter(value, depth):
             return markers.cut_below(depth)
         members = snapshot(shape.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
-        # Sorted before the walk: what the budget cuts off must not depend on hash seeds.
-        copies = self.each(sorted(members, key=_order), depth) or []
+        copies = self._in_order(members, depth)
         self._path.discard(id(value))
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
+
+    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+        # Sorted before the walk: what the budget cuts off must not depend on hash seeds.
+        return self.each(sorted(members, key=_order), depth) or []
 
     def mapping(self, value: object, depth: int, shape: Shape) -> object:
         """Read a dict."""
@@ -300,9 +303,22 @@ def _numbered(name: str, taken: dict[str, object]) -> str:
     return f"{name} ({number})"
 
 
+class _Small(Walk):
+    """A walk of a member of a set, to sort it by.
+
+    A set in it is sorted after the walk: to walk its members before would double the work, and so
+    would each set in a set.
+    """
+
+    __slots__ = ()
+
+    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+        return sorted(self.each(members, depth) or [], key=encode)
+
+
 def _order(member: object) -> tuple[bytes, str]:
     """Return what a member of a set is sorted by: its encoding, and a long text by its rest."""
-    small = Walk(_ORDER_CHARS, _ORDER_NODES, scrub=True)
+    small = _Small(_ORDER_CHARS, _ORDER_NODES, scrub=True)
     return encode(small.value(member, 1)), member if type(member) is str else ""
 
 
