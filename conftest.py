@@ -77,6 +77,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipGate(), "strict-skips")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run first what takes long: at the end, of several processes, all but one would have nothing.
+
+    Tests of one module stay together.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
     """Leave what pytest itself keeps out of every collection of garbage from here on.
