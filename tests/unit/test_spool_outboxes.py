@@ -154,4 +154,4 @@ def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path
     assert outbox.spooled() == 4 + 6 * runs
     assert stepped.buffer.held_bytes == 0
     assert taken_bytes <= 512 * runs
-    spooled.end()
+    outbox.close()
