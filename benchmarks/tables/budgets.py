@@ -159,8 +159,11 @@ def _start_and_end(results: Results) -> Iterator[Row]:
 
 def _collector(results: Results) -> Iterator[Row]:
     for store, limit in (("sqlite", 30_000), ("postgres", 20_000)):
-        spread = results.spread(collectors.INGEST, store, "1", "rate")
-        yield Row(f"collector on {store}, spans/s", limit, spread, at_least=True)  # fmt: skip
+        spread, two = (
+            results.spread(collectors.INGEST, store, count, "rate") for count in ("1", "2")
+        )
+        told = f"two collectors {shown.spread(two)}"
+        yield Row(f"collector on {store}, spans/s", limit, spread, told, at_least=True)
     found = collectors.found(results)
     for name, measured_ms in collectors.BUDGETS_MS.items():
         told = ", ".join(f"{store} {shown.figure(values.get(name))}"
