@@ -46,9 +46,9 @@ def cpu(results: Results, peer: str, count: str) -> float | None:
 
 
 def flatness(results: Results, peer: str) -> float | None:
-    """Return the cost of a span among the most, over that of one among the fewest."""
+    """Return the highest cost of a span, of all numbers of them, over the lowest."""
     found = [value for count in counts(results) if (value := cpu(results, peer, count))]
-    return found[-1] / found[0] if len(found) > 1 else None
+    return max(found) / min(found) if len(found) > 1 else None
 
 
 def threads(results: Results, peer: str) -> float | None:
@@ -69,7 +69,13 @@ def _heads(results: Results) -> list[str]:
 
 def grown(results: Results) -> str:
     """Return the table of costs by number of spans."""
-    heads = ["caller's CPU, us a span", *_heads(results), "most / fewest", "8 threads / 1", "lost"]
+    heads = [
+        "caller's CPU, us a span",
+        *_heads(results),
+        "highest / lowest",
+        "8 threads / 1",
+        "lost",
+    ]
     rows: list[list[str]] = []
     for peer in GROWING:
         gone = [results.middle(NAME, peer, count, "lost") for count in counts(results)]
