@@ -90,7 +90,6 @@ class Writer:
                 everything = False
                 if self._drained:
                     self._put(self._drained.in_order())
-                    self._drained.clear()
                     self._moved()
             if self._concluding:
                 self._put_last()
@@ -111,6 +110,8 @@ class Writer:
     def _put(self, items: list[AnyItem]) -> None:
         records = self._records(items)
         self._outbox.put(items, records + self._accounts())
+        # Before anything else: what an alarm leaves here is put twice.
+        self._drained.clear()
         self._buffer.inherited.difference_update(record.key for record in records)
         for item in items:
             if item[0] == CLOSE:
