@@ -74,8 +74,8 @@ def test_a_program_that_is_always_interrupted_loses_nothing_at_its_exit(
     tmp_path: Path, seconds: float
 ) -> None:
     """The writer keeps up, and the exit gets to its end; what was not sent yet is on disk."""
-    # An alarm in the very moment after a commit has the same written twice, and the second counted
-    # as of a run that is over: it does not come twice in a row.
+    # An alarm between a commit and what follows it has the same put twice, and the copy counted as
+    # of a run that is over: of two programs one has to be spared that.
     assert any(is_whole(tmp_path / str(attempt), seconds) for attempt in range(2))
 
 

@@ -54,7 +54,7 @@ def test_the_first_of_two_to_end_leaves_the_other_its_short_turns() -> None:
     assert sys.getswitchinterval() == before_s
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork")
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
 def test_the_child_of_a_fork_has_the_turns_that_the_program_set() -> None:
     """The thread whose block it was is not there to end it; nor does the block's own end fail."""

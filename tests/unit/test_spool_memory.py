@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from remit._spool import RunState
+from remit._spool import RunState, SpoolOutbox
+from remit._spool.database import Database
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record
 
 OTHER = "01m87w83jttgb1tsy0aqwcmb8s"
@@ -41,6 +42,15 @@ def test_without_a_folder_that_can_be_made_everything_is_in_memory(
     assert "data_dir" in line
 
 
+def full(outbox: SpoolOutbox) -> Database:
+    """Leave an outbox no more room on the disk; return its database, to give it some again."""
+    assert outbox._file is not None
+    database = outbox._file._database
+    assert database is not None
+    database._connection.execute("PRAGMA max_page_count = 1")
+    return database
+
+
 def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -48,11 +58,7 @@ def test_what_is_in_memory_comes_after_what_is_on_disk_and_the_disk_is_tried_aga
     spooled = Spooled(tmp_path)
     outbox = spooled.outbox()
     outbox.put([item(1), item(2)], [record()])
-    file = outbox._file
-    assert file is not None
-    database = file._database
-    assert database is not None
-    database._connection.execute("PRAGMA max_page_count = 1")
+    database = full(outbox)
     outbox.put([item(3, b'"%s"' % (b"x" * 100_000))], [])
     outbox.put([item(4)], [])
     assert numbers(outbox.head(9)) == [1, 2, 3, 4]
@@ -74,11 +80,7 @@ def test_what_is_still_in_memory_at_the_end_goes_to_a_disk_that_does_again(tmp_p
     spooled = Spooled(tmp_path)
     outbox = spooled.outbox()
     outbox.put([item(1), item(2)], [record()])
-    file = outbox._file
-    assert file is not None
-    database = file._database
-    assert database is not None
-    database._connection.execute("PRAGMA max_page_count = 1")
+    database = full(outbox)
     other = replace(record(), key=OTHER)
     outbox.put([item(3, b'"%s"' % (b"x" * 100_000)), item(4, run=OTHER)], [other])
     outbox.put([item(5)], [])
