@@ -12,13 +12,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import repeat
-from operator import call, itemgetter
+from operator import call
 from typing import Final
 from weakref import WeakValueDictionary
 
+from msgspec.structs import astuple
+
 from remit._clock import NS_PER_S, Clock
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
+from remit._queued import Drained, Queued
+from remit._sink import AnyItem, Kind, RunFeed, SpanStart
 
 SPAN: Final = int(Kind.SPAN)
 FINISH: Final = int(Kind.FINISH)
@@ -50,39 +53,6 @@ MAX_TURNED_AWAY: Final = 10_000
 MAX_LATE: Final = 10_000
 # A pass this near to the interval's end counts as one.
 PUNCTUAL_PART: Final = 0.9
-
-_started_ns: Final = itemgetter(5)
-
-
-class Drained:
-    """What was taken from the buffer and is not in the outbox yet.
-
-    An alarm may interrupt the thread that takes it, which is the main one when a program ends: so
-    what is taken goes in here in one step of C.
-    """
-
-    def __init__(self) -> None:
-        """Hold nothing."""
-        self.starts: list[SpanStart] = []
-        self.items: list[AnyItem] = []
-
-    def in_order(self) -> list[AnyItem]:
-        """Return all of it: runs, spans by their starts, ends."""
-        kinds: list[list[AnyItem]] = [[] for _ in Kind]
-        kinds[SPAN].extend(map(_active, self.starts))
-        for item in self.items:
-            kinds[item[0]].append(item)
-        kinds[SPAN].sort(key=_started_ns)
-        return [item for items in kinds for item in items]
-
-    def clear(self) -> None:
-        """Let go of it: it was put."""
-        self.starts.clear()
-        self.items.clear()
-
-    def __len__(self) -> int:
-        """Count the items, those that tell of a beginning included."""
-        return len(self.starts) + len(self.items)
 
 
 class Buffer:
@@ -135,7 +105,7 @@ class Buffer:
         # Open spans of which the server was told nothing: an end alone, which it refuses, stops the
         # bulk request that it is in.
         self._turned_away: set[int] = set()
-        self._queue: deque[AnyItem] = deque()
+        self._queue: deque[Queued] = deque()
         self._aging: set[int] = set()
         self._aged_ns = self._clock.monotonic_ns()
         # One counter for the host's threads and one for remit's. Another thread cannot come
@@ -185,12 +155,12 @@ class Buffer:
             kind, added, bound = SPAN, 0, self._span_bound
         if result is not None:
             added += len(result)
-        item = (
+        item = Queued(
             kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result,
         )  # fmt: skip
         self._taken_bytes += added
         if self._taken_bytes - self._released_bytes > self._mark_bytes:
-            self._press(item, bound)
+            self._press(astuple(item), bound)
         else:
             self._queue.append(item)
 
@@ -212,7 +182,7 @@ class Buffer:
         starts = map(self._fresh.pop, self._ripe(everything=everything), repeat(None))
         drained.starts.extend(filter(None, starts))
         size = min(len(self._queue), CHUNK_ITEMS)
-        drained.items.extend(map(call, repeat(self._queue.popleft, size)))
+        drained.queued.extend(map(call, repeat(self._queue.popleft, size)))
         self._drained_ns = self._clock.monotonic_ns()
         self._reset_mark()
 
@@ -323,7 +293,7 @@ class Buffer:
             return
         self._wake()
         if self.held_bytes <= self._payload_bound:
-            self._queue.append(item)
+            self._queue.append(Queued(*item))
             self._give_way()
             return
         bare = item if _is_root(item) else skeleton(item)
@@ -333,7 +303,7 @@ class Buffer:
         if bare != item:
             self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item[1])
         self.release(cost(item) - cost(bare))
-        self._queue.append(bare)
+        self._queue.append(Queued(*bare))
         self._give_way()
 
     def _give_way(self) -> None:
@@ -350,11 +320,11 @@ class Buffer:
         if self._keep is None or self._late > MAX_LATE:
             self._drop(item, Loss.AFTER_SHUTDOWN)
             return
-        self._queue.append(item)
+        self._queue.append(Queued(*item))
         if not self._keep():
             self._keep = None
             while self._queue:
-                self._drop(self._queue.popleft(), Loss.AFTER_SHUTDOWN)
+                self._drop(astuple(self._queue.popleft()), Loss.AFTER_SHUTDOWN)
 
     def _drop(self, item: AnyItem, reason: Loss) -> None:
         self.release(cost(item))
@@ -369,8 +339,3 @@ class Buffer:
 def _is_root(item: AnyItem) -> bool:
     """Tell whether an item is of a run's root span: what it says of the run is small and stays."""
     return item[0] in (SPAN, FINISH) and item[3] is None
-
-
-def _active(start: SpanStart) -> Item:
-    run_key, key, parent, name, started_ns, payload = start
-    return Item(SPAN, run_key, key, parent, name, started_ns, None, "active", payload, None)

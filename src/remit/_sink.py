@@ -1,8 +1,8 @@
 """The seam between recording and delivering: what a sink takes, and the items it is given.
 
-An item is a flat tuple of int, str, bytes and None, so that a million of them neither hold a
-user's object alive nor cost the garbage collector anything (0.51 us an append at a million
-pending, against 1.15 for tuples that refer to objects).
+An item is a flat tuple of int, str, bytes and None, so that a million of them hold no object of the
+user's alive. While they wait they are what the garbage collector does not see either
+(`remit._queued`).
 """
 
 from __future__ import annotations

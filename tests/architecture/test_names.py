@@ -81,6 +81,7 @@ NOT_TO_DECLARE = {
     "remit._delivery",
     "remit._endpoints",
     "remit._losses",
+    "remit._queued",
     "remit._registration",
     "remit._runtime._doors",
     "remit._runtime._runtime",

@@ -21,11 +21,11 @@ from remit._buffer import (
     PACE_S,
     PATIENCE_NS,
     Buffer,
-    Drained,
 )
 from remit._clock import NS_PER_S
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
+from remit._queued import Drained
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 from remit.testing._clock import FakeClock
 from tests.alarms import everywhere
@@ -393,5 +393,5 @@ def test_what_an_alarm_interrupts_the_taking_of_is_not_lost() -> None:
         alarm.during(partial(made.buffer.drain, drained, everything=True))
         made.buffer.drain(drained, everything=True)
         assert [start[1] for start in drained.starts] == [start[1] for start in began]
-        assert [item[2] for item in drained.items] == [start[1] for start in ended]
+        assert [item.key for item in drained.queued] == [start[1] for start in ended]
         assert len(drained) == len(drained.in_order()) == 6

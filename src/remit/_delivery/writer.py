@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from remit._buffer import CHUNK_ITEMS, Buffer, Drained
+from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
 from remit._delivery.registration import Registrations
 from remit._gentle import gently
 from remit._guard import guarded
 from remit._ids import key_text, new_key
+from remit._queued import Drained
 from remit._sink import AnyItem, Kind
 from remit._spool import Outbox, RunRecord
 
