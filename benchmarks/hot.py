@@ -23,7 +23,7 @@ from typing import Any
 import remit
 from benchmarks.workloads import lookup
 from remit import _runtime, config
-from remit._buffer import Buffer, Drained
+from remit._buffer import Buffer
 from remit._capture import Plan
 from remit._clock import SystemClock
 from remit._context import place_var
@@ -31,6 +31,7 @@ from remit._decorators._calls import function_call
 from remit._decorators._doors import Door
 from remit._ids import new_key
 from remit._losses import Losses, cost
+from remit._queued import Drained
 from remit._recording import Place
 from remit._signature import read
 from remit._sink import NoSink, Sink
