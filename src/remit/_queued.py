@@ -51,8 +51,8 @@ class Drained:
         """Return all of it: runs, spans by their starts, ends."""
         kinds: list[list[AnyItem]] = [[] for _ in Kind]
         kinds[SPAN].extend(map(_active, self.starts))
-        for item in map(astuple, self.queued):
-            kinds[item[0]].append(item)
+        for item in self.queued:
+            kinds[item.kind].append(astuple(item))
         kinds[SPAN].sort(key=_started_ns)
         return [item for items in kinds for item in items]
 
