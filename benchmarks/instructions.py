@@ -65,6 +65,11 @@ class Counter:
         except RuntimeError:
             return False
 
+    def prepare(self, bytecode: str) -> None:
+        """Compile what is counted: else one process would compile what the others find compiled."""
+        for kind in KINDS:
+            children.run(program(kind, 1), environment(bytecode)).check_returncode()
+
     def count(self, command: list[str], bytecode: str = "") -> int | None:
         """Return the instructions of a process; None if the tool is not there or does not count.
 
@@ -121,9 +126,7 @@ def counted(tool: Counter) -> Counts:
     """Return the instructions of one call of each kind."""
     jobs = [(kind, calls) for kind in KINDS for calls in (FEW, MANY)]
     with tempfile.TemporaryDirectory() as bytecode, ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Else one of them would compile what the others find compiled.
-        for kind in KINDS:
-            children.run(program(kind, 1), environment(bytecode)).check_returncode()
+        tool.prepare(bytecode)
 
         def whole(job: tuple[str, int]) -> int:
             count = tool.count(program(*job), bytecode)
