@@ -34,9 +34,9 @@ FEW, MANY = 500, 2_500
 MARGIN: Final = 0.05
 """Part by which a call may grow before the gate fails. On Python 3.11 six counts of one source,
 with other environments and seeds, gave 44,617 to 44,758 instructions of a sync call, and 7,348 to
-7,373 of the yardstick. A new function, long docstrings, a new module or another name: 44,638 to 44,702,
-and 131,446 to 131,716 of three nested calls; shorter counts with 1 to 60 new functions differed by
-0.6 %. The rest is for interpreters that were compiled otherwise."""
+7,373 of the yardstick. A new function, long docstrings, a new module or another name: 44,638 to
+44,702, and 131,446 to 131,716 of three nested calls; shorter counts with 1 to 60 new functions
+differed by 0.6 %. The rest is for interpreters that were compiled otherwise."""
 VERSION: Final = "{}.{}".format(*sys.version_info)
 
 BEYOND, UNCOUNTED = 1, 2
