@@ -4,12 +4,14 @@ Each measurement runs in a fresh process against a sink in another; within a rou
 turns, so that a machine that slows down slows all of them. Medians count, and ratios within one
 run. Results are kept in `build/benchmarks.json` as they come; `--resume` goes on with a run that
 broke, `--report` writes the page anew from them, with the budgets of each of several runs if it is
-given their files. Nothing passes or fails by time.
+given their files. Tables of several runs of the same stand on a page with their dates; runs of
+another source, machine, Python or library are refused. Nothing passes or fails by time.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import about, report
-from benchmarks.measure import ROOT, Case, Size
+from benchmarks.children import ROOT
+from benchmarks.measure import Case, Size
 from benchmarks.report import TABLES
 from benchmarks.results import Results
 
@@ -104,30 +107,50 @@ def measure(results: Results, name: str, size: Size, given: argparse.Namespace) 
     print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
 
 
+def measured(results: Results, names: list[str], given: argparse.Namespace) -> None:
+    """Measure some tables.
+
+    Raises:
+        MixedRunsError: It would go on with a run of something else.
+    """
+    size = SIZES[given.size]
+    size = replace(size, rounds=given.rounds or size.rounds)
+    machine = about.machine()
+    if given.resume:
+        about.check_alike([*report.places([results], names), ("this run", machine)])
+    results.begin(machine)
+    began_s = time.monotonic()
+    for name in names:
+        measure(results, name, size, given)
+    took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
+    results.about = {**results.about, **about.load("after"), "took": took}
+    results.save()
+
+
 def main() -> None:
     """Measure what is asked for, print the tables, and write the page after a whole run."""
     given = options()
     quick = "" if given.size == "full" else f"-{given.size}"
     kept = given.build / f"benchmarks{quick}.json"
     runs = [Results(path) for path in given.report or (kept,)]
-    results = runs[-1]
     names = given.tables or list(TABLES)
-    if given.report is None:
-        size = SIZES[given.size]
-        size = replace(size, rounds=given.rounds or size.rounds)
-        results.about, began_s = about.machine(), time.monotonic()
-        for name in names:
-            measure(results, name, size, given)
-        took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
-        results.about = {**results.about, **about.load("after"), "took": took}
-        results.save()
+    whole = given.report is not None or not given.tables
+    try:
+        if given.report is None:
+            measured(runs[-1], names, given)
+        if whole:
+            about.check_alike(report.places(runs))
+    except about.MixedRunsError as error:
+        sys.exit(f"python -m benchmarks: {error}")
     for name in names:
-        print(report.printed(results, name))
-    if given.report is not None or not given.tables:
+        print(report.printed(runs[-1], name))
+    if whole:
         page = ROOT / "docs" / "benchmarks.md" if not quick else given.build / "benchmarks.md"
         report.write(runs, page)
         print(f"written to {page}")
 
 
 if __name__ == "__main__":
+    # Ended in order, it ends what it has started, and removes their folders.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

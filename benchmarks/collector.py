@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from benchmarks import children
 from remit import _ids
 from remit._clock import iso8601
 from remit.collector import create_token, open_store
@@ -117,9 +118,8 @@ def collectors(store: str, count: int) -> Generator[tuple[list[httpx.Client], li
         pids: list[int] = []
         for _ in range(count):
             process = stack.enter_context(
-                subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+                children.started(command, children.environment(), stdout=subprocess.PIPE)
             )
-            stack.callback(process.terminate)
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             clients.append(stack.enter_context(httpx.Client(base_url=url, headers=headers)))

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import sink
+from benchmarks import children, sink
+from benchmarks.children import ROOT
 from benchmarks.known import ONCE, PEERS
 from benchmarks.results import Values
 from tests.loopback import unused_port
 
-ROOT: Final = Path(__file__).parents[1]
 BYTECODE: Final = ROOT / "build" / "bytecode"
 """Kept from one process to the next, as that of an installed program is."""
-SETTINGS_OF_PEERS: Final = (
-    "REMIT_",
-    "PREFACTOR_",
-    "OTEL_",
-    "DD_",
-    "SENTRY_",
-    "LANGFUSE_",
-    "LOGFIRE_",
-)
 WARNINGS_CHARS: Final = 200
 
 
@@ -101,12 +90,10 @@ class Case:
 
 def environment(peer: str) -> dict[str, str]:
     """Return the environment of a measured process: of all settings, none, and kept bytecode."""
-    kept = {name: value for name, value in os.environ.items()
-            if not name.startswith((*SETTINGS_OF_PEERS, "PYTHONDONTWRITEBYTECODE"))}  # fmt: skip
-    # Logfire is a plugin of pydantic, so it would load wherever a model is made.
-    plugins = {} if peer == "logfire" else {"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}
-    own = {"COVERAGE_PROCESS_CONFIG": "", "PYTHONPYCACHEPREFIX": str(BYTECODE)}
-    return {**kept, **plugins, **own}
+    environ = children.environment()
+    if peer == "logfire":
+        del environ["PYDANTIC_DISABLE_PLUGINS"]
+    return {**environ, "PYTHONPYCACHEPREFIX": str(BYTECODE)}
 
 
 def run(command: list[str], peer: str, patience_s: float) -> subprocess.CompletedProcess[str]:
@@ -116,15 +103,7 @@ def run(command: list[str], peer: str, patience_s: float) -> subprocess.Complete
         MeasureError: It failed.
         subprocess.TimeoutExpired: It took too long, and was ended.
     """
-    ended = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment(peer),
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=patience_s,
-    )
+    ended = children.run(command, environment(peer), patience_s)
     if ended.returncode:
         last = (ended.stderr.strip().splitlines() or ["no word"])[-1]
         raise MeasureError(f"ended with {ended.returncode}: {last[:WARNINGS_CHARS]}")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import pictures, shown
+from benchmarks.children import ROOT
 from benchmarks.known import PEERS
-from benchmarks.measure import ROOT
-from benchmarks.results import Results
+from benchmarks.results import About, Results
 from benchmarks.tables import (
     budgets,
     calls,
@@ -43,11 +43,51 @@ DRAWN_IN: Final = "benchmarks"
 """The folder of the pictures, beside the page."""
 
 
+def abouts(results: Results) -> list[About]:
+    """Return what the runs of a file were on; of an empty one, what it would be on."""
+    return [about for about, _ in results.runs()] or [results.about]
+
+
+def places(runs: Sequence[Results], tables: Sequence[str] = ()) -> list[tuple[str, About]]:
+    """Return each run with its file, its tables and its date, in words.
+
+    Args:
+        runs: Files of results, each of a run or of several.
+        tables: Leaves out the runs that have measured none of these.
+    """
+    return [
+        (f"{results.path} ({', '.join(names)}; {about.get('date', 'unknown')})", about)
+        for results in runs
+        for about, names in results.runs(tables)
+    ]
+
+
+def dated(results: Results, table: str) -> str:
+    """Return a line that says when a table was measured, where tables of several runs stand."""
+    if len(results.dates()) < 2 or not results.dates(table):
+        return ""
+    return f"Measured {' and '.join(results.dates(table))}.\n\n"
+
+
+def parted(runs: Sequence[Results]) -> str:
+    """Return a line for each file whose tables are of more than one run."""
+    lines = [
+        f"Run {number} of {len(runs)} was made in parts: "
+        + "; ".join(
+            f"{', '.join(names)} {about.get('date', 'unknown')}" for about, names in results.runs()
+        )
+        + "."
+        for number, results in enumerate(runs, 1)
+        if len(results.dates()) > 1
+    ]
+    return "".join(f"{line}\n\n" for line in lines)
+
+
 def machine(runs: Sequence[Results]) -> str:
     """Return what was measured on; what differs from run to run, of each of them."""
     found: dict[str, list[str]] = {}
-    for results in runs:
-        about = dict(results.about)
+    for told in [about for results in runs for about in abouts(results)]:
+        about = dict(told)
         versions: dict[str, str] = about.pop("versions", {})
         named = {f"`{name}`": version for name, version in versions.items()}
         for name, value in {**about, **named}.items():
@@ -86,18 +126,20 @@ def sections(runs: Sequence[Results]) -> Iterator[tuple[str, str]]:
     A run that could not measure something says so, whichever it was.
     """
     results = runs[-1]
-    yield "budgets", budgets.budgets(runs)
+    yield "budgets", parted(runs) + budgets.budgets(runs)
     yield "machine", machine(runs)
     yield "peers", peers(results)
-    for table in TABLES.values():
+    for table_name, table in TABLES.items():
         for name, write_section in table.sections.items():
-            yield name, write_section(results)
+            yield name, dated(results, table_name) + write_section(results)
     yield "failures", failures(runs)
 
 
 def printed(results: Results, name: str) -> str:
     """Return one table as the terminal shows it, with what failed in it."""
-    parts = [f"{section}\n\n{make(results)}" for section, make in TABLES[name].sections.items()]
+    when = dated(results, name)
+    sections = TABLES[name].sections.items()
+    parts = [f"{section}\n\n{when}{make(results)}" for section, make in sections]
     failed = results.errors().get(name, [])
     return "\n\n".join([*parts, *failed]) + "\n"
 

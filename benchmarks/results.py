@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 Values: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str, str, int]
+About: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,27 +30,62 @@ class Spread:
 
 
 class Results:
-    """Measurements by table, peer, case and round.
-
-    Attributes:
-        about: The machine and the versions, as `about.machine` tells them.
-    """
+    """Measurements by table, peer, case and round, of one run or of several after each other."""
 
     def __init__(self, path: Path) -> None:
         """Begin with what a file holds, if there is one."""
         self.path = path
-        self.about: dict[str, Any] = {}
         self._values: dict[Key, Values] = {}
-        if path.exists():
-            held = json.loads(path.read_text())
-            self.about = held["about"]
-            for entry in held["results"]:
-                table, peer, case, number = entry.pop("key")
-                self._values[table, peer, case, number] = entry
+        self._run_of: dict[Key, int] = {}
+        held: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"results": []}
+        # A file of before has one `about` in place of runs.
+        runs = held.get("runs", {"0": held.get("about", {})})
+        self._abouts: dict[int, About] = {int(number): about for number, about in runs.items()}
+        self._run = max(self._abouts)
+        for entry in held["results"]:
+            table, peer, case, number = entry.pop("key")
+            self._run_of[table, peer, case, number] = entry.pop("run", 0)
+            self._values[table, peer, case, number] = entry
+
+    @property
+    def about(self) -> About:
+        """The machine and the versions of the last run, as `about.machine` tells them."""
+        return self._abouts[self._run]
+
+    @about.setter
+    def about(self, told: About) -> None:
+        self._abouts[self._run] = told
+
+    def begin(self, about: About) -> None:
+        """Begin a run: what is added from here on is measured on this machine, at this time."""
+        self._run += 1
+        self._abouts[self._run] = about
+
+    def runs(self, tables: Iterable[str] = ()) -> list[tuple[About, list[str]]]:
+        """Return what each run was on, with the tables that it measured.
+
+        Args:
+            tables: Leaves out the runs that have measured none of these.
+        """
+        found: dict[int, dict[str, None]] = {}
+        for key, run in self._run_of.items():
+            found.setdefault(run, {})[key[0]] = None
+        wanted = set(tables)
+        return [
+            (self._abouts[run], list(names))
+            for run, names in sorted(found.items())
+            if not wanted or wanted & names.keys()
+        ]
+
+    def dates(self, table: str = "") -> list[str]:
+        """Return when a table was measured; without its name, when any was."""
+        told = [about.get("date", "unknown") for about, _ in self.runs([table] if table else ())]
+        return list(dict.fromkeys(told))
 
     def forget(self, table: str) -> None:
         """Forget what was measured for a table."""
         self._values = {key: values for key, values in self._values.items() if key[0] != table}
+        self._run_of = {key: run for key, run in self._run_of.items() if key[0] != table}
 
     def has(self, key: Key) -> bool:
         """Return whether this has been measured, without a failure."""
@@ -57,14 +94,22 @@ class Results:
     def add(self, key: Key, values: Values) -> None:
         """Keep a measurement, in the file too."""
         self._values[key] = values
+        self._run_of[key] = self._run
         self.save()
 
     def save(self) -> None:
         """Write the file anew; a reader sees the old one or the new one."""
-        entries = [{"key": key, **values} for key, values in self._values.items()]
+        used = {*self._run_of.values(), self._run}
+        entries = [
+            {"key": key, "run": self._run_of[key], **values} for key, values in self._values.items()
+        ]
+        held = {
+            "runs": {run: about for run, about in self._abouts.items() if run in used},
+            "results": entries,
+        }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".new")
-        beside.write_text(json.dumps({"about": self.about, "results": entries}, indent=1))
+        beside.write_text(json.dumps(held, indent=1))
         beside.replace(self.path)
 
     def tables(self) -> set[str]:

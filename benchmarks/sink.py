@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from benchmarks import protocols
+from benchmarks import children, protocols
 from remit import _ids
 
 MOMENT: Final = "2026-01-01T00:00:00.000000Z"
@@ -215,14 +215,10 @@ def main() -> None:
 @contextmanager
 def running(*options: str) -> Generator[int]:
     """Start a sink in a process of its own; yield its port."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.sink", *options], stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-m", "benchmarks.sink", *options]
+    with children.started(command, children.environment(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
+        yield int(process.stdout.readline())
 
 
 def counts(port: int) -> Counter[str]:

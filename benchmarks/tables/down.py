@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,9 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import shown, sink
+from benchmarks import children, shown, sink
 from benchmarks.known import IN_COROUTINES_ONLY, PEERS
-from benchmarks.measure import ROOT, Case, MeasureError, Size, check_installed, environment, inside
+from benchmarks.measure import Case, MeasureError, Size, check_installed, environment, inside
 from benchmarks.pictures import Picture
 from benchmarks.results import Results, Values
 from benchmarks.tables.base import Table, title
@@ -55,8 +54,7 @@ def _spool_send(folder: Path, port: int, size: Size) -> int:
             "REMIT_API_TOKEN": "benchmark",
         }
         command = [sys.executable, "-m", "remit", "spool", "send", "--all", "--timeout", "120"]
-        subprocess.run(command, cwd=ROOT, env=told, check=False, capture_output=True,
-                       timeout=size.patience_s)  # fmt: skip
+        children.run(command, told, size.patience_s)
         return sink.counts(port)["distinct"]
 
 
@@ -67,14 +65,11 @@ def _recorded(what: Values, folder: Path, patience_s: float) -> Values:
     with (
         out.open("wb") as stdout,
         said.open("wb") as stderr,
-        subprocess.Popen(
-            command, cwd=ROOT, env=environment(what["peer"]), stdout=stdout, stderr=stderr
+        children.started(
+            command, environment(what["peer"]), stdout=stdout, stderr=stderr
         ) as process,
     ):
-        try:
-            process.wait(patience_s)
-        finally:
-            process.kill()
+        process.wait(patience_s)
         ended_s = time.monotonic()
     lines, words = out.read_text().splitlines(), said.read_text().splitlines()
     if not lines:
