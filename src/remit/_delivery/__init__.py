@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from remit._delivery.calls import Client
 from remit._delivery.delivery import Delivery, without_credentials
-from remit._delivery.health import Health
-from remit._delivery.results import UNKNOWN, UNSEEN, FlushResult, Status
 
 __all__ = [
-    "UNKNOWN",
-    "UNSEEN",
     "Client",
     "Delivery",
-    "FlushResult",
-    "Health",
-    "Status",
     "without_credentials",
 ]

@@ -18,13 +18,13 @@ from remit._delivery.forking import Forking
 from remit._delivery.health import Pulse
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
-from remit._delivery.results import FlushResult, Status
 from remit._delivery.settling import Tally
 from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded
 from remit._losses import Loss, Losses, cost
+from remit._results import FlushResult, Status
 from remit._sink import Sink
 from remit._spool import Files, Folder, SpoolOutbox
 

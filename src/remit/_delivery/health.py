@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Final
 
 from remit._backoff import delays
 from remit._clock import NS_PER_S, Clock
 from remit._guard import logger
+from remit._results import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
 # A server that is down may be back at once; a wrong token or URL takes a person to mend.
@@ -18,21 +18,6 @@ FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
 MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
 # What is said once is remembered; more different complaints than this are one.
 MAX_TOPICS: Final = 100
-
-
-class Health(StrEnum):
-    """How delivery fares."""
-
-    IDLE = "idle"
-    """Nothing was sent yet."""
-    OK = "ok"
-    """The last thing that was sent was taken."""
-    FAILING = "failing"
-    """The server cannot be reached, or cannot answer now."""
-    UNAUTHORIZED = "unauthorized"
-    """The server does not take the token."""
-    WRONG_SERVER = "wrong_server"
-    """What answers at the URL does not speak the API."""
 
 
 def waits(health: Health) -> Iterator[float]:
