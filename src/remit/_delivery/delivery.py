@@ -201,11 +201,11 @@ class Delivery:
                 kept on disk by the thread that records it.
         """
         self._exiting = exiting
-        with self._closing:
-            if self._closed and not self._broken_off:
-                return self._result()
-            self._closed, self._broken_off = True, False
         try:
+            with self._closing:
+                if self._closed and not self._broken_off:
+                    return self._result()
+                self._closed, self._broken_off = True, False
             result = self._shut_down(deadline)
         except BaseException:
             self._broken_off = True
@@ -303,7 +303,7 @@ class Delivery:
         """End both threads, take in what came meanwhile, let go of everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
-        if stopped and (len(self._buffer) or self._losses.runs()):
+        if stopped and (self._accounts.unmoved() or self._losses.runs()):
             self._writing.attempt()
         self._sending.await_launch(deadline.remaining_s())
         sent_by_thread = self._sending.alive

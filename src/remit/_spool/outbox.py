@@ -94,6 +94,13 @@ class Outbox(Protocol):
         """Add *runs*, then *items* in order; all or nothing."""
         ...
 
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether *items* are those of the last `put`, the same object, and were added.
+
+        Whatever it raised: a signal's handler may raise between the adding and the return.
+        """
+        ...
+
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*."""
         ...

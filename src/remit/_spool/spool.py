@@ -50,6 +50,9 @@ class SpoolOutbox:
         self._file: SpoolFile | None = None
         self._unreadable = False
         self._said = False
+        # What was put last went there, or was on its way.
+        self._into: SpoolFile | MemoryOutbox = self._memory
+        self._unreleased_bytes = 0
         self._held: SpoolFile | None = None
         self._closed = False
         # In the file of before, which was let go of: see `reopen`.
@@ -61,18 +64,26 @@ class SpoolOutbox:
             try:
                 file = self._writable(self._files)
                 file.skip_to(self._memory.last_id())
+                self._unreleased_bytes = sum(map(self._cost, items))
+                self._into = file
                 file.put(items, runs)
             except STORAGE_ERRORS as error:
                 self._say(self._files, error)
             else:
-                if self._closed:
-                    # By a writer that hung beyond the shutdown: a later process sends it.
-                    file.close()
-                self._release(sum(map(self._cost, items)))
+                self._have_put(file)
                 return
         if self._file is not None:
             self._memory.skip_to(self._file.last_id())
+        self._into = self._memory
         self._memory.put(items, runs)
+
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether the last put was of *items*, and done before an alarm broke it off."""
+        into = self._into
+        taken = into.took(items)
+        if taken and isinstance(into, SpoolFile):
+            self._have_put(into)
+        return taken
 
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*."""
@@ -186,6 +197,14 @@ class SpoolOutbox:
             self._write_down(self._files, ends_s)
         if self._file is not None:
             self._file.close(max(0.0, ends_s - time.monotonic()))
+
+    def _have_put(self, file: SpoolFile) -> None:
+        """Do what there is to do when something was written to *file*; what was done is not."""
+        if self._closed:
+            # By a writer that hung beyond the shutdown: a later process sends it.
+            file.close()
+        freed_bytes, self._unreleased_bytes = self._unreleased_bytes, 0
+        self._release(freed_bytes)
 
     def _write_down(self, files: Files, ends_s: float) -> None:
         """Put what is in memory on the disk, which may do again, until *ends_s*."""
