@@ -123,6 +123,11 @@ def _install(settings: config.Settings) -> parts.Runtime:
 
 def _hook_exit() -> None:
     """See to the flush at exit; in children of others than the system, `atexit` may never run."""
+    if not (_process.exit_hooked or threading.main_thread().is_alive()):
+        # The interpreter ends, and its exit handlers are at work: no new one will be called.
+        if _process.runtime is not None:
+            _process.runtime.keep_late()
+        return
     if not _process.exit_hooked:
         # In this order: a signal's handler that raises in between has it done once more.
         atexit.register(_at_exit)

@@ -204,6 +204,11 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
+    def keep_late(self) -> None:
+        """Have what is recorded from now on kept on disk at once: the exit of the process began."""
+        if self._delivery is not None:
+            self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
+
     def tend(self) -> None:
         """Look after the open runs: follow the clock, close those that linger for too long."""
         for run in list(self._runs):
