@@ -11,7 +11,8 @@ import pytest
 
 from remit._clock import SystemClock
 from remit._delivery import Delivery
-from remit._delivery.delivery import SENDER, WRITER, without_credentials
+from remit._delivery.delivery import SENDER, WRITER
+from remit._delivery.health import without_credentials
 from remit._guard import faults
 from remit._losses import Loss
 from remit._results import FlushResult, Health, Status

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypedDict, Unpack
-from urllib.parse import urlsplit, urlunsplit
 
 from remit._buffer import Buffer
 from remit._clock import Clock, Deadline
@@ -15,7 +14,7 @@ from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Client, Door
 from remit._delivery.forking import Forking
-from remit._delivery.health import Pulse
+from remit._delivery.health import Pulse, without_credentials
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
 from remit._delivery.settling import Tally
@@ -218,7 +217,11 @@ class Delivery:
         self._writer.conclude()
         try:
             if self._begun and not self._ending:
-                self._flush(deadline, adopting=True, insisting=True)
+                flushed = self._flush(deadline, adopting=True, insisting=True)
+                if self._exiting and not flushed.pending and self._outbox.open_spans():
+                    # Else they were active until the next process comes.
+                    self._writer.end_spans()
+                    self._flush(deadline, adopting=False, insisting=False)
         except KeyboardInterrupt:
             # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
             deadline = self._shared.door.limit = Deadline.after(0, self._clock)
@@ -386,14 +389,3 @@ class Delivery:
         if self._closed:
             unmoved = self._accounts.unmoved()
         return self._accounts.result(up_to, unmoved=unmoved)
-
-
-def without_credentials(target: str) -> str:
-    """Return *target* without user, password and query, if it is a URL; else as it is."""
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return "an unreadable URL"
-    if not parts.netloc:
-        return target
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from remit._backoff import delays
 from remit._clock import NS_PER_S, Clock
@@ -127,3 +128,14 @@ def _health_of(error: ApiError) -> Health:
     if isinstance(error, UnauthorizedError):
         return Health.UNAUTHORIZED
     return Health.WRONG_SERVER if isinstance(error, ContractError) else Health.FAILING
+
+
+def without_credentials(target: str) -> str:
+    """Return *target* without user, password and query, if it is a URL; else as it is."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "an unreadable URL"
+    if not parts.netloc:
+        return target
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -9,6 +9,7 @@ from typing import Final
 from remit._buffer import CHUNK_ITEMS, Buffer, Drained
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
+from remit._delivery.orphans import span_end
 from remit._delivery.registration import Registrations
 from remit._gentle import gently
 from remit._guard import guarded
@@ -53,7 +54,7 @@ class Writer:
         self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
         self._moved = moved
         self._everything = False
-        self._concluding = False
+        self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
@@ -70,6 +71,10 @@ class Writer:
     def conclude(self) -> None:
         """Have each pass from now on put also what is told of losses when a process ends."""
         self._concluding = True
+
+    def end_spans(self) -> None:
+        """Have each pass from now on end the spans that are open then, as the process ends."""
+        self._ending_spans = True
 
     def step(self) -> float:
         """Make a pass; return the seconds until the next."""
@@ -166,5 +171,7 @@ class Writer:
         told = [telling(record, now_ns, key_text(new_key(now_ns))) for record in owing]
         for record in owing:
             record.lost = {}
+        open_spans = self._outbox.open_spans() if self._ending_spans else []
+        told += [span_end(span, now_ns) for span in open_spans]
         if changed or told:
             self._outbox.put(told, [*changed, *owing])

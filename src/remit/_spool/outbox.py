@@ -129,6 +129,13 @@ class Outbox(Protocol):
         """Remove a run's record, at the latest with what is settled next."""
         ...
 
+    def open_spans(self) -> list[AnyItem]:
+        """Return the beginnings of spans that were put and whose ends were not, without payloads.
+
+        Only those that outlive the process: somebody has to end them.
+        """
+        ...
+
     def last_id(self) -> int:
         """Return the id of the newest row ever put, 0 before the first."""
         ...

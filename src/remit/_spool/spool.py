@@ -15,6 +15,7 @@ from remit._spool.file import SpoolFile
 from remit._spool.files import Files
 from remit._spool.memory import MemoryOutbox
 from remit._spool.outbox import Row, RunRecord
+from remit._spool.packing import DamagedError
 
 REMOVED: Final = "its file was removed, and a new one cannot be made"
 # At the end of the process, which waits for the disk no longer than it has.
@@ -126,6 +127,14 @@ class SpoolOutbox:
         if self._file is not None:
             self._file.forget_run(key)
         self._memory.forget_run(key)
+
+    def open_spans(self) -> list[AnyItem]:
+        """Return the beginnings in the file of spans that have not ended; none if it is damaged."""
+        found: list[AnyItem] = []
+        with suppress(DamagedError, *STORAGE_ERRORS):
+            if self._file is not None:
+                found = self._file.open_spans()
+        return found
 
     def last_id(self) -> int:
         """Return an id that no row so far exceeds."""
