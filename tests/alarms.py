@@ -1,7 +1,11 @@
-"""Alarms that go off wherever a signal's handler may raise: where a function begins or returns."""
+"""Alarms that go off wherever a signal's handler may raise: where a function begins or returns.
+
+It may also raise when a function in C has returned, and so before any line that comes after.
+"""
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -15,10 +19,18 @@ class AlarmError(Exception):
 class Alarm:
     """Goes off once, at the so-manieth place in the code of some files."""
 
-    def __init__(self, place: int, files: tuple[str, ...]) -> None:
-        """Go off at *place*, counted from 0, in the files whose names end in *files*."""
+    def __init__(self, place: int, files: tuple[str, ...], *, lines: bool = False) -> None:
+        """Go off at *place*, counted from 0, in the files whose names end in *files*.
+
+        Args:
+            place: Which.
+            files: Where places are counted.
+            lines: Before each line too.
+        """
+        self.place = place
         self._left = place
         self._files = files
+        self._lines = lines
         self.rung = False
 
     def during(self, act: Callable[[], object]) -> None:
@@ -36,8 +48,8 @@ class Alarm:
         del argument
         if not frame.f_code.co_filename.endswith(self._files):
             return None
-        frame.f_trace_lines = False
-        if event in ("call", "return") and not self.rung:
+        frame.f_trace_lines = self._lines
+        if not self.rung and (event in ("call", "return") or _is_place(frame, event)):
             self._left -= 1
             if self._left < 0:
                 self.rung = True
@@ -45,11 +57,17 @@ class Alarm:
         return self._trace
 
 
-def everywhere(*files: str) -> Iterator[Alarm]:
+def _is_place(frame: FrameType, event: str) -> bool:
+    """Tell whether an alarm may come before a line: at the end of a `with` the lock is let go."""
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+    return event == "line" and not text.lstrip().startswith("with ")
+
+
+def everywhere(*files: str, lines: bool = False) -> Iterator[Alarm]:
     """Yield alarms for one place after the other, until one has not gone off."""
     place = 0
     while True:
-        alarm = Alarm(place, files)
+        alarm = Alarm(place, files, lines=lines)
         yield alarm
         if not alarm.rung:
             return

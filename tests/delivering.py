@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import pytest
+
 from remit._buffer import Buffer
 from remit._clock import Deadline, SystemClock
-from remit._delivery import Delivery, Health
+from remit._delivery import Delivery
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Door
 from remit._delivery.health import Pulse
@@ -24,6 +26,7 @@ from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
 from remit._endpoints import Call
 from remit._losses import Losses, cost
+from remit._results import Health
 from remit._spool import MemoryOutbox, Row
 from remit.client._http import Http
 from remit.testing._clock import FakeClock
@@ -183,6 +186,18 @@ def seconds(act: Callable[[], object]) -> float:
 def threads() -> set[str]:
     """Return the names of remit's threads that run."""
     return {thread.name for thread in threading.enumerate() if thread.name.startswith("remit-")}
+
+
+def refuse_ours(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have the threads of these names not start, as while the interpreter exits."""
+    real = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name in names:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
 
 
 def record(made: Delivery, spans: int = 3) -> HandRun:

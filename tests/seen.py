@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import remit
-from remit._delivery import FlushResult, Status
 from remit._guard import faults
+from remit._results import FlushResult, Status
 from remit.testing import isolated
 from tests.fake_api import FakeApi, refusal
 from tests.loopback import serving

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from remit._clock import SystemClock
-from remit._delivery import Status
 from remit._losses import Loss, cost
+from remit._results import Status
 from remit._sink import AnyItem, Item, Kind
 from remit._spool import (
     Files,

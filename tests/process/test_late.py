@@ -55,6 +55,24 @@ if len(sys.argv) > 1:
     atexit.register(_process._at_exit)
 """
 
+FIRST = f"""
+import atexit
+
+{DECLARED}
+
+@remit.agent("Late")
+def agent() -> None:
+    for number in range(10):
+        step(number)
+
+def last():
+    agent()
+    status = remit.status()
+    print(dict(status.faults), status.spooled)
+
+atexit.register(last)
+"""
+
 
 def test_what_an_exit_handler_of_before_records_is_sent_by_the_next_process(tmp_path: Path) -> None:
     """It runs after remit's: its run is on disk, whole, and one line says so."""
@@ -66,6 +84,22 @@ def test_what_an_exit_handler_of_before_records_is_sent_by_the_next_process(tmp_
         inherit(environ)
     assert steps_in(tmp_path) == once(range(20))
     assert runs_in(tmp_path) == ["complete"] * 2
+    assert left_in(tmp_path) == []
+
+
+def test_what_is_recorded_first_at_the_exit_is_sent_by_the_next_process(tmp_path: Path) -> None:
+    """No exit handler of remit's will be called, and no thread may be started."""
+    with collector(tmp_path) as served:
+        # Else what pydantic finds of others is imported with it, which fails then.
+        plain = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
+        environ = {**settings(tmp_path, served.url, served.token), **plain}
+        told, errors = told_by(start(FIRST, environ))
+        assert told == "{} 15\n"
+        (line,) = errors.splitlines()
+        assert str(tmp_path / "data" / "spool") in line
+        inherit(environ)
+    assert steps_in(tmp_path) == once(range(10))
+    assert runs_in(tmp_path) == ["complete"]
     assert left_in(tmp_path) == []
 
 

@@ -8,14 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from msgspec.structs import astuple
 
 import remit
-from remit._delivery import FlushResult, Health
 from remit._guard import faults
+from remit._results import FlushResult, Health
 from remit.testing import isolated
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.loopback import unused_port

@@ -6,15 +6,15 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from pydantic_core.core_schema import CoreSchema, any_schema
 
 import remit
-from remit._delivery import Health
 from remit._guard import faults
+from remit._results import Health
 from tests.fake_api import FakeApi
 from tests.loopback import unused_port
 from tests.seen import (

@@ -7,7 +7,7 @@ from typing import assert_type
 
 import remit
 from remit._decorators import Agent
-from remit._delivery import FlushResult, Status
+from remit._results import FlushResult, Status
 from remit._runs import Run
 from remit._spans import Span
 

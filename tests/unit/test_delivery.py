@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from remit._clock import SystemClock
-from remit._delivery import Delivery, FlushResult, Health, Status
-from remit._delivery.delivery import SENDER, WRITER, without_credentials
+from remit._delivery import Delivery
+from remit._delivery.delivery import SENDER, WRITER
+from remit._delivery.health import without_credentials
 from remit._guard import faults
 from remit._losses import Loss
+from remit._results import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, threads, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
+from itertools import cycle
 
 import pytest
 
 from remit._delivery.health import (
+    FRESH_PART,
     MAX_TOPICS,
     MAX_WAIT_FOR_PEOPLE_S,
     MAX_WAIT_S,
-    Health,
     Pulse,
     waits,
 )
+from remit._results import Health
 from remit.errors import ContractError, UnauthorizedError, UnavailableError
 from remit.testing._clock import FakeClock
-from tests.delivering import sure_waits
+from tests.delivering import Stepped, sure_waits
+from tests.fake_api import FakeApi, Rule, refusal
 
 DOWN = UnavailableError("connection refused")
 
@@ -74,6 +77,56 @@ def test_waits_grow_until_something_succeeds() -> None:
     assert beat.failed(UnauthorizedError("no")) == 1.0
     beat.succeeded()
     assert beat.failed(UnauthorizedError("no")) == 1.0
+
+
+def test_waits_begin_anew_where_something_was_delivered_just_before() -> None:
+    """With a short one; not where it takes a person to mend what is wrong."""
+    beat = pulse()
+    assert [beat.failed(DOWN) for _ in range(3)] == [1.0, 2.0, 3.0]
+    assert [beat.failed(DOWN, afresh=True) for _ in range(2)] == [FRESH_PART] * 2
+    assert beat.failed(DOWN) == 2.0
+    refused = UnauthorizedError("no")
+    assert [beat.failed(refused, afresh=True) for _ in range(3)] == [1.0, 2.0, 3.0]
+
+
+def ailing(runs: int, rule: Rule, needs_agent_id: bool = False) -> Stepped:  # noqa: FBT001, FBT002 - a server's kind
+    """Return delivery with real waits to a server with a rule, and so many runs to be sent."""
+    api = FakeApi(needs_agent_id=needs_agent_id)
+    api.rules.append(rule)
+    made = Stepped(api)
+    made.pulse = made.sender._pulse = Pulse("http://api.example", made.clock, waits)
+    for _ in range(runs):
+        run = made.record("health:step")
+        run.close()
+    made.writer.step()
+    return made
+
+
+@pytest.mark.parametrize("needs_agent_id", [False, True], ids=["plain", "needs agent id"])
+@pytest.mark.parametrize("first", [0, 1], ids=["fails first", "fails second"])
+def test_a_server_that_fails_at_each_second_request_is_delivered_to_soon(
+    first: int, *, needs_agent_id: bool
+) -> None:
+    """Each success is worth a try soon after: else the waits grow, and with them all that waits."""
+    turns = cycle([refusal(502), None][first:] + [refusal(502), None][:first])
+    made, passed_s = ailing(20, lambda _path, _body: next(turns), needs_agent_id), 0.0
+    while made.outbox.pending():
+        rest_s = made.sender.step()
+        made.clock.advance(rest_s)
+        passed_s += rest_s
+        assert passed_s < 15
+    assert len(made.api.spans) == 40
+
+
+def test_a_server_that_is_down_for_spans_alone_is_tried_as_rarely_as_one_that_is_down() -> None:
+    """What it answered of the runs before does not have it tried any more often."""
+    made = ailing(1, lambda path, _body: refusal(502) if path.endswith("/bulk") else None)
+    passed_s, tries = 0.0, 0
+    while passed_s < 300:
+        rest_s = made.sender.step()
+        made.clock.advance(rest_s)
+        passed_s, tries = passed_s + rest_s, tries + 1
+    assert tries < 100
 
 
 def test_a_flush_skips_our_own_wait_but_not_the_servers() -> None:

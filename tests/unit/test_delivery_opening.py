@@ -111,7 +111,7 @@ def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
 
 
 def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> None:
-    """Nothing is lost, and the registration begins anew with the same key."""
+    """Nothing is lost; that the agent is wanted is known."""
     api = FakeApi(needs_agent_id=True)
     api.script("/show", refusal(503))
     stepped = Stepped(api)
@@ -119,7 +119,7 @@ def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> N
     assert stepped.deliver() == 1.0
     stepped.clock.advance(1)
     stepped.deliver()
-    assert api.paths()[:4] == ["register", "show", "register", "show"]
+    assert api.paths()[:5] == ["register", "show", "show", "agent", "register"]
     assert stepped.outbox.pending() == 0
 
 

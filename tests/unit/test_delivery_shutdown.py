@@ -7,25 +7,13 @@ import threading
 
 import pytest
 
-from remit._delivery import FlushResult
 from remit._delivery.delivery import SENDER, WRITER
 from remit._losses import Loss
-from tests.delivering import delivery, hang, record, seconds, threads, within
+from remit._results import FlushResult
+from tests.delivering import delivery, hang, record, refuse_ours, seconds, threads, within
 from tests.fake_api import FakeApi, refusal
 from tests.loopback import serving, unused_port
 from tests.recording import HandRun
-
-
-def refuse_ours(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Have the threads of these names not start, as while the interpreter exits."""
-    real = threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        if thread.name in names:
-            raise RuntimeError("can't start new thread")
-        real(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start)
 
 
 def test_a_shutdown_delivers_then_counts_what_comes_after() -> None:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from remit._delivery.batches import BatchLimits
-from remit._delivery.health import Health
 from remit._delivery.reactions import MAX_TRIES
 from remit._ids import pfid
+from remit._results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, finishes, named
 

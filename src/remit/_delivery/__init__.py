@@ -7,17 +7,11 @@ the buffer. Both begin with the first run.
 from __future__ import annotations
 
 from remit._delivery.calls import Client
-from remit._delivery.delivery import Delivery, without_credentials
-from remit._delivery.health import Health
-from remit._delivery.results import UNKNOWN, UNSEEN, FlushResult, Status
+from remit._delivery.delivery import Delivery
+from remit._delivery.health import without_credentials
 
 __all__ = [
-    "UNKNOWN",
-    "UNSEEN",
     "Client",
     "Delivery",
-    "FlushResult",
-    "Health",
-    "Status",
     "without_credentials",
 ]

@@ -8,9 +8,9 @@ from remit._buffer import Buffer
 from remit._clock import NS_PER_S
 from remit._delivery.adoption import Adoption
 from remit._delivery.lane import Shared
-from remit._delivery.results import FlushResult, Status
 from remit._delivery.writer import Writer
 from remit._guard import logger
+from remit._results import FlushResult, Status
 from remit._spool import Folder, SpoolOutbox
 
 

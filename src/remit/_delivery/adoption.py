@@ -11,6 +11,7 @@ from remit._clock import NS_PER_S
 from remit._delivery.calls import ORPHAN
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.lost import telling
+from remit._delivery.orphans import FAILED, REASON, ended, span_end
 from remit._delivery.sender import Sender
 from remit._delivery.tracks import Tracks
 from remit._losses import Loss
@@ -25,11 +26,8 @@ from remit._spool import (
     is_damage,
 )
 
-FAILED: Final = "failed"
 ROOT_SPAN: Final = "remit:run"
-REASON: Final = "process ended"
 RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
-SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
 
 
 class Adoption:
@@ -181,9 +179,7 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
     spans = [
-        _ended(span, Kind.FINISH, file.last_write_ns, SPAN_RESULT)
-        for span in file.open_spans()
-        if span[2] not in roots
+        span_end(span, file.last_write_ns) for span in file.open_spans() if span[2] not in roots
     ]
     for run_key, count in Counter(span[1] for span in spans).items():
         if run_key in runs:
@@ -202,14 +198,6 @@ def _run_ends(record: RunRecord, ended_ns: int) -> tuple[AnyItem, AnyItem]:
         None, None, None, None,
     )  # fmt: skip
     return (
-        _ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
-        _ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
+        ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
+        ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
     )
-
-
-def _ended(item: AnyItem, kind: Kind, ended_ns: int, result: bytes | None) -> AnyItem:
-    _, run_key, key, parent, name, started_ns, *_ = item
-    finished_ns = max(ended_ns, started_ns or 0)
-    return (
-        int(kind), run_key, key, parent, name, started_ns, finished_ns, FAILED, None, result,
-    )  # fmt: skip

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypedDict, Unpack
-from urllib.parse import urlsplit, urlunsplit
 
 from remit._buffer import Buffer
 from remit._clock import Clock, Deadline
@@ -15,16 +14,16 @@ from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Client, Door
 from remit._delivery.forking import Forking
-from remit._delivery.health import Pulse
+from remit._delivery.health import Pulse, without_credentials
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.registration import Registrations
-from remit._delivery.results import FlushResult, Status
 from remit._delivery.settling import Tally
 from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded
 from remit._losses import Loss, Losses, cost
+from remit._results import FlushResult, Status
 from remit._sink import Sink
 from remit._spool import Files, Folder, SpoolOutbox
 
@@ -201,11 +200,11 @@ class Delivery:
                 kept on disk by the thread that records it.
         """
         self._exiting = exiting
-        with self._closing:
-            if self._closed and not self._broken_off:
-                return self._result()
-            self._closed, self._broken_off = True, False
         try:
+            with self._closing:
+                if self._closed and not self._broken_off:
+                    return self._result()
+                self._closed, self._broken_off = True, False
             result = self._shut_down(deadline)
         except BaseException:
             self._broken_off = True
@@ -218,7 +217,11 @@ class Delivery:
         self._writer.conclude()
         try:
             if self._begun and not self._ending:
-                self._flush(deadline, adopting=True, insisting=True)
+                flushed = self._flush(deadline, adopting=True, insisting=True)
+                if self._exiting and not flushed.pending and self._outbox.open_spans():
+                    # Else they were active until the next process comes.
+                    self._writer.end_spans()
+                    self._flush(deadline, adopting=False, insisting=False)
         except KeyboardInterrupt:
             # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
             deadline = self._shared.door.limit = Deadline.after(0, self._clock)
@@ -303,7 +306,7 @@ class Delivery:
         """End both threads, take in what came meanwhile, let go of everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
-        if stopped and (len(self._buffer) or self._losses.runs()):
+        if stopped and (self._accounts.unmoved() or self._losses.runs()):
             self._writing.attempt()
         self._sending.await_launch(deadline.remaining_s())
         sent_by_thread = self._sending.alive
@@ -386,14 +389,3 @@ class Delivery:
         if self._closed:
             unmoved = self._accounts.unmoved()
         return self._accounts.result(up_to, unmoved=unmoved)
-
-
-def without_credentials(target: str) -> str:
-    """Return *target* without user, password and query, if it is a URL; else as it is."""
-    try:
-        parts = urlsplit(target)
-    except ValueError:
-        return "an unreadable URL"
-    if not parts.netloc:
-        return target
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from typing import Final
+from urllib.parse import urlsplit, urlunsplit
 
 from remit._backoff import delays
 from remit._clock import NS_PER_S, Clock
 from remit._guard import logger
+from remit._results import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
 # A server that is down may be back at once; a wrong token or URL takes a person to mend.
 FIRST_WAIT_S: Final = 0.5
+# Of a first wait, where something was delivered just before: the server fails now and then.
+FRESH_PART: Final = 1 / 5
 MAX_WAIT_S: Final = 30.0
 FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
 MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
 # What is said once is remembered; more different complaints than this are one.
 MAX_TOPICS: Final = 100
-
-
-class Health(StrEnum):
-    """How delivery fares."""
-
-    IDLE = "idle"
-    """Nothing was sent yet."""
-    OK = "ok"
-    """The last thing that was sent was taken."""
-    FAILING = "failing"
-    """The server cannot be reached, or cannot answer now."""
-    UNAUTHORIZED = "unauthorized"
-    """The server does not take the token."""
-    WRONG_SERVER = "wrong_server"
-    """What answers at the URL does not speak the API."""
 
 
 def waits(health: Health) -> Iterator[float]:
@@ -97,12 +85,21 @@ class Pulse:
         # A flush may have tried before its time; the rest need not wait for that.
         self._next_ns = self._clock.monotonic_ns()
 
-    def failed(self, error: ApiError) -> float:
-        """Take note that nothing can be sent now; return the seconds until the next try."""
+    def failed(self, error: ApiError, *, afresh: bool = False) -> float:
+        """Take note that nothing can be sent now; return the seconds until the next try.
+
+        Args:
+            error: What went wrong.
+            afresh: Something was delivered just before: the server is not down, and the waits begin
+                anew, with a short one.
+        """
         self.silent = False
         health = _health_of(error)
-        if health is not self.health:
+        # What takes a person to mend is as it was, whatever else was answered.
+        afresh = afresh and health is Health.FAILING
+        if afresh or health is not self.health:
             self._waiting = None
+        if health is not self.health:
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
                 "records is kept within its bounds, and remit tries again by itself",
@@ -112,7 +109,7 @@ class Pulse:
         self.health = health
         self.last_error = str(error)
         self._waiting = self._waiting or self._waits(health)
-        wait_s = next(self._waiting)
+        wait_s = next(self._waiting) * (FRESH_PART if afresh else 1)
         self._bidden = error.retry_after_s is not None
         if error.retry_after_s is not None:
             wait_s = error.retry_after_s
@@ -131,3 +128,14 @@ def _health_of(error: ApiError) -> Health:
     if isinstance(error, UnauthorizedError):
         return Health.UNAUTHORIZED
     return Health.WRONG_SERVER if isinstance(error, ContractError) else Health.FAILING
+
+
+def without_credentials(target: str) -> str:
+    """Return *target* without user, password and query, if it is a URL; else as it is."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "an unreadable URL"
+    if not parts.netloc:
+        return target
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

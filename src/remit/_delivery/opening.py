@@ -18,14 +18,23 @@ FINISHED: Final = ("complete", "failed", "cancelled")
 
 
 class Opening:
-    """Registers and starts runs; every call has a key of the run's, so that all can be repeated."""
+    """Registers and starts runs; every call has a key of the run's, so that all can be repeated.
+
+    Attributes:
+        advanced: How often a run came a step further.
+    """
 
     def __init__(self, door: Door, outbox: Outbox, clock: Clock) -> None:
         """Send through *door*, keep what comes of it in *outbox*."""
         self._door = door
         self._outbox = outbox
         self._clock = clock
+        self.advanced = 0
         self._agent_ids: dict[str, str] = {}
+        # What is known is not asked anew: a server that fails at each second request would never
+        # be asked the rest.
+        self._wanted: set[str] = set()
+        self._missing: set[str] = set()
 
     def open(self, track: Track) -> None:
         """Bring a run to where its items can be sent.
@@ -96,6 +105,7 @@ class Opening:
 
     def _save(self, track: Track, state: RunState) -> None:
         track.record.state = state
+        self.advanced += 1
         track.answered_ns = self._clock.monotonic_ns()
         self._outbox.save_run(track.record)
 
@@ -103,12 +113,14 @@ class Opening:
         registration = record.registration
         name = registration.external_identifier
         agent_id = registration.agent_id or self._agent_ids.get(name)
-        try:
-            return self._door.call(calls.register(record, agent_id))
-        except RejectedError as error:
-            if agent_id is not None or not _lacks_agent_id(error):
-                self._agent_ids.pop(name, None)
-                raise
+        if agent_id is not None or name not in self._wanted:
+            try:
+                return self._door.call(calls.register(record, agent_id))
+            except RejectedError as error:
+                if agent_id is not None or not _lacks_agent_id(error):
+                    self._agent_ids.pop(name, None)
+                    raise
+            self._wanted.add(name)
         try:
             self._agent_ids[name] = self._find_or_make(registration)
         except (RejectedError, UnauthorizedError) as error:
@@ -118,6 +130,8 @@ class Opening:
                 status=error.status,
                 code=error.code,
             ) from error
+        for known in (self._wanted, self._missing):
+            known.discard(name)
         return self._door.call(calls.register(record, self._agent_ids[name]))
 
     def _start(self, record: RunRecord) -> None:
@@ -128,13 +142,15 @@ class Opening:
                 raise
 
     def _find_or_make(self, registration: Registration) -> str:
-        find = calls.find_agent(registration)
+        find, name = calls.find_agent(registration), registration.external_identifier
         try:
-            return self._door.call(find).id
+            if name not in self._missing:
+                return self._door.call(find).id
         except ApiError as error:
             # Also a 404 without the API's words: the URL is right, the registration was answered.
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
+            self._missing.add(name)
         try:
             return self._door.call(calls.make_agent(registration)).id
         except RejectedError:

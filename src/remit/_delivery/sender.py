@@ -79,14 +79,16 @@ class Sender:
         wait_s = self._pulse.wait_s(urged=urged)
         if wait_s > 0:
             return wait_s
-        settled = self._settling.settled
+        settled, advanced = self._settling.settled, self._opening.advanced
         self.midway = True
         try:
             self._try()
         except OutOfTimeError:
             return self._poll_interval_s
         except (UnavailableError, UnauthorizedError, ContractError) as error:
-            return self._pulse.failed(error)
+            # Not by what was answered: a refusal may come again at each try.
+            kept = (self._settling.settled, self._opening.advanced) != (settled, advanced)
+            return self._pulse.failed(error, afresh=kept)
         finally:
             self.midway = False
         return 0.0 if self._settling.settled != settled else self._rest_s()

@@ -9,6 +9,7 @@ from typing import Final
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
+from remit._delivery.orphans import span_end
 from remit._delivery.registration import Registrations
 from remit._gentle import gently
 from remit._guard import guarded
@@ -54,13 +55,15 @@ class Writer:
         self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
         self._moved = moved
         self._everything = False
-        self._concluding = False
+        self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
         # Kept when the outbox fails, and put before what comes later.
         self._drained = Drained()
+        # What of it is being put, and the records of its new runs; until it is let go of.
+        self._putting: tuple[list[AnyItem], list[RunRecord]] | None = None
 
     def urge(self) -> None:
         """Have the next pass announce every open span, however young."""
@@ -69,6 +72,10 @@ class Writer:
     def conclude(self) -> None:
         """Have each pass from now on put also what is told of losses when a process ends."""
         self._concluding = True
+
+    def end_spans(self) -> None:
+        """Have each pass from now on end the spans that are open then, as the process ends."""
+        self._ending_spans = True
 
     def step(self) -> float:
         """Make a pass; return the seconds until the next."""
@@ -85,6 +92,7 @@ class Writer:
         with self._passing, gently():
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
+            self._put_rest()
             # Counted before, so that a program that records all the time does not hold the pass.
             for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
                 self._buffer.drain(self._drained, everything=everything)
@@ -108,15 +116,32 @@ class Writer:
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
 
+    def _put_rest(self) -> None:
+        """Go on with the put that an alarm broke off, or that failed: as it was, so not twice."""
+        if self._putting is not None:
+            items, records = self._putting
+            if self._outbox.took(items):
+                self._let_go(items, records)
+            else:
+                self._put(items)
+            self._moved()
+
     def _put(self, items: list[AnyItem]) -> None:
         records = self._records(items)
+        self._putting = (items, records)
         self._outbox.put(items, records + self._accounts())
-        # Before anything else: what an alarm leaves here is put twice.
+        self._let_go(items, records)
+
+    def _let_go(self, items: list[AnyItem], records: list[RunRecord]) -> None:
+        """Let go of what was put; done once more it changes nothing."""
         self._drained.clear()
         self._buffer.inherited.difference_update(record.key for record in records)
         for item in items:
             if item[0] == CLOSE:
                 self._buffer.ended(item[1])
+        # The outbox keeps the list, to know it again: not what is in it.
+        items.clear()
+        self._putting = None
 
     def _records(self, items: list[AnyItem]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
@@ -147,5 +172,7 @@ class Writer:
         told = [telling(record, now_ns, key_text(new_key(now_ns))) for record in owing]
         for record in owing:
             record.lost = {}
+        open_spans = self._outbox.open_spans() if self._ending_spans else []
+        told += [span_end(span, now_ns) for span in open_spans]
         if changed or told:
             self._outbox.put(told, [*changed, *owing])

@@ -8,29 +8,28 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from remit._capture import switched_off
 from remit._clock import Clock
 from remit._guard import faults, guarded, insist, logger
 from remit._late import late
 from remit._registry import AgentType, Registry
+from remit._results import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._runtime._loops import beside
 from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
-    from remit import _delivery as delivery
     from remit import config
     from remit._runtime import _doors as doors
     from remit._runtime import _runtime as parts
 else:
     config = late("remit.config")
-    delivery = late("remit._delivery")
     doors = late("remit._runtime._doors")
     parts = late("remit._runtime._runtime")
 
@@ -124,6 +123,11 @@ def _install(settings: config.Settings) -> parts.Runtime:
 
 def _hook_exit() -> None:
     """See to the flush at exit; in children of others than the system, `atexit` may never run."""
+    if not (_process.exit_hooked or threading.main_thread().is_alive()):
+        # The interpreter ends, and its exit handlers are at work: no new one will be called.
+        if _process.runtime is not None:
+            _process.runtime.keep_late()
+        return
     if not _process.exit_hooked:
         # In this order: a signal's handler that raises in between has it done once more.
         atexit.register(_at_exit)
@@ -174,7 +178,7 @@ def _adopt(runtime: parts.Runtime) -> None:
     runtime.adopt()
 
 
-def flush(timeout_s: float = 5.0) -> delivery.FlushResult:
+def flush(timeout_s: float = 5.0) -> FlushResult:
     """Deliver everything recorded so far and tell what became of it.
 
     Args:
@@ -184,16 +188,16 @@ def flush(timeout_s: float = 5.0) -> delivery.FlushResult:
         Counts by fate; true only if all of it was delivered.
     """
     flushed = _flushed(timeout_s)
-    return delivery.UNKNOWN if flushed is None else flushed
+    return UNKNOWN if flushed is None else flushed
 
 
 @guarded("a flush")
-def _flushed(timeout_s: float) -> delivery.FlushResult:
+def _flushed(timeout_s: float) -> FlushResult:
     runtime = _process.runtime or _process.ended
-    return runtime.flush(timeout_s) if runtime is not None else delivery.FlushResult.nothing()
+    return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
 
-async def aflush(timeout_s: float = 5.0) -> delivery.FlushResult:
+async def aflush(timeout_s: float = 5.0) -> FlushResult:
     """Deliver everything recorded so far, as `flush` does, without blocking the event loop.
 
     Args:
@@ -207,7 +211,7 @@ async def aflush(timeout_s: float = 5.0) -> delivery.FlushResult:
 
 def send_spooled(
     settings: config.Settings, timeout_s: float, *, any_token: bool, set_aside: bool
-) -> delivery.FlushResult:
+) -> FlushResult:
     """Send what ended processes left in the spool, beside the runtime of this process.
 
     Args:
@@ -223,31 +227,31 @@ def send_spooled(
     return runtime.shutdown(settings.exit_timeout_s)
 
 
-def shutdown(timeout_s: float = 2.0) -> delivery.FlushResult:
+def shutdown(timeout_s: float = 2.0) -> FlushResult:
     """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
     """
     flushed = _shut_down(timeout_s)
-    return delivery.UNKNOWN if flushed is None else flushed
+    return UNKNOWN if flushed is None else flushed
 
 
 @guarded("a shutdown")
-def _shut_down(timeout_s: float) -> delivery.FlushResult:
+def _shut_down(timeout_s: float) -> FlushResult:
     with _lock:
         runtime = _process.ended = _process.runtime or _process.ended
         _process.runtime = None
-    return runtime.shutdown(timeout_s) if runtime is not None else delivery.FlushResult.nothing()
+    return runtime.shutdown(timeout_s) if runtime is not None else FlushResult.nothing()
 
 
-def status() -> delivery.Status:
+def status() -> Status:
     """Return mode, target, health, counters and the last error; after a shutdown, how it ended."""
-    return _status() or replace(delivery.UNSEEN, faults=dict(faults.counts))
+    return _status() or replace(UNSEEN, faults=dict(faults.counts))
 
 
 @guarded("the status")
-def _status() -> delivery.Status:
+def _status() -> Status:
     return (_process.runtime or _process.ended or current()).status()
 
 

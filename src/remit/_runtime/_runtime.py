@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from remit import config
 from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
-from remit._delivery import Delivery, FlushResult, Status
+from remit._delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
 from remit._guard import faults, logger
@@ -19,6 +20,7 @@ from remit._late import late
 from remit._policy import Ceilings
 from remit._recording import MAX_SAID, AfterRun, NothingAfter, Recorder
 from remit._registry import AgentType, Registry
+from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
@@ -201,6 +203,11 @@ class Runtime:
                 run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
+
+    def keep_late(self) -> None:
+        """Have what is recorded from now on kept on disk at once: the exit of the process began."""
+        if self._delivery is not None:
+            self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
 
     def tend(self) -> None:
         """Look after the open runs: follow the clock, close those that linger for too long."""

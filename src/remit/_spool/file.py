@@ -86,25 +86,30 @@ class SpoolFile:
             OSError: They could not be written.
             sqlite3.Error: They could not be written.
         """
-        room = self._room
+        room, put = self._room, items
         items, stripped = room.strip(items) if room.stripping else (items, [])
         parts = packed(items)
         with self._io:
             database = self._opened()
             parts, stripped = room.fit(items, parts, stripped, self._window)
             items = [item for part, _ in parts for item in part]
-            now_ns, first = self._wall_ns(), self._ledger.next_chunk()
+            now_ns, first = self._wall_ns(), self._ledger.begin(put)
             added = [
                 (Chunk(chunk_id, now_ns, body.items, len(body.content)), body)
                 for chunk_id, (_, body) in enumerate(parts, first)
             ]
             self._write(database, added, runs, SpanNotes.of(items))
-            for (chunk, _), (part, _) in zip(added, parts, strict=True):
-                if room.stripping:
+            if room.stripping:
+                for (chunk, _), (part, _) in zip(added, parts, strict=True):
                     room.know(chunk, part)
-                self._ledger.add(chunk)
+            self._ledger.add(chunk for chunk, _ in added)
         if stripped:
             self._lose(Loss.PAYLOAD_SPOOL_FULL, len(stripped), stripped)
+
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether the last put was of *items*, and done before an alarm broke it off."""
+        with self._io:
+            return self._ledger.took(items)
 
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*, and not too large together.
@@ -203,8 +208,7 @@ class SpoolFile:
         """Return, without payloads, the beginnings of spans that somebody has still to end."""
         with self._io:
             found = [] if self._database is None else self._database.open_spans()
-        items = [item for body in found for item in body.unpacked() if item is not None]
-        return self._runs.live(items)
+        return self._runs.live([item for body in found for item in body.unpacked() if item])
 
     def note_open(self, items: Sequence[AnyItem]) -> None:
         """Note that *items* are beginnings of spans that were sent and have not ended.
@@ -391,10 +395,6 @@ class SpoolFile:
     def _tidy(self, database: Database) -> None:
         """Take out of the file what is settled, so that it is not sent once more."""
         with database.transaction():
-            for chunk in self._ledger.partial():
-                body = database.bodies([chunk.id]).get(chunk.id)
-                if body is not None:
-                    left = self._ledger.remaining(chunk, body.unpacked())
-                    database.add_chunks([(chunk, Body.of(left))])
+            self._room.tidy()
             database.delete("chunk", "id", self._erasable)
             self._runs.write_back(database)

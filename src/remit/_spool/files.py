@@ -68,6 +68,7 @@ class Files:
 
     def take(self) -> SpoolFile | None:
         """Return the oldest file that is ours and has no process; `None` if there is none."""
+        self.folder.sweep()
         for path in self.folder.files(DATABASE):
             file = None if path in self._foreign else self._taken(path)
             if file is not None:

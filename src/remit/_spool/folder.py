@@ -23,6 +23,7 @@ from remit._spool.holders import is_open
 DATABASE: Final = ".db"
 ASIDE: Final = ".aside"
 DAMAGED: Final = ".damaged"
+ENDINGS: Final = (DATABASE, ASIDE, DAMAGED)
 LOCK: Final = ".lock"
 COMPANIONS: Final = ("-wal", "-shm", "-journal")
 """What SQLite puts beside a database."""
@@ -90,7 +91,7 @@ class Claim:
         """Delete the file, then its lock."""
         for path in _files_of(self.path):
             path.unlink(missing_ok=True)
-        self._remove_lock()
+        self.remove_lock()
 
     def put_aside(self, ending: str) -> None:
         """Give the file another *ending*, so that nobody sends it, and let go of it."""
@@ -98,7 +99,7 @@ class Claim:
         for file, companion in zip(_files_of(self.path), ("", *COMPANIONS), strict=True):
             with suppress(FileNotFoundError):
                 file.rename(f"{kept}{companion}")
-        self._remove_lock()
+        self.remove_lock()
 
     def bring_back(self) -> None:
         """Give a file that was put aside its first ending again."""
@@ -106,7 +107,8 @@ class Claim:
         self.path.rename(path)
         self.path = path
 
-    def _remove_lock(self) -> None:
+    def remove_lock(self) -> None:
+        """Delete the lock alone, which others have no use for any more, and let go of it."""
         if self._descriptor >= 0:
             _lock_of(self.path).unlink(missing_ok=True)
         self.release()
@@ -192,6 +194,30 @@ class Folder:
             return None
         return claim
 
+    def sweep(self) -> None:
+        """Remove the locks that nobody holds and beside which there is nothing any more.
+
+        A process that was killed while it made or deleted its file leaves one.
+        """
+        names = [entry.name for entry in self._entries()]
+        others = {_stem(name) for name in names if not name.endswith(LOCK)}
+        for name in names:
+            if name.endswith(LOCK) and _stem(name) not in others and _is_ours(_stem(name)):
+                with suppress(OSError):
+                    self._remove_alone(self.path / f"{_stem(name)}{DATABASE}")
+
+    def _remove_alone(self, path: Path) -> None:
+        """Remove the lock of the file at *path*, if nobody holds it and there is no such file.
+
+        Whoever makes a file holds its lock before: one that comes for the lock at the same time
+        finds it taken, or gone, and takes another name.
+        """
+        claim = self._locked(path)
+        if claim is not None and not any(path.with_suffix(each).exists() for each in ENDINGS):
+            claim.remove_lock()
+        elif claim is not None:
+            claim.release()
+
     def files(self, *endings: str) -> list[Path]:
         """Return the files with one of *endings*, the oldest first; empty without a folder."""
         found = [entry for entry in self._entries() if entry.name.endswith(endings)]
@@ -252,6 +278,18 @@ def modified_ns(path: Path) -> int:
         with suppress(OSError):
             times.append(file.stat().st_mtime_ns)
     return max(times, default=0)
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_ours(stem: str) -> bool:
+    """Tell whether a file of the folder has its name from `create`."""
+    try:
+        return str(uuid.UUID(stem)) == stem
+    except ValueError:
+        return False
 
 
 def _files_of(path: Path) -> list[Path]:

@@ -26,6 +26,8 @@ class Ledger:
         self._chunks = {chunk.id: chunk for chunk in chunks}
         self._settled: dict[int, set[int]] = {}
         self._last_chunk = max(self._chunks, default=0)
+        # What is put at present, or was last, and the first chunk that is to be of it.
+        self._put: tuple[object, int] = (None, 0)
 
     def __iter__(self) -> Iterator[Chunk]:
         """Iterate over the chunks as they are now, in order."""
@@ -37,21 +39,38 @@ class Ledger:
         """An id that no row so far exceeds."""
         return self._last_chunk << PLACE_BITS | PLACE_MASK if self._last_chunk else 0
 
-    def next_chunk(self) -> int:
-        """Return the id of the next chunk."""
+    def begin(self, items: object) -> int:
+        """Return the id of the next chunk, which is to be of *items*: the file's lock is held."""
+        first = self._next_chunk()
+        self._put = (items, first)
+        return first
+
+    def took(self, items: object) -> bool:
+        """Tell whether *items*, the object, were begun last, and added: the file's lock is held."""
+        begun, first = self._put
+        return begun is items and self._next_chunk() > first
+
+    def _next_chunk(self) -> int:
+        # An alarm may have come between the adding of chunks and this.
+        self._last_chunk = max(self._last_chunk, next(reversed(self._chunks), 0))
         return self._last_chunk + 1
 
     def skip_to(self, row_id: int) -> None:
         """Let every later row have a larger id than *row_id*."""
-        self._last_chunk = max(self._last_chunk, row_id >> PLACE_BITS)
+        if row_id >> PLACE_BITS > self._last_chunk:
+            # First: ids that were skipped are no rows that were added.
+            self._put = (None, 0)
+            self._last_chunk = row_id >> PLACE_BITS
 
-    def add(self, chunk: Chunk) -> None:
-        """Take in a chunk, the newest."""
-        self._chunks[chunk.id] = chunk
-        self._last_chunk = chunk.id
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        """Take in *chunks*, the newest, in order: all or, if an alarm comes, none."""
+        added = {chunk.id: chunk for chunk in chunks}
+        self._chunks.update(added)
+        self._last_chunk = max(added, default=self._last_chunk)
 
     def drop(self, chunk_id: int) -> None:
         """Let go of a chunk."""
+        self._last_chunk = max(self._last_chunk, chunk_id)
         self._chunks.pop(chunk_id, None)
         self._settled.pop(chunk_id, None)
 

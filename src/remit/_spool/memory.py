@@ -33,14 +33,30 @@ class MemoryOutbox:
         self._settled: set[int] = set()
         self._runs: dict[str, RunRecord] = {}
         self._last_id = 0
+        # What is put at present, or was last, and the last id before it.
+        self._put: tuple[object, int] = (None, 0)
         self._lock = threading.Lock()
 
     def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order."""
         with self._lock:
+            self._note_last()
+            self._put = (items, self._last_id)
             self._runs.update((run.key, run) for run in runs)
             self._rows.extend(enumerate(items, self._last_id + 1))
-            self._last_id += len(items)
+            self._note_last()
+
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether the last put was of *items*, and done before an alarm broke it off."""
+        with self._lock:
+            self._note_last()
+            put, last_id = self._put
+            return put is items and self._last_id > last_id
+
+    def _note_last(self) -> None:
+        # An alarm may have come between the adding of rows and this.
+        if self._rows:
+            self._last_id = max(self._last_id, self._rows[-1][0])
 
     def head(self, limit: int) -> list[Row]:
         """Return the first *limit* rows that are not settled."""
@@ -54,6 +70,7 @@ class MemoryOutbox:
         """Remove rows; their bytes are released when they leave memory."""
         cost, freed_bytes = self._cost, 0
         with self._lock:
+            self._note_last()
             settled, rows = self._settled, self._rows
             settled.update(ids)
             while rows and rows[0][0] in settled:
@@ -84,6 +101,10 @@ class MemoryOutbox:
         """Remove a run's record."""
         self._runs.pop(key, None)
 
+    def open_spans(self) -> list[AnyItem]:
+        """Return none: nothing is left of what is here when the process ends."""
+        return []
+
     def last_id(self) -> int:
         """Return the id of the newest row ever put."""
         return self._last_id
@@ -96,8 +117,10 @@ class MemoryOutbox:
     def skip_to(self, row_id: int) -> None:
         """Let every later row have a larger id than *row_id*; while nothing is pending."""
         with self._lock:
-            if not self._rows:
-                self._last_id = max(self._last_id, row_id)
+            if not self._rows and row_id > self._last_id:
+                # First: ids that were skipped are no rows that were added.
+                self._put = (None, 0)
+                self._last_id = row_id
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, those with ids up to *up_to* alone if given."""

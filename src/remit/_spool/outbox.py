@@ -94,6 +94,13 @@ class Outbox(Protocol):
         """Add *runs*, then *items* in order; all or nothing."""
         ...
 
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether *items* are those of the last `put`, the same object, and were added.
+
+        Whatever it raised: a signal's handler may raise between the adding and the return.
+        """
+        ...
+
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*."""
         ...
@@ -120,6 +127,13 @@ class Outbox(Protocol):
 
     def forget_run(self, key: str) -> None:
         """Remove a run's record, at the latest with what is settled next."""
+        ...
+
+    def open_spans(self) -> list[AnyItem]:
+        """Return the beginnings of spans that were put and whose ends were not, without payloads.
+
+        Only those that outlive the process: somebody has to end them.
+        """
         ...
 
     def last_id(self) -> int:

@@ -202,6 +202,18 @@ class Room:
         pairs = zip(items, less, strict=True)
         return less, [one[1] for one, other in pairs if one is not other]
 
+    def tidy(self) -> None:
+        """Take what is settled out of chunks of which a part is, in the caller's transaction.
+
+        Raises:
+            DamagedError: One cannot be read.
+        """
+        for chunk in self._ledger.partial():
+            body = self._database.bodies([chunk.id]).get(chunk.id)
+            if body is not None:
+                left = self._ledger.remaining(chunk, body.unpacked())
+                self._database.add_chunks([(chunk, Body.of(left))])
+
     def know(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> None:
         """Take note of what a chunk without payloads holds, so as to drop it without reading."""
         chunk.bare = True

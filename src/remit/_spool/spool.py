@@ -15,6 +15,7 @@ from remit._spool.file import SpoolFile
 from remit._spool.files import Files
 from remit._spool.memory import MemoryOutbox
 from remit._spool.outbox import Row, RunRecord
+from remit._spool.packing import DamagedError
 
 REMOVED: Final = "its file was removed, and a new one cannot be made"
 # At the end of the process, which waits for the disk no longer than it has.
@@ -50,6 +51,9 @@ class SpoolOutbox:
         self._file: SpoolFile | None = None
         self._unreadable = False
         self._said = False
+        # What was put last went there, or was on its way.
+        self._into: SpoolFile | MemoryOutbox = self._memory
+        self._unreleased_bytes = 0
         self._held: SpoolFile | None = None
         self._closed = False
         # In the file of before, which was let go of: see `reopen`.
@@ -61,18 +65,26 @@ class SpoolOutbox:
             try:
                 file = self._writable(self._files)
                 file.skip_to(self._memory.last_id())
+                self._unreleased_bytes = sum(map(self._cost, items))
+                self._into = file
                 file.put(items, runs)
             except STORAGE_ERRORS as error:
                 self._say(self._files, error)
             else:
-                if self._closed:
-                    # By a writer that hung beyond the shutdown: a later process sends it.
-                    file.close()
-                self._release(sum(map(self._cost, items)))
+                self._have_put(file)
                 return
         if self._file is not None:
             self._memory.skip_to(self._file.last_id())
+        self._into = self._memory
         self._memory.put(items, runs)
+
+    def took(self, items: Sequence[AnyItem]) -> bool:
+        """Tell whether the last put was of *items*, and done before an alarm broke it off."""
+        into = self._into
+        taken = into.took(items)
+        if taken and isinstance(into, SpoolFile):
+            self._have_put(into)
+        return taken
 
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit*."""
@@ -115,6 +127,14 @@ class SpoolOutbox:
         if self._file is not None:
             self._file.forget_run(key)
         self._memory.forget_run(key)
+
+    def open_spans(self) -> list[AnyItem]:
+        """Return the beginnings in the file of spans that have not ended; none if it is damaged."""
+        found: list[AnyItem] = []
+        with suppress(DamagedError, *STORAGE_ERRORS):
+            if self._file is not None:
+                found = self._file.open_spans()
+        return found
 
     def last_id(self) -> int:
         """Return an id that no row so far exceeds."""
@@ -186,6 +206,14 @@ class SpoolOutbox:
             self._write_down(self._files, ends_s)
         if self._file is not None:
             self._file.close(max(0.0, ends_s - time.monotonic()))
+
+    def _have_put(self, file: SpoolFile) -> None:
+        """Do what there is to do when something was written to *file*; what was done is not."""
+        if self._closed:
+            # By a writer that hung beyond the shutdown: a later process sends it.
+            file.close()
+        freed_bytes, self._unreleased_bytes = self._unreleased_bytes, 0
+        self._release(freed_bytes)
 
     def _write_down(self, files: Files, ends_s: float) -> None:
         """Put what is in memory on the disk, which may do again, until *ends_s*."""

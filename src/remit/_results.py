@@ -2,21 +2,38 @@
 
 Items are counted, not spans: the registration of a run, a span, the late end of a span that was
 announced as active, a quality payload and the end of a run are one item each.
+
+Loaded with remit itself: what is asked when nothing more can be loaded is answered all the same.
+Structures of msgspec take a tenth of the time that dataclasses take to be made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-from remit._delivery.health import Health
+from msgspec import Struct, field
 
 FAULT: Final = "a fault inside remit; see remit.status().faults"
 
 
-@dataclass(frozen=True, slots=True)
-class FlushResult:
+class Health(StrEnum):
+    """How delivery fares."""
+
+    IDLE = "idle"
+    """Nothing was sent yet."""
+    OK = "ok"
+    """The last thing that was sent was taken."""
+    FAILING = "failing"
+    """The server cannot be reached, or cannot answer now."""
+    UNAUTHORIZED = "unauthorized"
+    """The server does not take the token."""
+    WRONG_SERVER = "wrong_server"
+    """What answers at the URL does not speak the API."""
+
+
+class FlushResult(Struct, frozen=True):
     """What became of what was recorded; true only if all of it was delivered.
 
     `pending` is of what existed when the flush began; the others are totals since remit was first
@@ -57,8 +74,7 @@ class FlushResult:
         return cls(0, 0, 0, 0, {"fault": 1}, FAULT)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """Where delivery stands now; after a shutdown, how it ended.
 
     Counts are totals since remit was first used in this process, or since it was used again after
