@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.metadata import version as installed
+from pkgutil import walk_packages
 
+from pydantic import BaseModel
 from sphinx.application import Sphinx
+
+from remit import models
+from remit.models._types import WireModel
 
 project = "remit"
 author = "the remit authors"
@@ -76,7 +82,20 @@ def without_constructor(
     return ("", None) if what == "class" and untold else (signature, returned)
 
 
+def complete(model: type[BaseModel]) -> None:
+    """Have pydantic finish what derives from a model.
+
+    Ours put it off until their first use; by then Sphinx has written to their annotations.
+    """
+    for derived in model.__subclasses__():
+        derived.model_rebuild()
+        complete(derived)
+
+
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
+    for module in walk_packages(models.__path__, f"{models.__name__}."):
+        import_module(module.name)
+    complete(WireModel)
     app.connect("autodoc-process-signature", without_constructor)
     app.connect("autodoc-process-docstring", from_markdown, priority=BEFORE_NAPOLEON)
