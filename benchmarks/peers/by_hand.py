@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from json import JSONEncoder
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
@@ -21,7 +21,8 @@ def _plain(value: object) -> object:
 Opened: TypeAlias = Callable[[str], AbstractContextManager[Any]]
 Put: TypeAlias = Callable[[Any, str, str], object]
 
-dumps = functools.partial(json.dumps, default=_plain)
+dumps: Final = JSONEncoder(default=_plain).encode
+"""Made once: `json.dumps` with a `default` of its own makes an encoder at each call."""
 
 
 def _call(function: Function, opened: Opened, put: Put) -> Function:
