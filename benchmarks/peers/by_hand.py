@@ -32,7 +32,8 @@ def _call(function: Function, opened: Opened, put: Put) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             result = function(*args, **kwargs)
             put(span, "result", dumps(result))
             return result
@@ -47,7 +48,8 @@ def _call_async(function: Function, opened: Opened, put: Put) -> Function:
     async def call(*args: Any, **kwargs: Any) -> Any:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             result = await function(*args, **kwargs)
             put(span, "result", dumps(result))
             return result
@@ -62,7 +64,8 @@ def _iterate(function: Function, opened: Opened, put: Put) -> Function:
     def iterate(*args: Any, **kwargs: Any) -> Generator[Any]:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             items: list[Any] = []
             for item in function(*args, **kwargs):
                 items.append(item)
