@@ -1,9 +1,9 @@
 """The sink: a server in a process of its own that takes everything and counts what arrived.
 
 It answers the Prefactor API (register, start, finish, bulk, and spans one by one), OTLP over HTTP,
-Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, how many different ones,
-in how many requests and bytes, and when the first and the last of them did by the monotonic clock;
-of the bulk API's, how many of them are not there as a whole: a payload or a result was cut, or their
+Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, how many different
+ones, in how many requests and bytes, and when the first and the last of them did by the monotonic
+clock; of the bulk API's, how many are not there as a whole: a payload or a result was cut, or their
 end has not come.
 `python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
 """

@@ -51,9 +51,7 @@ def flatness(results: Results, peer: str) -> float | None:
     return max(found) / min(found) if len(found) > 1 else None
 
 
-def threads(
-    results: Results, peer: str, cases: Sequence[str] = throughput.ROOMY
-) -> float | None:
+def threads(results: Results, peer: str, cases: Sequence[str] = throughput.ROOMY) -> float | None:
     """Return the caller's CPU for a span with 8 threads, over that with one.
 
     Args:

@@ -1,4 +1,4 @@
-"""How many modules `import remit` loads of libraries that it is to leave alone until they are used."""
+"""How many modules `import remit` loads of libraries that it is to leave alone until their use."""
 
 from __future__ import annotations
 

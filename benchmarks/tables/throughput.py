@@ -33,7 +33,7 @@ SECONDS = 5
 BURST_SECONDS = 2
 """The same where what a peer gives up is counted: their queues are full by then."""
 AT_LENGTH = ("remit",)
-"""A budget is of what these cost with their own limits, too: as long, and as often, as with room."""
+"""Budgets are of these with their own limits, too: as long, and as often, as with room."""
 
 
 def cases(size: Size) -> Iterator[Case]:
