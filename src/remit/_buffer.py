@@ -287,8 +287,12 @@ class Buffer:
         self._aging = set(open_now).difference(ripe)
         return ripe
 
+    def _at_rest(self) -> bool:
+        """Whether every item is rare: the first one, or one that comes after the end."""
+        return self._closed or self._asleep
+
     def _reset_mark(self) -> None:
-        if self._closed or self._asleep:
+        if self._at_rest():
             return
         held_bytes = self.held_bytes
         if held_bytes < self._pace_bound:
@@ -296,7 +300,7 @@ class Buffer:
             self._mark_bytes = min(held_bytes + step, self._pace_bound)
         else:
             self._mark_bytes = min(held_bytes + PACE_BYTES, self._payload_bound)
-        if self._closed:  # by another thread, meanwhile
+        if self._at_rest():  # since another thread closed it, meanwhile
             self._mark_bytes = -1
 
     def _wake(self) -> None:
