@@ -1,10 +1,14 @@
-"""The parts of a call: together they are the whole, and each is measured on the real path."""
+"""What runs inside a measured process: the parts of a call, which are the whole, and its runs."""
 
 from __future__ import annotations
+
+from contextlib import nullcontext
 
 import pytest
 
 from benchmarks import path
+from benchmarks.inside import Turns, turned
+from benchmarks.peers.base import Peer
 from remit._sink import NoSink
 
 
@@ -34,3 +38,17 @@ def test_all_parts_come_out_at_the_whole() -> None:
     assert (rest[0], whole[0]) == ("what cannot be attributed", "in all")
     assert sum(part for _, part in (*parts, rest)) == pytest.approx(whole[1])
     assert len(dict(parts)) == len(parts) == 17
+
+
+@pytest.mark.parametrize(("run_turns", "runs"), [(300, 4), (10_000, 1)])
+def test_a_run_has_so_many_turns_at_most(run_turns: int, runs: int) -> None:
+    """As many as the peer keeps of one."""
+    turns = Turns(1_000, 60.0)
+    peer = Peer(
+        decorate=lambda function: function,
+        run=nullcontext,
+        flush=lambda: None,
+        run_turns=run_turns,
+    )
+    turned(peer, lambda times: None, turns)  # noqa: ARG005 - a loop that does nothing
+    assert (turns.done, turns.runs) == (1_000, runs)
