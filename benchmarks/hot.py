@@ -1,9 +1,9 @@
 """Where the microseconds of a call go: `python -m benchmarks.hot [--rounds N] [--bytecodes]`.
 
 Everything here happens on the calling thread; nothing is delivered. First what a call of each kind
-costs, then what a call of a plain function costs without each of its parts: the difference is what
-the part costs where it stands. `--bytecodes` counts instead what the interpreter executes in each
-function of remit, which no other program on the machine disturbs.
+costs, then what each part of a call of a plain function costs (`benchmarks.path`). `--bytecodes`
+counts instead what the interpreter executes in each function of remit, which no other program on
+the machine disturbs.
 """
 
 from __future__ import annotations
@@ -12,85 +12,14 @@ import argparse
 import asyncio
 import os
 import sys
-import time
-import timeit
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 import remit
+from benchmarks.path import CALLS, Work, buffer, cpu_us, each, parts, recorded
 from benchmarks.workloads import lookup
-from remit import _runtime, config
-from remit._buffer import Buffer
-from remit._capture import Plan
-from remit._clock import SystemClock
-from remit._context import place_var
-from remit._decorators._calls import function_call
-from remit._decorators._doors import Door
-from remit._ids import new_key
-from remit._losses import Losses, cost
-from remit._queued import Drained
-from remit._recording import Place
-from remit._signature import read
-from remit._sink import NoSink, Sink
-from remit._spans import OpenSpan, Step
-
-CALLS = 1000
-"""Calls between two readings of the clock."""
-
-Work = Callable[[int], None]
-"""Makes so many calls."""
-
-
-ALONE = {
-    "the clock, twice": "wall_ns = monotonic_ns() + offset_ns; monotonic_ns() + offset_ns",
-    "the key": "new_key(offset_ns)",
-    "the context variable, set twice": "place_var.set(place); place_var.set(None)",
-    "the place and the span, as objects": "OpenSpan(None, Place(None, 1, 'a', ()), None, 1)",
-}
-"""Parts that nothing else can stand for, measured by themselves."""
-
-
-class OwnBuffer(Buffer):
-    """A buffer that is emptied by hand."""
-
-    def clear(self) -> None:
-        """Let go of what came in, as the writer does."""
-        drained = Drained()
-        while self._queue:
-            self.drain(drained, everything=False)
-            self.release(sum(map(cost, drained.in_order())))
-            drained.clear()
-
-
-class Fixed:
-    """A plan that captures one side of a call, or neither; the other is always the same bytes."""
-
-    error_rule: str | None = None
-
-    def __init__(self, plan: Plan, *, params: bool, result: bool) -> None:
-        """Capture with *plan* what is asked for."""
-        payload = b'{"order_id":"order-7","limit":10}'
-        returned = b'{"order":"order-7","limit":10,"state":"shipped"}'
-        self.params: Callable[..., bytes] = plan.params if params else lambda *_: payload
-        self.result: Callable[..., bytes] = plan.result if result else lambda *_: returned
-
-    def secrets(self, args: object, kwargs: object) -> tuple[str, ...]:
-        """Return none."""
-        del args, kwargs
-        return ()
-
-
-def each(call: Callable[..., object]) -> Work:
-    """Return the work that calls a function as the benchmarks do."""
-
-    def work(calls: int) -> None:
-        for _ in range(calls):
-            call("order-7", 10)
-
-    return work
 
 
 def awaited(call: Callable[..., Any]) -> Work:
@@ -161,95 +90,6 @@ def kinds(step: Callable[[str], Callable[[Any], Any]]) -> Iterator[tuple[str, Wo
     yield "coroutine that waits once", awaited(step("hot_waiting")(waiting))
     yield "three nested functions", each(step("hot_outer")(outer))
     yield "an item of a generator", streamed(step("hot_items")(items))
-
-
-def cpu_us(work: Work, rounds: int, after: Callable[[], None]) -> float:
-    """Return the least CPU time of one call, in microseconds."""
-    work(CALLS)
-    best = sys.maxsize
-    for _ in range(rounds):
-        before = time.thread_time_ns()
-        work(CALLS)
-        best = min(best, time.thread_time_ns() - before)
-        after()
-    return best / CALLS / 1000
-
-
-def alone_us(statement: str) -> float:
-    """Return the least CPU time of a statement, in microseconds."""
-    names = {
-        "monotonic_ns": SystemClock.monotonic_ns,
-        "offset_ns": time.time_ns(),
-        "new_key": new_key,
-        "place_var": place_var,
-        "place": object(),
-        "Place": Place,
-        "OpenSpan": OpenSpan,
-    }
-    timer = timeit.Timer(statement, timer=time.thread_time, globals=names)
-    return min(timer.repeat(100, CALLS)) / CALLS * 1e6
-
-
-@contextmanager
-def recorded(sink: Sink) -> Generator[None]:
-    """Stand in a run whose items go to *sink*."""
-    with _runtime.isolated(config.of({}), sink=sink):
-
-        @remit.agent("hot_agent")
-        def agent() -> None:
-            """Hold the run."""
-
-        with agent.run():
-            yield
-
-
-def buffer() -> OwnBuffer:
-    """Return a buffer without a writer."""
-    return OwnBuffer(
-        max_bytes=1 << 30,
-        losses=Losses(),
-        clock=SystemClock(),
-        announce_after_s=3600,
-        rouse=lambda: None,
-        nudge=lambda: None,
-    )
-
-
-def direct(*, params: bool = True, result: bool = True) -> Work:
-    """Return the work that calls the wrapper of a function as wrapt does."""
-    plan = Plan(read(lookup, skip_first=False))
-    fixed = Fixed(plan, params=params, result=result)
-    call = function_call(Door(Step("hot_direct", lambda: plan if params and result else fixed)))
-
-    def work(calls: int) -> None:
-        for _ in range(calls):
-            call(lookup, None, ("order-7", 10), {})
-
-    return work
-
-
-def parts(rounds: int) -> Iterator[tuple[str, float]]:
-    """Yield what each part of a call of a plain function costs."""
-    sink = buffer()
-    with recorded(sink):
-        whole = cpu_us(each(remit.span_type("hot_whole")(lookup)), rounds, sink.clear)
-        inside = cpu_us(direct(), rounds, sink.clear)
-        without_params = cpu_us(direct(params=False), rounds, sink.clear)
-        without_result = cpu_us(direct(result=False), rounds, sink.clear)
-    with recorded(NoSink()):
-        without_sink = cpu_us(direct(), rounds, lambda: None)
-    bare = cpu_us(each(lookup), rounds, lambda: None)
-    found = {
-        "the function itself": bare,
-        "wrapt": whole - inside,
-        "the arguments: bound, looked at, encoded": inside - without_params,
-        "the result: looked at, encoded": inside - without_result,
-        "the buffer: start, end, bytes counted": inside - without_sink,
-        **{name: alone_us(statement) for name, statement in ALONE.items()},
-    }
-    yield from found.items()
-    yield "guards, policy, state of the run", whole - sum(found.values())
-    yield "in all", whole
 
 
 def bytecodes(calls: int = 100) -> Iterator[tuple[str, float]]:

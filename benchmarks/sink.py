@@ -1,9 +1,10 @@
 """The sink: a server in a process of its own that takes everything and counts what arrived.
 
 It answers the Prefactor API (register, start, finish, bulk, and spans one by one), OTLP over HTTP,
-Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, in how many requests
-and bytes, and when the first and the last of them did by the monotonic clock; of the bulk API's,
-how many different ones, and how many of them without their payload.
+Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, how many different
+ones, in how many requests and bytes, and when the first and the last of them did by the monotonic
+clock; of the bulk API's, how many are not there as a whole: a payload or a result was cut, or their
+end has not come.
 `python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
 """
 
@@ -31,6 +32,8 @@ MOMENT: Final = "2026-01-01T00:00:00.000000Z"
 ACCOUNT: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
 PARTITION: Final = 7
 CUT: Final = b'"$remit":"cut"'
+ACTIVE: Final = "active"
+NOTHING: Final = msgspec.Raw(b"{}")
 TAKEN: Final = msgspec.Raw(msgspec.json.encode({"status": "success", "details": {"id": ACCOUNT}}))
 """What is answered for each item, encoded once."""
 READ_AHEAD_BYTES: Final = 1 << 16
@@ -44,13 +47,16 @@ ASKED: Final[dict[str, dict[str, Any]]] = {
 
 class _Details(msgspec.Struct):
     schema_name: str = ""
-    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    status: str = ""
+    payload: msgspec.Raw = NOTHING
+    result_payload: msgspec.Raw = NOTHING
 
 
 class _Item(msgspec.Struct, rename={"type": "_type"}):
     type: str
     idempotency_key: str
     details: _Details | None = None
+    result_payload: msgspec.Raw = NOTHING
 
 
 class _Bulk(msgspec.Struct):
@@ -60,20 +66,32 @@ class _Bulk(msgspec.Struct):
 _bulk: Final = msgspec.json.Decoder(_Bulk).decode
 
 
+def _is_cut(item: _Item) -> bool:
+    """Tell whether a span, or its end, came without its payload or its result."""
+    values = [item.result_payload]
+    if item.details is not None:
+        values += [item.details.payload, item.details.result_payload]
+    return any(CUT in bytes(value) for value in values)
+
+
 class Sink:
     """What arrived."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self._counts: Counter[str] = Counter()
-        self._seen: set[str] = set()
+        self._seen: set[protocols.Key] = set()
+        # Keys of spans that began and have not ended, and of those that came without some value.
+        self._open: set[str] = set()
+        self._cut: set[str] = set()
         self._instances: dict[str, str] = {}
         self._times: dict[str, float] = {}
 
     def answer(self, path: str, body: bytes, encoding: str = "") -> dict[str, Any]:
         """Return what the server says to one request, after counting it."""
         if path == "/counts":
-            return {**self._counts, **self._times, "distinct": len(self._seen)}
+            partial = len(self._cut | self._open)
+            return {**self._counts, **self._times, "distinct": len(self._seen), "cut": partial}
         self._counts["requests"] += 1
         self._counts["bytes"] += len(body)
         before = self._counts["spans"]
@@ -87,7 +105,9 @@ class Sink:
         if path.endswith("/bulk"):
             return self._take(_bulk(body).items, any_cut=CUT in body)
         if not path.startswith("/api/v1/"):
-            self._counts["spans"] += protocols.spans_in(path, body)
+            keys = list(protocols.spans_in(path, body))
+            self._counts["spans"] += len(keys)
+            self._seen.update(keys)
             return ASKED.get(path, {})
         if path.startswith("/api/v1/agent_spans"):
             return {"status": "success", "details": self._one_span(path)}
@@ -117,7 +137,11 @@ class Sink:
                 if key not in seen:
                     seen.add(key)
                     fresh.append(item.details)
-            elif f"c-{key.removeprefix('f-')}" not in seen:
+                    if item.details.status == ACTIVE:
+                        self._open.add(key)
+            elif (created := f"c-{key.removeprefix('f-')}") in seen:
+                self._open.discard(created)
+            else:
                 # A bulk request stops at its first error.
                 outputs[key] = {"status": "error", "code": "not_found"}
                 self._counts["unknown"] += 1
@@ -127,7 +151,7 @@ class Sink:
         for name, count in Counter([details.schema_name for details in fresh]).items():
             self._counts[name.rpartition(":")[2]] += count
         if any_cut:
-            self._counts["cut"] += sum(CUT in bytes(details.payload) for details in fresh)
+            self._cut.update(f"c-{item.idempotency_key[2:]}" for item in items if _is_cut(item))
         return {"status": "success", "outputs": outputs}
 
     def _instance(self, path: str, body: bytes) -> dict[str, Any]:

@@ -13,6 +13,8 @@ Decorator: TypeAlias = Callable[[Function], Function]
 
 FLUSH_S = 120.0
 """How long a peer may take to send what is left."""
+RUN_TURNS = 10_000
+"""How often a run's loop turns at most; then the next run begins."""
 MANY_ITEMS = 2_000_000
 """More than is ever pending: a queue of this size drops nothing."""
 
@@ -53,6 +55,7 @@ class Peer:
         flush: Sends what is left, and returns when it was.
         session: Entered around everything that runs in an event loop.
         roots: Spans that a run sends for itself.
+        run_turns: How often a run's loop turns at most, where a peer keeps only so much of a run.
     """
 
     decorate: Decorator
@@ -60,3 +63,4 @@ class Peer:
     flush: Callable[[], object]
     session: Callable[[], AbstractAsyncContextManager[object]] = no_session
     roots: int = 1
+    run_turns: int = RUN_TURNS

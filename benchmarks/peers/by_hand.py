@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from json import JSONEncoder
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
@@ -21,7 +21,8 @@ def _plain(value: object) -> object:
 Opened: TypeAlias = Callable[[str], AbstractContextManager[Any]]
 Put: TypeAlias = Callable[[Any, str, str], object]
 
-dumps = functools.partial(json.dumps, default=_plain)
+dumps: Final = JSONEncoder(default=_plain).encode
+"""Made once: `json.dumps` with a `default` of its own makes an encoder at each call."""
 
 
 def _call(function: Function, opened: Opened, put: Put) -> Function:
@@ -31,7 +32,8 @@ def _call(function: Function, opened: Opened, put: Put) -> Function:
     def call(*args: Any, **kwargs: Any) -> Any:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             result = function(*args, **kwargs)
             put(span, "result", dumps(result))
             return result
@@ -46,7 +48,8 @@ def _call_async(function: Function, opened: Opened, put: Put) -> Function:
     async def call(*args: Any, **kwargs: Any) -> Any:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             result = await function(*args, **kwargs)
             put(span, "result", dumps(result))
             return result
@@ -61,7 +64,8 @@ def _iterate(function: Function, opened: Opened, put: Put) -> Function:
     def iterate(*args: Any, **kwargs: Any) -> Generator[Any]:
         with opened(name) as span:
             put(span, "args", dumps(args))
-            put(span, "kwargs", dumps(kwargs))
+            if kwargs:
+                put(span, "kwargs", dumps(kwargs))
             items: list[Any] = []
             for item in function(*args, **kwargs):
                 items.append(item)

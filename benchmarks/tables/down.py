@@ -31,7 +31,7 @@ RECORDERS = (
     "prefactor-core",
 )
 BRIEFLY = ("bare", "remit", "ddtrace")
-OF_MANY = ("bare", "remit")
+OF_MANY = ("bare", "remit", "ddtrace")
 HOLDERS = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry", "logfire", "langfuse")
 SECONDS = 10.0
 MANY_SECONDS = 90.0
@@ -41,11 +41,14 @@ HOLDING = 8
 KIB = 1024
 
 
-def _spool_send(folder: Path, port: int, size: Size) -> int:
-    """Return how many spans arrive that a process of remit's left behind."""
+def _arrived_later(folder: Path, port: int, size: Size) -> Values:
+    """Return how many spans arrive that a process left on disk, and how many of them not whole.
+
+    Nothing is returned of those that leave none there: there is nothing that another could send.
+    """
     data = folder / "data"
     if not data.exists():
-        return 0
+        return {}
     with sink.running("--port", str(port)):
         told = {
             **environment("remit"),
@@ -55,7 +58,9 @@ def _spool_send(folder: Path, port: int, size: Size) -> int:
         }
         command = [sys.executable, "-m", "remit", "spool", "send", "--all", "--timeout", "120"]
         children.run(command, told, size.patience_s)
-        return sink.counts(port)["distinct"]
+        counts = sink.counts(port)
+    # A span about what was given up is none of those that were recorded.
+    return {"later": counts["distinct"] - counts["loss"], "partial": counts["cut"]}
 
 
 def _recorded(what: Values, folder: Path, patience_s: float) -> Values:
@@ -94,7 +99,7 @@ def outage(peer: str, turns: int, seconds: float, size: Size) -> Values:
             "awaited": peer in IN_COROUTINES_ONLY,
         }
         told = _recorded(what, Path(name), seconds + size.patience_s)
-        return {**told, "later": _spool_send(Path(name), port, size)}
+        return {**told, **_arrived_later(Path(name), port, size)}
 
 
 def cases(size: Size) -> Iterator[Case]:
@@ -118,9 +123,23 @@ def beyond_mib(results: Results, peer: str, case: str) -> float | None:
     return None if peak is None or bare is None else max(peak - bare, 0) / KIB
 
 
+def lost(results: Results, peer: str, case: str) -> float | None:
+    """Return how many spans never arrived, or without some of their values.
+
+    All of them where a peer keeps nothing on disk.
+    """
+    recorded, later, partial = (
+        results.middle(NAME, peer, case, field) for field in ("recorded", "later", "partial")
+    )
+    if recorded is None:
+        return None
+    return max(recorded - (later or 0), 0) + (partial or 0)
+
+
 def _row(results: Results, peer: str, case: str) -> list[str]:
     recorded = results.middle(NAME, peer, case, "recorded")
     later = results.middle(NAME, peer, case, "later")
+    gone = None if later is None else lost(results, peer, case)
     raised = next((found.get("raised") for found in results.all(NAME, peer, case)), None)
     slowest = raised or shown.figure(results.middle(NAME, peer, case, "slowest_ms"))
     return [
@@ -131,13 +150,14 @@ def _row(results: Results, peer: str, case: str) -> list[str]:
         shown.figure(results.middle(NAME, peer, case, "exit_s")),
         shown.whole(results.middle(NAME, peer, case, "said")),
         shown.whole(later),
+        shown.whole(gone),
     ]
 
 
 def outages(results: Results) -> str:
     """Return the table of outages."""
     heads = ["", "spans recorded", "memory beyond bare, MiB", "slowest call, ms",
-             "exit, s", "lines said", "arrived later"]  # fmt: skip
+             "exit, s", "lines said", "arrived later", "lost, in part or whole"]  # fmt: skip
     rows = [_row(results, peer, "few") for peer in RECORDERS]
     rows += [_row(results, peer, "many") for peer in OF_MANY]
     return shown.table(heads, rows)

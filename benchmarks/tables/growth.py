@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from benchmarks import shown
@@ -51,16 +51,28 @@ def flatness(results: Results, peer: str) -> float | None:
     return max(found) / min(found) if len(found) > 1 else None
 
 
-def threads(results: Results, peer: str) -> float | None:
-    """Return the caller's CPU for a span with 8 threads, over that with one."""
-    one, eight = (
-        results.middle(throughput.NAME, peer, str(count), "cpu_us") for count in throughput.THREADS
-    )
+def threads(results: Results, peer: str, cases: Sequence[str] = throughput.ROOMY) -> float | None:
+    """Return the caller's CPU for a span with 8 threads, over that with one.
+
+    Args:
+        results: What was measured.
+        peer: Of which peer.
+        cases: With one thread, with eight: with room for everything, or with a peer's own limits.
+    """
+    one, eight = (results.middle(throughput.NAME, peer, case, "cpu_us") for case in cases)
     return eight / one if one and eight else None
 
 
 def _spreads(results: Results, peer: str, field: str) -> list[str]:
     return [shown.spread(results.spread(NAME, peer, count, field)) for count in counts(results)]
+
+
+def _with_wall(results: Results, peer: str) -> list[str]:
+    walls = (results.middle(NAME, peer, count, "wall_us") for count in counts(results))
+    return [
+        f"{cpu} / {shown.figure(wall)}" if cpu != shown.NOTHING else cpu
+        for cpu, wall in zip(_spreads(results, peer, "cpu_us"), walls, strict=True)
+    ]
 
 
 def _heads(results: Results) -> list[str]:
@@ -70,20 +82,22 @@ def _heads(results: Results) -> list[str]:
 def grown(results: Results) -> str:
     """Return the table of costs by number of spans."""
     heads = [
-        "caller's CPU, us a span",
+        "caller's CPU / wall, us a span",
         *_heads(results),
-        "highest / lowest",
+        "CPU, highest / lowest",
         "8 threads / 1",
+        "the same, own limits",
         "lost",
     ]
     rows: list[list[str]] = []
     for peer in GROWING:
         gone = [results.middle(NAME, peer, count, "lost") for count in counts(results)]
         known = [lost for lost in gone if lost is not None]
-        ratios = [flatness(results, peer), threads(results, peer)]
+        many = [threads(results, peer, cases) for cases in (throughput.ROOMY, throughput.OWN)]
+        ratios = [flatness(results, peer), *many]
         rows.append([
             title(peer),
-            *_spreads(results, peer, "cpu_us"),
+            *_with_wall(results, peer),
             *(shown.times(ratio, 1) for ratio in ratios),
             shown.whole(sum(known) if known else None),
         ])  # fmt: skip

@@ -11,6 +11,7 @@ from benchmarks.known import DECORATED, PEERS
 from benchmarks.measure import Case, Size, check_installed, run, told
 from benchmarks.pictures import Picture
 from benchmarks.results import Results, Values
+from benchmarks.tables import kept_out
 from benchmarks.tables.base import Table, title
 
 NAME = "import"
@@ -49,6 +50,7 @@ def cases(size: Size) -> Iterator[Case]:
     """Yield each library; one takes little, so there are more rounds of it."""
     for peer in IMPORTED:
         yield Case(NAME, peer, CASE, partial(_imported, peer, size), size.rounds * 3)
+    yield kept_out.case(NAME, size)
 
 
 def times(results: Results) -> str:

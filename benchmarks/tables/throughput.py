@@ -25,12 +25,15 @@ SENDERS = (
     "prefactor-core",
 )
 THREADS = (1, 8)
+ROOMY = ("1", "8")
 OWN = ("own limits", "own limits, 8 threads")
 BRIEFLY = ("floor", "remit", "remit-memory", "ddtrace", "opentelemetry")
 SECONDS = 5
 """Times as long as a call is measured."""
 BURST_SECONDS = 2
 """The same where what a peer gives up is counted: their queues are full by then."""
+AT_LENGTH = ("remit",)
+"""Budgets are of these with their own limits, too: as long, and as often, as with room."""
 
 
 def cases(size: Size) -> Iterator[Case]:
@@ -43,16 +46,18 @@ def cases(size: Size) -> Iterator[Case]:
 
 
 def _case(peer: str, threads: int, *, roomy: bool, size: Size) -> Case:
+    at_length = roomy or peer in AT_LENGTH
     asked = {
         "turns": size.spans,
-        "seconds": size.seconds * (SECONDS if roomy else BURST_SECONDS),
+        "seconds": size.seconds * (SECONDS if at_length else BURST_SECONDS),
         "threads": threads,
         "roomy": roomy,
         "awaited": peer in IN_COROUTINES_ONLY,
     }
-    name = str(threads) if roomy else OWN[THREADS.index(threads)]
+    name = (ROOMY if roomy else OWN)[THREADS.index(threads)]
     # What a peer gives up is no matter of a few percent, so once.
-    return Case(NAME, peer, name, partial(inside, NAME, peer, size, asked), None if roomy else 1)
+    rounds = None if at_length else 1
+    return Case(NAME, peer, name, partial(inside, NAME, peer, size, asked), rounds)
 
 
 def gone(results: Results, peer: str, case: str) -> float | None:

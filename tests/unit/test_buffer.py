@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -16,61 +15,19 @@ from remit._buffer import (
     CHUNK_ITEMS,
     LONG_PACE_PART,
     LONG_PACE_S,
-    PACE_EVERY,
+    PACE_BYTES,
     PACE_PART,
     PACE_S,
     PATIENCE_NS,
     Buffer,
 )
 from remit._clock import NS_PER_S
-from remit._ids import new_key
-from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
+from remit._losses import ITEM_BYTES, Loss, skeleton
 from remit._queued import Drained
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
-from remit.testing._clock import FakeClock
 from tests.alarms import everywhere
+from tests.buffered import RUN, Made
 from tests.recording import HandRun, agent
-
-RUN = "01m8854jxatem2qtpj6f5qsb2f"
-
-
-class Made:
-    """A buffer, and what it asked for."""
-
-    def __init__(self, max_bytes: int = 1 << 26) -> None:
-        """Make it, on a clock that stands still."""
-        self.clock = FakeClock()
-        self.losses = Losses()
-        self.asked: Counter[str] = Counter()
-        self.buffer = Buffer(
-            max_bytes=max_bytes,
-            losses=self.losses,
-            clock=self.clock,
-            announce_after_s=1.0,
-            rouse=lambda: self.asked.update(["rouse"]),
-            nudge=lambda: self.asked.update(["nudge"]),
-        )
-
-    def start(self, key: int = 0, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
-        """Begin a span."""
-        payload = b"{" + b" " * (size_bytes - 2) + b"}"
-        start = (RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, payload)
-        self.buffer.start_span(start)
-        return start
-
-    def span(self, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
-        """Record a whole span."""
-        start = self.start(started_ns=started_ns, size_bytes=size_bytes)
-        self.buffer.end_span(start, started_ns + 1, "complete", b"{}")
-        return start
-
-    def drain(self, *, everything: bool = False) -> list[AnyItem]:
-        """Drain, and let go of what came."""
-        drained = Drained()
-        self.buffer.drain(drained, everything=everything)
-        items = drained.in_order()
-        self.buffer.release(sum(map(cost, items)))
-        return items
 
 
 def shape(items: list[AnyItem]) -> list[tuple[int, str | None]]:
@@ -181,27 +138,56 @@ def test_threads_give_way_to_a_writer_that_is_behind(monkeypatch: pytest.MonkeyP
     """Beyond half of the bound, for longer beyond a second part, and only while it moves chunks."""
     slept: list[float] = []
     monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
-    made = Made(max_bytes=4 * BACKLOG_ITEMS * ITEM_BYTES)
-    while made.buffer.held_bytes < 4 * BACKLOG_ITEMS * ITEM_BYTES * PACE_PART:
-        made.span()
+    max_bytes = 4 * BACKLOG_ITEMS * ITEM_BYTES
+    made = Made(max_bytes=max_bytes)
+    made.fill(max_bytes * PACE_PART - 2 * ITEM_BYTES)
     assert slept == []
-    for _ in range(3 * PACE_EVERY):
-        made.span()
+    made.fill(max_bytes * PACE_PART + PACE_BYTES * 2.5)
     assert slept == [PACE_S] * 3
-    while made.buffer.held_bytes < 4 * BACKLOG_ITEMS * ITEM_BYTES * LONG_PACE_PART:
-        made.span()
+    made.fill(max_bytes * LONG_PACE_PART)
     slept.clear()
-    for _ in range(3 * PACE_EVERY):
-        made.span()
+    made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 3.5)
     assert slept == [LONG_PACE_S] * 3
     made.clock.advance(PATIENCE_NS / NS_PER_S)
-    for _ in range(3 * PACE_EVERY):
-        made.span()
+    made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 6.5)
     assert slept == [LONG_PACE_S] * 3
     made.buffer.drain(Drained(), everything=False)
-    for _ in range(PACE_EVERY):
-        made.span()
+    made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 8)
     assert slept == [LONG_PACE_S] * 4
+
+
+def test_runs_that_open_give_way_no_more_often_than_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes is counted in bytes, whatever it is."""
+    slept: list[float] = []
+    monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
+    max_bytes = 4 * BACKLOG_ITEMS * ITEM_BYTES
+    made = Made(max_bytes=max_bytes)
+    made.fill(max_bytes * PACE_PART + PACE_BYTES * 0.5)
+    assert len(slept) == 1
+    for _ in range(10):
+        HandRun(made.buffer).open()
+    assert len(slept) == 1
+
+
+def test_between_two_moments_of_giving_way_a_span_takes_the_path_of_any_other() -> None:
+    """Beyond half of the bound; there each item was looked at, which took a third of a call."""
+    max_bytes = 64 * PACE_BYTES
+    made = Made(max_bytes=max_bytes)
+    made.fill(max_bytes * PACE_PART + PACE_BYTES * 1.5)
+    start, called = made.start(), list[str]()
+    sys.setprofile(lambda frame, event, _: called.append(f"{event} {frame.f_code.co_name}"))
+    made.buffer.end_span(start, 2, "complete", b"{}")
+    sys.setprofile(None)
+    assert [each for each in called if each.startswith("call ")] == ["call end_span"]
+
+
+def test_a_closed_buffer_counts_what_comes_wherever_it_stood() -> None:
+    """Beyond half of its bound, too, where it looks at items seldom."""
+    made = Made(max_bytes=64 * ITEM_BYTES)
+    made.fill(64 * ITEM_BYTES * PACE_PART + ITEM_BYTES)
+    made.buffer.close()
+    made.span()
+    assert made.losses.by_reason() == {Loss.AFTER_SHUTDOWN: 1}
 
 
 def test_nobody_gives_way_while_the_back_end_alone_is_behind(

@@ -10,7 +10,7 @@ import pytest
 from remit._queued import Queued
 from remit._sink import Item, Kind, RunFeed
 from tests.recording import agent
-from tests.unit.test_buffer import RUN, Made
+from tests.buffered import RUN, Made
 
 
 @pytest.fixture
