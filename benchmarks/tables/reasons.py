@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.measure import ROOT
+from benchmarks.children import ROOT
 
 DOCS: Final = ROOT / "docs"
 COST: Final = "explanation/cost.md"
@@ -46,7 +46,7 @@ CALL: Final = Reason("Where the microseconds go", COST)
 PEERS: Final = Reason("The peers, and what differs between them")
 RATE: Final = Reason("What limits the rate", COST)
 THREADS: Final = Reason("What threads pay that outrun the writer", COST)
-GROWTH: Final = Reason("Why few spans cost less each", COST)
+GROWTH: Final = Reason("What a span costs among many", COST)
 IMPORT: Final = Reason("What an import costs", COST)
 OUTAGE: Final = Reason("While nothing listens")
 INGEST: Final = _of_collector("The collector")

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 from msgspec.structs import astuple
 
 from remit._clock import NS_PER_S, Clock
+from remit._loops import looping
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._queued import Drained, Queued
 from remit._sink import AnyItem, Kind, RunFeed, SpanStart
@@ -41,7 +42,8 @@ BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
 # Beyond this part of the bound threads that compute all the time give way to a writer that is
 # behind: whenever so much has come in for so long, beyond a second part for longer. When it has not
 # come for the next chunk for some time, such as while a disk hangs, they go on. Seldom, and then
-# for long: at every eighth item for 50 us, 8 threads paid 1.6 times as much CPU for a call.
+# for long: at every eighth item for 50 us, 8 threads paid 1.6 times as much CPU for a call. What an
+# event loop has to do besides waits no longer than for the writer's own turns.
 PACE_PART: Final = 1 / 2
 LONG_PACE_PART: Final = 5 / 8
 PACE_BYTES: Final = 128 * ITEM_BYTES
@@ -326,7 +328,8 @@ class Buffer:
         self._pace_at_bytes = self._taken_bytes + PACE_BYTES
         self._reset_mark()
         if self.behind and self._clock.monotonic_ns() - self._drained_ns < PATIENCE_NS:
-            pace_s = PACE_S if self.held_bytes <= self._long_pace_bound else LONG_PACE_S
+            long = self.held_bytes > self._long_pace_bound and not looping()
+            pace_s = LONG_PACE_S if long else PACE_S
             time.sleep(pace_s)  # noqa: TID251 - for nothing: another thread runs meanwhile
 
     def _press_late(self, item: AnyItem) -> None:

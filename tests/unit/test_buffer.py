@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections import Counter
@@ -19,7 +20,6 @@ from remit._buffer import (
     PACE_PART,
     PACE_S,
     PATIENCE_NS,
-    Buffer,
 )
 from remit._clock import NS_PER_S
 from remit._losses import ITEM_BYTES, Loss, skeleton
@@ -154,6 +154,24 @@ def test_threads_give_way_to_a_writer_that_is_behind(monkeypatch: pytest.MonkeyP
     made.buffer.drain(Drained(), everything=False)
     made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 8)
     assert slept == [LONG_PACE_S] * 4
+
+
+def test_an_event_loop_gives_way_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its other tasks wait meanwhile: they do not pay for threads that record all the time."""
+    slept: list[float] = []
+    monkeypatch.setattr("remit._buffer.time.sleep", slept.append)
+    max_bytes = 4 * BACKLOG_ITEMS * ITEM_BYTES
+    made = Made(max_bytes=max_bytes)
+    made.fill(max_bytes * LONG_PACE_PART)
+    slept.clear()
+
+    async def record() -> None:
+        made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 1.5)
+
+    asyncio.run(record())
+    assert slept == [PACE_S]
+    made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 2.5)
+    assert slept == [PACE_S, LONG_PACE_S]
 
 
 def test_runs_that_open_give_way_no_more_often_than_spans(monkeypatch: pytest.MonkeyPatch) -> None:

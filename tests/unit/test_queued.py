@@ -9,8 +9,8 @@ import pytest
 
 from remit._queued import Queued
 from remit._sink import Item, Kind, RunFeed
-from tests.recording import agent
 from tests.buffered import RUN, Made
+from tests.recording import agent
 
 
 @pytest.fixture

@@ -1,23 +1,15 @@
-"""Event loops: whether one runs in this thread, and how to wait without holding it."""
+"""How to wait without holding the event loop that runs in this thread."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
+
+from remit._loops import running_trio
 
 T = TypeVar("T")
-
-
-def looping() -> bool:
-    """Tell whether an event loop runs in this thread: asyncio's or trio's."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return _trio() is not None
-    return True
 
 
 async def beside(act: Callable[[], T]) -> T:
@@ -26,7 +18,7 @@ async def beside(act: Callable[[], T]) -> T:
     Raises:
         RuntimeError: No event loop runs, or none that is known, or there is no thread to be had.
     """
-    trio = _trio()
+    trio = running_trio()
     if trio is None:
         return await asyncio.to_thread(act)
     found: T = await trio.to_thread.run_sync(act, abandon_on_cancel=True)
@@ -39,7 +31,7 @@ async def beside_within(act: Callable[[], object], limit_s: float) -> None:
     Raises:
         RuntimeError: As `beside`.
     """
-    trio = _trio()
+    trio = running_trio()
     if trio is None:
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
@@ -49,10 +41,3 @@ async def beside_within(act: Callable[[], object], limit_s: float) -> None:
     with trio.move_on_after(limit_s) as scope:
         scope.shield = True
         await beside(act)
-
-
-def _trio() -> Any:  # noqa: ANN401 - the module, which may not be installed
-    """Return trio if one of its tasks runs in this thread."""
-    # Not there either while another thread imports trio, as httpcore does.
-    in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
-    return sys.modules["trio"] if in_trio_task is not None and in_trio_task() else None
