@@ -169,9 +169,9 @@ def test_an_event_loop_gives_way_briefly(monkeypatch: pytest.MonkeyPatch) -> Non
         made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 1.5)
 
     asyncio.run(record())
-    assert slept == [PACE_S]
+    assert slept == [PACE_S] * 2
     made.fill(max_bytes * LONG_PACE_PART + PACE_BYTES * 2.5)
-    assert slept == [PACE_S, LONG_PACE_S]
+    assert slept == [PACE_S] * 2 + [LONG_PACE_S]
 
 
 def test_runs_that_open_give_way_no_more_often_than_spans(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from typing import Final
 from remit._clock import Clock, Deadline
 from remit._delivery import Delivery
 from remit._guard import guarded
-from remit._runtime._loops import beside_within, looping
+from remit._loops import looping
+from remit._runtime._loops import beside_within
 
 # Where a collected stream may end its run: a thread that moves, delivers or ends the process, and
 # may hold what a flush needs.
