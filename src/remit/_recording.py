@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
@@ -19,7 +19,9 @@ from remit._context import place_var
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models.data_risk import DataRisk
 
 # Time servers slew by less; what is more was a step, or a sleep.
 MAX_DRIFT_NS: Final = NS_PER_S

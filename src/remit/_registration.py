@@ -10,14 +10,16 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
-from remit.models._types import Purpose
-from remit.models.data_risk import DataRisk
+from remit.models._words import Purpose
+
+if TYPE_CHECKING:
+    from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
 

@@ -22,7 +22,7 @@ from remit._signature import MISSING
 from remit._spans import OpenSpan, Step, begin
 from remit._words import shown
 from remit.errors import UsageError
-from remit.models._types import Purpose
+from remit.models._words import Purpose
 
 
 class Outside(Enum):

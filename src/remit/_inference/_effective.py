@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from remit._guard import logger
 from remit._inference._shown import Inferred, Side, inferred
+from remit._pending import declared as risk_of
+from remit._pending import words_of
 from remit._registry import SpanType
-from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
+from remit._risk import said
+
+if TYPE_CHECKING:
+    from remit.models.data_risk import DataRisk
 
 _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDictionary()
 """By declaration, so that a contradiction is said once and types are read once."""
@@ -50,27 +55,25 @@ def told(against: Iterable[Inferred]) -> str:
 
 def _word(risk: DataRisk | None, each: Inferred) -> str:
     """Return what the declaration says of a category on its side."""
-    return "unknown" if risk is None else str(getattr(_categories(risk, each.side), each.category))
+    return str(said(risk)[_part(each.side)].get(each.category, "unknown"))
 
 
-def _categories(risk: DataRisk, side: Side) -> DataCategories:
-    return risk.params_data_categories if side is Side.PARAMS else risk.result_data_categories
+def _part(side: Side) -> str:
+    return f"{side}_data_categories"
 
 
 def _completed(risk: DataRisk | None, shown: Iterable[Inferred]) -> DataRisk | None:
     new = [each for each in shown if _word(risk, each) == "unknown"]
     if not new:
         return risk
-    said = risk or DataRisk(
-        action_profile=ActionProfile(),
-        params_data_categories=DataCategories(),
-        result_data_categories=DataCategories(),
-    )
-    return said.model_copy(
-        update={
-            f"{side}_data_categories": _categories(said, side).model_copy(
-                update={each.category: "included" for each in new if each.side is side}
-            )
-            for side in Side
-        }
+    words = {
+        _part(side): {each.category: "included" for each in new if each.side is side}
+        for side in Side
+    }
+    if risk is None or words_of(risk) is not None:
+        return risk_of(
+            {part: {**known, **words.get(part, {})} for part, known in said(risk).items()}
+        )
+    return risk.model_copy(
+        update={part: getattr(risk, part).model_copy(update=words[part]) for part in words}
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
-from typing import Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from msgspec import Struct
 
@@ -17,7 +17,9 @@ from remit._overrides import overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models.data_risk import DataRisk
 
 _CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""

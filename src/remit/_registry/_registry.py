@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from remit._registry._declared import AgentType, ManualType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models.data_risk import DataRisk
 
 _ANY_AGENT: Final = ""
 """Key of what was seen without its agent being known."""

@@ -24,10 +24,10 @@ from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
-from remit.models.data_risk import DataRisk
 
 if TYPE_CHECKING:
     from remit import _registration as registering
+    from remit.models.data_risk import DataRisk
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
