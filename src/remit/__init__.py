@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from remit import errors
 from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
-from remit._late import late
 from remit._marks import Sensitive, Skip
 from remit._risk import risk
 from remit._runs import current_run
@@ -17,6 +16,14 @@ from remit._spans import current_span
 
 if TYPE_CHECKING:
     from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
+else:
+    from remit._late import lately
+
+    # Models of pydantic, which imports half of itself to make one.
+    __getattr__ = lately(
+        __name__,
+        dict.fromkeys(("ActionProfile", "DataCategories", "DataRisk"), "remit.models.data_risk"),
+    )
 
 __all__ = [
     "ActionProfile",
@@ -39,19 +46,8 @@ __all__ = [
     "span_type",
     "status",
 ]
-_models = late("remit.models.data_risk")
-_MODELS = frozenset({"ActionProfile", "DataCategories", "DataRisk"})
-
-
-def __getattr__(name: str) -> object:
-    """Return a model, imported when it is named: to make one takes half of pydantic."""
-    if name not in _MODELS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(_models, name)
-    globals()[name] = found
-    return found
 
 
 def __dir__() -> list[str]:
-    """Return the names that are there, those of the models too."""
-    return sorted({*globals(), *_MODELS})
+    """Return the names that are there, those too that are imported when they are asked for."""
+    return sorted({*globals(), *__all__})

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._pending import Words
 from remit._risk import MEMBERS, said
+from remit.models._pending import Words
 
 if TYPE_CHECKING:
     from remit.models.data_risk import DataRisk

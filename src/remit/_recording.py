@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
-from remit._capture import Known, Rules
+from remit import _capture
 from remit._clock import NS_PER_S, Clock
 from remit._context import place_var
 from remit._policy import Ceilings
@@ -21,6 +21,7 @@ from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
 
 if TYPE_CHECKING:
+    from remit._capture import Known, Rules
     from remit.models.data_risk import DataRisk
 
 # Time servers slew by less; what is more was a step, or a sleep.
@@ -207,7 +208,7 @@ class RunState:
     def hear(self, key: int | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
-            self.secrets.setdefault(key, Known()).add(texts)
+            self.secrets.setdefault(key, _capture.Known()).add(texts)
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""

@@ -6,7 +6,7 @@ as in the wire models, which nothing imports that only declares; a test compares
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
@@ -15,9 +15,9 @@ from msgspec import Struct
 from remit._guard import attempt
 from remit._late import late
 from remit._marks import CATEGORIES, CLASSIFICATION
-from remit._pending import Words, declared, words_of
 from remit._words import meant, one_of
 from remit.errors import DeclarationError
+from remit.models._pending import Words, declared, is_model, words_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -157,11 +157,9 @@ def coerce(value: object, where: str) -> models.DataRisk | None:
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
     """
-    if value is None:
-        return None
-    if words_of(value) is not None:
-        return cast("models.DataRisk", value)
-    if isinstance(value, models.DataRisk):
+    if value is None or words_of(value) is not None:
+        return cast("models.DataRisk | None", value)
+    if is_model(value):
         _check_extras(value.model_extra, where)
         return value
     if not isinstance(value, Mapping):
@@ -257,7 +255,8 @@ def said(risk: models.DataRisk | None) -> Words:
     pending = words_of(risk)
     if pending is not None:
         return pending
-    return {part: dict(getattr(risk, part)) for part in MEMBERS}
+    parts: Iterator[tuple[str, BaseModel]] = ((part, getattr(risk, part)) for part in MEMBERS)
+    return {part: vars(model) for part, model in parts}
 
 
 def withholding(risk: models.DataRisk | None) -> Withholding:

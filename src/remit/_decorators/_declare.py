@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
+from remit import _capture
 from remit._annotations import unwrapped
-from remit._capture import SWITCHES, Capture, Wish, no_switch
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
@@ -21,6 +21,7 @@ from remit._words import meant
 from remit.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from remit._capture import Capture, Wish
     from remit.models.data_risk import DataRisk
 
 # What the collector takes; one longer name would have every registration refused.
@@ -190,8 +191,8 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
 
 def _check_switch(rule: object, wish: object, where: str) -> None:
     """Return if *rule* can be turned off by its name, and *wish* says to."""
-    if rule not in SWITCHES:
-        raise DeclarationError(f"{where}: {no_switch(str(rule))}")
+    if rule not in _capture.SWITCHES:
+        raise DeclarationError(f"{where}: {_capture.no_switch(str(rule))}")
     if wish is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "

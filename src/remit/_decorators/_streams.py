@@ -10,10 +10,9 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from remit import _runtime
-from remit._capture import Rules, Stream
+from remit import _capture, _runtime
 from remit._decorators._doors import AgentDoor, Door
 from remit._decorators._standing import Stand
 from remit._guard import guarded
@@ -23,6 +22,9 @@ from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from remit._capture import Rules, Stream
 
 
 class InFlight(ABC):
@@ -199,7 +201,7 @@ class StreamSpan(InFlight):
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
         """Take over an open span, its items to come."""
         super().hold(span, secrets)
-        self._stream = Stream(span.place.run.recorder.rules, span.step.plan())
+        self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:

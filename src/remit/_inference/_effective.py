@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 
 from remit._guard import logger
 from remit._inference._shown import Inferred, Side, inferred
-from remit._pending import declared as risk_of
-from remit._pending import words_of
 from remit._registry import SpanType
 from remit._risk import said
+from remit.models._pending import declared as risk_of
+from remit.models._pending import words_of
 
 if TYPE_CHECKING:
     from remit.models.data_risk import DataRisk

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
 
-from remit import config
+from remit import _inference, config
 from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery, FlushResult, Status
@@ -34,6 +34,8 @@ else:
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
+FIRST_CALL: Final = (_inference.plan_of, _inference.effective)
+"""What the first call in a run needs: imported with the runtime, so that the call need not wait."""
 # Without the user's hook: the same source registers the same payload whatever the settings.
 REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 

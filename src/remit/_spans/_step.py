@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from remit._capture import Known, Rules
 from remit._frames import caller
 from remit._guard import guarded
 from remit._policy import Ceiling, Ceilings, Verdict, verdict
 
 if TYPE_CHECKING:
+    from remit._capture import Known, Rules
     from remit.models.data_risk import DataRisk
 
 # Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.

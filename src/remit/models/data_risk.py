@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from remit._pending import Words, settle_all
+from remit.models._pending import Words, settle_all
 from remit.models._types import WireModel
 
 ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 
+from remit._guard import attempt
 from remit._late import late
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class PendingRisk:
     __hash__ = None  # type: ignore[assignment] # as that of a model that can be changed
 
     def __getattribute__(self, name: str) -> Any:  # noqa: ANN401 - whatever the model has
-        return getattr(_settled(self), name)
+        return _class_of(self) if name == "__class__" else getattr(_settled(self), name)
 
     def __setattr__(self, name: str, value: object) -> None:
         setattr(_settled(self), name, value)
@@ -89,9 +90,14 @@ class _State:
     """What waits for the models, and what they brought."""
 
     def __init__(self) -> None:
-        self.waiting: list[PendingRisk] = []
+        self.waiting: dict[int, PendingRisk] = {}
         self.kind: type | None = None
         self.make: Callable[[Words], models.DataRisk] | None = None
+        self.alike = False
+
+    def is_ready(self) -> bool:
+        """Return whether the models are imported; another thread may have done it just now."""
+        return self.make is not None
 
 
 _state: Final = _State()
@@ -103,9 +109,9 @@ def declared(words: Words) -> models.DataRisk:
         return _state.make(words)
     risk: Any = PendingRisk()
     _own(risk, "__dict__")[_WORDS] = words
-    _state.waiting.append(risk)
+    _state.waiting[id(risk)] = risk
     # Settled by nobody else if the models came before this was among those that wait.
-    if _state.make is not None or len(_state.waiting) > MAX_PENDING:
+    if _state.is_ready() or len(_state.waiting) > MAX_PENDING:
         _settled(risk)
     waiting: models.DataRisk = risk
     return waiting
@@ -115,9 +121,14 @@ def words_of(risk: object) -> Words | None:
     """Return the words of a data risk that is no model yet, None for anything else."""
     if type(risk) is not PendingRisk:
         return None
-    # None if another thread has made it a model since.
-    words: Words | None = _own(risk, "__dict__").get(_WORDS)
+    own = _own(risk, "__dict__")
+    words: Words | None = None if _MODEL in own else own.get(_WORDS)
     return words
+
+
+def is_model(risk: object) -> TypeGuard[models.DataRisk]:
+    """Return whether *risk* is a model of a data risk; without the models nothing is."""
+    return _state.kind is not None and isinstance(risk, _state.kind)
 
 
 def settle_all(kind: type, make: Callable[[Words], models.DataRisk]) -> None:
@@ -127,32 +138,56 @@ def settle_all(kind: type, make: Callable[[Words], models.DataRisk]) -> None:
         kind: The class that they become.
         make: Makes one from its words.
     """
+    changed = attempt(lambda: _put(PendingRisk(), "__class__", kind))
+    _state.alike = not isinstance(changed, TypeError)
     _state.kind, _state.make = kind, make
     while _state.waiting:
-        _settle(_state.waiting.pop())
+        _settle(_state.waiting.popitem()[1])
 
 
-def _settled(risk: Any) -> Any:  # noqa: ANN401 - a model, which is not imported here
-    """Return *risk*, become a model."""
+def _class_of(risk: PendingRisk) -> type:
+    """Return the class that *risk* is of at the next touch; not at this one.
+
+    `isinstance` comes here. It has found that the type is another, and counts what it is told as an
+    answer only if that is not the type of the object now.
+    """
+    _state.waiting.pop(id(risk), None)
+    kind: Any = models.DataRisk and _state.kind
+    if type(risk) is PendingRisk:
+        return kind  # type: ignore[no-any-return]
+
+    class Same(kind):  # type: ignore[misc]
+        """Another thread has touched it just now."""
+
+    return Same
+
+
+def _settled(risk: PendingRisk) -> Any:  # noqa: ANN401 - a model, which is not imported here
+    """Return *risk* become a model, whoever it was that made it one."""
     _ = models.DataRisk
-    _settle(risk)
-    return risk
+    return _settle(risk)
 
 
-def _settle(risk: Any) -> None:  # noqa: ANN401 - of either class
-    """Have *risk* become a model.
+def _settle(risk: Any) -> Any:  # noqa: ANN401 - of either class
+    """Have *risk* become a model, and return it.
 
     Several threads may be here with it at once, and none waits for another: each step is one under
     the interpreter's lock, and all of them put the same objects in the same places.
+
+    A pydantic that lays out its models otherwise than those we know leaves *risk* what it is: then
+    the model is returned that stands behind it, and answers for it in all but `type()`.
     """
     if type(risk) is not PendingRisk or _state.kind is None or _state.make is None:
-        return
+        return risk
     own = _own(risk, "__dict__")
     words = own.get(_WORDS)
     if words is not None:
         model = own.setdefault(_MODEL, _state.make(words))
+        if not _state.alike:
+            return model
         for name in _BESIDE_FIELDS:
             _put(risk, name, _own(model, name))
         # Last: without words there, all else is in its place.
         _put(risk, "__dict__", _own(model, "__dict__"))
     _put(risk, "__class__", _state.kind)
+    return risk
