@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from pydantic import BaseModel
+from pydantic import VERSION, BaseModel
 
 from remit.models import _pending
 from remit.models._pending import PendingRisk
@@ -17,8 +17,8 @@ from remit.models.data_risk import DataRisk
 DECLARED = """
 import sys
 import remit
-risk = remit.risk(allows="read_data", takes="minors_data", classification="secret")
-twin = remit.risk(allows="read_data", takes="minors_data", classification="secret")
+SAID = {"allows": "read_data", "takes": "minors_data", "classification": "secret"}
+risk, twin = remit.risk(**SAID), remit.risk(**SAID)
 other = remit.risk(forbids="read_data")
 kind = type(risk)
 assert kind.__name__ == "PendingRisk" and "pydantic" not in sys.modules
@@ -27,8 +27,7 @@ def is_model(each):
     assert type(each) is of, type(each)
 def as_ever():
     is_model(risk)
-    assert risk == twin == remit.risk(allows="read_data", takes="minors_data",
-                                      classification="secret")
+    assert risk == twin == remit.risk(**SAID)
     is_model(twin)
     assert risk.action_profile.read_data == "allowed"
     assert risk.result_data_categories.minors_data == "unknown"
@@ -162,6 +161,11 @@ risk.model_dump()""",
     "many": """
 made = [remit.risk() for _ in range(1_001)]
 is_model(made[0])""",
+    "capture": """
+from remit._capture import Limits, Rules, snapshot
+rules = Rules(Limits(), None)
+before = snapshot({'a': [risk]}, rules)
+assert before == snapshot({'a': [remit.DataRisk(**risk.model_dump())]}, rules)""",
     "type hints": """
 import typing
 for each in (remit.span_type, remit.agent, remit.span):
@@ -169,6 +173,10 @@ for each in (remit.span_type, remit.agent, remit.span):
 assert typing.get_type_hints(remit.risk)['return'] is remit.DataRisk""",
 }
 
+
+# pydantic 2.10 writes no model within a value of any type if it is to be built at its first use.
+ANY = {"a field of a model", "in a field of any type", "in any type, as json"}
+EXPECTED = TOUCHES.keys() - (ANY if VERSION.startswith("2.10.") else set[str]())
 
 # A child for each touch: to start Python as often would take a minute.
 EACH = """
@@ -197,7 +205,8 @@ def said_by(program: str) -> str:
 
 def test_a_touch_makes_it_a_model() -> None:
     """Whatever is done first, it is done to a model; and all else is as of any model after it."""
-    assert said_by(f"{DECLARED}\nTOUCHES = {TOUCHES!r}\n{EACH}") == ""
+    touches = {name: TOUCHES[name] for name in EXPECTED}
+    assert said_by(f"{DECLARED}\nTOUCHES = {touches!r}\n{EACH}") == ""
 
 
 def test_it_is_laid_out_as_a_model() -> None:

@@ -41,6 +41,7 @@ from remit._capture.statics import (
 )
 from remit._guard import attempt
 from remit._loaded import loaded
+from remit.models._pending import PendingRisk
 
 
 class Kind(IntEnum):
@@ -170,6 +171,16 @@ def _inner(cls: type) -> Shape | None:
     return None
 
 
+def _pending(cls: type) -> Shape | None:
+    return Shape(Kind.INNER, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
+
+
+def _model_of(risk: Any) -> object:  # noqa: ANN401 - of ours, whichever class it is of by now
+    """Return the model that a declared risk is when it is touched."""
+    model: object = risk.model_copy()
+    return model
+
+
 def _is_root_model(cls: type) -> bool:
     """Return whether *cls* is a model around one value."""
     return is_one_of(cls, *loaded("pydantic.root_model", "RootModel"))
@@ -294,6 +305,7 @@ _FINDERS: Final[tuple[Callable[[type], Shape | None], ...]] = (
     _never_looked_into,
     _secret,
     _inner,
+    _pending,
     _record,
     _scalar,
     _container,
