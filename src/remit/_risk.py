@@ -6,7 +6,7 @@ as in the wire models, which nothing imports that only declares; a test compares
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
@@ -255,8 +255,11 @@ def said(risk: models.DataRisk | None) -> Words:
     pending = words_of(risk)
     if pending is not None:
         return pending
-    parts: Iterator[tuple[str, BaseModel]] = ((part, getattr(risk, part)) for part in MEMBERS)
-    return {part: vars(model) for part, model in parts}
+    return {part: _members(getattr(risk, part)) for part in MEMBERS}
+
+
+def _members(part: BaseModel) -> Mapping[str, str]:
+    return vars(part)
 
 
 def withholding(risk: models.DataRisk | None) -> Withholding:

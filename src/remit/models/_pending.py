@@ -152,7 +152,8 @@ def _class_of(risk: PendingRisk) -> type:
     answer only if that is not the type of the object now.
     """
     _state.waiting.pop(id(risk), None)
-    kind: Any = models.DataRisk and _state.kind
+    _ = models.DataRisk
+    kind: Any = _state.kind
     if type(risk) is PendingRisk:
         return kind  # type: ignore[no-any-return]
 
