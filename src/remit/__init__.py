@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from remit import errors
 from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
+from remit._late import lately
 from remit._marks import Sensitive, Skip
 from remit._risk import risk
 from remit._runs import current_run
@@ -17,12 +18,14 @@ from remit._spans import current_span
 if TYPE_CHECKING:
     from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 else:
-    from remit._late import lately
-
     # Models of pydantic, which imports half of itself to make one.
-    __getattr__ = lately(
+    __getattr__, __dir__ = lately(
         __name__,
-        dict.fromkeys(("ActionProfile", "DataCategories", "DataRisk"), "remit.models.data_risk"),
+        {
+            "ActionProfile": "remit.models.data_risk",
+            "DataCategories": "remit.models.data_risk",
+            "DataRisk": "remit.models.data_risk",
+        },
     )
 
 __all__ = [
@@ -46,8 +49,3 @@ __all__ = [
     "span_type",
     "status",
 ]
-
-
-def __dir__() -> list[str]:
-    """Return the names that are there, those too that are imported when they are asked for."""
-    return sorted({*globals(), *__all__})

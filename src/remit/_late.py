@@ -80,8 +80,10 @@ def late(name: str) -> ModuleType:
     return _Late(name)
 
 
-def lately(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package whose modules are imported when a name is asked for.
+def lately(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package that has names of modules to be imported.
 
     The first name brings all of them: then the package has them, and whoever needs another waits
     for no import, not even for one that is under way in another thread.
@@ -99,7 +101,7 @@ def lately(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         space.update({each: getattr(modules[home], each) for each, home in homes.items()})
         return space[name]
 
-    return find
+    return find, lambda: sorted({*vars(sys.modules[package]), *homes})
 
 
 os.register_at_fork(

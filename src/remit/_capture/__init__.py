@@ -6,6 +6,8 @@ it.
 
 from typing import TYPE_CHECKING
 
+from remit._late import lately
+
 if TYPE_CHECKING:
     from remit._capture.encode import Limits, Rules, redacted, secrets_in, snapshot
     from remit._capture.failures import error_payload
@@ -17,9 +19,7 @@ if TYPE_CHECKING:
     from remit._capture.stream import Stream
     from remit._capture.wishes import Capture, Wish
 else:
-    from remit._late import lately
-
-    __getattr__ = lately(
+    __getattr__, __dir__ = lately(
         __name__,
         {
             "Capture": "remit._capture.wishes",

@@ -14,6 +14,7 @@ from remit._annotations import unwrapped
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
+from remit._late import late
 from remit._overrides import check_overrides
 from remit._registry import SpanType, default_name
 from remit._risk import coerce
@@ -21,8 +22,10 @@ from remit._words import meant
 from remit.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from remit._capture import Capture, Wish
-    from remit.models.data_risk import DataRisk
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
@@ -35,13 +38,13 @@ RETURN: Final = "return"
 class StepOptions(Struct, frozen=True):
     """What `@remit.span_type` was given beside the name."""
 
-    data_risk: DataRisk | Mapping[str, object] | None = None
+    data_risk: models.DataRisk | Mapping[str, object] | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
     params: object = None
     result: object = None
-    capture: Capture | None = None
+    capture: _capture.Capture | None = None
 
 
 def declare(
@@ -152,7 +155,9 @@ def given_name(name: object, decorator: str) -> str:
     )
 
 
-def _kept(capture: Capture | None, function: AnyCallable, where: str) -> dict[str, Wish]:
+def _kept(
+    capture: _capture.Capture | None, function: AnyCallable, where: str
+) -> dict[str, _capture.Wish]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}

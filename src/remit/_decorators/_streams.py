@@ -10,7 +10,7 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from remit import _capture, _runtime
 from remit._decorators._doors import AgentDoor, Door
@@ -22,9 +22,6 @@ from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
-
-if TYPE_CHECKING:
-    from remit._capture import Rules, Stream
 
 
 class InFlight(ABC):
@@ -194,7 +191,7 @@ class StreamSpan(InFlight):
     def __init__(self, place: Place | None) -> None:
         """Wait for the first item."""
         super().__init__(place)
-        self._stream: Stream | None = None
+        self._stream: _capture.Stream | None = None
         self._first_ms: float | None = None
 
     @guarded("the start of a stream")
@@ -329,6 +326,6 @@ def bound(
 
 @guarded("the arguments of a call")
 def _captured(
-    step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: Rules
+    step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
 ) -> Captured:
     return Captured(step.plan().params(args, kwargs, rules), step.plan().secrets(args, kwargs))

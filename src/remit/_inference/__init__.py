@@ -6,15 +6,14 @@ A declaration needs `check_types`; the others are imported at their first use.
 from typing import TYPE_CHECKING
 
 from remit._inference._checks import check_types
+from remit._late import lately
 
 if TYPE_CHECKING:
     from remit._inference._effective import effective
     from remit._inference._plan import plan_of
     from remit._inference._shown import Inferred, Side, Suggested, inferred, suggested
 else:
-    from remit._late import lately
-
-    __getattr__ = lately(
+    __getattr__, __dir__ = lately(
         __name__,
         {
             "Inferred": "remit._inference._shown",

@@ -27,10 +27,11 @@ from remit.errors import SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
-    from remit.models.data_risk import DataRisk
+    from remit.models import data_risk as models
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
+    models = late("remit.models.data_risk")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -262,7 +263,7 @@ class Runtime:
             )
         return self.settings.agent_id
 
-    def _first_seen(self, agent: str, name: str, risk: DataRisk | None) -> None:
+    def _first_seen(self, agent: str, name: str, risk: models.DataRisk | None) -> None:
         """Take note of a span type that the registration of *agent* may not hold."""
         if self._registry().seen(name, risk, agent=agent):
             logger.info(

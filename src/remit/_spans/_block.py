@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from remit import _capture
 from remit._guard import guarded
@@ -15,9 +14,6 @@ from remit._spans._handle import Span
 from remit._spans._open import OpenSpan
 from remit._spans._step import Step
 from remit.errors import UsageError
-
-if TYPE_CHECKING:
-    from remit._capture import Known, Rules
 
 
 class ManualPlan:
@@ -36,14 +32,16 @@ class ManualPlan:
         self,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
-        rules: Rules,
+        rules: _capture.Rules,
         secrets: list[str] | None = None,
     ) -> bytes:
         """Return the payload that was given; a block has no arguments."""
         del args, kwargs
         return _capture.snapshot(self._payload, rules, secrets=secrets)
 
-    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
+    def result(
+        self, value: object, rules: _capture.Rules, known: _capture.Known | None = None
+    ) -> bytes:
         """Return an empty object: nothing was set by hand."""
         del value, known
         return _capture.snapshot({}, rules)

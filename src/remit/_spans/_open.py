@@ -7,7 +7,7 @@ the call.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -20,9 +20,6 @@ from remit._recording import OBSERVE, Place
 from remit._sink import SpanStart
 from remit._spans._ending import ending
 from remit._spans._step import Step
-
-if TYPE_CHECKING:
-    from remit._capture import Rules
 
 Raised: TypeAlias = tuple[BaseException, Sequence[str]]
 """An exception, and the secrets that it may quote."""
@@ -96,7 +93,7 @@ class OpenSpan(Struct, eq=False):
         return (self._now_ns() - self.start[4]) / NS_PER_MS
 
     @property
-    def _rules(self) -> Rules:
+    def _rules(self) -> _capture.Rules:
         return self.place.run.recorder.rules
 
     def _now_ns(self) -> int:
