@@ -32,6 +32,7 @@ ON_THE_LOWEST = (
     "tests/unit/test_docstrings.py",
     "tests/unit/test_kinds.py",
     "tests/unit/test_overrides.py",
+    "tests/unit/test_pending.py",
     "tests/unit/test_pickling.py",
     "tests/unit/test_registration.py",
     "tests/unit/test_runs.py",

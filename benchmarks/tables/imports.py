@@ -19,7 +19,7 @@ CASE = "import"
 BASE = "what remit stands on"
 """Not a peer: pydantic, wrapt and contextvars-extras alone."""
 USED = "the same, and one model"
-"""No peer either: pydantic imports most of itself for a first model, and a data risk is one."""
+"""No peer either: pydantic imports most of itself for a first model, what most programs make."""
 ALONE = {
     BASE: "import pydantic, wrapt, contextvars_extras",
     USED: "import wrapt, contextvars_extras\n"

@@ -8,7 +8,9 @@ another does when it configures remit or opens its first run.
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
@@ -76,6 +78,30 @@ def late(name: str) -> ModuleType:
     Type checkers are told of the module itself, under TYPE_CHECKING; so are the floors.
     """
     return _Late(name)
+
+
+def lately(
+    package: str, homes: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` of a package that has names of modules to be imported.
+
+    The first name brings all of them: then the package has them, and whoever needs another waits
+    for no import, not even for one that is under way in another thread.
+
+    Args:
+        package: Name of the package.
+        homes: By name, the module that it is from.
+    """
+    modules = {home: late(home) for home in set(homes.values())}
+
+    def find(name: str) -> Any:  # noqa: ANN401 - whatever the module holds
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        space = vars(sys.modules[package])
+        space.update({each: getattr(modules[home], each) for each, home in homes.items()})
+        return space[name]
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *homes})
 
 
 os.register_at_fork(

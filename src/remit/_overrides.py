@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 
 import typing_extensions
 from msgspec.structs import replace
-from pydantic import Field
 from typing_extensions import is_typeddict
 
 from remit._annotations import MISSING, Meaning, annotated, class_scope, is_alias, type_inside
@@ -27,7 +26,6 @@ from remit._words import meant
 from remit.errors import DeclarationError
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
-_HIDDEN: Final = Field(repr=False)
 _TYPES: Final = "a type, or a JSON Schema as a mapping"
 
 
@@ -188,5 +186,7 @@ def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
 
 
 def _hidden(meaning: Meaning) -> Meaning:
+    from pydantic import Field  # noqa: PLC0415 - half of pydantic, for what an author hid
+
     annotation = Any if meaning.annotation is MISSING else meaning.annotation
-    return replace(meaning, annotation=annotated(annotation, _HIDDEN))
+    return replace(meaning, annotation=annotated(annotation, Field(repr=False)))

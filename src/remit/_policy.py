@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit.models.data_risk import DataRisk
+from remit._late import late
+from remit._risk import MEMBERS, said
+from remit.models._pending import Words
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 UNKNOWN: Final = "unknown"
 _EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
@@ -32,11 +40,11 @@ class Limit(NamedTuple):
     name: str
     word: str
 
-    def exceeded_by(self, risk: DataRisk | None, *, strict: bool) -> str | None:
-        """Return what *risk* says here if that exceeds the limit."""
-        said = UNKNOWN if risk is None else str(getattr(getattr(risk, self.part), self.name))
-        exceeds = said == _EXCEEDED_BY[self.word] or (strict and said == UNKNOWN)
-        return said if exceeds else None
+    def exceeded_by(self, words: Words, *, strict: bool) -> str | None:
+        """Return which of *words* stands here if it exceeds the limit."""
+        word = str(words[self.part].get(self.name, UNKNOWN))
+        exceeds = word == _EXCEEDED_BY[self.word] or (strict and word == UNKNOWN)
+        return word if exceeds else None
 
 
 class Ceiling(Struct, frozen=True, eq=False):
@@ -53,12 +61,15 @@ class Ceiling(Struct, frozen=True, eq=False):
     limits: tuple[Limit, ...]
 
     @classmethod
-    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
+    def of(cls, agent: str, place: str, remit: models.DataRisk | None) -> Self | None:
         """Return the ceiling that *remit* is, None if it forbids nothing."""
-        if remit is None:
-            return None
-        said = [(part, *each) for part in _SIDES for each in getattr(remit, part)]
-        limits = tuple(Limit(*each) for each in said if each[2] in _EXCEEDED_BY)
+        words = said(remit)
+        limits = tuple(
+            Limit(part, name, word)
+            for part, names in MEMBERS.items()
+            for name in names
+            if (word := words[part].get(name)) in _EXCEEDED_BY
+        )
         return cls(agent, place, limits) if limits else None
 
 
@@ -83,7 +94,9 @@ def under(outer: Ceilings, own: Ceiling | None) -> Ceilings:
     return outer if own is None or own in outer else (*outer, own)
 
 
-def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
+def verdict(
+    ceilings: Ceilings, step: str, risk: models.DataRisk | None, *, strict: bool
+) -> Verdict:
     """Return where a step exceeds *ceilings*.
 
     Args:
@@ -93,16 +106,17 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
         strict: What the step leaves unknown exceeds a ceiling that forbids it. So under `deny`
             and `terminate`: an undeclared step is not known to stay below.
     """
-    found = [(each, list(_found(each, step, risk, strict=strict))) for each in ceilings]
+    words = said(risk)
+    found = [(each, list(_found(each, step, words, strict=strict))) for each in ceilings]
     return Verdict(
         tuple(sentence for _, sentences in found for sentence in sentences),
         tuple(ceiling for ceiling, sentences in found if sentences),
     )
 
 
-def _found(ceiling: Ceiling, step: str, risk: DataRisk | None, *, strict: bool) -> Iterator[str]:
+def _found(ceiling: Ceiling, step: str, words: Words, *, strict: bool) -> Iterator[str]:
     for limit in ceiling.limits:
-        said = limit.exceeded_by(risk, strict=strict)
-        if said is not None:
+        word = limit.exceeded_by(words, strict=strict)
+        if word is not None:
             matter = f"{limit.name}{_SIDES[limit.part]}"
-            yield f"{matter}: {step} says {said}, the agent {ceiling.agent} says {limit.word}"
+            yield f"{matter}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"

@@ -9,17 +9,23 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
-from remit._capture import Known, Rules
+from remit import _capture
 from remit._clock import NS_PER_S, Clock
 from remit._context import place_var
+from remit._late import late
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 # Time servers slew by less; what is more was a step, or a sleep.
 MAX_DRIFT_NS: Final = NS_PER_S
@@ -29,7 +35,7 @@ OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
 
 
-def ignore(agent: str, name: str, risk: DataRisk | None) -> None:
+def ignore(agent: str, name: str, risk: models.DataRisk | None) -> None:
     """Take no note of a span type that is first used."""
 
 
@@ -75,12 +81,12 @@ class Recorder(Struct, frozen=True):
 
     sink: Sink
     clock: Clock
-    rules: Rules
+    rules: _capture.Rules
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=NothingAfter)
-    on_first_seen: Callable[[str, str, DataRisk | None], None] = ignore
+    on_first_seen: Callable[[str, str, models.DataRisk | None], None] = ignore
     said: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[RunState] = field(default_factory=set["RunState"])
@@ -143,7 +149,7 @@ class RunState:
         self.open: Final[set[int]] = set()
         self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
-        self.secrets: Final[dict[int, Known]] = {}
+        self.secrets: Final[dict[int, _capture.Known]] = {}
         outside = here()
         self.around: RunState | None = None if outside is None else outside.run
         self.inherited: Final[Ceilings] = () if outside is None else outside.ceilings
@@ -205,7 +211,7 @@ class RunState:
     def hear(self, key: int | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
-            self.secrets.setdefault(key, Known()).add(texts)
+            self.secrets.setdefault(key, _capture.Known()).add(texts)
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
-from pydantic import BaseModel
 
 from remit._annotations import MISSING
+from remit._loaded import loaded
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
@@ -52,7 +52,7 @@ def pydantic_fields(cls: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - any
     """Return the fields of a model or a pydantic dataclass, None for another class."""
     found: Mapping[str, Any] | None = (
         cls.model_fields
-        if issubclass(cls, BaseModel)
+        if issubclass(cls, loaded("pydantic.main", "BaseModel"))
         else getattr(cls, "__pydantic_fields__", None)
     )
     return found

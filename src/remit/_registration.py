@@ -10,14 +10,20 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
+from remit._late import late
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
-from remit.models._types import Purpose
-from remit.models.data_risk import DataRisk
+from remit.models._words import Purpose
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 Entry = dict[str, object]
 
@@ -145,7 +151,7 @@ def _manual_entry(manual: ManualType) -> Entry:
     )
 
 
-def _risk(declared: DataRisk | None) -> Entry | None:
+def _risk(declared: models.DataRisk | None) -> Entry | None:
     return None if declared is None else declared.model_dump(mode="json")
 
 

@@ -1,33 +1,50 @@
 """What a step may do and whose data flows through it: declared in a line, checked at once.
 
-Source: the words are those of the API's `data_risk` (CONTRACT.md section 12); the wire models
-spell them, and everything here is read off the models.
+Source: the words are those of the API's `data_risk` (CONTRACT.md section 12). They are spelled here
+as in the wire models, which nothing imports that only declares; a test compares the two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 from msgspec import Struct
-from pydantic import BaseModel
 
 from remit._guard import attempt
+from remit._late import late
 from remit._marks import CATEGORIES, CLASSIFICATION
 from remit._words import meant, one_of
 from remit.errors import DeclarationError
-from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
+from remit.models._pending import Words, declared, is_model, words_of
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
 
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is in no payload unless asked for."""
 
-_ACTION_WORDS: Final = tuple(ActionProfile.model_fields)
-_PARTS: Final[Mapping[str, type[BaseModel]]] = {
-    "action_profile": ActionProfile,
-    "params_data_categories": DataCategories,
-    "result_data_categories": DataCategories,
+ACTIONS: Final = (
+    "create_data",
+    "read_data",
+    "update_data",
+    "destroy_data",
+    "financial_transactions",
+    "external_communication",
+)
+CLASSES: Final = ("unknown", "public", "internal", "confidential", "restricted", "secret")
+MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "action_profile": ACTIONS,
+    "params_data_categories": (*CATEGORIES, CLASSIFICATION),
+    "result_data_categories": (*CATEGORIES, CLASSIFICATION),
 }
+"""By part, what it has a word for, in the order of the models."""
+_NOTHING: Final[Words] = {part: {} for part in MEMBERS}
 # A key beside the three parts is kept, but one this close to a part is a slip of the pen.
 _SLIP_RATIO: Final = 0.8
 
@@ -57,7 +74,7 @@ def risk(
     gives: str | Iterable[str] = (),
     excludes: str | Iterable[str] = (),
     classification: str | None = None,
-) -> DataRisk:
+) -> models.DataRisk:
     """Return a data risk from words; what no word speaks of stays `unknown`.
 
     On a step it says what the step does, on an agent how far its steps may go.
@@ -74,8 +91,8 @@ def risk(
     Raises:
         DeclarationError: A word is unknown, or two arguments contradict each other.
     """
-    allowed = _words("allows", allows, _ACTION_WORDS)
-    forbidden = _words("forbids", forbids, _ACTION_WORDS)
+    allowed = _words("allows", allows, ACTIONS)
+    forbidden = _words("forbids", forbids, ACTIONS)
     taken = _words("takes", takes, CATEGORIES)
     given = _words("gives", gives, CATEGORIES)
     excluded = _words("excludes", excludes, CATEGORIES)
@@ -87,19 +104,12 @@ def risk(
     )
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        known = get_args(Classification)
-        neither[CLASSIFICATION] = _known("classification", classification, known)
-    # Every word is checked: to have pydantic do it too would build three validators, and ask each
-    # installed distribution for plugins, at import.
-    return DataRisk.model_construct(
-        action_profile=ActionProfile.model_construct(**actions),
-        params_data_categories=_categories(neither | dict.fromkeys(taken, "included")),
-        result_data_categories=_categories(neither | dict.fromkeys(given, "included")),
-    )
-
-
-def _categories(words: Mapping[str, Any]) -> DataCategories:
-    return DataCategories.model_construct(**words)
+        neither[CLASSIFICATION] = _known("classification", classification, CLASSES)
+    return declared({
+        "action_profile": actions,
+        "params_data_categories": neither | dict.fromkeys(taken, "included"),
+        "result_data_categories": neither | dict.fromkeys(given, "included"),
+    })  # fmt: skip
 
 
 def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,7 +144,7 @@ def _no_contradiction(
         )
 
 
-def coerce(value: object, where: str) -> DataRisk | None:
+def coerce(value: object, where: str) -> models.DataRisk | None:
     """Return the data risk that a declaration was given, None if it was given none.
 
     A mapping may be partial: what it leaves out is `unknown`. Keys beside the three parts are
@@ -147,36 +157,47 @@ def coerce(value: object, where: str) -> DataRisk | None:
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
     """
-    if value is None or isinstance(value, DataRisk):
-        _check_extras(value.model_extra if value else None, where)
+    if value is None or words_of(value) is not None:
+        return cast("models.DataRisk | None", value)
+    if is_model(value):
+        _check_extras(value.model_extra, where)
         return value
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {one_of(_PARTS)}"
+            f"remit.risk(...) returns, a DataRisk, or a mapping with {one_of(MEMBERS)}"
         )
     given = cast("Mapping[object, object]", value)
     for key in given:
         _check_key(key, where)
-    _check_extras({key: given[key] for key in given if key not in _PARTS}, where)
-    parts = {key: _part(key, model, given.get(key), where) for key, model in _PARTS.items()}
-    return DataRisk.model_validate({**given, **parts})
+    _check_extras({key: given[key] for key in given if key not in MEMBERS}, where)
+    parts = {key: _part(key, model, given.get(key), where) for key, model in _models().items()}
+    return models.DataRisk.model_validate({**given, **parts})
+
+
+def _models() -> Mapping[str, type[BaseModel]]:
+    """Return the model of each part."""
+    kinds = (models.ActionProfile, models.DataCategories, models.DataCategories)
+    return dict(zip(MEMBERS, kinds, strict=True))
 
 
 def _check_key(key: object, where: str) -> None:
     """Refuse a key beside the three parts that was surely meant otherwise."""
     if not isinstance(key, str):
-        raise DeclarationError(f"{where}: data_risk has the key {key!r}; expected {one_of(_PARTS)}")
-    homes = [part for part, model in _PARTS.items() if key in model.model_fields]
+        raise DeclarationError(
+            f"{where}: data_risk has the key {key!r}; expected {one_of(MEMBERS)}"
+        )
+    homes = [part for part, model in _models().items() if key in model.model_fields]
     if homes:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
     import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
 
-    if key not in _PARTS and difflib.get_close_matches(key, _PARTS, 1, _SLIP_RATIO):
+    if key not in MEMBERS and difflib.get_close_matches(key, MEMBERS, 1, _SLIP_RATIO):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}{meant(key, _PARTS)}; expected {one_of(_PARTS)}"
+            f"{where}: data_risk has the key {key!r}{meant(key, MEMBERS)}; "
+            f"expected {one_of(MEMBERS)}"
         )
 
 
@@ -224,18 +245,34 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
         )
 
 
-def withholding(declared: DataRisk | None) -> Withholding:
+def said(risk: models.DataRisk | None) -> Words:
+    """Return the words of a data risk; an action or category that is not there is unknown.
+
+    A risk that is no model yet stays none.
+    """
+    if risk is None:
+        return _NOTHING
+    pending = words_of(risk)
+    if pending is not None:
+        return pending
+    return {part: _members(getattr(risk, part)) for part in MEMBERS}
+
+
+def _members(part: BaseModel) -> Mapping[str, str]:
+    return vars(part)
+
+
+def withholding(risk: models.DataRisk | None) -> Withholding:
     """Return what a declaration withholds from payloads; nothing if there is none."""
-    if declared is None:
-        return Withholding(None, None, frozenset(), frozenset())
-    params, result = declared.params_data_categories, declared.result_data_categories
+    words = said(risk)
+    params, result = words["params_data_categories"], words["result_data_categories"]
     return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))
 
 
-def _rule(categories: DataCategories) -> str | None:
-    word = categories.classification
+def _rule(categories: Mapping[str, str]) -> str | None:
+    word = categories.get(CLASSIFICATION)
     return f"{CLASSIFICATION}:{word}" if word in WITHHELD_CLASSES else None
 
 
-def _excluded(categories: DataCategories) -> frozenset[str]:
-    return frozenset(each for each in CATEGORIES if getattr(categories, each) == "excluded")
+def _excluded(categories: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(each for each in CATEGORIES if categories.get(each) == "excluded")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from types import TracebackType
-from typing import Final
 
-from remit._capture import Limits, Rules
+from remit import _capture
 from remit._clock import SystemClock
 from remit._guard import guarded
 from remit._recording import Recorder, at
@@ -21,14 +21,19 @@ def opened(open_run: Callable[[], OpenRun]) -> OpenRun:
     return open_run()
 
 
-UNOPENED: Final = OpenRun(
-    Recorder(NoSink(), SystemClock(), Rules(Limits(), None)),
-    AgentRef("", "", None, None, None, dict),
-    RunOptions("live"),
-    recording=False,
-    ceilings=(),
-)
-"""Stands behind the handle on a run that a fault of ours kept from opening: records nothing."""
+@cache
+def unopened() -> OpenRun:
+    """Return what stands behind the handle on a run that a fault of ours kept from opening.
+
+    It records nothing.
+    """
+    return OpenRun(
+        Recorder(NoSink(), SystemClock(), _capture.Rules(_capture.Limits(), None)),
+        AgentRef("", "", None, None, None, dict),
+        RunOptions("live"),
+        recording=False,
+        ceilings=(),
+    )
 
 
 class RunBlock:
@@ -54,7 +59,7 @@ class RunBlock:
             # Without a run of its own the block is outside any, lest it records into another's.
             self._entered = at(None if self._run is None else self._run.place)
             self._entered.__enter__()
-            return run_of(self._run) or Run(UNOPENED)
+            return run_of(self._run) or Run(unopened())
         except BaseException as error:
             # Of a signal's handler, too: a block that is not entered is not left either.
             self.__exit__(type(error), error, error.__traceback__)

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from msgspec import Struct
 
-from remit._capture import snapshot
+from remit import _capture
 from remit._clock import NS_PER_S
 from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
@@ -216,7 +216,7 @@ class OpenRun(RunState):
             "pid": self._pid,
             "host": platform.node(),
         }
-        body = self._payload = snapshot(payload, self.recorder.rules)
+        body = self._payload = _capture.snapshot(payload, self.recorder.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server has its root span, open since the run was left so.
@@ -240,7 +240,7 @@ class OpenRun(RunState):
         counts = {"spans": self.spans, "lost": self.feed.lost}
         outcome = {"status": self.status, "reason": reason, **counts}
         known = self.secrets.get(self.place.key)
-        result = snapshot(outcome, self.recorder.rules, known=known)
+        result = _capture.snapshot(outcome, self.recorder.rules, known=known)
         put = self.recorder.sink.put
         # With its payload: a server that does not have the span gets it whole.
         finish = self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result)
@@ -315,7 +315,7 @@ class Run:
             raise UsageError(f"record_quality() got the name {shown(name)}; expected a text")
         name = name.encode("utf-8", "replace").decode()
         now_ns = run.recorder.clock.wall_ns()
-        body = None if payload is None else snapshot(payload, run.recorder.rules)
+        body = None if payload is None else _capture.snapshot(payload, run.recorder.rules)
         key = new_key(now_ns)
         run.recorder.sink.put(
             Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, None)

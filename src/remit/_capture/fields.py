@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
 from remit._capture.statics import (
@@ -27,6 +25,10 @@ from remit._capture.statics import (
     mro,
     namespace,
 )
+from remit._loaded import loaded
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 _STRUCT_FIELDS: Final[Any] = type(msgspec.Struct).__dict__["__struct_fields__"].__get__
 
@@ -79,7 +81,7 @@ def given_to(cls: type) -> Mapping[object, tuple[object, ...]]:
 
 
 def _pydantic(cls: type) -> Iterator[DeclaredField] | None:
-    if not is_one_of(cls, BaseModel):
+    if not is_one_of(cls, *loaded("pydantic.main", "BaseModel")):
         return None
     found = lookup(cls, "__pydantic_fields__")
     # `BaseModel` itself has none, and may be what a parameter is annotated with.

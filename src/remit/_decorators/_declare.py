@@ -5,21 +5,27 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
+from remit import _capture
 from remit._annotations import unwrapped
-from remit._capture import SWITCHES, Capture, Wish, no_switch
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
+from remit._late import late
 from remit._overrides import check_overrides
 from remit._registry import SpanType, default_name
 from remit._risk import coerce
 from remit._words import meant
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
@@ -32,13 +38,13 @@ RETURN: Final = "return"
 class StepOptions(Struct, frozen=True):
     """What `@remit.span_type` was given beside the name."""
 
-    data_risk: DataRisk | Mapping[str, object] | None = None
+    data_risk: models.DataRisk | Mapping[str, object] | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
     params: object = None
     result: object = None
-    capture: Capture | None = None
+    capture: _capture.Capture | None = None
 
 
 def declare(
@@ -149,7 +155,9 @@ def given_name(name: object, decorator: str) -> str:
     )
 
 
-def _kept(capture: Capture | None, function: AnyCallable, where: str) -> dict[str, Wish]:
+def _kept(
+    capture: _capture.Capture | None, function: AnyCallable, where: str
+) -> dict[str, _capture.Wish]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}
@@ -188,8 +196,8 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
 
 def _check_switch(rule: object, wish: object, where: str) -> None:
     """Return if *rule* can be turned off by its name, and *wish* says to."""
-    if rule not in SWITCHES:
-        raise DeclarationError(f"{where}: {no_switch(str(rule))}")
+    if rule not in _capture.SWITCHES:
+        raise DeclarationError(f"{where}: {_capture.no_switch(str(rule))}")
     if wish is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "

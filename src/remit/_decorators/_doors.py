@@ -8,11 +8,10 @@ from enum import Enum
 from functools import partial
 from typing import Any, Final, get_args
 
-from remit import _runtime
+from remit import _inference, _runtime
 from remit._decorators._receivers import NO_RECEIVER, Receiver
 from remit._guard import guarded
 from remit._ids import is_pfid
-from remit._inference import effective, plan_of
 from remit._policy import Ceiling, Ceilings, under
 from remit._recording import check_terminated, here
 from remit._registry import AgentType, SpanType
@@ -22,7 +21,7 @@ from remit._signature import MISSING
 from remit._spans import OpenSpan, Step, begin
 from remit._words import shown
 from remit.errors import UsageError
-from remit.models._types import Purpose
+from remit.models._words import Purpose
 
 
 class Outside(Enum):
@@ -206,8 +205,8 @@ def step_of(declared: SpanType, agent: AgentType | None = None) -> Step:
         ceiling = Ceiling.of(agent.external_identifier, declared.place, agent.data_risk)
     return Step(
         declared.name,
-        partial(plan_of, declared),
+        lambda: _inference.plan_of(declared),
         place=declared.place,
-        find_risk=partial(effective, declared),
+        find_risk=lambda: _inference.effective(declared),
         ceiling=ceiling,
     )

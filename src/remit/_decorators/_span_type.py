@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from remit import _runtime
-from remit._capture import Capture
+from remit._capture.wishes import Capture
 from remit._decorators._declare import StepOptions, declare, explicit_name
 from remit._decorators._doors import Door, step_of
 from remit._decorators._holders import holder_of
 from remit._decorators._targets import CALLS, target_of
 from remit._decorators._wrappers import StepFunction, StepObject, Way
-from remit.models.data_risk import DataRisk
+from remit._late import late
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
 
 
 class Descriptor(Protocol):
@@ -33,7 +38,7 @@ def span_type(name: T) -> T: ...
 def span_type(
     name: str,
     *,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
+    data_risk: models.DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,
@@ -45,7 +50,7 @@ def span_type(
 def span_type(
     name: None = None,
     *,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
+    data_risk: models.DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,
@@ -56,7 +61,7 @@ def span_type(
 def span_type(  # noqa: PLR0913 - the frozen signature
     name: object = None,
     *,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
+    data_risk: models.DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,

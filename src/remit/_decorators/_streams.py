@@ -12,8 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from remit import _runtime
-from remit._capture import Rules, Stream
+from remit import _capture, _runtime
 from remit._decorators._doors import AgentDoor, Door
 from remit._decorators._standing import Stand
 from remit._guard import guarded
@@ -192,14 +191,14 @@ class StreamSpan(InFlight):
     def __init__(self, place: Place | None) -> None:
         """Wait for the first item."""
         super().__init__(place)
-        self._stream: Stream | None = None
+        self._stream: _capture.Stream | None = None
         self._first_ms: float | None = None
 
     @guarded("the start of a stream")
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
         """Take over an open span, its items to come."""
         super().hold(span, secrets)
-        self._stream = Stream(span.place.run.recorder.rules, span.step.plan())
+        self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
@@ -327,6 +326,6 @@ def bound(
 
 @guarded("the arguments of a call")
 def _captured(
-    step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: Rules
+    step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
 ) -> Captured:
     return Captured(step.plan().params(args, kwargs, rules), step.plan().secrets(args, kwargs))

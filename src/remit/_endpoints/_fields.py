@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Required, TypeAlias, TypedDict
 
-from remit.models._types import Purpose, SpanStatus
+from remit.models._words import Purpose, SpanStatus
 from remit.models.agent_instance import AgentSchemaVersionForRegister, AgentVersionForRegister
 
 JsonMapping: TypeAlias = Mapping[str, Any]

@@ -8,7 +8,7 @@ from remit._endpoints._arguments import body_of, encode, key, query_of, segment
 from remit._endpoints._call import API, Call, details, page
 from remit._endpoints._fields import InstanceListFields, JsonMapping, RegisterFields, Timestamp
 from remit.errors import UsageError
-from remit.models._types import FinishStatus
+from remit.models._words import FinishStatus
 from remit.models.agent_instance import (
     AgentInstance,
     FinishInstanceRequest,

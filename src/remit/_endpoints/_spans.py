@@ -9,7 +9,7 @@ from remit._endpoints._call import API, Call, page, success
 from remit._endpoints._fields import JsonMapping, SpanFields, SpanListFields, Timestamp
 from remit._endpoints._instances import PAGING
 from remit.errors import UsageError
-from remit.models._types import FinishStatus
+from remit.models._words import FinishStatus
 from remit.models.agent_span import (
     AgentSpan,
     AnsweredSpan,

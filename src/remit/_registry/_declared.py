@@ -6,18 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import ModuleType
-from typing import Final, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from msgspec import Struct
 
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, summary
 from remit._frames import names_of_caller
+from remit._late import late
 from remit._overrides import overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 _CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""
@@ -67,7 +73,7 @@ class SpanType:
     explicit_name: bool
     declared_in: str = ""
     find_receiver: Callable[[], bool] | None = None
-    data_risk: DataRisk | None = None
+    data_risk: models.DataRisk | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
@@ -85,7 +91,7 @@ class SpanType:
         find_receiver: Callable[[], bool] | None = None,
         named: Callable[..., object] | None = None,
         name: str | None = None,
-        data_risk: DataRisk | None = None,
+        data_risk: models.DataRisk | None = None,
         title: str | None = None,
         description: str | None = None,
         template: str | None = None,
@@ -199,7 +205,7 @@ class AgentType:
     version: str | None = None
     agent_id: str | None = None
     environment_id: str | None = None
-    data_risk: DataRisk | None = None
+    data_risk: models.DataRisk | None = None
     span_types: tuple[object, ...] = ()
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
 
@@ -265,7 +271,7 @@ class ManualType(Struct, frozen=True):
     """
 
     name: str
-    data_risk: DataRisk | None = None
+    data_risk: models.DataRisk | None = None
 
 
 class _Told(TypedDict):

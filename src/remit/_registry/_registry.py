@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
+from remit._late import late
 from remit._registry._declared import AgentType, ManualType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 _ANY_AGENT: Final = ""
 """Key of what was seen without its agent being known."""
@@ -74,7 +80,7 @@ class Registry:
             self.version += known is None or not declared.repeats(known)
 
     def seen(
-        self, name: str, data_risk: DataRisk | None = None, *, agent: str | None = None
+        self, name: str, data_risk: models.DataRisk | None = None, *, agent: str | None = None
     ) -> bool:
         """Remember that a span had this name; return whether no registration held it so far.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit._capture import switched_off
+from remit import _capture
 from remit._clock import Clock
 from remit._guard import faults, guarded, insist, logger
 from remit._late import late
@@ -110,7 +110,7 @@ def _loaded(overrides: Mapping[str, object]) -> config.Settings:
         SettingsError: A name is unknown or a value is not allowed.
     """
     settings = config.load(overrides, _process.ignored)
-    switched_off(settings.redact_off)
+    _capture.switched_off(settings.redact_off)
     doors.check_target(settings)
     return settings
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from remit import config
+from remit import _inference, config
 from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery
@@ -26,16 +26,19 @@ from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit.errors import SettingsError
-from remit.models.data_risk import DataRisk
 
 if TYPE_CHECKING:
     from remit import _registration as registering
+    from remit.models import data_risk as models
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
+    models = late("remit.models.data_risk")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
+FIRST_CALL: Final = (_inference.plan_of, _inference.effective)
+"""What the first call in a run needs: imported with the runtime, so that the call need not wait."""
 # Without the user's hook: the same source registers the same payload whatever the settings.
 REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
@@ -267,7 +270,7 @@ class Runtime:
             )
         return self.settings.agent_id
 
-    def _first_seen(self, agent: str, name: str, risk: DataRisk | None) -> None:
+    def _first_seen(self, agent: str, name: str, risk: models.DataRisk | None) -> None:
         """Take note of a span type that the registration of *agent* may not hold."""
         if self._registry().seen(name, risk, agent=agent):
             logger.info(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from remit._capture import denial_payload, snapshot
+from remit import _capture
 from remit._guard import guarded, logger
 from remit._outcomes import FAILED
 from remit._policy import Verdict
@@ -108,8 +108,8 @@ def _refuse(
 @guarded("the record of a refusal")
 def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: bytes | None) -> None:
     rules = parent.run.recorder.rules
-    span = open_span(step, parent, snapshot({}, rules) if payload is None else payload)
-    span.end((FAILED, denial_payload(error, rules)))
+    span = open_span(step, parent, _capture.snapshot({}, rules) if payload is None else payload)
+    span.end((FAILED, _capture.denial_payload(error, rules)))
 
 
 @guarded("the log of a step that exceeds a remit")

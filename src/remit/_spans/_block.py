@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from remit._capture import Known, Rules, secrets_in, snapshot
+from remit import _capture
 from remit._guard import guarded
 from remit._ids import new_key
 from remit._recording import at, here
@@ -32,22 +32,24 @@ class ManualPlan:
         self,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
-        rules: Rules,
+        rules: _capture.Rules,
         secrets: list[str] | None = None,
     ) -> bytes:
         """Return the payload that was given; a block has no arguments."""
         del args, kwargs
-        return snapshot(self._payload, rules, secrets=secrets)
+        return _capture.snapshot(self._payload, rules, secrets=secrets)
 
-    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
+    def result(
+        self, value: object, rules: _capture.Rules, known: _capture.Known | None = None
+    ) -> bytes:
         """Return an empty object: nothing was set by hand."""
         del value, known
-        return snapshot({}, rules)
+        return _capture.snapshot({}, rules)
 
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
         """Return the texts that the payload withholds, lest an error's message quotes one."""
         del args, kwargs
-        return secrets_in(self._payload)
+        return _capture.secrets_in(self._payload)
 
 
 @guarded("the key of a block")

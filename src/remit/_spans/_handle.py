@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from remit._capture import error_payload, snapshot
+from remit import _capture
 from remit._capture.statics import is_a
 from remit._guard import guarded
 from remit._ids import key_text
@@ -68,9 +68,11 @@ class Span:
             before, _ = state.overrides.get(self._key, (None, b""))
             known = state.secrets.get(self._key)
             if is_a(result, BaseException):
-                captured = error_payload(cast("BaseException", result), state.recorder.rules, known)
+                captured = _capture.error_payload(
+                    cast("BaseException", result), state.recorder.rules, known
+                )
             else:
-                captured = snapshot(result, state.recorder.rules, known=known)
+                captured = _capture.snapshot(result, state.recorder.rules, known=known)
             state.overrides[self._key] = (status or before, captured)
 
     def __eq__(self, other: object) -> bool:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from remit._capture import Known, Rules, beside, error_payload, exceeding
+from remit import _capture
 from remit._clock import NS_PER_MS
 from remit._ids import new_key
 from remit._outcomes import COMPLETE, FAILED, status_of
@@ -78,9 +78,9 @@ class OpenSpan(Struct, eq=False):
         self._end(ended_ns, status, result)
 
     def _told(self, error: BaseException, secrets: Sequence[str]) -> bytes:
-        known = self.place.run.secrets.setdefault(self.place.key, Known())
+        known = self.place.run.secrets.setdefault(self.place.key, _capture.Known())
         known.add(secrets)
-        return error_payload(error, self._rules, known, self.step.plan().error_rule)
+        return _capture.error_payload(error, self._rules, known, self.step.plan().error_rule)
 
     @ending
     def end(self, outcome: Outcome, /) -> None:
@@ -93,7 +93,7 @@ class OpenSpan(Struct, eq=False):
         return (self._now_ns() - self.start[4]) / NS_PER_MS
 
     @property
-    def _rules(self) -> Rules:
+    def _rules(self) -> _capture.Rules:
         return self.place.run.recorder.rules
 
     def _now_ns(self) -> int:
@@ -105,7 +105,7 @@ class OpenSpan(Struct, eq=False):
         if run.overrides and key in run.overrides:
             forced, by_hand = run.overrides.pop(key)
             if result is not None and status == FAILED and forced is None:
-                result = beside(by_hand, result, self._rules)
+                result = _capture.beside(by_hand, result, self._rules)
             else:
                 result = by_hand
             status = forced or status
@@ -136,7 +136,7 @@ def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] 
     try:
         run.open.add(key)
         if secrets:
-            run.secrets[key] = Known(secrets)
+            run.secrets[key] = _capture.Known(secrets)
         recorder.sink.start_span(start)
     except BaseException:
         # Nobody will end it. Without a call: it may be the stack that is used up.
@@ -150,4 +150,4 @@ def _marked(payload: bytes, step: Step, parent: Place) -> bytes:
     """Return the payload of a step that is observed, marked where it exceeds a remit."""
     verdict = step.verdict(parent.ceilings, strict=False)
     violations = verdict.violations if verdict is not None else ()
-    return exceeding(payload, violations) if violations else payload
+    return _capture.exceeding(payload, violations) if violations else payload

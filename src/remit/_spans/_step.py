@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from remit._capture import Known, Rules
+from remit import _capture
 from remit._frames import caller
 from remit._guard import guarded
+from remit._late import late
 from remit._policy import Ceiling, Ceilings, Verdict, verdict
-from remit.models.data_risk import DataRisk
+
+if TYPE_CHECKING:
+    from remit.models import data_risk as models
+else:
+    models = late("remit.models.data_risk")
+
 
 # Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
 MAX_VERDICTS: Final = 64
@@ -27,13 +33,15 @@ class Plan(Protocol):
         self,
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
-        rules: Rules,
+        rules: _capture.Rules,
         secrets: list[str] | None = None,
     ) -> bytes:
         """Return the payload of a call as JSON bytes; *secrets* collects what it withholds."""
         ...
 
-    def result(self, value: object, rules: Rules, known: Known | None = None) -> bytes:
+    def result(
+        self, value: object, rules: _capture.Rules, known: _capture.Known | None = None
+    ) -> bytes:
         """Return the result of a call as JSON bytes, without what is *known* to be withheld."""
         ...
 
@@ -69,7 +77,7 @@ class Step:
         make_plan: Callable[[], Plan],
         *,
         place: str | None = None,
-        find_risk: Callable[[], DataRisk | None] = lambda: None,
+        find_risk: Callable[[], models.DataRisk | None] = lambda: None,
         ceiling: Ceiling | None = None,
     ) -> None:
         """Keep how to make the rest: signatures are read at the first call, not at import.
@@ -97,7 +105,7 @@ class Step:
         return self.made
 
     @property
-    def risk(self) -> DataRisk | None:
+    def risk(self) -> models.DataRisk | None:
         """What it may do and whose data flows through it, as far as anything says so."""
         return self._find_risk()
 

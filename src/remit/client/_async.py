@@ -21,7 +21,7 @@ from remit._endpoints import (
 from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttp, AsyncTransport
 from remit.client._retries import Policy, tries, url_for
 from remit.errors import UnavailableError
-from remit.models._types import FinishStatus
+from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan

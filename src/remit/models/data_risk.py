@@ -6,8 +6,9 @@ defined takes a part of the time that `import remit` takes.
 
 from typing import Literal, TypeAlias
 
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
+from remit.models._pending import Words, settle_all
 from remit.models._types import WireModel
 
 ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]
@@ -80,13 +81,16 @@ class DataCategories(WireModel):
     """How closely the data must be kept."""
 
 
-class DataRisk(WireModel):
+class DataRisk(BaseModel):
     """What a step may do, and what data goes in and comes out. Extra keys are kept.
 
     `remit.risk(...)` makes one in a line.
     """
 
-    model_config = ConfigDict(extra="allow")
+    # No room for weak references: the layout of what `remit.risk()` returns before this is here.
+    __slots__ = ()
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     action_profile: ActionProfile
     """What the step may do."""
@@ -94,3 +98,20 @@ class DataRisk(WireModel):
     """What data the parameters hold."""
     result_data_categories: DataCategories
     """What data the result holds."""
+
+
+def _declared(words: Words) -> DataRisk:
+    """Return a data risk with *words*, by part, which are known to be right.
+
+    They are not validated: that would build three validators, and ask each installed distribution
+    for plugins of pydantic.
+    """
+    given = {part: words.get(part, {}) for part in DataRisk.model_fields}
+    return DataRisk.model_construct(
+        action_profile=ActionProfile.model_construct(**given["action_profile"]),
+        params_data_categories=DataCategories.model_construct(**given["params_data_categories"]),
+        result_data_categories=DataCategories.model_construct(**given["result_data_categories"]),
+    )
+
+
+settle_all(DataRisk, _declared)

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict
 
-from remit.models._types import JsonObject, WireModel
+from remit.models._types import WireModel
+from remit.models._words import JsonObject
 
 T = TypeVar("T")
 
