@@ -212,7 +212,7 @@ class Transaction(ABC):
         """Return those of the idempotency keys that were used, by key."""
 
     @abstractmethod
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> None:
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
         """Keep others from these instances, and from those of these spans, until the end."""
 
     @abstractmethod
