@@ -14,7 +14,7 @@ import pytest
 
 from remit import _ids
 from remit.collector import Store, open_store
-from remit.collector.store import SpanRow, StoreUnavailableError
+from remit.collector.store import Reading, SpanRow, StoreUnavailableError
 from remit.collector.store.postgres_copy import copied
 from remit.collector.store.postgres_pool import LIMITS
 from tests.collecting import Api, Json, World, details
@@ -47,7 +47,7 @@ def store(url: str) -> Iterator[Store]:
 
 @contextmanager
 def meanwhile(url: str, ask: Callable[[], httpx.Response]) -> Generator[list[httpx.Response]]:
-    """Send a request beside the block, in which it waits for a lock; yield where its answer goes."""
+    """Send a request, which waits for a lock in the block; yield where its answer goes."""
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(ask()))
     thread.start()
@@ -96,13 +96,12 @@ def test_a_creation_that_was_overtaken_is_answered_as_the_first(
     named = first.id if same_id else Keyed(run).id
     body: dict[str, Json] = {"idempotency_key": first.key, **api.span_body(run, id=named)}
 
-    with ExitStack() as asking:
-        with store.writing() as tx:
-            tx.hold([run], [])
-            tx.add_spans([row])
-            tx.add_span_counts(run, {"active": 1})
-            ask = meanwhile(url, lambda: api.post("/agent_spans", body))
-            answers = asking.enter_context(ask)
+    with ExitStack() as asking, store.writing() as tx:
+        tx.hold([run], [])
+        tx.add_spans([row])
+        tx.add_span_counts(run, {"active": 1})
+        ask = meanwhile(url, lambda: api.post("/agent_spans", body))
+        answers = asking.enter_context(ask)
 
     assert details(answers[0])["id"] == first.id
     assert len(api.spans(run)) == 2
@@ -171,11 +170,16 @@ def test_a_question_that_waits_for_a_lock_is_given_up(
     """After the server's limit; it is not asked again on the next connection."""
     monkeypatch.setitem(LIMITS, "lock_timeout", "200ms")
     store = open_store(url)
-    asked: list[int] = []
+    asked: list[Reading] = []
+
+    def ask(tx: Reading) -> object:
+        asked.append(tx)
+        return tx.accounts()
+
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailableError, match="lock timeout"):
-            store.look(lambda tx: (asked.append(1), tx.accounts()))
+            store.look(ask)
 
     assert len(asked) == 1
     assert store.look(lambda tx: tx.accounts()) == []

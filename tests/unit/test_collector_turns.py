@@ -37,7 +37,7 @@ def test_two_are_carried_out_at_once(threads: Threads) -> None:
         barrier.wait(30)
         return threading.get_ident()
 
-    async def both() -> list[int]:
+    async def both() -> tuple[int, int]:
         return await asyncio.gather(threads.take(meet), threads.take(meet))
 
     assert len({*asyncio.run(both()), threading.get_ident()}) == 3
@@ -78,8 +78,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
     async def ask() -> None:
         first = asyncio.ensure_future(threads.take(work))
         second = asyncio.ensure_future(threads.take(lambda: done.append("second")))
-        while not began.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(began.wait, 30)
         closing = threading.Thread(target=threads.close)
         closing.start()
         await asyncio.wait([second], timeout=30)
