@@ -91,3 +91,24 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
     asyncio.run(ask())
 
     assert done == ["first"]
+
+
+def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
+    """The loop was closed meanwhile; the thread takes the next."""
+    threads = Threads(1)
+    began, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        assert go.wait(30)
+
+    async def leave() -> None:
+        asking = asyncio.ensure_future(threads.take(work))
+        await asyncio.to_thread(began.wait, 30)
+        asking.cancel()
+
+    asyncio.run(leave())
+    go.set()
+
+    assert asyncio.run(threads.take(lambda: "next")) == "next"
+    threads.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 SWITCH_S: Final = 0.0005
 """So long may a thread keep the interpreter from one whose answer has come. It is a tenth of
@@ -41,16 +44,65 @@ class Threads:
     """
 
     def __init__(self, count: int) -> None:
-        """Start up to *count* threads, when they are needed."""
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="remit-request")
+        """Start *count* threads."""
+        self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name="remit-request", daemon=True)
+            for _ in range(count)
+        ]
         self._before_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
+        for thread in self._threads:
+            thread.start()
 
     async def take(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, or raise what it raises; it goes on if nobody waits."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.put(_Task(work, loop, future))
+        return await future
 
     def close(self) -> None:
         """End the threads; what is begun is done first, what waits is not begun."""
-        self._pool.shutdown(cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                task = self._waiting.get_nowait()
+                if task is not None:
+                    task.tell(task.future.cancel)
+        for _ in self._threads:
+            self._waiting.put(None)
+        for thread in self._threads:
+            thread.join()
         sys.setswitchinterval(self._before_s)
+
+    def _work(self) -> None:
+        while (task := self._waiting.get()) is not None:
+            task.carry_out()
+            # Nobody keeps the last answer until the next request comes.
+            del task
+
+
+class _Task(NamedTuple):
+    """What one thread does for the loop; the executor of the library takes twice the time."""
+
+    work: Callable[[], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+    def carry_out(self) -> None:
+        """Do the work, and tell the loop what came of it."""
+        try:
+            found = self.work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+            self.tell(partial(self._settle, self.future.set_exception, error))
+        else:
+            self.tell(partial(self._settle, self.future.set_result, found))
+
+    def tell(self, say: Callable[[], object]) -> None:
+        """Have the loop do something; one that is closed has nobody who waits."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(say)
+
+    def _settle(self, settle: Callable[[Any], None], value: object) -> None:
+        if not self.future.done():
+            settle(value)
