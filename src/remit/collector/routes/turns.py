@@ -83,7 +83,7 @@ class Threads:
 
 
 class _Task(NamedTuple):
-    """What one thread does for the loop; the executor of the library takes twice the time."""
+    """What one thread does for the loop, with one future where the library's executor has two."""
 
     work: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
