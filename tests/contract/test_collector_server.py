@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -76,8 +77,15 @@ def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, url
 class Broken:
     """A store with a mistake in it."""
 
+    at_once = 1
+
     def reading(self) -> AbstractContextManager[Reading]:
         """Fail as no store should."""
+        raise KeyError("secret of the inside")
+
+    def look(self, question: Callable[[Reading], object]) -> NoReturn:
+        """Fail likewise."""
+        del question
         raise KeyError("secret of the inside")
 
     def writing(self) -> AbstractContextManager[Writing]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import psycopg
 import pytest
 from click.testing import CliRunner
 
@@ -30,6 +31,10 @@ pytestmark = pytest.mark.slow
 KILLS = 6
 ITEMS = 10
 MOMENT_S = 0.05
+WAITING = (
+    "SELECT COUNT(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @pytest.fixture
@@ -222,6 +227,37 @@ def test_workers_share_a_port_and_the_dead_are_replaced(url: str) -> None:
                 assert len(one.children()) == 2
 
         under_load(url, [one], harm)
+    finally:
+        one.kill()
+
+
+def test_a_request_that_waits_holds_up_no_other(url: str) -> None:
+    """One whose run somebody else keeps; a second client and `/healthz` are answered meanwhile."""
+    store = open_store(url)
+    secret = create_token(store, "account").secret
+    store.close()
+    one = Collector(url)
+    try:
+        first, second = one.client(secret), one.client(secret)
+        agent = details(first.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
+        api, other = Api(first, agent), Api(second, agent)
+        kept, free = (str(api.instance("active")["id"]) for _ in range(2))
+        answers: list[httpx.Response] = []
+        body = api.span_body(kept)
+        asking = threading.Thread(target=lambda: answers.append(api.post("/agent_spans", body)))
+        with psycopg.connect(url) as keeper:
+            keeper.execute("SELECT 1 FROM agent_instances WHERE id = %s FOR UPDATE", (kept,))
+            asking.start()
+            with psycopg.connect(url, autocommit=True) as looking:
+                while looking.execute(WAITING).fetchall() != [(1,)]:
+                    threading.Event().wait(MOMENT_S)
+            assert other.span(free)["status"] == "active"
+            assert second.get("/healthz").status_code == 200
+            assert answers == []
+        asking.join(30)
+        assert details(answers[0])["status"] == "active"
+        first.close()
+        second.close()
     finally:
         one.kill()
 

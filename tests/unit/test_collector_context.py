@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,7 +12,7 @@ from remit._ids import is_pfid, partition_of
 from remit.collector import open_store
 from remit.collector.ingest.context import IdSource
 from remit.collector.meaning import Declarations, declared
-from remit.collector.store import SchemaVersionRow
+from remit.collector.store import Reading, SchemaVersionRow
 from remit.testing import FakeClock
 
 
@@ -74,3 +75,32 @@ def test_only_so_much_of_schemas_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
         declarations.of(tx, "two")
         assert declarations.of(tx, "one") is not first
     store.close()
+
+
+class Slow:
+    """What is asked for a schema version, by somebody who is overtaken meanwhile."""
+
+    def __init__(self, declarations: Declarations) -> None:
+        """Let another thread ask for the same."""
+        self._declarations = declarations
+        self._asked = False
+        self.overtaken_by: list[declared.Declared] = []
+
+    def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow:
+        """Return a row, when somebody else has it already."""
+        if not self._asked:
+            self._asked = True
+            found = self._declarations.of(cast("Reading", self), schema_version_id)
+            self.overtaken_by.append(found)
+        return SchemaVersionRow(schema_version_id, "x", "y", None, '[{"name":"a"}]', "[]", 0, 0)
+
+
+def test_two_threads_that_read_a_schema_version_share_it() -> None:
+    """It counts once against what is kept."""
+    declarations = Declarations()
+    slow = Slow(declarations)
+
+    found = declarations.of(cast("Reading", slow), "one")
+
+    assert [found] == slow.overtaken_by
+    assert declarations.of(cast("Reading", slow), "one") is found

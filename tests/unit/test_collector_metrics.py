@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from remit.collector.metrics import BUCKETS_S, REFUSALS, REQUESTS, SPANS, Metrics
 
@@ -76,3 +81,30 @@ def test_a_folder_that_is_gone_is_no_fault(tmp_path: Path) -> None:
     metrics.add(SPANS)
 
     assert values(metrics.text(), SPANS) == {"": 1}
+
+
+@pytest.fixture
+def taking_turns() -> Iterator[None]:
+    """Have threads take turns as often as they can."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+@pytest.mark.usefixtures("taking_turns")
+def test_all_threads_are_counted() -> None:
+    """However they take turns."""
+    metrics = Metrics()
+
+    def count() -> None:
+        for _ in range(20_000):
+            metrics.add(SPANS)
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert values(metrics.text(), SPANS) == {"": 80_000}

@@ -78,6 +78,7 @@ def span(run: str, number: int) -> SpanRow:
 
 
 BY_START = Page(0, 200, "started_at", descending=False)
+NEWEST = Page(0, 50, "id", descending=True)
 
 
 def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
@@ -85,7 +86,9 @@ def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
     return plans(store, lambda tx: tx.list_spans(wanted, BY_START), explain)
 
 
-def plans(store: Store, read: Callable[[Reading], object], explain: str) -> str:
+def plans(
+    store: Store, read: Callable[[Reading], object], explain: str, *, column: int = -1
+) -> str:
     """Return how a database comes by what is read."""
     asked: list[tuple[str, Sequence[Any]]] = []
     with store.reading() as tx:
@@ -98,7 +101,7 @@ def plans(store: Store, read: Callable[[Reading], object], explain: str) -> str:
 
         source._rows = noted
         read(tx)
-        told = [row[-1] for sql, values in asked for row in ask(explain + sql, values)]
+        told = [row[column] for sql, values in asked for row in ask(explain + sql, values)]
     return "\n".join(told)
 
 
@@ -140,18 +143,46 @@ def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
     """All of an account's and those of one agent, which are as many as there ever were."""
     store = open_store(tmp_path / "remit.db")
     wanted = filled(store)
-    newest = Page(0, 50, "id", descending=True)
-
     everything: dict[str, str] = {}
-    for equal in (everything, {"agent_id": str(wanted.agent_id)}):
+    of_agent = {"agent_id": str(wanted.agent_id)}
 
-        def read(tx: Reading, equal: Mapping[str, str] = equal) -> object:
-            return tx.list_instances(wanted.account_id, equal, newest)
+    for alone in (True, False):
+        if not alone:
+            World(store).foreign()
+        for equal in (everything, of_agent):
 
-        plan = plans(store, read, "EXPLAIN QUERY PLAN ")
-        assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_agent" in plan
-        assert "TEMP B-TREE" not in plan
+            def read(tx: Reading, equal: Mapping[str, str] = equal) -> object:
+                return tx.list_instances(wanted.account_id, equal, NEWEST)
+
+            plan = plans(store, read, "EXPLAIN QUERY PLAN ")
+            if alone and not equal:
+                # SQLite's word for counting pages, of which there is one.
+                assert "Count" in plans(store, read, "EXPLAIN ", column=1)
+            else:
+                assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_" in plan
+            assert "TEMP B-TREE" not in plan
     store.close()
+
+
+def test_runs_of_the_only_account_are_its_own(tmp_path: Path) -> None:
+    """Also where another one asks, and when there are two."""
+    store = open_store(tmp_path / "remit.db")
+    account = str(filled(store).account_id)
+
+    assert _listed(store, account) == (2, 2)
+    assert _listed(store, "nobody") == (0, 0)
+    other = World(store).foreign().instance("active")
+    assert _listed(store, account) == (2, 2)
+    assert _listed(store, str(other["account_id"])) == (1, 1)
+    store.close()
+
+
+def _listed(store: Store, account_id: str) -> tuple[int, int]:
+    """Return how many runs of an account are listed, and how many it is said to have."""
+    with store.reading() as tx:
+        found = tx.list_instances(account_id, {}, NEWEST)
+    assert {row.account_id for row in found.rows} <= {account_id}
+    return len(found.rows), found.total
 
 
 def test_postgres_reads_what_began_within_a_time_by_that() -> None:

@@ -90,7 +90,7 @@ def wired() -> Generator[tuple[str, Wire]]:
 @pytest.fixture(autouse=True)
 def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Wait for less than the tests can spare."""
-    for name in ("BEGIN_S", "ANSWER_S"):
+    for name in ("BEGIN_S", "LOOK_S", "ANSWER_S"):
         monkeypatch.setattr(f"{POOL}.{name}", 0.5)
     return iter([None])
 

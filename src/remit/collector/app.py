@@ -13,7 +13,14 @@ from remit._clock import Clock, SystemClock
 from remit.collector.exposure import AccessLog, Gate, Rates, operating_routes
 from remit.collector.ingest import Service
 from remit.collector.metrics import Metrics
-from remit.collector.routes import Authenticate, api_routes, bearer, exception_handlers
+from remit.collector.routes import (
+    Authenticate,
+    Here,
+    Turns,
+    api_routes,
+    bearer,
+    exception_handlers,
+)
 from remit.collector.settings import Settings
 from remit.collector.store import Store
 
@@ -39,6 +46,7 @@ def create_app(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     access_log: AccessLog | None = None,
+    turns: Turns | None = None,
 ) -> Starlette:
     """Return a collector that keeps what it is told in *store*.
 
@@ -52,13 +60,14 @@ def create_app(
         clock: Where the time comes from.
         metrics: The counters, where several processes tell them together.
         access_log: Where to write a line for each request.
+        turns: Where requests are carried out; None does it on the thread that takes them.
     """
     settings, clock, metrics = settings or Settings(), clock or SystemClock(), metrics or Metrics()
     service = Service(store, settings, clock, metrics)
-    authenticate = bearer(service)
+    authenticate, turns = bearer(service), turns or Here()
     routes = [
-        *api_routes(service, authenticate),
-        *operating_routes(service, authenticate, metrics),
+        *api_routes(service, authenticate, turns),
+        *operating_routes(service, authenticate, metrics, turns),
     ]
     gate = Middleware(
         Gate,
@@ -88,6 +97,6 @@ def unseen_app(service: Service, authenticate: Authenticate) -> ASGIApp:
     """
     handlers = dict(exception_handlers)
     failed = handlers.pop(Exception)
-    router = Router(api_routes(service, authenticate), redirect_slashes=False)
+    router = Router(api_routes(service, authenticate, Here()), redirect_slashes=False)
     app = ExceptionMiddleware(router, handlers=handlers)
     return ServerErrorMiddleware(TrailingSlash(app), handler=failed)

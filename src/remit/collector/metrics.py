@@ -9,6 +9,7 @@ Source: the text-based exposition format, version 0.0.4.
 from __future__ import annotations
 
 import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -59,7 +60,7 @@ class Counted(msgspec.Struct):
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process; its methods may be called from any thread."""
 
     def __init__(self, folder: Path | None = None) -> None:
         """Count from nothing.
@@ -68,6 +69,7 @@ class Metrics:
             folder: Where the processes that share a port tell each other what they counted.
         """
         self._counted = Counted()
+        self._lock = threading.Lock()
         self._folder = folder
         self._shared = b""
 
@@ -75,19 +77,21 @@ class Metrics:
         """Count something."""
         values = self._counted.counters[name]
         key = "\n".join(labels)
-        values[key] = values.get(key, 0) + count
+        with self._lock:
+            values[key] = values.get(key, 0) + count
 
     def took(self, route: str, seconds: float) -> None:
         """Count how long a request to *route* took."""
-        buckets = self._counted.buckets.setdefault(route, [0] * (len(BUCKETS_S) + 1))
-        buckets[bisect_left(BUCKETS_S, seconds)] += 1
-        self._counted.seconds[route] = self._counted.seconds.get(route, 0.0) + seconds
+        with self._lock:
+            buckets = self._counted.buckets.setdefault(route, [0] * (len(BUCKETS_S) + 1))
+            buckets[bisect_left(BUCKETS_S, seconds)] += 1
+            self._counted.seconds[route] = self._counted.seconds.get(route, 0.0) + seconds
 
     def share(self) -> None:
         """Tell the other processes what was counted, if there are any and there is news."""
         if self._folder is None:
             return
-        counted = msgspec.json.encode(self._counted)
+        counted = self._encoded()
         if counted == self._shared:
             return
         path = self._folder / f"{os.getpid()}{_SUFFIX}"
@@ -105,12 +109,17 @@ class Metrics:
 
     def _all(self) -> dict[str, Counted]:
         own = str(os.getpid())
-        found = {own: self._counted}
+        # A copy, which nobody counts in while it is written down.
+        found = {own: msgspec.json.decode(self._encoded(), type=Counted)}
         if self._folder is not None:
             for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
                 if path.stem != own:
                     found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Counted)
         return found
+
+    def _encoded(self) -> bytes:
+        with self._lock:
+            return msgspec.json.encode(self._counted)
 
 
 def _lines(counted: Mapping[str, Counted]) -> Iterable[str]:

@@ -24,6 +24,7 @@ from remit.collector.app import create_app
 from remit.collector.exposure import AccessLog, connections_within
 from remit.collector.ingest import prepare
 from remit.collector.metrics import Metrics
+from remit.collector.routes import Threads
 from remit.collector.settings import Settings
 from remit.collector.store import Store, is_postgres, open_store
 from remit.collector.workers import Workers
@@ -129,8 +130,9 @@ def _serve(
 ) -> None:
     _allow_files(2 * settings.max_connections + OTHER_FILES)
     log = None if door.access_log is None else AccessLog(door.access_log)
+    turns = Threads(store.at_once) if store.at_once > 1 else None
     try:
-        app = create_app(store, settings=settings, metrics=metrics, access_log=log)
+        app = create_app(store, settings=settings, metrics=metrics, access_log=log, turns=turns)
         Server(
             app,
             listener,
@@ -140,6 +142,8 @@ def _serve(
             each_second=metrics.share,
         ).run()
     finally:
+        if turns is not None:
+            turns.close()
         if log is not None:
             log.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
@@ -11,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from remit.collector.ingest import Caller, Service, TokenScope
+from remit.collector.ingest import Service, TokenScope
 from remit.collector.metrics import CONTENT_TYPE, Metrics
 from remit.collector.refusals import Refusal, forbidden, not_found, unauthorized
-from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, answer
+from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Turns, answer
 from remit.collector.settings import MetricsFor
 
 ALIVE: Final = b'{"status":"success"}'
@@ -22,8 +21,17 @@ ALIVE: Final = b'{"status":"success"}'
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def operating_routes(service: Service, authenticate: Authenticate, metrics: Metrics) -> list[Route]:
-    """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token."""
+def operating_routes(
+    service: Service, authenticate: Authenticate, metrics: Metrics, turns: Turns
+) -> list[Route]:
+    """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token.
+
+    Args:
+        service: What answers.
+        authenticate: Finds out who asks.
+        metrics: What was counted.
+        turns: Where all is done that may ask the database.
+    """
 
     async def alive(request: Request) -> Response:
         del request
@@ -31,7 +39,7 @@ def operating_routes(service: Service, authenticate: Authenticate, metrics: Metr
 
     async def ready(request: Request) -> Response:
         del request
-        if not service.ready():
+        if not await turns.take(service.ready):
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -41,14 +49,15 @@ def operating_routes(service: Service, authenticate: Authenticate, metrics: Metr
         return answer(ALIVE)
 
     async def counted(request: Request) -> Response:
-        _check_reader(request, service.settings.metrics, lambda: authenticate(request))
+        readers = service.settings.metrics
+        await turns.take(lambda: _check_reader(request, readers, authenticate))
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": alive, "/readyz": ready, "/metrics": counted}
     return [Route(path, Asgi(handler), methods=["GET"]) for path, handler in handlers.items()]
 
 
-def _check_reader(request: Request, readers: str, authenticate: Callable[[], Caller]) -> None:
+def _check_reader(request: Request, readers: str, authenticate: Authenticate) -> None:
     """Refuse who may not read the metrics.
 
     Raises:
@@ -58,7 +67,7 @@ def _check_reader(request: Request, readers: str, authenticate: Callable[[], Cal
         raise not_found("path")
     if readers == MetricsFor.LOOPBACK and not is_local(request):
         raise forbidden("the metrics are for this machine only")
-    if readers == MetricsFor.TOKEN and authenticate().scope != TokenScope.ACCOUNT:
+    if readers == MetricsFor.TOKEN and authenticate(request).scope != TokenScope.ACCOUNT:
         raise unauthorized()
 
 

@@ -49,8 +49,8 @@ class Service:
             Refusal: 401.
             StoreUnavailableError: The database cannot be read now.
         """
-        with self._reading() as tx:
-            caller = caller_of(tx, secret, self._now_us())
+        with self._noting_faults():
+            caller = self._store.look(lambda tx: caller_of(tx, secret, self._now_us()))
         self._note_use(caller)
         return caller
 
@@ -76,7 +76,7 @@ class Service:
         """
         operation = OPERATIONS[name]
         if not operation.writes:
-            with self._reading() as tx:
+            with self._noting_faults(), self._store.reading() as tx:
                 return operation.perform(self._context(tx, caller), params, key)
         return self._write(caller, lambda ctx: operation.perform(ctx, params, key))
 
@@ -95,10 +95,9 @@ class Service:
         return Allowance(self.settings, self._clock)
 
     @contextmanager
-    def _reading(self) -> Generator[Reading]:
+    def _noting_faults(self) -> Generator[None]:
         try:
-            with self._store.reading() as tx:
-                yield tx
+            yield
         except StoreUnavailableError as error:
             self._note_fault(error)
             raise
@@ -108,11 +107,8 @@ class Service:
             ctx = self._context(tx, caller)
             return work(ctx), ctx.tally
 
-        try:
+        with self._noting_faults():
             done, tally = write(self._store, begin)
-        except StoreUnavailableError as error:
-            self._note_fault(error)
-            raise
         if self._down:
             self._down = False
             logger.warning("the collector's database can be written again")

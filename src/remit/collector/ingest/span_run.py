@@ -112,13 +112,15 @@ class SpanRun:
             task.fields.agent_instance_id for task in tasks if isinstance(task.fields, SpanToCreate)
         }
         span_ids = {span_id for task in tasks for span_id in _named(task) if span_id is not None}
-        tx.hold(instance_ids, span_ids)
+        there = tx.hold(instance_ids, span_ids)
         for operation in _PREFIXES:
             keys = [task.key for task in tasks if task.key and task.operation == operation]
             for key, row in tx.keys(account_id, operation, keys).items() if keys else ():
                 self._keys[operation, key] = row
         span_ids.update(row.agent_span_id for row in self._keys.values() if row.agent_span_id)
-        self._spans = tx.spans(account_id, span_ids) if span_ids else {}
+        # Who adds each span that it names meets a conflict where somebody else did so meanwhile.
+        there = there or bool(self._keys) or not all(_adds_what_it_names(task) for task in tasks)
+        self._spans = tx.spans(account_id, span_ids) if span_ids and there else {}
         instance_ids.update(row.agent_instance_id for row in self._spans.values())
         self._instances = tx.instances(account_id, instance_ids)
 
@@ -225,6 +227,14 @@ class SpanRun:
             tx.add_keys(self._new_keys)
         for instance_id, change in self._counts.items():
             tx.add_span_counts(instance_id, change)
+
+
+def _adds_what_it_names(task: Task) -> bool:
+    """Return whether an operation is to add the one span that it may be about."""
+    fields = task.fields
+    return isinstance(fields, SpanToCreate) and (
+        task.home is None or fields.id is None or fields.id == task.home
+    )
 
 
 def _named(task: Task) -> tuple[str | None, ...]:

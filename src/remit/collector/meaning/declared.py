@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, TypeAlias, cast
 
 import msgspec
@@ -65,12 +67,16 @@ class Declared:
 
 
 class Declarations:
-    """The schema versions that were asked for last: they never change, so they are read once."""
+    """The schema versions that were asked for last: they never change, so they are read once.
+
+    Any thread may ask.
+    """
 
     def __init__(self) -> None:
         """Start with none read."""
         self._known: OrderedDict[str, Declared] = OrderedDict()
         self._chars = 0
+        self._lock = threading.Lock()
 
     def of(self, tx: Reading, schema_version_id: str) -> Declared:
         """Return what a schema version says; one that is not there says nothing."""
@@ -78,11 +84,19 @@ class Declarations:
         if known is None:
             row = tx.schema_version_of_id(schema_version_id)
             known = Declared(row.span_type_schemas, row.quality_schemas) if row else _NOTHING
-            self._known[schema_version_id] = known
-            self._chars += known.chars
-            self._forget()
-        else:
+            with self._lock:
+                return self._kept(schema_version_id, known)
+        # Another thread may have forgotten it since.
+        with suppress(KeyError):
             self._known.move_to_end(schema_version_id)
+        return known
+
+    def _kept(self, schema_version_id: str, new: Declared) -> Declared:
+        """Keep what was read, unless another thread was faster."""
+        known = self._known.setdefault(schema_version_id, new)
+        if known is new:
+            self._chars += new.chars
+            self._forget()
         return known
 
     def _forget(self) -> None:

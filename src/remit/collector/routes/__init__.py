@@ -14,3 +14,6 @@ from remit.collector.routes.requests import bearer as bearer
 from remit.collector.routes.requests import secret_in as secret_in
 from remit.collector.routes.table import Asgi as Asgi
 from remit.collector.routes.table import api_routes as api_routes
+from remit.collector.routes.turns import Here as Here
+from remit.collector.routes.turns import Threads as Threads
+from remit.collector.routes.turns import Turns as Turns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias
 
 from starlette.requests import Request
@@ -10,22 +11,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from remit.collector.ingest import Service
+from remit.collector.ingest import Caller, Service
 from remit.collector.routes.answers import answer
 from remit.collector.routes.bodies import read_body
 from remit.collector.routes.calls import calls_of, made
 from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
 from remit.collector.routes.openapi import document
 from remit.collector.routes.requests import Authenticate, asked
+from remit.collector.routes.turns import Turns
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
+def api_routes(service: Service, authenticate: Authenticate, turns: Turns) -> list[Route]:
     """Return the routes of the API.
 
-    Every handler is a coroutine that waits for nothing but the request's body, so that the app
-    can also be driven without an event loop, and while the interpreter exits.
+    Every handler is a coroutine that waits for nothing but the request's body and *turns*. With
+    `Here` the app can also be driven without an event loop, and while the interpreter exits.
+
+    Args:
+        service: What answers.
+        authenticate: Finds out who asks.
+        turns: Where all is done that may ask the database.
     """
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
@@ -33,7 +40,7 @@ def api_routes(service: Service, authenticate: Authenticate) -> list[Route]:
     return [
         Route(
             PREFIX + path,
-            Asgi(_handler(service, authenticate, {each.method: each for each in endpoints})),
+            Asgi(_handler(service, authenticate, turns, {each.method: each for each in endpoints})),
             methods=[each.method for each in endpoints],
         )
         for path, endpoints in by_path.items()
@@ -58,20 +65,23 @@ class Asgi:
 
 
 def _handler(
-    service: Service, authenticate: Authenticate, endpoints: dict[str, Endpoint]
+    service: Service, authenticate: Authenticate, turns: Turns, endpoints: dict[str, Endpoint]
 ) -> Handler:
     async def handle(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
         if endpoint.operation == DOCUMENT:
             return answer(document())
-        caller = authenticate(request)
+        caller = await turns.take(partial(authenticate, request))
         if endpoint.operation == BULK:
             body = await read_body(request, service.settings)
-            calls = calls_of(body, service.settings)
-            return answer(
-                service.bulk(caller, body) if calls is None else made(service, caller, calls)
-            )
+            return answer(await turns.take(partial(_bulk, service, caller, body)))
         said = await asked(request, service, endpoint)
-        return answer(service.perform(caller, endpoint.operation, said.params, said.key))
+        work = partial(service.perform, caller, endpoint.operation, said.params, said.key)
+        return answer(await turns.take(work))
 
     return handle
+
+
+def _bulk(service: Service, caller: Caller, body: bytes) -> bytes:
+    calls = calls_of(body, service.settings)
+    return service.bulk(caller, body) if calls is None else made(service, caller, calls)

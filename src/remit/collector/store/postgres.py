@@ -7,9 +7,9 @@ transaction makes a new one: when the database is back, so is the collector.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import Cursor, errors
@@ -18,13 +18,16 @@ from remit._clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
 from remit._guard import logger
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.naming import shown
-from remit.collector.store.postgres_pool import Pool
+from remit.collector.store.postgres_connection import BoundedConnection
+from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.postgres_schema import is_current, migrate
 from remit.collector.store.protocol import ConflictError, Reading, StoreUnavailableError, Writing
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
+
+T = TypeVar("T")
 
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 # What a writing transaction asks is found by keys: planned once, and not anew for each hundred ids;
@@ -46,7 +49,14 @@ _GONE: Final = (
 
 
 class PostgresStore:
-    """A store in one PostgreSQL database."""
+    """A store in one PostgreSQL database.
+
+    Attributes:
+        path: The database for people, without its password.
+        at_once: How many transactions of one process may be open at once.
+    """
+
+    at_once = MAX_CONNECTIONS
 
     def __init__(self, url: str, *, create: bool = True, clock: Clock | None = None) -> None:
         """Connect to the database at *url*, brought up to date if need be.
@@ -85,6 +95,16 @@ class PostgresStore:
         """Return a block that sees one state of the database."""
         with self._transaction(_READ) as cursor:
             yield PostgresTransaction(cursor, writing=False)
+
+    def look(self, question: Callable[[Reading], T]) -> T:
+        """Return what *question* returns, which asks one thing; it may be called more than once."""
+
+        def ask(connection: BoundedConnection) -> T:
+            with connection.cursor() as cursor:
+                return question(PostgresTransaction(cursor, writing=False))
+
+        with _unavailable(self.path):
+            return self._pool.ask(ask)
 
     @contextmanager
     def writing(self) -> Generator[Writing]:

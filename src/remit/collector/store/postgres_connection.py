@@ -16,6 +16,8 @@ from remit._clock import Deadline, SystemClock
 
 BEGIN_S: Final = 5.0
 """A transaction begins at once, or the server is not there."""
+LOOK_S: Final = 7.0
+"""So is one question answered; longer than the server's own limit of a wait for a lock."""
 ANSWER_S: Final = 35.0
 """Longer than the server's own limit of a statement, which is to speak first."""
 RV = TypeVar("RV")

@@ -1,6 +1,6 @@
 """A few connections to PostgreSQL, made when they are needed, thrown away when they broke.
 
-No thread of its own: handlers never leave theirs.
+No thread of its own: who asks waits on his.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
@@ -19,17 +19,20 @@ from remit._clock import Deadline, SystemClock
 from remit.collector.store.postgres_connection import (
     ANSWER_S,
     BEGIN_S,
+    LOOK_S,
     BoundedConnection,
     SilentError,
 )
 
+T = TypeVar("T")
+
 MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
-# Handlers hold up their whole process while they wait, so they do not wait long.
+# Who waits keeps one of the few threads on which requests are carried out.
 WAIT_S: Final = 5.0
 SILENCE_S: Final = 5.0
-"""A server that did not answer is not asked again for so long: each question holds up the process,
-which has a signal to heed and to say that it lives."""
+"""A server that did not answer is not asked again for so long: each question keeps a thread, and
+all who ask are to be told soon."""
 LIMITS: Final = {
     "lock_timeout": "5s",
     "statement_timeout": "30s",
@@ -70,12 +73,10 @@ class Pool:
         Raises:
             psycopg.OperationalError: There is none to be had.
         """
-        if not self._room.acquire(timeout=WAIT_S):
-            raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
         pid = os.getpid()
-        try:
+        with self._admitted():
             with self._heard():
-                connection = self._begun(begin)
+                connection, _ = self._first(lambda each: each.execute(begin.encode()))
             connection.answer_within_s = None if patient else ANSWER_S
             try:
                 with self._heard():
@@ -83,12 +84,34 @@ class Pool:
             finally:
                 if pid == os.getpid():
                     self._take_back(connection)
-        finally:
-            self._room.release()
+
+    def ask(self, question: Callable[[BoundedConnection], T]) -> T:
+        """Return what *question* returns, which is one statement outside any transaction.
+
+        It is called again where a connection died that lay idle.
+
+        Raises:
+            psycopg.OperationalError: There is none to be had.
+        """
+        with self._admitted(), self._heard():
+            connection, found = self._first(question, within_s=LOOK_S)
+            self._take_back(connection)
+            return found
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         _close(self._idle)
+
+    @contextmanager
+    def _admitted(self) -> Generator[None]:
+        """Wait for room for one more connection."""
+        room = self._room
+        if not room.acquire(timeout=WAIT_S):
+            raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
+        try:
+            yield
+        finally:
+            room.release()
 
     @contextmanager
     def _heard(self) -> Generator[None]:
@@ -102,16 +125,22 @@ class Pool:
             self.close()
             raise
 
-    def _begun(self, begin: str) -> BoundedConnection:
+    def _first(
+        self, ask: Callable[[BoundedConnection], T], *, within_s: float = BEGIN_S
+    ) -> tuple[BoundedConnection, T]:
+        """Return a connection, and what it was asked first."""
         while True:
             try:
                 connection, used = self._idle.pop(), True
             except IndexError:
                 connection, used = self._connect(), False
             try:
-                connection.execute(begin.encode())
-                return connection
+                connection.answer_within_s = within_s
+                return connection, ask(connection)
             except SilentError:
+                raise
+            except errors.LockNotAvailable:
+                self._take_back(connection)
                 raise
             except psycopg.OperationalError:
                 connection.close()
@@ -133,7 +162,6 @@ class Pool:
         return connection
 
     def _take_back(self, connection: BoundedConnection) -> None:
-        connection.answer_within_s = BEGIN_S
         if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
             self._idle.append(connection)
         else:

@@ -160,8 +160,13 @@ class Reading(Protocol):
 class Writing(Reading, Protocol):
     """What can be read and written in one transaction; each write may raise `ConflictError`."""
 
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> None:
-        """Keep others from these instances, and from those of these spans, until the end."""
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
+        """Keep others from these instances, and from those of these spans, until the end.
+
+        Returns:
+            Whether there may be some of the spans. Who then adds one of them nevertheless, because
+            somebody else was faster, meets a conflict.
+        """
         ...
 
     def add(
@@ -254,10 +259,27 @@ class Writing(Reading, Protocol):
 
 
 class Store(Protocol):
-    """A database; every method may be called from any thread."""
+    """A database; every method may be called from any thread.
+
+    Attributes:
+        at_once: How many blocks of one process may be open at once; others wait.
+    """
+
+    at_once: int
 
     def reading(self) -> AbstractContextManager[Reading]:
         """Return a block that sees one state of the database.
+
+        Raises:
+            StoreUnavailableError: The database is locked or gone.
+        """
+        ...
+
+    def look(self, question: Callable[[Reading], T]) -> T:
+        """Return what *question* returns, which asks one thing; it may be called more than once.
+
+        For one thing no block need be opened, which is two of three times that the database is
+        spoken to.
 
         Raises:
             StoreUnavailableError: The database is locked or gone.

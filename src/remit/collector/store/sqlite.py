@@ -10,10 +10,10 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from remit.collector.store.migrate import migrations
 from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
@@ -22,6 +22,8 @@ from remit.collector.store.retention import forget
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
+
+T = TypeVar("T")
 
 MEMORY: Final = ":memory:"
 BUSY_TIMEOUT_S: Final = 10.0
@@ -42,7 +44,14 @@ _PRAGMAS: Final = (
 
 
 class SqliteStore:
-    """A store in one SQLite file, or in memory for tests."""
+    """A store in one SQLite file, or in memory for tests.
+
+    Attributes:
+        path: The file.
+        at_once: One: all threads of a process share its connection.
+    """
+
+    at_once = 1
 
     def __init__(self, path: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Open the database at *path*, made and brought up to date if need be.
@@ -68,6 +77,11 @@ class SqliteStore:
         """Return a block that sees one state of the database."""
         with self._transaction("BEGIN") as transaction:
             yield transaction
+
+    def look(self, question: Callable[[Reading], T]) -> T:
+        """Return what *question* returns, which asks one thing."""
+        with self.reading() as tx:
+            return question(tx)
 
     @contextmanager
     def writing(self) -> Generator[Writing]:

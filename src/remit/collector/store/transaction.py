@@ -212,7 +212,7 @@ class Transaction(ABC):
         """Return those of the idempotency keys that were used, by key."""
 
     @abstractmethod
-    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> None:
+    def hold(self, instance_ids: Collection[str], span_ids: Collection[str]) -> bool:
         """Keep others from these instances, and from those of these spans, until the end."""
 
     @abstractmethod
@@ -329,11 +329,12 @@ class Transaction(ABC):
         """Return a page of rows; *owned* is the condition on the account for counting them."""
         for field in equal:
             statements.known(kind, field)
-        where = " AND ".join(f"{field} = ?" for field in equal) or "TRUE"
+        # No condition, not one that always holds: then SQLite counts pages in place of rows.
+        where = "WHERE " + " AND ".join(f"{field} = ?" for field in equal) if equal else ""
         values = tuple(equal.values())
         counted = where.replace("account_id = ?", owned)
-        total = self._count(f"FROM {statements.TABLES[kind]} WHERE {counted}", values)
-        sql = f"{statements.SELECT[kind]} WHERE {where} {statements.picked(kind, page)}"
+        total = self._count(f"FROM {statements.TABLES[kind]} {counted}", values)
+        sql = f"{statements.SELECT[kind]} {where} {statements.picked(kind, page)}"
         return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
 
     def _count(self, rest: str, values: Sequence[Value]) -> int:

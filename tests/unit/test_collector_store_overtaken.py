@@ -1,0 +1,186 @@
+"""What PostgreSQL is asked in few words: spans in one text, and no look where a conflict tells."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+
+from remit import _ids
+from remit.collector import Store, open_store
+from remit.collector.store import Reading, SpanRow, StoreUnavailableError
+from remit.collector.store.postgres_copy import copied
+from remit.collector.store.postgres_pool import LIMITS
+from tests.collecting import Api, Json, World, details
+from tests.postgres import emptied
+
+WAITING = (
+    "SELECT COUNT(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+ENDED = (
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = 'remit'"
+)
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    """Return the URL of a database with remit's tables and nothing in them."""
+    with emptied() as named:
+        yield named
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """Return a store that is open."""
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def meanwhile(url: str, ask: Callable[[], httpx.Response]) -> Generator[list[httpx.Response]]:
+    """Send a request, which waits for a lock in the block; yield where its answer goes."""
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()))
+    thread.start()
+    deadline = time.monotonic() + 30
+    with psycopg.connect(url, autocommit=True) as other:
+        while other.execute(WAITING).fetchall() != [(1,)]:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.02)
+    yield answers
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+class Keyed:
+    """A span whose key was derived from its id, as the SDK's are.
+
+    Attributes:
+        id: Its id.
+        key: The key of its creation.
+    """
+
+    def __init__(self, instance_id: str) -> None:
+        """Make both."""
+        number = _ids.new_key(time.time_ns())
+        self.id = _ids.pfid(number, _ids.partition_of(instance_id) or 0)
+        self.key = f"c-{_ids.key_text(number)}"
+
+
+def row_like(store: Store, api: Api, run: str, span: Keyed) -> SpanRow:
+    """Return the row of *span*, with all else as a span that the collector made."""
+    made = str(api.span(run)["id"])
+    with store.reading() as tx:
+        row = tx.spans(None, [made])[made]
+    return msgspec.structs.replace(row, id=span.id, create_key=span.key)
+
+
+@pytest.mark.parametrize("same_id", [True, False])
+def test_a_creation_that_was_overtaken_is_answered_as_the_first(
+    url: str, store: Store, *, same_id: bool
+) -> None:
+    """Under one key there is one span, also where the second names another id."""
+    api = World(store).account()
+    run = str(api.instance("active")["id"])
+    first = Keyed(run)
+    row = row_like(store, api, run, first)
+    named = first.id if same_id else Keyed(run).id
+    body: dict[str, Json] = {"idempotency_key": first.key, **api.span_body(run, id=named)}
+
+    with ExitStack() as asking, store.writing() as tx:
+        tx.hold([run], [])
+        tx.add_spans([row])
+        tx.add_span_counts(run, {"active": 1})
+        ask = meanwhile(url, lambda: api.post("/agent_spans", body))
+        answers = asking.enter_context(ask)
+
+    assert details(answers[0])["id"] == first.id
+    assert len(api.spans(run)) == 2
+    assert api.shown(run)["span_counts"]["active"] == 2
+
+
+HOSTILE = [
+    '{"text":"a \\\\ b \\n \\" \\u0001"}',
+    '{\n\t"spaced"\r\n:\t[1,\n2]}',
+    '{"end":"\\\\."}',
+    '{"none":"\\\\N", "word":"None"}',
+    '{"letters":"ä€𝄞\x7f"}',
+]
+
+
+@pytest.mark.parametrize("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
+def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
+    """Whatever is in their texts."""
+    api = World(store).account()
+    run = str(api.instance("active")["id"])
+    pattern = row_like(store, api, run, Keyed(run))
+    rows = [
+        msgspec.structs.replace(
+            pattern,
+            id=Keyed(run).id,
+            schema_name=name,
+            parent_span_id=parent,
+            payload=payload,
+            result_payload=result,
+        )
+        for payload in HOSTILE
+        for result in (None, payload)
+        for parent in (None, name)
+    ]
+
+    with store.writing() as tx:
+        tx.add_spans(rows)
+
+    with store.reading() as tx:
+        assert tx.spans(None, [row.id for row in rows]) == {row.id: row for row in rows}
+
+
+def test_what_a_copy_cannot_tell_apart_is_not_copied(store: Store) -> None:
+    """The marks between values in a name, and a name that stands for none."""
+    api = World(store).account()
+    run = str(api.instance("active")["id"])
+    row = row_like(store, api, run, Keyed(run))
+
+    assert copied([row]) is not None
+    for name in ("None", "a\x01b", "a\x02b"):
+        assert copied([row, msgspec.structs.replace(row, schema_name=name)]) is None
+
+
+def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store: Store) -> None:
+    """It lay idle; nobody hears of it."""
+    assert store.look(lambda tx: tx.accounts()) == []
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(ENDED)
+
+    assert store.look(lambda tx: tx.accounts()) == []
+
+
+def test_a_question_that_waits_for_a_lock_is_given_up(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the server's limit; it is not asked again on the next connection."""
+    monkeypatch.setitem(LIMITS, "lock_timeout", "200ms")
+    store = open_store(url)
+    asked: list[Reading] = []
+
+    def ask(tx: Reading) -> object:
+        asked.append(tx)
+        return tx.accounts()
+
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreUnavailableError, match="lock timeout"):
+            store.look(ask)
+
+    assert len(asked) == 1
+    assert store.look(lambda tx: tx.accounts()) == []
+    store.close()

@@ -1,0 +1,114 @@
+"""Where requests are carried out: on the thread that took them, or on a few others."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from remit.collector.routes import Here, Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    """Return two threads."""
+    made = Threads(2)
+    yield made
+    made.close()
+
+
+def test_here_needs_no_event_loop() -> None:
+    """It is done before anybody could wait for it."""
+    coroutine = Here().take(threading.get_ident)
+    with pytest.raises(StopIteration) as stopped:
+        coroutine.send(None)
+
+    assert stopped.value.value == threading.get_ident()
+
+
+def test_two_are_carried_out_at_once(threads: Threads) -> None:
+    """Each waits for the other, on no thread of the loop's."""
+    barrier = threading.Barrier(2)
+
+    def meet() -> int:
+        barrier.wait(30)
+        return threading.get_ident()
+
+    async def both() -> tuple[int, int]:
+        return await asyncio.gather(threads.take(meet), threads.take(meet))
+
+    assert len({*asyncio.run(both()), threading.get_ident()}) == 3
+
+
+def test_what_is_raised_arrives(threads: Threads) -> None:
+    """As itself."""
+
+    def fail() -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        asyncio.run(threads.take(fail))
+
+
+def test_threads_take_turns_often_until_they_are_closed() -> None:
+    """An answer of the database is taken up before a request is done that came meanwhile."""
+    before_s = sys.getswitchinterval()
+    threads = Threads(1)
+    meanwhile_s = sys.getswitchinterval()
+    threads.close()
+
+    assert meanwhile_s < before_s / 2
+    assert sys.getswitchinterval() == before_s
+
+
+def test_what_is_begun_is_done_before_they_are_closed() -> None:
+    """And what waits is not begun."""
+    threads = Threads(1)
+    began, go = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def work() -> None:
+        began.set()
+        assert go.wait(30)
+        done.append("first")
+
+    async def ask() -> None:
+        first = asyncio.ensure_future(threads.take(work))
+        second = asyncio.ensure_future(threads.take(lambda: done.append("second")))
+        await asyncio.to_thread(began.wait, 30)
+        closing = threading.Thread(target=threads.close)
+        closing.start()
+        await asyncio.wait([second], timeout=30)
+        go.set()
+        closing.join(30)
+        assert not closing.is_alive()
+        await first
+        assert second.cancelled()
+
+    asyncio.run(ask())
+
+    assert done == ["first"]
+
+
+def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
+    """The loop was closed meanwhile; the thread takes the next."""
+    threads = Threads(1)
+    began, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        assert go.wait(30)
+
+    async def leave() -> None:
+        asking = asyncio.ensure_future(threads.take(work))
+        await asyncio.to_thread(began.wait, 30)
+        asking.cancel()
+
+    asyncio.run(leave())
+    go.set()
+
+    assert asyncio.run(threads.take(lambda: "next")) == "next"
+    threads.close()
