@@ -19,27 +19,15 @@ class Reason:
     Attributes:
         title: How a link to it reads: its heading.
         page: Path of the page in the documents; none is the page of the benchmarks itself.
-        whole: The page as a whole is the place.
     """
 
     title: str
     page: str = ""
-    whole: bool = False
 
     def link(self) -> str:
         """Return a link to it, in Markdown."""
         words = "".join(char for char in self.title.lower() if char.isalnum() or char in " -")
-        anchor = "" if self.whole else f"#{words.replace(' ', '-')}"
-        return f"[{self.title}]({self.page}{anchor})"
-
-
-def _of_collector(title: str) -> Reason:
-    """Return the page about what the collector costs, where there is one; else our own words."""
-    page = DOCS / OF_COLLECTOR
-    if not page.is_file():
-        return Reason(title)
-    heading = page.read_text().splitlines()[0].removeprefix("# ")
-    return Reason(heading, OF_COLLECTOR, whole=True)
+        return f"[{self.title}]({self.page}#{words.replace(' ', '-')})"
 
 
 CALL: Final = Reason("Where the microseconds go", COST)
@@ -49,6 +37,6 @@ THREADS: Final = Reason("What threads pay that outrun the writer", COST)
 GROWTH: Final = Reason("What a span costs among many", COST)
 IMPORT: Final = Reason("What an import costs", COST)
 OUTAGE: Final = Reason("While nothing listens")
-INGEST: Final = _of_collector("The collector")
-READS: Final = _of_collector("Reads")
+INGEST: Final = Reason("A span into PostgreSQL", OF_COLLECTOR)
+READS: Final = Reason("The last fifty runs from SQLite", OF_COLLECTOR)
 ALL: Final = (CALL, PEERS, RATE, THREADS, GROWTH, IMPORT, OUTAGE, INGEST, READS)

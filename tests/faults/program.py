@@ -20,6 +20,9 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import remit
 
+# Names what makes pydantic load all of itself: that is no memory of what remit has to do.
+_ = remit.DataRisk
+
 T = TypeVar("T", bound=Callable[..., object])
 Answer: TypeAlias = Callable[[int], Awaitable[list[object]]]
 

@@ -45,14 +45,13 @@ def test_each_reason_stands_in_the_documents(reason: reasons.Reason) -> None:
 
 
 def test_a_reason_of_the_page_itself_and_one_of_another_page_are_linked() -> None:
-    """As the builder of the documents makes anchors of headings; a whole page has none."""
+    """As the builder of the documents makes anchors of headings."""
     assert reasons.RATE.link() == (
         "[What limits the rate](explanation/cost.md#what-limits-the-rate)"
     )
     assert reasons.PEERS.link() == (
         "[The peers, and what differs between them](#the-peers-and-what-differs-between-them)"
     )
-    assert reasons.Reason("Cost", "cost.md", whole=True).link() == "[Cost](cost.md)"
 
 
 def test_a_budget_that_is_missed_leads_to_its_reason_and_no_other_does(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -51,17 +50,6 @@ def test_what_is_raised_arrives(threads: Threads) -> None:
 
     with pytest.raises(LookupError, match="mine"):
         asyncio.run(threads.take(fail))
-
-
-def test_threads_take_turns_often_until_they_are_closed() -> None:
-    """An answer of the database is taken up before a request is done that came meanwhile."""
-    before_s = sys.getswitchinterval()
-    threads = Threads(1)
-    meanwhile_s = sys.getswitchinterval()
-    threads.close()
-
-    assert meanwhile_s < before_s / 2
-    assert sys.getswitchinterval() == before_s
 
 
 def test_what_is_begun_is_done_before_they_are_closed() -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-SWITCH_S: Final = 0.0005
-"""So long may a thread keep the interpreter from one whose answer has come. It is a tenth of
-Python's own, within which a request would be done: the database would have nothing to do."""
 T = TypeVar("T")
 
 
@@ -39,8 +35,7 @@ class Here:
 class Threads:
     """Does it on a few threads, so that the event loop takes the next request meanwhile.
 
-    It is for a database in another process: while that one works, this one can, too. Until it is
-    closed the threads of this process take turns more often.
+    It is for a database in another process: while that one works, this one can, too.
     """
 
     def __init__(self, count: int) -> None:
@@ -50,8 +45,6 @@ class Threads:
             threading.Thread(target=self._work, name="remit-request", daemon=True)
             for _ in range(count)
         ]
-        self._before_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_S)
         for thread in self._threads:
             thread.start()
 
@@ -73,7 +66,6 @@ class Threads:
             self._waiting.put(None)
         for thread in self._threads:
             thread.join()
-        sys.setswitchinterval(self._before_s)
 
     def _work(self) -> None:
         while (task := self._waiting.get()) is not None:
