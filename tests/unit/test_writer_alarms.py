@@ -11,6 +11,7 @@ import pytest
 
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.writer import Writer
+from remit._guard import faults
 from remit._losses import cost
 from remit._sink import AnyItem
 from remit._spool import SpoolOutbox
@@ -47,6 +48,12 @@ class Alarmed(Stepped):
     def items(self) -> list[AnyItem]:
         """Return what was put."""
         return [item for _, item in self.disk.head(ROWS)]
+
+
+@pytest.fixture(autouse=True)
+def _counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the faults that alarms are counted as to these tests."""
+    monkeypatch.setattr(faults, "counts", Counter())
 
 
 @pytest.fixture(params=["disk", "memory"])
