@@ -141,8 +141,11 @@ def settle_all(kind: type, make: Callable[[Words], models.DataRisk]) -> None:
     changed = attempt(lambda: _put(PendingRisk(), "__class__", kind))
     _state.alike = not isinstance(changed, TypeError)
     _state.kind, _state.make = kind, make
-    while _state.waiting:
-        _settle(_state.waiting.popitem()[1])
+    # Another thread may take one out meanwhile, which is at it itself; what comes sees the models.
+    for key in list(_state.waiting):
+        risk = _state.waiting.pop(key, None)
+        if risk is not None:
+            _settle(risk)
 
 
 def _class_of(risk: PendingRisk) -> type:
