@@ -11,7 +11,7 @@ import pytest
 
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.writer import Writer
-from remit._losses import cost
+from remit._losses import Loss, cost
 from remit._sink import AnyItem
 from remit._spool import SpoolOutbox
 from tests.adopting import delivery, down
@@ -88,6 +88,24 @@ def test_what_an_alarm_leaves_of_a_pass_is_put_once(make: Callable[[], Alarmed])
         made.disk.close()
         if made.spooled is not None:
             assert len(made.spooled.take().head(ROWS)) == len(put), f"place {alarm.place}"
+
+
+def test_what_is_lost_of_a_run_outlives_an_alarm(tmp_path: Path) -> None:
+    """It stands in the run's record on disk, for the process that takes over."""
+    for alarm in everywhere("/_delivery/writer.py", lines=True):
+        made = Alarmed(spooled := Spooled(tmp_path / str(alarm.place)))
+        run = HandRun(made.buffer).open()
+        made.passes.move()
+        made.buffer.losses.add(Loss.BUFFER_FULL, 3, run_key=run.key)
+        run.span()
+        alarm.during(made.passes.move)
+        run.span()
+        made.passes.move()
+        made.disk.close()
+        record = spooled.take().run(run.key)
+        assert record is not None
+        assert record.lost == {"buffer_full": 3}, f"place {alarm.place}"
+        spooled.end()
 
 
 @pytest.mark.slow

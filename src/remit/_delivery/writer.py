@@ -58,6 +58,8 @@ class Writer:
         self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
+        # Those in which more losses stand than in the outbox.
+        self._booked: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
         # Kept when the outbox fails, and put before what comes later.
@@ -130,6 +132,7 @@ class Writer:
         records = self._records(items)
         self._putting = (items, records)
         self._outbox.put(items, records + self._accounts())
+        self._booked.clear()
         self._let_go(items, records)
 
     def _let_go(self, items: list[AnyItem], records: list[RunRecord]) -> None:
@@ -157,12 +160,19 @@ class Writer:
         return records
 
     def _accounts(self) -> list[RunRecord]:
-        """Return the records of runs of which more was lost since the last pass."""
+        """Return the records of runs of which more was lost since they were put."""
         losses = self._buffer.losses
         known = [self._outbox.run(run_key) for run_key in losses.runs()]
-        changed = [record for record in known if record is not None and losses.book(record)]
-        self._owing.update((record.key, record) for record in changed if record.inherited)
-        return changed
+        for record in known:
+            if record is None:
+                continue
+            # In this order: what an alarm or the disk breaks off is put by the next pass.
+            self._booked[record.key] = record
+            if record.inherited:
+                self._owing[record.key] = record
+            losses.book(record)
+        booked = list(self._booked.values())
+        return [record for record in booked if self._outbox.run(record.key) is record]
 
     def _put_last(self) -> None:
         """Put what was lost; of runs that another process ends as spans of their own."""
@@ -176,3 +186,4 @@ class Writer:
         told += [span_end(span, now_ns) for span in open_spans]
         if changed or told:
             self._outbox.put(told, [*changed, *owing])
+            self._booked.clear()
