@@ -108,6 +108,26 @@ def test_what_is_lost_of_a_run_outlives_an_alarm(tmp_path: Path) -> None:
         spooled.end()
 
 
+def test_what_the_child_of_a_fork_lost_is_told_once(tmp_path: Path) -> None:
+    """As a span of its own when it ends, wherever in its last pass an alarm goes off."""
+    for alarm in everywhere("/_delivery/writer.py", lines=True):
+        made = Alarmed(spooled := Spooled(tmp_path / str(alarm.place)))
+        run = HandRun(made.buffer).open()
+        made.passes.move()
+        record = made.disk.run(run.key)
+        assert record is not None
+        record.inherited = True
+        made.buffer.losses.add(Loss.BUFFER_FULL, 3, run_key=run.key)
+        made.passes.conclude()
+        alarm.during(made.passes.move)
+        made.passes.move()
+        told = [item for item in made.items() if item[4] == "remit:loss"]
+        assert len(told) == 1, f"place {alarm.place}"
+        assert b'"buffer_full":3' in (told[0][8] or b""), f"place {alarm.place}"
+        made.disk.close()
+        spooled.end()
+
+
 @pytest.mark.slow
 def test_a_shutdown_without_threads_that_an_alarm_broke_off_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -178,12 +178,21 @@ class Writer:
         """Put what was lost; of runs that another process ends as spans of their own."""
         changed = self._accounts()
         now_ns = self._clock.wall_ns()
-        owing, self._owing = list(self._owing.values()), {}
-        told = [telling(record, now_ns, key_text(new_key(now_ns))) for record in owing]
-        for record in owing:
-            record.lost = {}
+        # Of one that is told of already nothing stands there.
+        owing = {record.key: record.lost for record in self._owing.values() if record.lost}
+        told = [telling(self._owing[key], now_ns, key_text(new_key(now_ns))) for key in owing]
         open_spans = self._outbox.open_spans() if self._ending_spans else []
         told += [span_end(span, now_ns) for span in open_spans]
-        if changed or told:
-            self._outbox.put(told, [*changed, *owing])
-            self._booked.clear()
+        if not (changed or told):
+            return
+        records = [self._owing[key] for key in owing]
+        try:
+            for record in records:
+                record.lost = {}
+            self._outbox.put(told, [*changed, *records])
+        except BaseException:
+            if not self._outbox.took(told):
+                for record in records:
+                    record.lost = owing[record.key]
+            raise
+        self._booked.clear()
