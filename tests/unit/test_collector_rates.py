@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import anyio
 import pytest
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from remit.collector import Settings
-from remit.collector.exposure import Rates
+from remit.collector.exposure import Gate, Rates
 from remit.collector.exposure.rates import BURST_S, MAX_BUCKETS, Buckets
+from remit.collector.metrics import Metrics
 from remit.collector.refusals import Refusal
 from remit.testing import FakeClock
 
@@ -102,3 +108,56 @@ def test_so_many_are_remembered_and_no_more(clock: FakeClock) -> None:
 
     assert buckets.wait_s(b"0") == 0
     assert buckets.wait_s(b"1") > 0
+
+
+@pytest.mark.anyio
+async def test_tokens_that_are_tried_at_once_are_no_more(rates: Rates, clock: FakeClock) -> None:
+    """Requests are admitted while others are under way, of which nobody knows yet what they are."""
+    at_once = 5 * A_MINUTE
+    came, statuses = anyio.Event(), Counter[int]()
+
+    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
+        await came.wait()
+        await Response(status_code=401)(scope, receive, send)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses[message["status"]] += 1
+
+    gate = Gate(refusing, routes=[], metrics=Metrics(), rates=rates, clock=clock)
+
+    async def ask(token: str) -> None:
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        await gate(
+            {
+                "type": "http",
+                "method": "GET",
+                "path": "/api/v1/ping",
+                "client": ("192.0.2.1", 1),
+                "headers": headers,
+            },
+            receive,
+            send,
+        )
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(at_once):
+            tasks.start_soon(ask, f"wrong {number}")
+        await anyio.wait_all_tasks_blocked()
+        came.set()
+
+    assert statuses == {401: A_MINUTE, 429: at_once - A_MINUTE}
+    clock.advance(60)
+    assert refused(rates, "Bearer more") is None
+
+
+def test_one_token_may_come_in_many_requests_at_once(rates: Rates) -> None:
+    """A new client opens all its connections before it is known to be good."""
+    with rates.trial("192.0.2.1", "Bearer new"):
+        for number in range(A_MINUTE - 1):
+            with rates.trial("192.0.2.1", "Bearer new"):
+                assert refused(rates, "Bearer new") is None
+                assert refused(rates, f"Bearer other {number}") is None

@@ -148,6 +148,25 @@ together.wait()
 import remit.models.data_risk
 [each.join() for each in threads]
 for each in made: is_model(each)""",
+    "a thread that touches it while the models come": """
+import threading
+from remit.models import _pending
+class Overtaken(dict):
+    def _taken_by_another(self):
+        other = threading.Thread(target=lambda: dict.clear(self))
+        other.start()
+        other.join()
+    def pop(self, key, default=None):
+        self._taken_by_another()
+        return super().pop(key, default)
+    def popitem(self):
+        self._taken_by_another()
+        return super().popitem()
+_pending._state.waiting = Overtaken(_pending._state.waiting)
+assert remit.DataRisk.__name__ == 'DataRisk'
+assert isinstance(risk, remit.DataRisk)
+risk.model_dump()
+twin.model_dump()""",
     "a fork": """
 import os
 child = os.fork()

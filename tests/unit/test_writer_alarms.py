@@ -12,7 +12,7 @@ import pytest
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.writer import Writer
 from remit._guard import faults
-from remit._losses import cost
+from remit._losses import Loss, cost
 from remit._sink import AnyItem
 from remit._spool import SpoolOutbox
 from tests.adopting import delivery, down
@@ -95,6 +95,44 @@ def test_what_an_alarm_leaves_of_a_pass_is_put_once(make: Callable[[], Alarmed])
         made.disk.close()
         if made.spooled is not None:
             assert len(made.spooled.take().head(ROWS)) == len(put), f"place {alarm.place}"
+
+
+def test_what_is_lost_of_a_run_outlives_an_alarm(tmp_path: Path) -> None:
+    """It stands in the run's record on disk, for the process that takes over."""
+    for alarm in everywhere("/_delivery/writer.py", lines=True):
+        made = Alarmed(spooled := Spooled(tmp_path / str(alarm.place)))
+        run = HandRun(made.buffer).open()
+        made.passes.move()
+        made.buffer.losses.add(Loss.BUFFER_FULL, 3, run_key=run.key)
+        run.span()
+        alarm.during(made.passes.move)
+        run.span()
+        made.passes.move()
+        made.disk.close()
+        record = spooled.take().run(run.key)
+        assert record is not None
+        assert record.lost == {"buffer_full": 3}, f"place {alarm.place}"
+        spooled.end()
+
+
+def test_what_the_child_of_a_fork_lost_is_told_once(tmp_path: Path) -> None:
+    """As a span of its own when it ends, wherever in its last pass an alarm goes off."""
+    for alarm in everywhere("/_delivery/writer.py", lines=True):
+        made = Alarmed(spooled := Spooled(tmp_path / str(alarm.place)))
+        run = HandRun(made.buffer).open()
+        made.passes.move()
+        record = made.disk.run(run.key)
+        assert record is not None
+        record.inherited = True
+        made.buffer.losses.add(Loss.BUFFER_FULL, 3, run_key=run.key)
+        made.passes.conclude()
+        alarm.during(made.passes.move)
+        made.passes.move()
+        told = [item for item in made.items() if item[4] == "remit:loss"]
+        assert len(told) == 1, f"place {alarm.place}"
+        assert b'"buffer_full":3' in (told[0][8] or b""), f"place {alarm.place}"
+        made.disk.close()
+        spooled.end()
 
 
 @pytest.mark.slow

@@ -58,6 +58,8 @@ class Writer:
         self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
+        # Those in which more losses stand than in the outbox.
+        self._booked: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
         # Kept when the outbox fails, and put before what comes later.
@@ -130,6 +132,7 @@ class Writer:
         records = self._records(items)
         self._putting = (items, records)
         self._outbox.put(items, records + self._accounts())
+        self._booked.clear()
         self._let_go(items, records)
 
     def _let_go(self, items: list[AnyItem], records: list[RunRecord]) -> None:
@@ -157,22 +160,39 @@ class Writer:
         return records
 
     def _accounts(self) -> list[RunRecord]:
-        """Return the records of runs of which more was lost since the last pass."""
+        """Return the records of runs of which more was lost since they were put."""
         losses = self._buffer.losses
         known = [self._outbox.run(run_key) for run_key in losses.runs()]
-        changed = [record for record in known if record is not None and losses.book(record)]
-        self._owing.update((record.key, record) for record in changed if record.inherited)
-        return changed
+        for record in known:
+            if record is None:
+                continue
+            # In this order: what an alarm or the disk breaks off is put by the next pass.
+            self._booked[record.key] = record
+            if record.inherited:
+                self._owing[record.key] = record
+            losses.book(record)
+        booked = list(self._booked.values())
+        return [record for record in booked if self._outbox.run(record.key) is record]
 
     def _put_last(self) -> None:
         """Put what was lost; of runs that another process ends as spans of their own."""
         changed = self._accounts()
         now_ns = self._clock.wall_ns()
-        owing, self._owing = list(self._owing.values()), {}
-        told = [telling(record, now_ns, key_text(new_key(now_ns))) for record in owing]
-        for record in owing:
-            record.lost = {}
+        # Of one that is told of already nothing stands there.
+        owing = {record.key: record.lost for record in self._owing.values() if record.lost}
+        told = [telling(self._owing[key], now_ns, key_text(new_key(now_ns))) for key in owing]
         open_spans = self._outbox.open_spans() if self._ending_spans else []
         told += [span_end(span, now_ns) for span in open_spans]
-        if changed or told:
-            self._outbox.put(told, [*changed, *owing])
+        if not (changed or told):
+            return
+        records = [self._owing[key] for key in owing]
+        try:
+            for record in records:
+                record.lost = {}
+            self._outbox.put(told, [*changed, *records])
+        except BaseException:
+            if not self._outbox.took(told):
+                for record in records:
+                    record.lost = owing[record.key]
+            raise
+        self._booked.clear()

@@ -3,8 +3,9 @@
 A data risk is a pydantic model, and to make the first model is to import half of pydantic, which
 takes longer than all of remit. A program that only declares has no use of that. So `remit.risk()`
 keeps the words, and what it returns becomes a `DataRisk` where it stands, the same object, as soon
-as the models are imported: because someone names `remit.DataRisk`, or by the first touch. Whoever
-has that class in hand meets no risk that is not of it.
+as the models are imported: because someone names `remit.DataRisk`, or by the first touch. To ask for
+nothing but its class, as `isinstance` does, is answered as the model would and makes it one at the
+next touch.
 
 Python lets an object change its class if both lay out their instances alike.
 `tests/unit/test_pending.py` compares the layout with pydantic's.
@@ -141,8 +142,11 @@ def settle_all(kind: type, make: Callable[[Words], models.DataRisk]) -> None:
     changed = attempt(lambda: _put(PendingRisk(), "__class__", kind))
     _state.alike = not isinstance(changed, TypeError)
     _state.kind, _state.make = kind, make
-    while _state.waiting:
-        _settle(_state.waiting.popitem()[1])
+    # Another thread may take one out meanwhile, which is at it itself; what comes sees the models.
+    for key in list(_state.waiting):
+        risk = _state.waiting.pop(key, None)
+        if risk is not None:
+            _settle(risk)
 
 
 def _class_of(risk: PendingRisk) -> type:

@@ -78,12 +78,16 @@ class Gate:
     async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, unless it comes too soon; what this process asks itself never does."""
         if scope["client"] and scope["path"].startswith(PREFIX):
+            who = scope["client"][0], _authorization(scope)
             try:
-                self._rates.admit(scope["client"][0], _authorization(scope))
+                self._rates.admit(*who)
             except Refusal as refusal:
                 scope[CODE] = refusal.code
                 await envelope(refusal)(scope, receive, send)
                 return
+            with self._rates.trial(*who):
+                await self._app(scope, receive, send)
+            return
         await self._app(scope, receive, send)
 
     def _judge(self, scope: Scope, status: int) -> None:

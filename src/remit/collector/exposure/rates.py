@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Generator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -36,11 +38,11 @@ class Buckets:
         self._clock = clock
         self._levels: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
 
-    def wait_s(self, key: bytes) -> float:
-        """Return the seconds until something can be taken, 0 if it can be now."""
+    def wait_s(self, key: bytes, count: int = 1) -> float:
+        """Return the seconds until *count* can be taken, 0 if they can be now."""
         if not self._per_s:
             return 0.0
-        return max(0.0, (1.0 - self._level(key)) / self._per_s)
+        return max(0.0, (count - self._level(key)) / self._per_s)
 
     def take(self, key: bytes) -> None:
         """Take one from a bucket."""
@@ -71,6 +73,8 @@ class Rates:
         self._requests = Buckets(a_second, a_second * BURST_S, clock)
         self._failures = Buckets(a_minute / MINUTE_S, a_minute, clock)
         self._good: OrderedDict[bytes, None] = OrderedDict()
+        # By address, the tokens of which it is being found out whether they are good.
+        self._tried: dict[bytes, Counter[bytes]] = {}
 
     def admit(self, address: str, authorization: str) -> None:
         """Count a request.
@@ -82,8 +86,11 @@ class Rates:
         Raises:
             Refusal: 429, it comes too soon.
         """
-        key = _key(authorization)
-        wait_s = 0.0 if key in self._good else self._failures.wait_s(address.encode())
+        key, place = _key(authorization), address.encode()
+        # Each of them may turn out to be a wrong one.
+        tried = self._tried.get(place, Counter())
+        others = len(tried) - (key in tried)
+        wait_s = 0.0 if key in self._good else self._failures.wait_s(place, others + 1)
         if wait_s > 0:
             raise _too_often("too many refused tokens from this address", wait_s)
         wait_s = self._requests.wait_s(key)
@@ -91,6 +98,28 @@ class Rates:
             raise _too_often("too many requests with this token", wait_s)
         if key in self._good:
             self._requests.take(key)
+
+    @contextmanager
+    def trial(self, address: str, authorization: str) -> Generator[None]:
+        """Return a block in which an admitted request is answered.
+
+        Several requests are carried out at once: with those that are, too, an address may try no
+        more tokens than it may have refused.
+        """
+        key, place = _key(authorization), address.encode()
+        if key in self._good:
+            yield
+            return
+        tried = self._tried.setdefault(place, Counter())
+        tried[key] += 1
+        try:
+            yield
+        finally:
+            tried[key] -= 1
+            if not tried[key]:
+                del tried[key]
+            if not tried:
+                del self._tried[place]
 
     def passed(self, authorization: str) -> None:
         """Note that a token is good: nobody's wrong ones keep it out from now on."""

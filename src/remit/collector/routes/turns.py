@@ -85,6 +85,11 @@ class _Task(NamedTuple):
         """Do the work, and tell the loop what came of it."""
         try:
             found = self.work()
+        except StopIteration as error:
+            # No future takes this one, and who waits would wait for ever.
+            wrapped = RuntimeError("the work of a request raised StopIteration")
+            wrapped.__cause__ = error
+            self.tell(partial(self._settle, self.future.set_exception, wrapped))
         except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
             self.tell(partial(self._settle, self.future.set_exception, error))
         else:
