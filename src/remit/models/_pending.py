@@ -3,9 +3,9 @@
 A data risk is a pydantic model, and to make the first model is to import half of pydantic, which
 takes longer than all of remit. A program that only declares has no use of that. So `remit.risk()`
 keeps the words, and what it returns becomes a `DataRisk` where it stands, the same object, as soon
-as the models are imported: because someone names `remit.DataRisk`, or by the first touch. To ask for
-nothing but its class, as `isinstance` does, is answered as the model would and makes it one at the
-next touch.
+as the models are imported: because someone names `remit.DataRisk`, or by the first touch. To ask
+for nothing but its class, as `isinstance` does, is answered as the model would, and makes it one at
+the next touch.
 
 Python lets an object change its class if both lay out their instances alike.
 `tests/unit/test_pending.py` compares the layout with pydantic's.
