@@ -38,6 +38,11 @@ HASTE: Final = {
     # Who waits for each other is looked for so soon.
     "deadlock_timeout": "50ms",
 }
+WAITING: Final = (
+    "SELECT COUNT(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+"""Counts who waits for somebody else's lock in the database that is asked."""
 # Stops the server when the standard input ends: also when the tests are killed.
 WATCHED: Final = '"$@" & read -r _; kill -INT $!; wait'
 

@@ -24,17 +24,13 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
-from tests.postgres import database, server
+from tests.postgres import WAITING, database, server
 
 pytestmark = pytest.mark.slow
 
 KILLS = 6
 ITEMS = 10
 MOMENT_S = 0.05
-WAITING = (
-    "SELECT COUNT(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 
 
 @pytest.fixture

@@ -18,12 +18,8 @@ from remit.collector.store import Reading, SpanRow, StoreUnavailableError
 from remit.collector.store.postgres_copy import copied
 from remit.collector.store.postgres_pool import LIMITS
 from tests.collecting import Api, Json, World, details
-from tests.postgres import emptied
+from tests.postgres import WAITING, emptied
 
-WAITING = (
-    "SELECT COUNT(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 ENDED = (
     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'remit'"

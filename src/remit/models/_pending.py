@@ -159,9 +159,9 @@ def _class_of(risk: PendingRisk) -> type:
     _ = models.DataRisk
     kind: Any = _state.kind
     if type(risk) is PendingRisk:
-        return kind  # type: ignore[no-any-return]
+        return kind  # type: ignore[no-any-return]  # the class, which is set by now
 
-    class Same(kind):  # type: ignore[misc]
+    class Same(kind):  # type: ignore[misc]  # known only while the program runs
         """Another thread has touched it just now."""
 
     return Same
