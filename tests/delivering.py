@@ -25,7 +25,7 @@ from remit._delivery.spans import Spans
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
 from remit._endpoints import Call
-from remit._losses import Losses, cost
+from remit._losses import Losses
 from remit._results import Health
 from remit._spool import MemoryOutbox, Row
 from remit.client._http import Http
@@ -97,7 +97,7 @@ class Stepped:
             rouse=lambda: None,
             nudge=self._nudge,
         )
-        self.outbox = Keeping(cost=cost, release=self.buffer.release)
+        self.outbox = Keeping(release=self.buffer.release)
         self.writer = self._writer(ticks)
         self.pulse = Pulse("http://api.example", self.clock, sure_waits)
         http = Foresighted(URL, TOKEN, transport=api.transport, clock=self.clock)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from remit._clock import SystemClock
-from remit._losses import Loss, cost
+from remit._losses import Loss
 from remit._results import Status
 from remit._sink import AnyItem, Item, Kind
 from remit._spool import (
@@ -29,6 +29,7 @@ from remit._spool import (
 TARGET = "https://api.example"
 TOKEN = "pf_0123456789abcdef"
 GIB = 1 << 30
+KEEP_BYTES = 8 << 20
 RUN = "01m87w83jttgb1tsy0aqwcmb8r"
 ROOT = 7 << 80
 REGISTRATION = Registration("m:a", "A", None, None, None, b"{}", b"{}")
@@ -45,6 +46,7 @@ class Spooled:
         token: str | None = TOKEN,
         max_bytes: int = GIB,
         any_token: bool = False,
+        keep_bytes: int = KEEP_BYTES,
     ) -> None:
         """Name the folder; nothing is made."""
         self.lost: Counter[str] = Counter()
@@ -55,7 +57,11 @@ class Spooled:
         self._taken: list[SpoolFile] = []
         self.folder = Folder(data_dir, Identity.of(target, token), max_bytes)
         self.files = Files(
-            self.folder, wall_ns=lambda: self.now_ns, lose=self.lose, any_token=any_token
+            self.folder,
+            wall_ns=lambda: self.now_ns,
+            lose=self.lose,
+            any_token=any_token,
+            keep_bytes=keep_bytes,
         )
 
     def lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
@@ -65,7 +71,7 @@ class Spooled:
 
     def outbox(self) -> SpoolOutbox:
         """Return an outbox of a process in the folder."""
-        made = SpoolOutbox(self.files, cost=cost, release=self._release)
+        made = SpoolOutbox(self.files, release=self._release)
         self._outboxes.append(made)
         return made
 

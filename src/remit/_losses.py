@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -136,6 +137,12 @@ def cost(item: AnyItem) -> int:
     """Return the bytes of memory that *item* is counted with."""
     payload, result = item[8], item[9]
     return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
+
+
+def costs(items: Sequence[AnyItem]) -> int:
+    """Return the sum of what *items* cost; without a call for each."""
+    contents = [len(item[8] or b"") + len(item[9] or b"") for item in items]
+    return ITEM_BYTES * len(items) + sum(contents)
 
 
 def skeleton(item: AnyItem) -> AnyItem:

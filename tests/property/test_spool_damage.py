@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from remit._sink import AnyItem
 from remit._spool import STORAGE_ERRORS, DamagedError, RunState, SpoolOutbox, is_damage
+from remit._spool.database import SMALL_FOLDER_BYTES, SMALL_PAGE_BYTES
 from tests.spooling import Spooled, in_child, item, record
 
 CHUNKS: Final = 40
+# A folder of this size has small pages, so that many of them are read.
+SMALL: Final = SMALL_FOLDER_BYTES - 1
 # Source: SQLite's file format, "The Database Header".
 SCHEMA_FORMAT_AT: Final = 44
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(CHUNKS * 5)]
@@ -34,8 +37,8 @@ def fill(spooled: Spooled) -> SpoolOutbox:
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a folder with a tidied file, and one that a killed process left, with its log."""
     found = {kind: tmp_path_factory.mktemp(kind) for kind in ("closed", "killed")}
-    fill(Spooled(found["closed"])).close()
-    in_child(lambda: fill(Spooled(found["killed"])))
+    fill(Spooled(found["closed"], max_bytes=SMALL)).close()
+    in_child(lambda: fill(Spooled(found["killed"], max_bytes=SMALL)))
     return found
 
 
@@ -107,6 +110,6 @@ def test_a_page_that_was_overwritten_costs_no_more_than_it_held(
     written: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The chunks before and after it are sent; one line says that the file was put aside."""
-    found = harmed(written["closed"], b"\xaa" * 4096, 0.5, ".db")
+    found = harmed(written["closed"], b"\xaa" * SMALL_PAGE_BYTES, 0.5, ".db")
     assert len(ITEMS) * 3 / 4 < len(found) < len(ITEMS)
     assert caplog.text.count("is damaged") <= 1

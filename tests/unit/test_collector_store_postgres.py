@@ -196,7 +196,7 @@ def test_connections_that_the_server_ended_are_not_noticed(url: str) -> None:
 
     assert 1 <= connections(url) <= MAX_CONNECTIONS
     store.close()
-    assert connections(url) == 0
+    until(lambda: connections(url) == 0)
 
 
 def test_a_transaction_that_the_server_ended_is_unavailable(url: str) -> None:
@@ -352,4 +352,4 @@ def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
     with store.reading() as tx:
         assert len(tx.tokens()) == 6
     store.close()
-    assert connections(url) == 0
+    until(lambda: connections(url) == 0)

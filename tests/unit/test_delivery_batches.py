@@ -142,7 +142,7 @@ def test_keys_are_written_as_the_ids_write_them() -> None:
     texts = Texts()
     for time_ms in range(MAX_HEADS + 2):
         key = (time_ms << RANDOM_BITS) | 0xABCDEF
-        assert texts.head(key) == texts.head(key) == key_text(key)[:TIME_CHARS]
+        assert texts.head(key).text == texts.head(key).text == key_text(key)[:TIME_CHARS]
 
 
 def test_rows_of_any_number_come_with_the_texts_of_their_keys() -> None:
@@ -337,6 +337,23 @@ def test_what_is_remembered_of_parents_is_bounded(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(batches, "MAX_PARENTS", 500)
     tracks = [track(pfid(new_key(STARTED_NS), number)) for number in range(10)]
     assert remembered_bytes(tracks) < 1.5 * remembered_bytes(tracks[:1])
+
+
+def test_parents_are_forgotten_also_of_a_run_in_the_middle_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """When too many are remembered as a second run begins, and the first goes on after that."""
+    monkeypatch.setattr(batches, "MAX_PARENTS", 50)
+    composer, long = Composer(), track()
+    for number in range(20):
+        short = track(pfid(new_key(STARTED_NS), number))
+        long.record.state = short.record.state = RunState.STARTED
+        items = [span() for _ in range(60)]
+        items[-2] = items[-2]._replace(run_key="short")
+        rows: list[Row] = list(enumerate(items))
+        of = {"run": long, "short": short}.get
+        assert composer.extend(Batch(), rows, BatchLimits(100, 1 << 20), of, lambda _: False) == 60
+    assert sum(map(len, composer._parents.values())) < 50 + 60
 
 
 def remembered_bytes(tracks: list[Track]) -> int:

@@ -15,7 +15,6 @@ from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._gentle import TURN_S
 from remit._guard import faults
-from remit._losses import cost
 from remit._sink import AnyItem
 from remit._spool import MemoryOutbox, RunRecord
 from tests.delivering import Stepped
@@ -285,7 +284,7 @@ class FullOutbox(MemoryOutbox):
 def test_what_an_outbox_does_not_take_is_kept_for_the_next_pass() -> None:
     """In order, and counted as not yet moved."""
     stepped = Stepped(FakeApi())
-    outbox = FullOutbox(cost=cost, release=stepped.buffer.release)
+    outbox = FullOutbox(release=stepped.buffer.release)
     writer = Writer(
         buffer=stepped.buffer,
         outbox=outbox,

@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_any_more_is_left_to_a_later_process(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What comes afterwards is in memory and goes on being delivered."""
-    outbox = Spooled(tmp_path).outbox()
+    outbox = Spooled(tmp_path, keep_bytes=0).outbox()
     outbox.put([item(1)], [record()])
     file = outbox._file
     assert file is not None

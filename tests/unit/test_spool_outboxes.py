@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from remit._losses import ITEM_BYTES, cost
+from remit._losses import ITEM_BYTES
 from remit._spool import MemoryOutbox, Outbox, RunState, SpoolOutbox
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi
@@ -23,8 +23,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Return what makes an empty outbox of a kind."""
     spooled = Spooled(tmp_path)
     makers: dict[str, Make] = {
-        "memory": lambda: MemoryOutbox(cost=cost, release=lambda _: None),
-        "no folder": lambda: SpoolOutbox(None, cost=cost, release=lambda _: None),
+        "memory": lambda: MemoryOutbox(release=lambda _: None),
+        "no folder": lambda: SpoolOutbox(None, release=lambda _: None),
         "disk": spooled.outbox,
     }
     yield makers[request.param]
@@ -117,7 +117,7 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
     spooled.end()
     assert spooled.freed_bytes == 2 * (ITEM_BYTES + 2)
     freed: list[int] = []
-    memory = MemoryOutbox(cost=cost, release=freed.append)
+    memory = MemoryOutbox(release=freed.append)
     memory.put([item(1), item(2)], [])
     memory.settle([2])
     assert sum(freed) == 0
@@ -137,8 +137,9 @@ def test_what_comes_after_the_close_is_left_to_a_later_process(tmp_path: Path) -
 
 def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path) -> None:
     """With its spans, from recording to sending: an outage of a day may leave many runs waiting."""
-    runs, spooled, stepped = 1_000, Spooled(tmp_path), Stepped(FakeApi())
-    outbox = SpoolOutbox(spooled.files, cost=cost, release=stepped.buffer.release)
+    runs, spooled = 1_000, Spooled(tmp_path, keep_bytes=0)
+    stepped = Stepped(FakeApi())
+    outbox = SpoolOutbox(spooled.files, release=stepped.buffer.release)
     stepped.writer._outbox = outbox
     stepped.record().close()
     stepped.writer.step()

@@ -135,7 +135,8 @@ def test_a_part_of_a_table_that_cannot_be_read_is_counted(
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ((page,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'chunk'")
-    alter(path, (page - 1) * 4096)
+        ((page_bytes,),) = connection.execute("PRAGMA page_size")
+    alter(path, (page - 1) * page_bytes)
     spooled.take()
     assert spooled.lost[Loss.SPOOL_DAMAGED] == 1
     assert caplog.text.count("was put aside") == 1

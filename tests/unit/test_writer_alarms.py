@@ -12,7 +12,7 @@ import pytest
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.writer import Writer
 from remit._guard import faults
-from remit._losses import Loss, cost
+from remit._losses import Loss
 from remit._sink import AnyItem
 from remit._spool import SpoolOutbox
 from tests.adopting import delivery, down
@@ -34,7 +34,7 @@ class Alarmed(Stepped):
         super().__init__(FakeApi())
         self.spooled = spooled
         files = None if spooled is None else spooled.files
-        self.disk = SpoolOutbox(files, cost=cost, release=self.buffer.release)
+        self.disk = SpoolOutbox(files, release=self.buffer.release)
         self.passes = Writer(
             buffer=self.buffer,
             outbox=self.disk,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,6 +27,7 @@ US_PER_S: Final = 1_000_000
 # What is remembered is bounded; when it is full it is forgotten at once.
 MAX_HEADS: Final = 2_000
 # Of all runs together: a bound for each would let a thousand runs take a thousand times as much.
+# One batch may go beyond it.
 MAX_PARENTS: Final = 5_000
 MAX_WORDS: Final = 1_000
 FIRST_LANES: Final = 32
@@ -35,34 +36,76 @@ _THREE_DIGITS: Final = tuple(b"%03d" % number for number in range(1_000))
 _json: Final = msgspec.json.Encoder().encode
 
 
+class Head(NamedTuple):
+    """The text of a key's time: in a PFID the partition comes next.
+
+    Attributes:
+        text: 10 characters.
+        content: The same, encoded.
+        create_key: What the idempotency key of a span begins with.
+        front: The beginning of the span's JSON, up to there.
+    """
+
+    text: str
+    content: bytes
+    create_key: str
+    front: bytes
+
+
 class Texts:
-    """Writes ids and times as text, remembering what comes again."""
+    """Writes ids and times as text, remembering what comes again.
+
+    Attributes:
+        heads: Those that were written, by their times in milliseconds since 1970.
+        second_us: The second of the time that was written last, in microseconds since 1970.
+        second: Its text, with the point after it.
+    """
 
     def __init__(self) -> None:
         """Remember nothing."""
-        self._heads: dict[int, str] = {}
-        self._second_us = -US_PER_S
-        self._whole = b""
+        self.heads: dict[int, Head] = {}
+        self.second_us = -US_PER_S
+        self.second = b""
 
-    def head(self, key: int) -> str:
-        """Return the text of a key's time: in a PFID the partition comes next."""
+    def head(self, key: int) -> Head:
+        """Return the text of a key's time."""
         time_ms = key >> RANDOM_BITS
-        head = self._heads.get(time_ms)
+        head = self.heads.get(time_ms)
         if head is None:
-            if len(self._heads) >= MAX_HEADS:
-                self._heads.clear()
-            head = self._heads[time_ms] = encode(time_ms, TIME_CHARS)
+            if len(self.heads) >= MAX_HEADS:
+                self.heads.clear()
+            text = encode(time_ms, TIME_CHARS)
+            front = f'{{"idempotency_key":"c-{text}'.encode()
+            head = self.heads[time_ms] = Head(text, text.encode(), f"c-{text}", front)
         return head
 
     def time(self, wall_ns: int) -> bytes:
         """Return a time as `iso8601` does; most items share their second with the one before."""
-        rest_us = wall_ns // NS_PER_US - self._second_us
+        rest_us = wall_ns // NS_PER_US - self.second_us
         if not 0 <= rest_us < US_PER_S:
             second, rest_us = divmod(wall_ns // NS_PER_US, US_PER_S)
-            self._whole = iso8601(second * NS_PER_S)[:WHOLE_SECOND_CHARS].encode()
-            self._second_us = second * US_PER_S
-        digits = _THREE_DIGITS
-        return self._whole + digits[rest_us // 1_000] + digits[rest_us % 1_000] + b"Z"
+            self.second = iso8601(second * NS_PER_S)[:WHOLE_SECOND_CHARS].encode()
+            self.second_us = second * US_PER_S
+        return self.second + _THREE_DIGITS[rest_us // 1_000] + _THREE_DIGITS[rest_us % 1_000] + b"Z"
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A run, with what is written of each of its spans.
+
+    Attributes:
+        track: The run.
+        root: Key of its root span, as it was recorded.
+        instance: What names the instance, up to the span's id.
+        partition: What comes in the id between the key's time and its random bits.
+        above: What names a parent, up to the time of the beginning, by the parent's key.
+    """
+
+    track: Track
+    root: int
+    instance: bytes
+    partition: bytes
+    above: dict[int, bytes]
 
 
 def with_tails(rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
@@ -132,17 +175,17 @@ class Composer:
     def __init__(self) -> None:
         """Begin with nothing remembered."""
         self._texts = Texts()
-        self._words: dict[tuple[str | None, str | None], str] = {}
+        self._words: dict[tuple[str | None, str | None], bytes] = {}
         # What is written of spans that others name as their parent, by instance and key.
         self._parents: dict[str | None, dict[int, bytes]] = {}
         self._remembered = 0
-        self._turn_to(None)
 
     @guarded("composing an item")
     def compose(self, item: AnyItem, track: Track) -> tuple[str, bytes]:
         """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours."""
+        self._forget()
         (tail,) = random_texts([item[2]])
-        return self._written(item, track, tail)
+        return self._written(item, self._within(track), tail)
 
     @guarded("composing items")
     def extend(
@@ -165,19 +208,21 @@ class Composer:
         Returns:
             How many were added; `None` after a fault.
         """
-        more, run_key, track = Batch(size_bytes=batch.size_bytes), "", None
+        self._forget()
+        more, runs = Batch(size_bytes=batch.size_bytes), dict[str, Within]()
         for row, tail in with_tails(rows[: max(0, limits.items - len(batch.bodies))]):
             item = row[1]
-            if track is None or item[1] != run_key:
-                run_key = item[1]
-                track = track_of(run_key)
+            within = runs.get(item[1])
+            if within is None:
+                track = track_of(item[1])
                 if track is None or not track.ready:
                     break
-                more.tracks[run_key] = track
-            ends_run = item[0] == FINISH and item[2] == track.record.root
-            if ends_run and has_lost(track):
+                more.tracks[item[1]] = track
+                within = runs[item[1]] = self._within(track)
+            ends_run = item[0] == FINISH and item[2] == within.root
+            if ends_run and has_lost(within.track):
                 break
-            key, body = self._written(item, track, tail)
+            key, body = self._written(item, within, tail)
             more.size_bytes += len(body) + 1
             if more.size_bytes > limits.size_bytes or key in more.rows or key in batch.rows:
                 more.size_bytes -= len(body) + 1
@@ -185,39 +230,39 @@ class Composer:
             more.rows[key] = row
             more.bodies.append(body)
             if ends_run:
-                more.roots.append(track)
+                more.roots.append(within.track)
         return batch.take_in(more)
 
-    def _written(self, item: AnyItem, track: Track, tail: str) -> tuple[str, bytes]:
+    def _written(self, item: AnyItem, within: Within, tail: str) -> tuple[str, bytes]:
         kind, _, key, parent, name, started_ns, finished_ns, status, payload, result = item
-        record, texts = track.record, self._texts
-        if key == record.root:
-            key = track.root_key
+        if key == within.root:
+            key = within.track.root_key
             (tail,) = random_texts([key])
-        head = texts.head(key)
+        texts = self._texts
+        head, content, create_key, front = texts.heads.get(key >> RANDOM_BITS) or texts.head(key)
         if kind != SPAN:
-            return self._finish(item, f"f-{head}{tail}", f"{head}{track.partition}{tail}")
-        if record.instance_id is not self._instance_id:
-            self._turn_to(record.instance_id)
+            return self._finish(item, f"f-{head}{tail}", f"{head}{within.track.partition}{tail}")
         words = self._words.get((name, status)) or self._create_words(name, status)
-        create_key = f"c-{head}{tail}"
-        front = (
-            f'{{"idempotency_key":"{create_key}","details":{{"agent_instance_id":{self._instance},'
-            f'"id":"{head}{track.partition}{tail}",{words}'
-        ).encode()
         above = NO_PARENT
         if parent is not None:
-            above = self._above.get(parent) or self._write_above(parent, track)
-        began = texts.time(started_ns or 0)
-        if result is None or finished_ns is None:
-            rest = self._rest(result, finished_ns, b"finished_at")
-            body = b"".join((front, payload or NO_PAYLOAD, above, began, b'"', rest, END_OF_CREATE))
-            return create_key, body
-        body = b"".join((
-            front, payload or NO_PAYLOAD, above, began, b'","result_payload":', result,
-            b',"finished_at":"', texts.time(finished_ns), b'"', END_OF_CREATE,
+            above = within.above.get(parent) or self._write_above(parent, within)
+        own, began_us = tail.encode(), (started_ns or 0) // NS_PER_US - texts.second_us
+        # Of one that has not ended it is before the beginning.
+        ended_us = -1 if finished_ns is None else finished_ns // NS_PER_US - texts.second_us
+        if result is not None and 0 <= began_us <= ended_us < US_PER_S:
+            # As most of them. The two calls and the join of the rest would take a tenth of it.
+            second, digits = texts.second, _THREE_DIGITS
+            return create_key + tail, b"".join((
+                front, own, within.instance, content, within.partition, own, words,
+                payload or NO_PAYLOAD, above, second, digits[began_us // 1_000],
+                digits[began_us % 1_000], b'Z","result_payload":', result, b',"finished_at":"',
+                second, digits[ended_us // 1_000], digits[ended_us % 1_000], b'Z"', END_OF_CREATE,
+            ))  # fmt: skip
+        return create_key + tail, b"".join((
+            front, own, within.instance, content, within.partition, own, words,
+            payload or NO_PAYLOAD, above, texts.time(started_ns or 0), b'"',
+            self._rest(result, finished_ns, b"finished_at"), END_OF_CREATE,
         ))  # fmt: skip
-        return create_key, body
 
     def _finish(self, item: AnyItem, key: str, span_id: str) -> tuple[str, bytes]:
         front = (
@@ -232,27 +277,30 @@ class Composer:
             return told
         return b'%b,"%b":"%b"' % (told, called, self._texts.time(finished_ns))
 
-    def _create_words(self, name: str | None, status: str | None) -> str:
+    def _create_words(self, name: str | None, status: str | None) -> bytes:
         if len(self._words) >= MAX_WORDS:
             self._words.clear()
-        words = f'"schema_name":{_quoted(name)},"status":{_quoted(status)},"payload":'
+        words = f'","schema_name":{_quoted(name)},"status":{_quoted(status)},"payload":'.encode()
         self._words[name, status] = words
         return words
 
-    def _turn_to(self, instance_id: str | None) -> None:
-        """Write spans of this instance from now on."""
-        self._instance_id = instance_id
-        self._instance = _quoted(instance_id)
-        self._above = self._parents.get(instance_id, {})
-
-    def _write_above(self, parent: int, track: Track) -> bytes:
+    def _forget(self) -> None:
+        """Let go of the parents, if they are many: between batches, each run of which has its."""
         if self._remembered >= MAX_PARENTS:
-            self._parents, self._above, self._remembered = {}, {}, 0
-        key = track.root_key if parent == track.record.root else parent
+            self._parents, self._remembered = {}, 0
+
+    def _within(self, track: Track) -> Within:
+        record = track.record
+        above = self._parents.get(record.instance_id, {})
+        instance = f'","details":{{"agent_instance_id":{_quoted(record.instance_id)},"id":"'
+        return Within(track, record.root, instance.encode(), track.partition.encode(), above)
+
+    def _write_above(self, parent: int, within: Within) -> bytes:
+        key = within.track.root_key if parent == within.root else parent
         (tail,) = random_texts([key])
-        parent_id = f"{self._texts.head(key)}{track.partition}{tail}"
-        above = self._above[parent] = f',"parent_span_id":"{parent_id}","started_at":"'.encode()
-        self._parents[self._instance_id] = self._above
+        parent_id = f"{self._texts.head(key).text}{within.track.partition}{tail}"
+        above = within.above[parent] = f',"parent_span_id":"{parent_id}","started_at":"'.encode()
+        self._parents[within.track.record.instance_id] = within.above
         self._remembered += 1
         return above
 

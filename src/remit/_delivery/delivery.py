@@ -22,7 +22,7 @@ from remit._delivery.tracks import Tracks
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded
-from remit._losses import Loss, Losses, cost
+from remit._losses import Loss, Losses
 from remit._results import FlushResult, Status
 from remit._sink import Sink
 from remit._spool import Files, Folder, SpoolOutbox
@@ -31,6 +31,8 @@ WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
 # For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
 GRACE_S: Final = 0.2
+# Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.
+KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
 
@@ -89,8 +91,9 @@ class Delivery:
         self._late_movers: set[int] = set()
         self._forking = Forking(clock)
         self._losses = Losses()
+        self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
         self._buffer = Buffer(
-            max_bytes=pace["max_buffer_bytes"],
+            max_bytes=pace["max_buffer_bytes"] - self._keep_bytes,
             losses=self._losses,
             clock=clock,
             announce_after_s=pace["flush_interval_s"],
@@ -105,7 +108,7 @@ class Delivery:
         # Reentrant, for a signal's handler that shuts down too.
         self._closing = threading.RLock()
         files = self._files()
-        self._outbox = SpoolOutbox(files, cost=cost, release=buffer.release)
+        self._outbox = SpoolOutbox(files, release=buffer.release)
         self._shared = shared = self._share()
         tracks = Tracks(self._outbox, feed_of=buffer.feed, forget=buffer.forget)
         self._sender = sender = sender_of(self._outbox, tracks, shared)
@@ -135,7 +138,13 @@ class Delivery:
         if self._spool is None:
             return None
         wall_ns, any_token = self._clock.wall_ns, self._any_token
-        return Files(self._spool, wall_ns=wall_ns, lose=self._lose, any_token=any_token)
+        return Files(
+            self._spool,
+            wall_ns=wall_ns,
+            lose=self._lose,
+            any_token=any_token,
+            keep_bytes=self._keep_bytes,
+        )
 
     def _share(self) -> Shared:
         pace = self._pace

@@ -28,7 +28,6 @@ from remit.errors import (
 # As plain integers: comparing with members of an IntEnum costs five times as much.
 RUN: Final = int(Kind.RUN)
 OF_SPANS: Final = (int(Kind.SPAN), int(Kind.FINISH))
-AFTER_SPANS: Final = (int(Kind.QUALITY), int(Kind.CLOSE))
 # A few batches: runs that begin and end in one window cost one bulk request together.
 WINDOW_BATCHES: Final = 4
 # An hour of open runs must not become a burst of requests.
@@ -108,12 +107,17 @@ class Sender:
         if not rows:
             self._tracks.end_left()
             return
-        self._open_runs(rows)
-        self._spans.send([row for row in rows if row[1][0] in OF_SPANS])
-        for row in [row for row in rows if row[1][0] in AFTER_SPANS]:
-            self._send_end(row)
+        others = [row for row in rows if row[1][0] not in OF_SPANS]
+        self._open_runs(rows, [row for row in others if row[1][0] == RUN])
+        # Mostly there are no others.
+        spans = [row for row in rows if row[1][0] in OF_SPANS] if others else rows
+        self._spans.send(spans)
+        for row in others:
+            if row[1][0] != RUN:
+                self._send_end(row)
 
-    def _open_runs(self, rows: list[Row]) -> None:
+    def _open_runs(self, rows: list[Row], beginnings: list[Row]) -> None:
+        """Open the runs of *rows* that are not; settle the *beginnings* among those."""
         for run_key in dict.fromkeys([item[1] for _, item in rows]):
             track = self._tracks.get(run_key)
             if track is None or track.ready or track.refusal is not None:
@@ -121,7 +125,7 @@ class Sender:
             if not self._run_troubles.waits(run_key):
                 self._open(track)
         opened: list[int] = []
-        for row in [row for row in rows if row[1][0] == RUN]:
+        for row in beginnings:
             track = self._tracks.get(row[1][1])
             if track is None:
                 self._settling.drop([row], Loss.RUN_UNKNOWN)

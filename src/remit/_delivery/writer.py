@@ -19,6 +19,7 @@ from remit._sink import AnyItem, Kind
 from remit._spool import Outbox, RunRecord
 
 # As a plain integer: comparing with a member of an IntEnum costs twice as much.
+RUN: Final = int(Kind.RUN)
 CLOSE: Final = int(Kind.CLOSE)
 
 
@@ -149,7 +150,7 @@ class Writer:
     def _records(self, items: list[AnyItem]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
-        opened = [item for item in items if item[0] == Kind.RUN]
+        opened = [item for item in items if item[0] == RUN]
         records = [
             registrations.record(item, feed) for item in opened if (feed := feed_of(item[1]))
         ]

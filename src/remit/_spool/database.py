@@ -22,9 +22,13 @@ T = TypeVar("T")
 FORMAT: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
 MS_PER_S: Final = 1000
-# The write-ahead log goes into the database this often: 4 MiB, less where less is allowed.
-MAX_LOG_PAGES: Final = 1000
-PAGE_BYTES: Final = 4096
+# Each page is a step of the system when it is written, and one more when the log goes into the
+# database. In a folder for little, large pages would hold little else than the tables' own.
+PAGE_BYTES: Final = 16_384
+SMALL_PAGE_BYTES: Final = 4_096
+SMALL_FOLDER_BYTES: Final = 64 << 20
+# The write-ahead log goes into the database this often, or when it is this part of what is allowed.
+MAX_LOG_BYTES: Final = 16 << 20
 LOG_PART: Final = 1 / 8
 # SQLite's own bound before 3.32; what is longer goes in several statements.
 MAX_VARIABLES: Final = 999
@@ -32,9 +36,9 @@ CHUNK_COLUMNS: Final = 5
 CHUNKS_AT_ONCE: Final = MAX_VARIABLES // CHUNK_COLUMNS
 
 
-def log_pages(max_bytes: int) -> int:
-    """Return how many pages the write-ahead log may have where *max_bytes* are allowed in all."""
-    return max(1, min(MAX_LOG_PAGES, int(max_bytes * LOG_PART) // PAGE_BYTES))
+def log_bytes(max_bytes: int) -> int:
+    """Return how large the write-ahead logs may be where *max_bytes* are allowed in all."""
+    return max(SMALL_PAGE_BYTES, min(MAX_LOG_BYTES, int(max_bytes * LOG_PART)))
 
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
@@ -74,10 +78,20 @@ class Chunk:
 
 
 class Database:
-    """One file, open; whoever uses it holds its claim, and is one thread at a time."""
+    """One file, open; whoever uses it holds its claim, and is one thread at a time.
 
-    def __init__(self, path: Path, *, max_bytes: int) -> None:
-        """Open the file at *path*, which exists; no more than *max_bytes* are wanted of it.
+    Attributes:
+        path: Where it is.
+        page_bytes: Size of its pages.
+    """
+
+    def __init__(self, path: Path, *, max_bytes: int, page_bytes: int | None = None) -> None:
+        """Open the file at *path*, which exists.
+
+        Args:
+            path: Where it is.
+            max_bytes: No more is wanted of it.
+            page_bytes: Size of the pages, if it is empty; None for what suits *max_bytes*.
 
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.
@@ -91,19 +105,28 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        pages = log_pages(max_bytes)
+        small, log = max_bytes < SMALL_FOLDER_BYTES, log_bytes(max_bytes)
+        wanted = page_bytes or (SMALL_PAGE_BYTES if small else PAGE_BYTES)
         try:
             self._connection.executescript(
-                f"PRAGMA page_size = {PAGE_BYTES};"
+                f"PRAGMA page_size = {wanted};"
                 "PRAGMA journal_mode = WAL;"
                 "PRAGMA synchronous = NORMAL;"
-                f"PRAGMA wal_autocheckpoint = {pages};"
-                f"PRAGMA journal_size_limit = {pages * PAGE_BYTES};"
             )
+            # One that is not empty keeps the pages that it has.
+            (self.page_bytes,) = self._connection.execute("PRAGMA page_size").fetchone()
+            self.bound_log(log)
         except sqlite3.Error:
             self._connection.close()
             raise
         holders.opened(path)
+
+    def bound_log(self, log_bytes: int) -> None:
+        """Let the write-ahead log go into the database when it has *log_bytes* bytes."""
+        pages = max(1, log_bytes // self.page_bytes)
+        # Not as a script: that commits what a signal's handler broke off.
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        self._connection.execute(f"PRAGMA journal_size_limit = {log_bytes}")
 
     def hurry(self, timeout_s: float) -> None:
         """Wait no longer than *timeout_s* for another process that has the file locked."""
@@ -264,7 +287,7 @@ class Database:
     def free_bytes(self) -> int:
         """Return the bytes of the file that hold nothing and will be used again."""
         (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        return int(pages) * PAGE_BYTES
+        return int(pages * self.page_bytes)
 
     def log_frames(self) -> int:
         """Return how many pages were read in the write-ahead log, and put them into the file."""

@@ -10,7 +10,7 @@ from typing import Final
 from remit._losses import Loss
 from remit._sink import AnyItem
 from remit._spool.database import BUSY_TIMEOUT_S, CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
-from remit._spool.folder import ASIDE, Claim, Folder, identities, size_of
+from remit._spool.folder import ASIDE, Claim, Folder, identities
 from remit._spool.ledger import Ledger
 from remit._spool.moving import clear_away, copied, say_moved
 from remit._spool.outbox import Row, RunRecord
@@ -21,8 +21,6 @@ from remit._spool.salvage import say_unreadable
 
 # What the sender looks at is in memory; a few batches of large payloads must not fill it.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
-# An empty file that an outage made large gives its bytes back.
-SHRINK_BYTES: Final = 16 * CHUNK_BYTES
 
 # The child of a fork must not close what the parent has open; referenced here, it stays as it is.
 _of_the_parent: Final[list[Database]] = []
@@ -49,6 +47,7 @@ class SpoolFile:
         *,
         wall_ns: Callable[[], int],
         lose: Lose,
+        keep_bytes: int,
     ) -> None:
         """Read what is in the file.
 
@@ -58,6 +57,7 @@ class SpoolFile:
             database: Its tables; this object closes them.
             wall_ns: The time.
             lose: Told what had to be given up.
+            keep_bytes: Most bytes of memory for what is put and not sent yet.
 
         Raises:
             sqlite3.Error: It is damaged.
@@ -72,10 +72,10 @@ class SpoolFile:
         self._lose = lose
         self._moved_said = False
         self._io = threading.RLock()
-        self._ledger = Ledger(database.chunks())
+        self._ledger = Ledger(database.chunks(), keep_bytes)
         self._runs = Runs(database)
         self._room = Room(folder, database, self._ledger, lose)
-        self._window: dict[int, list[AnyItem | None]] = {}
+        self._window: dict[int, Sequence[AnyItem | None]] = {}
         self._erasable: list[int] = []
         self._standing = identities(claim.path)
 
@@ -99,10 +99,11 @@ class SpoolFile:
                 for chunk_id, (_, body) in enumerate(parts, first)
             ]
             self._write(database, added, runs, SpanNotes.of(items))
+            new = [(chunk, part) for (chunk, _), (part, _) in zip(added, parts, strict=True)]
             if room.stripping:
-                for (chunk, _), (part, _) in zip(added, parts, strict=True):
+                for chunk, part in new:
                     room.know(chunk, part)
-            self._ledger.add(chunk for chunk, _ in added)
+            self._ledger.add(new)
         if stripped:
             self._lose(Loss.PAYLOAD_SPOOL_FULL, len(stripped), stripped)
 
@@ -118,7 +119,7 @@ class SpoolFile:
             sqlite3.Error: The file cannot be read.
         """
         rows: list[Row] = []
-        window: dict[int, list[AnyItem | None]] = {}
+        window: dict[int, Sequence[AnyItem | None]] = {}
         size_bytes = 0
         with self._io:
             if self._erasable:
@@ -127,7 +128,8 @@ class SpoolFile:
                 size_bytes += chunk.size_bytes
                 if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
                     break
-                items = self._window.get(chunk.id) or self._read(chunk)
+                found = self._window.get(chunk.id) or self._ledger.take_kept(chunk)
+                items = found or self._read(chunk)
                 if items is not None:
                     window[chunk.id] = items
                     rows += self._ledger.rows(chunk, items)
@@ -388,9 +390,7 @@ class SpoolFile:
             self._erasable = []
             self._runs.written_back()
             if not self._ledger.left():
-                self._room.stripping = False
-                if size_of(self.claim.path) > SHRINK_BYTES:
-                    database.shrink()
+                self._room.clear()
 
     def _tidy(self, database: Database) -> None:
         """Take out of the file what is settled, so that it is not sent once more."""

@@ -31,6 +31,7 @@ class Files:
         wall_ns: Callable[[], int],
         lose: Lose,
         any_token: bool = False,
+        keep_bytes: int = 0,
     ) -> None:
         """Look after *folder*.
 
@@ -39,11 +40,13 @@ class Files:
             wall_ns: The time.
             lose: Told what had to be given up.
             any_token: Take also what was recorded for the same target by another token.
+            keep_bytes: Most bytes of memory for what this process puts into one of them.
         """
         self.folder = folder
         self._wall_ns = wall_ns
         self._lose = lose
         self._any_token = any_token
+        self._keep_bytes = keep_bytes
         self._foreign: set[Path] = set()
 
     def create(self) -> SpoolFile:
@@ -179,7 +182,14 @@ class Files:
         return Database(claim.path, max_bytes=self.folder.max_bytes)
 
     def _file(self, claim: Claim, database: Database) -> SpoolFile:
-        return SpoolFile(self.folder, claim, database, wall_ns=self._wall_ns, lose=self._lose)
+        return SpoolFile(
+            self.folder,
+            claim,
+            database,
+            wall_ns=self._wall_ns,
+            lose=self._lose,
+            keep_bytes=self._keep_bytes,
+        )
 
 
 def _put_damaged_aside(claim: Claim, error: Exception, saved: int) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from remit._sink import AnyItem
 from remit._spool.database import Chunk
+from remit._spool.kept import Kept
 from remit._spool.outbox import Row
 
 # A row's id is its chunk's, then its place in the chunk.
@@ -21,8 +22,9 @@ class Ledger:
     Written by whoever holds the file's lock; a count is read without it.
     """
 
-    def __init__(self, chunks: Iterable[Chunk]) -> None:
-        """Begin with the chunks of a file."""
+    def __init__(self, chunks: Iterable[Chunk], keep_bytes: int) -> None:
+        """Begin with the chunks of a file; of new ones *keep_bytes* bytes are kept in memory."""
+        self._kept = Kept(keep_bytes)
         self._chunks = {chunk.id: chunk for chunk in chunks}
         self._settled: dict[int, set[int]] = {}
         self._last_chunk = max(self._chunks, default=0)
@@ -62,17 +64,27 @@ class Ledger:
             self._put = (None, 0)
             self._last_chunk = row_id >> PLACE_BITS
 
-    def add(self, chunks: Iterable[Chunk]) -> None:
-        """Take in *chunks*, the newest, in order: all or, if an alarm comes, none."""
-        added = {chunk.id: chunk for chunk in chunks}
+    def add(self, chunks: Sequence[tuple[Chunk, Sequence[AnyItem]]]) -> None:
+        """Take in *chunks*, the newest, in order, with their items.
+
+        All or, if an alarm comes, none; what is kept of them may be less.
+        """
+        added = {chunk.id: chunk for chunk, _ in chunks}
         self._chunks.update(added)
         self._last_chunk = max(added, default=self._last_chunk)
+        for chunk, items in chunks:
+            self._kept.add(chunk.id, items)
+
+    def take_kept(self, chunk: Chunk) -> Sequence[AnyItem] | None:
+        """Return the items of a chunk if they are in memory still; from now on they are not."""
+        return self._kept.take(chunk.id)
 
     def drop(self, chunk_id: int) -> None:
         """Let go of a chunk."""
         self._last_chunk = max(self._last_chunk, chunk_id)
         self._chunks.pop(chunk_id, None)
         self._settled.pop(chunk_id, None)
+        self._kept.take(chunk_id)
 
     def left(self, up_to: int | None = None) -> int:
         """Count the rows that are left, those of chunks up to the row *up_to* alone if given."""
@@ -113,6 +125,7 @@ class Ledger:
             items: How many are left of it; without any it has gone.
             size_bytes: Of its new body.
         """
+        self._kept.take(chunk.id)
         chunk.items, chunk.size_bytes = items, size_bytes
         self._settled.pop(chunk.id, None)
         if not items:

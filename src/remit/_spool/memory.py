@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
+from remit._losses import costs
 from remit._sink import AnyItem
 from remit._spool.outbox import Row, RunRecord
 
@@ -14,19 +15,8 @@ from remit._spool.outbox import Row, RunRecord
 class MemoryOutbox:
     """An outbox that ends with the process; it is bounded by the buffer, which counts its bytes."""
 
-    def __init__(
-        self,
-        *,
-        cost: Callable[[AnyItem], int],
-        release: Callable[[int], None],
-    ) -> None:
-        """Begin empty.
-
-        Args:
-            cost: Bytes that an item is counted with.
-            release: Told how many bytes left memory.
-        """
-        self._cost = cost
+    def __init__(self, *, release: Callable[[int], None]) -> None:
+        """Begin empty; *release* is told how many bytes left memory."""
         self._release = release
         self._rows: deque[Row] = deque()
         # Settled rows behind the first unsettled one: they leave when they get to the front.
@@ -68,7 +58,7 @@ class MemoryOutbox:
 
     def settle(self, ids: Collection[int]) -> None:
         """Remove rows; their bytes are released when they leave memory."""
-        cost, freed_bytes = self._cost, 0
+        gone: list[AnyItem] = []
         with self._lock:
             self._note_last()
             settled, rows = self._settled, self._rows
@@ -76,8 +66,8 @@ class MemoryOutbox:
             while rows and rows[0][0] in settled:
                 row_id, item = rows.popleft()
                 settled.discard(row_id)
-                freed_bytes += cost(item)
-        self._release(freed_bytes)
+                gone.append(item)
+        self._release(costs(gone))
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
         """Remove rows: there is no place to keep them in."""

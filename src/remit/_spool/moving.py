@@ -18,7 +18,9 @@ def copied(removed: Database, folder: Folder) -> tuple[Claim, Database] | None:
     database: Database | None = None
     try:
         claim = folder.create()
-        database = Database(claim.path, max_bytes=folder.max_bytes)
+        # SQLite copies into pages of the same size alone.
+        page_bytes = removed.page_bytes
+        database = Database(claim.path, max_bytes=folder.max_bytes, page_bytes=page_bytes)
         removed.copy_to(database)
     except STORAGE_ERRORS:
         if database is not None:

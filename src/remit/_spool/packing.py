@@ -14,7 +14,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-from remit._losses import cost
+from remit._losses import cost, costs
 from remit._sink import AnyItem
 from remit._spool.outbox import Registration, RunRecord, RunState
 
@@ -62,8 +62,11 @@ class Body:
     def of(cls, items: Sequence[AnyItem | None]) -> Body:
         """Pack *items*; `None` keeps the place of one that has gone."""
         whole = [item for item in items if item is not None]
-        packed = iter(_packed(whole))
-        content = _encode([item and next(packed) for item in items])
+        packed: Sequence[_Packed | None] = _packed(whole)
+        if len(whole) < len(items):
+            rest = iter(packed)
+            packed = [item and next(rest) for item in items]
+        content = _encode(packed)
         return cls(len(whole), _crc(content), content)
 
     def unpacked(self) -> list[AnyItem | None]:
@@ -80,8 +83,12 @@ class Body:
         if not sound:
             raise DamagedError("the checksum of items does not fit")
         packed = _decode(_items, self.content)
-        items = iter(_unpacked([each for each in packed if each is not None]))
-        return [each and next(items) for each in packed]
+        whole = [each for each in packed if each is not None]
+        items: list[AnyItem | None] = [*_unpacked(whole)]
+        if len(whole) < len(packed):
+            rest = iter(items)
+            items = [each and next(rest) for each in packed]
+        return items
 
 
 Parts: TypeAlias = list[tuple[Sequence[AnyItem], Body]]
@@ -109,14 +116,22 @@ _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
     """Part *items* so that each part is read, sent and given up at once."""
+    for begin in range(0, len(items), CHUNK_ITEMS):
+        part = items[begin : begin + CHUNK_ITEMS]
+        if costs(part) <= CHUNK_BYTES:
+            yield part
+        else:
+            yield from _by_size(part)
+
+
+def _by_size(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
     begin, size_bytes = 0, 0
     for end, item_bytes in enumerate(map(cost, items)):
         size_bytes += item_bytes
-        if end > begin and (end - begin >= CHUNK_ITEMS or size_bytes > CHUNK_BYTES):
+        if end > begin and size_bytes > CHUNK_BYTES:
             yield items[begin:end]
             begin, size_bytes = end, item_bytes
-    if begin < len(items):
-        yield items[begin:]
+    yield items[begin:]
 
 
 def packed(items: Sequence[AnyItem]) -> Parts:

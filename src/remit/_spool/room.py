@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 from remit._losses import Loss, cost, skeleton
 from remit._sink import AnyItem, Kind
-from remit._spool.database import PAGE_BYTES, Chunk, Database, log_pages
-from remit._spool.folder import Folder
+from remit._spool.database import Chunk, Database, log_bytes
+from remit._spool.folder import Folder, size_of
 from remit._spool.ledger import Ledger
 from remit._spool.packing import (
     CHUNK_BYTES,
@@ -36,6 +36,8 @@ MAX_SPARE_BYTES: Final = 4 * CHUNK_BYTES
 # When so much is free again, payloads are worth writing.
 ROOMY_PART: Final = 1 / 4
 ASIDE_ROWS: Final = 500
+# An empty file that an outage made larger gives its bytes back.
+SHRINK_BYTES: Final = 16 * CHUNK_BYTES
 # Read and written anew together: each step of SQLite costs the same, and memory is bounded.
 REWRITTEN_CHUNKS: Final = 8
 REWRITTEN_BYTES: Final = 4 * CHUNK_BYTES
@@ -128,7 +130,7 @@ class Room:
         self._ledger = ledger
         self._lose = lose
         self._spare_bytes = min(MAX_SPARE_BYTES, int(folder.max_bytes * SPARE_PART))
-        self._log_bytes = log_pages(folder.max_bytes) * PAGE_BYTES
+        self._log_bytes = log_bytes(folder.max_bytes)
         # How much may still be added before the folder must be looked at again.
         self._unlooked_bytes = 0
         self._growing = 1
@@ -136,7 +138,17 @@ class Room:
     def move(self, database: Database) -> None:
         """Make room in another file, to which everything of the first was copied."""
         self._database = database
-        self._unlooked_bytes = 0
+        self._unlooked_bytes, self._growing = 0, 1
+
+    def clear(self) -> None:
+        """Give back what an outage made large: nothing is left in the file.
+
+        Raises:
+            sqlite3.Error: It cannot be written.
+        """
+        self.stripping = False
+        if size_of(self._database.path) > SHRINK_BYTES:
+            self._database.shrink()
 
     def fit(
         self, items: Sequence[AnyItem], parts: Parts, stripped: list[str], in_use: Collection[int]
@@ -227,7 +239,11 @@ class Room:
 
         A look costs ten calls of the system, so what was seen counts for a while.
         """
-        size_bytes, self._growing = self._folder.taken()
+        size_bytes, growing = self._folder.taken()
+        if growing != self._growing:
+            # Together as much as one alone: what is in a log comes into its file besides.
+            self._database.bound_log(self._log_bytes // max(1, growing))
+            self._growing = growing
         size_bytes -= self._database.free_bytes()
         # It is written to the log first; what does not fit into that makes the log longer.
         written_bytes = added_bytes + max(0, added_bytes - self._log_bytes)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from remit._guard import logger
+from remit._losses import costs
 from remit._sink import AnyItem
 from remit._spool.database import BUSY_TIMEOUT_S, STORAGE_ERRORS
 from remit._spool.file import SpoolFile
@@ -30,24 +31,16 @@ class SpoolOutbox:
     is left.
     """
 
-    def __init__(
-        self,
-        files: Files | None,
-        *,
-        cost: Callable[[AnyItem], int],
-        release: Callable[[int], None],
-    ) -> None:
+    def __init__(self, files: Files | None, *, release: Callable[[int], None]) -> None:
         """Begin empty, without a file.
 
         Args:
             files: Makes the file; without it everything is in memory.
-            cost: Bytes of memory that an item is counted with.
             release: Told how many bytes left memory.
         """
         self._files = files
-        self._cost = cost
         self._release = release
-        self._memory = MemoryOutbox(cost=cost, release=release)
+        self._memory = MemoryOutbox(release=release)
         self._file: SpoolFile | None = None
         self._unreadable = False
         self._said = False
@@ -65,7 +58,7 @@ class SpoolOutbox:
             try:
                 file = self._writable(self._files)
                 file.skip_to(self._memory.last_id())
-                self._unreleased_bytes = sum(map(self._cost, items))
+                self._unreleased_bytes = costs(items)
                 self._into = file
                 file.put(items, runs)
             except STORAGE_ERRORS as error:
