@@ -7,9 +7,10 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from remit._clock import SystemClock
 from remit._losses import Loss
@@ -33,6 +34,9 @@ KEEP_BYTES = 8 << 20
 RUN = "01m87w83jttgb1tsy0aqwcmb8r"
 ROOT = 7 << 80
 REGISTRATION = Registration("m:a", "A", None, None, None, b"{}", b"{}")
+
+
+Make: TypeAlias = "Callable[..., Spooled]"
 
 
 class Spooled:
@@ -95,6 +99,20 @@ class Spooled:
 
     def _release(self, freed_bytes: int) -> None:
         self.freed_bytes += freed_bytes
+
+
+@contextmanager
+def folders(data_dir: Path) -> Generator[Make]:
+    """Yield what opens a folder, with what is asked for; all is closed at the end."""
+    made: list[Spooled] = []
+
+    def make(**asked: Any) -> Spooled:  # noqa: ANN401 - as `Spooled` takes them
+        made.append(Spooled(data_dir, **asked))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.end()
 
 
 def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> AnyItem:

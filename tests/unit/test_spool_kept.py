@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,17 @@ from remit._losses import Loss, cost
 from remit._spool import SpoolOutbox
 from remit._spool.database import Database
 from remit._spool.packing import Body
-from tests.spooling import Spooled, item, numbers, record
+from tests.spooling import Make, folders, item, numbers, record
 
 MIB = 1 << 20
 PAYLOAD = b'{"text":"%b"}' % (b"x" * 1000)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Make]:
+    """Return what opens a folder of the test's own."""
+    with folders(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
@@ -38,9 +45,9 @@ def settled(outbox: SpoolOutbox, limit: int = 1000) -> list[int]:
     return numbers(rows)
 
 
-def test_what_was_put_is_sent_without_being_read(tmp_path: Path, read: list[int]) -> None:
+def test_what_was_put_is_sent_without_being_read(made: Make, read: list[int]) -> None:
     """Also when it is looked at twice, the second time without what was settled."""
-    outbox = Spooled(tmp_path).outbox()
+    outbox = made().outbox()
     outbox.put([item(1), item(2)], [record()])
     outbox.put([item(3)], [])
     rows = outbox.head(2)
@@ -50,9 +57,9 @@ def test_what_was_put_is_sent_without_being_read(tmp_path: Path, read: list[int]
     assert not read
 
 
-def test_it_is_on_disk_all_the_same(tmp_path: Path, read: list[int]) -> None:
+def test_it_is_on_disk_all_the_same(made: Make, read: list[int]) -> None:
     """A later process reads it."""
-    spooled = Spooled(tmp_path)
+    spooled = made()
     outbox = spooled.outbox()
     outbox.put([item(1), item(2)], [record()])
     outbox.close()
@@ -60,9 +67,9 @@ def test_it_is_on_disk_all_the_same(tmp_path: Path, read: list[int]) -> None:
     assert len(read) == 1
 
 
-def test_no_more_is_kept_than_there_is_room_for(tmp_path: Path, read: list[int]) -> None:
+def test_no_more_is_kept_than_there_is_room_for(made: Make, read: list[int]) -> None:
     """What came first, for that is sent first; and more again when that has gone."""
-    outbox = Spooled(tmp_path, keep_bytes=2 * cost(item(1))).outbox()
+    outbox = made(keep_bytes=2 * cost(item(1))).outbox()
     for number in range(1, 5):
         outbox.put([item(number)], [record()])
     assert settled(outbox) == [1, 2, 3, 4]
@@ -73,9 +80,9 @@ def test_no_more_is_kept_than_there_is_room_for(tmp_path: Path, read: list[int])
     assert len(read) == 2
 
 
-def test_what_was_given_up_on_disk_is_not_sent_from_memory(tmp_path: Path) -> None:
+def test_what_was_given_up_on_disk_is_not_sent_from_memory(made: Make) -> None:
     """Else what is counted as lost would arrive, and a run would be told that it did not."""
-    spooled = Spooled(tmp_path, max_bytes=MIB)
+    spooled = made(max_bytes=MIB)
     outbox = spooled.outbox()
     outbox.put([], [record()])
     for first in range(0, 1000, 100):

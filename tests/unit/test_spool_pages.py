@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,9 +18,16 @@ from remit._spool.database import (
 )
 from remit._spool.folder import DATABASE
 from remit._spool.room import MAX_SPARE_BYTES
-from tests.spooling import GIB, Spooled, active, in_child, item, numbers, record
+from tests.spooling import GIB, Make, Spooled, active, folders, in_child, item, numbers, record
 
 SIZES = {"much": (GIB, PAGE_BYTES), "little": (SMALL_FOLDER_BYTES - 1, SMALL_PAGE_BYTES)}
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Make]:
+    """Return what opens a folder of the test's own."""
+    with folders(tmp_path) as make:
+        yield make
 
 
 def pages(data_dir: Path) -> int:
@@ -32,10 +40,10 @@ def pages(data_dir: Path) -> int:
 
 @pytest.mark.parametrize(("max_bytes", "page_bytes"), SIZES.values(), ids=SIZES.keys())
 def test_a_new_file_has_pages_that_suit_its_folder(
-    tmp_path: Path, max_bytes: int, page_bytes: int
+    made: Make, tmp_path: Path, max_bytes: int, page_bytes: int
 ) -> None:
     """And the log is as long as it is allowed to be, whatever they are."""
-    outbox = Spooled(tmp_path, max_bytes=max_bytes).outbox()
+    outbox = made(max_bytes=max_bytes).outbox()
     outbox.put([item(1)], [record()])
     assert pages(tmp_path) == page_bytes
     log_pages, log_bytes = log_of(outbox)
@@ -52,9 +60,9 @@ def log_of(outbox: SpoolOutbox) -> tuple[int, int]:
     return int(log_pages), int(log_bytes)
 
 
-def test_the_logs_of_many_processes_are_no_longer_together(tmp_path: Path) -> None:
+def test_the_logs_of_many_processes_are_no_longer_together(made: Make) -> None:
     """Eight logs of an eighth of the folder would fill it, and their files once more."""
-    outboxes = [Spooled(tmp_path).outbox() for _ in range(8)]
+    outboxes = [made().outbox() for _ in range(8)]
     for number, outbox in enumerate(outboxes):
         outbox.put([item(number)], [record(RunState.ENDED)])
     last = outboxes[-1]
@@ -72,7 +80,7 @@ def test_the_logs_of_many_processes_are_no_longer_together(tmp_path: Path) -> No
     assert log_of(last) == (MAX_LOG_BYTES // PAGE_BYTES, MAX_LOG_BYTES)
 
 
-def test_a_file_with_other_pages_is_moved_as_it_is(tmp_path: Path) -> None:
+def test_a_file_with_other_pages_is_moved_as_it_is(made: Make, tmp_path: Path) -> None:
     """One that a cleaner removed while it was sent: SQLite copies no page into a larger one."""
     in_child(
         lambda: (
@@ -81,8 +89,7 @@ def test_a_file_with_other_pages_is_moved_as_it_is(tmp_path: Path) -> None:
             .put([active(1), item(2)], [record(RunState.STARTED)])
         )
     )
-    later = Spooled(tmp_path)
-    file = later.take()
+    file = made().take()
     file.claim.path.unlink()
     assert file.look()
     assert not file.adrift
