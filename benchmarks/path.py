@@ -8,7 +8,6 @@ What is neither is measured by itself. All of it together comes out at the whole
 
 from __future__ import annotations
 
-import inspect
 import sys
 import time
 import timeit
@@ -25,7 +24,7 @@ from remit._capture import Plan
 from remit._clock import SystemClock
 from remit._context import place_var
 from remit._decorators._calls import function_call
-from remit._decorators._doors import Door
+from remit._decorators._doors import Door, begun
 from remit._ids import new_key
 from remit._losses import Losses, cost
 from remit._outcomes import COMPLETE
@@ -166,19 +165,16 @@ class Ladder:
     Attributes:
         plan: Captures nothing.
         step: The declaration.
-        door: Its door.
         parent: The place of each call.
     """
 
     plan: Fixed = field(default_factory=lambda: Fixed(plan_of_lookup(), params=False, result=False))
     step: Step = field(init=False)
-    door: Door = field(init=False)
     parent: Place = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the declaration ready."""
         self.step = Step("hot_rungs", lambda: self.plan)
-        self.door = Door(self.step)
         place = here()
         assert place is not None
         self.parent = place
@@ -187,70 +183,40 @@ class Ladder:
         """Return the rungs, the outermost first."""
         return {
             "wrapper": direct(self.plan),
-            "guarded": self.doors(self.door.enter, OpenSpan.complete),
-            "unguarded": self.doors(
-                inspect.unwrap(Door.enter).__get__(self.door), inspect.unwrap(OpenSpan.complete)
-            ),
-            "begun": self.begun(),
+            "guarded": self.begun_by(begun),
+            "begun": self.begun_by(begin),
             "opened": self.opened(),
-            "ended": self.ended(),
             "noted": self.noted(),
             "nothing": self.nothing(),
         }
 
-    @staticmethod
-    def doors(enter: Callable[..., Any], complete: Callable[..., Any]) -> Work:
-        """Return the work that goes through the doors of a call, without the wrapper."""
-
-        def work(calls: int) -> None:
-            kwargs: dict[str, Any] = {}
-            for _ in range(calls):
-                span = enter(None, ARGS, kwargs)
-                complete(span, lookup(*ARGS, **kwargs))
-
-        return work
-
-    def begun(self) -> Work:
-        """Return the work that knows the place, so that the door need not find it."""
-        step, parent, complete = self.step, self.parent, inspect.unwrap(OpenSpan.complete)
+    def begun_by(self, begin: Callable[..., Any]) -> Work:
+        """Return the work that begins a span by *begin* and ends it, without the wrapper."""
+        step, parent, complete = self.step, self.parent, OpenSpan.complete
 
         def work(calls: int) -> None:
             kwargs: dict[str, Any] = {}
             for _ in range(calls):
                 span = begin(step, parent, ARGS, kwargs)
-                complete(span, lookup(*ARGS, **kwargs))
+                complete(span, lookup(*ARGS))
 
         return work
 
     def opened(self) -> Work:
         """Return the work that asks no policy, and not whether anything is recorded."""
-        step, parent, complete = self.step, self.parent, inspect.unwrap(OpenSpan.complete)
+        step, parent, complete = self.step, self.parent, OpenSpan.complete
         params, rules = self.plan.params, self.parent.run.recorder.rules
 
         def work(calls: int) -> None:
             kwargs: dict[str, Any] = {}
             for _ in range(calls):
                 span = open_span(step, parent, params(ARGS, kwargs, rules, ()), ())
-                complete(span, lookup(*ARGS, **kwargs))
-
-        return work
-
-    def ended(self) -> Work:
-        """Return the work that captures the result itself, and reads no clock at the end."""
-        step, parent = self.step, self.parent
-        params, result, rules = self.plan.params, self.plan.result, parent.run.recorder.rules
-        end: Callable[..., None] = OpenSpan._end  # noqa: SLF001 - a rung  # pyright: ignore[reportPrivateUsage]
-
-        def work(calls: int) -> None:
-            kwargs: dict[str, Any] = {}
-            for _ in range(calls):
-                span = open_span(step, parent, params(ARGS, kwargs, rules, ()), ())
-                end(span, MOMENT, COMPLETE, result(lookup(*ARGS, **kwargs), rules, None))
+                complete(span, lookup(*ARGS))
 
         return work
 
     def noted(self) -> Work:
-        """Return the work that ends a span without a look at what the run knows of it."""
+        """Return the work that ends a span without its door, and reads no clock for that."""
         step, parent = self.step, self.parent
         params, result, rules = self.plan.params, self.plan.result, parent.run.recorder.rules
         end_span, discard = parent.run.recorder.sink.end_span, parent.run.open.discard
@@ -259,7 +225,7 @@ class Ladder:
             kwargs: dict[str, Any] = {}
             for _ in range(calls):
                 span = open_span(step, parent, params(ARGS, kwargs, rules, ()), ())
-                captured = result(lookup(*ARGS, **kwargs), rules, None)
+                captured = result(lookup(*ARGS), rules, None)
                 end_span(span.start, MOMENT, COMPLETE, captured)
                 discard(span.place.key)
 
@@ -276,7 +242,7 @@ class Ladder:
             for _ in range(calls):
                 params(ARGS, kwargs, rules, ())
                 sink.start_span(start)
-                captured = result(lookup(*ARGS, **kwargs), rules, None)
+                captured = result(lookup(*ARGS), rules, None)
                 sink.end_span(start, MOMENT, COMPLETE, captured)
 
         return work
@@ -323,12 +289,14 @@ def layers(rungs: Mapping[str, float], alone: Mapping[str, float]) -> Parts:
         for outer, inner in zip(list(rungs)[:-1], list(rungs)[1:], strict=True)
     }
     return {
-        "the wrapper: its frame, what kind of result it was": between["wrapper"] - context,
-        "two guards against faults of remit's": between["guarded"],
-        "the door: in which run, on which object": between["unguarded"],
+        "the wrapper: its frame, on which object, what kind of result it was": (
+            between["wrapper"] - context
+        ),
+        "the guard of the start": between["guarded"],
         "the policy, whether anything is recorded": between["begun"],
-        "the end: of which span, what it must not tell": between["opened"] - clock / 2,
-        "the state of the run: results by hand, last span": between["ended"],
+        "the end: its guard, of which span, results by hand, last span": (
+            between["opened"] - clock / 2
+        ),
         "the start: step and run looked up, the span noted": (
             between["noted"] - clock / 2 - key - objects - entered
         ),

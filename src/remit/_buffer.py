@@ -150,21 +150,19 @@ class Buffer:
         The end carries the beginning too: a server that lost the span gets it whole.
         """
         run_key, key, parent, name, started_ns, payload = start
+        kind, added = SPAN, 0 if result is None else len(result)
         if self._fresh.pop(key, None) is None:
-            kind, added, bound = FINISH, ITEM_BYTES + len(payload), self._end_bound
+            added += ITEM_BYTES + len(payload)
             if key in self._turned_away:
                 self._turned_away.discard(key)
-                kind, bound = SPAN, self._span_bound
-        else:
-            kind, added, bound = SPAN, 0, self._span_bound
-        if result is not None:
-            added += len(result)
+            else:
+                kind = FINISH
         item = Queued(
             kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result,
         )  # fmt: skip
         self._taken_bytes += added
         if self._taken_bytes - self._released_bytes > self._mark_bytes:
-            self._press(astuple(item), bound)
+            self._press(astuple(item), self._span_bound if kind == SPAN else self._end_bound)
         else:
             self._queue.append(item)
 

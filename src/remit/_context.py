@@ -4,7 +4,7 @@ Values are set and restored by value, never by a token: a coroutine, a `with` bl
 generator may be resumed, closed or collected in another context, where a token's reset raises.
 At exit, if the variable still holds ours, the previous value is set; else it is left alone.
 
-contextvars-extras declares the variable; the hot path uses the raw one, at full speed.
+contextvars-extras declares the variable; the hot path uses the raw one's methods, at full speed.
 """
 
 from __future__ import annotations
@@ -28,3 +28,8 @@ class Ambient(ContextVarsRegistry):
 
 
 place_var: Final[contextvars.ContextVar[object]] = vars(Ambient)["place"].context_var
+
+# As functions: CPython 3.11 makes an object of each method of something that was imported, for
+# every call of it (0.05 us).
+get_place: Final = place_var.get
+set_place: Final = place_var.set

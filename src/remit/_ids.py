@@ -40,17 +40,17 @@ LANE_BYTES: Final = 16
 _generator: Final = random.Random()  # noqa: S311 - ids need to be unique, not secret
 os.register_at_fork(after_in_child=_generator.seed)
 
-_getrandbits = _generator.getrandbits
+random_bits: Final = _generator.getrandbits
 
 
 def new_key(wall_ns: int) -> int:
     """Return a new 128-bit key for something that began at *wall_ns*."""
-    return (wall_ns // NS_PER_MS << RANDOM_BITS) | _getrandbits(RANDOM_BITS)
+    return (wall_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
 
 
 def new_partition() -> int:
     """Return a random partition, 30 bits, for a new account."""
-    return _getrandbits(PARTITION_BITS)
+    return random_bits(PARTITION_BITS)
 
 
 def encode(value: int, chars: int) -> str:

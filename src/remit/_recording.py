@@ -15,7 +15,7 @@ from msgspec import Struct, field
 
 from remit import _capture
 from remit._clock import NS_PER_S, Clock
-from remit._context import place_var
+from remit._context import get_place, set_place
 from remit._late import late
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
@@ -255,7 +255,7 @@ class Place(Struct, frozen=True, eq=False):
     ceilings: Ceilings
 
 
-here: Final = cast("Callable[[], Place | None]", place_var.get)
+here: Final = cast("Callable[[], Place | None]", get_place)
 """Returns the current place, or `None` outside any run; nobody else sets the variable."""
 
 
@@ -275,9 +275,9 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
 
     def __enter__(self) -> None:
         """Make the place current."""
-        self._previous = place_var.get()
+        self._previous = get_place()
         try:
-            place_var.set(self._place)
+            set_place(self._place)
         except BaseException:
             # By a signal's handler: a block that is not entered is not left either.
             self._restore()
@@ -294,5 +294,5 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
         self._previous = None
 
     def _restore(self) -> None:
-        if place_var.get() is self._place:
-            place_var.set(self._previous)
+        if get_place() is self._place:
+            set_place(self._previous)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -40,8 +41,11 @@ def engines() -> None:
 
 @pytest.fixture(autouse=True)
 def _untraced() -> Iterator[None]:
+    """Measure what is tested: no tracer, and no look at all that the tests before have left."""
+    gc.freeze()
     with untraced():
         yield
+    gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

@@ -37,7 +37,7 @@ def test_all_parts_come_out_at_the_whole() -> None:
     *parts, rest, whole = path.parts(2)
     assert (rest[0], whole[0]) == ("what cannot be attributed", "in all")
     assert sum(part for _, part in (*parts, rest)) == pytest.approx(whole[1])
-    assert len(dict(parts)) == len(parts) == 17
+    assert len(dict(parts)) == len(parts) == 15
 
 
 @pytest.mark.parametrize(("run_turns", "runs"), [(300, 4), (10_000, 1)])

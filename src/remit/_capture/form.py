@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct, defstruct
 
+from remit._capture.names import ORDINARY
 from remit._capture.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.purse import encode
 from remit._capture.scalars import MAX_EXACT
@@ -44,8 +45,13 @@ def form_of(slots: Sequence[Slot]) -> Form | None:
     return None if isinstance(made, Exception) else made
 
 
-def all_plain(values: Iterable[Any]) -> bool:
-    """Return whether all *values* are recorded as they stand."""
+def all_plain(  # noqa: C901 - a frame more is paid for by every call, twice
+    values: Iterable[Any], keys: Iterable[Any] = ()
+) -> bool:
+    """Return whether all *values*, if they stand under *keys*, are recorded as they are."""
+    for key in keys:
+        if type(key) is not str or key not in ORDINARY:
+            return False
     for value in values:
         kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
         if kind is str:

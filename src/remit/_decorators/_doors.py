@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from enum import Enum
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -23,14 +22,8 @@ from remit._words import shown
 from remit.errors import UsageError
 from remit.models._words import Purpose
 
-
-class Outside(Enum):
-    """What a call finds where there is no run."""
-
-    OUTSIDE = "outside"
-
-
-OUTSIDE: Final = Outside.OUTSIDE
+begun: Final = guarded("the start of a call")(begin)
+"""`begin` from a door: returns None after a fault of ours as well."""
 
 
 @guarded("a call outside any run")
@@ -44,9 +37,11 @@ class Door:
 
     Attributes:
         step: The declaration, made ready for recording.
+        receiver: Whether a call on nothing has the object or class that the function is called on
+            among its arguments.
     """
 
-    __slots__ = ("_receiver", "_returns", "step")
+    __slots__ = ("_returns", "receiver", "step")
 
     def __init__(
         self,
@@ -59,12 +54,11 @@ class Door:
 
         Args:
             step: The declaration, made ready for recording.
-            receiver: Whether a call on nothing has the object or class that the function is called
-                on among its arguments: that is never recorded.
+            receiver: Whether the object or class is among the arguments: it is never recorded.
             returns: Reads the return annotation.
         """
         self.step = step
-        self._receiver = receiver
+        self.receiver = receiver
         self._returns = returns
 
     @property
@@ -80,19 +74,19 @@ class Door:
         """
         if instance is not None:
             return args
-        taken = self._receiver.taken
+        taken = self.receiver.taken
         if taken is None:
-            taken = self._receiver.find(args)
+            taken = self.receiver.find(args)
         return args[1:] if taken else args
 
     @guarded("the start of a call")
     def enter(
         self, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any], /
-    ) -> OpenSpan | Outside | None:
+    ) -> OpenSpan | None:
         """Begin the span of a call, after asking whether it may run.
 
         Returns:
-            The span, `OUTSIDE` for a call outside any run, None when nothing is recorded.
+            None outside any run, and where nothing is recorded.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -100,8 +94,8 @@ class Door:
         """
         parent = here()
         if parent is None:
-            return OUTSIDE
-        if instance is None and self._receiver.taken is not False:
+            return None
+        if instance is None and self.receiver.taken is not False:
             args = self.recorded(instance, args)
         return begin(self.step, parent, args, kwargs)
 

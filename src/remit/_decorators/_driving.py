@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.statics import ABSENT, kind_of, lookup
-from remit._context import place_var
+from remit._context import get_place, set_place
 from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
 from remit._guard import guarded
@@ -117,8 +117,8 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
     As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
     Python 3.13 its `close` reaches no body.
     """
-    previous = place_var.get()
-    place_var.set(stand.place)
+    previous = get_place()
+    set_place(stand.place)
     try:
         if thrown is None:
             return stepped.send(sent)

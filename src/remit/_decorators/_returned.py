@@ -21,7 +21,7 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple, cast, get_origin
 
 from remit._capture.statics import has_dict, is_class, is_one_of, own_attribute
-from remit._decorators._doors import OUTSIDE, Door
+from remit._decorators._doors import Door
 from remit._decorators._driving import driven_coroutine, is_awaited
 from remit._decorators._proxies import followed, offers
 from remit._decorators._streams import InFlight, StreamSpan, ValueSpan
@@ -183,7 +183,7 @@ def _keep_remade(value: Any, door: Door) -> None:  # noqa: ANN401 - a manager of
 
     def again(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - handed through
         span = door.enter(None, args, kwargs)
-        if span is None or span is OUTSIDE:
+        if span is None:
             return make(*args, **kwargs)
         fresh = type(value)(make, args, kwargs)
         settled = returned(fresh, span, door, None, args, kwargs)

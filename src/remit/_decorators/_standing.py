@@ -7,7 +7,7 @@ body is the consumer's own and stands where the code that manages it has left of
 
 from __future__ import annotations
 
-from remit._context import place_var
+from remit._context import get_place, set_place
 
 
 class Stand:
@@ -38,13 +38,13 @@ class Stand:
         Args:
             previous: What was current for the consumer when the step began.
         """
-        self.place = place_var.get()
-        place_var.set(self._shared(previous) if self.shared else previous)
+        self.place = get_place()
+        set_place(self._shared(previous) if self.shared else previous)
 
     def remain(self) -> None:
         """Let what the code has left current stay so, as a plain function does."""
         if self.place is not self.base:
-            place_var.set(self.place)
+            set_place(self.place)
 
     def _shared(self, previous: object) -> object:
         before = (previous,) if self._outside is None else self._outside
@@ -67,8 +67,8 @@ class step:  # noqa: N801 - reads as a word: `with step(stand):`
 
     def __enter__(self) -> None:
         """Begin the step."""
-        self._previous = place_var.get()
-        place_var.set(self._stand.place)
+        self._previous = get_place()
+        set_place(self._stand.place)
 
     def __exit__(self, *exc_info: object) -> None:
         """End it."""

@@ -15,7 +15,7 @@ from remit.errors import DeniedError, RunTerminated
 
 
 def begin(
-    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
+    step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object], /
 ) -> OpenSpan | None:
     """Begin the span of a call, after asking whether it may run.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from remit._guard import faults
 from remit._recording import Place
+from remit._sink import SpanStart
 
 WHERE: Final = "the end of a span"
+
+End: TypeAlias = tuple[int, str, bytes | None]
+"""Wall time in nanoseconds, a status, a captured result."""
 
 
 class Ending(Protocol):
@@ -17,25 +21,40 @@ class Ending(Protocol):
 
     Attributes:
         place: The place inside it.
+        start: Its beginning, as the sink was told.
     """
 
     place: Place
+    start: SpanStart
+
+    def by_hand(self, status: str, result: bytes | None) -> tuple[str, bytes | None]:
+        """Return status and result, with what the user has set by hand in their place."""
+        ...
 
 
 S = TypeVar("S", bound=Ending)
 T = TypeVar("T")
 
 
-def ending(function: Callable[[S, T], None]) -> Callable[[S, T], None]:
-    """Return *function*, which ends a span, so that its faults lose the span and nothing else.
+def ending(tell: Callable[[S, T], End]) -> Callable[[S, T], None]:
+    """Return what ends a span as *tell* says; their faults lose the span and nothing else.
 
     It takes one argument, on the path of every call: to pack several and hand them on takes 60 ns.
     """
 
-    @wraps(function)
+    @wraps(tell)
     def contained(span: S, given: T, /) -> None:
         try:
-            function(span, given)
+            ended_ns, status, result = tell(span, given)
+            run, key = span.place.run, span.place.key
+            if run.overrides and key in run.overrides:
+                status, result = span.by_hand(status, result)
+            if run.secrets and key in run.secrets:
+                run.hear(span.start[2], run.secrets.pop(key).told)
+            run.recorder.sink.end_span(span.start, ended_ns, status, result)
+            run.open.discard(key)
+            if run.exited and not run.open:
+                run.settle()
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
             # Where the stack is used up nothing can be called: so nothing is, before it is needed.
             still_open = span.place.run.open

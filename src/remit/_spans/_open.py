@@ -13,12 +13,12 @@ from msgspec import Struct
 
 from remit import _capture
 from remit._clock import NS_PER_MS
-from remit._ids import new_key
+from remit._ids import RANDOM_BITS, random_bits
 from remit._outcomes import COMPLETE, FAILED, status_of
 from remit._policy import under
 from remit._recording import OBSERVE, Place
 from remit._sink import SpanStart
-from remit._spans._ending import ending
+from remit._spans._ending import End, ending
 from remit._spans._step import Step
 
 Raised: TypeAlias = tuple[BaseException, Sequence[str]]
@@ -47,12 +47,13 @@ class OpenSpan(Struct, eq=False):
     offset_ns: int
 
     @ending
-    def complete(self, value: object, /) -> None:
+    def complete(self, value: object, /) -> End:
         """End the span with the value that the call returned."""
         run, plan = self.place.run, self.step.made or self.step.plan()
-        ended_ns = run.monotonic_ns() + self.offset_ns
+        read_ns = run.monotonic_ns
+        ended_ns = read_ns() + self.offset_ns
         known = run.secrets.get(self.place.key) if run.secrets else None
-        self._end(ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known))
+        return ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known)
 
     def captured(self, value: object) -> bytes:
         """Return *value* as the result of the call: without what it must not tell."""
@@ -60,22 +61,22 @@ class OpenSpan(Struct, eq=False):
         return self.step.plan().result(value, self._rules, known)
 
     @ending
-    def fail_call(self, raised: RaisedByCall, /) -> None:
+    def fail_call(self, raised: RaisedByCall, /) -> End:
         """End the span with the exception that a call raised."""
         error, args, kwargs = raised
-        self._fail(error, self.step.plan().secrets(args, kwargs))
+        return self._failed(error, self.step.plan().secrets(args, kwargs))
 
     @ending
-    def fail(self, raised: Raised, /) -> None:
+    def fail(self, raised: Raised, /) -> End:
         """End the span with an exception; its message is withheld if it quotes a secret."""
-        self._fail(*raised)
+        return self._failed(*raised)
 
-    def _fail(self, error: BaseException, secrets: Sequence[str]) -> None:
+    def _failed(self, error: BaseException, secrets: Sequence[str]) -> End:
         ended_ns = self._now_ns()
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
         result = self._told(error, secrets) if status == FAILED else None
-        self._end(ended_ns, status, result)
+        return ended_ns, status, result
 
     def _told(self, error: BaseException, secrets: Sequence[str]) -> bytes:
         known = self.place.run.secrets.setdefault(self.place.key, _capture.Known())
@@ -83,9 +84,17 @@ class OpenSpan(Struct, eq=False):
         return _capture.error_payload(error, self._rules, known, self.step.plan().error_rule)
 
     @ending
-    def end(self, outcome: Outcome, /) -> None:
+    def end(self, outcome: Outcome, /) -> End:
         """End the span with a status and a result that is captured already."""
-        self._end(self._now_ns(), *outcome)
+        status, result = outcome
+        return self._now_ns(), status, result
+
+    def by_hand(self, status: str, result: bytes | None) -> Outcome:
+        """Return status and result, with what the user has set by hand in their place."""
+        forced, own = self.place.run.overrides.pop(self.place.key)
+        if result is not None and status == FAILED and forced is None:
+            own = _capture.beside(own, result, self._rules)
+        return forced or status, own
 
     @property
     def elapsed_ms(self) -> float:
@@ -100,30 +109,15 @@ class OpenSpan(Struct, eq=False):
         """Return wall time by the monotonic clock, as the run had it when the span began."""
         return self.place.run.monotonic_ns() + self.offset_ns
 
-    def _end(self, ended_ns: int, status: str, result: bytes | None) -> None:
-        run, key = self.place.run, self.place.key
-        if run.overrides and key in run.overrides:
-            forced, by_hand = run.overrides.pop(key)
-            if result is not None and status == FAILED and forced is None:
-                result = _capture.beside(by_hand, result, self._rules)
-            else:
-                result = by_hand
-            status = forced or status
-        if run.secrets and key in run.secrets:
-            run.hear(self.start[2], run.secrets.pop(key).told)
-        run.recorder.sink.end_span(self.start, ended_ns, status, result)
-        run.open.discard(key)
-        if run.exited and not run.open:
-            run.settle()
-
 
 def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = ()) -> OpenSpan:
     """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*."""
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
     offset_ns = run.offset_ns
-    started_ns = run.monotonic_ns() + offset_ns
-    key = new_key(started_ns)
+    read_ns = run.monotonic_ns
+    started_ns = read_ns() + offset_ns
+    key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)  # as `new_key`
     if feed.agent.external_identifier not in step.agents:
         step.agents.add(feed.agent.external_identifier)
         recorder.on_first_seen(feed.agent.external_identifier, name, step.risk)
