@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from remit import _runtime
+from remit._guard import faults
 from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
@@ -46,6 +47,7 @@ def planted(settings: Settings, *, delivered: bool = True) -> bytes:
     level = root.level
     root.addHandler(lines)
     root.setLevel(logging.DEBUG)
+    faults.counts.clear()  # those of the tests before, in this process
     try:
         with _runtime.isolated(settings) as runtime:
             plant_all()
