@@ -44,7 +44,7 @@ random_bits: Final = _generator.getrandbits
 
 
 def new_key(wall_ns: int) -> int:
-    """Return a new 128-bit key for something that began at *wall_ns*."""
+    """Return a new 128-bit key for what began at *wall_ns*; `open_span` makes its own likewise."""
     return (wall_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
 
 

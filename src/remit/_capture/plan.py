@@ -43,7 +43,7 @@ SURPLUS_KEYWORDS: Final = "**"
 _MAX_FLAT_KEYS: Final = 64
 
 _NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
-"""No UTF-8 has a text; the arguments do not fit; one of them only the walk knows."""
+"""A text has no UTF-8; the arguments do not fit their form, or one of them is `UNSET` in it."""
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -126,7 +126,7 @@ class Plan:
         if kwargs or self._special:
             data = self._quick(form, args, kwargs, rules, secrets)
             return data or self._walked(args, kwargs, rules, secrets)
-        # Most calls. To call a function of ours takes half as long as to encode two arguments.
+        # Most calls, here and not in a function: to call one takes half as long as to encode.
         if all_plain(args):
             try:
                 data = encode(form(*args))

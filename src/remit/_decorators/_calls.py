@@ -58,7 +58,7 @@ def function_call(door: Door) -> Wrapper:
             return unseen
         if instance is None and receiver.taken is not False:
             span = door.enter(instance, args, kwargs)
-        else:  # as the door does, with a call less
+        else:  # as `Door.enter` does, with a call less
             span = begun(step, parent, args, kwargs)
         if span is None:
             return wrapped(*args, **kwargs)
@@ -66,7 +66,7 @@ def function_call(door: Door) -> Wrapper:
         try:
             # Within: a signal's handler may raise after any of these calls.
             set_place(place)
-            # Also to hand on no keywords would take 0.03 us.
+            # Empty keywords take 0.03 us, too.
             result: object = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
             if here() is place:
                 set_place(parent)

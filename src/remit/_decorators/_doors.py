@@ -37,8 +37,7 @@ class Door:
 
     Attributes:
         step: The declaration, made ready for recording.
-        receiver: Whether a call on nothing has the object or class that the function is called on
-            among its arguments.
+        receiver: Whether the object or class of a call is among the arguments: it is not recorded.
     """
 
     __slots__ = ("_returns", "receiver", "step")
@@ -54,7 +53,7 @@ class Door:
 
         Args:
             step: The declaration, made ready for recording.
-            receiver: Whether the object or class is among the arguments: it is never recorded.
+            receiver: Whether the object or class of a call is among the arguments.
             returns: Reads the return annotation.
         """
         self.step = step

@@ -50,7 +50,7 @@ class OpenSpan(Struct, eq=False):
     def complete(self, value: object, /) -> End:
         """End the span with the value that the call returned."""
         run, plan = self.place.run, self.step.made or self.step.plan()
-        read_ns = run.monotonic_ns
+        read_ns = run.monotonic_ns  # called as a method it would be looked up more slowly
         ended_ns = read_ns() + self.offset_ns
         known = run.secrets.get(self.place.key) if run.secrets else None
         return ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known)
@@ -115,7 +115,7 @@ def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] 
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
     offset_ns = run.offset_ns
-    read_ns = run.monotonic_ns
+    read_ns = run.monotonic_ns  # as in `complete`
     started_ns = read_ns() + offset_ns
     key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)  # as `new_key`
     if feed.agent.external_identifier not in step.agents:
