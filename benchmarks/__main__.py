@@ -1,10 +1,10 @@
 """Measure, side by side with the peers: `python -m benchmarks [TABLE ...] [--quick] [--resume]`.
 
 Each measurement runs in a fresh process against a sink in another; within a round the peers take
-turns, so that a machine that slows down slows all of them. Medians count, and ratios within one
-run. Results are kept in `build/benchmarks.json` as they come; `--resume` goes on with a run that
-broke, `--report` writes the page anew from them, with the budgets of each of several runs if it is
-given their files. Tables of several runs of the same stand on a page with their dates; runs of
+turns, so that a machine that slows down slows all of them, and what was measured while it went
+slowly is measured again. Medians count, and ratios within one run. Results are kept in
+`build/benchmarks.json` as they come; `--resume` goes on with a run that broke, `--report` writes
+the page anew from them, with the budgets of each of several runs if it is given their files. Tables of several runs of the same stand on a page with their dates; runs of
 another source, machine, Python or library are refused. Nothing passes or fails by time.
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks import about, report
 from benchmarks.children import ROOT
 from benchmarks.measure import Case, Size
+from benchmarks.pace import Pace
 from benchmarks.report import TABLES
 from benchmarks.results import Results
 
@@ -88,7 +89,7 @@ def rounds_of(cases: list[Case], rounds: int) -> Iterator[tuple[int, Case]]:
                 yield number, case
 
 
-def measure(results: Results, name: str, size: Size, given: argparse.Namespace) -> None:
+def measure(results: Results, name: str, size: Size, given: argparse.Namespace, pace: Pace) -> None:
     """Measure one table, and keep what was measured."""
     asked = given.peers.split(",") if given.peers else None
     cases = [case for case in TABLES[name].cases(size) if not asked or case.peer in asked]
@@ -100,7 +101,7 @@ def measure(results: Results, name: str, size: Size, given: argparse.Namespace) 
         if given.resume and results.has(key):
             continue
         case_began_s = time.monotonic()
-        values = case.values()
+        values = pace.measured(case.values)
         results.add(key, {**values, "took_s": round(time.monotonic() - case_began_s, 1)})
         if "error" in values:
             print(f"  {case.peer}, {case.case}: {values['error']}", file=sys.stderr, flush=True)
@@ -120,10 +121,11 @@ def measured(results: Results, names: list[str], given: argparse.Namespace) -> N
         about.check_alike([*report.places([results], names), ("this run", machine)])
     results.begin(machine)
     began_s = time.monotonic()
+    pace = Pace(tries=1) if size.brief else Pace()
     for name in names:
-        measure(results, name, size, given)
+        measure(results, name, size, given, pace)
     took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
-    results.about = {**results.about, **about.load("after"), "took": took}
+    results.about = {**results.about, **about.load("after"), "took": took, about.PACE: pace.told()}
     results.save()
 
 

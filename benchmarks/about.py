@@ -16,7 +16,8 @@ from typing import Any, Final
 from benchmarks.children import ROOT
 
 SOURCE: Final = "src/remit"
-CHANGING: Final = ("date", "load before", "load after", "took")
+PACE: Final = "pace"
+CHANGING: Final = ("date", "load before", "load after", "took", PACE)
 """What may differ between two runs of the same on the same."""
 PACKAGES = (
     "remit",
