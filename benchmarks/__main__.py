@@ -4,8 +4,9 @@ Each measurement runs in a fresh process against a sink in another; within a rou
 turns, so that a machine that slows down slows all of them, and what was measured while it went
 slowly is measured again. Medians count, and ratios within one run. Results are kept in
 `build/benchmarks.json` as they come; `--resume` goes on with a run that broke, `--report` writes
-the page anew from them, with the budgets of each of several runs if it is given their files. Tables of several runs of the same stand on a page with their dates; runs of
-another source, machine, Python or library are refused. Nothing passes or fails by time.
+the page anew from them, with the budgets of each of several runs if it is given their files. Tables
+of several runs of the same stand on a page with their dates; runs of another source, machine,
+Python or library are refused. Nothing passes or fails by time.
 """
 
 from __future__ import annotations

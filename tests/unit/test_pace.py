@@ -1,0 +1,102 @@
+"""`benchmarks.pace`: what was measured while the machine went slowly is measured again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from benchmarks import pace
+from benchmarks.pace import SAMPLES, TRIES, WAITS, Pace
+from benchmarks.results import Values
+
+BEST_MS, SLOW_MS = 2.0, 3.0
+
+
+class Machine:
+    """A machine that goes at the paces that it is told, and at its best after them."""
+
+    def __init__(self, *, tries: int = TRIES) -> None:
+        """Go at the best pace at first."""
+        self.next_ms: list[float] = []
+        self.waits = self.measured = 0
+        self.pace = Pace(tries=tries, read_ms=self._read_ms, wait=self._wait)
+
+    def measure(self, *paces_ms: float, error: bool = False) -> Values:
+        """Measure, at these paces before and after."""
+        self.next_ms.extend(paces_ms)
+
+        def values() -> Values:
+            self.measured += 1
+            return {"number": self.measured, **({"error": "failed"} if error else {})}
+
+        return self.pace.measured(values)
+
+    def _read_ms(self) -> float:
+        return self.next_ms.pop(0) if self.next_ms else BEST_MS
+
+    def _wait(self) -> None:
+        self.waits += 1
+
+
+def test_what_was_measured_at_the_best_pace_counts_at_once() -> None:
+    """A twentieth more is what the same work differs by."""
+    machine = Machine()
+    assert machine.measure(BEST_MS, BEST_MS * 1.05) == {"number": 1, "pace_ms": 2.1}
+    assert machine.pace.told() == "1 measurements, 0 made again, 0 slow all the same"
+
+
+def test_what_was_measured_slowly_is_measured_again() -> None:
+    """And the first is forgotten, whatever it was."""
+    machine = Machine()
+    assert machine.measure(BEST_MS, SLOW_MS) == {"number": 2, "pace_ms": BEST_MS}
+    assert machine.pace.told() == "1 measurements, 1 made again, 0 slow all the same"
+
+
+def test_a_slow_machine_is_waited_for() -> None:
+    """Before a measurement is lost on it."""
+    machine = Machine()
+    assert machine.measure(SLOW_MS, SLOW_MS, BEST_MS, BEST_MS)["number"] == 1
+    assert machine.waits == 2
+
+
+def test_of_a_machine_that_stays_slow_the_best_try_counts() -> None:
+    """After so many; it is said of it."""
+    machine = Machine()
+    tries = ([SLOW_MS + number] * (WAITS + 2) for number in (2, 0, 1, 3))
+    values = machine.measure(*[each for one in tries for each in one])
+    assert values == {"number": 2, "pace_ms": SLOW_MS}
+    assert (machine.measured, machine.waits) == (TRIES, TRIES * WAITS)
+    assert machine.pace.told() == "1 measurements, 1 made again, 1 slow all the same"
+
+
+def test_what_fails_is_not_tried_again() -> None:
+    """A peer that is not installed is not there at any pace."""
+    machine = Machine()
+    assert machine.measure(BEST_MS, SLOW_MS, error=True)["number"] == 1
+
+
+def test_what_takes_long_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine changes its pace meanwhile, and again the next time."""
+    monkeypatch.setattr(pace, "AGAIN_S", -1.0)
+    machine = Machine()
+    assert machine.measure(BEST_MS, SLOW_MS)["number"] == 1
+    assert machine.pace.told() == "1 measurements, 0 made again, 1 slow all the same"
+
+
+def test_a_brief_run_waits_for_nothing() -> None:
+    """It shows that everything can be measured."""
+    machine = Machine(tries=1)
+    assert machine.measure(SLOW_MS, SLOW_MS)["number"] == 1
+    assert machine.waits == 0
+
+
+def test_the_best_pace_is_what_was_seen_at_any_time() -> None:
+    """Also later than the first look, at which the machine may have been slow."""
+    paces: Iterator[float] = iter([SLOW_MS] * SAMPLES + [SLOW_MS, BEST_MS] + [BEST_MS] * 2)
+    found = Pace(read_ms=lambda: next(paces), wait=lambda: None)
+    counted: Iterable[int] = iter(range(9))
+    assert found.measured(lambda: {"number": next(iter(counted))}) == {
+        "number": 1,
+        "pace_ms": BEST_MS,
+    }
