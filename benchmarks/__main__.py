@@ -24,7 +24,7 @@ from benchmarks.children import ROOT
 from benchmarks.measure import Case, Size
 from benchmarks.pace import Pace
 from benchmarks.report import TABLES
-from benchmarks.results import Results
+from benchmarks.results import TOOK, Results
 
 FULL = Size()
 QUICK = Size(
@@ -103,7 +103,7 @@ def measure(results: Results, name: str, size: Size, given: argparse.Namespace, 
             continue
         case_began_s = time.monotonic()
         values = pace.measured(case.values)
-        results.add(key, {**values, "took_s": round(time.monotonic() - case_began_s, 1)})
+        results.add(key, {**values, TOOK: round(time.monotonic() - case_began_s, 1)})
         if "error" in values:
             print(f"  {case.peer}, {case.case}: {values['error']}", file=sys.stderr, flush=True)
     print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)

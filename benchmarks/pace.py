@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from benchmarks.results import Values
+from benchmarks.results import PACE, Values
 
 SLOWER: Final = 1.25
 """Times as long as at the best pace: beside idle neighbours it differs by an eighth, beside
@@ -25,8 +25,6 @@ WAITS: Final = 4
 """So many seconds the next measurement waits for a better pace, at most."""
 SAMPLES: Final = 5
 TURNS: Final = 60_000
-PACE: Final = "pace_ms"
-"""In what was measured: the worse of the times before and after."""
 
 
 def fixed_work_ms() -> float:
@@ -84,7 +82,7 @@ class Pace:
             began_s = time.monotonic()
             values = measure()
             took_s = time.monotonic() - began_s
-            pace_ms = max(before_ms, self._read())
+            pace_ms = max(before_ms, self._read())  # the worse of the two
             if not kept or pace_ms < kept[PACE]:
                 kept = {**values, PACE: round(pace_ms, 2)}
             if number == 1:

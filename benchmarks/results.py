@@ -7,10 +7,14 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Values: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str, str, int]
+PACE: Final = "pace_ms"
+TOOK: Final = "took_s"
+OF_ALL: Final = (PACE, TOOK)
+"""What every measurement has beside its own values."""
 About: TypeAlias = dict[str, Any]
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from benchmarks import shown
 from benchmarks.measure import Case, Size, run, told
 from benchmarks.pictures import Picture
-from benchmarks.results import Results, Values
+from benchmarks.results import OF_ALL, Results, Values
 from benchmarks.tables.base import Table
 from tests.stores import STORES
 
@@ -79,7 +79,7 @@ def found(results: Results) -> dict[str, Values]:
     """Return what was read from each store."""
     sizes = results.cases(READS)
     return {
-        store: {name: value for name, value in values[-1].items() if name != "took_s"}
+        store: {name: value for name, value in values[-1].items() if name not in OF_ALL}
         for store in STORES
         for case in sizes
         if (values := results.all(READS, store, case))
