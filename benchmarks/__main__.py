@@ -36,6 +36,7 @@ QUICK = Size(
     workloads=3,
     collector=4_000,
     reads=10_000,
+    calm_s=0.0,
     patience_s=60.0,
     brief=True,
 )

@@ -17,18 +17,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, TypeAlias, cast
+from typing import Final, cast
 
 from benchmarks.known import started
 from benchmarks.peers.base import Peer
+from benchmarks.turns import (
+    BEST,
+    Asked,
+    Clock,
+    Passes,
+    Told,
+    Turns,
+    caller,
+    calmly,
+    turned,
+    turned_awaited,
+)
 from benchmarks.workloads import WORKLOADS, AsyncLoop, Loop, Workload
 
-Asked: TypeAlias = dict[str, Any]
-Told: TypeAlias = dict[str, Any]
-
-STEPS: Final = (1, 10, 100, 1000)
-"""Turns between two looks at the clock, fewer of them where one takes long."""
-SLOW_S: Final = 0.02
 WARM_TURNS: Final = 2_000
 WARM_S: Final = 1.0
 SETTLED_S: Final = 2.5
@@ -40,95 +46,6 @@ def peer_of(asked: Asked) -> Peer:
     """Return the peer that is asked for, started."""
     folder = Path(asked["folder"])
     return started(asked["peer"], asked["port"], folder, roomy=asked.get("roomy", True))
-
-
-class Clock:
-    """What the calling thread and the process have used since it was made."""
-
-    def __init__(self) -> None:
-        """Begin now."""
-        self.began_s = time.monotonic()
-        self.process_ns = time.process_time_ns()
-        self.wall_ns = time.perf_counter_ns()
-
-    def told(self, *shares: Turns) -> Told:
-        """Return microseconds a turn: of the threads that turned, of the process, of the wall."""
-        turns = sum(share.done for share in shares)
-        return {
-            "turns": turns,
-            "cpu_us": sum(share.cpu_ns for share in shares) / turns / 1000,
-            "process_us": (time.process_time_ns() - self.process_ns) / turns / 1000,
-            "wall_us": (time.perf_counter_ns() - self.wall_ns) / turns / 1000,
-        }
-
-    def spent_s(self) -> float:
-        """Return seconds since then."""
-        return time.monotonic() - self.began_s
-
-
-class Turns:
-    """How often to turn, and how far it is."""
-
-    def __init__(self, most: int, seconds: float) -> None:
-        """Turn until there were *most*, or for some seconds."""
-        self.most, self.seconds = most, seconds
-        self.done = self.runs = self.cpu_ns = 0
-        self.clock = Clock()
-        self.step = STEPS[0]
-
-    def more(self) -> bool:
-        """Return whether another run is to begin."""
-        return self.done < self.most and not self.over()
-
-    def over(self) -> bool:
-        """Return whether it has turned for long enough; once at least it always does."""
-        return self.done > 0 and self.clock.spent_s() >= self.seconds
-
-    def of_run(self, loop: Loop, most: int) -> None:
-        """Turn in one run, so often at most."""
-        self.runs += 1
-        end = min(self.done + most, self.most)
-        while self.done < end and not self.over():
-            step = min(self.step, end - self.done)
-            before_s = self.clock.spent_s()
-            loop(step)
-            self.after(step, self.clock.spent_s() - before_s)
-
-    async def of_run_awaited(self, loop: AsyncLoop, most: int) -> None:
-        """Turn in one run, in an event loop, so often at most."""
-        self.runs += 1
-        end = min(self.done + most, self.most)
-        while self.done < end and not self.over():
-            step = min(self.step, end - self.done)
-            before_s = self.clock.spent_s()
-            await loop(step)
-            self.after(step, self.clock.spent_s() - before_s)
-
-    def after(self, step: int, took_s: float) -> None:
-        """Count, and look at the clock less often when turns are short."""
-        self.done += step
-        if took_s < SLOW_S and self.step < STEPS[-1]:
-            self.step = STEPS[STEPS.index(self.step) + 1]
-
-
-def turned(peer: Peer, loop: Loop, turns: Turns) -> Turns:
-    """Turn a loop in as many runs as it takes."""
-    began_ns = time.thread_time_ns()
-    while turns.more():
-        with peer.run():
-            turns.of_run(loop, peer.run_turns)
-    turns.cpu_ns = time.thread_time_ns() - began_ns
-    return turns
-
-
-async def turned_awaited(peer: Peer, loop: AsyncLoop, turns: Turns) -> Turns:
-    """Turn a loop of coroutines in as many runs as it takes."""
-    began_ns = time.thread_time_ns()
-    while turns.more():
-        with peer.run():
-            await turns.of_run_awaited(loop, peer.run_turns)
-    turns.cpu_ns = time.thread_time_ns() - began_ns
-    return turns
 
 
 def expected(peer: Peer, workload: Workload, *all_turns: Turns) -> int:
@@ -147,21 +64,23 @@ def calls(asked: Asked) -> Told:
     plain = cast("Loop", loop)
     first = turned(peer, plain, Turns(most // 10 + 1, seconds / 5))
     peer.flush()  # what is imported and made for the first delivery is there now
-    turns = turned(peer, plain, Turns(most, seconds))
-    told = turns.clock.told(turns)
-    peer.flush()
-    return {**told, "expected": expected(peer, workload, first, turns)}
+    passes = Passes(asked)
+    while passes.wanted():
+        passes.add(turned(peer, plain, calmly(asked)))
+        peer.flush()
+    return {**passes.calmest(), "expected": expected(peer, workload, first, *passes.turns)}
 
 
 async def _calls_awaited(peer: Peer, workload: Workload, loop: AsyncLoop, asked: Asked) -> Told:
     most, seconds = asked["turns"], asked["seconds"]
+    passes = Passes(asked)
     async with peer.session():
         first = await turned_awaited(peer, loop, Turns(most // 10 + 1, seconds / 5))
-        await asyncio.to_thread(peer.flush)
-        turns = await turned_awaited(peer, loop, Turns(most, seconds))
-        told = turns.clock.told(turns)
+        while passes.wanted():
+            await asyncio.to_thread(peer.flush)
+            passes.add(await turned_awaited(peer, loop, calmly(asked)))
     peer.flush()
-    return {**told, "expected": expected(peer, workload, first, turns)}
+    return {**passes.calmest(), "expected": expected(peer, workload, first, *passes.turns)}
 
 
 def in_threads(works: Sequence[Callable[[], object]]) -> None:
@@ -183,6 +102,7 @@ def throughput(asked: Asked) -> Told:
     plain = cast("Loop", loop)
     first = turned(peer, plain, Turns(min(asked["turns"], WARM_TURNS), WARM_S))
     peer.flush()
+    BEST.wait(asked["calm_s"])
     clock = Clock()
     shares = [Turns(asked["turns"] // count, asked["seconds"]) for _ in range(count)]
     if count == 1:
@@ -193,7 +113,7 @@ def throughput(asked: Asked) -> Told:
 
 
 def growth(asked: Asked) -> Told:
-    """Record so many spans, again and again where they are few; tell of the pass in the middle."""
+    """Record so many spans, again and again where they are few; the caller's CPU is of them all."""
     peer, workload = peer_of(asked), WORKLOADS["sync"]
     loop = cast("Loop", workload.make(peer.decorate))
     first = turned(peer, loop, Turns(WARM_TURNS, WARM_S))
@@ -201,11 +121,15 @@ def growth(asked: Asked) -> Told:
     passes: list[Told] = []
     shares: list[Turns] = []
     for _ in range(asked["passes"]):
-        clock, share = Clock(), Turns(asked["turns"], asked["seconds"])
-        passes.append(_told_after(peer, clock, workload, first, [turned(peer, loop, share)]))
+        share = calmly(asked)
+        passes.append(_told_after(peer, share.clock, workload, first, [turned(peer, loop, share)]))
         shares.append(share)
-    passes.sort(key=itemgetter("cpu_us"))
-    return {**passes[len(passes) // 2], "expected": expected(peer, workload, first, *shares)}
+    passes.sort(key=itemgetter("process_us"))
+    return {
+        **passes[len(passes) // 2],
+        **caller(shares),
+        "expected": expected(peer, workload, first, *shares),
+    }
 
 
 def _told_after(
@@ -231,8 +155,8 @@ async def _throughput_awaited(
     first = Turns(min(asked["turns"], WARM_TURNS), WARM_S)
     async with peer.session():
         await turned_awaited(peer, loop, first)
-    clock = Clock()
-    turns = Turns(asked["turns"], asked["seconds"])
+    turns = calmly(asked)
+    clock = turns.clock
     async with peer.session():
         await turned_awaited(peer, loop, turns)
     return _told_after(peer, clock, workload, first, [turns])
@@ -245,14 +169,16 @@ def runs(asked: Asked) -> Told:
     first = Turns(3, 10.0)
     turned(peer, loop, first)
     peer.flush()
-    turns = Turns(asked["turns"], asked["seconds"])
+    turns = calmly(asked)
     clock = turns.clock
-    began_ns = time.thread_time_ns()
+    turns.stretches.begin()
     while turns.more():
+        turns.stretches.next()
         with peer.run():
             loop(3)
         turns.done += 1
-    turns.cpu_ns = time.thread_time_ns() - began_ns
+        turns.stretches.turned(1)
+    turns.stretches.end()
     told, count = clock.told(turns), turns.done
     peer.flush()
     return {
@@ -358,6 +284,7 @@ def tell(told: Told) -> None:
 def main() -> None:
     """Measure what is asked for, and print it."""
     asked: Asked = json.loads(sys.argv[1])
+    BEST.learn(asked["best_ns"])
     tell(MEASURED[asked["measure"]](asked))
 
 

@@ -10,15 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks import children, sink
+from benchmarks import children, probe, sink
 from benchmarks.children import ROOT
 from benchmarks.known import ONCE, PEERS
-from benchmarks.results import Values
+from benchmarks.results import RATE, Values
 from tests.loopback import unused_port
 
 BYTECODE: Final = ROOT / "build" / "bytecode"
 """Kept from one process to the next, as that of an installed program is."""
 WARNINGS_CHARS: Final = 200
+LOOKS_S: Final = 0.05
+BEST: Final = probe.Best()
+"""The best pace of this machine, so far."""
 
 
 class MeasureError(Exception):
@@ -38,6 +41,7 @@ class Size:
         workloads: How many of them, in their order.
         collector: Spans that a collector is sent.
         reads: Spans in the database that is read from.
+        calm_s: For which a measurement waits for the processor, at most.
         patience_s: After which a measurement is given up.
         brief: Whether peers that take long are left out where only time would be lost.
     """
@@ -50,6 +54,7 @@ class Size:
     workloads: int = 99
     collector: int = 50_000
     reads: int = 1_000_000
+    calm_s: float = 2.0
     patience_s: float = 180.0
     brief: bool = False
 
@@ -134,6 +139,18 @@ def check_installed(peer: str) -> None:
         raise MeasureError(missing)
 
 
+def asked_of(measure: str, peer: str, size: Size) -> Values:
+    """Return what a measured process is told, whatever it measures.
+
+    Args:
+        measure: What, by the name that `benchmarks.inside` has for it.
+        peer: Of which peer.
+        size: How much.
+    """
+    best_ns = BEST.look_for(LOOKS_S)
+    return {"measure": measure, "peer": peer, "best_ns": best_ns, "calm_s": size.calm_s}
+
+
 def _alone(what: Values, size: Size) -> Values:
     with tempfile.TemporaryDirectory(prefix="remit-bench-") as folder:
         asked = json.dumps({**what, "folder": folder})
@@ -157,7 +174,7 @@ def inside(
         MeasureError: It cannot be measured here.
     """
     check_installed(peer)
-    what = {"measure": measure, "peer": peer, **asked}
+    what = {**asked_of(measure, peer, size), **asked}
     if not listening:
         return _alone({**what, "port": unused_port()}, size)
     with sink.running() as port:
@@ -170,6 +187,6 @@ def inside(
     if "began_s" in values and "last_s" in arrived:
         values["arrived_s"] = arrived["last_s"] - values["began_s"]
         recorded = values["arrived"] - (values["expected"] - values["recorded"])
-        values["rate"] = recorded / values["arrived_s"]
+        values[RATE] = recorded / values["arrived_s"]
     values["lost"] = max(values["expected"] - values["arrived"], 0)
     return values

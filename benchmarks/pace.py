@@ -2,7 +2,8 @@
 
 A fixed piece of work is timed before and after each measurement. It knows nothing of what is
 measured, so it may decide which count: one that was made while the machine went slower than it can
-is made again, of whichever peer it is. What the measurement itself says decides nothing.
+is made again, of whichever peer it is. What the measurement itself says decides nothing. The CPU of
+callers is looked at more closely, stretch by stretch, by `benchmarks.probe`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from benchmarks.results import PACE, Values
+from benchmarks.probe import CALM
+from benchmarks.results import PACE, RATE, Values
 
 SLOWER: Final = 1.25
 """Times as long as at the best pace: beside idle neighbours the work differs by an
@@ -68,6 +70,7 @@ class Pace:
             wait: Lets some time pass.
         """
         self.again = self.slow = self.made = 0
+        self._calm: list[float] = []
         self._tries = tries
         self._read_ms = read_ms
         self._wait = wait
@@ -82,25 +85,27 @@ class Pace:
             began_s = time.monotonic()
             values = measure()
             took_s = time.monotonic() - began_s
-            pace_ms = max(before_ms, self._read())  # the worse of the two
-            if not kept or ("error" not in values and pace_ms < kept[PACE]):
-                kept = {**values, PACE: round(pace_ms, 2)}
+            values[PACE] = round(max(before_ms, self._read()), 2)  # the worse of the two
+            if not kept or ("error" not in values and _worth(values) > _worth(kept)):
+                kept = values
             if number == 1:
                 self.again += 1
-            if "error" in values or took_s > AGAIN_S or not self._is_slow(kept[PACE]):
+            if "error" in values or took_s > AGAIN_S or not self._is_slow(kept):
                 break
-        self.slow += self._is_slow(kept[PACE])
+        self.slow += self._is_slow(kept)
+        self._calm += [kept[CALM]] if CALM in kept else []
         return kept
 
     def told(self) -> str:
         """Return in words how often the machine went slowly."""
-        return f"{self.made} measurements, {self.again} made again, {self.slow} slow all the same"
+        told = f"{self.made} measurements, {self.again} made again, {self.slow} slow all the same"
+        return f"{told}; {statistics.mean(self._calm):.0%} of turns calm" if self._calm else told
 
     def _settled_ms(self) -> float:
         """Return the pace, after a wait for a better one if it is bad."""
         found_ms = self._read()
         for _ in range(WAITS if self._tries > 1 else 0):
-            if not self._is_slow(found_ms):
+            if not self._is_bad(found_ms):
                 break
             self._wait()
             found_ms = self._read()
@@ -111,5 +116,16 @@ class Pace:
         self._best_ms = min(self._best_ms, found_ms)
         return found_ms
 
-    def _is_slow(self, pace_ms: float) -> bool:
+    def _is_slow(self, values: Values) -> bool:
+        """Return whether something in these values is of a slow machine."""
+        if not values.get(CALM, 1.0):
+            return True
+        return (CALM not in values or RATE in values) and self._is_bad(values[PACE])
+
+    def _is_bad(self, pace_ms: float) -> bool:
         return pace_ms > SLOWER * self._best_ms
+
+
+def _worth(values: Values) -> tuple[bool, float]:
+    """Return what makes one try better than another: that any turn counts, then the pace."""
+    return bool(values.get(CALM, 1.0)), -values[PACE]

@@ -13,6 +13,7 @@ Values: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, str, str, int]
 PACE: Final = "pace_ms"
 TOOK: Final = "took_s"
+RATE: Final = "rate"
 OF_ALL: Final = (PACE, TOOK)
 """What every measurement has beside its own values."""
 About: TypeAlias = dict[str, Any]

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from benchmarks import children, shown, sink
 from benchmarks.known import IN_COROUTINES_ONLY, PEERS
-from benchmarks.measure import Case, MeasureError, Size, check_installed, environment, inside
+from benchmarks.measure import (
+    Case,
+    MeasureError,
+    Size,
+    asked_of,
+    check_installed,
+    environment,
+    inside,
+)
 from benchmarks.pictures import Picture
 from benchmarks.results import Results, Values
 from benchmarks.tables.base import Table, title
@@ -89,8 +97,7 @@ def outage(peer: str, turns: int, seconds: float, size: Size) -> Values:
     port = unused_port()
     with tempfile.TemporaryDirectory(prefix="remit-bench-") as name:
         what = {
-            "measure": NAME,
-            "peer": peer,
+            **asked_of(NAME, peer, size),
             "port": port,
             "folder": name,
             "roomy": False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -22,13 +22,14 @@ class Machine:
         self.waits = self.measured = 0
         self.pace = Pace(tries=tries, read_ms=self._read_ms, wait=self._wait)
 
-    def measure(self, *paces_ms: float, error: bool = False) -> Values:
-        """Measure, at these paces before and after."""
+    def measure(self, *paces_ms: float, told: Sequence[Values] = ()) -> Values:
+        """Measure, at these paces before and after, and return these values, then none."""
         self.next_ms.extend(paces_ms)
+        coming = iter(told)
 
         def values() -> Values:
             self.measured += 1
-            return {"number": self.measured, **({"error": "failed"} if error else {})}
+            return {"number": self.measured, **next(coming, {})}
 
         return self.pace.measured(values)
 
@@ -73,7 +74,30 @@ def test_of_a_machine_that_stays_slow_the_best_try_counts() -> None:
 def test_what_fails_is_not_tried_again() -> None:
     """A peer that is not installed is not there at any pace."""
     machine = Machine()
-    assert machine.measure(BEST_MS, SLOW_MS, error=True)["number"] == 1
+    assert machine.measure(BEST_MS, SLOW_MS, told=[{"error": "failed"}])["number"] == 1
+
+
+def test_a_failed_try_replaces_no_good_one() -> None:
+    """However well the machine went."""
+    machine = Machine()
+    values = machine.measure(BEST_MS, SLOW_MS, told=[{}, {"error": "failed"}])
+    assert values == {"number": 1, "pace_ms": SLOW_MS}
+
+
+def test_turns_that_count_by_stretches_need_no_good_pace_around_them() -> None:
+    """But what else was measured does: a rate is of all of it."""
+    machine = Machine()
+    assert machine.measure(BEST_MS, SLOW_MS, told=[{"calm": 0.3}])["number"] == 1
+    assert machine.measure(BEST_MS, SLOW_MS, told=[{"calm": 0.3, "rate": 9.0}])["number"] == 3
+    assert machine.pace.told().endswith("; 30% of turns calm")
+
+
+def test_what_has_no_turn_that_counts_is_measured_again() -> None:
+    """And any that has some is better, at whichever pace."""
+    machine = Machine()
+    told = [{"calm": 0.0}, {"calm": 0.1}]
+    values = machine.measure(BEST_MS, BEST_MS, BEST_MS, SLOW_MS, told=told)
+    assert values == {"number": 2, "calm": 0.1, "pace_ms": SLOW_MS}
 
 
 def test_what_takes_long_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 import pytest
 
 from benchmarks import path
-from benchmarks.inside import Turns, turned
 from benchmarks.peers.base import Peer
+from benchmarks.turns import Turns, turned
 from remit._sink import NoSink
 
 
