@@ -14,9 +14,9 @@ from typing import Final
 
 CALM: Final = "calm"
 """What the part of the turns is called that counts."""
-SLOWER: Final = 1.25
-"""Times as long as at the best pace: alone the work differs by an eighth, beside others by more
-than a half."""
+SLOWER: Final = 1.45
+"""Times as long as at the best pace: alone the work differs by a quarter from process to process,
+beside others it takes two thirds more and up."""
 SHOTS: Final = 3
 """The shortest counts: the first finds the caches full of other things, and any of them may be
 interrupted by a thread of the same process."""

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import probe
 from benchmarks.probe import SHORTEST_NS, Best, Stretches, calm, turn_us
 
-GOOD_NS, BAD_NS = 12_000, 21_000
+GOOD_NS, BAD_NS = 12_000, 19_000
 TURN_NS = SHORTEST_NS // 100
 
 
