@@ -284,7 +284,7 @@ def tell(told: Told) -> None:
 def main() -> None:
     """Measure what is asked for, and print it."""
     asked: Asked = json.loads(sys.argv[1])
-    BEST.learn(asked["best_ns"])
+    BEST.probe_ns = asked["best_ns"]
     tell(MEASURED[asked["measure"]](asked))
 
 

@@ -19,7 +19,7 @@ from tests.loopback import unused_port
 BYTECODE: Final = ROOT / "build" / "bytecode"
 """Kept from one process to the next, as that of an installed program is."""
 WARNINGS_CHARS: Final = 200
-LOOKS_S: Final = 0.05
+LEARNS_S: Final = 0.05
 BEST: Final = probe.Best()
 """The best pace of this machine, so far."""
 
@@ -147,7 +147,7 @@ def asked_of(measure: str, peer: str, size: Size) -> Values:
         peer: Of which peer.
         size: How much.
     """
-    best_ns = BEST.look_for(LOOKS_S)
+    best_ns = BEST.learn(LEARNS_S)
     return {"measure": measure, "peer": peer, "best_ns": best_ns, "calm_s": size.calm_s}
 
 

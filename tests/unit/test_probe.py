@@ -109,14 +109,25 @@ def test_threads_count_by_their_turns(processor: Processor) -> None:
 
 
 def test_the_best_pace_is_learned(processor: Processor) -> None:
-    """From any look, and from whoever has seen a better one."""
+    """It is never forgotten."""
     processor.pace_ns = BAD_NS
     best = Best()
     assert best.look()
-    best.learn(GOOD_NS)
+    processor.pace_ns = GOOD_NS
+    assert best.learn(0.1) == best.probe_ns == GOOD_NS
+    processor.pace_ns = BAD_NS
+    assert best.learn(0.1) == GOOD_NS
     assert not best.look()
-    processor.pace_ns = GOOD_NS - 1
-    assert best.look_for(0.1) == best.probe_ns == GOOD_NS - 1
+    assert Best(BAD_NS).look()
+
+
+def test_a_look_that_is_too_quick_teaches_nothing(
+    processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no pace would be good from then on."""
+    paces = iter([GOOD_NS // 2])
+    monkeypatch.setattr(probe, "probe_ns", lambda: next(paces, processor.pace_ns))
+    assert Best(BAD_NS).learn(0.1) == GOOD_NS
 
 
 def test_a_good_pace_is_waited_for(processor: Processor) -> None:
