@@ -3,7 +3,7 @@
 The processors of a machine that others use as well do the same work in half as long again or twice
 as long for moments, from milliseconds to minutes. A small fixed piece of work is timed between
 stretches of what is measured. A stretch counts if the work before it and the work after it went at
-the best pace, whatever it took itself; whose background is busy is so not told from whose is not.
+about the best pace, whatever it took itself.
 """
 
 from __future__ import annotations
@@ -44,13 +44,9 @@ class Best:
         probe_ns: What the fixed piece of work took at it.
     """
 
-    def __init__(self, known_ns: int | None = None) -> None:
-        """Begin with what is known.
-
-        Args:
-            known_ns: What was seen somewhere else; if nothing was, it is looked for.
-        """
-        self.probe_ns = probe_ns() if known_ns is None else known_ns
+    def __init__(self) -> None:
+        """Look once; whoever knows of a better pace sets it."""
+        self.probe_ns = probe_ns()
 
     def look(self) -> bool:
         """Return whether the processor goes at about its best pace now."""
