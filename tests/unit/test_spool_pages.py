@@ -14,13 +14,18 @@ from remit._spool.database import (
     MAX_LOG_BYTES,
     PAGE_BYTES,
     SMALL_FOLDER_BYTES,
+    SMALL_MAX_LOG_BYTES,
     SMALL_PAGE_BYTES,
 )
 from remit._spool.folder import DATABASE
 from remit._spool.room import MAX_SPARE_BYTES
 from tests.spooling import GIB, Make, Spooled, active, folders, in_child, item, numbers, record
 
-SIZES = {"much": (GIB, PAGE_BYTES), "little": (SMALL_FOLDER_BYTES - 1, SMALL_PAGE_BYTES)}
+SIZES = {
+    "much": (GIB, PAGE_BYTES, MAX_LOG_BYTES),
+    "little": (SMALL_FOLDER_BYTES - 1, SMALL_PAGE_BYTES, SMALL_MAX_LOG_BYTES),
+    "least": (1 << 20, SMALL_PAGE_BYTES, (1 << 20) // 8),
+}
 
 
 @pytest.fixture
@@ -38,15 +43,18 @@ def pages(data_dir: Path) -> int:
     return int(size_bytes)
 
 
-@pytest.mark.parametrize(("max_bytes", "page_bytes"), SIZES.values(), ids=SIZES.keys())
-def test_a_new_file_has_pages_that_suit_its_folder(
-    made: Make, tmp_path: Path, max_bytes: int, page_bytes: int
+@pytest.mark.parametrize(
+    ("max_bytes", "page_bytes", "most_bytes"), SIZES.values(), ids=SIZES.keys()
+)
+def test_a_new_file_has_pages_and_a_log_that_suit_its_folder(
+    made: Make, tmp_path: Path, max_bytes: int, page_bytes: int, most_bytes: int
 ) -> None:
-    """And the log is as long as it is allowed to be, whatever they are."""
+    """And the log is as long as it is allowed to be, whatever the pages are."""
     outbox = made(max_bytes=max_bytes).outbox()
     outbox.put([item(1)], [record()])
     assert pages(tmp_path) == page_bytes
     log_pages, log_bytes = log_of(outbox)
+    assert log_bytes == most_bytes
     assert log_bytes - page_bytes < log_pages * page_bytes <= log_bytes
 
 

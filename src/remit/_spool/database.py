@@ -23,12 +23,14 @@ FORMAT: Final = 1
 BUSY_TIMEOUT_S: Final = 5.0
 MS_PER_S: Final = 1000
 # Each page is a step of the system when it is written, and one more when the log goes into the
-# database. In a folder for little, large pages would hold little else than the tables' own.
+# database. In a folder for little, what half-full pages and the log take would be missing: one of
+# 200 MiB held an eighth less.
 PAGE_BYTES: Final = 16_384
 SMALL_PAGE_BYTES: Final = 4_096
-SMALL_FOLDER_BYTES: Final = 64 << 20
+SMALL_FOLDER_BYTES: Final = 512 << 20
 # The write-ahead log goes into the database this often, or when it is this part of what is allowed.
 MAX_LOG_BYTES: Final = 16 << 20
+SMALL_MAX_LOG_BYTES: Final = 4 << 20
 LOG_PART: Final = 1 / 8
 # SQLite's own bound before 3.32; what is longer goes in several statements.
 MAX_VARIABLES: Final = 999
@@ -38,7 +40,8 @@ CHUNKS_AT_ONCE: Final = MAX_VARIABLES // CHUNK_COLUMNS
 
 def log_bytes(max_bytes: int) -> int:
     """Return how large the write-ahead logs may be where *max_bytes* are allowed in all."""
-    return max(SMALL_PAGE_BYTES, min(MAX_LOG_BYTES, int(max_bytes * LOG_PART)))
+    most_bytes = SMALL_MAX_LOG_BYTES if max_bytes < SMALL_FOLDER_BYTES else MAX_LOG_BYTES
+    return max(SMALL_PAGE_BYTES, min(most_bytes, int(max_bytes * LOG_PART)))
 
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
