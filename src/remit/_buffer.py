@@ -40,15 +40,19 @@ CHUNK_ITEMS: Final = 2_000
 # With more than so many items waiting the writer is behind: it makes the next pass at once.
 BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
 # Beyond this part of the bound threads that compute all the time give way to a writer that is
-# behind: whenever so much has come in for so long, beyond a second part for longer. When it has not
-# come for the next chunk for some time, such as while a disk hangs, they go on. Seldom, and then
-# for long: at every eighth item for 50 us, 8 threads paid 1.6 times as much CPU for a call. What an
-# event loop has to do besides waits no longer than for the writer's own turns.
+# behind: whenever so much has come in. Those that run no event loop share one line, in which each
+# has its turn so long after the one before, beyond a second part longer: as many as the writer can
+# follow are awake, and the others do not look for the interpreter's lock. What an event loop has to
+# do besides waits no longer than for the writer's own turns. When the writer has not come for the
+# next chunk for some time, such as while a disk hangs, all go on.
 PACE_PART: Final = 1 / 2
 LONG_PACE_PART: Final = 5 / 8
-PACE_BYTES: Final = 128 * ITEM_BYTES
-PACE_S: Final = 0.001_6
-LONG_PACE_S: Final = 0.032
+PACE_BYTES: Final = 256 * ITEM_BYTES
+PACE_NS: Final = 4_800_000
+LONG_PACE_NS: Final = 4 * PACE_NS
+MAX_PACE_NS: Final = 128_000_000
+LOOP_PACE_BYTES: Final = 128 * ITEM_BYTES
+LOOP_PACE_S: Final = 0.001_6
 PATIENCE_NS: Final = NS_PER_S
 # Of more than so many spans that begin in a full buffer the end alone is sent first.
 MAX_TURNED_AWAY: Final = 10_000
@@ -63,6 +67,7 @@ class Buffer:
 
     Attributes:
         losses: What was dropped.
+        outrun: Whether threads that run no event loop gave way since the writer fell behind.
         inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
     """
 
@@ -119,6 +124,8 @@ class Buffer:
         self._releasing = threading.RLock()
         self._drained_ns = self._clock.monotonic_ns()
         self._pace_at_bytes = 0
+        self._turn_ns = 0
+        self.outrun = False
         self._asleep = True
         self._closed = False
         self._keep: Callable[[], bool] | None = None
@@ -186,6 +193,8 @@ class Buffer:
         size = min(len(self._queue), CHUNK_ITEMS)
         drained.queued.extend(map(call, repeat(self._queue.popleft, size)))
         self._drained_ns = self._clock.monotonic_ns()
+        if not self.behind:
+            self.outrun = False
         self._reset_mark()
 
     def release(self, freed_bytes: int) -> None:
@@ -269,7 +278,8 @@ class Buffer:
             step = int(self._max_bytes * WAKE_PART)
             self._mark_bytes = min(held_bytes + step, self._pace_bound)
         else:
-            self._mark_bytes = min(held_bytes + PACE_BYTES, self._payload_bound)
+            ahead_bytes = max(0, self._pace_at_bytes - self._taken_bytes)
+            self._mark_bytes = min(held_bytes + ahead_bytes, self._payload_bound)
         if self._at_rest():  # since another thread closed it, meanwhile
             self._mark_bytes = -1
 
@@ -323,12 +333,21 @@ class Buffer:
         """Let the writer run, for which threads that compute all the time leave no moment."""
         if self.held_bytes <= self._pace_bound or self._taken_bytes < self._pace_at_bytes:
             return
-        self._pace_at_bytes = self._taken_bytes + PACE_BYTES
+        in_loop = looping()
+        self._pace_at_bytes = self._taken_bytes + (LOOP_PACE_BYTES if in_loop else PACE_BYTES)
         self._reset_mark()
-        if self.behind and self._clock.monotonic_ns() - self._drained_ns < PATIENCE_NS:
-            long = self.held_bytes > self._long_pace_bound and not looping()
-            pace_s = LONG_PACE_S if long else PACE_S
-            time.sleep(pace_s)  # noqa: TID251 - for nothing: another thread runs meanwhile
+        now_ns = self._clock.monotonic_ns()
+        if self.behind and now_ns - self._drained_ns < PATIENCE_NS:
+            pause_s = LOOP_PACE_S if in_loop else self._line_up(now_ns) / NS_PER_S
+            time.sleep(pause_s)  # noqa: TID251 - for nothing: another thread runs meanwhile
+
+    def _line_up(self, now_ns: int) -> int:
+        """Return how long it is until the next turn of those who give way, which is taken then."""
+        self.outrun = True
+        pace_ns = LONG_PACE_NS if self.held_bytes > self._long_pace_bound else PACE_NS
+        turn_ns = min(max(self._turn_ns, now_ns) + pace_ns, now_ns + MAX_PACE_NS)
+        self._turn_ns = turn_ns
+        return turn_ns - now_ns
 
     def _press_late(self, item: AnyItem) -> None:
         """Take an item that comes after the end, as long as it can be kept and there are few."""

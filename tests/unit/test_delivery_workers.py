@@ -320,6 +320,19 @@ def test_others_get_their_turn_soon_while_the_writer_moves() -> None:
     assert sys.getswitchinterval() == before_s
 
 
+def test_turns_stay_long_as_long_as_threads_outrun_the_writer() -> None:
+    """Each that waits would look for its turn ten times as often, on the program's own account."""
+    turns: list[float] = []
+    stepped = Stepped(FakeApi())
+    run = HandRun(stepped.buffer).open()
+    stepped.writer._moved = lambda: turns.append(sys.getswitchinterval())
+    for _ in range(CHUNK_ITEMS):
+        run.span()
+    stepped.buffer.outrun = True  # until the writer has come: so little is not behind
+    stepped.writer.step()
+    assert turns == [sys.getswitchinterval(), TURN_S]
+
+
 def test_a_finaliser_that_records_inside_remits_locks_does_not_hang() -> None:
     """The collector may run anywhere, also on a thread that holds one of our locks."""
     stepped = Stepped(FakeApi(), max_bytes=2048)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer
@@ -88,21 +89,17 @@ class Writer:
         return 0.0 if self._buffer.behind else self._interval_s
 
     def move(self) -> None:
-        """Move everything that is queued to the outbox.
-
-        Gently: else an event loop that loses the interpreter's lock has to wait for whole chunks.
-        """
-        with self._passing, gently():
+        """Move everything that is queued to the outbox."""
+        with self._passing:
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
-            self._put_rest()
+            with self._turns():
+                self._put_rest()
             # Counted before, so that a program that records all the time does not hold the pass.
             for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-                self._buffer.drain(self._drained, everything=everything)
+                with self._turns():
+                    self._move_chunk(everything=everything)
                 everything = False
-                if self._drained:
-                    self._put(self._drained.in_order())
-                    self._moved()
             if self._concluding:
                 self._put_last()
             self._passed_ns = began_ns
@@ -118,6 +115,20 @@ class Writer:
         if not (len(self._buffer) or self._drained):
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
+
+    def _turns(self) -> AbstractContextManager[None]:
+        """Have others get their turn soon: an event loop would have to wait for a whole chunk.
+
+        Not while threads outrun the writer: each that waits looks for its turn as often, which
+        takes a call of theirs a fifth more, and they leave an event loop the longer turns anyhow.
+        """
+        return nullcontext() if self._buffer.outrun else gently()
+
+    def _move_chunk(self, *, everything: bool) -> None:
+        self._buffer.drain(self._drained, everything=everything)
+        if self._drained:
+            self._put(self._drained.in_order())
+            self._moved()
 
     def _put_rest(self) -> None:
         """Go on with the put that an alarm broke off, or that failed: as it was, so not twice."""
