@@ -6,13 +6,14 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from remit.collector import create_token, open_store
-from remit.collector.store import SqliteStore, StoreUnavailableError
+from remit.collector.store import SqliteStore, StoreUnavailableError, Writing
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 
@@ -95,6 +96,60 @@ def test_a_locked_database_is_unavailable_for_now(
         "the collector's database cannot be used now",
         "the collector's database can be written again",
     ]
+    store.close()
+
+
+class Late(SqliteStore):
+    """A store in which something else happens before a write is known to be kept.
+
+    Attributes:
+        meanwhile: What happens, once.
+    """
+
+    meanwhile: Callable[[], object] | None = None
+
+    @contextmanager
+    def writing(self) -> Generator[Writing]:
+        """Write, then let it happen."""
+        with super().writing() as transaction:
+            yield transaction
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+
+
+def test_a_write_from_before_the_fault_does_not_tell_that_it_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor one that began in the fault before; the log alternates with what is the case."""
+    store = Late(tmp_path / "remit.db", busy_timeout_s=0.05)
+    api = World(store).account()
+    run = api.instance("active")
+    blocker = sqlite3.connect(tmp_path / "remit.db", isolation_level=None)
+
+    def said() -> list[str]:
+        return [record.message.partition(" can")[2].partition(":")[0] for record in caplog.records]
+
+    def locked() -> None:
+        blocker.execute("BEGIN IMMEDIATE")
+        refusal(api.post("/agent_spans", api.span_body(run["id"])), 503)
+
+    def locked_anew() -> None:
+        api.span(run["id"])
+        locked()
+
+    store.meanwhile = locked
+    api.span(run["id"])
+    assert said() == ["not be used now"]
+
+    blocker.execute("ROLLBACK")
+    store.meanwhile = locked_anew
+    api.span(run["id"])
+    assert said() == ["not be used now", " be written again", "not be used now"]
+
+    blocker.close()
+    api.span(run["id"])
+    assert said() == ["not be used now", " be written again"] * 2
     store.close()
 
 

@@ -40,7 +40,7 @@ class Service:
         self._declarations = Declarations()
         self._metrics = metrics or Metrics()
         self._used_us: dict[str, int] = {}
-        self._down = False
+        self._outage: object | None = None
 
     def authenticate(self, secret: str) -> Caller:
         """Return who holds the token *secret*.
@@ -107,10 +107,12 @@ class Service:
             ctx = self._context(tx, caller)
             return work(ctx), ctx.tally
 
+        # What was written before the database was lost does not tell that it is back.
+        outage = self._outage
         with self._noting_faults():
             done, tally = write(self._store, begin)
-        if self._down:
-            self._down = False
+        if outage is not None and outage is self._outage:
+            self._outage = None
             logger.warning("the collector's database can be written again")
         self._count(tally)
         return done
@@ -134,8 +136,8 @@ class Service:
 
     def _note_fault(self, error: StoreUnavailableError) -> None:
         """Say once that the database is not to be had, until it can be written again."""
-        if not self._down:
-            self._down = True
+        if self._outage is None:
+            self._outage = object()
             # Some drivers say it over several lines.
             said = " ".join(str(error).split())
             logger.warning("the collector's database cannot be used now: %s", said)
