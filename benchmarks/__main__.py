@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks import about, report
 from benchmarks.children import ROOT
 from benchmarks.measure import Case, Size
-from benchmarks.pace import Pace
+from benchmarks.pace import Pace, timed_on_each_processor
 from benchmarks.report import TABLES
 from benchmarks.results import TOOK, Results
 
@@ -123,9 +123,10 @@ def measured(results: Results, names: list[str], given: argparse.Namespace) -> N
         about.check_alike([*report.places([results], names), ("this run", machine)])
     results.begin(machine)
     began_s = time.monotonic()
-    pace = Pace(tries=1) if size.brief else Pace()
-    for name in names:
-        measure(results, name, size, given, pace)
+    with timed_on_each_processor() as read_ms:
+        pace = Pace(read_ms, tries=1) if size.brief else Pace(read_ms)
+        for name in names:
+            measure(results, name, size, given, pace)
     took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
     results.about = {**results.about, **about.load("after"), "took": took, about.PACE: pace.told()}
     results.save()

@@ -1,19 +1,25 @@
 """At what pace the machine goes: others use its processors too, and slow what is measured.
 
-A fixed piece of work is timed before and after each measurement. It knows nothing of what is
-measured, so it may decide which count: one that was made while the machine went slower than it can
-is made again, of whichever peer it is. What the measurement itself says decides nothing. The CPU of
-callers is looked at more closely, stretch by stretch, by `benchmarks.probe`.
+A fixed piece of work is timed before and after each measurement, on each processor at once: what is
+measured, and the sink, use more than one. It knows nothing of what is measured, so it may decide
+which count: one that was made while the machine went slower than it can is made again, of whichever
+peer it is. What the measurement itself says decides nothing. The CPU of callers is looked at more
+closely, stretch by stretch, by `benchmarks.probe`.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final, TextIO, cast
 
+from benchmarks import children
 from benchmarks.probe import CALM
 from benchmarks.results import PACE, RATE, Values
 
@@ -41,6 +47,28 @@ def fixed_work_ms() -> float:
     return statistics.median(found)
 
 
+@contextmanager
+def timed_on_each_processor() -> Generator[Callable[[], float]]:
+    """Yield what returns how long the fixed work takes where it takes longest, in milliseconds.
+
+    There is a process for each processor, which waits until it is asked.
+    """
+    command = [sys.executable, "-m", "benchmarks.pace"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        asked = [
+            stack.enter_context(children.started(command, children.environment(), **pipes))
+            for _ in range(os.cpu_count() or 1)
+        ]
+
+        def read_ms() -> float:
+            for each in asked:
+                print(file=cast("TextIO", each.stdin), flush=True)
+            return max(float(cast("TextIO", each.stdout).readline()) for each in asked)
+
+        yield read_ms
+
+
 def second() -> None:
     """Wait for one."""
     threading.Event().wait(1.0)
@@ -57,16 +85,16 @@ class Pace:
 
     def __init__(
         self,
+        read_ms: Callable[[], float],
         *,
         tries: int = TRIES,
-        read_ms: Callable[[], float] = fixed_work_ms,
         wait: Callable[[], None] = second,
     ) -> None:
         """Look at the pace for the first time.
 
         Args:
-            tries: How often the same is measured at most; with 1 nothing waits.
             read_ms: Times the fixed work.
+            tries: How often the same is measured at most; with 1 nothing waits.
             wait: Lets some time pass.
         """
         self.again = self.slow = self.made = 0
@@ -129,3 +157,8 @@ class Pace:
 def _worth(values: Values) -> tuple[bool, float]:
     """Return what makes one try better than another: that any turn counts, then the pace."""
     return bool(values.get(CALM, 1.0)), -values[PACE]
+
+
+if __name__ == "__main__":
+    for _ in sys.stdin:
+        print(fixed_work_ms(), flush=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import io
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import pace
+from benchmarks import children, pace
 from benchmarks.pace import SAMPLES, TRIES, WAITS, Pace
 from benchmarks.results import Values
 
@@ -20,7 +24,7 @@ class Machine:
         """Go at the best pace at first."""
         self.next_ms: list[float] = []
         self.waits = self.measured = 0
-        self.pace = Pace(tries=tries, read_ms=self._read_ms, wait=self._wait)
+        self.pace = Pace(self._read_ms, tries=tries, wait=self._wait)
 
     def measure(self, *paces_ms: float, told: Sequence[Values] = ()) -> Values:
         """Measure, at these paces before and after, and return these values, then none."""
@@ -118,9 +122,36 @@ def test_a_brief_run_waits_for_nothing() -> None:
 def test_the_best_pace_is_what_was_seen_at_any_time() -> None:
     """Also later than the first look, at which the machine may have been slow."""
     paces: Iterator[float] = iter([SLOW_MS] * SAMPLES + [SLOW_MS, BEST_MS] + [BEST_MS] * 2)
-    found = Pace(read_ms=lambda: next(paces), wait=lambda: None)
+    found = Pace(lambda: next(paces), wait=lambda: None)
     counted: Iterable[int] = iter(range(9))
     assert found.measured(lambda: {"number": next(iter(counted))}) == {
         "number": 1,
         "pace_ms": BEST_MS,
     }
+
+
+def test_the_processor_on_which_the_fixed_work_takes_longest_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is asked each time."""
+    said = iter(["2.0\n3.5\n", "2.5\n3.0\n"])
+    inputs = [io.StringIO(), io.StringIO()]
+    asked = iter(inputs)
+
+    @contextmanager
+    def started(*_: object, **__: object) -> Generator[SimpleNamespace]:
+        yield SimpleNamespace(stdin=next(asked), stdout=io.StringIO(next(said)))
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(children, "started", started)
+    with pace.timed_on_each_processor() as read_ms:
+        assert [read_ms(), read_ms()] == [2.5, 3.5]
+    assert [each.getvalue() for each in inputs] == ["\n\n", "\n\n"]
+
+
+def test_the_fixed_work_is_timed_anew_each_time_that_it_is_asked_for() -> None:
+    """In processes that wait in between, and end with the block."""
+    with pace.timed_on_each_processor() as read_ms:
+        found = [read_ms() for _ in range(3)]
+    assert len(set(found)) == 3
+    assert all(ms > 0 for ms in found)
