@@ -35,7 +35,7 @@ BURST_SECONDS = 2
 AT_LENGTH = ("remit",)
 """Budgets are of these with their own limits, too: as long, and as often, as with room."""
 OFTEN = ("remit", "remit-memory", "ddtrace")
-"""Budgets are of the rates of these with one thread: five rounds for the three of the rest."""
+"""Budgets are of the rates of these: five rounds for the three of the rest."""
 
 
 def cases(size: Size) -> Iterator[Case]:
@@ -58,7 +58,7 @@ def _case(peer: str, threads: int, *, roomy: bool, size: Size) -> Case:
     }
     name = (ROOMY if roomy else OWN)[THREADS.index(threads)]
     # What a peer gives up is no matter of a few percent, so once.
-    rounds = (2 * size.rounds - 1 if peer in OFTEN and threads == 1 else None) if at_length else 1
+    rounds = (2 * size.rounds - 1 if peer in OFTEN else None) if at_length else 1
     return Case(NAME, peer, name, partial(inside, NAME, peer, size, asked), rounds)
 
 

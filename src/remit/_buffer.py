@@ -34,6 +34,7 @@ SPAN_PART: Final = 7 / 8
 END_PART: Final = 15 / 16
 # The writer is woken early when this part of the bound has come in since it last looked.
 WAKE_PART: Final = 1 / 8
+NEVER: Final = 1 << 62
 # What is moved at once takes the writer 2 ms, for which an event loop may have to wait; between
 # two chunks the disk is written to, and others run.
 CHUNK_ITEMS: Final = 2_000
@@ -68,6 +69,7 @@ class Buffer:
     Attributes:
         losses: What was dropped.
         outrun: Whether threads that run no event loop gave way since the writer fell behind.
+        mover: The thread that makes a pass at present, by its ident: it gives way to nobody.
         inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
     """
 
@@ -92,6 +94,7 @@ class Buffer:
             nudge: Wakes the writer before its time; must not block.
         """
         self._max_bytes = max_bytes
+        self._wake_bytes = int(max_bytes * WAKE_PART)
         self._pace_bound = int(max_bytes * PACE_PART)
         self._long_pace_bound = int(max_bytes * LONG_PACE_PART)
         self._payload_bound = int(max_bytes * PAYLOAD_PART)
@@ -123,9 +126,12 @@ class Buffer:
         self._released_bytes = 0
         self._releasing = threading.RLock()
         self._drained_ns = self._clock.monotonic_ns()
+        # Of all that was taken: where the writer is woken, and where a thread gives way.
+        self._wake_at_bytes = self._wake_bytes
         self._pace_at_bytes = 0
         self._turn_ns = 0
         self.outrun = False
+        self.mover: int | None = None
         self._asleep = True
         self._closed = False
         self._keep: Callable[[], bool] | None = None
@@ -195,12 +201,14 @@ class Buffer:
         self._drained_ns = self._clock.monotonic_ns()
         if not self.behind:
             self.outrun = False
+        self._wake_at_bytes = self._taken_bytes + self._wake_bytes
         self._reset_mark()
 
     def release(self, freed_bytes: int) -> None:
         """Take note that *freed_bytes* of items are no longer in memory."""
         with self._releasing:
             self._released_bytes += freed_bytes
+        self._reset_mark()
 
     def feed(self, run_key: str) -> RunFeed | None:
         """Return the feed of a run whose end was not delivered yet, if anybody needs it."""
@@ -271,15 +279,16 @@ class Buffer:
         return self._closed or self._asleep
 
     def _reset_mark(self) -> None:
-        if self._at_rest():
-            return
-        held_bytes = self.held_bytes
-        if held_bytes < self._pace_bound:
-            step = int(self._max_bytes * WAKE_PART)
-            self._mark_bytes = min(held_bytes + step, self._pace_bound)
-        else:
-            ahead_bytes = max(0, self._pace_at_bytes - self._taken_bytes)
-            self._mark_bytes = min(held_bytes + ahead_bytes, self._payload_bound)
+        """Say anew from how many bytes held on an item is rare: after each change of what decides.
+
+        Bytes that were released in another thread meanwhile would leave it too high, for long.
+        """
+        released_bytes: int | None = None
+        while released_bytes != self._released_bytes and not self._at_rest():
+            released_bytes = self._released_bytes
+            pace_at_bytes = max(self._pace_at_bytes, released_bytes + self._pace_bound)
+            rare_at_bytes = min(self._wake_at_bytes, pace_at_bytes)
+            self._mark_bytes = min(rare_at_bytes - released_bytes, self._payload_bound)
         if self._at_rest():  # since another thread closed it, meanwhile
             self._mark_bytes = -1
 
@@ -288,15 +297,21 @@ class Buffer:
         if self._asleep:
             self._asleep = False
             try:
+                self._wake_at_bytes = self._taken_bytes + self._wake_bytes
                 self._reset_mark()
                 self._rouse()
             except BaseException:
                 # A signal's handler may raise at any point: the next item tries again.
                 self._asleep, self._mark_bytes = True, -1
                 raise
-        elif self._mark_bytes < min(self.held_bytes, self._pace_bound):
-            self._mark_bytes = self._pace_bound
-            self._nudge()
+        elif self._taken_bytes > self._wake_at_bytes:
+            try:
+                self._wake_at_bytes = NEVER
+                self._reset_mark()
+                self._nudge()
+            except BaseException:
+                self._wake_at_bytes, self._mark_bytes = 0, -1
+                raise
 
     def _press_start(self, start: SpanStart) -> None:
         """Take a beginning when it is the first, the buffer is filling, or it is closed."""
@@ -337,7 +352,9 @@ class Buffer:
         self._pace_at_bytes = self._taken_bytes + (LOOP_PACE_BYTES if in_loop else PACE_BYTES)
         self._reset_mark()
         now_ns = self._clock.monotonic_ns()
-        if self.behind and now_ns - self._drained_ns < PATIENCE_NS:
+        # A generator that is collected in the mover's thread may end its span there.
+        moves = threading.get_ident() == self.mover
+        if self.behind and not moves and now_ns - self._drained_ns < PATIENCE_NS:
             pause_s = LOOP_PACE_S if in_loop else self._line_up(now_ns) / NS_PER_S
             time.sleep(pause_s)  # noqa: TID251 - for nothing: another thread runs meanwhile
 

@@ -83,7 +83,8 @@ def test_threads_are_told_with_room_and_with_the_default_buffer(tmp_path: Path) 
         "yes", "yes",
     ]  # fmt: skip
     ours = [case for case in throughput.cases(TINY) if case.peer == "remit"]
-    assert [case.rounds_of(3) for case in ours] == [3] * 4
+    assert len({case.rounds_of(3) for case in ours}) == 1
+    assert len(ours) == 4
 
 
 def test_a_million_spans_show_the_time_that_passed(tmp_path: Path) -> None:

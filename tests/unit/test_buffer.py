@@ -7,18 +7,21 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 
-from remit._buffer import (
-    CHUNK_ITEMS,
-)
-from remit._losses import ITEM_BYTES, Loss, skeleton
+from remit._buffer import CHUNK_ITEMS, Buffer
+from remit._losses import ITEM_BYTES, Loss, cost, skeleton
 from remit._queued import Drained
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 from tests.alarms import everywhere
 from tests.buffered import RUN, Made
 from tests.recording import HandRun, agent
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 
 def shape(items: list[AnyItem]) -> list[tuple[int, str | None]]:
@@ -123,6 +126,73 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
     for _ in range(15):
         made.span()
     assert made.asked["nudge"] == 2
+
+
+@pytest.mark.parametrize("at_first", [45, 60, 70])
+def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(at_first: int) -> None:
+    """That is in memory until it is put; what comes then must not wait for the interval."""
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    made.fill(at_first * ITEM_BYTES)
+    drained = Drained()
+    made.buffer.drain(drained, everything=False)
+    made.buffer.release(sum(map(cost, drained.in_order())))
+    made.asked.clear()
+    for _ in range(10):
+        made.span()
+    assert made.asked["nudge"] == 0
+    for _ in range(5):
+        made.span()
+    assert made.asked["nudge"] == 1
+
+
+def test_the_writer_is_woken_also_where_much_stays_in_memory() -> None:
+    """Without a disk, while the server is down."""
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    made.fill(60 * ITEM_BYTES)
+    made.buffer.drain(Drained(), everything=False)
+    made.asked.clear()
+    for _ in range(15):
+        made.span()
+    assert made.asked["nudge"] == 1
+
+
+def test_a_nudge_that_an_alarm_broke_off_is_made_by_the_next_item() -> None:
+    """It would be missed until the interval is over."""
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    made.fill(10 * ITEM_BYTES)
+    nudge, made.buffer._nudge = made.buffer._nudge, alarm
+    with pytest.raises(TimeoutError):
+        made.fill(20 * ITEM_BYTES)
+    made.buffer._nudge = nudge
+    made.span()
+    assert made.asked["nudge"] == 1
+
+
+def alarm() -> None:
+    """Raise, as a signal's handler may."""
+    raise TimeoutError
+
+
+def test_what_is_released_meanwhile_does_not_leave_the_mark_too_high() -> None:
+    """Another thread may let go of bytes between any two lines of the one that sets it."""
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    made.fill(60 * ITEM_BYTES)
+    drained = Drained()
+    made.buffer.drain(drained, everything=False)
+    freed_bytes = sum(map(cost, drained.in_order()))
+    reset = Buffer._reset_mark.__code__
+
+    def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
+        if frame.f_code is reset and event == "line" and frame.f_locals.get("rare_at_bytes"):
+            sys.settrace(None)
+            frame.f_trace = None
+            made.buffer._released_bytes += freed_bytes  # and its own reset came before this one
+        return trace
+
+    sys.settrace(trace)
+    made.buffer._reset_mark()
+    sys.settrace(None)
+    assert made.buffer._mark_bytes == made.buffer._wake_at_bytes - freed_bytes
 
 
 def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:

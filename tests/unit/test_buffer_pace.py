@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 import pytest
 
@@ -84,6 +85,17 @@ def test_threads_have_outrun_the_writer_until_little_waits(slept: list[float]) -
         assert made.buffer.outrun
         made.drain()
     assert not made.buffer.outrun
+
+
+def test_the_thread_that_moves_gives_way_to_nobody(slept: list[float]) -> None:
+    """A generator that is collected there ends its span there, and the writer would wait for it."""
+    made = Made(max_bytes=MAX_BYTES)
+    made.buffer.mover = threading.get_ident()
+    made.fill(MAX_BYTES * PACE_PART + PACE_BYTES * 2.5)
+    assert slept == []
+    made.buffer.mover = None
+    made.fill(MAX_BYTES * PACE_PART + PACE_BYTES * 3.5)
+    assert len(slept) == 1
 
 
 def test_an_event_loop_gives_way_briefly(slept: list[float]) -> None:

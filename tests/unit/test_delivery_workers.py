@@ -333,6 +333,16 @@ def test_turns_stay_long_as_long_as_threads_outrun_the_writer() -> None:
     assert turns == [sys.getswitchinterval(), TURN_S]
 
 
+def test_the_buffer_knows_which_thread_moves() -> None:
+    """As long as it does."""
+    stepped = Stepped(FakeApi())
+    HandRun(stepped.buffer).open()
+    movers: list[int | None] = []
+    stepped.writer._moved = lambda: movers.append(stepped.buffer.mover)
+    stepped.writer.step()
+    assert (movers, stepped.buffer.mover) == ([threading.get_ident()], None)
+
+
 def test_a_finaliser_that_records_inside_remits_locks_does_not_hang() -> None:
     """The collector may run anywhere, also on a thread that holds one of our locks."""
     stepped = Stepped(FakeApi(), max_bytes=2048)

@@ -91,6 +91,8 @@ class Writer:
     def move(self) -> None:
         """Move everything that is queued to the outbox."""
         with self._passing:
+            # After a fault it stays so until the next pass.
+            self._buffer.mover = threading.get_ident()
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
             with self._turns():
@@ -103,6 +105,7 @@ class Writer:
             if self._concluding:
                 self._put_last()
             self._passed_ns = began_ns
+            self._buffer.mover = None
 
     @property
     def carried(self) -> int:
