@@ -1,10 +1,10 @@
 """At what pace the machine goes: others use its processors too, and slow what is measured.
 
-A fixed piece of work is timed before and after each measurement, on each processor at once: what is
-measured, and the sink, use more than one. It knows nothing of what is measured, so it may decide
-which count: one that was made while the machine went slower than it can is made again, of whichever
-peer it is. What the measurement itself says decides nothing. The CPU of callers is looked at more
-closely, stretch by stretch, by `benchmarks.probe`.
+A fixed piece of work is timed before and after each measurement; of rates, for which a program, its
+writer and the sink use more than one processor, on each at once. It knows nothing of what is
+measured, so it may decide which count: one that was made while the machine went slower than it can
+is made again, of whichever peer it is. What the measurement itself says decides nothing. The CPU of
+callers is looked at more closely, stretch by stretch, by `benchmarks.probe`.
 """
 
 from __future__ import annotations
