@@ -51,7 +51,7 @@ def fixed_work_ms() -> float:
 def timed_on_each_processor() -> Generator[Callable[[], float]]:
     """Yield what returns how long the fixed work takes where it takes longest, in milliseconds.
 
-    There is a process for each processor, which waits until it is asked.
+    There are as many processes as processors, each of which waits until it is asked.
     """
     command = [sys.executable, "-m", "benchmarks.pace"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
