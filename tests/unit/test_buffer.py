@@ -180,18 +180,21 @@ def test_what_is_released_meanwhile_does_not_leave_the_mark_too_high() -> None:
     drained = Drained()
     made.buffer.drain(drained, everything=False)
     freed_bytes = sum(map(cost, drained.in_order()))
-    reset = Buffer._reset_mark.__code__
+    reset, coming = Buffer._reset_mark.__code__, [freed_bytes]
 
     def trace(frame: FrameType, event: str, _: object) -> TraceFunction:
-        if frame.f_code is reset and event == "line" and frame.f_locals.get("rare_at_bytes"):
-            sys.settrace(None)
-            frame.f_trace = None
-            made.buffer._released_bytes += freed_bytes  # and its own reset came before this one
+        if coming and frame.f_code is reset and frame.f_locals.get("rare_at_bytes"):
+            assert event == "line"
+            made.buffer._released_bytes += coming.pop()  # and its own reset came before this one
         return trace
 
+    before = sys.gettrace()
     sys.settrace(trace)
-    made.buffer._reset_mark()
-    sys.settrace(None)
+    try:
+        made.buffer._reset_mark()
+    finally:
+        sys.settrace(before)
+    assert not coming
     assert made.buffer._mark_bytes == made.buffer._wake_at_bytes - freed_bytes
 
 
