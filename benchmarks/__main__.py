@@ -52,8 +52,6 @@ TINY = replace(
     patience_s=180.0,
 )
 SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
-OF_RATES = ("throughput", "collector")
-"""For what they show, more than one processor has to be free."""
 
 
 def options() -> argparse.Namespace:
@@ -129,7 +127,7 @@ def measured(results: Results, names: list[str], given: argparse.Namespace) -> N
     with timed_on_each_processor() as slowest_ms:
         pace, pace_of_rates = Pace(fixed_work_ms, tries=tries), Pace(slowest_ms, tries=tries)
         for name in names:
-            measure(results, name, size, given, pace_of_rates if name in OF_RATES else pace)
+            measure(results, name, size, given, pace_of_rates if TABLES[name].at_once else pace)
     took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
     told = f"{pace.told()}; of rates: {pace_of_rates.told()}"
     results.about = {**results.about, **about.load("after"), "took": took, about.PACE: told}

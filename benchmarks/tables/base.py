@@ -19,11 +19,13 @@ class Table:
         cases: What is measured, the peers in turn.
         sections: What is written, by the name that its place on the page has.
         pictures: What is drawn; a picture bears the name of its section.
+        at_once: Whether more than one processor has to be free for what is shown.
     """
 
     cases: Callable[[Size], Iterable[Case]]
     sections: Mapping[str, Callable[[Results], str]]
     pictures: Callable[[Results], Iterable[Picture]]
+    at_once: bool = False
 
 
 def title(peer: str) -> str:

@@ -122,5 +122,5 @@ def read_pictures(results: Results) -> Iterator[Picture]:
     yield Picture("reads", "Milliseconds of a read", series)
 
 
-INGEST_TABLE = Table(ingest_cases, {"collector": rates}, ingest_pictures)
+INGEST_TABLE = Table(ingest_cases, {"collector": rates}, ingest_pictures, at_once=True)
 READ_TABLE = Table(read_cases, {"reads": reads}, read_pictures)

@@ -126,4 +126,4 @@ def _bytes(results: Results, peer: str) -> float | None:
     return sent / arrived if arrived and sent is not None else None
 
 
-TABLE = Table(cases, {"throughput": rates, "size": sizes}, pictures)
+TABLE = Table(cases, {"throughput": rates, "size": sizes}, pictures, at_once=True)

@@ -16,7 +16,7 @@ from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._losses import ITEM_BYTES, Loss, cost, skeleton
 from remit._queued import Drained
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
-from tests.alarms import everywhere
+from tests.alarms import AlarmError, everywhere
 from tests.buffered import RUN, Made
 from tests.recording import HandRun, agent
 
@@ -128,14 +128,17 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
     assert made.asked["nudge"] == 2
 
 
-@pytest.mark.parametrize("at_first", [45, 60, 70])
-def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(at_first: int) -> None:
-    """That is in memory until it is put; what comes then must not wait for the interval."""
+@pytest.mark.parametrize(("at_first", "stays"), [(45, False), (60, False), (70, False), (60, True)])
+def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
+    at_first: int, *, stays: bool
+) -> None:
+    """That is in memory until it is put, or longer where there is no disk and no server."""
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(at_first * ITEM_BYTES)
     drained = Drained()
     made.buffer.drain(drained, everything=False)
-    made.buffer.release(sum(map(cost, drained.in_order())))
+    if not stays:
+        made.buffer.release(sum(map(cost, drained.in_order())))
     made.asked.clear()
     for _ in range(10):
         made.span()
@@ -145,32 +148,22 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(at_first:
     assert made.asked["nudge"] == 1
 
 
-def test_the_writer_is_woken_also_where_much_stays_in_memory() -> None:
-    """Without a disk, while the server is down."""
-    made = Made(max_bytes=100 * ITEM_BYTES)
-    made.fill(60 * ITEM_BYTES)
-    made.buffer.drain(Drained(), everything=False)
-    made.asked.clear()
-    for _ in range(15):
-        made.span()
-    assert made.asked["nudge"] == 1
-
-
-def test_a_nudge_that_an_alarm_broke_off_is_made_by_the_next_item() -> None:
+def test_a_nudge_that_an_alarm_broke_off_is_made_by_the_next_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """It would be missed until the interval is over."""
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(10 * ITEM_BYTES)
-    nudge, made.buffer._nudge = made.buffer._nudge, alarm
-    with pytest.raises(TimeoutError):
-        made.fill(20 * ITEM_BYTES)
-    made.buffer._nudge = nudge
+
+    def ring() -> None:
+        raise AlarmError
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(made.buffer, "_nudge", ring)
+        with pytest.raises(AlarmError):
+            made.fill(20 * ITEM_BYTES)
     made.span()
     assert made.asked["nudge"] == 1
-
-
-def alarm() -> None:
-    """Raise, as a signal's handler may."""
-    raise TimeoutError
 
 
 def test_what_is_released_meanwhile_does_not_leave_the_mark_too_high() -> None:

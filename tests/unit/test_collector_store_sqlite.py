@@ -147,6 +147,7 @@ def test_a_write_from_before_the_fault_does_not_tell_that_it_is_over(
     api.span(run["id"])
     assert said() == ["not be used now", " be written again", "not be used now"]
 
+    blocker.execute("ROLLBACK")
     blocker.close()
     api.span(run["id"])
     assert said() == ["not be used now", " be written again"] * 2
