@@ -14,7 +14,7 @@ UNCOMPILED := $(if $(CI),--no-compile)
 NOX := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv -s
 
 # Interpreters to try, best first. A version manager's shim may be there and still not run.
-PYTHONS := python3 python3.13 python3.12 python3.11 python
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
 # What is imported is compiled at its first import: half of what pip would compile never is.
 UNCOMPILED = ("--no-compile",)
@@ -51,11 +51,15 @@ nox.options.default_venv_backend = "virtualenv"
 
 
 def show_interpreters() -> None:
-    """Put the interpreters of a version manager before its shims, which refuse to run most."""
+    """Put the interpreters of a version manager before its shims, which refuse to run most.
+
+    After them come those that `.ci/python` unpacked.
+    """
     versions = Path.home() / ".pyenv" / "versions"
+    unpacked = str(Path(__file__).parent / ".pythons" / "usr" / "bin")
     folders = [str(found / "bin") for minor in PYTHONS for found in versions.glob(f"{minor}.*")]
     own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join([own, *folders, os.environ.get("PATH", "")])
+    os.environ["PATH"] = os.pathsep.join([own, *folders, unpacked, os.environ.get("PATH", "")])
 
 
 show_interpreters()

@@ -22,6 +22,9 @@ from remit._guard import attempt
 from remit._marks import Sensitive, Skip
 from remit.errors import DeclarationError
 
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
 MISSING: Final = inspect.Parameter.empty
 """No annotation, or none that can be resolved."""
 
@@ -71,6 +74,53 @@ class Meaning(Struct, frozen=True):
     marks: Marks = Marks()
 
 
+if sys.version_info >= (3, 14):
+
+    def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+        """Return the annotations in the body of a class or in the head of a function.
+
+        Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because
+        a name is missing or a call in it fails, is a `ForwardRef` that holds its text; the others
+        are not affected. Before 3.14 annotations are what they were when the body ran.
+        """
+        return inspect.get_annotations(holder, format=Format.FORWARDREF)
+
+    def signature_of(
+        function: Callable[..., object], *, follow_wrapped: bool = True
+    ) -> inspect.Signature:
+        """Return the signature of *function*, its annotations as `own_annotations` returns them.
+
+        Raises:
+            TypeError, ValueError: The callable has no signature.
+        """
+        return inspect.signature(
+            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
+        )
+
+else:
+
+    def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+        """Return the annotations in the body of a class or in the head of a function."""
+        return inspect.get_annotations(holder)
+
+    def signature_of(
+        function: Callable[..., object], *, follow_wrapped: bool = True
+    ) -> inspect.Signature:
+        """Return the signature of *function*.
+
+        Raises:
+            TypeError, ValueError: The callable has no signature.
+        """
+        return inspect.signature(function, follow_wrapped=follow_wrapped)
+
+
+def text_of(annotation: object) -> str | None:
+    """Return the source of an annotation that is not evaluated, None for another one."""
+    if type(annotation) is typing.ForwardRef:
+        return annotation.__forward_arg__
+    return annotation if isinstance(annotation, str) else None
+
+
 class Scope(Struct, frozen=True):
     """The names that annotations of one function, or of one class, can use.
 
@@ -105,8 +155,8 @@ class Scope(Struct, frozen=True):
 
     def _marks(self, annotation: object) -> Marks:
         """Return the marks in an annotation that cannot be resolved, as far as it can be read."""
-        text = annotation.__forward_arg__ if type(annotation) is typing.ForwardRef else annotation
-        if not isinstance(text, str):
+        text = text_of(annotation)
+        if text is None:
             return marks_of(annotation)
         names = _Lenient(self)
         # The user's own annotation, evaluated as `typing.get_type_hints` does.
@@ -158,7 +208,8 @@ def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any])
 
 def _reason(annotation: object, error: Exception) -> str:
     """Say why an annotation cannot be resolved, in words that no version of Python changes."""
-    shown = f"annotation `{annotation}`" if isinstance(annotation, str) else "annotation"
+    text = text_of(annotation)
+    shown = "annotation" if text is None else f"annotation `{text}`"
     if isinstance(error, NameError):
         return f"{shown} cannot be resolved: no name `{error.name}` at run time"
     if isinstance(error, DeclarationError):

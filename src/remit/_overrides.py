@@ -18,7 +18,15 @@ import typing_extensions
 from msgspec.structs import replace
 from typing_extensions import is_typeddict
 
-from remit._annotations import MISSING, Meaning, annotated, class_scope, is_alias, type_inside
+from remit._annotations import (
+    MISSING,
+    Meaning,
+    annotated,
+    class_scope,
+    is_alias,
+    own_annotations,
+    type_inside,
+)
 from remit._records import annotation_of, is_named_tuple, pydantic_fields, stored_fields
 from remit._returns import entered_type, item_type
 from remit._signature import Parameter, Reading, declared_parameters
@@ -176,7 +184,7 @@ def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
             hint = annotated(info.annotation, *info.metadata, info)
             yield name, class_scope(annotation_of(cls, name)[1]).read(hint)
     elif is_typeddict(cls) or is_named_tuple(cls):
-        for name in getattr(cls, "_fields", cls.__annotations__):
+        for name in getattr(cls, "_fields", own_annotations(cls)):
             hint, owner = annotation_of(cls, name)
             yield name, class_scope(owner).read(hint)
     else:

@@ -7,13 +7,12 @@ that none of them is imported for it.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
-from remit._annotations import MISSING
+from remit._annotations import MISSING, own_annotations
 from remit._loaded import loaded
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
@@ -42,7 +41,7 @@ class StoredField(Struct, frozen=True):
 def annotation_of(cls: type, name: str) -> tuple[object, type]:
     """Return the annotation of a field, and the class whose body it stands in."""
     for each in cls.__mro__:
-        annotations = inspect.get_annotations(each)
+        annotations = own_annotations(each)
         if name in annotations:
             return annotations[name], each
     return MISSING, cls

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._annotations import Marks, Scope, function_scope, is_injected
+from remit._annotations import Marks, Scope, function_scope, is_injected, signature_of
 from remit._guard import attempt
 from remit._returns import as_called
 
@@ -94,7 +94,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
             object with `__call__`; wrappers that kept it are looked through.
         skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
     """
-    signature = attempt(lambda: inspect.signature(function))
+    signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
         return _unreadable(function)
     scope = function_scope(function)
@@ -117,7 +117,7 @@ def declared_parameters(
     function: Callable[..., object], *, skip_first: bool
 ) -> tuple[inspect.Parameter | Parameter, ...]:
     """Return the parameters by name and kind, no annotation read; as `read` takes its arguments."""
-    signature = attempt(lambda: inspect.signature(function))
+    signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
         return _unreadable(function).parameters
     return tuple(_declared(function, signature, skip_first=skip_first))
@@ -162,7 +162,7 @@ def _wrappers(function: object) -> Iterator[FunctionType]:
 
 def _own(wrapper: FunctionType) -> list[inspect.Parameter]:
     """Return the parameters that the code of a decorator's function takes."""
-    signature = attempt(lambda: inspect.signature(wrapper, follow_wrapped=False))
+    signature = attempt(lambda: signature_of(wrapper, follow_wrapped=False))
     return [] if isinstance(signature, Exception) else list(signature.parameters.values())
 
 

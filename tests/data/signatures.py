@@ -513,8 +513,9 @@ class Later(BaseModel):
 CASES: tuple[Callable[..., object], ...] = (
     *(
         value
-        for value in list(globals().values())
-        if getattr(value, "__module__", "") == __name__
+        for name, value in list(globals().items())
+        if name != "__annotate__"  # Python's own, from 3.14 on
+        and getattr(value, "__module__", "") == __name__
         and callable(value)
         and not isinstance(value, type)
         and hasattr(value, "__code__")

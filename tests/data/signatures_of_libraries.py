@@ -361,6 +361,8 @@ def nested_unions(
 CASES: tuple[Callable[..., object], ...] = tuple(
     value
     for name, value in list(globals().items())
-    if isinstance(value, types.FunctionType) and value.__module__ == __name__ and name != "shape_of"
+    if isinstance(value, types.FunctionType)
+    and value.__module__ == __name__
+    and name not in {"shape_of", "__annotate__"}  # the second is Python's own, from 3.14 on
 )
 """Every function of this module that is a case."""

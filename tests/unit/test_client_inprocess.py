@@ -140,7 +140,9 @@ async def use_thread(_request: Request) -> Response:
 
 async def use_asyncio_thread(_request: Request) -> Response:
     """Use a worker thread of asyncio's."""
-    return PlainTextResponse(await asyncio.to_thread(str, "never"))
+    # From Python 3.14 on a thread that has ended already is not waited for.
+    await asyncio.to_thread(threading.Event().wait, 0.2)
+    return PlainTextResponse("never")
 
 
 def blocking(_request: Request) -> Response:

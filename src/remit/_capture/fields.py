@@ -8,11 +8,13 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from remit._annotations import own_annotations
 from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
 from remit._capture.statics import (
     TUPLE,
@@ -25,6 +27,7 @@ from remit._capture.statics import (
     mro,
     namespace,
 )
+from remit._guard import attempt
 from remit._loaded import loaded
 
 if TYPE_CHECKING:
@@ -153,7 +156,7 @@ def _named_tuple(cls: type) -> Iterator[DeclaredField] | None:
 def _typed_dict(cls: type) -> Iterator[DeclaredField] | None:
     if type(lookup(cls, "__total__")) is not bool or not is_one_of(cls, dict):
         return None
-    return (_annotated(cls, name) for name in namespace(cls).get("__annotations__", {}))
+    return (_annotated(cls, name) for name in _annotations(cls))
 
 
 _READERS: Final[tuple[Callable[[type], Iterator[DeclaredField] | None], ...]] = (
@@ -180,5 +183,5 @@ def _home(cls: type, name: str) -> str:
 
 
 def _annotations(cls: type) -> Mapping[str, object]:
-    found = namespace(cls).get("__annotations__")
-    return cast("Mapping[str, object]", found) if type(found) is dict else {}
+    found = attempt(partial(own_annotations, cls))
+    return {} if isinstance(found, Exception) else found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 from msgspec import Struct
 
 from remit import _capture
-from remit._annotations import unwrapped
+from remit._annotations import signature_of, unwrapped
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
@@ -207,5 +206,5 @@ def _check_switch(rule: object, wish: object, where: str) -> None:
 
 def _parameters(function: AnyCallable) -> Iterable[str]:
     """Return the names of what *function* takes; some builtins have no signature."""
-    signature = attempt(lambda: inspect.signature(function))
+    signature = attempt(lambda: signature_of(function))
     return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from remit._annotations import function_scope
+from remit._annotations import function_scope, own_annotations, text_of
 from remit._late import late
 from remit._marks import Sensitive
 from remit._registry import SpanType
@@ -46,8 +45,8 @@ def check_types(declared: SpanType, where: str) -> None:
 
 def _check_marks(declared: SpanType, where: str) -> None:
     """Make the marks in postponed annotations; one of an unknown category refuses to be made."""
-    for name, annotation in inspect.get_annotations(declared.body).items():
-        if isinstance(annotation, str) and f"{Sensitive.__name__}(" in annotation:
+    for name, annotation in own_annotations(declared.body).items():
+        if f"{Sensitive.__name__}(" in (text_of(annotation) or ""):
             made = function_scope(declared.function).resolve(annotation)
             if isinstance(made, DeclarationError):
                 raise DeclarationError(f"{where}: {name}: {made}") from made

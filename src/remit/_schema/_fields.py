@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import is_typeddict
 
-from remit._annotations import class_scope, is_sensitive, marks_of
+from remit._annotations import class_scope, is_sensitive, marks_of, own_annotations
 from remit._records import pydantic_fields
 
 
@@ -30,7 +30,7 @@ def _declared(cls: Any) -> tuple[dict[str, object], set[str]]:  # noqa: ANN401 -
     if dataclasses.is_dataclass(cls):
         fields = dataclasses.fields(cls)
         return {each.name: each.type for each in fields}, {e.name for e in fields if not e.repr}
-    return (cls.__annotations__ if is_typeddict(cls) else {}), set()
+    return (dict(own_annotations(cls)) if is_typeddict(cls) else {}), set()
 
 
 def _hides(field: Any) -> bool:  # noqa: ANN401 - pydantic's FieldInfo, or a user's of that shape

@@ -28,6 +28,7 @@ from remit._annotations import (
     is_alias,
     is_annotated,
     is_union,
+    own_annotations,
 )
 from remit._guard import attempt
 from remit._records import NO_DEFAULT, StoredField, annotation_of, is_named_tuple, stored_fields
@@ -206,14 +207,14 @@ class Readying:
         new: Any = make(cls.__name__, {})
         _dress(self._replaced.setdefault(cls, new), cls)
         scope = class_scope(cls)
-        hints = {name: scope.read(hint) for name, hint in cls.__annotations__.items()}
+        hints = {name: scope.read(hint) for name, hint in own_annotations(cls).items()}
         required = {
             name
             for name, meaning in hints.items()
             if _is_required(meaning.annotation, default=name in cls.__required_keys__)
         }
         new.__annotations__ = {
-            name: self._field(hint, scope) for name, hint in cls.__annotations__.items()
+            name: self._field(hint, scope) for name, hint in own_annotations(cls).items()
         }
         new.__required_keys__ = frozenset(required)
         new.__optional_keys__ = frozenset(hints.keys() - required)

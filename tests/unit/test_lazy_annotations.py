@@ -1,0 +1,101 @@
+"""Annotations of Python 3.14, which are evaluated when they are read and not when they are met.
+
+The programs are text: before 3.14 a module like these cannot be imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+import remit
+from remit.errors import DeclarationError
+from remit.testing import isolated
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info < (3, 14), reason="only on Python 3.14 and later: annotations are lazy there"
+)
+
+LATER = """
+import remit
+from typing import Annotated, NamedTuple, TypedDict
+
+@remit.span_type
+def book(
+    seat: Seat,
+    row: Row | None,
+    key: Annotated[Name, remit.Sensitive()],
+    gone: Annotated[OnlyForTypeCheckers, remit.Sensitive()],
+    other: list[OnlyForTypeCheckers] | None = None,
+) -> list[Seat]:
+    return [seat]
+
+class Seat(NamedTuple):
+    number: Number
+    pin: Annotated[str, remit.Sensitive()]
+
+class Row(TypedDict):
+    label: Name
+    code: Annotated[str, remit.Sensitive()]
+
+type Number = int
+type Name = str
+"""
+
+
+def run(source: str) -> dict[str, Any]:
+    """Return the names of a module with *source*, that inherits no `__future__` of this one."""
+    names: dict[str, Any] = {"__name__": "lazy"}
+    exec(compile(source, "lazy.py", "exec", dont_inherit=True), names)  # noqa: S102 - see above
+    return names
+
+
+def test_names_that_are_defined_later_are_read_and_one_that_is_missing_costs_no_other() -> None:
+    """The schemas hold what the classes say; the parameter with the missing name has a note."""
+    names = run(LATER)
+
+    @remit.agent(span_types=[names["book"]])
+    def desk() -> None: ...
+
+    (booked,) = [
+        each
+        for each in desk.registration()["agent_schema_version"]["span_type_schemas"]
+        if each["name"] == "lazy:book"
+    ]
+    params = booked["params_schema"]
+    assert params["properties"]["seat"] == {"$ref": "#/$defs/Seat"}
+    assert params["properties"]["row"]["anyOf"][0] == {"$ref": "#/$defs/Row"}
+    assert params["$defs"]["Seat"]["prefixItems"][0] == {"$ref": "#/$defs/Number"}
+    assert params["$defs"]["Row"]["properties"].keys() == {"label", "code"}
+    assert "no name `OnlyForTypeCheckers`" in params["properties"]["other"]["$comment"]
+
+
+def test_marks_in_lazy_annotations_withhold_as_in_others() -> None:
+    """Also a mark beside a name that does not exist at run time."""
+    with isolated() as recorder:
+        names = run(LATER)
+
+        @remit.agent
+        def desk() -> None:
+            seat = names["Seat"](7, "1234")
+            names["book"](seat, {"label": "a", "code": "5678"}, "key", "gone")
+
+        desk()
+    (span,) = recorder.spans("lazy:book")
+    assert span.payload["seat"][1]["$remit"] == "withheld"
+    assert span.payload["row"]["label"] == "a"
+    assert span.payload["row"]["code"]["$remit"] == "withheld"
+    assert span.payload["key"]["$remit"] == "withheld"
+    assert span.payload["gone"]["$remit"] == "withheld"
+    assert span.result["result"][0][1]["$remit"] == "withheld"
+
+
+def test_a_mark_of_an_unknown_category_is_an_error_where_it_is_declared() -> None:
+    """The call in the annotation fails when it is evaluated, which the decorator does at once."""
+    with isolated(), pytest.raises(DeclarationError, match="no_such_category"):
+        run(
+            "import remit\nfrom typing import Annotated\n\n@remit.span_type\n"
+            "def look(of: Annotated[str, remit.Sensitive('no_such_category')]) -> None: ...\n"
+        )
