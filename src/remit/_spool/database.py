@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from remit import _sqlite
 from remit._spool import holders
 from remit._spool.folder import Identity
 from remit._spool.packing import Body, DamagedError
@@ -56,6 +57,18 @@ CREATE TABLE aside (id INTEGER PRIMARY KEY, run_key TEXT, reason TEXT, crc INTEG
 CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether another program made the file at *path*; nothing is changed."""
+    try:
+        _sqlite.check_ours(path, _sqlite.SPOOL, in_log=False)
+    except _sqlite.ForeignError:
+        return True
+    except STORAGE_ERRORS:
+        # Gone, or damaged: what opens it sees which.
+        return False
+    return False
 
 
 @dataclass(slots=True, eq=False)
@@ -177,6 +190,7 @@ class Database:
         with self.transaction():
             for statement in SCHEMA.strip().split("\n"):
                 self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {_sqlite.SPOOL.application_id}")
             about = (FORMAT, identity.target, identity.fingerprint)
             self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", about)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from remit._spool.database import STORAGE_ERRORS, Database
+from remit._spool.database import STORAGE_ERRORS, Database, is_foreign
 from remit._spool.folder import (
     ASIDE,
     DAMAGED,
@@ -81,7 +81,11 @@ class Listed:
 
 def listed(folder: Folder) -> list[Listed]:
     """Return the files of *folder*, the oldest first."""
-    return [_listed(folder, path) for path in folder.files(DATABASE, ASIDE, DAMAGED)]
+    return [
+        _listed(folder, path)
+        for path in folder.files(DATABASE, ASIDE, DAMAGED)
+        if path.suffix == DAMAGED or not is_foreign(path)
+    ]
 
 
 def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:

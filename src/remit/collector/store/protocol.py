@@ -258,6 +258,28 @@ class Writing(Reading, Protocol):
         ...
 
 
+class Reader(Protocol):
+    """A database that is only read.
+
+    Attributes:
+        path: What it is called, without a password.
+    """
+
+    path: str
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Return a block that sees one state of the database.
+
+        Raises:
+            StoreUnavailableError: The database is locked or gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the database; a later use opens it again."""
+        ...
+
+
 class Store(Protocol):
     """A database; every method may be called from any thread.
 
