@@ -48,3 +48,11 @@ def test_every_changelog_fragment_is_read() -> None:
     types = "|".join(each["directory"] for each in declared)
     for fragment in (ROOT / "changelog.d").iterdir():
         assert re.fullmatch(rf"\d+\.({types})(\.\d+)?\.md|\.gitignore", fragment.name)
+
+
+def test_no_document_names_a_shared_temporary_folder() -> None:
+    """Another user may have put something there."""
+    documents = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
+    sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
+    for path in (*documents, *sources):
+        assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path

@@ -246,6 +246,7 @@ class Folder:
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         """Yield what is in the folder; nothing of one that other users may write to."""
         try:
+            check_private_folder(self._data_dir)
             check_private_folder(self.path)
             with os.scandir(self.path) as entries:
                 yield from entries
