@@ -25,6 +25,7 @@ from remit.collector.store import (
     SpanRow,
     Store,
     StoreUnavailableError,
+    TooSlowError,
     open_reader,
     open_store,
 )
@@ -90,6 +91,8 @@ def reading(path: Database) -> Generator[Reading]:
 def _failing() -> Generator[None]:
     try:
         yield
+    except TooSlowError as error:
+        raise Failed(f"the database took too long to answer ({error}): ask for less") from error
     except StoreUnavailableError as error:
         raise Failed(f"the database cannot be used now ({error}): try again later") from error
 

@@ -12,6 +12,7 @@ from remit.collector.store.protocol import Reader as Reader
 from remit.collector.store.protocol import Reading as Reading
 from remit.collector.store.protocol import Store as Store
 from remit.collector.store.protocol import StoreUnavailableError as StoreUnavailableError
+from remit.collector.store.protocol import TooSlowError as TooSlowError
 from remit.collector.store.protocol import Writing as Writing
 from remit.collector.store.protocol import write as write
 from remit.collector.store.questions import Listed as Listed

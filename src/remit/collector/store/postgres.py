@@ -22,7 +22,13 @@ from remit.collector.store.postgres_connection import BoundedConnection
 from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.postgres_schema import check_readable, is_current, migrate
-from remit.collector.store.protocol import ConflictError, Reading, StoreUnavailableError, Writing
+from remit.collector.store.protocol import (
+    ConflictError,
+    Reading,
+    StoreUnavailableError,
+    TooSlowError,
+    Writing,
+)
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
@@ -115,7 +121,7 @@ class PostgresStore:
             with connection.cursor() as cursor:
                 return question(PostgresTransaction(cursor, writing=False))
 
-        with _unavailable(self.path):
+        with _unavailable(self.path, reading=True):
             return self._pool.ask(ask)
 
     @contextmanager
@@ -176,7 +182,8 @@ class PostgresStore:
     def _transaction(
         self, begin: str, *, patient: bool = False
     ) -> Generator[Cursor[tuple[Any, ...]]]:
-        with _unavailable(self.path), self._begun(begin, patient=patient) as cursor:
+        unavailable = _unavailable(self.path, reading=begin == _READ)
+        with unavailable, self._begun(begin, patient=patient) as cursor:
             try:
                 yield cursor
                 cursor.execute("COMMIT")
@@ -198,11 +205,15 @@ class PostgresStore:
 
 
 @contextmanager
-def _unavailable(path: str) -> Generator[None]:
+def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
     """Tell faults that pass (gone, full, locked) from mistakes in the statements."""
     try:
         yield
     except _CONFLICTS as error:
         raise ConflictError(f"{path}: {error}") from error
+    except errors.QueryCanceled as error:
+        # Its statement_timeout. A writer must come again, so to him the database is unavailable.
+        kind = TooSlowError if reading else StoreUnavailableError
+        raise kind(f"{path}: {error}") from error
     except _GONE as error:
         raise StoreUnavailableError(f"{path}: {error}") from error

@@ -40,6 +40,10 @@ class StoreUnavailableError(Exception):
     """The database is locked, full or gone; the same may work later."""
 
 
+class TooSlowError(StoreUnavailableError):
+    """A question took longer than the database allows; others are answered meanwhile."""
+
+
 class ConflictError(StoreUnavailableError):
     """Another transaction was faster; the same, begun anew, finds what that one did."""
 
