@@ -56,11 +56,11 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     refuse_link(path)
     if not path.stat().st_size:
         return
-    with closing(_connection(path, immutable=True)) as connection:
+    with closing(_connection(path, "&immutable=1")) as connection:
         mark, found = mark_of(connection), _tables(connection, kind)
     if not mark and not found and in_log and has_log(path):
         # All of it may still be in the log.
-        with closing(_connection(path, immutable=False)) as connection:
+        with closing(_connection(path, "")) as connection:
             mark, found = mark_of(connection), _tables(connection, kind)
     if mark == kind.application_id or found.issuperset(kind.tables) or not (mark or found):
         return
@@ -70,30 +70,40 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     )
 
 
-def reader(path: Path) -> sqlite3.Connection:
+def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
     """Return a connection that reads a file, and changes nothing in it or beside it.
 
     It sees what is committed now. While no process has the file open it is read as it is, without
     the locks and the index that SQLite otherwise puts beside it: so a file and a folder that may
     only be read can be read.
 
+    Args:
+        path: A file that exists.
+        left: Whether no process has it open: then even the index that SQLite keeps beside a log
+            stays as it is, which tells how long the log was.
+
     Raises:
         OSError: It is a symbolic link.
         sqlite3.Error: It cannot be opened.
     """
     refuse_link(path)
-    return _connection(path, immutable=not has_log(path))
+    how = "" if has_log(path) else "&immutable=1"
+    return _connection(path, "&readonly_shm=1" if how == "" and left and _index(path) else how)
 
 
 def has_log(path: Path) -> bool:
     """Return whether a process may have the file open, or left a log that belongs to it."""
-    return Path(f"{path}{INDEX}").exists() or any(_size(f"{path}{each}") for each in LOGS)
+    return _index(path) or any(_size(f"{path}{each}") for each in LOGS)
 
 
-def _connection(path: Path, *, immutable: bool) -> sqlite3.Connection:
+def _index(path: Path) -> bool:
+    return Path(f"{path}{INDEX}").exists()
+
+
+def _connection(path: Path, how: str) -> sqlite3.Connection:
     # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
     return sqlite3.Connection(
-        f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}",
+        f"{path.absolute().as_uri()}?mode=ro{how}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,

@@ -19,9 +19,11 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import open_store
 from tests.collecting import World
-from tests.spooling import in_child
+from tests.spooling import Spooled, in_child, item
+from tests.spooling import record as record_of_run
 
 MARK: Final = 0x524D5443
+SPOOL_MARK: Final = 0x524D5453
 READING: Final = {
     "list": ("runs", "list"),
     "show": ("runs", "show"),
@@ -164,7 +166,9 @@ def test_what_a_running_program_wrote_last_is_read(db: Path) -> None:
     assert "just now" in listed.output
 
 
-def unprivileged(*words: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
+def unprivileged(
+    *words: str | Path, home: Path, data: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `remit` as a user whom the permissions of files hold."""
     before = ()
     if os.geteuid() == 0:
@@ -175,7 +179,7 @@ def unprivileged(*words: str | Path, home: Path) -> subprocess.CompletedProcess[
     kept = {name: text for name, text in os.environ.items() if not name.startswith("REMIT_")}
     return subprocess.run(
         [*before, sys.executable, "-m", "remit", *map(str, words)],
-        env={**kept, "HOME": str(home)},
+        env={**kept, "HOME": str(home), "REMIT_DATA_DIR": str(data or home / "none")},
         check=False,
         capture_output=True,
         text=True,
@@ -198,6 +202,64 @@ def test_a_database_that_may_only_be_read_can_be_read(db: Path, tmp_path: Path) 
     assert (tokens.returncode, tokens.stderr) == (0, "")
     assert served.returncode == 1
     assert "may be written to" in served.stderr
+
+
+def test_a_spool_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
+    """With what a killed program left in a log."""
+    spooled = Spooled(tmp_path / "data")
+    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    before = content(spooled.folder.path)
+    spooled.folder.path.chmod(0o500)
+    try:
+        status = unprivileged("spool", "status", "--json", home=tmp_path, data=tmp_path / "data")
+    finally:
+        spooled.folder.path.chmod(0o700)
+
+    assert status.returncode == 0, status.stderr
+    (listed,) = json.loads(status.stdout)["files"]
+    assert (listed["items"], listed["state"]) == (1, "waiting")
+    assert content(spooled.folder.path) == before
+
+
+@pytest.mark.parametrize("mark", [0, 77], ids=["bare", "marked"])
+def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
+    tmp_path: Path, mark: int
+) -> None:
+    """It is neither sent nor listed, nor deleted."""
+    spooled = Spooled(tmp_path / "data")
+    spooled.outbox().put([item(1)], [record_of_run()])
+    spooled.end()
+    for path in spooled.folder.path.iterdir():
+        path.unlink()
+    foreign = spooled.folder.path / "6fa459ea-ee8a-3ca4-894e-db77e160355e.db"
+    of_another_program(foreign, mark, "wal")
+    before = content(foreign.parent)
+
+    assert spooled.files.take() is None
+    status = CliRunner().invoke(
+        main, ["spool", "status"], env={"REMIT_DATA_DIR": str(tmp_path / "data")}
+    )
+    purged = CliRunner().invoke(
+        main, ["spool", "purge", "--yes"], env={"REMIT_DATA_DIR": str(tmp_path / "data")}
+    )
+
+    assert "Nothing waits" in status.output
+    assert "nothing to delete" in purged.output
+    assert content(foreign.parent) == before
+
+
+def test_a_spool_file_has_a_mark_and_one_of_before_is_taken(tmp_path: Path) -> None:
+    """It is known by its tables."""
+    spooled = Spooled(tmp_path / "data")
+    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    (path,) = spooled.folder.files(".db")
+    with closing(sqlite3.connect(path)) as connection:
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+        connection.execute("PRAGMA application_id = 0")
+    assert mark == SPOOL_MARK
+
+    assert len(spooled.take().head(9)) == 1
+    spooled.end()
 
 
 def without_mark(db: Path, schema: int | None = None) -> None:

@@ -101,18 +101,31 @@ class Database:
         page_bytes: Size of its pages.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, page_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        page_bytes: int | None = None,
+        reader: sqlite3.Connection | None = None,
+    ) -> None:
         """Open the file at *path*, which exists.
 
         Args:
             path: Where it is.
             max_bytes: No more is wanted of it.
             page_bytes: Size of the pages, if it is empty; None for what suits *max_bytes*.
+            reader: A connection to it that changes nothing, to be used in place of one that does.
 
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.
         """
         self.path: Final = path
+        if reader is not None:
+            self._connection = reader
+            (self.page_bytes,) = reader.execute("PRAGMA page_size").fetchone()
+            holders.opened(path)
+            return
         # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
         self._connection = sqlite3.Connection(
             f"{path.absolute().as_uri()}?mode=rw",

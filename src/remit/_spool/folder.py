@@ -165,6 +165,22 @@ class Folder:
             return None
         return claim
 
+    def in_use(self, path: Path) -> bool:
+        """Return whether a process has the file at *path*; nothing is changed."""
+        try:
+            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return is_open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return is_open(path)
+
     def renew(self, claim: Claim) -> bool:
         """Make the lock of *claim* again, which somebody removed; tell whether that worked.
 
@@ -281,9 +297,12 @@ def identities(path: Path) -> dict[Path, tuple[int, int]]:
 
 
 def modified_ns(path: Path) -> int:
-    """Return when one file, or what SQLite put beside it, was written to last."""
+    """Return when one file, or its log, was written to last.
+
+    Those that only read write to SQLite's index beside it, too.
+    """
     times: list[int] = []
-    for file in _files_of(path):
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):
         with suppress(OSError):
             times.append(file.stat().st_mtime_ns)
     return max(times, default=0)
