@@ -79,6 +79,9 @@ def _make(path: Path) -> None:
             raise
         _make(path.parent)
         _make(path)
-    except FileExistsError as error:
-        if not path.is_dir():
+    except OSError as error:
+        if path.is_dir():
+            return
+        if isinstance(error, FileExistsError):
             raise NotADirectoryError(f"{path} is not a folder") from error
+        raise
