@@ -187,6 +187,7 @@ def _exact_arguments(function: Any) -> int | None:  # noqa: ANN401 - any functio
 
 def _any_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
     def contained(*args: object, **kwargs: object) -> object:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
             return function(*args, **kwargs)
         except passes:
@@ -206,6 +207,7 @@ def _any_arguments(function: _Function, where: str, passes: _Passes) -> _Functio
 
 def _two_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
     def contained(one: object, two: object, /) -> object:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
             return function(one, two)
         except passes:
@@ -225,6 +227,7 @@ def _two_arguments(function: _Function, where: str, passes: _Passes) -> _Functio
 
 def _four_arguments(function: _Function, where: str, passes: _Passes) -> _Function:
     def contained(one: object, two: object, three: object, four: object, /) -> object:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         try:
             return function(one, two, three, four)
         except passes:

@@ -124,7 +124,8 @@ class Settings(BaseModel):
     """`remote`, `local` (a collector inside the process), `off`; `auto`: remote with a URL and a
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
-    """Folder for local data and the spool; made on first use, readable by its owner only."""
+    """Folder for local data and the spool; made on first use, readable by its owner only. One that
+    another user owns or may write to is not used."""
     flush_interval_s: PositiveFloat = 1.0
     """Seconds between two moves of what was recorded."""
     flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)

@@ -47,4 +47,12 @@ def test_every_changelog_fragment_is_read() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]["type"]
     types = "|".join(each["directory"] for each in declared)
     for fragment in (ROOT / "changelog.d").iterdir():
-        assert re.fullmatch(rf"\d+(\.\d+)?\.({types})\.md|\.gitignore", fragment.name)
+        assert re.fullmatch(rf"\d+\.({types})(\.\d+)?\.md|\.gitignore", fragment.name)
+
+
+def test_no_document_names_a_shared_temporary_folder() -> None:
+    """Another user may have put something there."""
+    documents = [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
+    sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
+    for path in (*documents, *sources):
+        assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path

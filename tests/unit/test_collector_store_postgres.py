@@ -13,7 +13,9 @@ from importlib import import_module
 
 import psycopg
 import pytest
+from click.testing import CliRunner, Result
 
+from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.collector.store import AccountRow, StoreUnavailableError, opening, shown
 from remit.collector.store.postgres import PostgresStore
@@ -47,6 +49,11 @@ def connected(url: str) -> Generator[psycopg.Connection[tuple[int]]]:
         connection.close()
 
 
+def remit(*words: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, list(words))
+
+
 def until(holds: Callable[[], bool]) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + 30
@@ -77,6 +84,25 @@ def test_a_newer_schema_is_refused(new_url: str) -> None:
 
     # The server takes a moment to notice that a connection was closed.
     until(lambda: connections(new_url) == 0)
+
+
+def test_commands_that_read_change_nothing(url: str) -> None:
+    """A role that may only read can read; an older schema is refused until it is upgraded."""
+    role, password = f"reader_{os.getpid()}", "a-password"
+    with connected(url) as other:
+        other.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'".encode())
+        other.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+        try:
+            named = f"{url}{'&' if '?' in url else '?'}user={role}&password={password}"
+            assert "No runs yet" in remit("runs", "list", "--db", named).output
+            other.execute("UPDATE remit_schema SET version = version - 1")
+            refused = remit("runs", "list", "--db", url)
+            assert refused.exit_code == 1
+            assert "remit db upgrade --db" in refused.output
+        finally:
+            other.execute("UPDATE remit_schema SET version = version + 1")
+            other.execute(f"DROP OWNED BY {role}".encode())
+            other.execute(f"DROP ROLE {role}".encode())
 
 
 def test_a_database_without_tables_can_be_asked_for_without_making_them(new_url: str) -> None:
@@ -178,6 +204,32 @@ def test_a_locked_row_is_unavailable_for_now(url: str, monkeypatch: pytest.Monke
         assert details(api.get("/ping"))
 
     assert api.span(run["id"])["status"] == "active"
+    store.close()
+
+
+def test_a_slow_read_is_no_outage(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It alone fails, by a statement_timeout; nobody is told that the database is away."""
+    limits = {"statement_timeout": "200ms"}
+    monkeypatch.setattr("remit.collector.store.postgres_pool.LIMITS", limits)
+    store = open_store(url)
+    api = World(store).account()
+    run = api.instance("active")
+    with psycopg.connect(url) as blocker:
+        blocker.execute("LOCK TABLE agent_spans IN ACCESS EXCLUSIVE MODE")
+        for _ in range(3):
+            answer = api.get("/agent_spans", agent_instance_id=run["id"])
+            assert refusal(answer, 504)["code"] == "timeout"
+            assert "ask for less" in refusal(answer, 504)["message"]
+            assert details(api.get("/ping"))
+            assert api.instance("active")["status"] == "active"
+        listed = remit("runs", "show", run["id"], "--db", url)
+
+    assert listed.exit_code == 1
+    assert "took too long" in listed.output
+    assert caplog.records == []
+    assert api.spans(run["id"]) == []
     store.close()
 
 

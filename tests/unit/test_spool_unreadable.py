@@ -82,12 +82,15 @@ def test_a_log_that_was_cut_is_said_and_counted(
 def test_to_look_at_a_damaged_log_does_not_do_away_with_it(
     spooled: Spooled, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`remit spool status` opens the file, and SQLite then deletes the log."""
+    """`remit spool status` leaves it to who sends the file, and changes nothing."""
     log = left(spooled, ".db-wal")
     alter(log, log.stat().st_size * 3 // 4)
+    before = {path.name: path.read_bytes() for path in spooled.folder.path.iterdir()}
     altered = log.read_bytes()
     (file,) = listed(spooled.folder)
     assert 0 < file.items < PUTS
+    assert {path.name: path.read_bytes() for path in spooled.folder.path.iterdir()} == before
+    assert len(spooled.take().head(99)) == file.items
     assert caplog.text.count(SAID) == 1
     (kept,) = spooled.folder.path.glob("*.damaged")
     assert kept.read_bytes() == altered

@@ -48,6 +48,7 @@ def function_call(door: Door) -> Wrapper:
     step, receiver = door.step, door.receiver
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = here()
         if parent is None:
             with door.outside() or NOTHING:
@@ -74,6 +75,8 @@ def function_call(door: Door) -> Wrapper:
             if here() is place:
                 set_place(parent)
             door.fail(span, error, instance, args, kwargs)
+            # The traceback keeps this frame.
+            del args, kwargs
             raise
         kind = type(result)
         if kind is dict or kind is str or id(kind) in ENDED:
@@ -86,6 +89,7 @@ def function_call(door: Door) -> Wrapper:
 
 def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
     """Call the user's function and record nothing."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     del instance
     return wrapped(*args, **kwargs)
 
@@ -94,6 +98,7 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
     """Return the wrapper of a coroutine function; the span starts at the first step."""
 
     async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if here() is None:
             async with door.outside() or NOTHING:
                 return await (drive if here() else wrapped_alone)(wrapped, instance, args, kwargs)
@@ -124,6 +129,8 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
                 stand.remain()
         except BaseException as error:
             door.fail(span, error, instance, args, kwargs)
+            # The traceback keeps this frame.
+            del args, kwargs
             raise
         if id(type(result)) in ENDED:
             span.complete(result)
@@ -137,6 +144,7 @@ def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
     """Return what calls *drive* and gives each coroutine the name of the user's function."""
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         coroutine = drive(wrapped, instance, args, kwargs)
         of_function = type(wrapped) is FunctionType
         if not (
@@ -156,6 +164,7 @@ def generator_call(door: Door) -> Wrapper:
     """Return the wrapper of a generator function: a real generator, driven step by step."""
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         inner: AnyGenerator = wrapped(*args, **kwargs)
         # contextlib calls for a generator that manages a `with` block.
         for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented
@@ -169,6 +178,7 @@ def async_generator_call(door: Door) -> Wrapper:
     """Return the wrapper of an async generator function, driven step by step in the same task."""
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
         # contextlib calls for a generator that manages a `with` block.
         for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented

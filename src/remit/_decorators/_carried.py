@@ -41,6 +41,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
     follow = _follower(function)
 
     def call(make: Callable[..., Any], _: object, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         given: object = captured.copy().run(make, *args, **kwargs)
         kind: type[object] = type(given)
         if follow is None and kind is not CoroutineType:
@@ -51,6 +52,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
 
         @wraps(function)
         def in_context(*args: P.args, **kwargs: P.kwargs) -> T:
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             given: T = call(function, None, args, kwargs)
             return given
 
@@ -69,6 +71,7 @@ def _follower(function: Callable[..., object]) -> Follow | None:
 @guarded("what is carried elsewhere")
 def _followed(given: object, follow: Follow) -> object:
     """Return what steps *given* at the place that is current now."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     return follow(given, _Carried(here()))
 
 
@@ -77,6 +80,7 @@ class ContextExecutor(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Submit *fn* as `ThreadPoolExecutor` does, with the caller's run and span current."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return super().submit(copy_context(fn), *args, **kwargs)
 
 

@@ -91,6 +91,7 @@ class Door:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
             DeniedError: The step exceeds the agent's remit, and the setting says to deny.
         """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = here()
         if parent is None:
             return None
@@ -108,6 +109,7 @@ class Door:
         kwargs: Mapping[str, Any],
     ) -> None:
         """End the span of a call with the exception that it raised."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span.fail_call((error, self.recorded(instance, args), kwargs))
 
     @guarded("a call outside any run")

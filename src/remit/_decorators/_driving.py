@@ -30,6 +30,7 @@ NOTHING_YET: Final = object()
 @guarded("driving a generator")
 def driven(inner: AnyGenerator, flight: InFlight) -> AnyGenerator:
     """Return a generator that steps *inner* and tells *flight* of it; None after a fault."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     started = getattr(inner, "gi_suspended", False)
     outer = _drive(inner, flight, started=started)
     if started:
@@ -73,6 +74,7 @@ def coroutine_of(awaitable: Awaitable[Any]) -> AnyCoroutine:
 
 
 async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it gives
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     return await awaitable
 
 
@@ -92,6 +94,7 @@ def stepwise(
         stand: Where its steps stand.
         given: What its first step gave, if that was made.
     """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:
         sent: Any = None
         thrown: BaseException | None = None
@@ -117,6 +120,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
     As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
     Python 3.13 its `close` reaches no body.
     """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     previous = get_place()
     set_place(stand.place)
     try:
@@ -144,6 +148,7 @@ def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
 
 def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenerator:
     """Forward the whole protocol; `GeneratorExit` is thrown in, never turned into `close`."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight.begin()
     sent: Any = None
     thrown: BaseException | None = None
@@ -175,6 +180,7 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
 
 async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGenerator:
     """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight.begin()
     step: Callable[[Any], Awaitable[Any]] = _first_step(inner)
     sent: Any = None
@@ -211,6 +217,7 @@ def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
     """
 
     def asend(value: Any) -> Awaitable[Any]:  # noqa: ANN401 - whatever is sent
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=None, finalizer=_leave_alone)
         try:
@@ -228,6 +235,7 @@ def _leave_alone(inner: object) -> None:
 async def _drive_coroutine(
     inner: _Unawaited, flight: InFlight, settle: Callable[[Any], Any]
 ) -> Any:  # noqa: ANN401 - whatever it returns
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:
         flight.check()
     except BaseException:

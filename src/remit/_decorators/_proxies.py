@@ -86,6 +86,7 @@ def offers(cls: type, *names: str) -> bool:
 
 def _forwarding(name: str) -> Method:
     def method(self: Proxy, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed through
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return getattr(self.__wrapped__, name)(*args, **kwargs)
 
     return method
@@ -93,6 +94,7 @@ def _forwarding(name: str) -> Method:
 
 def _do(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401 - handed through
     """Do what does not yield an item; the span fails with it."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:
         with step(flight.stand):
             return action(*args)
@@ -102,6 +104,7 @@ def _do(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401 - 
 
 
 async def _do_async(flight: InFlight, action: Method, *args: Any) -> Any:  # noqa: ANN401
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:
         return await stepwise(coroutine_of(action(*args)), flight.stand)
     except BaseException as error:
@@ -110,6 +113,7 @@ async def _do_async(flight: InFlight, action: Method, *args: Any) -> Any:  # noq
 
 
 def _step(flight: InFlight, advance: Method, *args: Any) -> Any:  # noqa: ANN401 - the user's item
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight.check()
     try:
         with step(flight.stand):
@@ -125,6 +129,7 @@ def _step(flight: InFlight, advance: Method, *args: Any) -> Any:  # noqa: ANN401
 
 
 async def _step_async(flight: InFlight, advance: Method, *args: Any) -> Any:  # noqa: ANN401
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight.check()
     try:
         item = await stepwise(coroutine_of(advance(*args)), flight.stand)
@@ -142,6 +147,7 @@ def _iterating(iterate: Method) -> Method:
     """Return `__iter__` or `__aiter__`: usually the object is its own iterator."""
 
     def method(self: Proxy) -> Any:  # noqa: ANN401 - an iterator
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         iterator = iterate(self.__wrapped__)
         return self if iterator is self.__wrapped__ else followed(iterator, self._self_flight)
 
@@ -165,6 +171,7 @@ def _followed(iterator: Any, flight: InFlight) -> Any:  # noqa: ANN401 - as `fol
 
 def _stepping(name: str, advance: Method = _step) -> Method:
     def method(self: Proxy, *args: Any) -> Any:  # noqa: ANN401 - handed through
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return advance(self._self_flight, getattr(self.__wrapped__, name), *args)
 
     return method
@@ -172,6 +179,7 @@ def _stepping(name: str, advance: Method = _step) -> Method:
 
 def _closing(name: str) -> Method:
     def method(self: Proxy, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - handed through
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         flight = self._self_flight
         closed = _do(flight, partial(getattr(self.__wrapped__, name), *args, **kwargs))
         if kind_of(closed) is CoroutineType:
@@ -189,12 +197,14 @@ async def _closing_later(flight: InFlight, closed: AnyCoroutine) -> Any:  # noqa
 
 
 def _enter(self: Proxy) -> Any:  # noqa: ANN401 - what the block is given
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight, inner = self._self_flight, self.__wrapped__
     flight.check()
     return _entered(self, _do(flight, inner.__enter__))
 
 
 async def _aenter(self: Proxy) -> Any:  # noqa: ANN401 - what the block is given
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight, inner = self._self_flight, self.__wrapped__
     flight.check()
     return _entered(self, await _do_async(flight, inner.__aenter__))
@@ -206,11 +216,13 @@ def _entered(self: Proxy, value: object) -> object:
 
 
 def _exit(self: Proxy, *exc_info: Any) -> Any:  # noqa: ANN401 - whether the error is swallowed
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight = self._self_flight
     return _exited(flight, exc_info[1], _do(flight, self.__wrapped__.__exit__, *exc_info))
 
 
 async def _aexit(self: Proxy, *exc_info: Any) -> Any:  # noqa: ANN401 - as `_exit`
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     flight = self._self_flight
     swallowed = await _do_async(flight, self.__wrapped__.__aexit__, *exc_info)
     return _exited(flight, exc_info[1], swallowed)

@@ -182,6 +182,7 @@ def _keep_remade(value: Any, door: Door) -> None:  # noqa: ANN401 - a manager of
     make = attributes["func"]
 
     def again(*args: Any, **kwargs: Any) -> object:  # noqa: ANN401 - handed through
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = door.enter(None, args, kwargs)
         if span is None:
             return make(*args, **kwargs)
@@ -194,6 +195,7 @@ def _keep_remade(value: Any, door: Door) -> None:  # noqa: ANN401 - a manager of
 
 def _coroutine(value: Any, flight: InFlight, call: Call) -> object:  # noqa: ANN401
     def settle(result: object) -> object:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         settled = _settled_later(flight, call, result)
         return result if settled is None else settled[0]
 

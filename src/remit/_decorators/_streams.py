@@ -203,6 +203,7 @@ class StreamSpan(InFlight):
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
         """Take note of an item."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if self._span is None or self._stream is None:
             return
         if self._first_ms is None:
@@ -315,6 +316,7 @@ def bound(
         kwargs: The keyword arguments.
         for_block: Whether the generator manages a `with` block.
     """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     parent = here()
     recorder = _runtime.current().recorder if parent is None else parent.run.recorder
     rules = recorder.rules

@@ -172,6 +172,7 @@ def as_descriptor(step: StepFunction, instance: object, owner: object) -> object
     wrapped: Any = step.__wrapped__
 
     def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return way.call(inner, instance, args, kwargs)
 
     given = wrapped.__get__(instance, owner)

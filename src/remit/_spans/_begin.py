@@ -28,6 +28,7 @@ def begin(
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit, and the setting says to deny.
     """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     run = parent.run
     if parent.ceilings or run.around is not None or run.feed.terminated is not None:
         refused = _refusal(step, parent)
@@ -53,6 +54,7 @@ def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
         RunTerminated: The run was terminated, from outside or because this step exceeds it.
         DeniedError: The step exceeds the agent's remit.
     """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     refused = _refusal(step, parent)
     if refused is not None:
         raise _refuse(step, parent, refused, payload)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from remit import _sqlite
 from remit._spool import holders
 from remit._spool.folder import Identity
 from remit._spool.packing import Body, DamagedError
@@ -58,6 +59,18 @@ CREATE INDEX aside_run ON aside (run_key);
 """
 
 
+def is_foreign(path: Path) -> bool:
+    """Return whether another program made the file at *path*; nothing is changed."""
+    try:
+        _sqlite.check_ours(path, _sqlite.SPOOL, in_log=False)
+    except _sqlite.ForeignError:
+        return True
+    except STORAGE_ERRORS:
+        # Gone, or damaged: what opens it sees which.
+        return False
+    return False
+
+
 @dataclass(slots=True, eq=False)
 class Chunk:
     """What is known of a chunk of items without reading them.
@@ -88,18 +101,31 @@ class Database:
         page_bytes: Size of its pages.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, page_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_bytes: int,
+        page_bytes: int | None = None,
+        reader: sqlite3.Connection | None = None,
+    ) -> None:
         """Open the file at *path*, which exists.
 
         Args:
             path: Where it is.
             max_bytes: No more is wanted of it.
             page_bytes: Size of the pages, if it is empty; None for what suits *max_bytes*.
+            reader: A connection to it that changes nothing, to be used in place of one that does.
 
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.
         """
         self.path: Final = path
+        if reader is not None:
+            self._connection = reader
+            (self.page_bytes,) = reader.execute("PRAGMA page_size").fetchone()
+            holders.opened(path)
+            return
         # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
         self._connection = sqlite3.Connection(
             f"{path.absolute().as_uri()}?mode=rw",
@@ -177,6 +203,7 @@ class Database:
         with self.transaction():
             for statement in SCHEMA.strip().split("\n"):
                 self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA application_id = {_sqlite.SPOOL.application_id}")
             about = (FORMAT, identity.target, identity.fingerprint)
             self._connection.execute("INSERT INTO about VALUES (?, ?, ?)", about)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from remit._guard import logger
 from remit._losses import Loss
-from remit._spool.database import FORMAT, STORAGE_ERRORS, Database
+from remit._spool.database import FORMAT, STORAGE_ERRORS, Database, is_foreign
 from remit._spool.file import SpoolFile
 from remit._spool.folder import ASIDE, DAMAGED, DATABASE, Claim, Folder, Identity, modified_ns
 from remit._spool.frames import opened_left
@@ -114,8 +114,10 @@ class Files:
 
     def _taken(self, path: Path) -> SpoolFile | None:
         claim: Claim | None = None
+        if is_foreign(path):
+            self._foreign.add(path)
         with suppress(OSError):
-            claim = self.folder.claim(path)
+            claim = None if path in self._foreign else self.folder.claim(path)
         if claim is None:
             return None
         if not path.exists():

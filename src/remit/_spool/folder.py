@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from remit._files import PRIVATE_FILE, PRIVATE_FOLDER, check_private_folder, make_private_folder
 from remit._spool.holders import is_open
 
 DATABASE: Final = ".db"
@@ -30,8 +31,6 @@ COMPANIONS: Final = ("-wal", "-shm", "-journal")
 SUBFOLDER: Final = "spool"
 
 FINGERPRINT_BYTES: Final = 8
-PRIVATE_FILE: Final = 0o600
-PRIVATE_FOLDER: Final = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,7 @@ class Folder:
 
     def __init__(self, data_dir: Path, identity: Identity, max_bytes: int) -> None:
         """Name the folder in *data_dir*; nothing is made before it is needed."""
+        self._data_dir = data_dir
         self.path = data_dir / SUBFOLDER
         self.identity = identity
         self.max_bytes = max_bytes
@@ -133,9 +133,11 @@ class Folder:
         """Return the claim on a new, empty file.
 
         Raises:
-            OSError: The folder cannot be written to, or its file system has no locks.
+            OSError: The folder cannot be written to or is open to other users, or its file system
+                has no locks.
         """
-        self.path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        make_private_folder(self._data_dir)
+        make_private_folder(self.path)
         if self.path.stat().st_mode & 0o077:
             self.path.chmod(PRIVATE_FOLDER)
         path = self.path / f"{uuid.uuid4()}{DATABASE}"
@@ -163,6 +165,22 @@ class Folder:
             return None
         return claim
 
+    def in_use(self, path: Path) -> bool:
+        """Return whether a process has the file at *path*; nothing is changed."""
+        try:
+            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return is_open(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return is_open(path)
+
     def renew(self, claim: Claim) -> bool:
         """Make the lock of *claim* again, which somebody removed; tell whether that worked.
 
@@ -177,7 +195,7 @@ class Folder:
         return made is not None
 
     def _locked(self, path: Path) -> Claim | None:
-        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+        flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
         claim = Claim(path, descriptor)
         try:
@@ -220,7 +238,11 @@ class Folder:
 
     def files(self, *endings: str) -> list[Path]:
         """Return the files with one of *endings*, the oldest first; empty without a folder."""
-        found = [entry for entry in self._entries() if entry.name.endswith(endings)]
+        found = [
+            entry
+            for entry in self._entries()
+            if entry.name.endswith(endings) and not entry.is_symlink()
+        ]
         dated = [(info.st_mtime_ns, entry.path) for entry in found if (info := _stat(entry))]
         return [Path(path) for _, path in sorted(dated)]
 
@@ -238,7 +260,10 @@ class Folder:
         return size_bytes, growing
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
+        """Yield what is in the folder; nothing of one that other users may write to."""
         try:
+            check_private_folder(self._data_dir)
+            check_private_folder(self.path)
             with os.scandir(self.path) as entries:
                 yield from entries
         except OSError:
@@ -272,9 +297,12 @@ def identities(path: Path) -> dict[Path, tuple[int, int]]:
 
 
 def modified_ns(path: Path) -> int:
-    """Return when one file, or what SQLite put beside it, was written to last."""
+    """Return when one file, or its log, was written to last.
+
+    Those that only read write to SQLite's index beside it, too.
+    """
     times: list[int] = []
-    for file in _files_of(path):
+    for file in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):
         with suppress(OSError):
             times.append(file.stat().st_mtime_ns)
     return max(times, default=0)

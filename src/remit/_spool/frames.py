@@ -12,9 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from remit._files import PRIVATE_FILE
 from remit._guard import logger
 from remit._spool.database import Database
-from remit._spool.folder import DAMAGED, PRIVATE_FILE
+from remit._spool.folder import DAMAGED
 
 # Source: SQLite's "WAL-Mode File Format", "The WAL-Index Header": two copies, in native order.
 LOG: Final = "-wal"
@@ -71,8 +72,7 @@ def _committed(path: Path) -> int:
 
 
 def _put_aside(path: Path) -> None:
-    descriptor = os.open(
-        path.with_suffix(DAMAGED), os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE_FILE
-    )
+    flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW
+    descriptor = os.open(path.with_suffix(DAMAGED), flags, PRIVATE_FILE)
     with os.fdopen(descriptor, "wb") as kept:
         kept.write(Path(f"{path}{LOG}").read_bytes())

@@ -38,7 +38,7 @@ def is_open(path: Path) -> bool:
     if path in _ours:
         return True
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from remit._spool.database import STORAGE_ERRORS, Database
+from remit import _sqlite
+from remit._spool.database import STORAGE_ERRORS, Database, is_foreign
 from remit._spool.folder import (
     ASIDE,
     DAMAGED,
@@ -20,7 +21,6 @@ from remit._spool.folder import (
     modified_ns,
     size_of,
 )
-from remit._spool.frames import opened_left
 from remit._spool.packing import DamagedError
 from remit._spool.runs import Runs
 from remit._spool.salvage import is_damage
@@ -81,7 +81,11 @@ class Listed:
 
 def listed(folder: Folder) -> list[Listed]:
     """Return the files of *folder*, the oldest first."""
-    return [_listed(folder, path) for path in folder.files(DATABASE, ASIDE, DAMAGED)]
+    return [
+        _listed(folder, path)
+        for path in folder.files(DATABASE, ASIDE, DAMAGED)
+        if path.suffix == DAMAGED or not is_foreign(path)
+    ]
 
 
 def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
@@ -97,36 +101,26 @@ def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
 
 
 def _listed(folder: Folder, path: Path) -> Listed:
-    """Look into a file; into one without a process while nobody can take it."""
+    """Look into a file, and change neither it nor the folder."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
     found = Listed(
         path, states.get(path.suffix, FileState.WAITING), size_of(path), modified_ns(path)
     )
-    try:
-        claim = folder.claim(path)
-    except OSError:
-        return found
-    if claim is None:
+    in_use = folder.in_use(path)
+    if in_use:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            found = _read(folder, found, claimed=claim is not None)
+            with closing(_sqlite.reader(path, left=not in_use)) as reader:
+                return _read(folder, found, reader)
         except (DamagedError, *STORAGE_ERRORS) as error:
-            if claim is not None and is_damage(error):
-                found = replace(found, state=FileState.DAMAGED)
-    if claim is not None:
-        with suppress(OSError):
-            # Closing it moved pages; when its process wrote to it last must stay known.
-            os.utime(path, ns=(found.written_ns, found.written_ns))
-        claim.release()
+            if is_damage(error) and not in_use:
+                return replace(found, state=FileState.DAMAGED)
     return found
 
 
-def _read(folder: Folder, found: Listed, *, claimed: bool) -> Listed:
-    if claimed:
-        database, _ = opened_left(found.path, folder.max_bytes)
-    else:
-        database = Database(found.path, max_bytes=folder.max_bytes)
+def _read(folder: Folder, found: Listed, reader: sqlite3.Connection) -> Listed:
+    database = Database(found.path, max_bytes=folder.max_bytes, reader=reader)
     try:
         about = database.about()
         if about is None:

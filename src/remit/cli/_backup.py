@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from remit.cli._database import database, opened
+from remit.cli._database import database, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import Database, db_option
 from remit.cli._terminal import emit
-from remit.collector.store import SqliteStore, is_postgres, shown
+from remit.collector.store import SqliteReader, is_postgres, shown
 
 
 @click.command()
@@ -29,8 +29,8 @@ def backup(target: Path, db: Database | None) -> None:
             "a PostgreSQL database is copied by its own tool: pg_dump --format=custom "
             f"--file={shlex.quote(str(target))} {shlex.quote(shown(path))}"
         )
-    with opened(path) as store:
-        assert isinstance(store, SqliteStore)  # noqa: S101 - there are two kinds
+    with opened_to_read(path) as store:
+        assert isinstance(store, SqliteReader)  # noqa: S101 - there are two kinds
         try:
             store.copy_to(target)
         except FileExistsError as error:

@@ -16,9 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from remit import config
+from remit import _sqlite, config
 from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
+from remit._files import check_private_folder
 from remit._runtime._doors import check_target, missing_for_local, spool_of
 from remit._spool import Folder
 from remit._spool.listing import FileState, Listed, listed
@@ -141,6 +142,13 @@ def _mode(settings: Settings) -> Check:
 
 def _data_dir(folder: Path) -> Check:
     """Look whether the folder can be written to, or could be made."""
+    try:
+        check_private_folder(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        said = f"{folder}: {error.strerror}" if error.strerror else str(error)
+        return wrong("data folder", "data_dir", said, "Set REMIT_DATA_DIR to a folder of your own.")
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         made = "" if there == folder else ", to be made at the first run"
@@ -209,10 +217,10 @@ def _database(path: Path) -> Check:
     if not path.exists():
         return ok("database", f"{path}, to be made at the first run")
     try:
-        # Not remit's own way: that would bring an older one up to date.
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+        _sqlite.check_ours(path, _sqlite.COLLECTOR)
+        with closing(_sqlite.reader(path)) as opened:
             (found,) = opened.execute("PRAGMA user_version").fetchone()
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error, _sqlite.ForeignError) as error:
         said = f"{path} cannot be opened: {error}"
         return wrong("database", "database", said, "Move it away, or set REMIT_DATA_DIR.")
     newest = _newest_schema()

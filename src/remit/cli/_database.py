@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Final, TypeVar
 
 import msgspec
 
 from remit import config
 from remit.cli._failing import Failed
+from remit.cli._files import private
 from remit.cli._options import Database
 from remit.cli._records import Record, called
 from remit.collector.ingest.judging import shown_span
@@ -18,11 +19,14 @@ from remit.collector.store import (
     InstanceRow,
     Listed,
     Page,
+    Reader,
     Reading,
     SpanFilter,
     SpanRow,
     Store,
     StoreUnavailableError,
+    TooSlowError,
+    open_reader,
     open_store,
 )
 from remit.collector.store.rows import Row
@@ -41,32 +45,56 @@ SEARCHED_RUNS: Final = 20_000
 """A prefix is looked for among so many of the newest runs."""
 
 
-def database(given: Database | None) -> Database:
-    """Return the database that `--db` names, else the one of local mode."""
-    return given or config.load({}).data_dir / FILE
+def database(given: Database | None, *, create: bool = False) -> Database:
+    """Return the database that `--db` names, else the one of local mode.
+
+    Args:
+        given: What `--db` names.
+        create: Whether to make the data folder if it is needed and there is none.
+
+    Raises:
+        Failed: The data folder cannot be made, or is open to other users.
+    """
+    return given or private(config.load({}).data_dir, create=create) / FILE
 
 
 @contextmanager
 def opened(path: Database, *, create: bool = False) -> Generator[Store]:
-    """Return a block with the database at *path*.
+    """Return a block with the database at *path*, to change it.
 
     Raises:
         Failed: Another process keeps it locked.
     """
-    store = open_store(path, create=create)
-    try:
+    with closing(open_store(path, create=create)) as store, _failing():
         yield store
-    except StoreUnavailableError as error:
-        raise Failed(f"the database cannot be used now ({error}): try again later") from error
-    finally:
-        store.close()
+
+
+@contextmanager
+def opened_to_read(path: Database) -> Generator[Reader]:
+    """Return a block with the database at *path*, in which nothing is changed.
+
+    Raises:
+        Failed: Another process keeps it locked.
+    """
+    with closing(open_reader(path)) as store, _failing():
+        yield store
 
 
 @contextmanager
 def reading(path: Database) -> Generator[Reading]:
     """Return a block that reads one state of the database at *path*."""
-    with opened(path) as store, store.reading() as transaction:
+    with opened_to_read(path) as store, store.reading() as transaction:
         yield transaction
+
+
+@contextmanager
+def _failing() -> Generator[None]:
+    try:
+        yield
+    except TooSlowError as error:
+        raise Failed(f"the database took too long to answer ({error}): ask for less") from error
+    except StoreUnavailableError as error:
+        raise Failed(f"the database cannot be used now ({error}): try again later") from error
 
 
 def newest(db: Reading, count: int) -> list[InstanceRow]:

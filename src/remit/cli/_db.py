@@ -30,6 +30,7 @@ class Commands(LazyGroup):
             "Delete the payloads of runs, and record it.",
         ),
         "backup": ("remit.cli._backup:backup", "Copy a database that is being served."),
+        "upgrade": ("remit.cli._db:upgrade", "Bring an earlier remit's database up to date."),
     }
 
 
@@ -63,6 +64,19 @@ def retain(days: int, db: Database | None, *, as_json: bool) -> None:
         emit_json({"before": before, **removed._asdict()})
         return
     emit(f"Removed from {shown(path)} what is older than {before}: {_told(removed)}.")
+
+
+@click.command()
+@db_option
+def upgrade(db: Database | None) -> None:
+    """Bring the database of an earlier remit up to date.
+
+    Commands that write do that by themselves. Commands that only read change nothing, and refuse
+    an older database until this was done. An earlier remit cannot open it afterwards.
+    """
+    path = database(db)
+    with opened(path):
+        emit(f"{shown(path)} is up to date.")
 
 
 def _told(removed: Removed) -> str:

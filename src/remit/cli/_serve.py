@@ -56,7 +56,7 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
     door = Door(**{name: more.pop(name) for name in DOOR})
     if (door.certificate is None) != (door.key is None):
         raise click.UsageError("--ssl-certfile and --ssl-keyfile go together.")
-    path = database(db)
+    path = database(db, create=True)
     if workers > 1 and not is_postgres(path):
         raise click.UsageError(
             f"--workers {workers} needs a PostgreSQL database (--db postgresql://...): an SQLite "
@@ -89,6 +89,8 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
         raise Failed(f"the certificate or its key cannot be used: {said}") from error
     except OSError as error:
         said = error.strerror or str(error)
+        if error.errno is None:
+            raise Failed(said) from error
         if error.filename is not None:
             raise Failed(f"{error.filename} cannot be used: {said}") from error
         raise Failed(f"cannot listen on {host} port {port}: {said}") from error

@@ -15,6 +15,7 @@ from remit._runtime._doors import spool_of
 from remit._spool import Folder
 from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
+from remit.cli._files import private
 from remit.cli._options import json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
@@ -44,7 +45,7 @@ def spool() -> None:
 def status(*, as_json: bool) -> None:
     """Show what waits, for which server, and what a server refused and why."""
     settings = config.load({})
-    folder = spool_of(settings)
+    folder = _folder(settings)
     files = listed(folder)
     if as_json:
         emit_json(
@@ -92,6 +93,7 @@ def send(timeout_s: float, *, every: bool, aside: bool) -> None:
     settings = config.load({})
     if settings.resolved_mode == "off":
         raise Failed("the mode is off, so there is nowhere to send to: unset REMIT_MODE")
+    folder = _folder(settings)
     result = send_spooled(settings, timeout_s, any_token=every, set_aside=aside)
     emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
@@ -99,7 +101,7 @@ def send(timeout_s: float, *, every: bool, aside: bool) -> None:
         emit(f"The server refused {refused}, set aside now: {result.last_error}")
     for reason, count in result.dropped.items():
         emit(f"{number_of(count, 'item')} given up: {reason}")
-    waits = _show_rest(spool_of(settings), result.last_error, any_token=every)
+    waits = _show_rest(folder, result.last_error, any_token=every)
     sys.exit(0 if result and not waits else 1)
 
 
@@ -108,7 +110,7 @@ def send(timeout_s: float, *, every: bool, aside: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge_files(*, aside: bool, yes: bool) -> None:
     """Delete, for good, the files that no running process has."""
-    folder = spool_of(config.load({}))
+    folder = _folder(config.load({}))
     kept = (FileState.IN_USE, FileState.WAITING) if aside else (FileState.IN_USE,)
     found = [file for file in listed(folder) if file.state not in kept]
     if not found:
@@ -128,6 +130,18 @@ def purge_files(*, aside: bool, yes: bool) -> None:
             f"{left} could not be deleted: a program has taken it, or the folder is not "
             f"ours to write: {folder.path}"
         )
+
+
+def _folder(settings: Settings) -> Folder:
+    """Return the spool's folder.
+
+    Raises:
+        Failed: The data folder is open to other users.
+    """
+    folder = spool_of(settings)
+    for each in (settings.data_dir, folder.path):
+        private(each)
+    return folder
 
 
 def _line(file: Listed, folder: Folder) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from remit._clock import SystemClock
-from remit.cli._database import database, every, find, handle, opened, spans_of
+from remit.cli._database import database, every, find, handle, opened_to_read, spans_of
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import coloured, columns, cut, emit, faint, lines, printable
 from remit.cli._tree import moment, took
@@ -92,7 +92,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     With --follow further ones are shown as they come, and each once more when it ends, whenever it
     began.
     """
-    with opened(database(db)) as store:
+    with opened_to_read(database(db)) as store:
         with store.reading() as source:
             feed = Feed(find(source, run).id if run else None)
             if follow:

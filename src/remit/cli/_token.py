@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from remit.cli._agents import agent_called
-from remit.cli._database import database, opened
+from remit.cli._database import database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable
@@ -42,7 +42,7 @@ def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -
         raise click.UsageError(f"--scope {scope} {what}.")
     if agent is not None and not agent.strip():
         raise click.UsageError("--agent must name one.")
-    path = database(db)
+    path = database(db, create=True)
     with opened(path, create=True) as store:
         if agent is None:
             made = create_token(store, scope)
@@ -62,7 +62,7 @@ def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -
 def list_all(db: Database | None, *, as_json: bool) -> None:
     """List the tokens, oldest first; never their secrets."""
     path = database(db)
-    with opened(path) as store:
+    with opened_to_read(path) as store:
         tokens = list_tokens(store)
         with store.reading() as source:
             agents = {each.id: _agent_name(source, each) for each in tokens}

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 
 from remit._clock import SystemClock
+from remit._files import make_private_folder
 from remit.collector.app import unseen_app
 from remit.collector.ingest import Caller, Service, TokenScope, prepare
 from remit.collector.settings import Settings
@@ -31,10 +32,11 @@ def open_app(data_dir: Path) -> tuple[ASGIApp, str]:
         data_dir: The folder; it is made if it does not exist.
 
     Raises:
-        OSError: The database there cannot be opened.
+        OSError: The folder is open to other users, or the database there cannot be opened.
     """
     clock = SystemClock()
     try:
+        make_private_folder(data_dir)
         store = SqliteStore(data_dir / FILE)
     except SettingsError as error:
         raise OSError(str(error)) from error

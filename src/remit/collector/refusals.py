@@ -1,7 +1,8 @@
 """Refusals: why a request was not carried out, as its answer says it.
 
 Source: the codes are those that CONTRACT.md section 3 found in public sources; `forbidden`,
-`payload_too_large`, `unsupported_media_type`, `unavailable` and `internal_error` are our own.
+`payload_too_large`, `unsupported_media_type`, `unavailable`, `timeout` and `internal_error` are our
+own.
 """
 
 from __future__ import annotations

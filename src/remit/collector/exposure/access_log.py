@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
+from remit._files import PRIVATE_FILE, refuse_link
 from remit._guard import logger
 
 STANDARD_OUTPUT: Final = "-"
-_MODE: Final = 0o600
 
 
 class AccessLog:
@@ -27,8 +27,9 @@ class AccessLog:
         """
         self._own = target != STANDARD_OUTPUT
         if self._own:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            self._descriptor = os.open(Path(target), flags, _MODE)
+            refuse_link(Path(target))
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            self._descriptor = os.open(Path(target), flags, PRIVATE_FILE)
         else:
             self._descriptor = sys.stdout.fileno()
         self._failed = False

@@ -16,7 +16,14 @@ from remit.collector.ingest.tokens import caller_of
 from remit.collector.meaning import Declarations
 from remit.collector.metrics import ITEMS, REFUSALS, SPANS, Metrics
 from remit.collector.settings import Settings
-from remit.collector.store import Reading, Store, StoreUnavailableError, Writing, write
+from remit.collector.store import (
+    Reading,
+    Store,
+    StoreUnavailableError,
+    TooSlowError,
+    Writing,
+    write,
+)
 from remit.errors import SettingsError
 
 logger: Final = logging.getLogger("remit")
@@ -98,6 +105,9 @@ class Service:
     def _noting_faults(self) -> Generator[None]:
         try:
             yield
+        except TooSlowError:
+            # One question; others are answered.
+            raise
         except StoreUnavailableError as error:
             self._note_fault(error)
             raise

@@ -20,7 +20,7 @@ from remit.collector.ingest.checks import wrong_in_identifier
 from remit.collector.ingest.context import NS_PER_US, Caller, IdSource
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.refusals import unauthorized
-from remit.collector.store import Reading, Store, TokenRow, Writing, write
+from remit.collector.store import Reader, Reading, Store, TokenRow, Writing, write
 from remit.collector.times import format_us
 from remit.errors import UsageError
 
@@ -121,7 +121,7 @@ def create_token(
     return CreatedToken(secret, _info(write(store, work)))
 
 
-def list_tokens(store: Store) -> list[TokenInfo]:
+def list_tokens(store: Reader | Store) -> list[TokenInfo]:
     """Return the tokens of a database, oldest first."""
     with store.reading() as tx:
         return [_info(row) for row in tx.tokens()]

@@ -14,7 +14,7 @@ from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import Refusal
 from remit.collector.routes.bodies import accepted
-from remit.collector.store import StoreUnavailableError
+from remit.collector.store import StoreUnavailableError, TooSlowError
 from remit.collector.views import error_answer
 
 RETRY_AFTER_S: Final = 1
@@ -75,6 +75,20 @@ async def _unavailable(request: Request, error: Exception) -> Response:
     )
 
 
+async def _too_slow(request: Request, error: Exception) -> Response:
+    """Answer a request that the database did not answer within its own limit."""
+    del error
+    return _noted(
+        request,
+        Refusal(
+            HTTPStatus.GATEWAY_TIMEOUT,
+            "timeout",
+            "the database took too long for this: ask for less, such as a shorter time, one run "
+            "or a smaller page",
+        ),
+    )
+
+
 async def _gone(request: Request, error: Exception) -> Response:
     """Answer nobody: the client went away before it had sent everything."""
     del request, error
@@ -97,6 +111,7 @@ def _noted(request: Request, refusal: Refusal) -> Response:
 exception_handlers: Final[Mapping[type[Exception], ExceptionHandler]] = {
     Refusal: _refused,
     HTTPException: _unknown,
+    TooSlowError: _too_slow,
     StoreUnavailableError: _unavailable,
     ClientDisconnect: _gone,
     Exception: _failed,

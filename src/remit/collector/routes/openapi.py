@@ -35,6 +35,7 @@ _ERRORS: Final = {
     422: "Fields are not valid; `errors` says which.",
     429: "Too many requests: try again after `Retry-After` seconds.",
     503: "The database cannot be used now: try again after `Retry-After` seconds.",
+    504: "The database took too long for this: ask for less.",
 }
 _OTHER_WORDS: Final = {
     BULK: "Carry out several operations, in order, up to the first that is refused.",

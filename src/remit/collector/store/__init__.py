@@ -5,11 +5,14 @@ from __future__ import annotations
 from remit.collector.store.naming import is_postgres as is_postgres
 from remit.collector.store.naming import scheme_of as scheme_of
 from remit.collector.store.naming import shown as shown
+from remit.collector.store.opening import open_reader as open_reader
 from remit.collector.store.opening import open_store as open_store
 from remit.collector.store.protocol import ConflictError as ConflictError
+from remit.collector.store.protocol import Reader as Reader
 from remit.collector.store.protocol import Reading as Reading
 from remit.collector.store.protocol import Store as Store
 from remit.collector.store.protocol import StoreUnavailableError as StoreUnavailableError
+from remit.collector.store.protocol import TooSlowError as TooSlowError
 from remit.collector.store.protocol import Writing as Writing
 from remit.collector.store.protocol import write as write
 from remit.collector.store.questions import Listed as Listed
@@ -40,4 +43,5 @@ from remit.collector.store.rows import SpanRow as SpanRow
 from remit.collector.store.rows import SubjectRow as SubjectRow
 from remit.collector.store.rows import TokenRow as TokenRow
 from remit.collector.store.rows import VersionRow as VersionRow
+from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
+
+from remit.errors import SettingsError
 
 
 class Migration(NamedTuple):
@@ -21,6 +25,7 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
+@cache
 def migrations(dialect: str) -> Sequence[Migration]:
     """Return the migrations of *dialect*, which is the name of a folder, in order."""
     folder = files("remit.collector.store") / "migrations" / dialect
@@ -40,3 +45,30 @@ def statements(script: str) -> tuple[str, ...]:
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     parts = ("\n".join(lines) + "\n").split(";\n")
     return tuple(part.strip() for part in parts if part.strip())
+
+
+def refuse_newer(version: int, newest: int, database: str) -> None:
+    """Check that a database is not of a later remit.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if version > newest:
+        raise SettingsError(
+            f"the database {database} has schema version {version}, this remit knows up to "
+            f"{newest}: upgrade remit, or name another database"
+        )
+
+
+def refuse_older(version: int, newest: int, database: str) -> None:
+    """Check that a database is not of an earlier remit, before it is only read.
+
+    Raises:
+        SettingsError: It is.
+    """
+    if version < newest:
+        raise SettingsError(
+            f"the database {database} has schema version {version}, and this remit reads "
+            f"{newest}; a command that reads changes nothing. Bring it up to date: "
+            f"remit db upgrade --db {shlex.quote(database)}"
+        )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from remit.collector.store.naming import is_postgres, scheme_of
-from remit.collector.store.protocol import Store
-from remit.collector.store.sqlite import SqliteStore
+from remit.collector.store.protocol import Reader, Store
+from remit.collector.store.sqlite import SqliteReader, SqliteStore
 from remit.errors import SettingsError
 
 # By name, because psycopg is an extra, and costs every SQLite user its import otherwise.
@@ -27,30 +27,67 @@ def open_store(database: Path | str, *, create: bool = True) -> Store:
         SettingsError: It is no database of remit's, holds a newer schema, or does not exist.
     """
     if is_postgres(database):
-        return _postgres()(str(database), create=create)
+        store: Store = _postgres()(str(database), create=create)
+        return store
+    path = _path(database)
+    if not create:
+        _refuse_missing(path)
+    elif not path.parent.is_dir():
+        raise SettingsError(
+            f"there is no folder {path.parent} for the database {path.name}: make it first"
+        )
+    return SqliteStore(path)
+
+
+def open_reader(database: Path | str) -> Reader:
+    """Open the database that *database* names, to read it and change nothing.
+
+    Args:
+        database: Path of an SQLite file, or `postgresql://...`.
+
+    Raises:
+        SettingsError: It is no database of remit's, holds another schema, or does not exist.
+    """
+    if is_postgres(database):
+        reader: Reader = _postgres()(str(database), read_only=True)
+        return reader
+    path = _path(database)
+    _refuse_missing(path)
+    return SqliteReader(path)
+
+
+def _path(database: Path | str) -> Path:
     scheme = scheme_of(database)
     if scheme:
         raise SettingsError(
             f"remit keeps its data in an SQLite file or in PostgreSQL, and knows no {scheme}:// "
             "database: give the path of a file, or postgresql://user@host/name"
         )
-    path = Path(database)
-    if not create and not path.is_file():
+    return Path(database)
+
+
+def _refuse_missing(path: Path) -> None:
+    try:
+        missing = not path.is_file() or not path.stat().st_size
+    except OSError as error:
+        raise SettingsError(
+            f"the database {path} cannot be read: {error.strerror or error}"
+        ) from error
+    if missing:
         raise SettingsError(
             f"there is no database at {path}: nothing was recorded there yet, or another "
             "path is meant"
         )
-    return SqliteStore(path)
 
 
-def _postgres() -> Callable[..., Store]:
+def _postgres() -> Callable[..., Any]:
     """Return the class of the PostgreSQL store, which needs the extra.
 
     Raises:
         SettingsError: The extra is not installed.
     """
     try:
-        found: Callable[..., Store] = import_module(_POSTGRES).PostgresStore
+        found: Callable[..., Any] = import_module(_POSTGRES).PostgresStore
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"a PostgreSQL database needs {error.name}, which is not installed: "

@@ -21,8 +21,14 @@ from remit.collector.store.naming import shown
 from remit.collector.store.postgres_connection import BoundedConnection
 from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool
 from remit.collector.store.postgres_rows import PostgresTransaction
-from remit.collector.store.postgres_schema import is_current, migrate
-from remit.collector.store.protocol import ConflictError, Reading, StoreUnavailableError, Writing
+from remit.collector.store.postgres_schema import check_readable, is_current, migrate
+from remit.collector.store.protocol import (
+    ConflictError,
+    Reading,
+    StoreUnavailableError,
+    TooSlowError,
+    Writing,
+)
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
@@ -58,12 +64,20 @@ class PostgresStore:
 
     at_once = MAX_CONNECTIONS
 
-    def __init__(self, url: str, *, create: bool = True, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
         """Connect to the database at *url*, brought up to date if need be.
 
         Args:
             url: As libpq reads it, `postgresql://user@host/database`.
             create: Whether to make the tables if there are none.
+            read_only: Whether to change nothing; an older schema is refused then.
             clock: Tells for which times there must be partitions.
 
         Raises:
@@ -79,8 +93,11 @@ class PostgresStore:
         self._clock = clock or SystemClock()
         self._next_parts_ns = 0
         try:
-            with self._begun(_WRITE, patient=True) as cursor:
-                migrate(cursor, self.path, create=create)
+            with self._begun(_READ if read_only else _WRITE, patient=not read_only) as cursor:
+                if read_only:
+                    check_readable(cursor, self.path)
+                else:
+                    migrate(cursor, self.path, create=create)
                 cursor.execute("COMMIT")
         except psycopg.Error as error:
             self.close()
@@ -88,7 +105,8 @@ class PostgresStore:
         except SettingsError:
             self.close()
             raise
-        self._make_parts()
+        if not read_only:
+            self._make_parts()
 
     @contextmanager
     def reading(self) -> Generator[Reading]:
@@ -103,7 +121,7 @@ class PostgresStore:
             with connection.cursor() as cursor:
                 return question(PostgresTransaction(cursor, writing=False))
 
-        with _unavailable(self.path):
+        with _unavailable(self.path, reading=True):
             return self._pool.ask(ask)
 
     @contextmanager
@@ -164,7 +182,8 @@ class PostgresStore:
     def _transaction(
         self, begin: str, *, patient: bool = False
     ) -> Generator[Cursor[tuple[Any, ...]]]:
-        with _unavailable(self.path), self._begun(begin, patient=patient) as cursor:
+        unavailable = _unavailable(self.path, reading=begin == _READ)
+        with unavailable, self._begun(begin, patient=patient) as cursor:
             try:
                 yield cursor
                 cursor.execute("COMMIT")
@@ -186,11 +205,15 @@ class PostgresStore:
 
 
 @contextmanager
-def _unavailable(path: str) -> Generator[None]:
+def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
     """Tell faults that pass (gone, full, locked) from mistakes in the statements."""
     try:
         yield
     except _CONFLICTS as error:
         raise ConflictError(f"{path}: {error}") from error
+    except errors.QueryCanceled as error:
+        # Its statement_timeout. A writer must come again, so to him the database is unavailable.
+        kind = TooSlowError if reading else StoreUnavailableError
+        raise kind(f"{path}: {error}") from error
     except _GONE as error:
         raise StoreUnavailableError(f"{path}: {error}") from error

@@ -139,7 +139,7 @@ class Pool:
                 return connection, ask(connection)
             except SilentError:
                 raise
-            except errors.LockNotAvailable:
+            except (errors.LockNotAvailable, errors.QueryCanceled):
                 self._take_back(connection)
                 raise
             except psycopg.OperationalError:

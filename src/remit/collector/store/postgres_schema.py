@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from psycopg import Cursor
 
-from remit.collector.store.migrate import migrations
+from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.errors import SettingsError
 
 Results: TypeAlias = "Cursor[tuple[Any, ...]]"
@@ -38,16 +38,13 @@ def migrate(cursor: Results, shown: str, *, create: bool) -> None:
     if version == newest:
         return
     if not version and not create:
-        raise SettingsError(
-            f"there is nothing of remit's in {shown}: nothing was recorded there yet, or another "
-            "database is meant"
-        )
+        raise SettingsError(_nothing_in(shown))
     cursor.execute("SET LOCAL lock_timeout = 0")
     cursor.execute("SET LOCAL statement_timeout = 0")
     cursor.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
     # Again: another collector may have been faster.
     version = _version(cursor)
-    _refuse_newer(version, newest, shown)
+    refuse_newer(version, newest, shown)
     for step in steps[version:]:
         for statement in step.statements:
             cursor.execute(statement.encode())
@@ -55,6 +52,20 @@ def migrate(cursor: Results, shown: str, *, create: bool) -> None:
         cursor.execute("CREATE TABLE remit_schema (version bigint NOT NULL)")
         cursor.execute("INSERT INTO remit_schema VALUES (0)")
     cursor.execute("UPDATE remit_schema SET version = %s", (newest,))
+
+
+def check_readable(cursor: Results, shown: str) -> None:
+    """Check that the database has the schema that this remit reads.
+
+    Raises:
+        SettingsError: There is none, or it is older or newer.
+    """
+    newest = migrations("postgres")[-1].number
+    version = _version(cursor)
+    if not version:
+        raise SettingsError(_nothing_in(shown))
+    refuse_newer(version, newest, shown)
+    refuse_older(version, newest, shown)
 
 
 def is_current(cursor: Results) -> bool:
@@ -75,9 +86,8 @@ def _version(cursor: Results) -> int:
     return int(version)
 
 
-def _refuse_newer(version: int, newest: int, shown: str) -> None:
-    if version > newest:
-        raise SettingsError(
-            f"the database {shown} has schema version {version}, this remit knows up to "
-            f"{newest}: upgrade remit, or name another database"
-        )
+def _nothing_in(shown: str) -> str:
+    return (
+        f"there is nothing of remit's in {shown}: nothing was recorded there yet, or another "
+        "database is meant"
+    )

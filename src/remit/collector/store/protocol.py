@@ -40,6 +40,10 @@ class StoreUnavailableError(Exception):
     """The database is locked, full or gone; the same may work later."""
 
 
+class TooSlowError(StoreUnavailableError):
+    """A question took longer than the database allows; others are answered meanwhile."""
+
+
 class ConflictError(StoreUnavailableError):
     """Another transaction was faster; the same, begun anew, finds what that one did."""
 
@@ -255,6 +259,28 @@ class Writing(Reading, Protocol):
 
     def savepoint(self) -> AbstractContextManager[None]:
         """Return a block whose writes are undone if it raises, and theirs only."""
+        ...
+
+
+class Reader(Protocol):
+    """A database that is only read.
+
+    Attributes:
+        path: What it is called, without a password.
+    """
+
+    path: str
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Return a block that sees one state of the database.
+
+        Raises:
+            StoreUnavailableError: The database is locked or gone.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the database; a later use opens it again."""
         ...
 
 

@@ -15,7 +15,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from remit.collector.store.migrate import migrations
+from remit import _sqlite
+from remit._files import make_private_file
+from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import forget
@@ -30,9 +32,10 @@ BUSY_TIMEOUT_S: Final = 10.0
 # A fork waits this long for a statement to end: a child can hang on a mutex of SQLite's otherwise.
 FORK_WAIT_S: Final = 1.0
 # The lock that the change to a write-ahead log takes is one for which SQLite itself never waits.
-_PRIVATE: Final = 0o600
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
+_MARK: Final = f"PRAGMA application_id = {_sqlite.COLLECTOR.application_id}"
+_CANNOT_OPEN: Final = (sqlite3.Error, OSError, _sqlite.ForeignError)
 _PRAGMAS: Final = (
     # A killed process loses nothing; a power cut may lose the last commits, never the file.
     "PRAGMA synchronous = NORMAL",
@@ -54,7 +57,7 @@ class SqliteStore:
     at_once = 1
 
     def __init__(self, path: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Open the database at *path*, made and brought up to date if need be.
+        """Open the database at *path*, made and brought up to date if need be; its folder exists.
 
         Args:
             path: The file, or `:memory:`.
@@ -112,22 +115,6 @@ class SqliteStore:
         if busy:
             raise StoreUnavailableError(f"{self.path}: somebody reads an older state of it")
 
-    def copy_to(self, target: Path) -> None:
-        """Write one state of the file to *target*, for its owner only; others go on meanwhile.
-
-        Raises:
-            OSError: There is something at *target*, or it cannot be made.
-        """
-        os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, _PRIVATE))
-        try:
-            with closing(sqlite3.Connection(target)) as copy, self._lock, _unavailable(self.path):
-                (self._connection or self._open()).backup(copy)
-                # A file of its own, that needs no log beside it to be read.
-                copy.execute("PRAGMA journal_mode = DELETE")
-        except BaseException:
-            target.unlink()
-            raise
-
     def close(self) -> None:
         """Close the file; a later use opens it again."""
         with self._lock:
@@ -153,10 +140,10 @@ class SqliteStore:
         try:
             connection = self._connect()
             _migrate(connection, self.path)
-        except (sqlite3.Error, OSError) as error:
+        except _CANNOT_OPEN as error:
             raise SettingsError(
                 f"the database {self.path} cannot be opened: {error}. Name a file in a folder "
-                "that may be written to, either new or made by remit"
+                "that exists and may be written to, either new or made by remit"
             ) from error
         self._connection = connection
         self._finalizer = weakref.finalize(self, connection.close)
@@ -165,8 +152,8 @@ class SqliteStore:
         return connection
 
     def _connect(self) -> sqlite3.Connection:
-        if self.path != MEMORY:
-            _make_private_file(Path(self.path))
+        if self.path != MEMORY and not make_private_file(Path(self.path)):
+            _check_ours(Path(self.path))
         # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
         connection = sqlite3.Connection(
             self.path,
@@ -175,10 +162,11 @@ class SqliteStore:
             check_same_thread=False,
         )
         try:
-            _use_write_ahead_log(connection)
+            refuse_newer(_schema_version(connection), migrations("sqlite")[-1].number, self.path)
+            _prepare(connection)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
-        except sqlite3.Error:
+        except (sqlite3.Error, SettingsError):
             connection.close()
             raise
         return connection
@@ -200,16 +188,101 @@ class SqliteStore:
             self._connection = None
 
 
-def _make_private_file(path: Path) -> None:
-    """Create the file for its owner only: payloads are nobody else's business."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
+class SqliteReader:
+    """A store that is only read: neither the file nor its folder is changed.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look at the database at *path*.
+
+        Raises:
+            SettingsError: The path holds something else, another version of the schema, or cannot
+                be read.
+        """
+        self.path = str(path)
+        try:
+            _check_ours(path)
+            with closing(_sqlite.reader(path)) as connection:
+                version = _schema_version(connection)
+        except _CANNOT_OPEN as error:
+            raise SettingsError(
+                f"the database {self.path} cannot be read: {error}. Name a database that remit made"
+            ) from error
+        newest = migrations("sqlite")[-1].number
+        refuse_newer(version, newest, self.path)
+        refuse_older(version, newest, self.path)
+
+    @contextmanager
+    def reading(self) -> Generator[Reading]:
+        """Return a block that sees one state of the database."""
+        with self._block() as connection:
+            yield SqliteTransaction(connection)
+
+    def copy_to(self, target: Path) -> None:
+        """Write one state of the file to *target*, for its owner only; others go on meanwhile.
+
+        Raises:
+            OSError: There is something at *target*, or it cannot be made.
+        """
+        with self._block() as connection:
+            _copy(connection, target)
+
+    def close(self) -> None:
+        """Do nothing: each block opens the file and closes it."""
+
+    @contextmanager
+    def _block(self) -> Generator[sqlite3.Connection]:
+        path = Path(self.path)
+        before, logged = _state(path), _sqlite.has_log(path)
+        try:
+            with _unavailable(self.path), closing(_sqlite.reader(path)) as connection:
+                connection.execute("BEGIN")
+                yield connection
+        except StoreUnavailableError:
+            if logged or _state(path) == before:
+                raise
+        # Without a log there is no lock: a program that began meanwhile was not kept out.
+        if not logged and _state(path) != before:
+            raise StoreUnavailableError(f"{self.path} was written to while it was read")
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+def _copy(connection: sqlite3.Connection, target: Path) -> None:
+    if not make_private_file(target):
+        raise FileExistsError(f"there is something at {target}")
+    try:
+        with closing(sqlite3.Connection(target)) as copy:
+            connection.backup(copy)
+            # A file of its own, that needs no log beside it to be read.
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except BaseException:
+        target.unlink()
+        raise
+
+
+def _check_ours(path: Path) -> None:
+    _sqlite.check_ours(path, _sqlite.COLLECTOR)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Mark a new file and have it keep a write-ahead log."""
     pause = threading.Event()
     for attempt in range(_WAL_TRIES):
         try:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            if not pages:
+                # Before the log, so that the mark is in the file itself.
+                connection.execute(_MARK)
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or attempt == _WAL_TRIES - 1:
@@ -223,30 +296,24 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema up to date, under the write lock; refuse one from the future."""
     steps = migrations("sqlite")
     newest = steps[-1].number
-    if _schema_version(connection) == newest:
+    marked = _sqlite.mark_of(connection) == _sqlite.COLLECTOR.application_id
+    if marked and _schema_version(connection) == newest:
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _schema_version(connection)
-        _refuse_newer(version, newest, path)
+        refuse_newer(version, newest, path)
         connection.create_function("remit_subject_hash", 1, subject_hash, deterministic=True)
         for step in steps[version:]:
             for statement in step.statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {newest}")
+        connection.execute(_MARK)
     except BaseException:
         connection.execute("ROLLBACK")
         connection.close()
         raise
     connection.execute("COMMIT")
-
-
-def _refuse_newer(version: int, newest: int, path: str) -> None:
-    if version > newest:
-        raise SettingsError(
-            f"the database {path} has schema version {version}, this remit knows up to "
-            f"{newest}: upgrade remit, or name another file"
-        )
 
 
 def _schema_version(connection: sqlite3.Connection) -> int:

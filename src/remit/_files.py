@@ -1,0 +1,87 @@
+"""Files and folders that only their owner may use, made and opened without following links."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+PRIVATE_FILE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+_OTHERS_WRITE: Final = 0o022
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder for its owner only, and the missing folders above it; one that exists stays.
+
+    Raises:
+        OSError: It cannot be made, or another user owns it or may write to it.
+    """
+    _make(path)
+    check_private_folder(path)
+
+
+def check_private_folder(path: Path) -> None:
+    """Check that nobody but this user and root can put files into a folder.
+
+    Raises:
+        OSError: There is no such folder, or another user owns it or may write to it.
+    """
+    info = path.stat()
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotADirectoryError(f"{path} is not a folder")
+    if info.st_uid != os.geteuid():
+        raise PermissionError(
+            f"the folder {path} belongs to another user (uid {info.st_uid}, this process has "
+            f"{os.geteuid()}): name a folder of your own, or one in it that does not exist yet"
+        )
+    if info.st_mode & _OTHERS_WRITE:
+        raise PermissionError(
+            f"other users may write to the folder {path} (mode {stat.S_IMODE(info.st_mode):o}): "
+            "take that from them with chmod go-w, or name a folder in it that does not exist yet"
+        )
+
+
+def make_private_file(path: Path) -> bool:
+    """Make an empty file for its owner only; return False if there is something at *path*.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    try:
+        # O_EXCL: a link is something, too.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    except FileExistsError:
+        return False
+    os.close(descriptor)
+    return True
+
+
+def refuse_link(path: Path) -> None:
+    """Check that *path* itself is not a symbolic link; the folders above it may be links.
+
+    Raises:
+        OSError: It is one.
+    """
+    if path.is_symlink():
+        raise OSError(
+            f"{path} is a symbolic link to {path.readlink()}, and links are not followed: name "
+            "the file itself"
+        )
+
+
+def _make(path: Path) -> None:
+    try:
+        path.mkdir(mode=PRIVATE_FOLDER)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        _make(path.parent)
+        _make(path)
+    except OSError as error:
+        if path.is_dir():
+            return
+        if isinstance(error, FileExistsError):
+            raise NotADirectoryError(f"{path} is not a folder") from error
+        raise

@@ -1,0 +1,334 @@
+"""Files of databases: commands that read change none, and those of other programs are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import pytest
+from click.testing import CliRunner, Result
+
+from remit.cli import main
+from remit.collector import open_store
+from tests.collecting import World
+from tests.spooling import Spooled, in_child, item
+from tests.spooling import record as record_of_run
+
+MARK: Final = 0x524D5443
+SPOOL_MARK: Final = 0x524D5453
+READING: Final = {
+    "list": ("runs", "list"),
+    "show": ("runs", "show"),
+    "tail": ("runs", "tail"),
+    "tokens": ("token", "list"),
+    "backup": ("db", "backup", "{folder}/copy.db"),
+}
+WRITING: Final = {
+    "token": ("token", "create"),
+    "retain": ("db", "retain", "--days", "1"),
+    "erase": ("db", "erase", "--run", "last", "--reason", "asked", "--yes"),
+    "terminate": ("runs", "terminate", "last", "--reason", "enough"),
+    "serve": ("serve", "--port", "0"),
+}
+each_reading = pytest.mark.parametrize("words", READING.values(), ids=READING)
+each_command = pytest.mark.parametrize(
+    "words", [*READING.values(), *WRITING.values()], ids=[*READING, *WRITING]
+)
+
+
+def remit(words: tuple[str, ...], db: Path) -> Result:
+    """Run a command on a database; a copy is written beside its folder."""
+    named = [word.format(folder=db.parent.parent) for word in words]
+    return CliRunner().invoke(main, [*named, "--db", str(db)])
+
+
+def record(db: Path) -> None:
+    """Record a run."""
+    store = open_store(db)
+    World(store).account().instance("active", external_identifier="one")
+    store.close()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """Return a database with one run."""
+    path = tmp_path / "data" / "remit.db"
+    path.parent.mkdir()
+    record(path)
+    return path
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Return what lies in a folder."""
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def mark_of(db: Path) -> int:
+    """Return the application_id of a file."""
+    return int.from_bytes(db.read_bytes()[68:72])
+
+
+def of_another_program(path: Path, mark: int, journal: str) -> None:
+    """Make a database that is not remit's."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA journal_mode = {journal}")
+        connection.execute(f"PRAGMA application_id = {mark}")
+        connection.execute("CREATE TABLE moz_places (id INTEGER)")
+        connection.commit()
+
+
+@each_command
+@pytest.mark.parametrize(("mark", "journal"), [(0, "delete"), (77, "wal")], ids=["bare", "marked"])
+def test_the_database_of_another_program_is_refused_by_name_and_stays_as_it_is(
+    tmp_path: Path, words: tuple[str, ...], mark: int, journal: str
+) -> None:
+    """To the byte, and with nothing beside it."""
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "places.sqlite"
+    of_another_program(path, mark, journal)
+    before = content(path.parent)
+
+    refused = remit(words, path)
+
+    assert refused.exit_code == 1
+    assert f"{path} cannot be" in refused.output
+    assert "another program made it" in refused.output
+    assert "moz_places" in refused.output
+    assert content(path.parent) == before
+
+
+@each_reading
+def test_commands_that_read_leave_the_folder_as_it_is(db: Path, words: tuple[str, ...]) -> None:
+    """While no program has the database open."""
+    before = content(db.parent)
+
+    done = remit(words, db)
+
+    assert done.exit_code == 0, done.output
+    assert content(db.parent) == before
+
+
+def kill_while_open(db: Path) -> None:
+    """Leave the database as a killed program does, with the last run in its log alone."""
+
+    def write() -> None:
+        World(open_store(db)).account().instance("active", external_identifier="in the log")
+
+    in_child(write)
+
+
+@each_reading
+def test_what_a_killed_program_left_in_its_log_is_read_and_stays_there(
+    db: Path, words: tuple[str, ...]
+) -> None:
+    """The database and its log are as they were."""
+    kill_while_open(db)
+    assert Path(f"{db}-wal").stat().st_size
+    before = content(db.parent)
+
+    done = remit(words, db)
+
+    assert done.exit_code == 0, done.output
+    after = content(db.parent)
+    # Its index is SQLite's own, for all that have the file open.
+    del before["remit.db-shm"], after["remit.db-shm"]
+    assert after == before
+    if words == READING["list"]:
+        assert "in the log" in done.output
+
+
+def test_a_backup_holds_what_stood_in_the_log(db: Path) -> None:
+    """It needs no log of its own."""
+    kill_while_open(db)
+    assert remit(READING["backup"], db).exit_code == 0
+
+    copy = db.parent.parent / "copy.db"
+    assert [path.name for path in copy.parent.glob("copy.db*")] == ["copy.db"]
+    assert "in the log" in remit(READING["list"], copy).output
+
+
+def test_what_a_running_program_wrote_last_is_read(db: Path) -> None:
+    """It has the database open all the while."""
+    store = open_store(db)
+    World(store).account().instance("active", external_identifier="just now")
+
+    listed = remit(READING["list"], db)
+
+    store.close()
+    assert "just now" in listed.output
+
+
+def unprivileged(
+    *words: str | Path, home: Path, data: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `remit` as a user whom the permissions of files hold."""
+    before = ()
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root reads and writes everything")
+        dropped = "-dac_override,-dac_read_search"
+        before = ("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("REMIT_")}
+    return subprocess.run(
+        [*before, sys.executable, "-m", "remit", *map(str, words)],
+        env={**kept, "HOME": str(home), "REMIT_DATA_DIR": str(data or home / "none")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_database_that_may_only_be_read_can_be_read(db: Path, tmp_path: Path) -> None:
+    """A file, in a folder, that may not be written to; `remit serve` says what it would need."""
+    db.chmod(0o400)
+    db.parent.chmod(0o500)
+    try:
+        listed = unprivileged("runs", "list", "--json", "--db", db, home=tmp_path)
+        tokens = unprivileged("token", "list", "--db", db, home=tmp_path)
+        served = unprivileged("serve", "--port", "0", "--db", db, home=tmp_path)
+    finally:
+        db.parent.chmod(0o700)
+
+    assert [each["run"]["external_identifier"] for each in json.loads(listed.stdout)] == ["one"]
+    assert (tokens.returncode, tokens.stderr) == (0, "")
+    assert served.returncode == 1
+    assert "may be written to" in served.stderr
+
+
+def test_a_spool_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
+    """With what a killed program left in a log."""
+    spooled = Spooled(tmp_path / "data")
+    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    before = content(spooled.folder.path)
+    spooled.folder.path.chmod(0o500)
+    try:
+        status = unprivileged("spool", "status", "--json", home=tmp_path, data=tmp_path / "data")
+    finally:
+        spooled.folder.path.chmod(0o700)
+
+    assert status.returncode == 0, status.stderr
+    (listed,) = json.loads(status.stdout)["files"]
+    assert (listed["items"], listed["state"]) == (1, "waiting")
+    assert content(spooled.folder.path) == before
+
+
+@pytest.mark.parametrize("mark", [0, 77], ids=["bare", "marked"])
+def test_the_database_of_another_program_in_the_spool_stays_as_it_is(
+    tmp_path: Path, mark: int
+) -> None:
+    """It is neither sent nor listed, nor deleted."""
+    spooled = Spooled(tmp_path / "data")
+    spooled.outbox().put([item(1)], [record_of_run()])
+    spooled.end()
+    for path in spooled.folder.path.iterdir():
+        path.unlink()
+    foreign = spooled.folder.path / "6fa459ea-ee8a-3ca4-894e-db77e160355e.db"
+    of_another_program(foreign, mark, "wal")
+    before = content(foreign.parent)
+
+    assert spooled.files.take() is None
+    status = CliRunner().invoke(
+        main, ["spool", "status"], env={"REMIT_DATA_DIR": str(tmp_path / "data")}
+    )
+    purged = CliRunner().invoke(
+        main, ["spool", "purge", "--yes"], env={"REMIT_DATA_DIR": str(tmp_path / "data")}
+    )
+
+    assert "Nothing waits" in status.output
+    assert "nothing to delete" in purged.output
+    assert content(foreign.parent) == before
+
+
+def test_a_spool_file_has_a_mark_and_one_of_before_is_taken(tmp_path: Path) -> None:
+    """It is known by its tables."""
+    spooled = Spooled(tmp_path / "data")
+    in_child(lambda: spooled.outbox().put([item(1)], [record_of_run()]))
+    (path,) = spooled.folder.files(".db")
+    with closing(sqlite3.connect(path)) as connection:
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+        connection.execute("PRAGMA application_id = 0")
+    assert mark == SPOOL_MARK
+
+    assert len(spooled.take().head(9)) == 1
+    spooled.end()
+
+
+def without_mark(db: Path, schema: int | None = None) -> None:
+    """Make the database look as an earlier remit left it."""
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("PRAGMA application_id = 0")
+        if schema is not None:
+            connection.execute(f"PRAGMA user_version = {schema}")
+
+
+def test_a_database_has_a_mark_and_one_of_before_gets_it(db: Path) -> None:
+    """It is known by its tables, read as it is, and marked when something is written."""
+    assert mark_of(db) == MARK
+    without_mark(db)
+    assert mark_of(db) == 0
+
+    assert remit(READING["list"], db).exit_code == 0
+    assert mark_of(db) == 0
+    assert remit(("token", "create"), db).exit_code == 0
+    assert mark_of(db) == MARK
+
+
+def test_a_database_with_an_older_schema_is_read_after_it_was_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    """Until then a command that reads says how, and changes nothing."""
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "remit.db"
+    first = Path(str(sys.modules["remit.collector.store.migrate"].__file__)).with_name("migrations")
+    script = (first / "sqlite" / "0001_initial.sql").read_text()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"{script}; PRAGMA user_version = 1;")
+    before = content(path.parent)
+
+    refused = remit(READING["list"], path)
+
+    assert refused.exit_code == 1
+    assert "has schema version 1" in refused.output
+    assert f"remit db upgrade --db {path}" in refused.output
+    assert content(path.parent) == before
+    assert remit(("db", "upgrade"), path).exit_code == 0
+    assert "No runs yet" in remit(READING["list"], path).output
+
+
+@pytest.mark.parametrize("words", WRITING.values(), ids=WRITING)
+def test_no_command_makes_a_folder_for_a_database(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """A path that is mistyped is said, not made."""
+    refused = remit(words, tmp_path / "data" / "remit.db")
+
+    assert refused.exit_code == 1
+    assert "there is no" in refused.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@each_command
+@pytest.mark.parametrize("there", [True, False], ids=["database", "nothing"])
+def test_a_link_in_the_place_of_a_database_is_not_followed(
+    db: Path, words: tuple[str, ...], *, there: bool
+) -> None:
+    """Whatever it leads to."""
+    aim = db if there else db.parent / "victim"
+    link = db.parent / "link.db"
+    link.symlink_to(aim)
+    before = sorted(path.name for path in db.parent.iterdir())
+
+    refused = remit(words, link)
+
+    assert refused.exit_code == 1
+    assert ("links are not followed" if there else "there is no database") in refused.output or (
+        words in (WRITING["token"], WRITING["serve"]) and "links are not followed" in refused.output
+    )
+    assert sorted(path.name for path in db.parent.iterdir()) == before
