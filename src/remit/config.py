@@ -98,6 +98,11 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, type) else value
 
 
+def _lowered(value: object) -> object:
+    """Return a text in lower case and without space around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _texts(value: object) -> object:
     """Return a tuple of the texts that commas part; a collection of texts as a tuple."""
     if isinstance(value, str):
@@ -153,6 +158,11 @@ class Settings(BaseModel):
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
     on_violation: Literal["observe", "deny", "terminate"] = "observe"
     """What happens when a step exceeds its agent's declared data risk."""
+    outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lowered)] = None
+    """What happens when a step is called outside any run. `record`: it runs, is counted and logged
+    once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
+    `terminate`, a step is refused if any agent declared in this process forbids a word that the
+    step says or leaves unknown; every other step runs, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
     """A callable, or `module:function`: takes each payload as a dict, returns the one to keep. One
     that fails withholds the payload."""

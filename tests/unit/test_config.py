@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "run_linger_s": 300.0,
         "purpose": "live",
         "on_violation": "observe",
+        "outside_run": None,
         "redact": None,
         "redact_off": (),
         "control_flow": (),

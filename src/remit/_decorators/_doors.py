@@ -27,13 +27,17 @@ begun: Final = guarded("the start of a call")(begin)
 
 
 @guarded("a call outside any run")
-def outside(name: str) -> None:
-    """Say once of a step that a call outside any run is recorded nowhere."""
-    _runtime.current().outside(name)
+def outside(step: Step) -> None:
+    """Take note of a call outside any run, which is recorded nowhere, or refuse it.
+
+    Raises:
+        DeniedError: The settings refuse it.
+    """
+    _runtime.current().outside(step)
 
 
 class Door:
-    """The door of a span type: a call outside any run is recorded nowhere, said once.
+    """The door of a span type: a call outside any run is refused, or counted and logged once.
 
     Attributes:
         step: The declaration, made ready for recording.
@@ -112,8 +116,12 @@ class Door:
 
     @guarded("a call outside any run")
     def outside(self) -> RunBlock | nullcontext[None]:
-        """Return the block to put around a call outside any run."""
-        outside(self.step.name)
+        """Return the block to put around a call outside any run.
+
+        Raises:
+            DeniedError: The settings refuse such a call.
+        """
+        outside(self.step)
         return nullcontext()
 
 
