@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
+# The descriptor itself: a metaclass may answer for the attribute with code of its own.
+_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
 
@@ -20,7 +22,7 @@ def meant(word: object, allowed: Iterable[str]) -> str:
 def shown(value: object) -> str:
     """Return a wrong value for a message: a text, cut; of anything else the type alone."""
     if type(value) is not str:
-        return f"an object of type {type(value).__qualname__}"
+        return f"an object of type {_QUALNAME(type(value))}"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 
