@@ -6,15 +6,17 @@ import asyncio
 import pickle
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 import remit
 from remit.errors import DeniedError
 from remit.testing import isolated
-from tests.governed import BODIES, KINDS, agent, pay, ran, undeclared
+from tests.governed import BODIES, KINDS, agent, free, pay, ran, undeclared
 
 WITHOUT_RUN = [kind for kind in KINDS if "agent" not in kind]
 """Kinds of steps; an agent opens a run of its own."""
@@ -40,13 +42,13 @@ def work() -> None:
     pay()
 
 
-def in_pool(function: Callable[[], None]) -> None:
+def in_pool(function: Callable[[], object]) -> None:
     """Hand a function to a pool, as libraries do."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(function).result()
 
 
-def in_executor(function: Callable[[], None]) -> None:
+def in_executor(function: Callable[[], object]) -> None:
     """Hand a function to the executor of an event loop, as AutoGen does with sync tools."""
 
     async def main() -> None:
@@ -55,7 +57,7 @@ def in_executor(function: Callable[[], None]) -> None:
     asyncio.run(main())
 
 
-def in_thread(function: Callable[[], None]) -> None:
+def in_thread(function: Callable[[], object]) -> None:
     """Hand a function to a bare thread; raise what it raised."""
     raised: list[DeniedError] = []
 
@@ -79,7 +81,7 @@ ways = pytest.mark.parametrize("way", [in_pool, in_executor, in_thread])
 @pytest.mark.parametrize("function", [pay, work], ids=["the step itself", "a function of the user"])
 @ways
 def test_a_thread_without_the_run_is_no_way_around_the_policy(
-    way: Callable[[Callable[[], None]], None], function: Callable[[], None], on_violation: str
+    way: Callable[[Callable[[], object]], None], function: Callable[[], object], on_violation: str
 ) -> None:
     """The message names the caller's file, or the step's where no code of the caller's runs."""
     with isolated(on_violation=on_violation):
@@ -94,12 +96,13 @@ def test_a_thread_without_the_run_is_no_way_around_the_policy(
     assert "threading.py" not in said
     assert "tests.governed:agent says disallowed" in said
     by_name = function is pay and way is not in_thread
-    assert f"{'governed' if by_name else 'test_outside_run'}.py:" in raised.value.outside_run
+    where = raised.value.outside_run or ""
+    assert f"{'governed' if by_name else 'test_outside_run'}.py:" in where
 
 
 @ways
 def test_with_the_run_carried_there_nothing_is_outside(
-    way: Callable[[Callable[[], None]], None],
+    way: Callable[[Callable[[], object]], None],
 ) -> None:
     """What the message asks for, done."""
     with isolated() as recorder:
@@ -140,7 +143,7 @@ def test_every_kind_of_step_is_refused(kind: str) -> None:
     ids=["observe", "record"],
 )
 def test_where_it_is_not_refused_it_runs_and_is_counted(
-    kind: str, settings: dict[str, object], caplog: pytest.LogCaptureFixture
+    kind: str, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line for each step, with the caller's place."""
     with isolated(**settings):
@@ -153,7 +156,7 @@ def test_where_it_is_not_refused_it_runs_and_is_counted(
 
 
 @pytest.mark.parametrize("step", [undeclared, pay], ids=["unknown", "allowed"])
-def test_what_a_step_leaves_unknown_is_refused_too(step: Callable[[], None]) -> None:
+def test_what_a_step_leaves_unknown_is_refused_too(step: Callable[[], object]) -> None:
     """Nobody knows that it stays below."""
     with isolated(on_violation="deny"), pytest.raises(DeniedError, match="financial_transactions"):
         step()
@@ -190,6 +193,32 @@ def test_an_agent_that_is_declared_later_counts() -> None:
 
         (violation,) = by_hermit()
         assert violation.startswith("external_communication: tests.governed:undeclared says unk")
+
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions"))
+@contextmanager
+def till() -> Generator[str]:
+    """Open the till around a block."""
+    BODIES.append("till")
+    yield "open"
+
+
+def test_a_manager_that_is_made_outside_any_run_is_judged_where_it_is_entered() -> None:
+    """To make one, or to decorate with one at import, does nothing yet."""
+    with isolated(on_violation="deny") as recorder:
+        decorated, made = till()(harmless), till()
+        for enter in (decorated, made.__enter__, lambda: in_pool(decorated)):
+            with pytest.raises(DeniedError, match="outside any run"):
+                enter()
+        with agent.run(), pytest.raises(DeniedError), till():
+            pass
+        before, late = till(), till()
+        with agent.run(), pytest.raises(DeniedError), before:
+            pass
+        with free.run(), late as state:
+            assert state == "open"
+        assert [span.status for span in recorder.spans("till")] == ["failed", "failed", "complete"]
+    assert BODIES == ["till"]
 
 
 def test_the_refusal_crosses_processes() -> None:

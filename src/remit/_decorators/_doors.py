@@ -169,6 +169,11 @@ class AgentDoor(Door):
                 neither a mapping nor a collection of words, or *resume* is no id. On entering it,
                 `RunTerminated` if a run around it was terminated.
         """
+        self._check(purpose, subject, labels, resume)
+        return RunBlock(partial(self._open, purpose, subject, labels, resume))
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
         if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
             raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
         if subject is not None and not is_a(subject, str):
@@ -179,7 +184,6 @@ class AgentDoor(Door):
         if resume is not None and not (type(resume) is str and is_pfid(resume)):
             expected = "the id of an instance, 32 characters, as Run.id gives it"
             raise self._misuse("resume", resume, expected)
-        return RunBlock(partial(self._open, purpose, subject, labels, resume))
 
     def _misuse(self, name: str, value: object, expected: str) -> UsageError:
         agent = self.agent.external_identifier
