@@ -54,6 +54,8 @@ def shown(name: str, default: object) -> str:
         return "`$XDG_STATE_HOME/remit`"
     if name == "flush_on":
         return "`interval`; `run` in a serverless function"
+    if name == "outside_run":
+        return "by `on_violation`"
     if default is None or default == ():
         return "none"
     if name.endswith("_bytes") and isinstance(default, int):

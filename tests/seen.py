@@ -12,10 +12,10 @@ from typing import Any
 import remit
 from remit._guard import faults
 from remit._results import FlushResult, Status
-from remit.testing import isolated
 from tests.fake_api import FakeApi, refusal
 from tests.loopback import serving
 from tests.recording import ROOT
+from tests.unconfigured import unconfigured
 
 TOKEN = "prefactor_test_token_0123456789"
 NEVER_S = 600.0
@@ -29,11 +29,9 @@ LOSS = "remit:loss"
 @contextmanager
 def fresh() -> Generator[None]:
     """Give a block a process that has configured nothing."""
-    with isolated():
+    with unconfigured():
         faults.counts.clear()
-        remit.shutdown()
         yield
-        remit.shutdown(0)
 
 
 def taken(api: FakeApi) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,27 @@ from types import FrameType
 from typing import Final
 
 PACKAGE: Final = str(Path(__file__).parent)
+STANDARD_LIBRARY: Final = f"{Path(os.__file__).parent}{os.sep}"
+INSTALLED: Final = tuple(f"{STANDARD_LIBRARY}{name}" for name in ("site-packages", "dist-packages"))
 
 
-def caller() -> str:
-    """Return file and line of the innermost frame that is not remit's."""
-    frame = _outside()
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+def caller() -> str | None:
+    """Return file and line of the innermost frame that is neither remit's nor Python's own.
+
+    A decorated function that is handed to a thread or an executor is called by the standard library
+    and by nobody else; then there is none.
+    """
+    frame: FrameType | None = _outside()
+    while frame is not None and _is_of_python(frame.f_code.co_filename):
+        frame = frame.f_back
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _is_of_python(file: str) -> bool:
+    """Tell whether *file* is one of the standard library, or of this package."""
+    if file.startswith(("<frozen ", f"{PACKAGE}{os.sep}")):
+        return True
+    return file.startswith(STANDARD_LIBRARY) and not file.startswith(INSTALLED)
 
 
 def names_of_caller() -> Mapping[str, object]:

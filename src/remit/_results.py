@@ -99,6 +99,7 @@ class Status(Struct, frozen=True):
         faults: Faults inside remit that were contained, by place.
         withheld: Values that redaction withheld, by rule.
         exceeding: Steps that exceeded an agent's remit, run or refused, by name.
+        outside_run: Calls of steps outside any run, run or refused, by name.
     """
 
     mode: str
@@ -117,6 +118,7 @@ class Status(Struct, frozen=True):
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     withheld: Mapping[str, int] = field(default_factory=dict[str, int])
     exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+    outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __str__(self) -> str:
         """Return it in a few lines, for people."""
@@ -127,6 +129,8 @@ class Status(Struct, frozen=True):
             f"spool {self.spool_bytes:,} bytes, the oldest item {self.spool_age_s:.1f} s old",
             f"last error: {self.last_error or 'none'}",
         ]
+        if self.outside_run:
+            lines.append(f"calls outside any run: {_by_reason(self.outside_run)}")
         lines += [f"faults of remit's own: {_by_reason(self.faults)}"] if self.faults else []
         return "\n".join(lines)
 

@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
 
 
+# The descriptor itself: a metaclass may answer for the attribute with code of its own.
+_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
+LIKE: Final = 0.6
+"""How alike two words are, of 1 at most, if the one is meant for the other."""
+
+
 def meant(word: object, allowed: Iterable[str]) -> str:
     """Return a question with the word that *word* is close to; nothing if it is close to none."""
+    close = closest(str(word), allowed)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def closest(word: str, allowed: Iterable[str], cutoff: float = LIKE) -> str:
+    """Return the one of *allowed* that *word* is most like; an empty text if it is like none."""
     import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
 
-    close = difflib.get_close_matches(str(word), allowed, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return next(iter(difflib.get_close_matches(word, allowed, 1, cutoff)), "")
+
+
+def shown_url(value: str) -> str:
+    """Return scheme and host of a URL for a message.
+
+    A text without a scheme is not shown: it may be a token that was given as the URL.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415 - 2 ms at import, for what is wrong alone
+
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return "an unreadable URL"
+    if "://" not in value or not parts.scheme:
+        return f"a text of {len(value)} characters without https:// (not shown: maybe a token)"
+    return repr(f"{parts.scheme}://{parts.hostname or ''}")
 
 
 def shown(value: object) -> str:
     """Return a wrong value for a message: a text, cut; of anything else the type alone."""
     if type(value) is not str:
-        return f"an object of type {type(value).__qualname__}"
+        return f"an object of type {_QUALNAME(type(value))}"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 

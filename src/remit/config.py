@@ -7,12 +7,14 @@ given as `PREFACTOR_<NAME>`. An argument wins over the environment.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
+from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, TypeAlias, cast
+from urllib.parse import urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -28,7 +30,7 @@ from pydantic import (
 )
 
 from remit._guard import attempt
-from remit._words import meant
+from remit._words import closest, meant, shown_url
 from remit.errors import SettingsError
 
 KIB: Final = 1024
@@ -37,6 +39,14 @@ GIB: Final = 1024 * MIB
 
 SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
 NOT_FROM_ENVIRONMENT: Final = ("transport",)
+PREFIX: Final = "REMIT_"
+OF_OTHERS: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
+"""Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
+tests, and what Kubernetes sets in every container beside a service called `remit`."""
+ALIKE: Final = 0.75
+"""How alike the name of a variable and that of a setting are, if the one is meant for the other."""
+STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "refuse"})
+"""What counts for a setting of the policy that cannot be read: governance fails closed."""
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
@@ -98,6 +108,11 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, type) else value
 
 
+def _lowered(value: object) -> object:
+    """Return a text in lower case and without space around it; anything else as it is."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _texts(value: object) -> object:
     """Return a tuple of the texts that commas part; a collection of texts as a tuple."""
     if isinstance(value, str):
@@ -152,8 +167,16 @@ class Settings(BaseModel):
     """Seconds that a run whose block has ended waits for its last open span."""
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
-    on_violation: Literal["observe", "deny", "terminate"] = "observe"
-    """What happens when a step exceeds its agent's declared data risk."""
+    on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lowered)] = (
+        "observe"
+    )
+    """What happens when a step exceeds its agent's declared data risk, in any case of letters. A
+    value that cannot be read counts as `deny`."""
+    outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lowered)] = None
+    """What happens when a step is called outside any run. `record`: it runs, is counted and logged
+    once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
+    `terminate`, a step is refused if any agent declared in this process forbids a word that the
+    step says or leaves unknown; every other step runs, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
     """A callable, or `module:function`: takes each payload as a dict, returns the one to keep. One
     that fails withholds the payload."""
@@ -179,6 +202,13 @@ class Settings(BaseModel):
         return value.rstrip("/")
 
     @property
+    def unencrypted_host(self) -> str | None:
+        """The host to which everything goes unencrypted, unless that is this machine."""
+        parts = urlsplit(self.api_url or "")
+        host = parts.hostname or ""
+        return host if parts.scheme == "http" and not is_loopback(host) else None
+
+    @property
     def resolved_mode(self) -> Literal["remote", "local", "off"]:
         """The mode with `auto` decided: remote with a URL and a token, else local."""
         if self.mode != "auto":
@@ -191,6 +221,13 @@ class Settings(BaseModel):
         if self.mode != "auto" or bool(self.api_url) == bool(self.api_token):
             return None
         return ("api_url", "api_token") if self.api_url else ("api_token", "api_url")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
 
 
 def variables(name: str) -> tuple[str, ...]:
@@ -222,35 +259,75 @@ def load(overrides: Mapping[str, object], ignored: Inherited = frozenset()) -> S
         SettingsError: A name is unknown or a value is not allowed; names the setting, where it
             came from, what was seen and what is allowed.
     """
-    settings = of(overrides, given(ignored))
-    if settings.mode == "remote" and not (settings.api_url and settings.api_token):
-        missing = "api_url" if not settings.api_url else "api_token"
-        message = (
-            f"mode is 'remote' but {missing} is not set: give it to configure() or as "
-            f"{variables(missing)[0]}, or choose mode='local'"
-        )
-        raise SettingsError(message)
+    settings, wrong = read(overrides, given(ignored))
+    return _valid(settings, wrong or missing(settings))
+
+
+def of(overrides: Mapping[str, object]) -> Settings:
+    """Return the settings from *overrides*, then the defaults; the environment is not read.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed.
+    """
+    return _valid(*read(overrides, {}))
+
+
+def _valid(settings: Settings, wrong: list[str]) -> Settings:
+    if wrong:
+        raise SettingsError("\n".join(wrong))
     return settings
 
 
-def of(
-    overrides: Mapping[str, object], found: Mapping[str, tuple[str, str]] = MappingProxyType({})
-) -> Settings:
-    """Return the settings from *overrides*, then what was *found*, then the defaults.
+def read(
+    overrides: Mapping[str, object], found: Mapping[str, tuple[str, str]]
+) -> tuple[Settings, list[str]]:
+    """Read each setting by itself: a wrong one costs no other.
 
     Args:
         overrides: By name.
         found: Texts of the environment, each with the variable that it is from.
 
-    Raises:
-        SettingsError: A name is unknown or a value is not allowed.
+    Returns:
+        The settings, with the default in place of a wrong value (for the policy, the strictest
+        value), and one sentence for each setting that is wrong.
     """
-    _refuse_unknown(overrides)
-    values = {**{name: value for name, (_, value) in found.items()}, **overrides}
+    wrong = _unknown(overrides)
+    values: dict[str, object] = {name: text for name, (_, text) in found.items()}
+    values |= {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate(values), wrong
     except ValidationError as error:
-        raise SettingsError(_explain(error, overrides, found)) from None
+        wrong += _explain(error, overrides, found)
+        unreadable = {str(each["loc"][0]) for each in error.errors(include_url=False)}
+    readable = {name: value for name, value in values.items() if name not in unreadable}
+    strictest = {name: word for name, word in STRICTEST.items() if name in unreadable}
+    return Settings.model_validate(readable | strictest), wrong
+
+
+def missing(settings: Settings) -> list[str]:
+    """Return what mode `remote` needs and is not set, in a sentence."""
+    absent = [name for name in ("api_url", "api_token") if not getattr(settings, name)]
+    if settings.mode != "remote" or not absent:
+        return []
+    sentence = (
+        f"mode is 'remote' but {absent[0]} is not set: give it to configure() or as "
+        f"{variables(absent[0])[0]}, or choose mode='local'"
+    )
+    return [sentence]
+
+
+def unknown_variables() -> dict[str, str]:
+    """Return each variable named `REMIT_...` that is no setting, with the one that may be meant."""
+    known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
+    unknown: dict[str, str] = {}
+    for variable in sorted(os.environ):
+        if not variable.startswith(PREFIX) or variable.startswith(OF_OTHERS):
+            continue
+        if variable not in known.values():
+            name = variable.removeprefix(PREFIX).lower()
+            ends = [each for each in known if each.endswith(f"_{name}")]
+            unknown[variable] = known.get(closest(name, known, ALIKE) or "".join(ends[:1]), "")
+    return unknown
 
 
 def _from_environment() -> dict[str, tuple[str, str]]:
@@ -281,22 +358,21 @@ def _from_environment() -> dict[str, tuple[str, str]]:
     }
 
 
-def _refuse_unknown(overrides: Mapping[str, object]) -> None:
-    for name in overrides:
-        if name not in Settings.model_fields:
-            hint = meant(name, Settings.model_fields)
-            message = (
-                f"configure() got an unknown setting {name!r}{hint}; "
-                f"the settings are {', '.join(Settings.model_fields)}"
-            )
-            raise SettingsError(message)
+def _unknown(overrides: Mapping[str, object]) -> list[str]:
+    """Return one sentence for each name that is no setting."""
+    return [
+        f"configure() got an unknown setting {name!r}{meant(name, Settings.model_fields)}; "
+        f"the settings are {', '.join(Settings.model_fields)}"
+        for name in overrides
+        if name not in Settings.model_fields
+    ]
 
 
 def _explain(
     error: ValidationError,
     overrides: Mapping[str, object],
     found: Mapping[str, tuple[str, str]],
-) -> str:
+) -> list[str]:
     """Return one line for each wrong setting; the value of a secret one is not shown."""
     lines: list[str] = []
     for detail in error.errors(include_url=False, include_context=False):
@@ -304,15 +380,16 @@ def _explain(
         source = "configure()" if name in overrides else found[name][0]
         seen = _shown(name, detail["input"])
         lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
-    return "\n".join(dict.fromkeys(lines))
+    return list(dict.fromkeys(lines))
 
 
 def _shown(name: str, value: object) -> str:
-    """Return a wrong value, unless it is secret; a URL without user and password."""
+    """Return a wrong value, unless it is secret."""
     if name == "api_token":
         return "(hidden)"
-    text = repr(value)
-    return re.sub(r"[^/'\"\s]*@", "", text) if name == "api_url" else text
+    if name == "api_url":
+        return shown_url(value) if isinstance(value, str) else type(value).__name__
+    return repr(value)
 
 
 def _allowed(text: str) -> str:

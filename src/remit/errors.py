@@ -24,6 +24,7 @@ Source: the drawing is compared with the classes by `tests/architecture/test_err
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 __all__ = [
     "ApiError",
@@ -40,6 +41,13 @@ __all__ = [
     "UnavailableError",
     "UsageError",
 ]
+
+
+CARRY: Final = (
+    "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
+    "remit.ContextExecutor or `with run.use():`"
+)
+"""What to do about a step that is called outside any run."""
 
 
 class RunTerminated(BaseException):
@@ -86,17 +94,24 @@ class DeniedError(RemitError):
     Attributes:
         step: Name of the span type that was refused.
         violations: What was refused, one sentence for each declared word.
+        outside_run: Where the step was called, if that was outside any run: file and line, or the
+            thread.
     """
 
-    def __init__(self, step: str, violations: Sequence[str]) -> None:
+    def __init__(
+        self, step: str, violations: Sequence[str], outside_run: str | None = None
+    ) -> None:
         """Tell which step was refused, and each reason."""
         self.step = step
         self.violations = tuple(violations)
-        super().__init__(f"{step} was denied: {'; '.join(violations)}{_remedy(violations)}")
+        self.outside_run = outside_run
+        called = [] if outside_run is None else [f"called outside any run {outside_run}"]
+        said = f"{step} was denied: {'; '.join([*called, *violations])}"
+        super().__init__(f"{said}{f'. {CARRY}' if called else ''}{_remedy(violations)}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
-        return type(self), (self.step, self.violations)
+        return type(self), (self.step, self.violations, self.outside_run)
 
 
 def _remedy(violations: Sequence[str]) -> str:

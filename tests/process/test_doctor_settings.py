@@ -103,6 +103,23 @@ def test_a_proxy_before_another_machine_is_named(tmp_path: Path) -> None:
     assert "ALL_PROXY" in wrong(result)["said"]
 
 
+@pytest.mark.parametrize("given", [TOKEN, claiming(0)], ids=["opaque", "json-web-token"])
+def test_a_token_that_was_given_as_the_url_is_not_shown(given: str, tmp_path: Path) -> None:
+    """The two variables are next to each other, and mixed up."""
+    result = doctor(
+        REMIT_API_URL=given, REMIT_API_TOKEN="https://x.example", REMIT_DATA_DIR=str(tmp_path)
+    )
+    assert "REMIT_API_URL" in wrong(result)["said"]
+    assert "nothing is recorded; the policy" in wrong(result)["advice"]
+    assert given not in result.output
+
+
+def test_a_rule_of_redaction_that_is_none_is_told(tmp_path: Path) -> None:
+    """Programs record nothing with it."""
+    result = doctor(REMIT_REDACT_OFF="nonsense", REMIT_DATA_DIR=str(tmp_path))
+    assert "redact_off" in wrong(result)["said"]
+
+
 def test_a_url_that_cannot_be_right_is_told_without_the_token(tmp_path: Path) -> None:
     """What is in the URL may be a secret as well."""
     result = doctor(

@@ -41,7 +41,7 @@ from tests.seen import (
 )
 from tests.spooling import wait_until_written
 
-NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {}, {})
+NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {}, {}, {})
 DOWN = "refused the connection"
 
 

@@ -92,9 +92,11 @@ def an_agent(value: object) -> None:
 
 def a_run(value: Any) -> None:  # noqa: ANN401 - callers without a type checker
     """Open a run with it, and say how the run ended with it."""
-    with desk.run(subject=value, labels=value) as run:
-        run.fail(value)
+    for argument in ("subject", "labels"):
+        with suppress(UsageError):
+            desk.run(**{argument: value})
     with desk.run(labels={"a": value}) as run:
+        run.fail(value)
         run.record_quality("good", value)
         run.record_quality("good", {"a": value})
 

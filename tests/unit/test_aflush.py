@@ -10,17 +10,15 @@ import anyio
 import pytest
 
 import remit
-from remit.testing import isolated
 from tests.fake_api import FakeApi
+from tests.unconfigured import unconfigured
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Start from a process that has configured nothing."""
-    with isolated():
-        remit.shutdown()
+    with unconfigured():
         yield
-        remit.shutdown()
 
 
 @remit.agent("Flushed agent")

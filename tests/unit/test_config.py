@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
+import remit
+from remit.client import Client
 from remit.config import Settings, default_data_dir, load, variables
 from remit.errors import SettingsError
 from remit.testing import isolated
+from tests.unconfigured import unconfigured
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "run_linger_s": 300.0,
         "purpose": "live",
         "on_violation": "observe",
+        "outside_run": None,
         "redact": None,
         "redact_off": (),
         "control_flow": (),
@@ -102,7 +107,7 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
             {"mode": "remote", "api_url": "https://x"}, "api_token is not set", id="no-token"
         ),
         pytest.param({"mode": "x"}, "saw 'x', expected 'auto', 'remote'", id="mode"),
-        pytest.param({"api_url": "example.com"}, "saw 'example.com', expected https", id="url"),
+        pytest.param({"api_url": "example.com"}, "11 characters .*expected https", id="url"),
         pytest.param({"flush_interval_s": -1}, "greater than 0", id="interval"),
         pytest.param({"redact": "nothing"}, "expected module:name", id="redact-form"),
         pytest.param({"redact": "no.such:thing"}, "cannot be imported", id="redact-import"),
@@ -147,13 +152,85 @@ def test_a_module_that_fails_when_it_is_imported_is_a_wrong_setting(
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["me:hunter2@api.example", "ftp://me:hunter2@api.example/x"])
-def test_a_wrong_url_is_shown_without_its_password(url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        pytest.param("ftp://me:hunter2@api.example/hunter2", "ftp://api.example", id="password"),
+        pytest.param("me:hunter2@api.example", "22 characters", id="no-scheme"),
+        pytest.param("prefactor_live_hunter2", "22 characters", id="a-token"),
+        pytest.param("eyJhbGciOiJIUzI1NiJ9.hunter2.c2ln", "33 characters", id="a-json-web-token"),
+    ],
+)
+def test_a_wrong_url_is_shown_without_what_may_be_secret(url: str, shown: str) -> None:
     """It goes to the log."""
     with pytest.raises(SettingsError, match="api_url") as raised:
         load({"api_url": url})
     assert "hunter2" not in str(raised.value)
-    assert "api.example" in str(raised.value)
+    assert shown in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["prefactor_live_hunter2", "https://api.example:hunter2"])
+def test_a_client_shows_no_url_that_may_be_secret(url: str) -> None:
+    """It is asked without the settings."""
+    with pytest.raises(SettingsError, match="api_url") as raised:
+        Client(url, "t")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("variables_set", "said"),
+    [
+        pytest.param(
+            {"REMIT_ON_VIOLATON": "deny"},
+            ["REMIT_ON_VIOLATON is set, .*did you mean REMIT_ON_VIOLATION"],
+            id="misspelt",
+        ),
+        pytest.param({"REMIT_TOKEN": "x"}, ["did you mean REMIT_API_TOKEN"], id="shortened"),
+        pytest.param({"REMIT_XYLOPHONE": "x"}, ["REMIT_XYLOPHONE is set, .*no setting"], id="none"),
+        pytest.param(
+            {"REMIT_SERVE_PROXY": "1", "REMIT_PORT": "tcp://10.0.0.1:80", "REMIT_SERVICE_HOST": ""},
+            [],
+            id="of-others",
+        ),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_said_once(
+    variables_set: dict[str, str],
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of Kubernetes and of `remit serve`, nothing."""
+    for name, value in variables_set.items():
+        monkeypatch.setenv(name, value)
+    with unconfigured():
+        for _ in range(2):
+            remit.configure(mode="off")
+    lines = [each.getMessage() for each in caplog.records]
+    assert len(lines) == len(said)
+    assert all(re.search(pattern, line) for pattern, line in zip(said, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        pytest.param("http://collector.internal:8000", True, id="http"),
+        pytest.param("http://10.1.2.3", True, id="address"),
+        pytest.param("https://api.example", False, id="https"),
+        pytest.param("http://localhost:8000", False, id="localhost"),
+        pytest.param("http://127.0.0.1:8000", False, id="loopback"),
+        pytest.param("http://[::1]:8000", False, id="loopback-v6"),
+    ],
+)
+def test_an_unencrypted_way_to_another_machine_is_said_once(
+    url: str, *, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it is configured, before anything is sent."""
+    with unconfigured():
+        for _ in range(2):
+            remit.configure(api_url=url, api_token="hunter2", data_dir=tmp_path)
+    assert caplog.text.count("unencrypted; use https://") == warned
+    assert "hunter2" not in caplog.text
 
 
 def test_isolated_says_what_is_wrong_with_a_setting() -> None:

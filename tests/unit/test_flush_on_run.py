@@ -23,9 +23,9 @@ from remit._clock import SystemClock
 from remit._delivery.health import Pulse
 from remit.config import SERVERLESS, load
 from remit.errors import UnavailableError
-from remit.testing import isolated
 from tests.delivering import seconds, sure_waits
 from tests.fake_api import FakeApi
+from tests.unconfigured import unconfigured
 
 HOUR_S = 3600.0
 LONG_S = 20.0
@@ -37,10 +37,8 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start from a process that has configured nothing, on a machine that freezes nothing."""
     for name in SERVERLESS:
         monkeypatch.delenv(name, raising=False)
-    with isolated():
-        remit.shutdown()
+    with unconfigured():
         yield
-        remit.shutdown(0)
 
 
 @pytest.fixture

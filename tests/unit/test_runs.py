@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import pytest
 
@@ -226,6 +228,38 @@ def test_an_unknown_purpose_is_an_error_that_names_the_allowed_ones(
     with pytest.raises(UsageError, match="live, smoke_test, eval"):
         answer.run(purpose="test")
     assert recorder.runs == []
+
+
+@remit.agent
+def noter() -> None:
+    """Hold runs with labels."""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        pytest.param({"subject": 17}, "subject.*of type int; expected a text", id="number"),
+        pytest.param({"subject": {"id": 17}}, "subject.*of type dict", id="mapping-as-subject"),
+        pytest.param({"labels": "mail"}, "labels.*saw 'mail'; expected a list", id="one-word"),
+        pytest.param({"labels": 17}, "labels.*of type int", id="number-as-labels"),
+        pytest.param({"labels": object()}, "labels.*of type object", id="object"),
+    ],
+)
+def test_a_subject_or_labels_of_another_kind_are_errors(
+    recorder: RecordingSink, given: dict[str, Any], said: str
+) -> None:
+    """Said where `run` is called, before anything is recorded."""
+    with pytest.raises(UsageError, match=said):
+        noter.run(**given)
+    assert recorder.runs == []
+
+
+@pytest.mark.parametrize("labels", [["a"], ("a",), {"a"}, {"a": 1}, Counter(["a"])])
+def test_labels_are_words_or_a_mapping(recorder: RecordingSink, labels: Collection[str]) -> None:
+    """Of any class."""
+    with noter.run(labels=labels):
+        pass
+    assert recorder.runs[0].root.payload["labels"]
 
 
 def test_a_span_outside_any_run_is_said_once_with_file_and_line(

@@ -19,6 +19,7 @@ from remit._runtime import _process
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 from remit.testing import RecordingSink, isolated
+from tests.unconfigured import unconfigured
 
 
 @pytest.fixture
@@ -31,10 +32,8 @@ def recorder() -> Iterator[RecordingSink]:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Start from a process that has configured nothing."""
-    with isolated():
-        remit.shutdown()
+    with unconfigured():
         yield
-        remit.shutdown()
 
 
 @remit.agent("Runtime's agent")
@@ -241,44 +240,100 @@ def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
     assert "your program is not affected" in caplog.text
 
 
+APP = """
+import remit
+remit.configure(mode="local", on_violation="deny")
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions"))
+def pay() -> None: ...
+
+@remit.agent(data_risk=remit.risk(forbids="financial_transactions"))
+def payer() -> None:
+    pay()
+
+@remit.agent
+def agent() -> None: ...
+"""
+TESTS = """
+import httpx, pytest, remit
+from app import agent, payer
+
+def denied():
+    agent()
+    with pytest.raises(remit.errors.DeniedError):
+        payer()
+
+def test_configured_at_import():
+    denied()
+    assert remit.status().mode == "off"
+
+def test_recorded(remit_recorder):
+    agent()
+    assert [run.status for run in remit_recorder.runs] == ["complete"]
+
+def test_configured_in_the_test(remit_recorder, monkeypatch):
+    for _ in range(2):
+        remit.configure(mode="remote", on_violation="deny")
+        denied()
+        remit.shutdown()
+    assert len(remit_recorder.runs) == 4
+
+def test_credentials_that_come_later(monkeypatch):
+    monkeypatch.setenv("REMIT_API_TOKEN", "production")
+    monkeypatch.setenv("REMIT_API_URL", "http://127.0.0.1:9")
+    remit.shutdown()
+    remit.configure()
+    agent()
+    assert remit.status().mode == "off"
+
+def test_a_transport_is_used():
+    remit.shutdown()
+    transport = httpx.MockTransport(lambda request: httpx.Response(503))
+    remit.configure(api_url="https://api.example", api_token="t", transport=transport)
+    agent()
+    assert not remit.flush(0.2)
+    assert remit.status().mode == "remote"
+    remit.shutdown(0.1)
+"""
+
+
 @pytest.mark.slow
-def test_a_test_session_sends_nothing_with_what_it_inherited(tmp_path: Path) -> None:
-    """Credentials in the environment of a session do not count; what a test says does."""
-    (tmp_path / "test_theirs.py").write_text(
-        "import remit\n"
-        "@remit.agent\n"
-        "def agent() -> None: ...\n"
-        "def test_unconfigured(remit_recorder):\n"
-        "    agent()\n"
-        "    assert len(remit_recorder.runs) == 1\n"
-        "def test_quiet():\n"
-        "    agent()\n"
-        "    assert remit.status().mode == 'off'\n"
-        "def test_configured(tmp_path, monkeypatch):\n"
-        "    remit.shutdown()\n"
-        "    remit.configure(data_dir=tmp_path)\n"
-        "    assert remit.status().mode == 'local'\n"
-        "    remit.configure(api_url='http://127.0.0.1:9', api_token='mine')\n"
-        "    assert remit.status().mode == 'remote'\n"
-        "    remit.shutdown()\n"
-        "    monkeypatch.setenv('REMIT_API_TOKEN', 'later')\n"
-        "    monkeypatch.setenv('REMIT_API_URL', 'http://127.0.0.1:9')\n"
-        "    assert remit.status().mode == 'remote'\n"
-        "    remit.shutdown()\n"
-    )
+def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Path) -> None:
+    """Whatever the code under test configures: its policy counts, its target does not."""
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "test_theirs.py").write_text(TESTS)
     environment = {
         **os.environ,
         "PREFACTOR_API_URL": "http://127.0.0.1:1",
         "REMIT_API_TOKEN": "production",
         "XDG_STATE_HOME": str(tmp_path / "state"),
+        "TMPDIR": str(tmp_path),
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     found = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
         check=False,
     )  # fmt: skip
-    assert "3 passed" in found.stdout, found.stdout
+    assert "5 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
+    assert list(tmp_path.glob("remit-tests-*")) == []
+
+
+def test_configure_keeps_the_recorder_and_takes_over_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also after a shutdown; what `isolated()` was given counts where nothing else is said."""
+    monkeypatch.setenv("REMIT_PURPOSE", "nonsense")
+    with isolated(max_payload_bytes=300) as recorder:
+        remit.configure(api_url="http://127.0.0.1:9", api_token="t", purpose="eval")
+        agent()
+        settings = _runtime.current().settings
+        assert (settings.max_payload_bytes, settings.resolved_mode) == (300, "local")
+        remit.shutdown()
+        agent()
+        with pytest.raises(SettingsError):
+            remit.configure(mode="nonsense")
+        assert [run.purpose for run in recorder.runs] == ["eval", "eval"]
 
 
 @pytest.mark.timeout(20)
@@ -288,12 +343,11 @@ def test_a_signals_handler_may_come_while_the_settings_are_read(
     """It runs in the very thread that reads them, and may use remit or end it."""
 
     def interrupted() -> Settings:
-        monkeypatch.setattr(_process, "_settings_or_off", lambda: Settings(mode="off"))
+        monkeypatch.setattr(_process, "_from_environment", lambda: Settings(mode="off"))
         agent()
         remit.shutdown(0)
         return Settings(mode="off")
 
-    with isolated():
-        remit.shutdown(0)
-        monkeypatch.setattr(_process, "_settings_or_off", interrupted)
+    with unconfigured():
+        monkeypatch.setattr(_process, "_from_environment", interrupted)
         agent()

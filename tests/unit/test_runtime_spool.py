@@ -13,10 +13,10 @@ from remit import _runtime
 from remit._runtime._doors import NoCollector, spool_of
 from remit.config import Settings
 from remit.errors import UnavailableError
-from remit.testing import isolated
 from tests.delivering import threads
 from tests.fake_api import FakeApi, refusal
 from tests.spooling import in_child, wait_until_written
+from tests.unconfigured import unconfigured
 
 URL = "http://remit.test"
 TOKEN = "hunter2"
@@ -25,10 +25,8 @@ TOKEN = "hunter2"
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
     """Start from a process that has configured nothing."""
-    with isolated():
-        remit.shutdown()
+    with unconfigured():
         yield
-        remit.shutdown()
 
 
 @remit.agent("Spool's agent")

@@ -26,7 +26,13 @@ from remit._decorators._driving import (
     named_as,
     stepwise,
 )
-from remit._decorators._returned import ENDED, returned, returned_outside
+from remit._decorators._returned import (
+    ENDED,
+    bound_to_its_block,
+    makes_manager,
+    returned,
+    returned_outside,
+)
 from remit._decorators._standing import Stand
 from remit._decorators._streams import bound
 from remit._recording import here
@@ -51,12 +57,7 @@ def function_call(door: Door) -> Wrapper:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = here()
         if parent is None:
-            with door.outside() or NOTHING:
-                if here():
-                    return call(wrapped, instance, args, kwargs)
-                unseen = wrapped(*args, **kwargs)
-            returned_outside(unseen, door)
-            return unseen
+            return _outside_run(door, call, wrapped, instance, args, kwargs)
         if instance is None and receiver.taken is not False:
             span = door.enter(instance, args, kwargs)
         else:  # as `Door.enter` does, with a call less
@@ -85,6 +86,22 @@ def function_call(door: Door) -> Wrapper:
         return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
     return call
+
+
+def _outside_run(
+    door: Door, call: Wrapped, wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
+) -> object:
+    """Call a function outside any run: an agent's opens one, a step's may be refused."""
+    if makes_manager(wrapped) and type(door) is Door:
+        manager: object = wrapped(*args, **kwargs)
+        bound_to_its_block(manager, door, instance, args, kwargs)
+        return manager
+    with door.outside() or NOTHING:
+        if here():
+            return call(wrapped, instance, args, kwargs)
+        unseen: object = wrapped(*args, **kwargs)
+    returned_outside(unseen, door)
+    return unseen
 
 
 def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final, get_args
 
 from remit import _inference, _runtime
+from remit._capture.statics import is_a, is_mapping
 from remit._decorators._receivers import NO_RECEIVER, Receiver
 from remit._guard import guarded
 from remit._ids import is_pfid
@@ -22,18 +23,23 @@ from remit._words import shown
 from remit.errors import UsageError
 from remit.models._words import Purpose
 
+COLLECTIONS: Final = (list, tuple, set, frozenset)
 begun: Final = guarded("the start of a call")(begin)
 """`begin` from a door: returns None after a fault of ours as well."""
 
 
 @guarded("a call outside any run")
-def outside(name: str) -> None:
-    """Say once of a step that a call outside any run is recorded nowhere."""
-    _runtime.current().outside(name)
+def outside(step: Step) -> None:
+    """Take note of a call outside any run, which is recorded nowhere, or refuse it.
+
+    Raises:
+        DeniedError: The settings refuse it.
+    """
+    _runtime.current().outside(step)
 
 
 class Door:
-    """The door of a span type: a call outside any run is recorded nowhere, said once.
+    """The door of a span type: a call outside any run is refused, or counted and logged once.
 
     Attributes:
         step: The declaration, made ready for recording.
@@ -114,8 +120,12 @@ class Door:
 
     @guarded("a call outside any run")
     def outside(self) -> RunBlock | nullcontext[None]:
-        """Return the block to put around a call outside any run."""
-        outside(self.step.name)
+        """Return the block to put around a call outside any run.
+
+        Raises:
+            DeniedError: The settings refuse such a call.
+        """
+        outside(self.step)
         return nullcontext()
 
 
@@ -157,21 +167,29 @@ class AgentDoor(Door):
         """Return the block of a run, as `Agent.run`.
 
         Raises:
-            UsageError: The purpose is none that the API knows, or *resume* is no id. On entering
-                it, `RunTerminated` if a run around it was terminated.
+            UsageError: The purpose is none that the API knows, *subject* is no text, *labels* are
+                neither a mapping nor a collection of words, or *resume* is no id. On entering it,
+                `RunTerminated` if a run around it was terminated.
         """
-        known = type(purpose) is str and purpose in get_args(Purpose)
-        if purpose is not None and not known:
-            raise UsageError(
-                f"run(purpose=...) of {self.agent.external_identifier}: saw {shown(purpose)}; "
-                f"expected one of {', '.join(get_args(Purpose))}"
-            )
-        if resume is not None and not (type(resume) is str and is_pfid(resume)):
-            raise UsageError(
-                f"run(resume=...) of {self.agent.external_identifier}: saw {shown(resume)}; "
-                "expected the id of an instance, 32 characters, as Run.id gives it"
-            )
+        self._check(purpose, subject, labels, resume)
         return RunBlock(partial(self._open, purpose, subject, labels, resume))
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
+        if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
+            raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
+        if subject is not None and not is_a(subject, str):
+            raise self._misuse("subject", subject, "a text")
+        if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
+            expected = 'a list of words or a mapping of words, as in {"channel": "mail"}'
+            raise self._misuse("labels", labels, expected)
+        if resume is not None and not (type(resume) is str and is_pfid(resume)):
+            expected = "the id of an instance, 32 characters, as Run.id gives it"
+            raise self._misuse("resume", resume, expected)
+
+    def _misuse(self, name: str, value: object, expected: str) -> UsageError:
+        agent = self.agent.external_identifier
+        return UsageError(f"run({name}=...) of {agent}: saw {shown(value)}; expected {expected}")
 
     def _open(
         self, purpose: str | None, subject: str | None, labels: object, resume: str | None

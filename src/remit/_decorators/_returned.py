@@ -16,16 +16,19 @@ from contextlib import (
     AbstractContextManager,
     _AsyncGeneratorContextManager,  # what `asynccontextmanager` makes has no public name
     _GeneratorContextManager,
+    asynccontextmanager,
+    contextmanager,
 )
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple, cast, get_origin
 
 from remit._capture.statics import has_dict, is_class, is_one_of, own_attribute
 from remit._decorators._doors import Door
-from remit._decorators._driving import driven_coroutine, is_awaited
+from remit._decorators._driving import driven, driven_async, driven_coroutine, is_awaited
 from remit._decorators._proxies import followed, offers
-from remit._decorators._streams import InFlight, StreamSpan, ValueSpan
+from remit._decorators._streams import InFlight, StreamSpan, ValueSpan, bound
 from remit._guard import guarded
+from remit._recording import here
 from remit._spans import OpenSpan
 
 
@@ -169,6 +172,41 @@ def _managing(value: Any, flight: InFlight, call: Call) -> object:  # noqa: ANN4
     return _replacing("gen")(value, flight, call)
 
 
+def _code_of(function: object) -> object:
+    return getattr(function, "__code__", None)
+
+
+def _nothing() -> Any:  # noqa: ANN401 - stands for a generator function; it is never called
+    """Do nothing."""
+
+
+_MAKERS: Final = frozenset(map(_code_of, (contextmanager(_nothing), asynccontextmanager(_nothing))))
+"""The code of what contextlib makes of a generator function."""
+
+
+def makes_manager(function: object) -> bool:
+    """Return whether a call of *function* only makes a context manager, whose body runs later."""
+    return _code_of(function) in _MAKERS
+
+
+@guarded("a context manager made outside any run")
+def bound_to_its_block(
+    manager: Any,  # noqa: ANN401 - a manager of contextlib's
+    door: Door,
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Have a manager that was made outside any run judged and recorded where it is entered."""
+    _keep_remade(manager, door)
+    stream = bound(door, instance, args, kwargs, for_block=True)
+    if stream is not None:
+        attributes = own_attribute(manager, "__dict__")
+        steps: Any = attributes["gen"]
+        drive: Any = driven_async if type(steps) is AsyncGeneratorType else driven
+        attributes["gen"] = drive(steps, stream) or steps
+
+
 @guarded("what a call outside any run returned")
 def returned_outside(value: object, door: Door) -> None:
     """Keep what a call outside any run returned, if it will be in use inside of one."""
@@ -185,6 +223,8 @@ def _keep_remade(value: Any, door: Door) -> None:  # noqa: ANN401 - a manager of
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         span = door.enter(None, args, kwargs)
         if span is None:
+            if here() is None:
+                door.outside()
             return make(*args, **kwargs)
         fresh = type(value)(make, args, kwargs)
         settled = returned(fresh, span, door, None, args, kwargs)

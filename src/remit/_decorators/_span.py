@@ -42,7 +42,7 @@ def span(
         UsageError: The payload is not a mapping.
     """
     step = _step(name, payload, data_risk)
-    return SpanBlock(name, step, lambda: outside(name))
+    return SpanBlock(name, step, outside)
 
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from types import FunctionType, MethodType
 from typing import (
     TYPE_CHECKING,
@@ -261,7 +261,7 @@ class Agent(StepFunction, Generic[P, R]):
         *,
         purpose: str | None = None,
         subject: str | None = None,
-        labels: object = None,
+        labels: Mapping[str, object] | Collection[str] | None = None,
         resume: str | None = None,
     ) -> RunBlock:
         """Return the block of a run: `with agent.run() as run:` or `async with`.
@@ -271,11 +271,12 @@ class Agent(StepFunction, Generic[P, R]):
         Args:
             purpose: `live`, `smoke_test` or `eval`; None takes the setting.
             subject: Whose data the run is about, in your own words.
-            labels: Words, or a mapping of words, to find the run by.
+            labels: A list of words, or a mapping of words, to find the run by.
             resume: Id of an instance left open, to go on with; its subject and labels stay.
 
         Raises:
-            UsageError: The purpose is none of the three, or *resume* is no id.
+            UsageError: The purpose is none of the three, *subject*, *labels* or *resume* is not
+                of its kind.
             RunTerminated: On entering the block: a run around it was terminated.
         """
         return self._self_block(purpose, subject, labels, resume)

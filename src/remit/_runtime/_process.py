@@ -8,7 +8,8 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -37,6 +38,22 @@ else:
 LATE: Final = -100
 
 
+class _InTests(Struct, frozen=True):
+    """What tests decide, and `configure()` in the code under test does not.
+
+    Attributes:
+        mode: The mode, as it really is.
+        sink: Where items go; None where nothing is recorded.
+        clock: The time.
+        settings: What `isolated()` was given, by name; None where the environment counts.
+    """
+
+    mode: str
+    sink: Sink | None = None
+    clock: Clock | None = None
+    settings: Mapping[str, object] | None = None
+
+
 class _Process(Struct):
     """The one global: what was declared, and the runtime that records it."""
 
@@ -47,8 +64,8 @@ class _Process(Struct):
     finalized_pid: int | None = None
     configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
-    quiet: bool = False
-    said: str = ""
+    in_tests: _InTests | None = None
+    said: frozenset[str] = frozenset()
 
 
 _process: _Process = _Process(Registry())
@@ -68,57 +85,109 @@ def registration(agent: AgentType) -> dict[str, object]:
 def current() -> parts.Runtime:
     """Return the runtime; the first use configures it from the environment.
 
-    A wrong environment variable is said once and switches recording off: only `configure()`
-    raises.
+    A wrong environment variable is logged once and switches recording off, and the policy holds:
+    only `configure()` raises.
     """
     runtime = _process.runtime
     if runtime is not None:
         return runtime
     with _lock:
-        settings = _process.configured or _settings_or_off()
+        settings = _process.configured or _from_environment()
         # A signal's handler may have been here meanwhile, in this very thread.
         return _process.runtime or _install(settings)
 
 
 def stay_quiet() -> None:
-    """Record nothing in this process until it is configured, whatever credentials it inherited.
+    """Record nothing in this process, whatever it is configured with, but into a test's own sink.
 
-    For test sessions: a token in the environment of a desk or of CI sends no test to production.
-    What `configure()` is given counts, and so does a variable that is set later.
+    For test sessions: neither the code under test nor a token in the environment of a desk or of
+    CI sends a test to production, or writes it to the developer's data folder. Only
+    `configure(transport=...)` delivers, through that transport.
     """
     shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
     _process.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
-    _process.quiet = True
+    _process.in_tests = _InTests("off")
 
 
-def _settings_or_off() -> config.Settings:
-    try:
-        if _process.quiet and not config.given(_process.ignored):
-            return config.Settings(mode="off")
-        return _loaded({})
-    except SettingsError as error:
-        if str(error) != _process.said:
-            _process.said = str(error)
-            logger.warning("remit is off until this is mended: %s", error)
-        return config.Settings(mode="off")
-
-
-def _loaded(overrides: Mapping[str, object]) -> config.Settings:
-    """Return the settings, looked at whole before anything is built from them.
-
-    Raises:
-        SettingsError: A name is unknown or a value is not allowed.
-    """
-    settings = config.load(overrides, _process.ignored)
-    _capture.switched_off(settings.redact_off)
-    doors.check_target(settings)
+def _from_environment() -> config.Settings:
+    settings, wrong = _read({})
+    if wrong:
+        _say(
+            "recording is off until this is mended, and the policy holds (on_violation is "
+            f"{settings.on_violation}): {'; '.join(wrong)}"
+        )
     return settings
 
 
+def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
+    """Return the settings, with recording off if one is wrong, and what is wrong.
+
+    Each is read by itself: the policy does not depend on those of recording.
+    """
+    tests = _process.in_tests
+    if tests is None or overrides.get("transport") is not None:
+        if tests is not None:
+            overrides = {"data_dir": _folder_of_tests(), **overrides}
+        settings, wrong = config.read(overrides, config.given(_process.ignored))
+        wrong = wrong or config.missing(settings)
+    else:
+        environment = config.given(_process.ignored) if tests.settings is None else {}
+        settings, wrong = config.read({**(tests.settings or {}), **overrides}, environment)
+        settings = settings.model_copy(update={"mode": tests.mode, "transport": None})
+    try:
+        _capture.switched_off(settings.redact_off)
+    except SettingsError as error:
+        wrong.append(str(error))
+        settings = settings.model_copy(update={"redact_off": ()})
+    try:
+        doors.check_target(settings)
+    except SettingsError as error:
+        wrong.append(str(error))
+    return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
+
+
+@cache
+def _folder_of_tests() -> Path:
+    """Return a folder for what tests deliver; it is removed when the process ends."""
+    import shutil  # noqa: PLC0415 - for tests alone
+    import tempfile  # noqa: PLC0415 - 5 ms at import, the same
+
+    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _install(settings: config.Settings) -> parts.Runtime:
-    runtime = _process.runtime = parts.Runtime(settings, registry, on_start=_hook_exit)
+    tests = _process.in_tests
+    if tests is None or settings.transport is not None:
+        runtime = parts.Runtime(settings, registry, on_start=_hook_exit)
+    else:
+        runtime = parts.Runtime(settings, registry, sink=tests.sink, clock=tests.clock)
+    _process.runtime = runtime
     _process.ended = None
+    if tests is None:
+        _look_over(settings)
     return runtime
+
+
+@guarded("a look at the settings")
+def _look_over(settings: config.Settings) -> None:
+    """Log what is allowed and hardly meant: an unencrypted way, a variable that sets nothing."""
+    if settings.resolved_mode == "remote" and settings.unencrypted_host is not None:
+        _say(
+            "api_url is http://, so the token and everything recorded go to "
+            f"{settings.unencrypted_host} unencrypted; use https://"
+        )
+    for variable, setting in config.unknown_variables().items():
+        hint = f" (did you mean {setting}?)" if setting else ""
+        _say(f"{variable} is set, and it is no setting of remit{hint}; unset it, or correct it")
+
+
+def _say(line: str) -> None:
+    """Log a line once in this process."""
+    if line not in _process.said:
+        _process.said |= {line}
+        logger.warning("remit: %s", line)
 
 
 def _hook_exit() -> None:
@@ -157,7 +226,10 @@ def configure(**settings: object) -> None:
         SettingsError: A name is unknown or a value is not allowed.
         UsageError: A run was opened already; `remit.shutdown()` first.
     """
-    loaded = _loaded(settings)
+    loaded, wrong = _read(settings)
+    if wrong:
+        _hold_policy(loaded)
+        raise SettingsError("\n".join(wrong))
     with _lock:
         before = _process.runtime
         if before is not None and before.started:
@@ -171,6 +243,17 @@ def configure(**settings: object) -> None:
     if before is not None:
         before.hand_over()
     _adopt(runtime)
+
+
+@guarded("the policy")
+def _hold_policy(settings: config.Settings) -> None:
+    """Let the policy of a `configure()` that fails hold, for a program that catches the error."""
+    with _lock:
+        if _process.configured is None and (
+            _process.runtime is None or not _process.runtime.started
+        ):
+            _process.configured = settings
+            _process.runtime = None
 
 
 @guarded("looking for what ended processes left")
@@ -288,13 +371,21 @@ def isolated(
 
     Args:
         settings: The settings of the runtime.
-        sink: Where items go instead of to delivery.
+        sink: Where items go instead of to delivery, whatever `configure()` is given; without one
+            the block is as a program of its own.
         clock: The time.
     """
     was_registry, was_strict = registry(), faults.strict
-    was_configured, _process.configured = _process.configured, None
+    was_configured, was_tests = _process.configured, _process.in_tests
     was_ended, _process.ended = _process.ended, None
-    was_said, _process.said = _process.said, ""
+    was_said, _process.said = _process.said, frozenset()
+    if sink is None:
+        _process.configured, _process.in_tests = None, None
+    else:
+        given = settings.model_fields_set - {"transport"}
+        own = {name: getattr(settings, name) for name in given}
+        _process.configured = settings.model_copy(update={"transport": None})
+        _process.in_tests = _InTests(settings.resolved_mode, sink, clock, own)
     runtime = parts.Runtime(settings, registry, sink=sink, clock=clock)
     was_runtime = _swap(was_registry.copy(), runtime)
     faults.strict = True
@@ -302,7 +393,7 @@ def isolated(
         yield runtime
     finally:
         faults.strict = was_strict
-        _process.configured = was_configured
+        _process.configured, _process.in_tests = was_configured, was_tests
         _process.ended = was_ended
         _process.said = was_said
         mine = _swap(was_registry, was_runtime)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final
@@ -15,17 +17,18 @@ from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
-from remit._guard import faults, logger
+from remit._guard import faults, guarded, logger
 from remit._late import late
-from remit._policy import Ceilings
-from remit._recording import MAX_SAID, AfterRun, NothingAfter, Recorder
+from remit._policy import Ceiling, Ceilings
+from remit._recording import MAX_SAID, OBSERVE, AfterRun, NothingAfter, Recorder
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
-from remit.errors import SettingsError
+from remit._spans import Step
+from remit.errors import CARRY, DeniedError, SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
@@ -86,7 +89,9 @@ class Runtime:
         self._clock = clock or SystemClock()
         self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
-        self._outside_said: set[str] = set()
+        self._ceilings: tuple[int, Ceilings] | None = None
+        self._outside: Counter[str] = Counter()
+        self._counting = threading.Lock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         if sink is None:
@@ -132,23 +137,66 @@ class Runtime:
             self._runs.add(run)
         return run
 
-    def outside(self, name: str) -> None:
-        """Say once of a step that outside any run it is recorded nowhere, with the caller's place.
+    def outside(self, step: Step) -> None:
+        """Count a call of *step* outside any run; refuse it, or log once that nothing records it.
 
-        Args:
-            name: Its span type. Blocks may be named by the thousand; of those beyond that nothing
-                is said.
+        Raises:
+            DeniedError: The setting `outside_run` refuses it.
         """
-        said = self._outside_said
-        if name in said or len(said) >= MAX_SAID or self.mode == "off":
-            return
-        said.add(name)
-        logger.warning(
-            "%s was called outside any run at %s, so it is recorded nowhere; open one with "
-            "`with agent.run():`, or carry it there with remit.copy_context or Run.use()",
-            name,
-            caller(),
-        )
+        violations = self._refused_outside(step)
+        first = self._count_outside(step.name)
+        if violations is not None:
+            error = DeniedError(step.name, violations, _called_from(step))
+            if first:
+                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", error)
+            raise error
+        if first and self.mode != "off":
+            self._say_outside(
+                "%s was called outside any run %s, so it is recorded nowhere. %s",
+                step.name,
+                _called_from(step),
+                CARRY,
+            )
+
+    def _refused_outside(self, step: Step) -> tuple[str, ...] | None:
+        """Return how a step that is refused exceeds the agents' remits; None if it may run."""
+        rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
+        if rule == "record" or (rule is None and observing):
+            return None
+        violations = self._exceeded_by(step)
+        if violations is None:
+            return (f"a fault inside remit kept {step.name} from being compared with any remit",)
+        return violations if violations or rule == "refuse" else None
+
+    @guarded("the policy")
+    def _exceeded_by(self, step: Step) -> tuple[str, ...] | None:
+        """Return how *step* exceeds the remits of all agents that are declared by now."""
+        declared = self._registry()
+        if self._ceilings is None or self._ceilings[0] != declared.version:
+            found = (
+                Ceiling.of(each.external_identifier, each.span_type.place, each.data_risk)
+                for each in declared.agents()
+            )
+            self._ceilings = (declared.version, tuple(each for each in found if each is not None))
+        verdict = step.verdict(self._ceilings[1], strict=True)
+        return None if verdict is None else verdict.violations
+
+    @guarded("the count of calls outside any run")
+    def _count_outside(self, name: str) -> bool:
+        """Count a call; tell whether it is the first of its name.
+
+        Blocks may be named by the thousand; those beyond are not counted.
+        """
+        with self._counting:
+            first = name not in self._outside
+            if first and len(self._outside) >= MAX_SAID:
+                return False
+            self._outside[name] += 1
+            return first
+
+    @guarded("the log of a call outside any run")
+    def _say_outside(self, message: str, *args: object) -> None:
+        logger.warning(message, *args)
 
     def adopt(self) -> None:
         """Begin to send what ended processes left in the spool, if there is anything."""
@@ -194,6 +242,7 @@ class Runtime:
             faults=dict(faults.counts),
             withheld=dict(self.recorder.rules.withheld),
             exceeding=dict(self.recorder.exceeding),
+            outside_run=dict(self._outside),
         )
 
     def at_exit(self) -> None:
@@ -236,6 +285,8 @@ class Runtime:
         self.recorder.lingering.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
+        self._outside = Counter()
+        self._counting = threading.Lock()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
 
@@ -308,6 +359,15 @@ class Runtime:
             on_rouse=self._on_start,
             ticks=(self.tend,),
         )
+
+
+def _called_from(step: Step) -> str:
+    """Return where a step was called, in words that follow "called outside any run"."""
+    place = caller()
+    if place is not None:
+        return f"at {place}"
+    thread = threading.current_thread().name
+    return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
 def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:

@@ -63,13 +63,13 @@ class SpanBlock:
 
     __slots__ = ("_at", "_name", "_outside", "_span", "_step", "_used")
 
-    def __init__(self, name: str, step: Step | None, outside: Callable[[], object]) -> None:
+    def __init__(self, name: str, step: Step | None, outside: Callable[[Step], object]) -> None:
         """Prepare the block.
 
         Args:
             name: Its span type.
             step: The same, made ready for recording; None if that failed, and nothing is recorded.
-            outside: Told when there is no run to record it in.
+            outside: Called with the step where there is no run; may raise `DeniedError`.
         """
         self._name = name
         self._step = step
@@ -97,9 +97,10 @@ class SpanBlock:
     @guarded("the start of a block")
     def _begun(self) -> OpenSpan | None:
         parent = here()
+        if self._step is None:
+            return None
         if parent is None:
-            self._outside()
-        if parent is None or self._step is None:
+            self._outside(self._step)
             return None
         return begin(self._step, parent, (), {})
 

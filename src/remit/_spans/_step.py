@@ -112,7 +112,7 @@ class Step:
     @property
     def place(self) -> str:
         """File and line of the declaration; of a block, while it begins, its own."""
-        return self._place or caller()
+        return self._place or caller() or "<unknown>"
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
         """Return where this step exceeds *ceilings*; None after a fault of ours.

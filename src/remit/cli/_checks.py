@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import platform
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from remit import _sqlite, config
+from remit._capture import switched_off
 from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
 from remit._files import check_private_folder
@@ -30,15 +30,13 @@ from remit.cli._verdicts import Check, note, ok, wrong
 from remit.config import Settings
 from remit.errors import SettingsError
 
-OURS: Final = "REMIT_"
+UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) holds all the same."
 LOCAL_FILE: Final = "remit.db"
 COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "httptools")
 """What `remit serve` needs beside what local mode does."""
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
 SQL: Final = ".sql"
 NEARLY_FULL: Final = 0.9
-NEAR: Final = 0.75
-"""How alike two names are, of one at most, if the one is meant for the other."""
 
 
 def examined() -> Iterator[Check]:
@@ -47,9 +45,10 @@ def examined() -> Iterator[Check]:
     yield from _unknown_variables()
     try:
         settings = config.load({})
+        switched_off(settings.redact_off)
         check_target(settings)
     except SettingsError as error:
-        yield wrong("settings", "settings", str(error), "Until then remit is off in every program.")
+        yield wrong("settings", "settings", str(error), UNTIL_THEN)
         return
     yield ok("settings", _given(settings))
     yield _mode(settings)
@@ -102,16 +101,10 @@ def _parts(text: str) -> list[int]:
 
 def _unknown_variables() -> Iterator[Check]:
     """Look for variables that remit does not read: a setting that is mistyped is none."""
-    settings = [name for name in Settings.model_fields if config.variables(name)]
-    known = [name.upper() for name in settings]
-    for variable in sorted(os.environ):
-        name = variable.removeprefix(OURS)
-        if name == variable or name in known:
-            continue
+    for variable, setting in config.unknown_variables().items():
         said = f"{variable} is set, which is no setting"
-        close = difflib.get_close_matches(name, known, 1, NEAR)
-        if close:
-            yield wrong("variables", "variable", said, f"Did you mean {OURS}{close[0]}?")
+        if setting:
+            yield wrong("variables", "variable", said, f"Did you mean {setting}?")
         else:
             yield note("variables", said, f"Unset {variable}.")
 

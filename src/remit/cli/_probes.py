@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from remit.cli._terminal import duration
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client import _failures
 from remit.client._http import Answer, Http
-from remit.config import Settings
+from remit.config import Settings, is_loopback
 from remit.errors import (
     ApiError,
     ContractError,
@@ -121,9 +120,9 @@ def probed(settings: Settings) -> Iterator[Check]:
 
 def _encrypted(settings: Settings) -> Iterator[Check]:
     """Tell if what is sent can be read on its way."""
-    parts = urlsplit(settings.api_url or "")
-    if parts.scheme == "http" and not _is_here(parts.hostname or ""):
-        said = f"the token and what is recorded go to {parts.hostname} unencrypted"
+    host = settings.unencrypted_host
+    if host is not None:
+        said = f"the token and what is recorded go to {host} unencrypted"
         yield note("url", said, ADVICE["plain"])
 
 
@@ -147,13 +146,6 @@ def _explained(found: Check, settings: Settings) -> Check:
     return found
 
 
-def _is_here(host: str) -> bool:
-    """Tell whether *host* is this machine."""
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost" or host.endswith(".localhost")
-
-
 def _expiry_s(token: str) -> float:
     """Return when a token that is a JSON Web Token expires; never, of any other.
 
@@ -173,7 +165,7 @@ def _way(probe: Probe) -> Iterator[Check]:
     if proxy is None:
         return
     said = f"requests go by way of the proxy {proxy.rpartition('@')[2]}"
-    if not _is_here(host):
+    if not is_loopback(host):
         yield ok("proxy", said)
         return
     said = f"{said}, though {host} is this machine"

@@ -10,6 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 from remit._clock import Clock
 from remit._endpoints import Call, interpret
 from remit._version import __version__
+from remit._words import shown_url
 from remit.errors import ContractError, SettingsError
 
 T = TypeVar("T")
@@ -110,8 +111,11 @@ def _checked_url(api_url: str) -> str:
     try:
         parts = urlsplit(url)
         host, userinfo, _ = parts.hostname, "@" in parts.netloc, parts.port
-    except ValueError as error:
-        raise SettingsError(f"api_url cannot be read: {error}") from None
+    except ValueError:
+        # Its text quotes the URL, which may hold a password or be a token.
+        raise SettingsError(
+            "api_url cannot be read as https://host[:port]: its host or its port is malformed"
+        ) from None
     if userinfo:
         raise SettingsError(
             "api_url holds a user or password; leave them out, and give the token as api_token"
@@ -122,7 +126,7 @@ def _checked_url(api_url: str) -> str:
         )
     if parts.scheme not in {"http", "https"} or not host:
         raise SettingsError(
-            f"api_url is {url!r}; expected https://host[:port], or http:// on this machine"
+            f"api_url is {shown_url(url)}; expected https://host[:port], or http:// on this machine"
         )
     return url
 

@@ -1,0 +1,231 @@
+"""A step that is called outside any run: refused where an agent might forbid it, and counted."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import remit
+from remit.errors import DeniedError
+from remit.testing import isolated
+from tests.governed import BODIES, KINDS, agent, free, pay, ran, undeclared
+
+WITHOUT_RUN = [kind for kind in KINDS if "agent" not in kind]
+"""Kinds of steps; an agent opens a run of its own."""
+ACTIONS = tuple(remit.ActionProfile.model_fields)
+CATEGORIES = tuple(name for name in remit.DataCategories.model_fields if name != "classification")
+HARMLESS = remit.risk(forbids=ACTIONS, excludes=CATEGORIES)
+
+
+@pytest.fixture(autouse=True)
+def _no_bodies() -> None:
+    """Forget which bodies ran."""
+    BODIES.clear()
+
+
+@remit.span_type(data_risk=HARMLESS)
+def harmless() -> str:
+    """Say of every word that it does not do it."""
+    return "ran"
+
+
+def work() -> None:
+    """Call the step as any other function."""
+    pay()
+
+
+def in_pool(function: Callable[[], object]) -> None:
+    """Hand a function to a pool, as libraries do."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(function).result()
+
+
+def in_executor(function: Callable[[], object]) -> None:
+    """Hand a function to the executor of an event loop, as AutoGen does with sync tools."""
+
+    async def main() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, function)
+
+    asyncio.run(main())
+
+
+def in_thread(function: Callable[[], object]) -> None:
+    """Hand a function to a bare thread; raise what it raised."""
+    raised: list[DeniedError] = []
+
+    def target() -> None:
+        try:
+            function()
+        except DeniedError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join(10)
+    if raised:
+        raise raised[0]
+
+
+ways = pytest.mark.parametrize("way", [in_pool, in_executor, in_thread])
+
+
+@pytest.mark.parametrize("on_violation", ["deny", "terminate"])
+@pytest.mark.parametrize("function", [pay, work], ids=["the step itself", "a function of the user"])
+@ways
+def test_a_thread_without_the_run_is_no_way_around_the_policy(
+    way: Callable[[Callable[[], object]], None], function: Callable[[], object], on_violation: str
+) -> None:
+    """The message names the caller's file, or the step's where no code of the caller's runs."""
+    with isolated(on_violation=on_violation):
+        with agent.run(), pytest.raises(DeniedError) as raised:
+            way(function)
+        assert remit.status().outside_run == {"tests.governed:pay": 1}
+        assert "calls outside any run: 1 (tests.governed:pay 1)" in str(remit.status())
+    assert BODIES == []
+    said = str(raised.value)
+    assert "remit.copy_context, remit.ContextExecutor or `with run.use():`" in said
+    assert "concurrent" not in said
+    assert "threading.py" not in said
+    assert "tests.governed:agent says disallowed" in said
+    by_name = function is pay and way is not in_thread
+    where = raised.value.outside_run or ""
+    assert f"{'governed' if by_name else 'test_outside_run'}.py:" in where
+
+
+@ways
+def test_with_the_run_carried_there_nothing_is_outside(
+    way: Callable[[Callable[[], object]], None],
+) -> None:
+    """What the message asks for, done."""
+    with isolated() as recorder:
+        with agent.run() as run:
+            way(remit.copy_context(work))
+            with remit.ContextExecutor(1) as pool:
+                pool.submit(pay).result()
+
+            def used() -> None:
+                with run.use():
+                    pay()
+
+            way(used)
+        assert len(recorder.spans("pay")) == 3
+        assert remit.status().outside_run == {}
+
+
+@pytest.mark.parametrize("kind", WITHOUT_RUN)
+def test_every_kind_of_step_is_refused(kind: str) -> None:
+    """Before its body runs, each time."""
+    with isolated(on_violation="deny") as recorder:
+        for _ in range(2):
+            if kind == "function in a thread":
+                with pytest.raises(DeniedError):
+                    KINDS[kind]()
+            else:
+                with pytest.raises(DeniedError, match=rf"any run at {__file__}|governed\.py"):
+                    KINDS[kind]()
+        assert sum(remit.status().outside_run.values()) == 2
+        assert recorder.runs == []
+    assert BODIES == []
+
+
+@pytest.mark.parametrize("kind", WITHOUT_RUN)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"on_violation": "deny", "outside_run": "record"}],
+    ids=["observe", "record"],
+)
+def test_where_it_is_not_refused_it_runs_and_is_counted(
+    kind: str, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for each step, with the caller's place."""
+    with isolated(**settings):
+        for _ in range(2):
+            KINDS[kind]()
+        assert list(remit.status().outside_run.values()) == [2]
+    assert [ran(kind)] * 2 == BODIES
+    (line,) = [each.getMessage() for each in caplog.records if "any run" in each.getMessage()]
+    assert "so it is recorded nowhere" in line
+
+
+@pytest.mark.parametrize("step", [undeclared, pay], ids=["unknown", "allowed"])
+def test_what_a_step_leaves_unknown_is_refused_too(step: Callable[[], object]) -> None:
+    """Nobody knows that it stays below."""
+    with isolated(on_violation="deny"), pytest.raises(DeniedError, match="financial_transactions"):
+        step()
+    assert BODIES == []
+
+
+def test_a_step_that_no_agent_forbids_runs() -> None:
+    """Under `deny`, unless `outside_run` refuses all."""
+    with isolated(on_violation="deny"):
+        assert harmless() == "ran"
+    with (
+        isolated(outside_run="refuse"),
+        pytest.raises(DeniedError, match=r"called outside any run at .*test_outside_run"),
+    ):
+        harmless()
+
+
+def test_an_agent_that_is_declared_later_counts() -> None:
+    """The next call is held against it."""
+    with isolated(on_violation="deny"):
+
+        def by_hermit() -> list[str]:
+            try:
+                undeclared()
+            except DeniedError as error:
+                return [each for each in error.violations if "hermit" in each]
+            return []
+
+        assert by_hermit() == []
+
+        @remit.agent(data_risk=remit.risk(forbids="external_communication"))
+        def hermit() -> None:
+            """Talk to nobody."""
+
+        (violation,) = by_hermit()
+        assert violation.startswith("external_communication: tests.governed:undeclared says unk")
+
+
+@remit.span_type(data_risk=remit.risk(allows="financial_transactions"))
+@contextmanager
+def till() -> Generator[str]:
+    """Open the till around a block."""
+    BODIES.append("till")
+    yield "open"
+
+
+def test_a_manager_that_is_made_outside_any_run_is_judged_where_it_is_entered() -> None:
+    """To make one, or to decorate with one at import, does nothing yet."""
+    with isolated(on_violation="deny") as recorder:
+        decorated, made = till()(harmless), till()
+        for enter in (decorated, made.__enter__, lambda: in_pool(decorated)):
+            with pytest.raises(DeniedError, match="outside any run"):
+                enter()
+        with agent.run(), pytest.raises(DeniedError), till():
+            pass
+        before, late = till(), till()
+        with agent.run(), pytest.raises(DeniedError), before:
+            pass
+        with free.run(), late as state:
+            assert state == "open"
+        assert [span.status for span in recorder.spans("till")] == ["failed", "failed", "complete"]
+    assert BODIES == ["till"]
+
+
+def test_the_refusal_crosses_processes() -> None:
+    """With the place of the call."""
+    with isolated(on_violation="deny"), pytest.raises(DeniedError) as raised:
+        pay()
+    line = sys._getframe().f_lineno - 1
+    copied = pickle.loads(pickle.dumps(raised.value))
+    assert str(copied) == str(raised.value)
+    assert copied.outside_run == f"at {__file__}:{line}"

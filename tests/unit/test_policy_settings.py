@@ -1,0 +1,132 @@
+"""The policy does not depend on the settings of recording: a wrong one never switches it off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import remit
+from remit.config import Settings, variables
+from remit.errors import DeniedError, SettingsError
+from tests.governed import BODIES, agent, free, pay, undeclared
+from tests.unconfigured import unconfigured
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start from a process that has configured nothing, with an environment that says nothing."""
+    BODIES.clear()
+    for name in Settings.model_fields:
+        for variable in variables(name):
+            monkeypatch.delenv(variable, raising=False)
+    with unconfigured():
+        yield
+
+
+def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """Set variables, and be refused a step that the agent forbids."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for _ in range(2):
+        with agent.run(), pytest.raises(DeniedError):
+            pay()
+    assert BODIES == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        pytest.param(
+            {"REMIT_FLUSH_INTERVAL_S": "1s"}, "REMIT_FLUSH_INTERVAL_S: saw '1s'", id="number"
+        ),
+        pytest.param({"REMIT_MODE": "remotely"}, "REMIT_MODE: saw 'remotely'", id="mode"),
+        pytest.param({"REMIT_MODE": "remote"}, "api_url is not set", id="no-url"),
+        pytest.param({"REMIT_API_URL": "example.com"}, "REMIT_API_URL", id="url"),
+        pytest.param(
+            {"REMIT_API_URL": "https://me:pw@example.com", "REMIT_API_TOKEN": "t"},
+            "holds a user or password",
+            id="password-in-the-url",
+        ),
+        pytest.param({"REMIT_REDACT": "no.such:hook"}, "cannot be imported", id="hook"),
+        pytest.param({"REMIT_REDACT_OFF": "nonsense"}, "no rule of redaction", id="redact-off"),
+    ],
+)
+def test_the_policy_holds_beside_a_setting_that_cannot_be_read(
+    environment: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing is recorded until it is mended, and one line says so."""
+    use(monkeypatch, environment | {"REMIT_ON_VIOLATION": "deny"})
+    assert remit.status().mode == "off"
+    (line,) = [each.getMessage() for each in caplog.records if "off until" in each.getMessage()]
+    assert said in line
+    assert "on_violation is deny" in line
+
+
+@pytest.mark.parametrize("word", ["Deny", "DENY", " deny "])
+def test_on_violation_is_read_in_any_case(
+    word: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a right value: nothing is said of it."""
+    use(monkeypatch, {"REMIT_ON_VIOLATION": word, "REMIT_MODE": "off"})
+    assert "off until" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"REMIT_ON_VIOLATION": "denied"}, id="alone"),
+        pytest.param({"REMIT_ON_VIOLATION": "denied", "REMIT_MODE": "x"}, id="beside-another"),
+    ],
+)
+def test_an_unreadable_on_violation_denies(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody asked for something; what it was cannot be known."""
+    use(monkeypatch, environment)
+    assert caplog.text.count("on_violation from REMIT_ON_VIOLATION: saw 'denied'") == 1
+
+
+def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise, whatever the step declares."""
+    monkeypatch.setenv("REMIT_OUTSIDE_RUN", "refused")
+    with pytest.raises(DeniedError, match="called outside any run"):
+        undeclared()
+    with free.run():
+        undeclared()
+    assert BODIES == ["undeclared"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"flush_interval_s": "1s"}, id="value"),
+        pytest.param({"flush_intervall_s": 1}, id="name"),
+        pytest.param({"api_url": "https://me:pw@example.com", "api_token": "t"}, id="url"),
+    ],
+)
+def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, object]) -> None:
+    """A program may catch the error, and go on without recording."""
+    with pytest.raises(SettingsError):
+        remit.configure(on_violation="deny", **settings)
+    with agent.run(), pytest.raises(DeniedError):
+        pay()
+    assert BODIES == []
+    assert remit.status().mode == "off"
+    remit.shutdown()
+    remit.configure(mode="off")
+    with agent.run():
+        pay()
+    assert BODIES == ["function 5"]
+
+
+def test_a_configure_that_fails_changes_nothing_that_was_configured() -> None:
+    """The one before it counts."""
+    remit.configure(mode="off", on_violation="deny", purpose="eval")
+    with pytest.raises(SettingsError):
+        remit.configure(purpose="nonsense")
+    with agent.run(), pytest.raises(DeniedError):
+        pay()
