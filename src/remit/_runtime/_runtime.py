@@ -86,6 +86,8 @@ class Runtime:
         self._clock = clock or SystemClock()
         self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
+        # The agent that has the id of the setting.
+        self._by_setting: dict[str, str] = {}
         self._outside_said: set[str] = set()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
@@ -110,7 +112,7 @@ class Runtime:
         """Open a run of *agent*; the first one says where it goes.
 
         Raises:
-            SettingsError: The setting `agent_id` would serve two agents.
+            SettingsError: The setting `agent_id` would be the id of two agents.
         """
         ref = self._agent_ref(agent)
         if not self.started:
@@ -249,26 +251,33 @@ class Runtime:
             agent.external_identifier,
             agent.name,
             shown(agent.description, REDACT),
-            agent.agent_id or self._only_agent_id(agent),
-            agent.environment_id or self.settings.environment_id,
+            self._agent_id_of(agent),
+            # The collector of local mode has one environment.
+            None if self.mode == "local" else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
 
-    def _only_agent_id(self, agent: AgentType) -> str | None:
-        if self.settings.agent_id is None:
-            return None
+    def _agent_id_of(self, agent: AgentType) -> str | None:
+        """Return the agent's id on the server: its own, else the setting's.
+
+        Raises:
+            SettingsError: An agent without an id of its own has the setting's already.
+        """
+        setting = self.settings.agent_id
+        if agent.agent_id is not None or setting is None:
+            return agent.agent_id
         mine = agent.external_identifier
-        others = [name for name in self._agents if name != mine]
-        if others:
+        first = self._by_setting.setdefault(setting, mine)
+        if first != mine:
             raise SettingsError(
-                f"the setting agent_id={self.settings.agent_id!r} serves one agent, but this "
-                f"process runs {others[0]} and {mine}: give each its own with "
+                f"the setting agent_id={setting!r} is for one agent, but this process runs "
+                f"{first} and {mine}, and neither has an id of its own: give each one with "
                 "@remit.agent(agent_id=...)"
             )
-        return self.settings.agent_id
+        return setting
 
     def _first_seen(self, agent: str, name: str, risk: models.DataRisk | None) -> None:
         """Take note of a span type that the registration of *agent* may not hold."""
