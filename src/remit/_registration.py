@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, get_args
 
+from remit._capture.slots import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late
@@ -118,6 +119,7 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
 
 def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     plan = plan_of(declared)
+    off = plan.rules_off
     return _present(
         name=declared.name,
         title=shown(declared.title, redact) or human(declared.qualname),
@@ -128,14 +130,16 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
             redact=redact,
             doc=declared.doc,
             declared=declared.params,
-            hidden=plan.hidden,
+            withheld=plan.withheld,
+            rules_off=off,
         ),
         result_schema=result_schema(
             declared.reading,
             declared.kind,
             redact=redact,
             declared=declared.result,
-            hidden=plan.outcome.rule is not None,
+            withheld=plan.outcome.rule,
+            rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=_risk(effective(declared)),
     )

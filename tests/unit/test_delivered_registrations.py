@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel, SecretStr
 
 import remit
 from remit import _runtime
+from remit.cli import main
 from remit.config import Settings
 from tests.fake_api import FakeApi
 
@@ -23,6 +26,13 @@ class Order(BaseModel):
     """An order."""
 
     number: int = 1
+
+
+class Login(NamedTuple):
+    """Who calls."""
+
+    user: str
+    code: Annotated[str, remit.Sensitive] = "1"
 
 
 OF_AGENTS: Final[Mapping[str, object]] = {
@@ -116,3 +126,34 @@ def test_local_mode_records_an_agent_that_has_ids_of_a_server(tmp_path: Path) ->
             pass
         result = runtime.flush(20)
     assert result, result
+
+
+def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
+    """The collector takes the schemas, and finds nothing in the spans that is not in them."""
+    with _runtime.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
+
+        @remit.span_type(capture={"text": False, "return": False, "name:token": True})
+        def keep(text: str, token: str, login: Login, who: Annotated[str, remit.Sensitive]) -> int:
+            return len(text + token + login.user + who)
+
+        @remit.agent
+        def bot() -> None:
+            keep("a", "b", Login("c"), "d")
+
+        with bot.run():
+            bot()
+        assert runtime.flush(20)
+    keep_span = shown_spans(tmp_path)["keep"]
+    withheld = {"$remit": "withheld", "rule": "capture"}
+    assert keep_span["payload"]["text"] == withheld
+    assert keep_span["payload"]["token"] == "b"
+    assert keep_span["result_payload"] == {"result": withheld}
+
+
+def shown_spans(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the spans of the last run in *folder* by the end of their type; all are valid."""
+    words = ["runs", "show", "last", "--db", str(folder / "remit.db"), "--json"]
+    spans = json.loads(CliRunner().invoke(main, words).stdout)["spans"]
+    assert [span["schema_errors"] for span in spans] == [[]] * len(spans)
+    assert all(span["valid"] for span in spans)
+    return {span["schema_name"].rpartition(".")[2]: span for span in spans}
