@@ -16,7 +16,7 @@ from remit._capture.slots import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late
-from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
+from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
 from remit.models._words import Purpose
 
@@ -105,7 +105,6 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
     """Return what the hash is of: every schema, with all that is said of each."""
     entries = [
         *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
-        *(_manual_entry(each) for each in registry.manual_types_of(agent)),
         *copy.deepcopy(_OWN_TYPES),
     ]
     content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
@@ -142,16 +141,6 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
             rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=_risk(effective(declared)),
-    )
-
-
-def _manual_entry(manual: ManualType) -> Entry:
-    """Return the entry of a block: its payload is what the user hands over at run time."""
-    return _present(
-        name=manual.name,
-        params_schema={"type": "object"},
-        result_schema={"type": "object"},
-        data_risk=_risk(manual.data_risk),
     )
 
 

@@ -144,16 +144,39 @@ def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
             bot()
         assert runtime.flush(20)
     keep_span = shown_spans(tmp_path)["keep"]
+    assert keep_span["valid"] is True
     withheld = {"$remit": "withheld", "rule": "capture"}
     assert keep_span["payload"]["text"] == withheld
     assert keep_span["payload"]["token"] == "b"
     assert keep_span["result_payload"] == {"result": withheld}
 
 
+def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -> None:
+    """One whose name is declared is compared with that, and takes over what it declares."""
+    with _runtime.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
+
+        @remit.span_type("review", capture={"draft": False})
+        def _review(draft: str, words: int) -> dict[str, bool]: ...
+
+        @remit.agent
+        def bot() -> None:
+            with remit.span("plan", {"goal": "refund"}) as span:
+                span.set_result({"steps": ["look"]})
+            with remit.span("review", {"draft": "secret", "words": 3}) as span:
+                span.set_result({"good": True})
+
+        with bot.run():
+            bot()
+        assert runtime.flush(20)
+    spans = shown_spans(tmp_path)
+    assert (spans["plan"]["valid"], spans["review"]["valid"]) == (None, True)
+    assert spans["review"]["payload"]["words"] == 3
+    assert spans["review"]["payload"]["draft"] == {"$remit": "withheld", "rule": "capture"}
+
+
 def shown_spans(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the spans of the last run in *folder* by the end of their type; all are valid."""
+    """Return the spans of the last run in *folder* by the end of their type; none has errors."""
     words = ["runs", "show", "last", "--db", str(folder / "remit.db"), "--json"]
     spans = json.loads(CliRunner().invoke(main, words).stdout)["spans"]
     assert [span["schema_errors"] for span in spans] == [[]] * len(spans)
-    assert all(span["valid"] for span in spans)
     return {span["schema_name"].rpartition(".")[2]: span for span in spans}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -152,18 +153,29 @@ def test_the_setting_agent_id_is_of_the_one_agent_without_its_own(
 def test_a_type_first_seen_later_joins_the_next_runs_registration(
     recorder: RecordingSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its spans are sent all the same; one line says so."""
+    """A declared one of another package; its spans are sent all the same, and one line says so."""
     caplog.set_level(logging.INFO)
+    elsewhere: dict[str, Any] = {"__name__": "elsewhere", "remit": remit}
+    exec("@remit.span_type\ndef later() -> None: ...", elsewhere)
     for _ in range(2):
         with agent.run():
             for _ in range(2):
-                with remit.span("seen later"):
-                    pass
+                elsewhere["later"]()
     first, second = (run.feed.agent.registration() for run in recorder.runs)
-    assert "seen later" not in names_of(first)
-    assert "seen later" in names_of(second)
-    assert caplog.text.count("seen later was first seen after") == 1
-    assert len(recorder.spans("seen later")) == 4
+    assert "elsewhere:later" not in names_of(first)
+    assert "elsewhere:later" in names_of(second)
+    assert caplog.text.count("elsewhere:later was first seen after") == 1
+    assert len(recorder.spans("later")) == 4
+
+
+def test_a_block_changes_no_registration(recorder: RecordingSink) -> None:
+    """The same source gives the same identifier, whichever blocks ran before."""
+    before = agent.registration()
+    for _ in range(2):
+        with agent.run(), remit.span("plan", {"goal": "refund"}):
+            pass
+    assert agent.registration() == before
+    assert [run.feed.agent.registration() for run in recorder.runs] == [before, before]
 
 
 def names_of(registration: dict[str, object]) -> set[str]:

@@ -8,8 +8,6 @@ from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
-from msgspec import Struct
-
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, summary
 from remit._frames import names_of_caller
@@ -260,18 +258,6 @@ class AgentType:
     def selected_functions(self) -> tuple[object, ...]:
         """Return the functions among `span_types`."""
         return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
-
-
-class ManualType(Struct, frozen=True):
-    """A span type that no function declares: a block marked with `remit.span`.
-
-    Attributes:
-        name: As the user gave it.
-        data_risk: What the block declared, if anything.
-    """
-
-    name: str
-    data_risk: models.DataRisk | None = None
 
 
 class _Told(TypedDict):

@@ -29,11 +29,9 @@ from remit.errors import SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
-    from remit.models import data_risk as models
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
-    models = late("remit.models.data_risk")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -279,9 +277,9 @@ class Runtime:
             )
         return setting
 
-    def _first_seen(self, agent: str, name: str, risk: models.DataRisk | None) -> None:
+    def _first_seen(self, agent: str, name: str) -> None:
         """Take note of a span type that the registration of *agent* may not hold."""
-        if self._registry().seen(name, risk, agent=agent):
+        if self._registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
                 "same, and the next run registers it",
