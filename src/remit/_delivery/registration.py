@@ -88,7 +88,7 @@ def _build(agent: AgentRef) -> Registration:
         declared = _declared(agent)
     version, schema = declared or (b"", b"")
     return Registration(
-        agent.external_identifier,
+        agent.local_identifier or agent.external_identifier,
         agent.name,
         agent.description,
         agent.agent_id,

@@ -245,15 +245,17 @@ class Runtime:
         known = self._agents.get(agent.external_identifier)
         if known is not None and known[0] == declared.version:
             return known[1]
+        local = self.mode == "local"
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
             shown(agent.description, REDACT),
             self._agent_id_of(agent),
             # The collector of local mode has one environment.
-            None if self.mode == "local" else agent.environment_id or self.settings.environment_id,
+            None if local else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
+            agent.local_identifier if local else None,
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
