@@ -9,23 +9,16 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from msgspec import Struct, field
 
 from remit import _capture
 from remit._clock import NS_PER_S, Clock
 from remit._context import get_place, set_place
-from remit._late import late
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
 
 # Time servers slew by less; what is more was a step, or a sleep.
 MAX_DRIFT_NS: Final = NS_PER_S
@@ -35,7 +28,7 @@ OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
 
 
-def ignore(agent: str, name: str, risk: models.DataRisk | None) -> None:
+def ignore(agent: str, name: str) -> None:
     """Take no note of a span type that is first used."""
 
 
@@ -72,8 +65,8 @@ class Recorder(Struct, frozen=True):
         control_flow: Exception types that interrupt without failing.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
-        on_first_seen: Called with agent, name and risk when a span type is first used in the runs
-            of an agent.
+        on_first_seen: Called with agent and name when a span type is first used in the runs of an
+            agent.
         said: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
         lingering: Runs whose blocks have ended before their last spans: nobody else may hold them.
@@ -86,7 +79,7 @@ class Recorder(Struct, frozen=True):
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=NothingAfter)
-    on_first_seen: Callable[[str, str, models.DataRisk | None], None] = ignore
+    on_first_seen: Callable[[str, str], None] = ignore
     said: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[RunState] = field(default_factory=set["RunState"])

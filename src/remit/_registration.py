@@ -12,10 +12,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, get_args
 
+from remit._capture.slots import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late
-from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, ManualType, Registry, SpanType, human
+from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
 from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
 from remit.models._words import Purpose
 
@@ -104,7 +105,6 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
     """Return what the hash is of: every schema, with all that is said of each."""
     entries = [
         *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
-        *(_manual_entry(each) for each in registry.manual_types_of(agent)),
         *copy.deepcopy(_OWN_TYPES),
     ]
     content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
@@ -118,6 +118,7 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
 
 def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     plan = plan_of(declared)
+    off = plan.rules_off
     return _present(
         name=declared.name,
         title=shown(declared.title, redact) or human(declared.qualname),
@@ -128,26 +129,18 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
             redact=redact,
             doc=declared.doc,
             declared=declared.params,
-            hidden=plan.hidden,
+            withheld=plan.withheld,
+            rules_off=off,
         ),
         result_schema=result_schema(
             declared.reading,
             declared.kind,
             redact=redact,
             declared=declared.result,
-            hidden=plan.outcome.rule is not None,
+            withheld=plan.outcome.rule,
+            rules_off=sorted({*off[""], *off[RETURN]}),
         ),
         data_risk=_risk(effective(declared)),
-    )
-
-
-def _manual_entry(manual: ManualType) -> Entry:
-    """Return the entry of a block: its payload is what the user hands over at run time."""
-    return _present(
-        name=manual.name,
-        params_schema={"type": "object"},
-        result_schema={"type": "object"},
-        data_risk=_risk(manual.data_risk),
     )
 
 

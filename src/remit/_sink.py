@@ -92,6 +92,7 @@ class AgentRef(Struct, frozen=True):
         environment_id: The same for the environment.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
+        local_identifier: The identifier in local mode, where projects share a file; None elsewhere.
     """
 
     external_identifier: str
@@ -100,6 +101,7 @@ class AgentRef(Struct, frozen=True):
     agent_id: str | None
     environment_id: str | None
     registration: Callable[[], dict[str, object]]
+    local_identifier: str | None = None
 
 
 class RunFeed:

@@ -132,7 +132,7 @@ class Settings(BaseModel):
     api_token: SecretStr | None = None
     """Token of the API; never logged."""
     agent_id: str | None = None
-    """Id of the one agent of this process on the server; the decorator's `agent_id` wins."""
+    """Id on the server of the one agent of this process that has no `agent_id` of its own."""
     environment_id: str | None = None
     """Id of the environment on the server; needed with some account tokens."""
     mode: Literal["auto", "remote", "local", "off"] = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -152,3 +153,44 @@ def test_a_reload_after_an_edit_declares_the_same_step(tmp_path: Path) -> None:
     """The function moved two lines down, and is the same."""
     (tmp_path / "declaring.py").write_text(DECLARING)
     assert run("-c", RELOAD, cwd=tmp_path, PYTHONDONTWRITEBYTECODE="1") == "search 2 True"
+
+
+AGENT = '''
+import remit
+
+
+@remit.agent
+def bot() -> None:
+    """Answer."""
+
+
+if __name__ == "__main__":
+    bot()
+    assert remit.flush(20)
+'''
+
+
+def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> None:
+    """Local mode writes one file for all of them; a project's agent is one however it starts."""
+    environ = {**os.environ, "HOME": str(tmp_path), "REMIT_MODE": "local"}
+    environ["REMIT_DATA_DIR"] = str(tmp_path / "data")
+    remit = [sys.executable, "-m", "remit"]
+
+    def out(*words: str, cwd: Path = tmp_path) -> str:
+        done = subprocess.run(
+            words, cwd=cwd, env=environ, capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+    for project in ("shop", "bank"):
+        (tmp_path / project / "app").mkdir(parents=True)
+        (tmp_path / project / "app" / "main.py").write_text(AGENT)
+        out(sys.executable, "-m", "app.main", cwd=tmp_path / project)
+    assert sorted(re.findall(r"Bot \(\w+\)", out(*remit, "runs", "list"))) == [
+        "Bot (bank)",
+        "Bot (shop)",
+    ]
+    out(sys.executable, "-c", "from app.main import bot; bot()", cwd=tmp_path / "shop")
+    listed = json.loads(out(*remit, "runs", "list", "--json"))
+    identifiers = [each["agent"]["external_identifier"] for each in listed]
+    assert identifiers == [f"~/{each}/app.main:bot" for each in ("shop", "bank", "shop")]

@@ -15,6 +15,10 @@ from remit.testing import isolated
 
 PROGRAM = '''
 import remit
+from typing import TypedDict
+
+class Page(TypedDict):
+    number: int
 
 @remit.span_type(data_risk=remit.risk(allows="read_data", forbids="destroy_data"))
 def look(word: str, tags: list[str], most: int | None = None) -> dict[str, int]:
@@ -22,6 +26,18 @@ def look(word: str, tags: list[str], most: int | None = None) -> dict[str, int]:
 
     More about it.
     """
+
+@remit.span_type(capture={"token": {"name:token": True}, "word": False, "return": False})
+def keep(token: str, word: str) -> str | dict[str, str]: ...
+
+@remit.span_type
+def listed(page: Page | None) -> Page: ...
+
+@remit.span_type
+def bare() -> dict: ...
+
+@remit.span_type
+def anything(): ...
 
 @remit.agent(quality={"service": {"type": "object", "properties": {"solved": {"type": "boolean"}}}})
 def answer(question: str) -> str:
@@ -72,7 +88,12 @@ def test_people_read_what_each_step_takes_gives_and_may(program: str) -> None:
     shown = show(f"{program}:answer").stdout
     assert f"  {program}:look\n    about  Look a word up.\n" in shown
     assert "    takes  most?: integer | null, tags: string[], word: string\n" in shown
-    assert "    may    read_data, never destroy_data\n" in shown
+    assert "    gives  {string: integer}\n    may    read_data, never destroy_data\n" in shown
+    assert "    takes  token: string (off: name:token), word: string (withheld: capture)\n" in shown
+    assert "    gives  {string: string} | result: string (withheld: capture)\n" in shown
+    assert "    takes  page: Page | null\n    gives  number: integer\n" in shown
+    assert f"  {program}:bare\n    gives  object\n" in shown
+    assert f"  {program}:anything\n\n" in shown
     assert "  service  quality\n    holds  solved?: boolean\n" in shown
 
 

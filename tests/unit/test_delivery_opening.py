@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
@@ -222,33 +223,38 @@ def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFi
     assert "start answered 404" in caplog.text
 
 
-def test_a_registration_that_cannot_be_built_does_not_lose_the_run() -> None:
-    """It is sent with an empty schema, changes no current version, and the fault is counted."""
-
-    def broken() -> dict[str, object]:
-        raise ValueError("secret")
-
-    before = faults.counts["building a registration"]
-    api = FakeApi()
-    recorded(Stepped(api), ref=agent(registration=broken))
-    body = api.seen[0].body
-    assert body["agent_schema_version"] == {"span_type_schemas": []}
-    assert body["agent_version"]["name"] == "Support"
-    assert body["update_current_version"] is False
-    assert faults.counts["building a registration"] == before + 1
-    assert api.paths() == ["register", "start", "bulk", "finish"]
+def broken() -> dict[str, object]:
+    """Fail to build a registration."""
+    raise ValueError("secret")
 
 
 @pytest.mark.parametrize(
-    "built",
-    [{}, {"agent_version": 1}, {"agent_version": {}, "agent_schema_version": {"x": object()}}],
-    ids=["empty", "of wrong types", "not JSON"],
+    "registration",
+    [
+        broken,
+        dict,
+        lambda: {"agent_version": 1, "agent_schema_version": {}},
+        lambda: {"agent_version": {}, "agent_schema_version": {"x": object()}},
+    ],
+    ids=["raises", "empty", "of wrong types", "not JSON"],
 )
-def test_a_registration_of_a_wrong_shape_is_a_fault_of_ours(built: dict[str, object]) -> None:
-    """Contained like one that raises."""
+def test_a_run_whose_registration_cannot_be_built_is_not_delivered(
+    registration: Callable[[], dict[str, object]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Everything of the run is set aside and said once; runs of other agents are delivered."""
+    before = faults.counts["building a registration"]
     api = FakeApi()
-    recorded(Stepped(api), ref=agent(registration=lambda: built))
-    assert api.seen[0].body["agent_schema_version"] == {"span_type_schemas": []}
+    stepped = Stepped(api)
+    ref = agent(registration=registration)
+    recorded(stepped, ref)
+    recorded(stepped, ref)
+    assert api.seen == []
+    assert set(stepped.tally.set_aside) == {"run_unregistered"}
+    assert faults.counts["building a registration"] == before + 1
+    assert caplog.text.count("the registration of desk:support could not be built") == 1
+    assert "secret" not in caplog.text
+    recorded(stepped, agent("desk:other"))
+    assert api.paths() == ["register", "start", "bulk", "finish"]
 
 
 def test_a_registration_is_built_once_and_shared() -> None:

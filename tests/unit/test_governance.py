@@ -174,6 +174,17 @@ def test_a_run_inside_another_ends_alone_where_it_exceeds_its_own_remit() -> Non
     assert BODIES == ["function 5"]
 
 
+def test_a_block_takes_over_the_data_risk_that_is_declared_under_its_name() -> None:
+    """Its own counts where it has one."""
+    with isolated(on_violation="observe") as recorder, agent.run():
+        remit.span_type("settle", data_risk=PAYS)(lambda: None)
+        with remit.span("settle"):
+            pass
+        with remit.span("settle", data_risk=remit.risk(allows="read_data")):
+            pass
+    assert [bool(span.exceeds) for span in recorder.spans("settle")] == [True, False]
+
+
 def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFixture) -> None:
     """What was logged is remembered within bounds; beyond them the spans alone say it."""
     with isolated() as recorder, agent.run():

@@ -144,8 +144,13 @@ def test_a_class_that_names_exactly_the_parameters_is_sent_as_it_is() -> None:
         "description": "Names exactly the parameters of `order`.",
         "properties": {
             "article": {"description": "As in the catalogue.", "minLength": 1, "type": "string"},
-            "note": {"type": "string"},
-            "pin": {"format": "password", "type": "string", "writeOnly": True},
+            "note": {"type": "string", "x-remit-withheld": "hidden:repr"},
+            "pin": {
+                "format": "password",
+                "type": "string",
+                "writeOnly": True,
+                "x-remit-withheld": "type:SecretStr",
+            },
         },
         "required": ["article", "pin"],
         "type": "object",
@@ -181,7 +186,7 @@ def test_what_is_no_parameter_describes_a_member_of_the_keywords() -> None:
     assert set(schema["properties"]) == {"article", "others"}
     assert schema["properties"]["others"] == {
         "additionalProperties": {"type": "integer"},
-        "properties": {"colour": {"type": "string"}},
+        "properties": {"colour": {"type": "string", "x-remit-withheld": "type:Sensitive"}},
         "type": "object",
     }
     plan = Plan(reading_of(loose, params=Some))

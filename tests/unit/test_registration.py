@@ -203,15 +203,6 @@ def test_what_the_author_declared_takes_the_place_of_the_signature() -> None:
     assert entry["result_schema"]["properties"] == {"score": {"type": "number"}}
 
 
-def test_a_block_named_by_hand_is_an_entry() -> None:
-    """Its payload is anything; its risk is what the block declared."""
-    desk = Desk()
-    desk.registry.seen("plan", risk(allows="create_data"))
-    entry = desk.entries()["plan"]
-    assert entry["params_schema"] == entry["result_schema"] == {"type": "object"}
-    assert entry["data_risk"]["action_profile"]["create_data"] == "allowed"
-
-
 def test_quality_payloads_have_schemas() -> None:
     """Of a model or as written, sorted by name."""
     payload = Desk(quality={"z": Verdict, "a": {"type": "object"}}).registration()

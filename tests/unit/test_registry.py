@@ -197,35 +197,22 @@ def test_a_span_type_that_is_used_joins_the_next_registration(shop: Shop) -> Non
     other = agent(define(module="office.desk")["tool"])
     registry.add_agent(other)
     before = registry.version
-    assert registry.seen("bank.deep.tools:tool", agent=desk.external_identifier)
-    assert not registry.seen("bank.deep.tools:tool", agent=desk.external_identifier)
+    assert registry.seen("bank.deep.tools:tool", desk.external_identifier)
+    assert not registry.seen("bank.deep.tools:tool", desk.external_identifier)
     assert registry.version == before + 1
     assert names_of(registry, desk) == ["bank.deep.tools:tool", *OWN]
     assert names_of(registry, other) == ["office.desk:tool"]
-    assert registry.manual_types_of(desk) == ()
 
 
 def test_what_a_registration_holds_is_not_news(shop: Shop) -> None:
-    """Neither its own steps, nor a declared name whose agent nobody gave."""
+    """Neither its own steps, nor the name of a block, nor a type whose agent is not known."""
     registry, declare = shop
     desk = declare()
-    assert not registry.seen("shop.tools:tool", agent=desk.external_identifier)
-    assert not registry.seen("bank.deep.tools:tool")
-    assert not registry.seen("shop.tools:tool", agent="nobody:knows")
-
-
-def test_names_given_by_hand_are_remembered(shop: Shop) -> None:
-    """Sorted, once each, with what the block declared."""
-    registry, declare = shop
-    desk = declare()
-    declared = risk(allows="read_data")
-    assert registry.seen("plan", declared)
-    assert not registry.seen("plan")
-    assert not registry.seen("plan", agent=desk.external_identifier)
-    assert registry.seen("act", agent=desk.external_identifier)
-    manual = registry.manual_types_of(desk)
-    assert [(each.name, each.data_risk) for each in manual] == [("act", None), ("plan", declared)]
-    assert [each.name for each in registry.manual_types_of(agent(print))] == ["plan"]
+    before = registry.version
+    assert not registry.seen("shop.tools:tool", desk.external_identifier)
+    assert not registry.seen("plan", desk.external_identifier)
+    assert not registry.seen("bank.deep.tools:tool", "nobody:knows")
+    assert registry.version == before
 
 
 def test_an_agent_is_described_by_its_function() -> None:
@@ -258,15 +245,13 @@ def test_a_copy_changes_apart() -> None:
     registry = Registry()
     declared = agent(define()["tool"])
     registry.add_agent(declared)
-    registry.seen("plan")
+    registry.add_span_type(step(define(module="bank.tools")["tool"]))
     other = registry.copy()
     assert other.version == registry.version
     other.add_span_type(step(define()["make"]))
-    other.seen("act")
+    other.seen("bank.tools:tool", declared.external_identifier)
     assert names_of(registry, declared) == ["shop.tools:tool"]
-    assert names_of(other, declared) == ["shop.tools:make", "shop.tools:tool"]
-    assert [each.name for each in registry.manual_types_of(declared)] == ["plan"]
-    assert [each.name for each in other.manual_types_of(declared)] == ["act", "plan"]
+    assert names_of(other, declared) == ["bank.tools:tool", "shop.tools:make", "shop.tools:tool"]
 
 
 def test_threads_may_declare_at_once() -> None:

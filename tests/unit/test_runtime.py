@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -104,41 +105,76 @@ def test_nothing_is_there_to_flush_before_the_first_use() -> None:
     assert remit.shutdown(0.1)
 
 
-def test_one_agent_id_for_two_agents_is_an_error_that_names_both() -> None:
-    """The setting serves one agent; the decorator's own id wins."""
-    with isolated(agent_id="01m87w83jttgb1tsy0aqwcmb8r9zyn2d") as sink:
+@pytest.mark.parametrize(
+    ("order", "refused"),
+    [
+        ("bare own later bare", None),
+        ("own bare later own bare", None),
+        ("bare other", "other"),
+        ("other own bare", "bare"),
+        ("own bare later other", "other"),
+    ],
+)
+def test_the_setting_agent_id_is_of_the_one_agent_without_its_own(
+    order: str, refused: str | None
+) -> None:
+    """A second such agent that runs is an error that names both, whatever else was declared."""
+    setting, explicit = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d", "01m87w83jttgb1tsy0aqwcmb8r9zyn2e"
+    with isolated(agent_id=setting) as sink:
 
         @remit.agent
-        def second() -> None:
-            return None
+        def bare() -> None: ...
 
-        @remit.agent(agent_id="01m87w83jttgb1tsy0aqwcmb8r9zyn2e")
-        def third() -> None:
-            return None
+        @remit.agent
+        def other() -> None: ...
 
-        with agent.run(), third.run():
-            pass
-        with pytest.raises(SettingsError, match=r"runs .*:agent and .*second: give each its own"):
-            second.run().__enter__()
-        ids = [run.feed.agent.agent_id for run in sink.runs]
-        assert ids == ["01m87w83jttgb1tsy0aqwcmb8r9zyn2d", "01m87w83jttgb1tsy0aqwcmb8r9zyn2e"]
+        @remit.agent(agent_id=explicit)
+        def own() -> None: ...
+
+        agents = {"bare": bare, "other": other, "own": own}
+        for name in order.split():
+            if name == "later":
+                remit.span_type("declared later")(len)
+            elif name == refused:
+                with pytest.raises(SettingsError, match=r"bare and .*other|other and .*bare"):
+                    agents[name].run().__enter__()
+            else:
+                with agents[name].run():
+                    pass
+        sent = {run.agent.rpartition(".")[2]: run.feed.agent.agent_id for run in sink.runs}
+        assert sent == {
+            name: explicit if name == "own" else setting
+            for name in order.split()
+            if name not in {"later", refused}
+        }
 
 
 def test_a_type_first_seen_later_joins_the_next_runs_registration(
     recorder: RecordingSink, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its spans are sent all the same; one line says so."""
+    """A declared one of another package; its spans are sent all the same, and one line says so."""
     caplog.set_level(logging.INFO)
+    elsewhere: dict[str, Any] = {"__name__": "elsewhere", "remit": remit}
+    exec("@remit.span_type\ndef later() -> None: ...", elsewhere)
     for _ in range(2):
         with agent.run():
             for _ in range(2):
-                with remit.span("seen later"):
-                    pass
+                elsewhere["later"]()
     first, second = (run.feed.agent.registration() for run in recorder.runs)
-    assert "seen later" not in names_of(first)
-    assert "seen later" in names_of(second)
-    assert caplog.text.count("seen later was first seen after") == 1
-    assert len(recorder.spans("seen later")) == 4
+    assert "elsewhere:later" not in names_of(first)
+    assert "elsewhere:later" in names_of(second)
+    assert caplog.text.count("elsewhere:later was first seen after") == 1
+    assert len(recorder.spans("later")) == 4
+
+
+def test_a_block_changes_no_registration(recorder: RecordingSink) -> None:
+    """The same source gives the same identifier, whichever blocks ran before."""
+    before = agent.registration()
+    for _ in range(2):
+        with agent.run(), remit.span("plan", {"goal": "refund"}):
+            pass
+    assert agent.registration() == before
+    assert [run.feed.agent.registration() for run in recorder.runs] == [before, before]
 
 
 def names_of(registration: dict[str, object]) -> set[str]:

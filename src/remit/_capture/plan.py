@@ -22,12 +22,14 @@ from remit._capture.shapes import Kind, shape_of
 from remit._capture.slots import (
     BY_KEYWORD,
     BY_POSITION,
+    RETURN,
     VAR_KEYWORD,
     VAR_POSITIONAL,
     Side,
     Slot,
     error_rule,
     result_slot,
+    rules_off,
     slot_of,
     surplus_slot,
 )
@@ -54,7 +56,9 @@ class Plan:
     Attributes:
         outcome: What is decided for the result, and for the items of a stream.
         error_rule: The rule that withholds the message of every error, else None.
-        hidden: The parameters of which every value is withheld by the declaration.
+        withheld: The rule by which the declaration withholds every value of a parameter, by name.
+        rules_off: Rules that `capture=` turns off, by parameter and `return`; those that are off
+            for all of them are under "".
     """
 
     def __init__(
@@ -95,7 +99,12 @@ class Plan:
         rules = (each.any_rule for each in self._slots if each.kind in BY_POSITION)
         self._unsure = None if reading.sure else next(filter(None, rules), None)
         self._most = len(reading.names) if self._unsure is None else 0
-        self.hidden = frozenset(each.name for each in self._slots if each.rule is not None)
+        self.withheld = {each.name: each.rule for each in self._slots if each.rule is not None}
+        self.rules_off = {
+            "": tuple(sorted(wishes.off)),
+            RETURN: rules_off(RETURN, result),
+            **{each.name: rules_off(each.name, params) for each in self._slots},
+        }
         self._hidden = tuple(each for each in self._slots if not each.open)
         self._form = form_of(self._slots)
         out = self.outcome

@@ -131,6 +131,18 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
     )
 
 
+def rules_off(key: str, side: Side) -> tuple[str, ...]:
+    """Return the rules that `capture=` turns off for one parameter, or for `return`, sorted.
+
+    To record a value all the same turns off what the declaration of its side withholds.
+    """
+    off = set(side.wishes.off_for.get(key, ()))
+    if side.wishes.keep.get(key) is True:
+        off.update(f"category:{each}" for each in side.excluded)
+        off.update([] if side.rule is None else [side.rule])
+    return tuple(sorted(off))
+
+
 def error_rule(side: Side) -> str | None:
     """Return the rule by which the declaration of a result withholds what an error says.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from remit import _inference, _runtime
 from remit._capture.statics import is_mapping
 from remit._decorators._declare import given_name
 from remit._decorators._doors import outside
@@ -28,10 +29,15 @@ def span(
 ) -> SpanBlock:
     """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
 
+    A block declares nothing to the server. If a function is decorated with
+    `@remit.span_type(name)`, its declaration holds for the blocks of that name: schemas, data risk
+    and `capture=`.
+
     Args:
         name: Span type, sent as given.
         payload: What goes in; redacted and bounded like every payload.
-        data_risk: What the block may do and whose data flows through it.
+        data_risk: What the block may do and whose data flows through it; what is declared under
+            its name without one.
 
     Returns:
         The block, sync and async; it yields a `Span` with `.set_result(mapping)` and
@@ -54,5 +60,13 @@ def _step(name: str, payload: Mapping[str, object] | None, data_risk: object) ->
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
-    plan = ManualPlan({} if payload is None else payload)
-    return Step(name, lambda: plan, find_risk=lambda: risk)
+    given = {} if payload is None else payload
+    declared = _runtime.registry().span_type(name)
+    if declared is None:
+        plan = ManualPlan(given)
+        return Step(name, lambda: plan, find_risk=lambda: risk)
+    return Step(
+        name,
+        lambda: ManualPlan(given, _inference.plan_of(declared)),
+        find_risk=lambda: _inference.effective(declared) if risk is None else risk,
+    )

@@ -170,7 +170,7 @@ def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
         Raw(registration.version),
         Raw(registration.schema),
         record.purpose,
-        record.purpose == LIVE and registration.complete,
+        record.purpose == LIVE,
         record.key,
         f"reg-{record.key}",
         agent_id,

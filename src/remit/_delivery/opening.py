@@ -17,6 +17,10 @@ AGENT_ID: Final = "agent_id"
 FINISHED: Final = ("complete", "failed", "cancelled")
 
 
+class UnregistrableError(RejectedError):
+    """The registration could not be built, so the run is not offered. Never leaves delivery."""
+
+
 class Opening:
     """Registers and starts runs; every call has a key of the run's, so that all can be repeated.
 
@@ -40,6 +44,7 @@ class Opening:
         """Bring a run to where its items can be sent.
 
         Raises:
+            UnregistrableError: The run has no registration.
             RejectedError: The server refuses the run.
             ApiError: Nothing can be sent now.
         """
@@ -112,6 +117,8 @@ class Opening:
     def _register(self, record: RunRecord) -> Instance:
         registration = record.registration
         name = registration.external_identifier
+        if not registration.complete:
+            raise UnregistrableError("its registration could not be built", code="unregistered")
         agent_id = registration.agent_id or self._agent_ids.get(name)
         if agent_id is not None or name not in self._wanted:
             try:

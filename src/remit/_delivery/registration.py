@@ -15,8 +15,6 @@ from remit._spool import Registration, RunRecord, RunState
 from remit._version import __version__
 
 SDK: Final = f"remit@{__version__}"
-# Without a name of its own: a registration that failed must not shadow one that worked.
-NO_SCHEMA: Final[dict[str, object]] = {"span_type_schemas": []}
 
 
 def runtime_environment() -> dict[str, object]:
@@ -78,12 +76,19 @@ class Registrations:
         return built
 
 
+class _Payload(msgspec.Struct):
+    """The parts of a registration payload that are the same for every run."""
+
+    agent_version: dict[str, object]
+    agent_schema_version: dict[str, object]
+
+
 def _build(agent: AgentRef) -> Registration:
     with gently():
         declared = _declared(agent)
-    version, schema = declared or _encoded({"name": agent.name}, NO_SCHEMA)
+    version, schema = declared or (b"", b"")
     return Registration(
-        agent.external_identifier,
+        agent.local_identifier or agent.external_identifier,
         agent.name,
         agent.description,
         agent.agent_id,
@@ -96,10 +101,6 @@ def _build(agent: AgentRef) -> Registration:
 
 @guarded("building a registration")
 def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
-    declared = msgspec.convert(agent.registration(), dict[str, dict[str, object]])
-    return _encoded(declared["agent_version"], declared["agent_schema_version"])
-
-
-def _encoded(version: dict[str, object], schema: dict[str, object]) -> tuple[bytes, bytes]:
-    running = {**version, "runtime_environment": runtime_environment()}
-    return msgspec.json.encode(running), msgspec.json.encode(schema)
+    declared = msgspec.convert(agent.registration(), _Payload)
+    running = {**declared.agent_version, "runtime_environment": runtime_environment()}
+    return msgspec.json.encode(running), msgspec.json.encode(declared.agent_schema_version)

@@ -8,6 +8,7 @@ from typing import Final
 from remit._clock import NS_PER_S
 from remit._delivery import calls
 from remit._delivery.calls import OF_SENDING, OutOfTimeError
+from remit._delivery.opening import UnregistrableError
 from remit._delivery.parts import Parts
 from remit._delivery.settling import FAULT, RUN_FAULT, Refusal
 from remit._delivery.spans import Spans
@@ -146,6 +147,9 @@ class Sender:
     def _opened(self, track: Track) -> bool:
         try:
             self._opening.open(track)
+        except UnregistrableError:
+            agent = track.record.registration.external_identifier
+            track.refuse(Refusal.of_no_registration(agent))
         except RejectedError as error:
             track.refuse(error)
         return True

@@ -72,6 +72,21 @@ class Refusal:
             f"everything of it is given up: {error}",
         )
 
+    @classmethod
+    def of_no_registration(cls, agent: str) -> Refusal:
+        """Return the refusal of a run of *agent* whose registration could not be built."""
+        what = (
+            f"the registration of {agent} could not be built, through a fault of remit's (see the "
+            "log), so no run of it is delivered:"
+        )
+        return cls(
+            "run_unregistered",
+            f"{agent}: unregistered",
+            f"{what} its runs are set aside; remit.status().set_aside counts them",
+            f"{what} there is no spool to keep its runs in, so they are given up; "
+            "remit.status().dropped counts them",
+        )
+
 
 FAULT: Final = Refusal(
     "fault",

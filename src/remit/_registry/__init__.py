@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remit._registry._declared import AgentType, ManualType, SpanType
+from remit._registry._declared import AgentType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE, default_name, human, module_name
 from remit._registry._registry import Registry
 from remit._signature import CallKind
@@ -12,7 +12,6 @@ __all__ = [
     "RUN_TYPE",
     "AgentType",
     "CallKind",
-    "ManualType",
     "Registry",
     "SpanType",
     "default_name",

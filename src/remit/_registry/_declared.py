@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
-
-from msgspec import Struct
 
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, summary
@@ -243,6 +243,14 @@ class AgentType:
         )
 
     @property
+    def local_identifier(self) -> str:
+        """The identifier within one machine: after the folder that its module is imported from.
+
+        Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
+        """
+        return f"{_project_folder(self.span_type)}/{self.external_identifier}"
+
+    @property
     def place(self) -> str:
         """Identifier, file and line, for messages."""
         return f"{self.external_identifier} ({self.span_type.place})"
@@ -260,18 +268,6 @@ class AgentType:
     def selected_functions(self) -> tuple[object, ...]:
         """Return the functions among `span_types`."""
         return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
-
-
-class ManualType(Struct, frozen=True):
-    """A span type that no function declares: a block marked with `remit.span`.
-
-    Attributes:
-        name: As the user gave it.
-        data_risk: What the block declared, if anything.
-    """
-
-    name: str
-    data_risk: models.DataRisk | None = None
 
 
 class _Told(TypedDict):
@@ -295,6 +291,22 @@ def _told_by(body: Callable[..., object], named: Callable[..., object]) -> _Told
         "file": getattr(code, "co_filename", "<unknown>"),
         "line": getattr(code, "co_firstlineno", 0),
     }
+
+
+def _project_folder(declared: SpanType) -> str:
+    """Return the folder above the top-level module or package, the user's home as `~`.
+
+    What is in no file, as a notebook or a prompt, is in the current folder.
+    """
+    path = Path(declared.file)
+    folder = Path.cwd()
+    if path.is_file():
+        parents = path.absolute().parents
+        levels = declared.module.count(".") + (path.name == "__init__.py")
+        folder = parents[min(levels, len(parents) - 1)]
+    with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
+        folder = "~" / folder.relative_to(Path.home())
+    return folder.as_posix()
 
 
 def _module_of_caller() -> str:

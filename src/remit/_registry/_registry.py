@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar
 
-from remit._late import late
-from remit._registry._declared import AgentType, ManualType, SpanType
+from remit._registry._declared import AgentType, SpanType
 from remit._registry._names import LOSS_TYPE, RUN_TYPE
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
-
-_ANY_AGENT: Final = ""
-"""Key of what was seen without its agent being known."""
 
 
 class Registry:
@@ -35,7 +25,8 @@ class Registry:
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
-        self._seen: dict[str, dict[str, ManualType]] = {_ANY_AGENT: {}}
+        # Declared span types of other packages that spans of an agent's runs had.
+        self._used: dict[str, set[str]] = {}
 
     def add_span_type(self, declared: SpanType) -> None:
         """Remember a span type; one declared again replaces the earlier.
@@ -79,36 +70,30 @@ class Registry:
             self._agents[declared.external_identifier] = declared
             self.version += known is None or not declared.repeats(known)
 
-    def seen(
-        self, name: str, data_risk: models.DataRisk | None = None, *, agent: str | None = None
-    ) -> bool:
-        """Remember that a span had this name; return whether no registration held it so far.
+    def seen(self, name: str, agent: str) -> bool:
+        """Remember that a span in a run of *agent* was of this type.
 
-        Called for every such span, so what is known takes no lock.
+        A declared type joins the registration of the agent's later runs, if that does not hold it
+        yet. A name that only a block of `remit.span` has joins none: the same source registers
+        the same payload, whatever ran before.
 
         Args:
-            name: What `remit.span` was given, or the name of a declared type of another package.
-            data_risk: What the block declared.
-            agent: External identifier of the agent whose run it was in; None joins the
-                registration of every agent.
+            name: The span type.
+            agent: External identifier of the agent.
+
+        Returns:
+            Whether the type joins the registration by this call.
         """
-        key = agent or _ANY_AGENT
-        if name in self._seen.get(key, ()) or name in self._seen[_ANY_AGENT]:
-            return False
-        if self._is_registered(name, agent):
+        declared, owner = self._span_types.get(name), self._agents.get(agent)
+        if declared is None or owner is None or owner.selects(declared):
             return False
         with self._lock:
-            self._seen.setdefault(key, {})[name] = ManualType(name, data_risk)
+            used = self._used.setdefault(agent, set())
+            if name in used:
+                return False
+            used.add(name)
             self.version += 1
         return True
-
-    def _is_registered(self, name: str, agent: str | None) -> bool:
-        """Return whether a declaration puts *name* into the registration of *agent*."""
-        declared = self._span_types.get(name)
-        if declared is None:
-            return False
-        owner = self._agents.get(agent) if agent is not None else None
-        return owner is None or owner.selects(declared)
 
     def span_types_of(self, agent: AgentType) -> tuple[SpanType, ...]:
         """Return the declared span types of *agent*, sorted by name.
@@ -118,24 +103,19 @@ class Registry:
         """
         with self._lock:
             declared = list(self._span_types.values())
-            used = self._seen_by(agent)
+            used = frozenset(self._used.get(agent.external_identifier, ()))
         chosen = {each.name: each for each in declared if agent.selects(each) or each.name in used}
         chosen.setdefault(agent.span_type.name, agent.span_type)
         return tuple(chosen[name] for name in sorted(chosen))
-
-    def manual_types_of(self, agent: AgentType) -> tuple[ManualType, ...]:
-        """Return the names that `remit.span` was given so far, without a declaration, sorted."""
-        with self._lock:
-            seen = self._seen_by(agent)
-            return tuple(seen[name] for name in sorted(seen) if name not in self._span_types)
-
-    def _seen_by(self, agent: AgentType) -> dict[str, ManualType]:
-        return self._seen[_ANY_AGENT] | self._seen.get(agent.external_identifier, {})
 
     def agents(self) -> tuple[AgentType, ...]:
         """Return the agents, sorted by their identifier."""
         with self._lock:
             return tuple(self._agents[each] for each in sorted(self._agents))
+
+    def span_type(self, name: str) -> SpanType | None:
+        """Return the span type that is declared under *name*."""
+        return self._span_types.get(name)
 
     def span_types(self) -> tuple[SpanType, ...]:
         """Return every declared span type, sorted by name."""
@@ -149,7 +129,7 @@ class Registry:
             other.version = self.version
             other._span_types.update(self._span_types)
             other._agents.update(self._agents)
-            other._seen.update({agent: dict(names) for agent, names in self._seen.items()})
+            other._used.update({agent: set(names) for agent, names in self._used.items()})
         return other
 
     def after_fork_in_child(self) -> None:

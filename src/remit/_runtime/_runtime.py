@@ -32,11 +32,9 @@ from remit.errors import CARRY, DeniedError, SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
-    from remit.models import data_risk as models
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
-    models = late("remit.models.data_risk")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -92,6 +90,8 @@ class Runtime:
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
         self._counting = threading.Lock()
+        # The agent that has the id of the setting.
+        self._by_setting: dict[str, str] = {}
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         if sink is None:
@@ -115,7 +115,7 @@ class Runtime:
         """Open a run of *agent*; the first one says where it goes.
 
         Raises:
-            SettingsError: The setting `agent_id` would serve two agents.
+            SettingsError: The setting `agent_id` would be the id of two agents.
         """
         ref = self._agent_ref(agent)
         if not self.started:
@@ -296,34 +296,43 @@ class Runtime:
         known = self._agents.get(agent.external_identifier)
         if known is not None and known[0] == declared.version:
             return known[1]
+        local = self.mode == "local"
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
             shown(agent.description, REDACT),
-            agent.agent_id or self._only_agent_id(agent),
-            agent.environment_id or self.settings.environment_id,
+            self._agent_id_of(agent),
+            # The collector of local mode has one environment.
+            None if local else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
+            agent.local_identifier if local else None,
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
 
-    def _only_agent_id(self, agent: AgentType) -> str | None:
-        if self.settings.agent_id is None:
-            return None
+    def _agent_id_of(self, agent: AgentType) -> str | None:
+        """Return the agent's id on the server: its own, else the setting's.
+
+        Raises:
+            SettingsError: An agent without an id of its own has the setting's already.
+        """
+        setting = self.settings.agent_id
+        if agent.agent_id is not None or setting is None:
+            return agent.agent_id
         mine = agent.external_identifier
-        others = [name for name in self._agents if name != mine]
-        if others:
+        first = self._by_setting.setdefault(setting, mine)
+        if first != mine:
             raise SettingsError(
-                f"the setting agent_id={self.settings.agent_id!r} serves one agent, but this "
-                f"process runs {others[0]} and {mine}: give each its own with "
+                f"the setting agent_id={setting!r} is for one agent, but this process runs "
+                f"{first} and {mine}, and neither has an id of its own: give each one with "
                 "@remit.agent(agent_id=...)"
             )
-        return self.settings.agent_id
+        return setting
 
-    def _first_seen(self, agent: str, name: str, risk: models.DataRisk | None) -> None:
+    def _first_seen(self, agent: str, name: str) -> None:
         """Take note of a span type that the registration of *agent* may not hold."""
-        if self._registry().seen(name, risk, agent=agent):
+        if self._registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
                 "same, and the next run registers it",

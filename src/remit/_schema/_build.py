@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Final, cast
 
 from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
@@ -13,10 +14,11 @@ from remit._annotations import MISSING
 from remit._docstrings import parameter_descriptions
 from remit._guard import attempt
 from remit._returns import forms
-from remit._schema._generator import Generator, Json, Raw
+from remit._schema._generator import Generator, Raw
+from remit._schema._keywords import RULES_OFF, Json, withheld_schema
 from remit._schema._merge import merged
 from remit._schema._results import any_of, as_result, item_stream, reachable, resolved, wrapped
-from remit._schema._tidy import Redact, Tidy, without_values
+from remit._schema._tidy import Redact, Tidy
 from remit._schema._types import UNPACK, Readying, is_hashable, noted, type_name
 from remit._signature import CallKind, Parameter, Reading
 
@@ -44,7 +46,8 @@ def params_schema(
     redact: Redact,
     doc: str | None = None,
     declared: object = None,
-    hidden: Collection[str] = (),
+    withheld: Mapping[str, str] = MappingProxyType({}),
+    rules_off: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Json:
     """Return the JSON Schema of a call's payload; never raises for a type.
 
@@ -53,14 +56,24 @@ def params_schema(
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: What `params=` was given: what it does not name keeps the signature's schema.
-        hidden: Parameters that the declaration withholds: no value of theirs is shown.
+        withheld: The rule by which the declaration withholds every value of a parameter, by name.
+            No value of it is shown.
+        rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
     whole = _of_call(reading, redact, doc, declared)
     properties: Mapping[str, Json] = whole.get("properties", {})
     shown = {
-        name: without_values(each) if name in hidden else each for name, each in properties.items()
+        name: _governed(each, withheld.get(name), rules_off.get(name, ()))
+        for name, each in properties.items()
     }
-    return {**whole, "properties": shown} if hidden else whole
+    return _governed({**whole, "properties": shown}, None, rules_off.get("", ()))
+
+
+def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
+    """Return *schema* with the rule that withholds its values, and with the rules that are off."""
+    if rule is not None:
+        schema = withheld_schema(schema, rule)
+    return {**schema, RULES_OFF: list(off)} if off else schema
 
 
 def _of_call(reading: Reading, redact: Redact, doc: str | None, declared: object) -> Json:
@@ -96,7 +109,8 @@ def result_schema(
     *,
     redact: Redact,
     declared: object = None,
-    hidden: bool = False,
+    withheld: str | None = None,
+    rules_off: Sequence[str] = (),
 ) -> Json:
     """Return the JSON Schema of a call's result; never raises for a type.
 
@@ -107,10 +121,11 @@ def result_schema(
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
-        hidden: The declaration withholds it: no value of it is shown.
+        withheld: The rule by which the declaration withholds it, else None. No value of it is
+            shown.
+        rules_off: Rules that are off for it.
     """
-    whole = _of_result(reading, kind, redact, declared)
-    return without_values(whole) if hidden else whole
+    return _governed(_of_result(reading, kind, redact, declared), withheld, rules_off)
 
 
 def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: object) -> Json:

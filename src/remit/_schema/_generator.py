@@ -10,19 +10,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningKind
 from pydantic_core import core_schema
 
-from remit._schema._fields import hidden_fields
+from remit._capture.declared import saying_of_field
+from remit._capture.fields import declared_fields
+from remit._schema._keywords import NAME, Json, withheld_schema
 from remit._schema._types import opaque, type_name
 
-Json: TypeAlias = dict[str, Any]
-"""A JSON Schema, or a part of one."""
-
 _CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
-_NAMED_TUPLES: Final = frozenset({"arguments", "named-tuple"})
+_NAMED_TUPLES: Final = frozenset({"call", "named-tuple"})
 """How pydantic reads them: as calls before 2.14, and before 2.12 with a title for each field."""
 
 _JSON_TYPES: Final[Mapping[type, str]] = {
@@ -72,8 +71,7 @@ class Generator(GenerateJsonSchema):
         if schema["type"] in _CLASSES and "cls" in schema:
             _tidy_class(self._whole(found), schema["cls"])
         elif schema["type"] in _NAMED_TUPLES:
-            for item in self._whole(found).get("prefixItems", ()):
-                item.pop("title", None)
+            _tidy_named_tuple(self._whole(found), schema.get("cls") or schema["function"])
         return found
 
     def _whole(self, schema: Json) -> Json:
@@ -163,7 +161,7 @@ def _rank(value: object) -> tuple[str, str]:
 
 
 def _tidy_class(schema: Json, cls: type) -> None:
-    """Take from the schema of a class its title, unless chosen, and the values of hidden fields."""
+    """Take from the schema of a class its title, unless chosen, and values that are withheld."""
     config = _config(cls)
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
@@ -172,10 +170,26 @@ def _tidy_class(schema: Json, cls: type) -> None:
     made = f"{cls.__name__}("
     if hasattr(cls, "__dataclass_fields__") and not (cls.__doc__ or made).startswith(made):
         schema.setdefault("description", cls.__doc__)
-    properties: Mapping[str, Json] = schema.get("properties", {})
-    for name in hidden_fields(cls) & properties.keys():
-        for keyword in ("const", "default", "enum", "examples", "pattern"):
-            properties[name].pop(keyword, None)
+    properties: dict[str, Json] = schema.get("properties", {})
+    for name, rule in _withheld_fields(cls).items():
+        if name in properties:
+            properties[name] = withheld_schema(properties[name], rule)
+
+
+def _tidy_named_tuple(schema: Json, cls: type) -> None:
+    """Give the items of a named tuple the names of its fields, and take their titles."""
+    withheld = _withheld_fields(cls)
+    items: list[Json] = schema.get("prefixItems", [])
+    for place, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
+        item.pop("title", None)
+        rule = withheld.get(name)
+        items[place] = {**(withheld_schema(item, rule) if rule else item), NAME: name}
+
+
+def _withheld_fields(cls: type) -> Mapping[str, str]:
+    """Return the rule by which the author of a class withholds a field, by its name."""
+    rules = {each.name: saying_of_field(each, cls).rule for each in declared_fields(cls) or ()}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
 def _config(cls: type) -> Mapping[str, object]:

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from remit._docstrings import prose, sendable
-from remit._schema._generator import Json, Raw
+from remit._schema._generator import Raw
+from remit._schema._keywords import (
+    DISCRIMINATOR,
+    KNOWN,
+    NAME,
+    SCHEMAS_BY_NAME,
+    TERMS,
+    VALUE,
+    VALUES,
+    Json,
+)
 
 Redact: TypeAlias = Callable[[object], object]
 """Turns any value into plain JSON, what must not be shown replaced by a marker."""
@@ -17,17 +27,6 @@ Redact: TypeAlias = Callable[[object], object]
 MARKER: Final = "$remit"
 """The key that tells a substitute from a value (payload format 1)."""
 
-_SCHEMAS_BY_NAME: Final = frozenset(
-    {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
-)
-_VALUE: Final = frozenset({"const", "default", "example"})
-_VALUES: Final = frozenset({"enum", "examples"})
-_SHOWING: Final = _VALUE | _VALUES | {"pattern"}
-_TERMS: Final = frozenset(
-    {"$anchor", "$comment", "$id", "$ref", "$schema", "contentEncoding", "contentMediaType"}
-    | {"format", "type"}
-)
-"""Keywords whose texts are words of JSON Schema, or remit's own; all others are the author's."""
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
 _ABSENT: Final = object()
 
@@ -55,36 +54,44 @@ class Tidy:
         """
         if isinstance(schema, Mapping):
             given = cast("Mapping[object, object]", schema)
+            name = str(given[NAME]) if NAME in given else name
             pairs = sorted((str(key), value) for key, value in _by_name(given))
             made = ((key, self._keyword(key, value, name)) for key, value in pairs)
             return {key: value for key, value in made if value is not _ABSENT}
         if isinstance(schema, list | tuple):
-            return [self.schema(each) for each in cast("Iterable[object]", schema)]
+            return [self.schema(each, name) for each in cast("Iterable[object]", schema)]
         return self._leaf(schema)
 
     def _keyword(self, key: str, value: object, name: str | None) -> object:
-        if key in _SCHEMAS_BY_NAME and isinstance(value, Mapping):
+        if key in SCHEMAS_BY_NAME and isinstance(value, Mapping):
             by_name = cast("Mapping[object, object]", value)
             return {each: self.schema(inner, each) for each, inner in sorted(_by_name(by_name))}
-        if key in _VALUE:
+        if key in VALUE or key in VALUES:
             return self._value(key, value, name)
-        if key in _VALUES and isinstance(value, list):
-            return self._listed(cast("list[object]", value), name)
-        if isinstance(value, str) and key not in _TERMS:
+        if key not in KNOWN:
+            return _ABSENT if key == NAME else self._own(key, value, name)
+        if isinstance(value, str) and key not in TERMS:
             shown = self.redact(prose(value) if key == "description" else sendable(value))
             return shown if isinstance(shown, str) else _ABSENT
-        made = self.schema(value)
+        made = _in_order(value) if key == DISCRIMINATOR else self.schema(value, name)
         if key in _ALTERNATIVES and self.generated and isinstance(made, list):
             return sorted(cast("list[object]", made), key=_null_last)
         return made
 
     def _value(self, key: str, value: object, name: str | None) -> object:
-        """Return a redacted value, `_ABSENT` if it is nothing that JSON can say.
+        """Return a redacted value, or values; `_ABSENT` if it is nothing that JSON can say.
 
         A marker tells of a default that there is one; as a constant it would be another value.
         """
+        if key in VALUES and isinstance(value, list):
+            return self._listed(cast("list[object]", value), name)
         shown = self._redacted(value, name)
         return _ABSENT if is_marker(shown, None if key == "const" else "opaque") else shown
+
+    def _own(self, key: str, value: object, name: str | None) -> object:
+        """Return the redacted value of a keyword of the author's own, `_ABSENT` if withheld."""
+        shown = _as_object(self._redacted({key: value}, name)) or {}
+        return _ABSENT if is_marker(shown) or is_marker(shown.get(key)) else shown.get(key)
 
     def _listed(self, values: list[object], name: str | None) -> object:
         """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
@@ -112,20 +119,12 @@ class Tidy:
         return self.redact(value)
 
 
-def without_values(schema: Json) -> Json:
-    """Return the schema of what is withheld: its type, and no value that it has or may have."""
-    return {key: _inside(key, value) for key, value in schema.items() if key not in _SHOWING}
-
-
-def _inside(key: str, value: object) -> object:
-    if isinstance(value, list):
-        return [_inside("", each) for each in cast("list[object]", value)]
-    if not isinstance(value, dict):
+def _in_order(value: object) -> object:
+    """Return a mapping with its keys sorted, and all inside it; anything else as it is."""
+    if not isinstance(value, Mapping):
         return value
-    inner = cast("Json", value)
-    if key in _SCHEMAS_BY_NAME:
-        return {name: _inside("", each) for name, each in inner.items()}
-    return without_values(inner)
+    pairs = sorted(_by_name(cast("Mapping[object, object]", value)))
+    return {key: _in_order(each) for key, each in pairs}
 
 
 def _by_name(given: Mapping[object, object]) -> list[tuple[str, object]]:

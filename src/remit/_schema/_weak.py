@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from remit._annotations import MISSING
 from remit._schema._build import params_schema, result_schema
-from remit._schema._generator import Json
+from remit._schema._keywords import Json
 from remit._schema._plain import BY_SHAPE
 from remit._schema._results import referred
 from remit._signature import CallKind, Reading

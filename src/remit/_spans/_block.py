@@ -12,21 +12,27 @@ from remit._recording import at, here
 from remit._spans._begin import begin
 from remit._spans._handle import Span
 from remit._spans._open import OpenSpan
-from remit._spans._step import Step
+from remit._spans._step import Plan, Step
 from remit.errors import UsageError
 
 
 class ManualPlan:
     """Captures what `remit.span(name, payload)` was given; the result is set by hand."""
 
-    def __init__(self, payload: Mapping[str, object]) -> None:
-        """Keep the payload until the block begins."""
+    def __init__(self, payload: Mapping[str, object], declared: Plan | None = None) -> None:
+        """Keep the payload until the block begins.
+
+        Args:
+            payload: What the block was given.
+            declared: The plan of the span type that is declared under the name of the block.
+        """
         self._payload = payload
+        self._declared = declared
 
     @property
     def error_rule(self) -> str | None:
-        """A block declares nothing of its errors."""
-        return None
+        """The rule that withholds the message of every error, if one is declared."""
+        return None if self._declared is None else self._declared.error_rule
 
     def params(
         self,
@@ -37,6 +43,8 @@ class ManualPlan:
     ) -> bytes:
         """Return the payload that was given; a block has no arguments."""
         del args, kwargs
+        if self._declared is not None:
+            return self._declared.params((), self._payload, rules, secrets)
         return _capture.snapshot(self._payload, rules, secrets=secrets)
 
     def result(
@@ -49,6 +57,8 @@ class ManualPlan:
     def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
         """Return the texts that the payload withholds, lest an error's message quotes one."""
         del args, kwargs
+        if self._declared is not None:
+            return self._declared.secrets((), self._payload)
         return _capture.secrets_in(self._payload)
 
 

@@ -120,7 +120,7 @@ def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] 
     key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)  # as `new_key`
     if feed.agent.external_identifier not in step.agents:
         step.agents.add(feed.agent.external_identifier)
-        recorder.on_first_seen(feed.agent.external_identifier, name, step.risk)
+        recorder.on_first_seen(feed.agent.external_identifier, name)
     if ceilings and recorder.on_violation == OBSERVE:
         payload = _marked(payload, step, parent)
     if step.ceiling is not None:

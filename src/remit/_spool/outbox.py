@@ -40,7 +40,7 @@ class Registration:
         environment_id: The same for the environment.
         version: `agent_version` as JSON.
         schema: `agent_schema_version` as JSON.
-        complete: Whether it could be built; else only the run's existence is told.
+        complete: Whether it could be built; the runs of one that could not are set aside.
     """
 
     external_identifier: str

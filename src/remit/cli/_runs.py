@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from remit.cli._agents import names_of
 from remit.cli._database import (
     agent_of,
     database,
@@ -66,9 +67,10 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
             emit(f"No runs yet in {shown(path)}.")
             return
         chars = _unique_chars([handle(row) for row in found])
+        names = names_of(agent_of(source, row) for row in found)
         emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
         for row in found:
-            emit(_listed(source, row, chars))
+            emit(_listed(row, names[row.agent_id], chars))
     emit(faint(f"\n{len(found)} of {shown(path)}; look into one: remit runs show RUN"))
 
 
@@ -108,13 +110,13 @@ def _row_json(source: Reading, row: InstanceRow) -> dict[str, object]:
     }
 
 
-def _listed(source: Reading, row: InstanceRow, chars: int) -> str:
+def _listed(row: InstanceRow, agent: str, chars: int) -> str:
     run = instance_of(row)
     total = run.span_counts.total if run.span_counts else 0
     failed = f", {row.spans_failed} failed" if row.spans_failed else ""
     return _line(
         bold(handle(row)[:chars]),
-        printable(agent_of(source, row).name),
+        printable(agent),
         coloured(run.status, f"{run.status:<10}"),
         moment(run.started_at)[:16],
         took(run.started_at, run.finished_at),

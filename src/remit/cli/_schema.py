@@ -19,6 +19,8 @@ from remit.cli._schema_risk import risk_report, show_risk
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint
 
 Json = dict[str, Any]
+# Keywords of the schema of a result without an annotation, and those beside it.
+_SAY_NOTHING = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-withheld"})
 
 
 @click.group()
@@ -135,7 +137,7 @@ def _show_type(declared: Json) -> None:
     description = declared.get("description") or ""
     _row("about", description.partition("\n")[0])
     _row("takes", _fields(declared["params_schema"]))
-    _row("gives", _fields(declared.get("result_schema") or {}))
+    _row("gives", _result(declared.get("result_schema") or {}))
     _row("may", _risk(declared.get("data_risk") or {}))
 
 
@@ -147,9 +149,22 @@ def _row(label: str, text: str) -> None:
 def _fields(schema: Json) -> str:
     required = schema.get("required", ())
     return ", ".join(
-        f"{name}{'' if name in required else '?'}: {_type(each)}"
+        f"{name}{'' if name in required else '?'}: {_type(each)}{_redaction(each)}"
         for name, each in schema.get("properties", {}).items()
     )
+
+
+def _result(schema: Json) -> str:
+    """Return what a result is: its fields, or what its keys and values are; nothing if unknown."""
+    known = [each for each in schema.get("anyOf", (schema,)) if each.keys() - _SAY_NOTHING]
+    return (" | ".join(_fields(each) or _type(each) for each in known) + _redaction(schema)).strip()
+
+
+def _redaction(schema: Json) -> str:
+    """Return what is said of redaction: the rule that withholds, the rules that are off."""
+    rule, off = schema.get("x-remit-withheld"), schema.get("x-remit-rules-off")
+    withheld = f" (withheld: {rule})" if rule else ""
+    return f"{withheld} (off: {', '.join(off)})" if off else withheld
 
 
 def _type(schema: Json) -> str:
@@ -161,6 +176,8 @@ def _type(schema: Json) -> str:
     if "anyOf" in schema:
         return " | ".join(map(_type, schema["anyOf"]))
     kind = schema.get("type", "any")
+    if isinstance(inside := schema.get("additionalProperties"), dict):
+        return f"{{string: {_type(inside)}}}"
     if kind == "array":
         return f"{_type(schema.get('items', {}))}[]"
     return str(schema.get("format", kind)) if isinstance(kind, str) else " | ".join(kind)

@@ -119,7 +119,8 @@ def _counted(record: Record) -> str:
 
 def _home(record: Record) -> str:
     """Return the module of the agent, which goes without saying in the names of its steps."""
-    module, colon, _ = (record.agent.external_identifier or "").partition(":")
+    # In local mode the folder of the project stands before it.
+    module, colon, _ = (record.agent.external_identifier or "").rpartition("/")[2].partition(":")
     return module + colon
 
 

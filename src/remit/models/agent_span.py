@@ -16,7 +16,7 @@ class CreateAgentSpanRequest(WireModel):
     agent_instance_id: str
     """Instance to which the span belongs."""
     schema_name: str
-    """Name of its span type; one that was not declared is accepted and flagged."""
+    """Name of its span type; one that was not declared is accepted and compared with nothing."""
     status: SpanStatus
     """Where it stands: a span may be created already ended."""
     payload: JsonObject = Field(default_factory=dict)

@@ -46,7 +46,6 @@ _PAYLOAD: Final = {
 _RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: UNCHECKED_RESULT}
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = '"violations"'
-_UNDECLARED_TEXT: Final = "the span type is not declared in the schema version of its run"
 
 read: Final = msgspec.json.Decoder().decode
 
@@ -102,8 +101,6 @@ def shown_span(
 
 def schema_errors(said: Declared, row: SpanRow) -> list[str]:
     """Return what in a span is not as its type declares, or why that was not found out."""
-    if row.flags & UNDECLARED:
-        return [_UNDECLARED_TEXT]
     declared = said.types.get(row.schema_name)
     found: list[str] = []
     if declared is not None and row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):

@@ -22,8 +22,8 @@ from remit.collector.store import (
 from remit.collector.times import format_us
 
 _UNFINISHED: Final = ("pending", "active")
-_BAD: Final = BAD_PAYLOAD | BAD_RESULT | UNDECLARED
-_UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT
+_BAD: Final = BAD_PAYLOAD | BAD_RESULT
+_UNCHECKED: Final = UNCHECKED_PAYLOAD | UNCHECKED_RESULT | UNDECLARED
 
 
 class SpanView(msgspec.Struct, frozen=True, kw_only=True, gc=False):

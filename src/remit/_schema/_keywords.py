@@ -1,0 +1,71 @@
+"""The keywords of JSON Schema that remit knows, and its own."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias, cast
+
+from remit._capture.rule import listed
+
+Json: TypeAlias = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
+WITHHELD: Final = "x-remit-withheld"
+"""Keyword of what is never recorded: the rule that withholds it."""
+RULES_OFF: Final = "x-remit-rules-off"
+"""Keyword of what is recorded although a rule would withhold it: the rules that are off."""
+NAME: Final = "x-remit-name"
+"""Name of a position in a named tuple; never sent, for redaction alone."""
+
+SCHEMAS_BY_NAME: Final = frozenset(
+    listed(
+        "$defs, definitions, dependencies, dependentRequired, dependentSchemas, patternProperties, "
+        "properties"
+    )
+)
+VALUE: Final = frozenset(listed("const, default, example"))
+VALUES: Final = frozenset(listed("enum, examples"))
+TERMS: Final = frozenset(
+    {WITHHELD}
+    | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
+    | {*listed("format, type")}
+)
+"""Keywords whose texts are words of JSON Schema, or remit's own; all others are the author's."""
+DISCRIMINATOR: Final = "discriminator"
+"""Of OpenAPI: which field tells the members of a union apart, and their definitions."""
+
+_OF_TYPES: Final = frozenset(
+    listed(
+        "$dynamicAnchor, $dynamicRef, $recursiveAnchor, $recursiveRef, additionalItems, "
+        "additionalProperties, allOf, anyOf, contains, contentSchema, deprecated, description, "
+        "else, exclusiveMaximum, exclusiveMinimum, if, items, maxContains, maxItems, maxLength, "
+        "maxProperties, maximum, minContains, minItems, minLength, minProperties, minimum, "
+        "multipleOf, not, oneOf, prefixItems, propertyNames, readOnly, required, then, title, "
+        "unevaluatedItems, unevaluatedProperties, uniqueItems, writeOnly"
+    )
+)
+_WITHOUT_VALUES: Final = SCHEMAS_BY_NAME | TERMS | _OF_TYPES
+KNOWN: Final = _WITHOUT_VALUES | VALUE | VALUES | {"pattern", DISCRIMINATOR, RULES_OFF}
+"""Every other keyword is an author's own (`json_schema_extra`): its value is redacted."""
+
+
+def withheld_schema(schema: Json, rule: str) -> Json:
+    """Return the schema of what *rule* withholds: its type, and no value that it has or may have.
+
+    A pattern and the author's own keywords are left out too: they may show a value.
+    """
+    return {**_without_values(schema), WITHHELD: rule}
+
+
+def _without_values(schema: Json) -> Json:
+    return {key: _inside(key, value) for key, value in schema.items() if key in _WITHOUT_VALUES}
+
+
+def _inside(key: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_inside("", each) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    inner = cast("Json", value)
+    if key in SCHEMAS_BY_NAME:
+        return {name: _inside("", each) for name, each in inner.items()}
+    return _without_values(inner)
