@@ -107,7 +107,8 @@ class RunState:
         recorder: What it shares with the other runs.
         feed: What delivery knows of it; its key is the run's.
         recording: False in mode `off`: spans of this run record nothing.
-        open: Keys of the spans that have begun and not ended; the root is not among them.
+        open: Keys of the spans that have begun and not ended, and of the streams that have been
+            called and not begun; the root is not among them.
         spans: How many spans began.
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
@@ -115,6 +116,7 @@ class RunState:
         around: The run that this one was opened in, if any.
         inherited: What the agents of the runs around it allow.
         exited: The run's block has ended.
+        outliving: The keys in `open` when the block ended.
         handle: The public `Run`.
         monotonic_ns: That of the recorder's clock, at hand.
         offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
@@ -132,6 +134,7 @@ class RunState:
         "monotonic_ns",
         "offset_ns",
         "open",
+        "outliving",
         "overrides",
         "recorder",
         "recording",
@@ -155,6 +158,7 @@ class RunState:
         self.inherited: Final[Ceilings] = () if outside is None else outside.ceilings
         self.spans = 0
         self.exited = False
+        self.outliving: frozenset[int] = frozenset()
         self.offset_ns = _offset_ns(recorder.clock)
 
     @property
@@ -212,6 +216,9 @@ class RunState:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
             self.secrets.setdefault(key, _capture.Known()).add(texts)
+
+    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+        """Fail the run if the span *key* outlived its block; `remit._runs` does."""
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
