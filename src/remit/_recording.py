@@ -212,6 +212,18 @@ class RunState:
             if flight is not None:
                 flight.cancel()
 
+    def cancel_streams(self) -> None:
+        """End the spans of the run's streams, because it was terminated.
+
+        Their own code hears of it at its next item, for which a reader or a server may let them
+        wait for long.
+        """
+        for key in list(self.feed.streams):
+            reference = self.in_flight.get(key)
+            stream = None if reference is None else reference()
+            if stream is not None:
+                stream.cancel()
+
     def hear(self, key: int | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
