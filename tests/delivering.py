@@ -38,6 +38,7 @@ T = TypeVar("T")
 TOKEN = "pf_0123456789abcdef"
 URL = "http://api.example"
 POLL_INTERVAL_S = 30.0
+STREAM_INTERVAL_S = 1.0
 
 
 def sure_waits(_: Health) -> Iterator[float]:
@@ -108,7 +109,11 @@ class Stepped:
         parts = self._parts()
         spans = Spans(parts, limits or BatchLimits(500, 1 << 20))
         self.sender = Sender(
-            parts, spans, window_items=window_items, poll_interval_s=POLL_INTERVAL_S
+            parts,
+            spans,
+            window_items=window_items,
+            poll_interval_s=POLL_INTERVAL_S,
+            stream_interval_s=STREAM_INTERVAL_S,
         )
 
     def _writer(self, ticks: tuple[Callable[[], None], ...]) -> Writer:

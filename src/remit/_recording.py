@@ -100,7 +100,8 @@ class RunState:
         recorder: What it shares with the other runs.
         feed: What delivery knows of it; its key is the run's.
         recording: False in mode `off`: spans of this run record nothing.
-        open: Keys of the spans that have begun and not ended; the root is not among them.
+        open: Keys of the spans that have begun and not ended, and of the streams that have been
+            called and not begun; the root is not among them.
         spans: How many spans began.
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
@@ -108,6 +109,7 @@ class RunState:
         around: The run that this one was opened in, if any.
         inherited: What the agents of the runs around it allow.
         exited: The run's block has ended.
+        outliving: The keys in `open` when the block ended.
         handle: The public `Run`.
         monotonic_ns: That of the recorder's clock, at hand.
         offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
@@ -125,6 +127,7 @@ class RunState:
         "monotonic_ns",
         "offset_ns",
         "open",
+        "outliving",
         "overrides",
         "recorder",
         "recording",
@@ -148,6 +151,7 @@ class RunState:
         self.inherited: Final[Ceilings] = () if outside is None else outside.ceilings
         self.spans = 0
         self.exited = False
+        self.outliving: frozenset[int] = frozenset()
         self.offset_ns = _offset_ns(recorder.clock)
 
     @property
@@ -201,10 +205,25 @@ class RunState:
             if flight is not None:
                 flight.cancel()
 
+    def cancel_streams(self) -> None:
+        """End the spans of the run's streams, because it was terminated.
+
+        Their own code hears of it at its next item, for which a reader or a server may let them
+        wait for long.
+        """
+        for key in list(self.feed.streams):
+            reference = self.in_flight.get(key)
+            stream = None if reference is None else reference()
+            if stream is not None:
+                stream.cancel()
+
     def hear(self, key: int | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
             self.secrets.setdefault(key, _capture.Known()).add(texts)
+
+    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+        """Fail the run if the span *key* outlived its block; `remit._runs` does."""
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""

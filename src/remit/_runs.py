@@ -95,7 +95,8 @@ class OpenRun(RunState):
         """`active`, `complete`, `failed`, `cancelled` or `terminated`."""
         if self.feed.terminated is not None:
             return TERMINATED
-        if self.outcome is not None and self.exited and not self.left_open:
+        ended = self.exited and (self.closed or not self.open)
+        if self.outcome is not None and ended and not self.left_open:
             return self.outcome[0]
         return ACTIVE
 
@@ -131,6 +132,7 @@ class OpenRun(RunState):
         if self.outcome is None and not self.left_open:
             self._conclude(error)
         self._exited_ns = self.recorder.clock.monotonic_ns()
+        self.outliving = frozenset(self.open)
         self.exited = True
         if self.open:
             self.recorder.lingering.add(self)
@@ -149,6 +151,21 @@ class OpenRun(RunState):
         else:
             status = status_of(error, control_flow)
             self.decide(status, None if status == COMPLETE else type(error).__qualname__)
+
+    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+        """Fail a run whose block ended well, for a span that outlived it.
+
+        The exception leaves the run there: no span around it is open that could catch it.
+
+        Args:
+            key: Key of the span.
+            parent: Key of the span around it.
+            error: The exception that it raised.
+        """
+        if key not in self.outliving or parent in self.open:
+            return
+        if self.outcome is not None and self.outcome[0] == COMPLETE:
+            self.outcome = (FAILED, type(error).__qualname__)
 
     @guarded("the end of a run")
     def settle(self) -> None:

@@ -120,6 +120,7 @@ class RunFeed:
         terminated: Reason of a termination ("" if none was given), None while the run goes on.
         resumed: The instance exists already: neither register nor start it.
         lost: Spans of this run that delivery had to drop so far.
+        streams: Keys of its streams that have been called and have not ended.
     """
 
     __slots__ = (
@@ -131,6 +132,7 @@ class RunFeed:
         "purpose",
         "resumed",
         "root",
+        "streams",
         "terminated",
     )
 
@@ -152,6 +154,7 @@ class RunFeed:
         self.resumed = instance_id is not None
         self.terminated: str | None = None
         self.lost = 0
+        self.streams: set[int] = set()
 
 
 class Sink(Protocol):

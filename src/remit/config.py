@@ -162,9 +162,10 @@ class Settings(BaseModel):
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
     """Seconds that the flush at exit may take."""
     poll_interval_s: PositiveFloat = 30.0
-    """Seconds between two looks whether an open run was terminated, when it sends nothing."""
+    """Seconds between two looks whether an open run that sends nothing was terminated; at each
+    flush interval while a stream of it is open."""
     run_linger_s: Annotated[float, Field(ge=0)] = 300.0
-    """Seconds that a run whose block has ended waits for its last open span."""
+    """Seconds that a run whose block has ended waits for its last open span or stream."""
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
     on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lowered)] = (

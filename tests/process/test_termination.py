@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.collecting import details
+from tests.processes import wait_until
 from tests.served import collector, environment
 
 NEVER_S = 3600.0
@@ -110,23 +111,12 @@ print(remit.flush().pending)
 """
 
 
-@pytest.mark.parametrize(
-    ("kind", "poll_interval_s"),
-    [
-        ("function", NEVER_S),
-        ("coroutine", NEVER_S),
-        ("block", NEVER_S),
-        ("generator", FLUSH_S),
-        ("async generator", FLUSH_S),
-    ],
-)
-def test_a_terminated_run_stops_within_an_interval(
-    kind: str, poll_interval_s: float, tmp_path: Path
-) -> None:
-    """Whoever records hears of it with the next answer, who does not by looking."""
+@pytest.mark.parametrize("kind", ["function", "coroutine", "block", "generator", "async generator"])
+def test_a_terminated_run_stops_within_an_interval(kind: str, tmp_path: Path) -> None:
+    """A run that records hears of it with the next answer, one with an open stream by asking."""
     with collector(tmp_path) as served:
         api = served.api
-        waits = [str(FLUSH_S), str(poll_interval_s)]
+        waits = [str(FLUSH_S), str(NEVER_S)]
         command = [sys.executable, "-c", PROGRAM, served.url, served.token, kind, *waits]
         with subprocess.Popen(
             command, env=environment(tmp_path), stdout=subprocess.PIPE, text=True
@@ -147,3 +137,86 @@ def test_a_terminated_run_stops_within_an_interval(
             "cancelled",
             "failed",
         }
+
+
+WAITING = """
+import asyncio, sys
+import remit
+from remit.errors import RunTerminated
+
+url, token, kind, flush_interval_s, poll_interval_s = sys.argv[1:]
+remit.configure(
+    api_url=url,
+    api_token=token,
+    flush_interval_s=float(flush_interval_s),
+    poll_interval_s=float(poll_interval_s),
+)
+may_go_on = asyncio.Event()
+runs = []
+
+@remit.agent
+async def answer():
+    runs.append(remit.current_run())
+    yield 1
+    if kind == "waits for a model":
+        await may_go_on.wait()
+    yield 2
+
+async def main():
+    if kind == "is its own run":
+        stream = answer()
+        await anext(stream)
+    else:
+        with answer.run() as run:
+            runs.append(run)
+            stream = answer()
+            if kind != "was not begun":
+                await anext(stream)
+    waiting = asyncio.create_task(anext(stream)) if kind == "waits for a model" else None
+    await remit.aflush()
+    print(runs[0].id, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    may_go_on.set()
+    try:
+        print(await (waiting or anext(stream)), flush=True)
+        print(await anext(stream), flush=True)
+    except RunTerminated as terminated:
+        print(terminated.reason, flush=True)
+
+asyncio.run(main())
+print(remit.flush().pending, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["waits for a reader", "waits for a model", "is its own run", "was not begun"]
+)
+def test_a_terminated_run_whose_stream_waits_ends_within_an_interval(
+    kind: str, tmp_path: Path
+) -> None:
+    """Its span is cancelled while it waits, and its code is stopped at its next item."""
+    with collector(tmp_path) as served:
+        api = served.api
+        command = [sys.executable, "-c", WAITING, served.url, served.token, kind]
+        with subprocess.Popen(
+            [*command, str(FLUSH_S), str(NEVER_S)],
+            env=environment(tmp_path),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            instance_id = process.stdout.readline().strip()
+            details(api.post(f"/agent_instance/{instance_id}/terminate", {"reason": REASON}))
+            began = time.monotonic()
+            wait_until(lambda: "active" not in {span["status"] for span in api.spans(instance_id)})
+            took_s = time.monotonic() - began
+            process.stdin.write("go on\n")
+            process.stdin.close()
+            said = process.stdout.read().split("\n")
+        ended = {span["schema_name"].rpartition(":")[2]: span for span in api.spans(instance_id)}
+    assert took_s < 2 * FLUSH_S + GRACE_S
+    assert said[-3:] == [REASON, "0", ""]
+    assert ended.pop("run")["status"] == "failed"
+    assert [span["status"] for span in ended.values()] == ["cancelled"] * (kind != "was not begun")

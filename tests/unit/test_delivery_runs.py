@@ -15,7 +15,7 @@ from remit._delivery.tracks import MAX_ENDED, Track
 from remit._losses import Loss
 from remit._sink import AgentRef, Item, Kind, RunFeed
 from remit._spool import RunRecord
-from tests.delivering import Stepped
+from tests.delivering import STREAM_INTERVAL_S, Stepped
 from tests.fake_api import FakeApi, error, refusal
 from tests.recording import HandRun, agent
 
@@ -286,6 +286,22 @@ def test_many_quiet_runs_are_asked_after_a_few_at_a_time() -> None:
     stepped.clock.advance(31)
     assert stepped.sender.step() == 0.0
     assert sum(seen.method == "GET" for seen in api.seen) == MAX_LOOKS
+
+
+def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time() -> None:
+    """A stream sends nothing between its beginning and its end."""
+    api = FakeApi()
+    stepped = Stepped(api)
+    for number in range(MAX_LOOKS + 5):
+        HandRun(stepped.buffer).open().feed.streams.add(number)
+    stepped.deliver()
+    looks = []
+    for _ in range(3):
+        stepped.clock.advance(STREAM_INTERVAL_S)
+        assert stepped.sender.step() == STREAM_INTERVAL_S
+        looks.append([seen.path for seen in api.seen if seen.method == "GET"])
+    assert [len(paths) for paths in looks] == [MAX_LOOKS, 2 * MAX_LOOKS, 3 * MAX_LOOKS]
+    assert len(set(looks[1])) == MAX_LOOKS + 5
 
 
 def test_runs_are_not_asked_after_when_time_is_short() -> None:

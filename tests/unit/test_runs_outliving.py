@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import suppress
+from typing import Final, TypeAlias
 
 import pytest
 
@@ -13,6 +15,7 @@ import remit
 from remit import _runtime
 from remit._runs import Run
 from remit.config import Settings
+from remit.errors import DeniedError
 from remit.testing import FakeClock, RecordingSink, isolated
 
 
@@ -47,7 +50,187 @@ def test_a_run_waits_for_the_spans_that_outlive_its_block(recorder: RecordingSin
     assert recorder.spans("late")[0].status == "complete"
 
 
-def test_a_run_lingers_at_most_as_long_as_the_setting_says() -> None:
+@remit.agent
+def holder() -> None:
+    """Hold the runs."""
+
+
+@remit.span_type
+def count() -> Generator[int]:
+    """Yield twice."""
+    yield from (0, 1)
+
+
+@remit.span_type
+async def count_later() -> AsyncGenerator[int]:
+    """Yield twice."""
+    yield 0
+    yield 1
+
+
+class Counter:
+    """Yields twice, as a method."""
+
+    @remit.span_type
+    def count(self) -> Generator[int]:
+        """Yield twice."""
+        yield from (0, 1)
+
+    @remit.span_type
+    async def count_later(self) -> AsyncGenerator[int]:
+        """Yield twice."""
+        yield 0
+        yield 1
+
+
+Stream: TypeAlias = Generator[int] | AsyncGenerator[int]
+STREAMS: Final[dict[str, Callable[[], Stream]]] = {
+    "generator": count,
+    "async generator": count_later,
+    "method": Counter().count,
+    "async method": Counter().count_later,
+}
+streams = pytest.mark.parametrize("call", list(STREAMS.values()), ids=list(STREAMS))
+
+
+def read(stream: Stream) -> list[int]:
+    """Return all that a stream yields."""
+
+    async def read_later(stream: AsyncGenerator[int]) -> list[int]:
+        return [item async for item in stream]
+
+    return list(stream) if isinstance(stream, Generator) else asyncio.run(read_later(stream))
+
+
+@streams
+def test_a_run_waits_for_a_stream_that_its_block_has_called(
+    recorder: RecordingSink, call: Callable[[], Stream]
+) -> None:
+    """A web handler returns the stream from inside the block, before its first step."""
+    with holder.run() as run:
+        stream = call()
+    assert (recorder.runs[0].status, run.status) == ("active", "active")
+    assert read(stream) == [0, 1]
+    assert (recorder.runs[0].status, run.status) == ("complete", "complete")
+    assert recorder.runs[0].root.result["spans"] == 1
+    assert [span.status for span in recorder.spans()] == ["complete"]
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["closed", "collected"])
+@streams
+def test_a_run_does_not_wait_for_a_stream_that_nobody_will_read(
+    recorder: RecordingSink, call: Callable[[], Stream], *, closes: bool
+) -> None:
+    """The client was gone before the first step: the stream leaves no span."""
+    with holder.run():
+        stream = call()
+    if closes:
+        asyncio.run(stream.aclose()) if isinstance(stream, AsyncGenerator) else stream.close()
+    del stream
+    assert recorder.runs[0].status == "complete"
+    assert recorder.spans() == []
+
+
+def fail() -> None:
+    """Fail."""
+    raise LookupError("no such page")
+
+
+@remit.span_type
+def count_and_fail() -> Generator[int]:
+    """Yield, then fail."""
+    yield 0
+    fail()
+
+
+@remit.span_type
+def count_around() -> Generator[int]:
+    """Read a stream that fails."""
+    yield from count_and_fail()
+
+
+@remit.span_type
+def count_on() -> Generator[int]:
+    """Go on where a stream has failed."""
+    with suppress(LookupError):
+        yield from count_and_fail()
+    yield 1
+
+
+@remit.span_type
+def returned() -> Iterator[int]:
+    """Return a stream."""
+    return count_and_fail()
+
+
+@remit.span_type
+def two() -> tuple[Iterator[int], str]:
+    """Return a stream beside something else."""
+    return count_and_fail(), "text/plain"
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["called", "begun"])
+@pytest.mark.parametrize(
+    ("call", "outcome"),
+    [
+        (count_and_fail, ("failed", "LookupError")),
+        (count_around, ("failed", "LookupError")),
+        (returned, ("failed", "LookupError")),
+        (lambda: two()[0], ("failed", "LookupError")),
+        (count_on, ("complete", None)),
+    ],
+    ids=["fails", "fails within", "returned", "returned among others", "is caught"],
+)
+def test_a_run_fails_when_what_outlived_its_block_fails(
+    recorder: RecordingSink,
+    call: Callable[[], Iterator[int]],
+    outcome: tuple[str, str | None],
+    steps: int,
+) -> None:
+    """The block ended well, and nobody else will tell."""
+    with holder.run():
+        stream = call()
+        for _ in range(steps):
+            next(stream)
+    with suppress(LookupError):
+        list(stream)
+    root = recorder.runs[0].root
+    assert (recorder.runs[0].status, root.result["reason"]) == outcome
+
+
+def test_a_run_that_somebody_judged_keeps_its_status(recorder: RecordingSink) -> None:
+    """And so does one in which something else fails after its block."""
+    with holder.run() as judged:
+        judged.cancel()
+        cancelled = count_and_fail()
+    with holder.run() as other:
+        stream = count()
+    with suppress(LookupError):
+        list(cancelled)
+    with suppress(LookupError), other.use():
+        list(count_and_fail())
+    assert list(stream) == [0, 1]
+    assert [run.status for run in recorder.runs] == ["cancelled", "complete"]
+
+
+def test_a_run_fails_when_a_stream_that_it_waited_for_is_denied() -> None:
+    """Nothing of it ran, and the block had ended well."""
+    with isolated(on_violation="deny") as recorder:
+
+        @remit.agent(data_risk=remit.risk(forbids="destroy_data"))
+        def careful() -> None:
+            return None
+
+        with careful.run():
+            stream = count()
+        with pytest.raises(DeniedError):
+            next(stream)
+    assert recorder.runs[0].status == "failed"
+    assert recorder.runs[0].root.result["reason"] == "DeniedError"
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["called", "begun"])
+def test_a_run_lingers_at_most_as_long_as_the_setting_says(steps: int) -> None:
     """A span that never ends does not keep its run open for ever; it is still recorded."""
     clock, sink = FakeClock(), RecordingSink()
     with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
@@ -63,13 +246,13 @@ def test_a_run_lingers_at_most_as_long_as_the_setting_says() -> None:
 
         with answer.run():
             stream = slow()
-            next(stream)
+            assert [next(stream) for _ in range(steps)] == [1, 2][:steps]
         runtime.tend()
         assert sink.runs[0].status == "active"
         clock.advance(301)
         runtime.tend()
         assert sink.runs[0].status == "complete"
-        assert list(stream) == [2]
+        assert list(stream) == [1, 2][steps:]
         assert sink.spans("slow")[0].status == "complete"
 
 

@@ -16,8 +16,9 @@ from remit import _capture, _runtime
 from remit._decorators._doors import AgentDoor, Door
 from remit._decorators._standing import Stand
 from remit._guard import guarded
-from remit._outcomes import CANCELLED, COMPLETE, status_of
-from remit._recording import Place, check_terminated, here
+from remit._ids import new_key
+from remit._outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._recording import Place, RunState, check_terminated, here
 from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
@@ -49,11 +50,11 @@ class InFlight(ABC):
             span: From here on it ends when this one is told so.
             secrets: Texts that its payload withholds, lest an error's message quotes one.
         """
-        self._span = span
         self._secrets = secrets
         self._pid = os.getpid()
         self.move(span.place)
         span.place.run.in_flight[span.place.key] = weakref.ref(self)
+        self._span = span
 
     def move(self, place: Place) -> None:
         """Stand at *place* from now on."""
@@ -63,13 +64,14 @@ class InFlight(ABC):
     def release(self) -> OpenSpan | None:
         """Return the span, to be ended by the caller; None if it has ended or is not ours.
 
-        After a fork the child has a copy of whatever is in flight; the parent ends it.
+        After a fork the child has a copy of whatever is in flight; the parent ends it. The writer
+        may cancel a stream while the consumer ends it: the one that pops the entry does so.
         """
         span, self._span = self._span, None
         if span is None or self._pid != os.getpid():
             return None
-        span.place.run.in_flight.pop(span.place.key, None)
-        return span
+        taken = span.place.run.in_flight.pop(span.place.key, None)
+        return None if taken is None else span
 
     @guarded("the start of a stream")  # noqa: B027 - the call has begun most
     def begin(self) -> None:
@@ -198,7 +200,15 @@ class StreamSpan(InFlight):
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
         """Take over an open span, its items to come."""
         super().hold(span, secrets)
+        span.place.run.feed.streams.add(span.place.key)
         self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
+
+    def release(self) -> OpenSpan | None:
+        """Return the span, as `InFlight.release` does; the run has a stream less."""
+        span = super().release()
+        if span is not None:
+            span.place.run.feed.streams.discard(span.place.key)
+        return span
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
@@ -233,18 +243,24 @@ class Captured(NamedTuple):
 class BoundStream(StreamSpan):
     """The span of a generator function's call: bound at the call, begun at the first step.
 
+    Between the two it counts among the open spans of its run, which does not end before it has
+    begun, was closed or collected.
+
     What was called outside any run is bound at its first step, if that stands in one: the body
     runs there, by the remit of that run's agent.
     """
 
-    __slots__ = ("_captured", "_door", "_run")
+    __slots__ = ("_captured", "_door", "_key", "_run")
 
     def __init__(self, door: Door, parent: Place | None, captured: Captured | None) -> None:
         """Bind run, parent and arguments."""
         super().__init__(parent)
         self._door = door
         self._captured = captured
+        self._key: int | None = None
         self._run: OpenRun | None = None
+        if parent is not None and captured is not None and parent.run.recording:
+            self._await_first_step(parent.run)
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
@@ -260,7 +276,7 @@ class BoundStream(StreamSpan):
                 self._captured.payload if self._captured is not None else None,
             )
         except BaseException as error:
-            self._leave_run(error)
+            self._refused(error)
             raise
         self._begin()
 
@@ -277,8 +293,38 @@ class BoundStream(StreamSpan):
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            span = open_span(self._door.step, self.place, captured.payload, captured.secrets)
+            key = self._key if self._pid == os.getpid() else None
+            span = open_span(self._door.step, self.place, captured.payload, captured.secrets, key)
+            self._key = None
             self.hold(span, captured.secrets)
+
+    def _await_first_step(self, run: RunState) -> None:
+        """Count among the open spans of *run*, under the key that the span will have."""
+        self._pid = os.getpid()
+        key = self._key = new_key(run.recorder.clock.wall_ns())
+        run.in_flight[key] = weakref.ref(self)
+        run.feed.streams.add(key)
+        run.open.add(key)
+
+    def release(self) -> OpenSpan | None:
+        """Return the span, as `InFlight.release` does; of one not begun the run goes on without."""
+        key, self._key = self._key, None
+        if key is not None:
+            run = self.place.run
+            run.in_flight.pop(key, None)
+            run.feed.streams.discard(key)
+            run.open.discard(key)
+            if run.exited and not run.open:
+                run.settle()
+        return super().release()
+
+    @guarded("a refused stream")
+    def _refused(self, error: BaseException) -> None:
+        """Take note that the body does not run, because of *error*."""
+        if self._key is not None and status_of(error) == FAILED:
+            self.place.run.fail_after_block(self._key, self.place.key, error)
+        self.release()
+        self._leave_run(error)
 
     @guarded("the end of a stream")
     def end(self, *, closed: bool) -> None:

@@ -155,6 +155,7 @@ class Delivery:
             tally=Tally(),
             limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
             poll_interval_s=pace["poll_interval_s"],
+            stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
             clock=self._clock,
         )
 

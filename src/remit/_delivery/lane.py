@@ -29,6 +29,7 @@ class Shared:
         tally: Counts what was delivered or set aside.
         limits: How much goes into one bulk request.
         poll_interval_s: Seconds without an answer about a run before it is asked after.
+        stream_interval_s: The same while a stream of the run is open.
         clock: The time.
     """
 
@@ -38,6 +39,7 @@ class Shared:
     tally: Tally
     limits: BatchLimits
     poll_interval_s: float
+    stream_interval_s: float
     clock: Clock
 
 
@@ -58,4 +60,5 @@ def sender_of(outbox: Outbox, tracks: Tracks, shared: Shared) -> Sender:
         Spans(parts, shared.limits),
         window_items=WINDOW_BATCHES * shared.limits.items,
         poll_interval_s=shared.poll_interval_s,
+        stream_interval_s=shared.stream_interval_s,
     )

@@ -43,7 +43,13 @@ class Sender:
     """
 
     def __init__(
-        self, parts: Parts, spans: Spans, *, window_items: int, poll_interval_s: float
+        self,
+        parts: Parts,
+        spans: Spans,
+        *,
+        window_items: int,
+        poll_interval_s: float,
+        stream_interval_s: float,
     ) -> None:
         """Wire the parts; nothing is sent yet.
 
@@ -52,6 +58,8 @@ class Sender:
             spans: Sends the spans of a window.
             window_items: Most rows looked at in one step.
             poll_interval_s: Seconds without an answer about a run before it is asked after.
+            stream_interval_s: The same while a stream of the run is open; also the seconds between
+                two rounds of questions about such runs.
         """
         self._outbox = parts.outbox
         self._door = parts.door
@@ -63,6 +71,8 @@ class Sender:
         self._spans = spans
         self._window_items = window_items
         self._poll_interval_s = poll_interval_s
+        self._stream_interval_s = stream_interval_s
+        self._next_round_ns = 0
         self._urged = False
         self.midway = False
         # Faults of ours: what is one run's must not hold up the others.
@@ -210,10 +220,20 @@ class Sender:
         """Ask after runs that had no answer for a while: they may have been terminated."""
         if self._door.limit is not None:
             return
-        due_ns = self._clock.monotonic_ns() - int(self._poll_interval_s * NS_PER_S)
-        due = [track for track in self._tracks.running() if track.answered_ns <= due_ns]
-        for track in due[:MAX_LOOKS]:
+        now_ns = self._clock.monotonic_ns()
+        due = [track for track in self._tracks.running() if self._due_ns(track) <= now_ns]
+        if due:
+            self._next_round_ns = now_ns + int(self._stream_interval_s * NS_PER_S)
+        for track in sorted(due, key=lambda track: track.answered_ns)[:MAX_LOOKS]:
             self._look_at(track)
+
+    def _due_ns(self, track: Track) -> int:
+        """Return the monotonic time at which a run is to be asked after."""
+        due_ns = track.answered_ns + int(self._poll_interval_s * NS_PER_S)
+        if not track.streaming:
+            return due_ns
+        soon_ns = track.answered_ns + int(self._stream_interval_s * NS_PER_S)
+        return min(due_ns, max(soon_ns, self._next_round_ns))
 
     @guarded("looking after a run", passes=OF_SENDING)
     def _look_at(self, track: Track) -> None:
@@ -231,7 +251,6 @@ class Sender:
         rests += [wait_s for each in waiting if (wait_s := each.wait_s()) is not None]
         running = self._tracks.running()
         if running:
-            oldest_ns = min(track.answered_ns for track in running)
-            waited_s = (self._clock.monotonic_ns() - oldest_ns) / NS_PER_S
-            rests.append(max(0.0, self._poll_interval_s - waited_s))
+            due_ns = min(map(self._due_ns, running))
+            rests.append(max(0.0, (due_ns - self._clock.monotonic_ns()) / NS_PER_S))
         return min(rests)

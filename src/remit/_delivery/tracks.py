@@ -64,6 +64,11 @@ class Track:
             return False
         return self.record.state is RunState.STARTED
 
+    @property
+    def streaming(self) -> bool:
+        """Whether a stream of the run is open: it sends nothing and can be stopped at each item."""
+        return self.feed is not None and bool(self.feed.streams)
+
     def identify(self, instance_id: str) -> None:
         """Take the id that the server gave the run, and tell the recording."""
         self.record.instance_id = instance_id

@@ -262,9 +262,11 @@ class Runtime:
             self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
 
     def tend(self) -> None:
-        """Look after the open runs: follow the clock, close those that linger for too long."""
+        """Look after the open runs: follow the clock, end what was terminated or lingers."""
         for run in list(self._runs):
             run.follow_clock()
+            if run.feed.terminated is not None:
+                run.cancel_streams()
             if run.overdue:
                 run.settle()
 

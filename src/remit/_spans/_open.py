@@ -75,6 +75,8 @@ class OpenSpan(Struct, eq=False):
         ended_ns = self._now_ns()
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
+        if status == FAILED and self.place.run.exited:
+            self.place.run.fail_after_block(self.place.key, self.start[2], error)
         result = self._told(error, secrets) if status == FAILED else None
         return ended_ns, status, result
 
@@ -110,14 +112,26 @@ class OpenSpan(Struct, eq=False):
         return self.place.run.monotonic_ns() + self.offset_ns
 
 
-def open_span(step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = ()) -> OpenSpan:
-    """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*."""
+def open_span(
+    step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = (), key: int | None = None
+) -> OpenSpan:
+    """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*.
+
+    Args:
+        step: What was called.
+        parent: Where.
+        payload: The arguments.
+        secrets: Texts that the payload withholds.
+        key: Key of the span, if it was made before.
+    """
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
     offset_ns = run.offset_ns
     read_ns = run.monotonic_ns  # as in `complete`
     started_ns = read_ns() + offset_ns
-    key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)  # as `new_key`
+    if key is None:
+        # As `new_key`.
+        key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
     if feed.agent.external_identifier not in step.agents:
         step.agents.add(feed.agent.external_identifier)
         recorder.on_first_seen(feed.agent.external_identifier, name)
