@@ -31,7 +31,7 @@ from remit.errors import SettingsError
 
 OURS: Final = "REMIT_"
 LOCAL_FILE: Final = "remit.db"
-COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "httptools")
+COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 """What `remit serve` needs beside what local mode does."""
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
 SQL: Final = ".sql"
