@@ -47,5 +47,5 @@ def told(answer: bytes) -> tuple[int, str]:
     said = json.loads(body)
     assert said["status"] == "error"
     assert b"content-type: application/json" in head
-    assert not re.search(rb"uvicorn|httptools|python|remit[/ ]?[0-9]", answer, re.IGNORECASE)
+    assert not re.search(rb"uvicorn|h11|python|remit[/ ]?[0-9]", answer, re.IGNORECASE)
     return int(head.split()[1]), said["code"]

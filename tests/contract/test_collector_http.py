@@ -251,7 +251,7 @@ def test_a_body_that_is_not_what_its_encoding_says_is_refused(
 
 def test_a_body_beyond_the_limit_is_too_large(store: Store) -> None:
     """As it comes, and as it becomes."""
-    settings = Settings(max_body_bytes=2000, max_decompressed_bytes=5000)
+    settings = Settings(max_body_bytes=2000)
     api = World(store, settings=settings).account()
 
     def send(chars: int, *, zipped: bool = False) -> httpx.Response:
@@ -259,10 +259,62 @@ def test_a_body_beyond_the_limit_is_too_large(store: Store) -> None:
         headers = {"Content-Encoding": "gzip"} if zipped else {}
         return api.post("/agent", content=gzip.compress(body) if zipped else body, headers=headers)
 
-    assert details(send(1900))
-    assert refusal(send(2000), 413)["code"] == "payload_too_large"
-    assert details(send(4900, zipped=True))
-    assert refusal(send(5000, zipped=True), 413)["code"] == "payload_too_large"
+    for zipped in (False, True):
+        assert details(send(1900, zipped=zipped))
+        assert refusal(send(2000, zipped=zipped), 413)["code"] == "payload_too_large"
+
+
+@pytest.mark.parametrize(
+    ("payload", "accepted"),
+    [
+        ([1] * 80, True),
+        ([1] * 120, False),
+        ({str(n): 0 for n in range(120)}, False),
+        ([[]] * 60, False),
+        (['a, [b], {c} and \\"d\\", ' * 40] * 20, True),
+    ],
+    ids=["few", "many items", "many members", "many arrays", "separators in strings"],
+)
+def test_the_values_of_a_body_have_a_limit(store: Store, payload: Json, *, accepted: bool) -> None:
+    """It is found before they are read."""
+    api = World(store, settings=Settings(max_body_values=110)).account()
+    body = {"name": "x", "other": payload}
+
+    answer = api.post("/agent", {"details": body})
+
+    assert answer.status_code == (200 if accepted else 413), answer.text
+
+
+def test_an_answer_names_twenty_errors(api: Api) -> None:
+    """Each with a place that is not long either."""
+    wrong = {"x" * 1000 + str(n): 1 for n in range(100)}
+    body = api.registration(agent_schema_version={"span_schemas": wrong})
+
+    errors = refusal(api.post("/agent_instance/register", body), 422)["errors"]
+
+    assert sum(map(len, errors.values())) == 20
+    assert max(map(len, errors)) <= 200
+
+
+@pytest.mark.parametrize(
+    "schemas",
+    [{"span_type_schemas": [1] * 2001}, {"span_schemas": {str(n): 1 for n in range(2001)}}],
+    ids=["list", "map"],
+)
+def test_a_schema_version_has_so_many_span_types(api: Api, schemas: Json) -> None:
+    """Beyond the cap none of them is read."""
+    body = api.registration(agent_schema_version=schemas)
+
+    errors = refusal(api.post("/agent_instance/register", body), 422)["errors"]
+
+    assert list(errors.values()) == [["must have at most 2000 entries"]]
+
+
+def test_a_description_has_a_limit(api: Api) -> None:
+    """A list holds a hundred of them."""
+    body = {"details": {"name": "x", "description": "y" * 65_537}}
+
+    assert list(refusal(api.post("/agent", body), 422)["errors"]) == ["description"]
 
 
 def test_a_bomb_is_not_unpacked(api: Api) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from remit.collector import Settings, Store
 from remit.collector.store import sqlite_rows
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
@@ -248,3 +249,25 @@ def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None
         answer = listed(api, "/agent_spans", agent_instance_id=run, **query)
         assert answer["summaries"] == [made]
         AgentSpan.model_validate(answer["summaries"][0])
+
+
+@pytest.mark.parametrize("by", ["agent_instance_id", "agent_id"])
+def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
+    """The next page begins where it ends, and no page is empty."""
+    api = World(store, settings=Settings(max_answer_bytes=10_000)).account()
+    run = api.instance("active")["id"]
+    lengths = [4000, 4000, 4000, 20_000, 10, 10, 10]
+    spans = [api.span(run, payload={"long": "x" * length})["id"] for length in lengths]
+    query = {by: run if by == "agent_instance_id" else api.agent_id}
+
+    pages, offset = [], 0
+    while offset is not None:
+        answer = listed(api, "/agent_spans", **query, **{"pagination[offset]": offset})
+        pagination = answer["pagination"]
+        pages.append(ids(answer))
+        assert pagination["page_offset"] == offset
+        assert pagination["item_count"] == len(spans)
+        offset = pagination["next_page_offset"]
+
+    assert [len(page) for page in pages] == [2, 1, 1, 3]
+    assert [span_id for page in pages for span_id in page] == spans

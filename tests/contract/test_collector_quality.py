@@ -86,3 +86,17 @@ def test_the_older_forms_need_their_details(api: Api, body: dict[str, Any]) -> N
         assert list(refusal(response, 422)["errors"]) == ["details"]
     wrong = {"details": {"quality_payload": [1]}}
     assert list(refusal(api.put(path, wrong), 422)["errors"]) == ["quality_payload"]
+
+
+def test_the_qualities_of_a_run_have_a_bound_together(api: Api) -> None:
+    """Every answer about the run holds them all; one may be removed at any time."""
+    path = f"/agent_instance/{api.instance('active')['id']}/record_quality"
+    long = {"text": "x" * 150_000}
+    for name in ("one", "two"):
+        assert details(api.post(path, {"name": name, "payload": long}))
+
+    refused = refusal(api.post(path, {"name": "three", "payload": long}), 422)
+
+    assert list(refused["errors"]) == ["payload"]
+    assert details(api.post(path, {"name": "two", "payload": None}))
+    assert details(api.post(path, {"name": "three", "payload": long}))

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from remit import risk
-from remit.collector.ingest.marked import FIRST_PAGE
+from remit.collector.ingest.marked import PAGE_SPANS
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
 
@@ -111,11 +111,11 @@ def withholding(api: Api, run_id: str, count: int, chars: int) -> None:
 def test_all_that_was_withheld_is_counted(api: Api) -> None:
     """Spans are looked into some at a time, each once."""
     run_id: str = api.instance()["id"]
-    withholding(api, run_id, 3 * FIRST_PAGE + 7, 10)
+    withholding(api, run_id, 2 * PAGE_SPANS + 7, 10)
 
     risk = risk_of(api, f"/agent_instance/{run_id}")
 
-    assert risk["withheld"] == {"name": 3 * FIRST_PAGE + 7}
+    assert risk["withheld"] == {"name": 2 * PAGE_SPANS + 7}
     assert risk["complete"]
 
 
@@ -128,12 +128,12 @@ def test_what_is_too_much_is_not_looked_into(
     """The newest are, and the answer says that these are not all."""
     monkeypatch.setattr(f"remit.collector.ingest.marked.{limit}", most)
     run_id: str = api.instance()["id"]
-    withholding(api, run_id, 2 * FIRST_PAGE, 2000)
+    withholding(api, run_id, 400, 2000)
 
     risk = risk_of(api, f"/agent_instance/{run_id}")
 
-    assert FIRST_PAGE <= risk["withheld"]["name"] <= 250
-    assert risk["spans"] == 2 * FIRST_PAGE
+    assert 200 <= risk["withheld"]["name"] <= 250
+    assert risk["spans"] == 400
     assert not risk["complete"]
 
 

@@ -56,11 +56,14 @@ def test_who_sends_too_much_still_reads_the_answer(client: httpx.Client, chars: 
     assert details(client.get("/api/v1/ping"))
 
 
-def test_a_body_may_come_in_pieces(client: httpx.Client) -> None:
-    """Without its length being told before."""
+def test_a_body_comes_with_its_length(client: httpx.Client) -> None:
+    """An unknown length would be sent in chunks."""
     pieces = iter([b'{"details":', b'{"name":"in', b' pieces"}}'])
 
-    assert details(client.post("/api/v1/agent", content=pieces))["name"] == "in pieces"
+    refused = refusal(client.post("/api/v1/agent", content=pieces), 411)
+
+    assert refused["code"] == "length_required"
+    assert "Content-Length" in refused["message"]
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind(client: httpx.Client, url: str) -> None:

@@ -124,16 +124,6 @@ def test_it_serves_tls(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
 
 
-def test_a_handshake_that_does_not_come_is_given_up(tmp_path: Path) -> None:
-    """As a request's head is: whoever says nothing holds no connection for a minute."""
-    cert, key = certificate(tmp_path)
-    words = ["--db", str(tmp_path / "remit.db"), "--ssl-certfile", str(cert)]
-    with serving(*words, "--ssl-keyfile", str(key), "--head-timeout-s", "1") as (_, url):
-        address = ("127.0.0.1", int(url.rpartition(":")[2]))
-        with socket.create_connection(address, timeout=30) as connection:
-            assert connection.recv(1) == b""
-
-
 def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
     """However few files a process may open at first."""
     few_files = ["sh", "-c", 'ulimit -Sn 90; exec "$@"', "sh"]

@@ -32,7 +32,7 @@ from remit.errors import SettingsError
 
 UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) holds all the same."
 LOCAL_FILE: Final = "remit.db"
-COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "httptools")
+COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 """What `remit serve` needs beside what local mode does."""
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
 SQL: Final = ".sql"

@@ -14,14 +14,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
 # What stands for no limit is said in the text of those that can be turned off.
 LIMITS: Final = (
-    ("max_body_bytes", 1, "Longest body of a request, in bytes; beyond it 413."),
-    ("max_decompressed_bytes", 1, "Longest body after it was unzipped, in bytes; beyond it 413."),
+    ("max_body_bytes", 1, "Longest body of a request, also decompressed, in bytes; else 413."),
+    ("max_body_values", 1, "Most JSON values in the body of a request; else 413."),
+    ("max_pending_bytes", 1, "Most bytes of bodies in memory, in each process; else 503."),
+    ("body_timeout_s", 1, "Seconds within which the body of a request must arrive; else 408."),
     ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
-    ("max_bulk_s", 1, "Seconds after which a bulk request does nothing further."),
-    ("max_answer_bytes", 1, "Longest answer to a bulk request, in bytes; beyond it likewise."),
+    ("max_bulk_s", 0, "Seconds after which a bulk request does nothing further."),
+    (
+        "max_answer_bytes",
+        1,
+        "Bytes of answers after which a bulk request, and a page of spans, ends.",
+    ),
     ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
-    ("max_header_bytes", 1024, "Longest head of a request, in bytes; beyond it 431."),
-    ("max_headers", 1, "Most headers of a request; beyond it 431."),
     (
         "max_requests_per_s",
         0,
@@ -33,8 +37,6 @@ LIMITS: Final = (
         "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
     ),
     ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
-    ("head_timeout_s", 1, "Seconds in which a request's head must have come; else 408."),
-    ("body_timeout_s", 1, "Seconds in which its body must have come; else 408."),
 )
 
 
@@ -48,7 +50,9 @@ def limit_options(command: F) -> F:
         "Who may read /metrics.",
     )(command)
     for name, least, text in reversed(LIMITS):
-        command = _option(name, click.IntRange(least), getattr(defaults, name), text)(command)
+        default = getattr(defaults, name)
+        kind = click.FloatRange(least) if isinstance(default, float) else click.IntRange(least)
+        command = _option(name, kind, default, text)(command)
     return command
 
 

@@ -1,27 +1,25 @@
-"""The collector on a port: uvicorn with httptools, stopped by SIGINT and SIGTERM."""
+"""The collector on a port: uvicorn with h11, stopped by SIGINT and SIGTERM."""
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from remit._clock import SystemClock
 from remit.collector.app import create_app
-from remit.collector.exposure import AccessLog, connections_within
+from remit.collector.exposure import AccessLog
 from remit.collector.ingest import prepare
 from remit.collector.metrics import Metrics
 from remit.collector.routes import Threads
@@ -128,7 +126,7 @@ def _serve(
     metrics: Metrics,
     on_start: Callable[[str], None] | None,
 ) -> None:
-    _allow_files(2 * settings.max_connections + OTHER_FILES)
+    _allow_files(settings.max_connections + OTHER_FILES)
     log = None if door.access_log is None else AccessLog(door.access_log)
     turns = Threads(store.at_once) if store.at_once > 1 else None
     try:
@@ -204,11 +202,15 @@ class Server:
         self._listener = listener
         config = uvicorn.Config(
             app,
-            http=connections_within(settings),
+            # h11 bounds heads and trailers (16 KiB), and keeps no trailer.
+            http="h11",
             ws="none",
+            limit_concurrency=settings.max_connections + 1,
             loop="asyncio",
             lifespan="off",
             log_config=None,
+            # Any client can cause its warnings, as often as it likes.
+            log_level="error",
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_S,
@@ -217,12 +219,7 @@ class Server:
             ssl_certfile=door.certificate,
             ssl_keyfile=door.key,
         )
-        self._server = _Uvicorn(
-            config,
-            lambda: on_start and on_start(self.url),
-            each_second,
-            handshake_timeout_s=settings.head_timeout_s,
-        )
+        self._server = _Uvicorn(config, lambda: on_start and on_start(self.url), each_second)
 
     def run(self) -> None:
         """Serve until `stop()` or, on the main thread, SIGINT or SIGTERM."""
@@ -241,17 +238,13 @@ class _Uvicorn(uvicorn.Server):
         config: uvicorn.Config,
         on_start: Callable[[], object],
         each_second: Callable[[], None] | None,
-        *,
-        handshake_timeout_s: int,
     ) -> None:
         super().__init__(config)
-        self._handshake_timeout_s = handshake_timeout_s
         self._on_start = on_start
         self._each_second = each_second
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        with _handshakes_within(self._handshake_timeout_s) if self.config.is_ssl else nullcontext():
-            await super().startup(sockets)
+        await super().startup(sockets)
         if self.started:
             self._on_start()
 
@@ -275,17 +268,3 @@ class _Uvicorn(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
-
-
-@contextmanager
-def _handshakes_within(timeout_s: int) -> Generator[None]:
-    """Give TLS handshakes so long where a server is made in this block.
-
-    uvicorn hands no such time on, and asyncio's own is a minute.
-    """
-    loop: Any = asyncio.get_running_loop()
-    loop.create_server = partial(loop.create_server, ssl_handshake_timeout=timeout_s)
-    try:
-        yield
-    finally:
-        del loop.create_server

@@ -6,21 +6,46 @@ is not Unicode, no nesting that overruns a parser's stack.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Final, TypeAlias, cast
 
 import msgspec
 from msgspec import Raw
 
-from remit.collector.refusals import malformed
+from remit.collector.refusals import malformed, too_large
 
 Fields: TypeAlias = dict[str, Raw]
 """A JSON object whose values are still the bytes that came."""
 
 encode: Final = msgspec.json.encode
-_read: Final = msgspec.json.Decoder().decode
+
+
+def finite(text: str) -> float:
+    """Return the number that *text* is, for `float_hook` of every decoder of a request.
+
+    msgspec takes 10 microseconds for a number like 1.1e300, and `float` takes half of one.
+
+    Raises:
+        ValueError: It is too large for a float.
+    """
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError("a number is out of range")
+    return number
+
+
+read_json: Final = msgspec.json.Decoder(float_hook=finite).decode
+"""Reads JSON that came from a client, now or before it was stored."""
 _read_fields: Final = msgspec.json.Decoder(Fields).decode
 _NOT_AN_OBJECT: Final = "the body must be a JSON object"
+# Everything up to a separator that is in no string. The end of the text ends a string too: the
+# pattern matches wherever it begins, so no text is matched twice.
+_UP_TO_SEPARATOR: Final = re.compile(
+    rb"""(?:[^",\[{]++|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z))*+(?:[,\[{]|\Z)""", re.DOTALL
+)
 
 
 def fields_of(body: bytes) -> Fields:
@@ -38,6 +63,22 @@ def fields_of(body: bytes) -> Fields:
         raise malformed(_NOT_AN_OBJECT) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
+
+
+def check_values(body: bytes, most: int) -> None:
+    """Refuse a *body* of more than *most* values before it is decoded.
+
+    A value of two bytes, such as `[]`, takes 64 once it is decoded.
+
+    Raises:
+        Refusal: 413.
+    """
+    # This counts the separators in strings too, and clears nearly every body.
+    if body.count(b",") + body.count(b"[") + body.count(b"{") < most:
+        return
+    # The last value has no separator, and the end is matched once more.
+    if sum(1 for _ in islice(_UP_TO_SEPARATOR.finditer(body), most + 2)) > most + 1:
+        raise too_large(f"the body holds more than {most} JSON values")
 
 
 def check_unicode(body: bytes) -> None:
@@ -65,7 +106,7 @@ def value_of(text: bytes | Raw, max_depth: int) -> object:
         Refusal: 400, a value cannot be read, or nests deeper.
     """
     try:
-        value = _read(text)
+        value = read_json(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise malformed(f"the body is not readable JSON: {_reason(error)}") from error
     raw = bytes(text)
@@ -94,7 +135,7 @@ def canonical(value: object) -> bytes:
 
 def same_json(one: bytes, other: bytes) -> bool:
     """Return whether two JSON texts, both found good before, say the same."""
-    return one == other or canonical(_read(one)) == canonical(_read(other))
+    return one == other or canonical(read_json(one)) == canonical(read_json(other))
 
 
 def fields_from(values: Mapping[str, object]) -> Fields:

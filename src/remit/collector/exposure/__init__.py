@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from remit.collector.exposure.access_log import AccessLog as AccessLog
-from remit.collector.exposure.connections import connections_within as connections_within
 from remit.collector.exposure.gate import Gate as Gate
 from remit.collector.exposure.operating import operating_routes as operating_routes
 from remit.collector.exposure.rates import Rates as Rates

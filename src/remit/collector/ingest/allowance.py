@@ -39,7 +39,7 @@ class Allowance:
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
-                f"the request took more than {self._settings.max_bulk_s} seconds: send the rest "
+                f"the request took more than {self._settings.max_bulk_s:g} seconds: send the rest "
                 "of it again",
             )
 

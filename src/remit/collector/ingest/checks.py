@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
 from remit._ids import is_pfid
 from remit.collector.refusals import Refusal, invalid, invalid_field
+from remit.collector.settings import KIB
 from remit.collector.times import parse_us
 from remit.collector.wire import Fields, object_of, value_of
 
@@ -18,6 +19,24 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_KEY_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 1000
+MAX_TEXT_CHARS: Final = 64 * KIB
+"""Length of a description or a reason: a list holds a hundred of them."""
+MAX_ERRORS: Final = 20
+"""Errors that one answer names."""
+MAX_PLACE_CHARS: Final = 200
+MAX_DECLARED: Final = 2000
+"""Span types, and kinds of quality payload, of one schema version."""
+_DECLARING: Final = frozenset({"agent_schema_version", "agent_version", "runtime_environment"})
+_DECLARED: Final = frozenset(
+    {
+        "agent_sdk",
+        "prefactor_sdk",
+        "quality_schemas",
+        "span_result_schemas",
+        "span_schemas",
+        "span_type_schemas",
+    }
+)
 # Identifiers are indexed beside the id of what they belong to; PostgreSQL indexes at most 2,704
 # bytes together.
 MAX_IDENTIFIER_BYTES: Final = 2500
@@ -50,9 +69,25 @@ def validated(kind: type[M], values: Mapping[str, object]) -> M:
 
 def _errors_by_field(error: ValidationError) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for one in error.errors(include_url=False, include_context=False, include_input=False):
-        found[".".join(str(part) for part in one["loc"])].append(one["msg"])
+    errors = error.errors(include_url=False, include_context=False, include_input=False)
+    for one in errors[:MAX_ERRORS]:
+        place = ".".join(str(part)[:MAX_PLACE_CHARS] for part in one["loc"])
+        found[place[:MAX_PLACE_CHARS]].append(one["msg"])
     return dict(found)
+
+
+def check_declared(values: Mapping[str, object]) -> None:
+    """Refuse a registration with too many span types or the like, before each one is read.
+
+    Raises:
+        Refusal: 422.
+    """
+    for name, value in values.items():
+        if name in _DECLARED and isinstance(value, list | dict):
+            if len(cast("list[object]", value)) > MAX_DECLARED:
+                raise invalid_field(name, f"must have at most {MAX_DECLARED} entries")
+        elif name in _DECLARING and isinstance(value, dict):
+            check_declared(cast("dict[str, object]", value))
 
 
 def key_in(fields: Fields, max_depth: int) -> object:
@@ -125,13 +160,15 @@ def _refuse(field: str, wrong: str | None) -> None:
 
 
 def check_text(field: str, text: str | None) -> None:
-    """Refuse a *text* that holds a NUL, which not every database can keep.
+    """Refuse a *text* that is too long for a list, or holds a NUL, which PostgreSQL cannot keep.
 
     Raises:
         Refusal: 422.
     """
-    if text is not None and _NUL in text:
-        raise invalid_field(field, "must not hold a NUL")
+    if text is not None and (len(text) > MAX_TEXT_CHARS or _NUL in text):
+        raise invalid_field(
+            field, f"must have at most {MAX_TEXT_CHARS} characters, none of them a NUL"
+        )
 
 
 def instant(field: str, text: str | None, default_us: int) -> int:

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypedDict, cast, get_args
 
-import msgspec
-
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.instances import instance_of
 from remit.collector.store import AgentRow, Page, SchemaVersionRow, VersionRow
-from remit.collector.wire import encode, object_of
+from remit.collector.wire import encode, object_of, read_json
 from remit.models.data_risk import ActionProfile, Classification, DataCategories
 
 _NEWEST: Final = Page(0, 1, "id", descending=True)
@@ -71,7 +69,7 @@ def span_type_names(ctx: Context, schema_version_id: str) -> list[str]:
 
 
 def _span_types(row: SchemaVersionRow) -> list[SpanType]:
-    return cast("list[SpanType]", msgspec.json.decode(row.span_type_schemas))
+    return cast("list[SpanType]", read_json(row.span_type_schemas))
 
 
 def _categories(parts: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from remit.collector.ingest.states import (
     terminate_instance,
 )
 from remit.collector.refusals import invalid_field, not_found
+from remit.collector.settings import KIB
 from remit.collector.store import InstanceRow
 from remit.collector.views import (
     detail_view,
@@ -32,7 +33,7 @@ from remit.collector.views import (
     success_answer,
     summary_view,
 )
-from remit.collector.wire import encode, object_of
+from remit.collector.wire import encode, object_of, read_json
 from remit.models.agent_instance import (
     FinishInstanceRequest,
     InstanceForUpdate,
@@ -42,6 +43,9 @@ from remit.models.agent_instance import (
 )
 
 LEGACY_QUALITY: Final = "quality"
+MAX_QUALITY_BYTES: Final = 400 * KIB
+"""Length of all quality payloads of one run. Every answer about the run holds them, one of them
+twice, and must stay below the 1 MiB that the SDK reads."""
 SORTABLE: Final = (
     "id",
     "inserted_at",
@@ -167,10 +171,14 @@ def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
 
 
 def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:
-    qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
+    qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     qualities.pop(name, None)
     if payload is not None:
         qualities[name] = payload
-    return msgspec.structs.replace(
-        row, quality_payloads=encode(qualities).decode(), updated_at=now_us
-    )
+    encoded = encode(qualities)
+    if payload is not None and len(encoded) > MAX_QUALITY_BYTES:
+        raise invalid_field(
+            "payload",
+            f"makes the quality payloads of the run longer than {MAX_QUALITY_BYTES} bytes together",
+        )
+    return msgspec.structs.replace(row, quality_payloads=encoded.decode(), updated_at=now_us)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-import msgspec
-
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.spans import SpanToCreate, SpanToFinish
 from remit.collector.ingest.states import COMPLETE
@@ -37,6 +35,7 @@ from remit.collector.store import (
 )
 from remit.collector.views import span_view
 from remit.collector.views.spans import SpanView
+from remit.collector.wire import read_json
 
 _PAYLOAD: Final = {
     Verdict.GOOD: 0,
@@ -46,8 +45,6 @@ _PAYLOAD: Final = {
 _RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: UNCHECKED_RESULT}
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = '"violations"'
-
-read: Final = msgspec.json.Decoder().decode
 
 
 def found_at_creation(ctx: Context, instance: InstanceRow, fields: SpanToCreate) -> int:
@@ -104,12 +101,12 @@ def schema_errors(said: Declared, row: SpanRow) -> list[str]:
     declared = said.types.get(row.schema_name)
     found: list[str] = []
     if declared is not None and row.flags & (BAD_PAYLOAD | UNCHECKED_PAYLOAD):
-        found += [
-            f"payload {each}" for each in declared.params.errors(read(row.payload), row.payload)
-        ]
+        wrong = declared.params.errors(read_json(row.payload), row.payload)
+        found += [f"payload {each}" for each in wrong]
     result = row.result_payload
     if declared is not None and result and row.flags & (BAD_RESULT | UNCHECKED_RESULT):
-        found += [f"result_payload {each}" for each in declared.result.errors(read(result), result)]
+        wrong = declared.result.errors(read_json(result), result)
+        found += [f"result_payload {each}" for each in wrong]
     return found
 
 
@@ -118,7 +115,7 @@ def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | No
     if instance.quality_payloads == "{}":
         return {}
     said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    payloads = cast("dict[str, dict[str, object]]", read(instance.quality_payloads))
+    payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
     chars = len(instance.quality_payloads)
     return {
         name: said.qualities[name].summary(payload, chars, ctx.budget)
@@ -149,7 +146,7 @@ def _summary(declared: SpanType, row: SpanRow, budget: Budget) -> str | None:
     """Return the summary of a span: of its payload with the members of its result over it."""
     if not declared.template.usable:
         return None
-    payload = cast("dict[str, object]", read(row.payload))
-    result = cast("dict[str, object]", read(row.result_payload or "{}"))
+    payload = cast("dict[str, object]", read_json(row.payload))
+    result = cast("dict[str, object]", read_json(row.result_payload or "{}"))
     chars = len(row.payload) + len(row.result_payload or "")
     return declared.template.summary({**payload, **result}, chars, budget)

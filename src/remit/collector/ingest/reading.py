@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from remit.collector.ingest.checks import instant
@@ -41,7 +42,11 @@ def list_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
     del key
     values = object_of(params, ctx.settings.max_depth)
     page = page_of(values, SORTABLE)
-    listed = ctx.tx.list_spans(_wanted(ctx, values), page)
+    most_chars = ctx.settings.max_answer_bytes
+    listed = ctx.tx.list_spans(_wanted(ctx, values), page, most_chars=most_chars)
+    if 0 < len(listed.rows) < min(page.size, listed.total - page.offset):
+        # A shorter page; the next one begins where it ends.
+        page = replace(page, size=len(listed.rows))
     instance_ids = {row.agent_instance_id for row in listed.rows}
     instances = ctx.tx.instances(ctx.caller.account_id, instance_ids)
     with_summaries = values.get("include_summaries") in {"true", True}

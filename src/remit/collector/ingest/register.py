@@ -8,7 +8,13 @@ from __future__ import annotations
 import msgspec
 
 from remit._ids import is_pfid
-from remit.collector.ingest.checks import check_identifier, checked_id, taken, validated
+from remit.collector.ingest.checks import (
+    check_declared,
+    check_identifier,
+    checked_id,
+    taken,
+    validated,
+)
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.deployments import deployment_of, new_agent
 from remit.collector.ingest.keys import Done, body_hash, once
@@ -30,6 +36,7 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
     values = object_of(params, ctx.settings.max_depth)
 
     def do() -> Done:
+        check_declared(values)
         request = validated(RegisterDeploymentInstanceRequest, values)
         row = _registered(ctx, request, body_hash(values))
         return Done(success_answer(registered_view(row)), row.id)

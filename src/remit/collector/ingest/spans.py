@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from remit.collector.ingest.checks import check_name, checked_id, model_of
 from remit.collector.refusals import invalid_field, malformed
-from remit.collector.wire import value_of
+from remit.collector.wire import finite, value_of
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 
 CREATE: Final = "agent_spans/create"
@@ -86,8 +86,8 @@ class _FinishRequest(FinishAgentSpanRequest):
     agent_span_id: str
 
 
-_read_create: Final = msgspec.json.Decoder(SpanToCreate)
-_read_finish: Final = msgspec.json.Decoder(SpanToFinish)
+_read_create: Final = msgspec.json.Decoder(SpanToCreate, float_hook=finite)
+_read_finish: Final = msgspec.json.Decoder(SpanToFinish, float_hook=finite)
 _UNFINISHED: Final = frozenset({"pending", "active"})
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit.collector.ingest.checks import validated
+from remit.collector.ingest.checks import check_declared, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.resources import account_values, agent_of, found, listed, required
@@ -64,6 +64,7 @@ def create_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes
     values = account_values(ctx, params)
 
     def do() -> Done:
+        check_declared(values)
         request = validated(AgentSchemaVersionForCreate, values)
         row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request)
         return Done(success_answer(schema_view(row)))

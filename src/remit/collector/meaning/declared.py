@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, TypeAlias, cast
 
-import msgspec
-
 from remit.collector.meaning.checks import Checker
 from remit.collector.meaning.positions import Schema
 from remit.collector.meaning.templates import Template
 from remit.collector.store import Reading
+from remit.collector.wire import read_json
 
 MAX_VERSIONS: Final = 256
 MAX_CHARS: Final = 4 * 1024 * 1024
@@ -106,7 +105,7 @@ class Declarations:
 
 
 def _described(array: str) -> list[dict[str, object]]:
-    return cast("list[dict[str, object]]", msgspec.json.decode(array))
+    return cast("list[dict[str, object]]", read_json(array))
 
 
 _NOTHING: Final = Declared("[]", "[]")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from functools import cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,6 +15,7 @@ from starlette.requests import Request
 from remit._zstd import zstd
 from remit.collector.refusals import Refusal, malformed, too_large
 from remit.collector.settings import Settings
+from remit.collector.wire import check_values
 
 GZIP: Final = "gzip"
 ZSTD: Final = "zstd"
@@ -23,32 +27,89 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _PART_BYTES: Final = 64 * 1024
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
-    """Return the body, decompressed if it came so.
+class _Held:
+    """How many bytes one request holds."""
 
-    Raises:
-        Refusal: 400, 413 or 415.
-        ClientDisconnect: The client went away before the end.
-    """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    parts: list[bytes] = []
-    size = 0
-    # What is left of a body that is too long, the server reads and throws away.
-    async for part in request.stream():
-        size += len(part)
-        if size > settings.max_body_bytes:
-            raise too_large(f"the body is longer than {settings.max_body_bytes} bytes")
-        parts.append(part)
-    body = b"".join(parts)
-    if encoding in {"identity", ""}:
+    count = 0
+
+
+class Bodies:
+    """Reads the bodies of requests; what all of them take together is bounded."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep within the limits of *settings*."""
+        self._settings = settings
+        self._pending_bytes = 0
+
+    @asynccontextmanager
+    async def of(self, request: Request) -> AsyncGenerator[bytes]:
+        """Yield the body, decompressed; its bytes count as pending until the block ends.
+
+        Raises:
+            Refusal: 400, 408, 413, 415 or 503.
+            ClientDisconnect: The client went away before the end.
+        """
+        held = _Held()
+        try:
+            yield await self._read(request, held)
+        finally:
+            self._pending_bytes -= held.count
+
+    async def _read(self, request: Request, held: _Held) -> bytes:
+        settings = self._settings
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        if int(request.headers.get("content-length", "0")) > settings.max_body_bytes:
+            raise _too_long(settings)
+        parts: list[bytes] = []
+        # A request from within the process has no event loop, and never waits.
+        remote = request.client is not None
+        try:
+            async with asyncio.timeout(settings.body_timeout_s) if remote else nullcontext():
+                # The server discards what is left of a body that is too long.
+                async for part in request.stream():
+                    self._hold(len(part), held)
+                    if held.count > settings.max_body_bytes:
+                        raise _too_long(settings)
+                    parts.append(part)
+        except TimeoutError as error:
+            raise Refusal(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "request_timeout",
+                f"the body did not arrive within {settings.body_timeout_s} seconds",
+                headers={"Connection": "close"},
+            ) from error
+        body = b"".join(parts)
+        if encoding not in {"identity", ""}:
+            if encoding not in accepted():
+                raise Refusal(
+                    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                    "unsupported_media_type",
+                    f"the body's content encoding must be {' or '.join([*accepted(), 'identity'])}",
+                )
+            body = (unzip if encoding == GZIP else unpack)(body, settings.max_body_bytes)
+            self._hold(len(body), held)
+        check_values(body, settings.max_body_values)
         return body
-    if encoding not in accepted():
-        raise Refusal(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            f"the body's content encoding must be {' or '.join([*accepted(), 'identity'])}",
-        )
-    return (unzip if encoding == GZIP else unpack)(body, settings.max_decompressed_bytes)
+
+    def _hold(self, count: int, held: _Held) -> None:
+        """Count bytes as pending.
+
+        Raises:
+            Refusal: 503, there are too many.
+        """
+        held.count += count
+        self._pending_bytes += count
+        if self._pending_bytes > self._settings.max_pending_bytes:
+            raise Refusal(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "unavailable",
+                "too many request bodies are being read at once: try again later",
+                headers={"Retry-After": "1"},
+            )
+
+
+def _too_long(settings: Settings) -> Refusal:
+    return too_large(f"the body is longer than {settings.max_body_bytes} bytes")
 
 
 @cache

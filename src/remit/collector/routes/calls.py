@@ -22,7 +22,7 @@ from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, 
 from remit.collector.routes.requests import Said, understood
 from remit.collector.settings import Settings
 from remit.collector.views import error_answer
-from remit.collector.wire import check_unicode, encode
+from remit.collector.wire import check_unicode, encode, finite
 
 _OK: Final = 200
 _NULL: Final = Raw(b"null")
@@ -45,7 +45,7 @@ class _Result(NamedTuple):
     body: Raw
 
 
-_read_body: Final = msgspec.json.Decoder(_Body).decode
+_read_body: Final = msgspec.json.Decoder(_Body, float_hook=finite).decode
 
 
 def _pattern(endpoint: Endpoint) -> re.Pattern[str]:

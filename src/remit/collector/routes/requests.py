@@ -13,7 +13,6 @@ from starlette.requests import Request
 from remit.collector.ingest import Caller, Service
 from remit.collector.ingest.checks import checked_key, key_in
 from remit.collector.refusals import Refusal, invalid_field, unauthorized
-from remit.collector.routes.bodies import read_body
 from remit.collector.routes.endpoints import Endpoint
 from remit.collector.wire import Fields, encode, fields_from, fields_of
 
@@ -54,13 +53,12 @@ def secret_in(authorization: str) -> str | None:
     return secret.strip() or None if scheme.lower() == _BEARER else None
 
 
-async def asked(request: Request, service: Service, endpoint: Endpoint) -> Asked:
+def asked(request: Request, body: bytes, service: Service, endpoint: Endpoint) -> Asked:
     """Return what a request says: its query if it is a GET, else its body.
 
     Raises:
-        Refusal: 400, 413, 415 or 422.
+        Refusal: 400 or 422.
     """
-    body = await read_body(request, service.settings)
     header = request.headers.get("idempotency-key")
     named = request.path_params.get("id", "")
     said = Said(body, dict(request.query_params), named, header)

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from remit.collector.ingest import Caller, Service
 from remit.collector.routes.answers import answer
-from remit.collector.routes.bodies import read_body
+from remit.collector.routes.bodies import Bodies
 from remit.collector.routes.calls import calls_of, made
 from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
 from remit.collector.routes.openapi import document
@@ -34,13 +34,18 @@ def api_routes(service: Service, authenticate: Authenticate, turns: Turns) -> li
         authenticate: Finds out who asks.
         turns: Where all is done that may ask the database.
     """
+    bodies = Bodies(service.settings)
     by_path: dict[str, list[Endpoint]] = {}
     for endpoint in ENDPOINTS:
         by_path.setdefault(endpoint.path, []).append(endpoint)
     return [
         Route(
             PREFIX + path,
-            Asgi(_handler(service, authenticate, turns, {each.method: each for each in endpoints})),
+            Asgi(
+                _handler(
+                    service, authenticate, turns, bodies, {each.method: each for each in endpoints}
+                )
+            ),
             methods=[each.method for each in endpoints],
         )
         for path, endpoints in by_path.items()
@@ -65,19 +70,23 @@ class Asgi:
 
 
 def _handler(
-    service: Service, authenticate: Authenticate, turns: Turns, endpoints: dict[str, Endpoint]
+    service: Service,
+    authenticate: Authenticate,
+    turns: Turns,
+    bodies: Bodies,
+    endpoints: dict[str, Endpoint],
 ) -> Handler:
     async def handle(request: Request) -> Response:
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
         if endpoint.operation == DOCUMENT:
             return answer(document())
         caller = await turns.take(partial(authenticate, request))
-        if endpoint.operation == BULK:
-            body = await read_body(request, service.settings)
-            return answer(await turns.take(partial(_bulk, service, caller, body)))
-        said = await asked(request, service, endpoint)
-        work = partial(service.perform, caller, endpoint.operation, said.params, said.key)
-        return answer(await turns.take(work))
+        async with bodies.of(request) as body:
+            if endpoint.operation == BULK:
+                return answer(await turns.take(partial(_bulk, service, caller, body)))
+            said = asked(request, body, service, endpoint)
+            work = partial(service.perform, caller, endpoint.operation, said.params, said.key)
+            return answer(await turns.take(work))
 
     return handle
 

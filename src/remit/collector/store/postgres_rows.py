@@ -175,10 +175,12 @@ class PostgresTransaction(Transaction):
             sql, values = _SPANS_OF_ACCOUNT, (*values, account_id)
         return {row.id: row for row in self._all(SpanRow, sql, values)}
 
-    def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
-        """Return spans that pass the filter."""
+    def list_spans(
+        self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
+    ) -> Listed[SpanRow]:
+        """Return spans that pass the filter, no more of them than fit into *most_chars*."""
         with self._planned_for(wanted):
-            return super().list_spans(wanted, page)
+            return super().list_spans(wanted, page, most_chars=most_chars)
 
     def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
         """Return how many spans of each kind pass the filter."""

@@ -127,8 +127,17 @@ class Reading(Protocol):
         """Return those of the spans that exist, by id."""
         ...
 
-    def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
-        """Return spans that pass the filter."""
+    def list_spans(
+        self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
+    ) -> Listed[SpanRow]:
+        """Return spans that pass the filter.
+
+        Args:
+            wanted: The filter.
+            page: Which of them.
+            most_chars: The page ends before the span whose payloads would make it longer than
+                this; it always has the first.
+        """
         ...
 
     def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:

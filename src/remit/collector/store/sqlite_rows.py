@@ -111,13 +111,13 @@ class SqliteTransaction(Transaction):
         ((count,),) = self._rows(_OF_THE_TIMES, values)
         return int(count) < MOST_BY_START
 
-    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page) -> str:
+    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
         """Put the spans of many runs in order first, and then read what the page holds."""
         if wanted.agent_instance_id is not None:
-            return super()._page_of_spans(passing, wanted, page)
+            return super()._page_of_spans(passing, wanted, page, columns)
         ordered = statements.order(SpanRow, page, "s.")
         return (
-            f"SELECT {statements.columns(SpanRow, 's.')} FROM "  # noqa: S608 - fixed names
+            f"SELECT {columns} FROM "  # noqa: S608 - fixed names
             f"(SELECT s.rowid AS place {passing} {ordered} LIMIT ? OFFSET ?) AS p "
             f"CROSS JOIN agent_spans AS s ON s.rowid = p.place {ordered}"
         )

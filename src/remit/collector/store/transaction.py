@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,6 +34,9 @@ from remit.collector.store.rows import (
 
 R = TypeVar("R", bound=Row)
 Value: TypeAlias = str | int | bytes | None
+
+
+_ID_AND_CHARS: Final = "s.id, LENGTH(s.payload) + COALESCE(LENGTH(s.result_payload), 0)"
 
 
 class Transaction(ABC):
@@ -173,24 +176,31 @@ class Transaction(ABC):
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
         """Return those of the spans that exist, by id."""
 
-    def list_spans(self, wanted: SpanFilter, page: Page) -> Listed[SpanRow]:
-        """Return spans that pass the filter."""
+    def list_spans(
+        self, wanted: SpanFilter, page: Page, *, most_chars: int | None = None
+    ) -> Listed[SpanRow]:
+        """Return spans that pass the filter, no more of them than fit into *most_chars*."""
         where, values = _where(wanted)
         passing = f"{self._source(wanted, joined=_about_instances(wanted))} WHERE {where}"
         total = self._count(passing, values)
-        sql = self._page_of_spans(passing, wanted, page)
-        rows = self._all(SpanRow, sql, (*values, page.size, page.offset))
-        return Listed(rows, total)
+        values = (*values, page.size, page.offset)
+        if most_chars is None:
+            sql = self._page_of_spans(passing, wanted, page, statements.columns(SpanRow, "s."))
+            return Listed(self._all(SpanRow, sql, values), total)
+        # A page may be longer than memory, so only the spans that fit are read.
+        sql = self._page_of_spans(passing, wanted, page, _ID_AND_CHARS)
+        ids = _fitting(self._rows(sql, values), most_chars)
+        found = self.spans(None, ids)
+        return Listed([found[span_id] for span_id in ids if span_id in found], total)
 
     def _source(self, wanted: SpanFilter, *, joined: bool) -> str:
         """Return from what spans are read, if need be with their instances."""
         del wanted
         return statements.SPANS_AND_THEIRS if joined else statements.SPANS
 
-    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page) -> str:
-        """Return the statement that reads one page of the spans that pass."""
+    def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
+        """Return the statement that reads *columns* of one page of the spans that pass."""
         del wanted
-        columns = statements.columns(SpanRow, "s.")
         return f"SELECT {columns} {passing} {statements.picked(SpanRow, page, 's.')}"
 
     def span_kinds(self, wanted: SpanFilter) -> list[SpanKind]:
@@ -340,6 +350,17 @@ class Transaction(ABC):
     def _count(self, rest: str, values: Sequence[Value]) -> int:
         ((count,),) = self._rows(f"SELECT COUNT(*) {rest}", values)
         return int(count)
+
+
+def _fitting(spans: Iterable[tuple[str, int]], most_chars: int) -> list[str]:
+    """Return the ids of the first *spans* that are *most_chars* long together, at least one."""
+    ids: list[str] = []
+    for span_id, chars in spans:
+        most_chars -= chars
+        if ids and most_chars < 0:
+            break
+        ids.append(span_id)
+    return ids
 
 
 def _where(wanted: SpanFilter) -> tuple[str, tuple[Value, ...]]:

@@ -9,6 +9,7 @@ import msgspec
 
 from remit.collector.store import InstanceRow
 from remit.collector.times import format_us
+from remit.collector.wire import read_json
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
@@ -46,7 +47,7 @@ def instance_view(
         summaries: What the templates of its quality payloads write, by name.
     """
     written = summaries or {}
-    qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
+    qualities = cast("dict[str, object]", read_json(row.quality_payloads))
     return {
         **summary_view(row),
         "span_counts": _span_counts(row),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TypedDict, cast
 
-import msgspec
 from msgspec import Raw
 
 from remit.collector.store import (
@@ -19,6 +18,7 @@ from remit.collector.store import (
     VersionRow,
 )
 from remit.collector.times import format_us
+from remit.collector.wire import read_json
 
 
 class _SpanType(TypedDict):
@@ -86,7 +86,7 @@ def schema_summary(row: SchemaVersionRow) -> dict[str, object]:
 
 def schema_view(row: SchemaVersionRow) -> dict[str, object]:
     """Return a schema version with its schemas, in the newer form and in the older."""
-    types = cast("list[_SpanType]", msgspec.json.decode(row.span_type_schemas))
+    types = cast("list[_SpanType]", read_json(row.span_type_schemas))
     return {
         **schema_summary(row),
         "span_type_schemas": types,

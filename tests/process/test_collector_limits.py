@@ -1,0 +1,221 @@
+"""Requests made to keep a collector busy or to fill its memory, each in a few bytes."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from remit.collector import Settings, create_token, open_store
+from tests.collecting import Api, details
+from tests.process.test_cli_exposure import serving
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc"
+)
+
+MIB: Final = 1024 * 1024
+MOST: Final = Settings().max_body_values
+MAX_CPU_S: Final = 1.0
+MAX_GROWTH: Final = 10 * Settings().max_body_bytes
+
+
+@dataclass
+class Attacked:
+    """A collector in a process of its own, with a run."""
+
+    pid: int
+    api: Api
+    run: str
+
+    def cpu_s(self) -> float:
+        """Return how long it has been busy."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, name: str) -> int:
+        """Return how many bytes of memory it has (`VmRSS`), or had at most (`VmHWM`)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"{name}:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
+    def forget_peak(self) -> None:
+        """Begin to measure the peak anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    """Serve a collector."""
+    db = tmp_path_factory.mktemp("attacked") / "remit.db"
+    store = open_store(db)
+    headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
+    store.close()
+    with (
+        serving("--db", str(db)) as (process, url),
+        httpx.Client(base_url=url, headers=headers, timeout=60) as client,
+    ):
+        agent = details(client.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
+        api = Api(client, agent)
+        yield Attacked(process.pid, api, api.instance("active")["id"])
+
+
+def listed(value: bytes, count: int) -> bytes:
+    """Return an array that holds *value* so many times."""
+    return b"[" + b",".join([value] * count) + b"]"
+
+
+def registration(schemas: bytes) -> bytes:
+    """Return a registration with these schemas."""
+    return b'{"agent_id":"AGENT","agent_version":{"name":"v"},"agent_schema_version":%s}' % schemas
+
+
+def span(payload: bytes) -> bytes:
+    """Return a span with this payload."""
+    return (
+        b'{"details":{"agent_instance_id":"RUN","schema_name":"t","status":"complete",'
+        b'"payload":%s}}' % payload
+    )
+
+
+def bulk(item: bytes, count: int) -> bytes:
+    """Return a bulk request with so many items of this form."""
+    key = b'"idempotency_key":"key-%08d"'
+    items = [b"{" + key % n + b"," + item + b"}" for n in range(count)]
+    return b'{"items":[' + b",".join(items) + b"]}"
+
+
+REGISTER: Final = "/agent_instance/register"
+SPANS: Final = "/agent_spans"
+BODIES: Final[dict[str, tuple[str, Callable[[], bytes], int]]] = {
+    "many wrong items": (
+        REGISTER,
+        lambda: registration(b'{"span_type_schemas":' + listed(b"1", MOST - 100) + b"}"),
+        422,
+    ),
+    "items within the cap, all wrong": (
+        REGISTER,
+        lambda: registration(b'{"span_type_schemas":' + listed(b'{"title":1}', 2000) + b"}"),
+        422,
+    ),
+    "a map of many wrong members": (
+        REGISTER,
+        lambda: registration(
+            b'{"span_schemas":{' + b",".join(b'"%d":1' % n for n in range(200_000)) + b"}}"
+        ),
+        422,
+    ),
+    "more values than allowed": (
+        SPANS,
+        lambda: span(b'{"v":' + listed(b"1", 4_000_000) + b"}"),
+        413,
+    ),
+    "slow numbers": (SPANS, lambda: span(b'{"v":' + listed(b"1.1e300", MOST - 100) + b"}"), 200),
+    "slow numbers in a field without a name": (
+        SPANS,
+        lambda: span(b'{},"payload_read":' + listed(b"1.1e300", MOST - 100)),
+        200,
+    ),
+    "long numbers": (SPANS, lambda: span(b'{"v":' + listed(b"1" * 4000, 2000) + b"}"), 200),
+    "deep": (SPANS, lambda: span(b'{"v":' + b"[" * 200_000 + b"]" * 200_000 + b"}"), 400),
+    "wide and deep": (
+        SPANS,
+        lambda: span(b'{"v":' + b'{"a":' * 90 + listed(b"[1]", 120_000) + b"}" * 91),
+        200,
+    ),
+    "many keys": (
+        SPANS,
+        lambda: span(b"{" + b",".join(b'"%x":0' % n for n in range(MOST - 100)) + b"}"),
+        200,
+    ),
+    "many separators in strings": (
+        SPANS,
+        lambda: span(b'{"v":' + listed(b'",,"', 1_500_000) + b"}"),
+        413,
+    ),
+    "a bomb": (SPANS, lambda: b" " * 200_000_000, 413),
+    "many items": (
+        "/bulk",
+        lambda: bulk(
+            b'"_type":"agent_spans/create","agent_instance_id":"RUN","schema_name":"t",'
+            b'"status":"complete","payload":{"v":"x"}',
+            10_000,
+        ),
+        200,
+    ),
+    "many registrations": (
+        "/bulk",
+        lambda: bulk(
+            b'"_type":"agent_instances/register","agent_id":"AGENT","agent_version":{"name":"v"},'
+            b'"agent_schema_version":{}',
+            10_000,
+        ),
+        200,
+    ),
+    "items with long answers": (
+        "/bulk",
+        lambda: bulk(
+            b'"_type":"agent_instances/record_quality","agent_instance_id":"RUN","name":"q",'
+            b'"payload":{"v":"%s"}' % (b"y" * 600),
+            9000,
+        ),
+        200,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_request_takes_neither_long_nor_much(attacked: Attacked, name: str) -> None:
+    """At most a second of CPU, and ten times the longest body."""
+    path, made, status = BODIES[name]
+    body = made().replace(b"AGENT", (attacked.api.agent_id or "").encode())
+    packed = gzip.compress(body.replace(b"RUN", attacked.run.encode()), 1)
+    attacked.forget_peak()
+    memory, cpu_s = attacked.memory("VmRSS"), attacked.cpu_s()
+
+    answer = attacked.api.post(path, content=packed, headers={"Content-Encoding": "gzip"})
+
+    assert attacked.cpu_s() - cpu_s < MAX_CPU_S
+    assert attacked.memory("VmHWM") - memory < MAX_GROWTH
+    assert answer.status_code == status, answer.text[:300]
+    if status != 200:
+        assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [b"0\r\n"] + [b"x: %s\r\n" % (b"y" * 1000) * 1000] * 40,
+        [b"1\r\n1\r\n" * 100_000] * 40,
+    ],
+    ids=["trailers", "small chunks"],
+)
+def test_a_body_in_chunks_is_not_read(attacked: Attacked, sent: list[bytes]) -> None:
+    """Not even from a client without a token."""
+    attacked.forget_peak()
+    memory, cpu_s = attacked.memory("VmRSS"), attacked.cpu_s()
+    url = httpx.URL(attacked.api.http.base_url)
+    got = b""
+    with socket.create_connection((url.host, url.port or 0), timeout=20) as connection:
+        try:
+            connection.sendall(b"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n")
+            connection.sendall(b"Transfer-Encoding: chunked\r\n\r\n")
+            for part in sent:
+                connection.sendall(part)
+            got = connection.recv(65536)
+        except ConnectionError:
+            # It was closed meanwhile.
+            pass
+
+    assert not got or got.startswith(b"HTTP/1.1 411 ")
+    assert attacked.cpu_s() - cpu_s < MAX_CPU_S
+    assert attacked.memory("VmHWM") - memory < 4 * MIB
