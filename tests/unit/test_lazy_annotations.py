@@ -59,11 +59,9 @@ def test_names_that_are_defined_later_are_read_and_one_that_is_missing_costs_no_
     @remit.agent(span_types=[names["book"]])
     def desk() -> None: ...
 
-    (booked,) = [
-        each
-        for each in desk.registration()["agent_schema_version"]["span_type_schemas"]
-        if each["name"] == "lazy:book"
-    ]
+    registration: dict[str, Any] = desk.registration()
+    schemas = registration["agent_schema_version"]["span_type_schemas"]
+    (booked,) = [each for each in schemas if each["name"] == "lazy:book"]
     params = booked["params_schema"]
     assert params["properties"]["seat"] == {"$ref": "#/$defs/Seat"}
     assert params["properties"]["row"]["anyOf"][0] == {"$ref": "#/$defs/Row"}
@@ -84,6 +82,7 @@ def test_marks_in_lazy_annotations_withhold_as_in_others() -> None:
 
         desk()
     (span,) = recorder.spans("lazy:book")
+    assert span.result is not None
     assert span.payload["seat"][1]["$remit"] == "withheld"
     assert span.payload["row"]["label"] == "a"
     assert span.payload["row"]["code"]["$remit"] == "withheld"
