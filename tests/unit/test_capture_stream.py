@@ -206,7 +206,7 @@ def recorded_of(items: Sequence[object]) -> str:
         yield from items
 
     with isolated() as recorder, desk.run():
-        list(remit.span_type("answer")(answer)())
+        list(remit.span_type("answer_in_pieces")(answer)())
     return json.dumps(recorder.spans()[-1].result)
 
 

@@ -18,7 +18,7 @@ SECRET: Final = "31d4d96e40"
 KEY: Final = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 
 
-@remit.agent("desk")
+@remit.agent
 def desk() -> None:
     """Stand for an agent."""
 
@@ -103,7 +103,7 @@ CALLS: Final[
 def recorded(step: Callable[..., object], args: list[object], kwargs: dict[str, object]) -> str:
     """Return the payload and the result of a call as JSON."""
     with isolated() as recorder, desk.run():
-        remit.span_type(step.__name__)(step)(*args, **kwargs)
+        remit.span_type(f"beside_{step.__name__}")(step)(*args, **kwargs)
     return told_by(recorder)
 
 
@@ -125,7 +125,7 @@ def test_a_value_is_withheld_for_the_name_beside_it(call: str) -> None:
 
 def test_the_rule_of_a_name_beside_the_value_is_turned_off_like_another() -> None:
     """For the parameter that holds the value."""
-    step = remit.span_type("step", capture={"value": {"name:api_key": True}})(set_header)
+    step = remit.span_type("beside_off", capture={"value": {"name:api_key": True}})(set_header)
     with isolated() as recorder, desk.run():
         step("X-Api-Key", SECRET)
     assert SECRET in told_by(recorder)
@@ -154,7 +154,7 @@ def test_the_message_of_a_validator_does_not_tell_what_it_refuses(field: str) ->
     """By the name of the field, and wherever the message quotes the input."""
     with isolated() as recorder, desk.run():
 
-        @remit.span_type("login")
+        @remit.span_type("beside_login")
         def login() -> None:
             Login.model_validate({"password": "x", field: SECRET})
 
@@ -175,7 +175,7 @@ def test_a_text_that_quotes_a_validation_error_is_withheld() -> None:
 def test_a_key_in_the_name_of_a_quality_or_in_a_version_is_not_sent() -> None:
     """They are texts like others, when a program makes them."""
 
-    @remit.agent("clerk", version=KEY)
+    @remit.agent("beside_clerk", version=KEY)
     def clerk() -> None:
         """Stand for an agent."""
 

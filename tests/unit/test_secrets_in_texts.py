@@ -243,7 +243,7 @@ def fail(text: str) -> None:
 def told_of(text: str) -> dict[str, list[object]]:
     """Return what is recorded of *text* by place: of an argument, a result, an error."""
     with isolated() as recorder, desk.run():
-        step, failing = remit.span_type("take")(take), remit.span_type("fail")(fail)
+        step, failing = remit.span_type("take_text")(take), remit.span_type("fail_text")(fail)
         for place in PLACES.values():
             step(place(text))
         with pytest.raises(BrokenError):
