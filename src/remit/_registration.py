@@ -93,7 +93,8 @@ def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dic
     found: dict[str, object] = {
         "agent_version": _present(
             name=agent.name,
-            external_identifier=agent.version or f"schema-{digest[:SHORT_HASH_CHARS]}",
+            external_identifier=shown(agent.version, redact)
+            or f"schema-{digest[:SHORT_HASH_CHARS]}",
             description=shown(agent.description, redact),
         ),
         "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},

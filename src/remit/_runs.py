@@ -330,7 +330,7 @@ class Run:
             return
         if type(name) is not str or not name:
             raise UsageError(f"record_quality() got the name {shown(name)}; expected a text")
-        name = name.encode("utf-8", "replace").decode()
+        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.recorder.rules)
         now_ns = run.recorder.clock.wall_ns()
         body = None if payload is None else _capture.snapshot(payload, run.recorder.rules)
         key = new_key(now_ns)

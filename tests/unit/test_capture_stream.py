@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytest
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
+import remit
 from remit._capture import Limits, Rules, Stream
+from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
 
 
@@ -137,3 +141,136 @@ def test_the_hook_is_shown_the_whole_stream() -> None:
 
     assert stream_of("a", "b", rules=Rules(hook=hook))["items"] == ["changed"]
     assert seen == [{"items": ["a", "b"], "count": 2, "first_item_ms": 1.235}]
+
+
+SENTENCE = "my key is sk-proj-9aB8cD7eF6gH5iJ4kL3m and nothing else is said here"
+PRIVATE = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\nBAQEFAASCBKcwggSjAgEA\n"
+
+
+@dataclass
+class Chunk:
+    """A piece of an answer, as an object."""
+
+    text: str
+    number: int = 0
+
+
+class Delta(BaseModel):
+    """What a piece brings, as a model."""
+
+    content: str | None = None
+    role: str | None = None
+
+
+class Choice(BaseModel):
+    """One of several answers."""
+
+    delta: Delta
+    index: int = 0
+
+
+class Completion(BaseModel):
+    """A piece of several answers, as language models send them."""
+
+    choices: list[Choice]
+    id: str = "chatcmpl-1"
+
+
+class Event(NamedTuple):
+    """A piece of an answer, as a named tuple."""
+
+    kind: str
+    text: str
+
+
+@remit.agent
+def desk() -> None:
+    """Stand for an agent."""
+
+
+FORMS: dict[str, Callable[[str], object]] = {
+    "a text": str,
+    "a dict": lambda text: {"delta": {"content": text}},
+    "a dataclass": Chunk,
+    "a model": lambda text: Completion(choices=[Choice(delta=Delta(content=text))]),
+    "a named tuple": lambda text: Event("delta", text),
+    "a pair": lambda text: ("content", text),
+    "a list": lambda text: [{"text": text}],
+}
+
+
+def recorded_of(items: Sequence[object]) -> str:
+    """Return what is recorded of a step that yields *items*, as JSON."""
+
+    def answer() -> Iterator[object]:
+        yield from items
+
+    with isolated() as recorder, desk.run():
+        list(remit.span_type("answer_in_pieces")(answer)())
+    return json.dumps(recorder.spans()[-1].result)
+
+
+def pieces_of(text: str, size: int, first: int) -> list[str]:
+    """Return *text* in pieces of *size* characters, the first of *first*."""
+    return [text[:first], *(text[each : each + size] for each in range(first, len(text), size))]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [1, 3, 7, 12, 25])
+def test_a_key_in_pieces_is_withheld_whatever_the_items_are(form: str, size: int) -> None:
+    """Texts at one place of the items are one text, as language models send them."""
+    for first in range(1, size + 1):
+        items = [FORMS[form](piece) for piece in pieces_of(SENTENCE, size, first)]
+        told = recorded_of(items)
+        assert '"pattern:llm_key"' in told
+        # What is recorded of the key: at most the pieces of a few characters before it is one.
+        for piece in pieces_of(SENTENCE, size, first):
+            inside = len(piece) > 2 and piece in "9aB8cD7eF6gH5iJ4kL3m"
+            assert not inside or json.dumps(piece) not in told
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_rest_of_a_key_that_was_withheld_is_withheld(form: str) -> None:
+    """A piece may be long enough to be known as a key by itself; the next goes on with it."""
+    pieces = ["sk-proj-9aB8cD7eF6gH5iJ4kL3m", "nOpQ", "rStU, and", " so on"]
+    told = recorded_of([FORMS[form](piece) for piece in pieces])
+    assert "nOpQ" not in told
+    assert "rStU" not in told
+    assert " so on" in told
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_lines_of_a_private_key_are_withheld_whatever_the_items_are(form: str) -> None:
+    """By themselves they look like nothing in particular."""
+    for size in (5, 30, 200):
+        told = recorded_of([FORMS[form](piece) for piece in pieces_of(PRIVATE, size, size)])
+        assert "MIIE" not in told
+        assert "BAQEF" not in told
+
+
+def test_pieces_of_several_texts_that_come_by_turns_are_told_apart() -> None:
+    """By the `index` that stands beside them."""
+    items: list[object] = []
+    for piece in pieces_of(SENTENCE, 6, 6):
+        items.append({"choices": [{"index": 0, "delta": {"content": piece}}]})
+        items.append({"choices": [{"index": 1, "delta": {"content": "word "}}]})
+    assert recorded_of(items).count('"pattern:llm_key"') == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pieces_of_ordinary_text_are_recorded(form: str) -> None:
+    """Item by item, as they came."""
+    text = "an answer of many words, in which no key stands, and no password either"
+    told = json.loads(recorded_of([FORMS[form](piece) for piece in pieces_of(text, 5, 5)]))
+    assert "withheld" not in json.dumps(told)
+    assert told["count"] == 15
+
+
+def test_a_row_with_a_key_leaves_the_other_rows() -> None:
+    """What follows in the same place is withheld only if it may go on with the key."""
+    rows = [{"n": 1, "note": "sk-proj-9aB8cD7eF6gH5iJ4kL3m expired"}, {"n": 2, "note": "nothing"}]
+    told = json.loads(recorded_of(rows))
+    assert told["items"] == [
+        {"n": 1, "note": withheld("pattern:llm_key")},
+        {"n": 2, "note": "nothing"},
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from remit._late import lately
 
 if TYPE_CHECKING:
-    from remit._capture.encode import Limits, Rules, redacted, secrets_in, snapshot
+    from remit._capture.encode import Limits, Rules, redacted, redacted_name, secrets_in, snapshot
     from remit._capture.failures import error_payload
     from remit._capture.plan import Plan
     from remit._capture.remarks import beside, denial_payload, exceeding, told_apart
@@ -40,6 +40,7 @@ else:
             "exceeding": "remit._capture.remarks",
             "no_switch": "remit._capture.rules",
             "redacted": "remit._capture.encode",
+            "redacted_name": "remit._capture.encode",
             "secrets_in": "remit._capture.encode",
             "snapshot": "remit._capture.encode",
             "switched_off": "remit._capture.rules",
@@ -66,6 +67,7 @@ __all__ = [
     "exceeding",
     "no_switch",
     "redacted",
+    "redacted_name",
     "secrets_in",
     "snapshot",
     "switched_off",

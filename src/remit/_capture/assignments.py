@@ -1,225 +1,443 @@
-"""Secrets beside their names: in settings, queries, connection strings, JSON, YAML and code."""
+"""Secrets beside their names: in settings, queries, commands, headers, JSON, YAML, TOML and code.
+
+A rule begins with a word that names a secret (`password`, `token`), not with the sign of an
+assignment, so that what stands between the name and the value may vary: a quote, a bracket, a
+space. The rules are searched in the text in lower case.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
-from remit._capture.pattern import PatternRule
-from remit._capture.rule import listed
+from remit._capture.names import NAME_RULES, PAGING
+from remit._capture.pattern import DIGITS, LETTERS, PatternRule
 
-_STRONG: Final = listed(
-    "password, passwd, passphrase, pwd, secret, api_key, api-key, apikey, access_key, "
-    "access-key, accesskey, secret_key, secret-key, secretkey, private_key, private-key, "
-    "privatekey, account_key, accountkey, signing_key, encryption_key, auth_token, auth-token, "
-    "authtoken, access_token, access-token, accesstoken, refresh_token, refresh-token, "
-    "refreshtoken, session_token, session-token, sessiontoken, bearer_token, id_token, bot_token, "
-    "private_token, private-token, deploy_token, security-token, authorization"
-)
-"""Names whose value is a secret, wherever they stand in a text."""
-
-_WEAK: Final = listed(
-    "token, auth, sig, signature, credential, x-amz-signature, x-goog-signature, client_assertion"
-)
-"""Names whose value is one if it looks like one."""
-
-_REAL: Final = r"(?!(?i:your|xxx|example|changeme|redacted|none|null|true|false|string))"
-"""Not a value that only stands for one."""
+_REAL: Final = r"(?!your|xxx|example|changeme|redacted|none\b|null\b|true\b|false\b|string)"
+"""Not a word that only stands for a value; what is put in later begins with a sign (`${...}`)."""
 
 _ELSEWHERE: Final = (
-    r"(?![\w.]*[(\[])(?!(?:settings|config|conf|cfg|self|cls|os|env|args|opts?|options|app|request"
+    r"(?![\w.]*+[(\[])(?!(?:settings|config|conf|cfg|self|cls|os|env|args|opts?|options|app|request"
     r"|ctx|secrets|vault|process)\.\w)"
 )
 """Not a call or a lookup, which show where the secret comes from and not what it is."""
 
-_BARE: Final = _REAL + _ELSEWHERE + r"""(?=[^\s&;,"')0-9]{0,64}+[0-9])[^\s&;,"'(){}\[\]<>$*]{6,}"""
-_QUOTED: Final = r"""\\?["']""" + _REAL + r"""[^\s"'\\<{$*%]{4}"""
+_BARE: Final = (
+    r"""(?=[^\s&;,"')=0-9]{0,64}+[0-9])(?=[^\s&;,"'(){}\[\]<>$*%]{6})""" + _REAL + _ELSEWHERE
+)
+_QUOTED: Final = r"""[bru]{0,2}+\\{0,3}+["'`](?=[^\s"'\\<{$*%]{4})""" + _REAL
+_LONG: Final = (
+    r"""[bru]{0,2}+\\{0,3}+["'`]?+(?=[a-z_%+/.~-]{0,64}+[0-9])(?=[\w%+/.~-]{16})""" + _ELSEWHERE
+)
 _WORD: Final = (
-    _REAL
-    + r"""(?!(?i:\w{0,40}(?:pass|pwd|secret|token|key)))[a-z][A-Za-z]{5,100}(?![\w.(\[{<$%/:-])"""
+    r"(?=[a-z]{6})"
+    + _REAL
+    + r"(?!\w{0,40}(?:pass|pwd|secret|token|key))[a-z]{6,100}+(?![\w.(\[{<$%/:-])"
 )
 """A secret of letters alone, where nothing but a value can stand: no name of a variable."""
-_LONG: Final = r"""\\?["']?(?=[\w%+/.~-]*[0-9])[\w%+/.~-]{16,}"""
+_ANY: Final = r"""(?=[^\s&#;"'<{(\[$*%]{3})""" + _REAL
 
-
-def _assigned(names: tuple[str, ...], *signs: str) -> tuple[str, ...]:
-    return tuple(name + sign for sign in signs for name in names)
-
-
-_IN_QUOTES: Final = ('":', "':", '\\":')
-
-
-def _in_query(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{mark}{name}=" for mark in "?&" for name in names)
-
-
-_SETTINGS: Final = (
-    *("_PASSWORD=", "_PASSWD=", "_PASSPHRASE=", "--password=", "--passwd=", "--passphrase="),
-    *("datasource.password=", "db.password=", "database.password=", "jdbc.password="),
-    *("mail.password=", "redis.password=", "user.password=", "-store-password="),
+_TYPE: Final = (
+    r"(?:str|bytes|int|integer|number|bool|boolean|object|required|optional|hidden|missing|invalid"
+    r"|incorrect|wrong|default|unset|expired|disabled|enabled|prompt|plain|varchar)"
 )
+"""What documentation says of a password in one word."""
+
+_SUFFIX: Final = r"(?:[_-]?(?:value|hash|base|raw|env|header|string|[0-9]{1,2})\b){0,2}+"
+_CLOSED: Final = r"""\\{0,3}+["'`]?+\]?+"""
+_SIGN: Final = (
+    r"""(?:(?:[ \t]{0,4}+(?::?=(?!=)>?+|:(?=[\s"'\\`]))|(?<=["'`\]]):)"""
+    r"""|,?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
+    r"""|\n {2}[^\[\n]{0,300}+\[type=\w{1,40}, input_value=)"""
+)
+"""What stands between a name and its value.
+
+`=`, `:=`, `=>` or `:`; the label of a value that stands beside its name; the report of pydantic.
+"""
+
+_ASSIGNED: Final = f"{_SUFFIX}{_CLOSED}{_SIGN}"
+_WEAK: Final = rf"{_CLOSED}{_SIGN}\s{{0,4}}+{_LONG}"
+_TAGGED: Final = r"[0-9]?>(?=[^\s<>{$*%][^<>]{2,200}+</)" + _REAL
+_STRONG: Final = rf"(?:{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+{_BARE})|{_TAGGED})"
+
+
+def _terms(rule: str, noun: str) -> tuple[str, ...]:
+    """Return what stands before *noun* in the terms of a rule by name: the `api` of `api key`."""
+    terms = next(each.terms for each in NAME_RULES if each.name == rule)
+    return tuple(each.removesuffix(f" {noun}") for each in terms if each.endswith(f" {noun}"))
+
+
+def _before(words: Iterable[str], noun: str, *, joint: str, unlike: bool = False) -> str:
+    """Return the look-behinds of *noun* after one of *words*, one for each length."""
+    by_length: dict[int, list[str]] = defaultdict(list)
+    for word in words:
+        by_length[len(word)].append(word)
+    ways = (f"(?:{'|'.join(same)}){joint}{noun})" for same in by_length.values())
+    return "".join(f"(?<!{way}" for way in ways) if unlike else "|".join(f"(?<={w}" for w in ways)
+
+
+_KEY: Final = (
+    "(?:"
+    + _before(_terms("name:api_key", "key"), "key", joint="[ _-]")
+    + "|"
+    + _before(("api", "access", "private", "secret", "auth", "priv", "ssh"), "key", joint="")
+    + ")"
+)
+_PASS: Final = f"(?:{_before(_terms('name:password', 'pass'), 'pass', joint='[_-]')})"
+_NO_PAGE: Final = _before(PAGING, "token", joint="[_-]", unlike=True) + _before(
+    PAGING, "token", joint="", unlike=True
+)
+_TOKEN: Final = r"(?:(?<=[a-z0-9][_-]token)|(?<=[a-z0-9]{2}token))" + _NO_PAGE
+"""A token whose name says of what: of paging and of language models excepted."""
+
+_NOUN: Final = (
+    r"(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=pwd)|(?<=secret)|(?<=authorization)"
+    rf"|(?<=token){_NO_PAGE}|(?<=key){_KEY}|(?<=pass){_PASS})"
+)
+"""The end of a name whose value is a secret."""
+
+_WORDS: Final = r"(?:words?|wd|phrases?|codes?|wort)"
+_LINE: Final = (
+    r"(?:"
+    + "|".join(f"(?<={start}pass)" for start in (r"\n", r"\n {2}", r"\n {4}", r"\n {6}", r"\n- "))
+    + r"|(?<=[a-z]_pass)|(?<![\s\S]pass))"
+)
+_END_OF_LINE: Final = r"""["']?[ \t]{0,8}(?:\n|\Z)"""
+
+_PAIRS: Final = r"(?:\s{1,4}(?!password=|host=)\w{1,40}+=\S{0,200}+){0,8}"
 
 ASSIGNMENT_RULES: Final = (
     PatternRule(
-        name="pattern:assignment",
-        withholds="a password, a key or a token with its name: in a setting, a query, a command",
-        anchor="=",
-        heads=_assigned(_STRONG, "="),
-        tail=f"(?:{_QUOTED}|{_BARE})",
+        name="pattern:cookie",
+        withholds="cookies in headers: one that is long or has a digit, or whose name speaks of a "
+        "session",
+        anchor="cookie",
+        tail=r"""(?:["']?\]?\s?:|(?<=--cookie)[ =])\s{0,2}["'\\]{0,2}"""
+        r"(?:[\w.!-]{1,64}+=[^\s;]{0,4096}+;\s{0,2}){0,50}?"
+        r"(?:(?=[\w.!-]{0,64}?(?:sess|sid|auth|token|jwt))[\w.!-]{1,64}+"
+        r"""=["'\\]{0,2}[^\s;="'\\<{$*]{4}"""
+        r"|[\w.!-]{1,64}+"
+        r"""=["'\\]{0,2}(?:(?=[^\s;"'0-9]{0,100}+[0-9])[^\s;="'\\]{6}|[^\s;="'\\]{20}))""",
         apart="",
-        loose=True,
+        lower=True,
+        positives=(
+            "Cookie: sid=31d4d96e407aad42",
+            "Set-Cookie: id=a3fWa9zz; Path=/",
+            "Cookie: theme=dark; sid=31d4d96e40",
+            'COOKIE: a=1; session="sesame"',
+        ),
+        negatives=("Cookie: none was sent", "cookie: a=1", "Set-Cookie: fig=newton; Path=/"),
+    ),
+    PatternRule(
+        name="pattern:token_header",
+        withholds="credentials of an Authorization header, whatever their scheme",
+        anchor="auth",
+        tail=r"""orization["']?\]?\s{0,2}[:=]\s{0,4}["'\\]{0,2}"""
+        r"(?:bearer|token|api-?key|key|ssws|oauth|negotiate|ntlm|hawk)"
+        r"""\s{1,4}["'\\]{0,2}""" + _BARE,
+        apart="",
+        lower=True,
+        positives=(
+            f"Authorization: Token {LETTERS}",
+            f"authorization: ApiKey {LETTERS}",
+            "AUTHORIZATION: BEARER 31d4d96e40",
+        ),
+        negatives=(
+            "Authorization: Token is expected",
+            f"authorization: none, token {LETTERS}",
+            "Authorization: Bearer <token>",
+        ),
+    ),
+    PatternRule(
+        name="pattern:token_header",
+        withholds="the answer of HTTP digest authentication",
+        anchor="response=",
+        tail=r"""\\?["']?[0-9a-f]{32}(?![0-9a-f])""",
+        apart=r"\w",
+        lower=True,
+        positives=(f'Authorization: Digest username="bob", uri="/", response="{DIGITS * 2}"',),
+        negatives=('Authorization: Digest username="bob", response="..."',),
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a password with its name: in a setting, a query, a command, a header, JSON, "
+        "YAML, TOML, code, or as name and value",
+        anchor="pass",
+        tail=rf"(?:{_WORDS}|{_PASS}){_STRONG}",
+        apart="",
+        lower=True,
         positives=(
             "DB_PASSWORD=hunter2x",
             "Server=db;User Id=sa;Password=Pa55word;",
-            "https://x.io/v1?api_key=12345678&q=1",
             "login(user='bob', password='open sesame')",
-            "--client-secret=abc123def",
-            "pwd=hunter2",
-            "secret=abc123x",
-            "api_key=x9y8z7",
+            "password = hunter2x",
+            'password = "sesame"',
+            "db:\n  password: hunter2",
+            "Your password: Spring2024!",
+            '{"password": "hunter2"}',
+            "{'db_password': 'hunter2'}",
+            '{"password": 12345678}',
+            '{"name": "DB_PASSWORD", "value": "sesame"}',
+            "<db><password>sesame</password></db>",
+            "DB_PASS=hunter2x",
         ),
         negatives=(
-            "api_key=settings.API_KEY2",
             "password=1",
             "connect(password=password)",
-            "login(api_key=os.environ['K1'])",
             "PASSWORD=${DB_PASSWORD1}",
-            "max_tokens=1024 top_p=1",
             "password=<your password 1>",
-        ),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="a password or a key with its name in INI, TOML and code",
-        anchor="=",
-        heads=_assigned(_STRONG, " ="),
-        tail=r"""[ \t]{1,4}["']?""" + _BARE,
-        apart="",
-        loose=True,
-        positives=("password = hunter2x", "[db]\nsecret_key = 'hunter2x'"),
-        negatives=(
-            "api_key = settings.API_KEY2",
             "password = getpass('for 10 users')",
             "password = os.environ['K1']",
             "the password = what 10 people know",
-            "secret = 'a secret'",
+            "password: must be 12 characters",
+            '{"password": {"type": "string"}}',
+            '{"password": "********"}',
+            "bypass=abc123def",
+            "<password></password><user>bob</user>",
+            "<password>****</password>",
         ),
     ),
     PatternRule(
         name="pattern:assignment",
-        withholds="a password of letters alone, in an environment, in properties, in a flag",
+        withholds="a password of letters alone on a line of YAML",
+        anchor="pass",
+        tail=r"(?=[a-z]{2,7}:[ \t])"
+        + _LINE
+        + _WORDS
+        + r""":[ \t]{1,4}["']?(?!"""
+        + _TYPE
+        + r"\b)"
+        + _WORD
+        + _END_OF_LINE,
+        apart="",
+        lower=True,
+        positives=("\ndb:\n  password: sesame\n  user: app\n",),
+        negatives=("password: required\n", "Your password: sesame\n", "password: str\n"),
+    ),
+    PatternRule(
+        name="pattern:connection_string",
+        withholds="passwords in connection strings of libpq",
+        anchor="pass",
+        tail=rf"word={_ANY}[^\s=]{{0,200}}+{_PAIRS}?\s{{1,4}}(?:host|port|dbname|user|sslmode)=",
+        apart=r"\w",
+        lower=True,
+        positives=("password=sesame host=db user=app", "password=sesame dbname=x"),
+        negatives=("password=*** host=db user=app", "password=sesame and more"),
+    ),
+    PatternRule(
+        name="pattern:connection_string",
+        withholds="the same after the host",
+        anchor="host=",
+        tail=rf"\S{{0,200}}+{_PAIRS}+\s{{1,4}}password={_ANY}",
+        apart=r"\w=/;&?",
+        lower=True,
+        positives=("host=db user=app password=sesame", "host=db port=5432 password=sesame"),
+        negatives=("host=db user=app password=*** dbname=x", "host=db, and the password=sesame"),
+    ),
+    *(
+        PatternRule(
+            name="pattern:connection_string",
+            withholds=f"passwords in connection strings of ODBC{where}",
+            anchor=anchor,
+            tail=rf"{noun.removeprefix(anchor)}{sign}{_ANY}",
+            heads=tuple(f"{mark}{anchor}" for mark in marks),
+            apart="",
+            lower=True,
+            positives=(f"uid=sa{marks[0]}{noun}{sign}sesame{marks[0]}",),
+            negatives=(f"uid=sa{marks[0]}{noun}{sign}***{marks[0]}",),
+        )
+        for anchor, noun in (("pass", "password"), ("pwd", "pwd"))
+        for where, sign, marks in (("", "=", (";", "; ")), (" in an address", "%3d", ("%3b",)))
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="the same under `pwd`; a folder is none",
+        anchor="pwd",
+        tail=rf"{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+(?!/){_BARE})",
+        apart="",
+        lower=True,
+        positives=("pwd=hunter2", 'db_pwd: "hunter2"', "DB_PWD = hunter2x"),
+        negatives=("PWD=/home/ada1/project", "working_pwd = '/a'", "pwd=$PASSWORD1"),
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a secret with its name",
+        anchor="secret",
+        tail=rf"s?{_STRONG}",
+        apart="",
+        lower=True,
+        positives=(
+            "--client-secret=abc123def",
+            "secret=abc123x",
+            '"{\\"client_secret\\": \\"hunter2\\"}"',
+            "client_secret: abc123def",
+        ),
+        negatives=(
+            "secret = 'a secret'",
+            "the secret: patience and 10 years",
+            '{"secret_name": "prod"}',
+            "arn:aws:secretsmanager:eu-west-1:1:secret:prod/db-AbC123",
+        ),
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a key that grants access, signs or decrypts, with its name",
+        anchor="key",
+        tail=rf"{_KEY}s?{_STRONG}",
+        apart="",
+        lower=True,
+        positives=(
+            "api_key=x9y8z7",
+            "[db]\nsecret_key = 'hunter2x'",
+            '"{\\"api_key\\": \\"hunter2\\"}"',
+            "X-Api-Key: abc123def",
+            "STRIPE_KEY=abc123def",
+            "my API key: abc123def",
+        ),
+        negatives=(
+            "api_key=settings.API_KEY2",
+            "login(api_key=os.environ['K1'])",
+            "sort_key=created_at1",
+            '{"key": "value1234"}',
+            "monkey=abc123def",
+        ),
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a token with its name, which says of what it is",
+        anchor="token",
+        tail=_TOKEN + _STRONG,
+        apart="",
+        lower=True,
+        positives=(
+            "API_TOKEN=abc123def",
+            '{"api_token": "abc123def"}',
+            "vault_token: abc123def",
+            "X-Vault-Token: abc123def",
+            "accessToken = 'abc123def'",
+            'os.environ["API_TOKEN"] = "abc123def"',
+        ),
+        negatives=(
+            "page_token=abcdefgh12345678",
+            '{"nextPageToken": "abc123def"}',
+            "max_tokens=1024 top_p=1",
+            '{"max_tokens": "4096"}',
+            'eos_token = "</s>"',
+        ),
+    ),
+    *(
+        PatternRule(
+            name="pattern:assignment",
+            withholds=f"what stands beside `{noun}`, if it is long and has a digit",
+            anchor=anchor,
+            tail=noun.removeprefix(anchor) + _WEAK,
+            apart=r"\w-",
+            lower=True,
+            positives=(f"{noun}=abcdefgh12345678", f'{{"{noun}": "abcdefgh12345678"}}'),
+            negatives=(f"{noun}=abcdefgh and so on", f'{{"{noun}": "Hello", "logprob": -0.1}}'),
+        )
+        for anchor, noun in (
+            *(("token", "token"), ("auth", "auth"), ("credential", "credential")),
+            *(("sig", "sig"), ("sig", "signature")),
+        )
+    ),
+    PatternRule(
+        name="pattern:assignment",
+        withholds="what an Authorization header or setting holds",
+        anchor="auth",
+        tail=f"orization{_STRONG}",
+        apart="",
+        lower=True,
+        positives=("Authorization: abc123def", '{"authorization": "Bearer sesame"}'),
+        negatives=("authorization: required in version 2", "Authorization: <your key 1>"),
+    ),
+    *(
+        PatternRule(
+            name="pattern:assignment",
+            withholds="whatever a query of an address gives as a password, a key or a token",
+            anchor=mark,
+            tail=r"[\w.%-]{1,80}+(?==)"
+            rf"(?:{_NOUN}|(?<=[?&]auth)|(?<=[?&]sig)|(?<=signature)|(?<=credential)"
+            rf")={_ANY}",
+            apart="",
+            lower=True,
+            positives=(
+                f"https://x.io/v1{mark}password=sesame",
+                f"https://x.io/{mark}token=sesame",
+                f"https://x.io/{mark}api_token=sesame&q=1",
+            ),
+            negatives=(
+                f"https://x.io/{mark}password=<yours>",
+                f"https://x.io/{mark}page_token=sesame",
+            ),
+        )
+        for mark in "?&"
+    ),
+    PatternRule(
+        name="pattern:flag",
+        withholds="a password, a key or a token in a command line",
+        anchor="--",
+        tail=rf"(?=[a-z])[a-z0-9_-]{{1,60}}+{_NOUN}(?:="
+        rf"(?:{_QUOTED}|{_BARE})|\s{{1,4}}(?:{_QUOTED}|(?!-){_BARE}))",
+        apart=r"\w-",
+        lower=True,
+        positives=(
+            "deploy --password hunter2x --dry-run",
+            "x --auth-token abc123def",
+            "x --token=abc123def",
+            "x --api-key 'sesame street'",
+        ),
+        negatives=("the --password flag is required", "--password-file /run/secret1"),
+    ),
+    PatternRule(
+        name="pattern:flag",
+        withholds="a password of letters alone, where another flag follows or an `=` stands before",
+        anchor="--",
+        tail=r"(?:[a-z0-9]{1,20}+-){0,4}(?:password|passwd|passphrase)"
+        rf"(?:\s{{1,4}}{_WORD}\s{{1,4}}--?[a-z]|={_WORD})",
+        apart=r"\w-",
+        lower=True,
+        positives=(
+            "deploy --password swordfish --dry-run",
+            "x --passwd swordfish -v",
+            "mysqldump --password=swordfish shop",
+        ),
+        negatives=(
+            "the --password option prompts",
+            "use --password string to log in",
+            "--password=PASSWORD",
+            "--password=string",
+        ),
+    ),
+)
+
+ENVIRONMENT_RULES: Final = (
+    PatternRule(
+        name="pattern:assignment",
+        withholds="a secret of letters alone, in an environment or in properties",
         anchor="=",
-        heads=_SETTINGS,
-        tail=_WORD,
+        heads=(
+            *("PASSWORD=", "PASSWD=", "PASSPHRASE=", "_PASS=", "_PWD=", "_SECRET=", "_TOKEN="),
+            *("_API_KEY=", "_SECRET_KEY=", "_ACCESS_KEY=", "_PRIVATE_KEY="),
+            *("datasource.password=", "db.password=", "database.password=", "jdbc.password="),
+            *("mail.password=", "redis.password=", "user.password=", "-store-password="),
+        ),
+        tail=r"(?<!PAGE_TOKEN=)(?<!NEXT_TOKEN=)(?i:" + _REAL + ")"
+        r"(?!(?i:\w{0,40}(?:pass|pwd|secret|token|key)))",
         apart="",
         positives=(
             "DB_PASSWORD=swordfish",
+            "PGPASSWORD=swordfish",
+            "VAULT_TOKEN=sesame",
             "spring.datasource.password=swordfish",
-            "mysqldump --password=swordfish shop",
         ),
         negatives=(
             "DB_PASSWORD=changeme",
             "DB_PASSWORD=password_of_db",
             "DB_PASSWORD=vault.read_it",
             "self.password=something",
-            "--password=PASSWORD",
-            "--password=string",
+            "PAGE_TOKEN=something",
         ),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="whatever a query of an address gives as a password, a key or a token",
-        anchor="=",
-        heads=_in_query((*_STRONG, *_WEAK)),
-        tail=_REAL + r"""[^\s&#"'<{(\[$*%]{3}""",
-        apart="",
-        loose=True,
-        positives=("https://x.io/v1?q=1&password=sesame", "https://x.io/?token=sesame"),
-        negatives=("https://x.io/?password=<yours>", "https://x.io/?page_token=sesame"),
-    ),
-    PatternRule(
-        name="pattern:connection_string",
-        withholds="passwords in connection strings",
-        anchor="=",
-        heads=tuple(f"{mark}{name}=" for mark in (";", "; ") for name in ("password", "pwd")),
-        tail=_REAL + r"""[^\s;"'<{$*%]{3}""",
-        apart="",
-        loose=True,
-        positives=("Server=db;User Id=sa;Password=sesame;", "Driver={X}; UID=sa; PWD=sesame"),
-        negatives=("Server=db;User Id=sa;Password=***;", "Server=db;Password={PASSWORD}"),
-    ),
-    PatternRule(
-        name="pattern:connection_string",
-        withholds="the same as libpq writes them",
-        anchor="host=",
-        tail=r"\S{0,200}(?:\s+\w{1,40}=\S{0,200}){0,8}?\s+password="
-        + _REAL
-        + r"""[^\s"'<{$*%]{3}""",
-        apart=r"\w",
-        positives=("host=db user=app password=sesame", "host=db port=5432 password=sesame"),
-        negatives=("host=db user=app password=*** dbname=x", "host=db, and the password=sesame"),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="a token or a signature with its name",
-        anchor="=",
-        heads=_assigned(_WEAK, "="),
-        tail=_LONG,
-        apart=r"\w-",
-        loose=True,
-        positives=("https://x.io/?sig=a1b2c3d4e5f6a7b8c9d0", "token=abcdefgh12345678"),
-        negatives=("page_token=abcdefgh12345678", "token=abcdefgh and so on"),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="the same in JSON, also inside JSON, and in the text of Python objects",
-        anchor=":",
-        heads=_assigned(_STRONG, *_IN_QUOTES),
-        tail=r"\s{0,4}" + _QUOTED,
-        apart="",
-        loose=True,
-        positives=(
-            '{"password": "hunter2"}',
-            "{'db_password': 'hunter2'}",
-            '"{\\"api_key\\": \\"hunter2\\"}"',
-        ),
-        negatives=(
-            '{"password": {"type": "string"}}',
-            '{"password": "********"}',
-            '{"secret_name": "prod"}',
-            '{"max_tokens": "4096"}',
-        ),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="a token with its name in JSON",
-        anchor=":",
-        heads=_assigned(_WEAK, *_IN_QUOTES),
-        tail=r"\s{0,4}" + _LONG,
-        apart=r"\w-",
-        loose=True,
-        positives=('{"token": "abcdefgh12345678"}',),
-        negatives=('{"token": "Hello", "logprob": -0.1}',),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="a password or a key with its name in YAML and in prose",
-        anchor=":",
-        heads=_assigned(_STRONG, ":"),
-        tail=r"[ \t]{1,4}" + f"(?:{_QUOTED}|{_BARE})",
-        apart="",
-        loose=True,
-        positives=("db:\n  password: hunter2", "Your password: Spring2024!"),
-        negatives=("password: must be 12 characters", "the secret: patience and 10 years"),
-    ),
-    PatternRule(
-        name="pattern:assignment",
-        withholds="a password or a key between tags",
-        anchor=">",
-        heads=tuple(f"<{name}>" for name in _STRONG),
-        tail=_REAL + r"[^\s<{$*%][^<]{2,}</",
-        apart="",
-        loose=True,
-        positives=("<db><password>sesame</password></db>",),
-        negatives=("<password></password><user>bob</user>", "<password>****</password>"),
     ),
 )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit._capture.pattern import DIGITS, LETTERS, PatternRule
+from remit._capture.pattern import PatternRule
 
 PRIVATE_KEY: Final = "pattern:private_key"
 """Of a list of lines, one of which begins a private key, nothing is recorded."""
 
+TEMPLATE: Final = (
+    r"(?:\*+|<[^\s@>]{1,100}>|\{{1,2}[^@}\n]{0,100}\}{1,2}|\$\{[^\s@}]{1,100}\}|\$\([^\s@)]{1,100}\)"
+    r"|\$[A-Z][A-Z0-9_]{0,100}|%s|%\(\w{1,100}\)s|%[A-Z][A-Z0-9_]{0,100}%)"
+)
+"""What stands for a password that is put in later; one that only begins so is a password."""
 
 _KEY_FILES: Final = (
     PatternRule(
@@ -46,84 +51,67 @@ _KEY_FILES: Final = (
     ),
 )
 
-_HEADERS: Final = (
-    PatternRule(
-        name="pattern:bearer",
-        withholds="credentials of an Authorization header",
-        anchor="earer ",
-        tail=r"\s*(?!(?:[A-Z]?[a-z]+[0-9]{0,4}-){2,20}[A-Z]?[a-z]+[0-9]{0,4}(?![\w.~+/-]))"
-        r"(?:(?=[\w.~+/-]*[0-9])[\w.~+/-]{16,}|[\w.~+/-]{20,})",
-        heads=("Bearer ", "bearer "),
-        positives=(
-            "Authorization: Bearer abc123def456ghi789",
-            "bearer AbCdEfGhIjKlMnOpQrStUvWx",
-            "Bearer 01234567-89ab-cdef-0123-456789abcdef",
-        ),
-        negatives=(
-            "the bearer of good news arrived",
-            "Bearer authentication is used",
-            "Bearer Bonds2024-Treasury-Long-Series",
-        ),
-    ),
-    PatternRule(
-        name="pattern:basic",
-        withholds="credentials of HTTP basic authentication",
-        anchor="asic ",
-        tail=(
-            r"\s*(?=(?:[a-z0-9+/]*[A-Z]){3})(?:[A-Za-z0-9+/]{4}){2,}"
-            r"(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})(?![\w.+/=-])"
-        ),
-        heads=("Basic ", "basic "),
-        positives=("Basic dXNlcjpwYXNzd29yZA==", "authorization: basic dXNlcjpwYXNz"),
-        negatives=(
-            "Basic authentication is on",
-            "basic 1234567890123",
-            "Basic Instinct (1992)",
-            "the basic MIMEApplication class",
-        ),
-    ),
-    PatternRule(
-        name="pattern:token_header",
-        withholds="credentials of other Authorization headers",
-        anchor=": ",
-        heads=("Authorization: ", "authorization: "),
-        tail=r"(?:(?:[Tt]oken|[Aa]pi[Kk]ey|SSWS|[Kk]ey)\s+(?=[\w+/.~=-]*[0-9])[\w+/.~=-]{16,}"
-        r"""|Digest\s[^\n]{0,500}?response=\\?"?[0-9a-f]{16})""",
-        apart="",
-        positives=(
-            f"Authorization: Token {LETTERS}",
-            f"authorization: ApiKey {LETTERS}",
-            f'Authorization: Digest username="bob", uri="/", response="{DIGITS * 2}"',
-        ),
-        negatives=(
-            "Authorization: Token is expected",
-            f"authorization: none, token {LETTERS}",
-            'Authorization: Digest username="bob", response="..."',
-        ),
-    ),
-    PatternRule(
-        name="pattern:cookie",
-        withholds="cookies in headers",
-        anchor=": ",
-        tail=r"""[\w.!-]+=(?=[^\s;]{0,100}[0-9])[^\s;="'\\]{8,}""",
-        heads=("Cookie: ", "cookie: "),
-        positives=("Cookie: sid=31d4d96e407aad42", "Set-Cookie: id=a3fWa9zz; Path=/"),
-        negatives=("Cookie: none was sent", "cookie: a=1"),
-    ),
+_PAIR_IN_BASE64: Final = (
+    r"(?=[a-z0-9+/]*+[A-Z0-9])(?:[A-Za-z0-9+/]{4}){0,300}?"
+    r"(?:O[g-v][\w+/=]{2}|[A-Za-z0-9+/][DTjz][o-r][\w+/=]|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]6)"
+    r"(?:[A-Za-z0-9+/]{4}){0,300}+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?![\w.+/=-])"
 )
+"""A text in Base64 with a colon, as a user and a password have one between them."""
 
-_TEMPLATE: Final = (
-    r"(?:\*+|<[^\s@>]{1,100}>|\{{1,2}[^@}\n]{0,100}\}{1,2}|\$\{[^\s@}]{1,100}\}|\$\([^\s@)]{1,100}\)"
-    r"|\$[A-Z][A-Z0-9_]{0,100}|%s|%\(\w{1,100}\)s|%[A-Z][A-Z0-9_]{0,100}%)"
+_HEADERS: Final = (
+    *(
+        PatternRule(
+            name="pattern:bearer",
+            withholds=f"credentials of an Authorization header, after `{scheme}`",
+            anchor=f"{scheme} "[1:],
+            tail=r"""\s{0,4}["'\\]{0,2}"""
+            r"(?!(?:[A-Z]?[a-z]+[0-9]{0,4}-){2,20}[A-Z]?[a-z]+[0-9]{0,4}(?![\w.~+/-]))"
+            r"(?:(?=[A-Za-z_.~+/-]{0,64}+[0-9])[\w.~+/-]{16}|[\w.~+/-]{20})",
+            heads=heads,
+            positives=(
+                f"Authorization: {scheme} abc123def456ghi789",
+                f"{scheme} AbCdEfGhIjKlMnOpQrStUvWx",
+                f"{scheme} 01234567-89ab-cdef-0123-456789abcdef",
+            ),
+            negatives=(
+                f"the {scheme} of good news arrived",
+                f"{scheme} authentication is used",
+                f"{scheme} Bonds2024-Treasury-Long-Series",
+            ),
+        )
+        for scheme, heads in (("bearer", ("Bearer ", "bearer ")), ("BEARER", ("BEARER ",)))
+    ),
+    *(
+        PatternRule(
+            name="pattern:basic",
+            withholds=f"user and password in Base64 after `{scheme}`",
+            anchor=f"{scheme} "[1:],
+            tail=r"""\s{0,4}["'\\]{0,2}""" + _PAIR_IN_BASE64,
+            heads=heads,
+            positives=(
+                f"{scheme} dXNlcjpwYXNzd29yZA==",
+                f"authorization: {scheme} dXNlcjpwYXNz",
+                f"with {scheme} YTpi as header",
+            ),
+            negatives=(
+                f"{scheme} authentication is on",
+                f"{scheme} 1234567890123",
+                f"{scheme} Instinct (1992)",
+                f"the {scheme} MIMEApplication class",
+                f"{scheme} Auth is not enough",
+            ),
+        )
+        for scheme, heads in (("basic", ("Basic ", "basic ")), ("BASIC", ("BASIC ",)))
+    ),
 )
-"""What stands for a password that is put in later; one that only begins so is a password."""
 
 _ADDRESSES: Final = (
     PatternRule(
         name="pattern:url_password",
         withholds="addresses and connection strings with a password",
         anchor="://",
-        tail=r"[^\s/:]{0,200}+:(?!" + _TEMPLATE + r"@)(?![0-9]{1,5}(?:/|$))[^\s@]{1,200}+@[\w\[]",
+        tail=r"""[^\s/:"']{0,200}+:(?!//)(?!""" + TEMPLATE + r"""@)(?![0-9]{1,5}(?:/|$))"""
+        r"""(?=[^@])[^\s@:"]{0,200}+(?::(?!//)[^\s@:"]{0,200}+){0,8}+@(?=[\w\[/:.?]|$)""",
         apart="",
         positives=(
             "postgresql://app:hunter2@db:5432/x",
@@ -134,6 +122,7 @@ _ADDRESSES: Final = (
             "postgresql://app:$ecretPw1@db/x",
             "postgresql://app:<Xy12@db/x",
             "smtp://bob@x.com:hunter2@smtp.x.com",
+            "mysql+pymysql://app:hunter2@/shop?unix_socket=/cloudsql/project:region:db",
         ),
         negatives=(
             "https://example.com:8080/a@b",
@@ -146,6 +135,7 @@ _ADDRESSES: Final = (
             "postgresql://app:<password>@db/x",
             "postgresql://app:{{ password }}@db/x",
             "https://bob@example.com:8080/a@b",
+            '{"url":"https://example.com","mail":"bob@example.com"}',
         ),
     ),
     PatternRule(
@@ -170,25 +160,6 @@ _ADDRESSES: Final = (
 )
 
 _COMMANDS: Final = (
-    PatternRule(
-        name="pattern:flag",
-        withholds="a password, a key or a token in a command line",
-        anchor="--",
-        tail=(
-            r"(?!-)(?:[\w-]{0,40}?-)?(?:password|passwd|passphrase|secret|token|api-key|access-key)"
-            r"\s+(?=\S{0,200}[0-9])[^\s-]\S{5,}"
-        ),
-        positives=("deploy --password hunter2x --dry-run", "x --auth-token abc123def"),
-        negatives=("the --password flag is required", "--password-file /run/secret1"),
-    ),
-    PatternRule(
-        name="pattern:flag",
-        withholds="a password of letters alone, where another flag follows",
-        anchor="--",
-        tail=r"(?:password|passwd|passphrase)\s+(?=[a-zA-Z]{6})[a-zA-Z]{6,100}\s+--?[a-z]",
-        positives=("deploy --password swordfish --dry-run", "x --passwd swordfish -v"),
-        negatives=("the --password option prompts", "use --password string to log in"),
-    ),
     PatternRule(
         name="pattern:flag",
         withholds="the password of sshpass",
@@ -227,7 +198,7 @@ _COMMANDS: Final = (
         name="pattern:flag",
         withholds="user and password in a command line",
         anchor="-u ",
-        tail=r"""['"]?[^\s:'"]{1,100}:(?![0-9]+\b)"""
+        tail=r"""['"]?[^\s:'"]{1,100}+:(?![0-9]+\b)(?!""" + TEMPLATE + r"""(?:["'\s]|$))"""
         r"""(?!(?:root|users?|staff|www-data|nobody|nogroup|node|app|docker|daemon)(?![\w-]))"""
         r"""[^\s'"]{3,}""",
         positives=("curl -u admin:hunter2 https://x.io", "curl -u root:root-42 https://x.io"),
@@ -237,6 +208,20 @@ _COMMANDS: Final = (
             "chroot -u www:www-data /srv",
             "sort -u names.txt",
         ),
+    ),
+    PatternRule(
+        name="pattern:flag",
+        withholds="user and password of curl",
+        anchor="curl ",
+        tail=r"(?:\s{0,4}(?!-[uU]|--user|--proxy-user)\S++(?<!curl)\s){0,60}+\s{0,4}"
+        r"""(?:-[uU]|--(?:proxy-)?user)[ =]?["']?(?![<{])[^\s:"']{1,100}+:"""
+        rf"""(?!{TEMPLATE}(?:["'\s]|$))[^\s"']""",
+        positives=(
+            "curl -u a:b https://x.io",
+            "curl -sS https://x.io --user=bob:open",
+            "curl -ubob:open https://x.io",
+        ),
+        negatives=("curl -u $USER:$PASSWORD https://x.io", "curl -s https://x.io -o out:1"),
     ),
     PatternRule(
         name="pattern:netrc",

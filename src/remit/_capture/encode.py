@@ -11,6 +11,7 @@ from typing import Final, cast
 from msgspec import Struct, field
 
 from remit._capture import markers
+from remit._capture.patterns import key_shaped
 from remit._capture.purse import MAX_NODES, decode, encode
 from remit._capture.rule import HOOK
 from remit._capture.secrets import Known
@@ -234,6 +235,18 @@ def withheld_texts(build: Build) -> tuple[str, ...]:
 def secrets_in(mapping: object) -> tuple[str, ...]:
     """Return the texts that `snapshot` withholds from *mapping*."""
     return withheld_texts(lambda walk: _by_hand(walk, mapping, frozenset()))
+
+
+def redacted_name(name: str, rules: Rules) -> str:
+    """Return *name*, or the rule of the key that shows in it: for names that are made at run time.
+
+    The hook is not asked: it is given payloads.
+    """
+    rule = key_shaped(name, rules.off)
+    if rule is None:
+        return name
+    rules.count((rule,))
+    return f"<{rule}>"
 
 
 def redacted(value: object, rules: Rules) -> object:

@@ -16,10 +16,11 @@ import pydantic_core
 from remit._capture import markers
 from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules
+from remit._capture.names import name_rule
 from remit._capture.purse import encode, is_bare
 from remit._capture.rule import QUOTED
 from remit._capture.scalars import integer, text
-from remit._capture.secrets import Known
+from remit._capture.secrets import Known, texts_in
 from remit._capture.statics import is_a, is_one_of, lookup, type_name
 from remit._capture.walk import Walk
 from remit._guard import attempt
@@ -128,7 +129,7 @@ def _message(walk: Walk, error: BaseException) -> str:
     kind = type(error)
     args: tuple[object, ...] = _ARGS(error)
     if is_one_of(kind, pydantic_core.ValidationError):
-        return _of_validation(cast("pydantic_core.ValidationError", error))
+        return _of_validation(walk, cast("pydantic_core.ValidationError", error))
     if is_one_of(kind, BaseExceptionGroup):
         return _of_group(cast("BaseExceptionGroup[BaseException]", error))
     if not args:
@@ -168,11 +169,27 @@ def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
     return f"{message} ({len(space['exceptions'].__get__(error))} sub-exceptions)"
 
 
-def _of_validation(error: pydantic_core.ValidationError) -> str:
+def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
     """Return what failed where, without the input that pydantic's own message quotes."""
-    told = error.errors(include_url=False, include_context=False, include_input=False)
+    told = error.errors(include_url=False, include_context=False)
     lines = [
-        f"{'.'.join(map(str, each['loc'])) or '(value)'}: {each['msg']}"
+        f"{'.'.join(map(str, each['loc'])) or '(value)'}: {_reason(walk, each)}"
         for each in told[:_MAX_VALIDATION_ERRORS]
     ]
     return f"{len(told)} validation errors for {error.title}: {'; '.join(lines)}"
+
+
+def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
+    """Return why a value is refused.
+
+    A validator's own message may quote the value. It is replaced by the type of the error where
+    it does, and under a name whose value is withheld.
+    """
+    rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
+    rule = next((each for each in rules if each is not None and each not in walk.off), None)
+    if rule is None and Known(texts_in(detail["input"])).quoted_in(detail["msg"]):
+        rule = QUOTED
+    if rule is None:
+        return detail["msg"]
+    walk.counts.append(rule)
+    return detail["type"]

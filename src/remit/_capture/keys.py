@@ -47,7 +47,7 @@ _STANDARDS: Final = (
             withholds="hashes of passwords",
             anchor="$",
             heads=(head,),
-            tail=r"(?=\S{0,200}\$)[\w./$=,+-]{40,}",
+            tail=r"(?=[^\s$]{0,200}+\$)[\w./$=,+-]{40}",
             apart="",
             positives=(f"bob:{head}{salt}${LONG}",),
             negatives=(f"costs {head} or so, as the price list says",),
@@ -60,9 +60,26 @@ _STANDARDS: Final = (
             ("$6$", "salt"),
             ("$y$", "j9T$salt"),
             ("$argon2id$", "v=19$m=65536,t=3,p=4$c2FsdA"),
+            ("$scrypt$", "ln=16,r=8,p=1$c2FsdA"),
+            ("$1$", "salt$salt"),
             ("pbkdf2_sha256$", "600000$salt"),
         )
     ),
+)
+
+_WERKZEUG: Final = tuple(
+    PatternRule(
+        name="pattern:password_hash",
+        withholds="hashes of passwords",
+        anchor=anchor,
+        tail=tail + r"\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
+        positives=(f"{anchor}{example}$aB3dE5fG7hI9jK1l${DIGITS * 4}",),
+        negatives=(f"{anchor} a function of 3 parameters",),
+    )
+    for anchor, tail, example in (
+        ("scrypt:", "[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9}", "32768:8:1"),
+        ("pbkdf2:", r"\w{1,20}(?::[0-9]{1,9})?", "sha256:600000"),
+    )
 )
 
 _MODELS: Final = (
@@ -72,7 +89,9 @@ _MODELS: Final = (
         "Langfuse, xAI, Perplexity, Tavily, Cerebras, NVIDIA)",
         anchor="-",
         heads=("sk-", "xai-", "pplx-", "tvly-", "csk-", "nvapi-"),
-        tail=r"(?=[\w-]{0,40}[0-9A-Z])(?=[\w-]{0,60}?(?:[A-Za-z0-9]{12}|-[0-9a-f]{4}-))[\w-]{16,}",
+        tail=r"(?=[a-z_-]{0,40}+[0-9A-Z])(?=[A-Za-z0-9_-]{16})"
+        # Parts of the key, up to a long one; a part that ends like a head begins another key.
+        r"(?:[A-Za-z0-9]{0,11}+[_-](?<![slap][kixy]-)){0,12}?(?:[A-Za-z0-9]{12}|[0-9a-f]{4}-)",
         positives=(
             "sk-proj-9aB8cD7eF6gH5iJ4kL3m",
             "key: sk-ant-api03-abcdefghijklmnop",
@@ -210,4 +229,4 @@ _CODE: Final = (
     prefixed("remit", "remit's own collector", "remit_", random(40, r"\w-"), LONG),
 )
 
-KEY_RULES: Final = (*_STANDARDS, *_MODELS, *_CLOUDS, *_CODE)
+KEY_RULES: Final = (*_STANDARDS, *_WERKZEUG, *_MODELS, *_CLOUDS, *_CODE)

@@ -173,18 +173,19 @@ _CARRIERS: Final = frozenset(
 )
 """Words after the noun that do not make it another thing: `password_confirmation`."""
 
+PAGING: Final = listed(
+    "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, stop, "
+    "eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, audio, text, "
+    "per, input, output, prompt, completion, word"
+)
+"""Words before `token` that make it one of paging, or of a language model."""
+
 _OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
     ("bearer",): frozenset(listed("standard, flag, torch, cup, ring, pall")),
     ("pwd",): frozenset({"working"}),
-    ("token",): frozenset(
-        listed(
-            "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, "
-            "stop, eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, "
-            "audio, text, per, input, output, prompt, completion, word"
-        )
-    ),
+    ("token",): frozenset(PAGING),
 }
-"""Words before a term that make it harmless: a token of paging, or of a language model."""
+"""Words before a term that make it harmless."""
 
 _NUMBERED: Final = re.compile(r"token_?[0-9]+", re.IGNORECASE)
 """The tokens of a sentence, or of an exchange: one that grants access is not numbered so."""

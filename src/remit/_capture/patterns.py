@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from remit._capture.assignments import ASSIGNMENT_RULES
+from remit._capture.assignments import ASSIGNMENT_RULES, ENVIRONMENT_RULES
 from remit._capture.credentials import CREDENTIAL_RULES
 from remit._capture.keys import KEY_RULES
-from remit._capture.pattern import Family, families
+from remit._capture.pattern import PatternRule, families
 from remit._capture.tokens import TOKEN_RULES
 
 SHORTEST: Final = 16
@@ -19,28 +20,77 @@ Shorter texts are looked at only if they have the `SIGN` of one.
 
 SIGN: Final = "="
 
-PATTERN_RULES: Final = (*CREDENTIAL_RULES, *KEY_RULES, *TOKEN_RULES, *ASSIGNMENT_RULES)
+PATTERN_RULES: Final = (
+    *CREDENTIAL_RULES,
+    *KEY_RULES,
+    *TOKEN_RULES,
+    *ENVIRONMENT_RULES,
+    *ASSIGNMENT_RULES,
+)
 
-_LONG_TEXT_CHARS: Final = 1000
-"""In longer texts the search looks for its literal faster than `in` does."""
+LONG_TEXT_CHARS: Final = 1000
+"""In longer texts the search looks for its literal faster than `in` does; the verdict is kept."""
 
-_FAMILIES: Final[tuple[Family, ...]] = families(PATTERN_RULES)
+_MAX_VERDICTS: Final = 1024
+
+_NONE: Final[frozenset[str]] = frozenset()
 
 
-def key_shaped(text: str, off: frozenset[str] = frozenset()) -> str | None:
+class _Families:
+    """All patterns that are searched, those for the text in lower case apart."""
+
+    __slots__ = ("as_written", "in_lower_case")
+
+    def __init__(self, rules: Iterable[PatternRule]) -> None:
+        """Sort *rules*."""
+        rules = tuple(rules)
+        self.as_written = families(each for each in rules if not each.lower)
+        self.in_lower_case = families(each for each in rules if each.lower)
+
+
+_ALL: Final = _Families(PATTERN_RULES)
+
+
+_VERDICTS: Final[dict[tuple[int, int, frozenset[str]], tuple[str | None]]] = {}
+"""Verdicts on long texts, by hash and length: no text is kept here.
+
+One call looks at a text several times: when it begins, when it fails, when a payload is too large.
+"""
+
+
+def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
     """Return the rule of the first key, token or password that shows in *text*, or `None`.
 
     Args:
         text: What is searched.
         off: Rules that do not count.
     """
-    long = len(text) > _LONG_TEXT_CHARS
-    for family in _without(off) if off else _FAMILIES:
+    if len(text) <= LONG_TEXT_CHARS:
+        return _search(text, off, long=False)
+    known = hash(text), len(text), off
+    verdict = _VERDICTS.get(known)
+    if verdict is None:
+        verdict = (_search(text, off, long=True),)
+        if len(_VERDICTS) >= _MAX_VERDICTS:
+            _VERDICTS.clear()
+        _VERDICTS[known] = verdict
+    return verdict[0]
+
+
+def _search(text: str, off: frozenset[str], *, long: bool) -> str | None:
+    searched = _without(off) if off else _ALL
+    for family in searched.as_written:
         if (long or family.literal in text) and (found := family.search(text)) is not None:
             return family.rule_of(found)
+    # Each of the others needs one of these beside its name.
+    if "=" in text or ":" in text or "--" in text or ">" in text:
+        text = text.lower()
+        for family in searched.in_lower_case:
+            if family.literal in text and (found := family.search(text)) is not None:
+                return family.rule_of(found)
     return None
 
 
 @lru_cache(maxsize=64)
-def _without(off: frozenset[str]) -> tuple[Family, ...]:
-    return families(rule for rule in PATTERN_RULES if rule.name not in off)
+def _without(off: frozenset[str]) -> _Families:
+    return _Families(rule for rule in PATTERN_RULES if rule.name not in off)

@@ -33,7 +33,7 @@ from remit._capture.slots import (
     slot_of,
     surplus_slot,
 )
-from remit._capture.walk import Walk
+from remit._capture.walk import LABELS, Walk
 from remit._capture.wishes import Wish, Wishes
 from remit._signature import MISSING, Reading
 
@@ -106,7 +106,9 @@ class Plan:
             **{each.name: rules_off(each.name, params) for each in self._slots},
         }
         self._hidden = tuple(each for each in self._slots if not each.open)
-        self._form = form_of(self._slots)
+        self._labelled = _labelled(self._slots)
+        # What `name` says of `value`, as in `set_header(name=, value=)`, only a walk tells.
+        self._form = None if self._labelled is not None else form_of(self._slots)
         out = self.outcome
         self._special = bool(self._skipped or self._hidden)
         self._plain_results = out.rule is None and not out.excluded and not out.declared
@@ -277,6 +279,9 @@ class Plan:
         }
         for key, value in surplus.items():
             out[key] = self._surplus.walked(walk, value)
+        if self._labelled is not None:
+            self._labelled.apply(walk)
+            walk.hide_labelled(out)
         return out
 
     def _moved(self, given: Mapping[str, object]) -> frozenset[str]:
@@ -336,6 +341,12 @@ class Plan:
 
 def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
     return next((each.name for each in slots if each.kind is kind), None)
+
+
+def _labelled(slots: Iterable[Slot]) -> Slot | None:
+    """Return the parameter `value` if there is one beside it that may say what it is."""
+    by_name = {each.name: each for each in slots}
+    return None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
 
 
 def _raw_withheld(rule: str) -> Raw:

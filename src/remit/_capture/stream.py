@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules, encoded
@@ -40,7 +43,7 @@ class Stream:
         self._rules = rules
         self._outcome = plan.outcome if isinstance(plan, Plan) else _UNDECLARED
         self._items: list[object] = []
-        self._walk = Walk(rules.limits.max_payload_bytes, off=rules.off)
+        self._walk = _StreamWalk(rules.limits.max_payload_bytes, off=rules.off)
         self._outcome.apply(self._walk)
         rule = self._outcome.rule
         self._hidden = None if rule in self._walk.off else rule
@@ -55,10 +58,11 @@ class Stream:
         if type(item) is not str:
             # Texts cost no node: the pieces of an answer are many, and short.
             walk.nodes -= 1
+        withheld_before = len(walk.counts)
         copy = walk.value(item, 1)
         walk.hide_second(copy)
         self._items.append(copy)
-        if type(item) is str and rule_of(copy) == PRIVATE_KEY:
+        if PRIVATE_KEY in walk.counts[withheld_before:]:
             # Its other lines look like nothing in particular.
             self._hidden = PRIVATE_KEY
 
@@ -74,8 +78,11 @@ class Stream:
         """
         rules = self._rules
         first = None if first_item_ms is None else round(first_item_ms, 3)
+        paths = _texts_by_path(self._items)
+        for texts in paths.values():
+            self._walk.hide_rest(texts)
         rules.count(self._walk.counts)
-        hidden = self._hidden or _spread(self._items, self._walk.off, known)
+        hidden = self._hidden or _spread(paths.values(), self._walk.off, known)
         if hidden is not None:
             rules.count((hidden,))
             payload = self._composed(withheld(hidden), first)
@@ -99,14 +106,96 @@ class Stream:
         return {"items": items, "count": self.count, "first_item_ms": first}
 
 
-def _spread(items: list[object], off: frozenset[str], known: Known | None) -> str | None:
-    """Return the rule of what came in pieces, over several texts, else None."""
-    texts = [item for item in items if type(item) is str]
-    joined = "".join(texts)
-    if (shaped := key_shaped(joined, off)) is not None:
-        return shaped
-    if known is None:
-        return None
-    # A text that quotes by itself is withheld by itself.
-    rest = "".join([each for each in texts if not known.quoted_in(each)])
-    return QUOTED if known.quoted_in(rest) else None
+_OF_KEYS: Final = re.compile(r"[\w+/=.~%-]+")
+_KEY_AT_END: Final = re.compile(r"[0-9][\w+/=.~%-]*\Z")
+_END_CHARS: Final = 128
+
+_Text: TypeAlias = tuple[Any, int | str]
+"""A container and the place in it where a text stands, or the marker of one."""
+
+
+class _StreamWalk(Walk):
+    """The walk of all items of a stream.
+
+    Attributes:
+        unended: Markers of texts that were withheld for a key with which they end: the next item
+            may go on with it.
+    """
+
+    __slots__ = ("unended",)
+
+    def __init__(self, chars: int, *, off: frozenset[str]) -> None:
+        """Fill the purse, as `Walk` does."""
+        super().__init__(chars, off=off)
+        self.unended: dict[int, object] = {}
+
+    def withhold(self, rule: str, value: object) -> object:
+        """Return the marker that stands for *value*, and remember it if a key may go on."""
+        marker = super().withhold(rule, value)
+        if (
+            rule.startswith("pattern:")
+            and type(value) is str
+            and _KEY_AT_END.search(value[-_END_CHARS:])
+        ):
+            self.unended[id(marker)] = marker
+        return marker
+
+    def hide_rest(self, texts: Sequence[_Text]) -> None:
+        """Withhold what goes on with a key that an earlier one of *texts* ends with."""
+        rule: str | None = None
+        for holder, place in texts if self.unended else ():
+            text: object = holder[place]
+            if type(text) is not str:
+                rule = cast("str", rule_of(text)) if id(text) in self.unended else None
+            elif rule is not None and text:
+                goes_on = _OF_KEYS.match(text)
+                if goes_on:
+                    holder[place] = self.withhold(rule, "")
+                if goes_on is None or goes_on.end() < len(text):
+                    rule = None
+
+
+def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
+    """Return the texts in *items* and the markers of texts, by where in an item they stand.
+
+    An item that has an `index` is a piece of one of several texts, as language models send them.
+    """
+    paths: dict[object, list[_Text]] = defaultdict(list)
+
+    def visit(holder: Any, key: int | str, path: object) -> None:  # noqa: ANN401 - a list, a dict
+        value: object = holder[key]
+        if type(value) is str or rule_of(value) is not None:
+            paths[path].append((holder, key))
+        elif type(value) is dict:
+            inner = cast("dict[str, object]", value)
+            index = inner.get("index")
+            for name in inner:
+                visit(inner, name, (path, index if type(index) is int else None, name))
+        elif type(value) is list:
+            listed = cast("list[object]", value)
+            for number in range(len(listed)):
+                visit(listed, number, (path, number))
+
+    for number, item in enumerate(items):
+        if type(item) is str:
+            paths[None].append((items, number))
+        else:
+            visit(items, number, None)
+    return paths
+
+
+def _spread(
+    paths: Iterable[Sequence[_Text]], off: frozenset[str], known: Known | None
+) -> str | None:
+    """Return the rule of what came in pieces, over several texts at one path, else None."""
+    for place in paths:
+        texts = [text for holder, key in place if type(text := holder[key]) is str]
+        joined = "".join(texts)
+        if len(texts) > 1 and (shaped := key_shaped(joined, off)) is not None:
+            return shaped
+        if known is not None:
+            # A text that quotes by itself is withheld by itself.
+            rest = "".join([each for each in texts if not known.quoted_in(each)])
+            if known.quoted_in(rest):
+                return QUOTED
+    return None

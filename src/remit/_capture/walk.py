@@ -27,6 +27,9 @@ _LIGHT_CHARS: Final = 64
 _ORDER_CHARS: Final = 256
 _ORDER_NODES: Final = 16
 
+LABELS: Final = ("name", "key", "header")
+"""What stands beside a `value` and may say that it is a secret."""
+
 _UNJUDGED: Final = "?"
 """Not a rule: the name has not been judged yet."""
 
@@ -108,13 +111,14 @@ class Walk(Purse):
             self.chars -= len(name) + _ENTRY_CHARS
             out[name] = self.entry(name, rule, item, depth)
         if "value" in out:
-            self._hide_labelled(out)
+            self.hide_labelled(out)
         return out
 
-    def _hide_labelled(self, out: dict[str, object]) -> None:
+    def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        label = next((out[each] for each in ("name", "key", "header") if each in out), None)
-        out["value"] = self._under(label, out["value"])
+        if "value" in out:
+            for each in LABELS:
+                out["value"] = self._under(out.get(each), out["value"])
 
     def _under(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""
@@ -252,6 +256,7 @@ class Walk(Purse):
             copy[field.name] = self._field(field, item, depth)
         if extra:
             copy.update(self.pairs(snapshot(DICT.items(extra), self.nodes), depth))
+        self.hide_labelled(copy)
         self._path.discard(id(value))
         total = len(found) + len(extra)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
@@ -260,16 +265,18 @@ class Walk(Purse):
         """Read a NamedTuple: a list, redacted by the names of its places."""
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        copies: list[object] = []
+        copies: dict[str, object] = {}
         for field, item in zip(shape.fields, shape.iterate(value), strict=False):
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
             self.chars -= _ENTRY_CHARS
-            copies.append(self._field(field, item, depth))
+            copies[field.name] = self._field(field, item, depth)
+        self.hide_labelled(copies)
         self._path.discard(id(value))
         total = shape.size(value)
-        return copies if len(copies) >= total else markers.cut(total, "items", copies)
+        items = list(copies.values())
+        return items if len(items) >= total else markers.cut(total, "items", items)
 
     def _field(self, field: Field, item: object, depth: int) -> object:
         rule = self.rule_of(field, item)

@@ -376,4 +376,6 @@ def bound(
 def _captured(
     step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
 ) -> Captured:
-    return Captured(step.plan().params(args, kwargs, rules), step.plan().secrets(args, kwargs))
+    secrets: list[str] = []
+    payload = step.plan().params(args, kwargs, rules, secrets)
+    return Captured(payload, tuple(dict.fromkeys(secrets)))
