@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +36,10 @@ COMMANDS: Final = {
 }
 
 
-def python(*words: str, umask: int = 0o022, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with nothing of remit's in the environment but *more*."""
+def python(
+    *words: str, env: Mapping[str, str], umask: int = 0o022
+) -> subprocess.CompletedProcess[str]:
+    """Run Python with nothing of remit's in the environment but *env*."""
     kept = {
         name: text
         for name, text in os.environ.items()
@@ -45,7 +47,7 @@ def python(*words: str, umask: int = 0o022, **more: str) -> subprocess.Completed
     }
     return subprocess.run(
         [sys.executable, *words],
-        env={**kept, "REMIT_EXIT_TIMEOUT_S": "0.5", **more},
+        env={**kept, "REMIT_EXIT_TIMEOUT_S": "0.5", **env},
         umask=umask,
         check=False,
         capture_output=True,
@@ -66,7 +68,7 @@ def test_the_data_folder_is_made_for_its_owner_only(
     tmp_path: Path, umask: int, server: dict[str, str]
 ) -> None:
     """With the folders above it that are missing, and what is in it."""
-    done = python("-c", PROGRAM, umask=umask, HOME=str(tmp_path), **server)
+    done = python("-c", PROGRAM, env={"HOME": str(tmp_path), **server}, umask=umask)
 
     assert done.returncode == 0, done.stderr
     found = modes(tmp_path)
@@ -112,7 +114,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(
     share(left)
     before = content(left)
 
-    done = python("-c", PROGRAM, REMIT_DATA_DIR=str(left), **server)
+    done = python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left), **server})
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -131,7 +133,7 @@ def test_a_spool_that_others_may_write_to_is_not_sent(
     share(left / "spool")
     before = content(left)
 
-    assert python("-c", PROGRAM, REMIT_DATA_DIR=str(left), **SERVER).returncode == 0
+    assert python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left), **SERVER}).returncode == 0
     assert content(left) == before
 
 
@@ -144,7 +146,7 @@ def test_a_command_says_that_others_may_write_to_the_folder(
     share(left)
     before = content(left)
 
-    done = python("-m", "remit", *words, REMIT_DATA_DIR=str(left))
+    done = python("-m", "remit", *words, env={"REMIT_DATA_DIR": str(left)})
 
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -162,8 +164,8 @@ def test_links_in_the_data_folder_are_not_followed(left: Path, tmp_path: Path) -
         link.symlink_to(tmp_path / f"victim-{number}")
     (tmp_path / "victim-2").write_bytes(spooled.read_bytes())
 
-    program = python("-c", PROGRAM, REMIT_DATA_DIR=str(left))
-    sent = python("-m", "remit", "spool", "send", REMIT_DATA_DIR=str(left), **SERVER)
+    program = python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left)})
+    sent = python("-m", "remit", "spool", "send", env={"REMIT_DATA_DIR": str(left), **SERVER})
 
     assert program.returncode == 0, program.stderr
     assert "remit.db is a symbolic link to" in program.stderr
@@ -177,7 +179,7 @@ def test_an_access_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     log.symlink_to(tmp_path / "victim")
     words = ("serve", "--port", "0", "--db", str(tmp_path / "remit.db"), "--access-log", str(log))
 
-    served = python("-m", "remit", *words, HOME=str(tmp_path))
+    served = python("-m", "remit", *words, env={"HOME": str(tmp_path)})
 
     assert served.returncode == 1
     assert f"{log} is a symbolic link to {tmp_path / 'victim'}" in served.stderr
