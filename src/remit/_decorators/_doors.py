@@ -156,7 +156,7 @@ class AgentDoor(Door):
 
         Raises:
             UsageError: The purpose is none that the API knows, or *resume* is no id. On entering
-                it, `RunTerminated` if a run around it was terminated.
+                it, `RunTerminated` if a run around it, or the one to be resumed, was terminated.
         """
         known = type(purpose) is str and purpose in get_args(Purpose)
         if purpose is not None and not known:
@@ -177,7 +177,9 @@ class AgentDoor(Door):
         runtime = _runtime.current()
         around = here()
         if around is not None:
-            check_terminated(around.run)
+            check_terminated(around)
+        if resume is not None:
+            runtime.check_resumed(resume)
         options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
         return runtime.open_run(self.agent, options, self._ceilings())
 

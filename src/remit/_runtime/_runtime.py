@@ -25,7 +25,7 @@ from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
-from remit.errors import SettingsError
+from remit.errors import RunTerminated, SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
@@ -131,6 +131,17 @@ class Runtime:
         if self._recording:
             self._runs.add(run)
         return run
+
+    def check_resumed(self, instance_id: str) -> None:
+        """Return if a run may go on, as far as this process knows; the server is asked later.
+
+        Raises:
+            RunTerminated: It was terminated.
+        """
+        feeds = [run.feed for run in list(self._runs)]
+        for feed in (*feeds, *self.recorder.terminated):
+            if feed.instance_id == instance_id and feed.terminated is not None:
+                raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, name: str) -> None:
         """Say once of a step that outside any run it is recorded nowhere, with the caller's place.
