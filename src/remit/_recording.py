@@ -292,8 +292,10 @@ def terminated_at(place: Place) -> RunFeed | None:
     """Return the feed of the terminated run of those in which *place* is; None if all go on."""
     if place.run.feed.terminated is not None:
         return place.run.feed
-    ended = (each.feed for each in place.enclosing if each.feed.terminated is not None)
-    return next(ended, None)
+    for each in place.enclosing:
+        if each.feed.terminated is not None:
+            return each.feed
+    return None
 
 
 def check_terminated(place: Place) -> None:

@@ -215,6 +215,19 @@ def test_a_run_that_is_used_inside_another_is_below_the_ceilings_of_both() -> No
     assert BODIES == ["function 5"]
 
 
+def test_a_stream_of_a_run_that_is_used_inside_another_is_below_the_ceilings_of_both() -> None:
+    """It is read in its own run, inside the other one."""
+    with isolated(on_violation="deny"):
+        with free.run() as other:
+            streams = [paying(), paying_itself(), returning()]
+            for stream in streams:
+                next(stream)
+        for stream in streams:
+            with agent.run(), other.use(), pytest.raises(DeniedError):
+                next(stream)
+    assert BODIES == []
+
+
 def test_a_run_that_is_used_inside_another_ends_with_it() -> None:
     """A violation of the outer remit terminates both, an operator's word the outer one."""
     with isolated(on_violation="terminate"):

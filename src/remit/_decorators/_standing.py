@@ -40,8 +40,13 @@ class Stand:
     def enter(self, consumer: Place | None) -> None:
         """Begin a step of a consumer at *consumer*, whose ceilings hold in it as well."""
         place = self.place
-        if consumer is not place and not self.closing:
-            place = consumer if place is None else consumed(place, consumer)
+        if not (consumer is place or self.closing):
+            if place is None:
+                place = consumer
+            elif consumer is not None and (
+                consumer.run is not place.run or consumer.enclosing is not place.enclosing
+            ):  # as `consumed` asks, with a call less
+                place = consumed(place, consumer)
         self._current = place
         set_place(place)
 

@@ -24,6 +24,17 @@ from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
+_pid = os.getpid()
+"""This process, without a system call for each beginning and end of a stream."""
+
+
+def _after_fork_in_child() -> None:
+    global _pid  # noqa: PLW0603 - read at each step
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
 
 class InFlight(ABC):
     """A span that outlives the call that it records.
@@ -51,7 +62,7 @@ class InFlight(ABC):
             secrets: Texts that its payload withholds, lest an error's message quotes one.
         """
         self._secrets = secrets
-        self._pid = os.getpid()
+        self._pid = _pid
         self.move(span.place)
         span.place.run.in_flight[span.place.key] = weakref.ref(self)
         self._span = span
@@ -68,7 +79,7 @@ class InFlight(ABC):
         may cancel a stream while the consumer ends it: the one that pops the entry does so.
         """
         span, self._span = self._span, None
-        if span is None or self._pid != os.getpid():
+        if span is None or self._pid != _pid:
             return None
         taken = span.place.run.in_flight.pop(span.place.key, None)
         return None if taken is None else span
@@ -312,14 +323,14 @@ class BoundStream(StreamSpan):
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            key = self._key if self._pid == os.getpid() else None
+            key = self._key if self._pid == _pid else None
             span = open_span(self._door.step, self.place, captured.payload, captured.secrets, key)
             self._key = None
             self.hold(span, captured.secrets)
 
     def _await_first_step(self, run: RunState) -> None:
         """Count among the open spans of *run*, under the key that the span will have."""
-        self._pid = os.getpid()
+        self._pid = _pid
         key = self._key = new_key(run.recorder.clock.wall_ns())
         run.in_flight[key] = weakref.ref(self)
         run.feed.streams.add(key)
