@@ -7,7 +7,7 @@ ids and the run's small state, never a payload and never an object of the user's
 from __future__ import annotations
 
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final, Protocol, cast
 
@@ -70,6 +70,7 @@ class Recorder(Struct, frozen=True):
         said: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
         lingering: Runs whose blocks have ended before their last spans: nobody else may hold them.
+        terminated: The feeds of the last runs that ended terminated: none of them is resumed.
     """
 
     sink: Sink
@@ -83,6 +84,7 @@ class Recorder(Struct, frozen=True):
     said: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[RunState] = field(default_factory=set["RunState"])
+    terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
 
 
 class InFlight(Protocol):
@@ -106,8 +108,6 @@ class RunState:
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         secrets: What the open spans and the run must not tell, by span key.
-        around: The run that this one was opened in, if any.
-        inherited: What the agents of the runs around it allow.
         exited: The run's block has ended.
         outliving: The keys in `open` when the block ended.
         handle: The public `Run`.
@@ -118,12 +118,10 @@ class RunState:
 
     __slots__ = (
         "__weakref__",
-        "around",
         "exited",
         "feed",
         "handle",
         "in_flight",
-        "inherited",
         "monotonic_ns",
         "offset_ns",
         "open",
@@ -146,51 +144,10 @@ class RunState:
         self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
         self.secrets: Final[dict[int, _capture.Known]] = {}
-        outside = here()
-        self.around: RunState | None = None if outside is None else outside.run
-        self.inherited: Final[Ceilings] = () if outside is None else outside.ceilings
         self.spans = 0
         self.exited = False
         self.outliving: frozenset[int] = frozenset()
         self.offset_ns = _offset_ns(recorder.clock)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the run's end was sent."""
-        return False
-
-    def terminated_by(self) -> RunState | None:
-        """Return the run that was terminated, of this one and those around it; None if none was."""
-        run: RunState | None = self
-        while run is not None:
-            if run.feed.terminated is not None:
-                return run
-            run = run.open_around()
-        return None
-
-    def open_around(self) -> RunState | None:
-        """Return the run around this one; one that has ended is forgotten, lest they form a chain.
-
-        A task may open a run in which it starts the next task, for ever.
-        """
-        around = self.around
-        while around is not None and around.closed and around.feed.terminated is None:
-            around = self.around = around.around
-        return around
-
-    def terminate(self, reason: str, exceeded: Ceilings) -> None:
-        """Terminate the run, and those around it whose remit was *exceeded*.
-
-        Args:
-            reason: Why.
-            exceeded: What a step in it would have exceeded.
-        """
-        run: RunState | None = self
-        while run is not None:
-            if run.feed.terminated is None:
-                run.feed.terminated = reason
-            within = any(each in run.inherited for each in exceeded)
-            run = run.open_around() if within else None
 
     def follow_clock(self) -> None:
         """Take over the wall clock if it was set, or if the machine slept: for spans to come."""
@@ -229,19 +186,6 @@ class RunState:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
 
 
-def check_terminated(run: RunState) -> None:
-    """Return if the run goes on, and those around it.
-
-    Raises:
-        RunTerminated: One of them was terminated.
-    """
-    if run.feed.terminated is None and run.around is None:
-        return
-    ended = run.terminated_by()
-    if ended is not None:
-        raise RunTerminated(ended.feed.key, ended.feed.terminated or None)
-
-
 def _offset_ns(clock: Clock) -> int:
     """Return wall time minus monotonic time, read within one another as closely as can be."""
     before_ns = clock.monotonic_ns()
@@ -259,12 +203,117 @@ class Place(Struct, frozen=True, eq=False):
         key: Key of the current span, 128 bits.
         name: Its span type.
         ceilings: What the agents around it allow.
+        enclosing: The other runs within whose blocks it is.
     """
 
     run: RunState
     key: int
     name: str
     ceilings: Ceilings
+    enclosing: tuple[Enclosing, ...] = ()
+
+
+class Enclosing(Struct, frozen=True, eq=False):
+    """A run within whose block another one is used: what holds there holds in that one, too.
+
+    It holds the feed alone, lest a task that opens a run and starts the next task in it, and so on,
+    makes a chain of runs.
+
+    Attributes:
+        feed: The feed of the run.
+        ceilings: What the agents allow at the place in it where the other one is used.
+    """
+
+    feed: RunFeed
+    ceilings: Ceilings
+
+
+class Lent(Place, frozen=True, eq=False):
+    """A place as it is for the length of one step, for a consumer in another run.
+
+    Attributes:
+        consumer: Where the consumer is.
+    """
+
+    consumer: Place | None = None
+
+
+def enclosing(outer: Place | None) -> tuple[Enclosing, ...]:
+    """Return the runs around what is used at *outer*; those that have ended are forgotten."""
+    if outer is None:
+        return ()
+    runs = (Enclosing(outer.run.feed, outer.ceilings), *outer.enclosing)
+    return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
+
+
+def within(place: Place, outer: Place | None) -> Place:
+    """Return *place* with the ceilings and the runs of *outer*, where it is used, as well."""
+    if outer is None:
+        return place
+    known = {place.run.feed.key, *(each.feed.key for each in place.enclosing)}
+    added = tuple(each for each in enclosing(outer) if each.feed.key not in known)
+    ceilings = tuple(each for each in outer.ceilings if each not in place.ceilings)
+    if not (added or ceilings):
+        return place
+    return Place(
+        place.run, place.key, place.name, ceilings + place.ceilings, place.enclosing + added
+    )
+
+
+def consumed(place: Place, consumer: Place | None) -> Place:
+    """Return *place*, where a stream is, as it is for a consumer at *consumer*.
+
+    A stream belongs to the run in which it was called. In another run it is below the ceilings of
+    both, and ends with either.
+    """
+    if consumer is None:
+        return place
+    if consumer.run is place.run and consumer.enclosing is place.enclosing:
+        return place
+    lent = within(place, consumer)
+    if lent is place:
+        return place
+    return Lent(lent.run, lent.key, lent.name, lent.ceilings, lent.enclosing, consumer)
+
+
+def is_same(one: Place | None, other: Place | None) -> bool:
+    """Tell whether two places are one, lent or not."""
+    return one is other or (one is not None and other is not None and one.key == other.key)
+
+
+def terminated_at(place: Place) -> RunFeed | None:
+    """Return the feed of the terminated run of those in which *place* is; None if all go on."""
+    if place.run.feed.terminated is not None:
+        return place.run.feed
+    for each in place.enclosing:
+        if each.feed.terminated is not None:
+            return each.feed
+    return None
+
+
+def check_terminated(place: Place) -> None:
+    """Return if the run at *place* goes on, and those around it.
+
+    Raises:
+        RunTerminated: One of them was terminated.
+    """
+    ended = terminated_at(place)
+    if ended is not None:
+        raise RunTerminated(ended.key, ended.terminated or None)
+
+
+def terminate(place: Place, reason: str, exceeded: Ceilings) -> None:
+    """Terminate the run at *place*, and those around it whose remit was *exceeded*.
+
+    Args:
+        place: Where a step would have begun.
+        reason: Why.
+        exceeded: What the step would have exceeded.
+    """
+    for each in (Enclosing(place.run.feed, exceeded), *place.enclosing):
+        exceeds = any(ceiling in each.ceilings for ceiling in exceeded)
+        if exceeds and each.feed.terminated is None:
+            each.feed.terminated = reason
 
 
 here: Final = cast("Callable[[], Place | None]", get_place)
@@ -283,11 +332,11 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
     def __init__(self, place: Place | None) -> None:
         """Prepare to stand at *place*, None for outside any run."""
         self._place = place
-        self._previous: object = None
+        self._previous: Place | None = None
 
     def __enter__(self) -> None:
         """Make the place current."""
-        self._previous = get_place()
+        self._previous = here()
         try:
             set_place(self._place)
         except BaseException:
@@ -306,5 +355,11 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
         self._previous = None
 
     def _restore(self) -> None:
-        if get_place() is self._place:
-            set_place(self._previous)
+        current = here()
+        if is_same(current, self._place):
+            previous = self._previous
+            if isinstance(current, Lent):
+                # A block that a stream held open is left in a step for another consumer.
+                consumer = current.consumer
+                previous = consumer if previous is None else consumed(previous, consumer)
+            set_place(previous)

@@ -16,7 +16,17 @@ from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
 from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
 from remit._policy import Ceilings
-from remit._recording import MAX_SAID, Place, Recorder, RunState, at, here
+from remit._recording import (
+    MAX_SAID,
+    Place,
+    Recorder,
+    RunState,
+    at,
+    enclosing,
+    here,
+    terminated_at,
+    within,
+)
 from remit._sink import AgentRef, Item, Kind, RunFeed
 from remit._version import __version__
 from remit._words import shown
@@ -78,7 +88,7 @@ class OpenRun(RunState):
         super().__init__(recorder, feed, recording=recording)
         self._began_ns = recorder.clock.monotonic_ns()
         self._started_ns = self._began_ns + self.offset_ns
-        self.place: Final = Place(self, root, ROOT_SPAN, ceilings)
+        self.place: Final = Place(self, root, ROOT_SPAN, ceilings, enclosing(here()))
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
@@ -190,6 +200,9 @@ class OpenRun(RunState):
             # A signal's handler may raise at any point: whoever comes next ends the run.
             self._closing.append(True)
             raise
+        self.feed.closed = True
+        if self.feed.terminated is not None:
+            self.recorder.terminated.append(self.feed)
         return self.recording
 
     def _send_end(self) -> None:
@@ -314,7 +327,8 @@ class Run:
         While it lasts, also whether one around it was: no step of it begins any more.
         """
         run = self._run
-        return (run if run.exited else run.terminated_by() or run).feed.terminated is not None
+        ended = run.feed.terminated is not None
+        return ended if run.exited else terminated_at(run.place) is not None
 
     @guarded("a quality payload")
     def record_quality(self, name: str, payload: Mapping[str, object] | None) -> None:
@@ -357,8 +371,12 @@ class Run:
 
     @contextmanager
     def use(self) -> Generator[Run]:
-        """Make the run current in this block: in a thread, a callback, a sync dependency."""
-        with at(self._run.place):
+        """Make the run current in this block: in a thread, a callback, a sync dependency.
+
+        Inside another run what that one may not do is refused here as well, and a termination of
+        either holds.
+        """
+        with at(within(self._run.place, here())):
             yield self
 
     def __repr__(self) -> str:

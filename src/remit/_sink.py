@@ -121,11 +121,13 @@ class RunFeed:
         resumed: The instance exists already: neither register nor start it.
         lost: Spans of this run that delivery had to drop so far.
         streams: Keys of its streams that have been called and have not ended.
+        closed: Whether the end of the run was recorded.
     """
 
     __slots__ = (
         "__weakref__",
         "agent",
+        "closed",
         "instance_id",
         "key",
         "lost",
@@ -154,6 +156,7 @@ class RunFeed:
         self.resumed = instance_id is not None
         self.terminated: str | None = None
         self.lost = 0
+        self.closed = False
         self.streams: set[int] = set()
 
 

@@ -107,6 +107,11 @@ with agent.run() as run:
         with suppress(RunTerminated):
             step()
     print(bodies - before, run.status, flush=True)
+try:
+    with agent.run(resume=run.id):
+        print("resumed")
+except RunTerminated:
+    print("stays terminated")
 print(remit.flush().pending)
 """
 
@@ -127,7 +132,7 @@ def test_a_terminated_run_stops_within_an_interval(kind: str, tmp_path: Path) ->
             began = time.monotonic()
             assert process.stdout.readline() == f"{REASON}\n"
             took_s = time.monotonic() - began
-            assert process.stdout.read().split() == ["0", "terminated", "0"]
+            assert process.stdout.read().split() == ["0", "terminated", "stays", "terminated", "0"]
         assert process.returncode == 0
         assert took_s < FLUSH_S + GRACE_S
         instance = api.shown(instance_id)

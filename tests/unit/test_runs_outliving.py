@@ -102,6 +102,13 @@ def read(stream: Stream) -> list[int]:
     return list(stream) if isinstance(stream, Generator) else asyncio.run(read_later(stream))
 
 
+def result_of(recorder: RecordingSink) -> dict[str, object]:
+    """Return what is recorded of the end of the first run."""
+    result = recorder.runs[0].root.result
+    assert result is not None
+    return result
+
+
 @streams
 def test_a_run_waits_for_a_stream_that_its_block_has_called(
     recorder: RecordingSink, call: Callable[[], Stream]
@@ -112,7 +119,7 @@ def test_a_run_waits_for_a_stream_that_its_block_has_called(
     assert (recorder.runs[0].status, run.status) == ("active", "active")
     assert read(stream) == [0, 1]
     assert (recorder.runs[0].status, run.status) == ("complete", "complete")
-    assert recorder.runs[0].root.result["spans"] == 1
+    assert result_of(recorder)["spans"] == 1
     assert [span.status for span in recorder.spans()] == ["complete"]
 
 
@@ -194,8 +201,7 @@ def test_a_run_fails_when_what_outlived_its_block_fails(
             next(stream)
     with suppress(LookupError):
         list(stream)
-    root = recorder.runs[0].root
-    assert (recorder.runs[0].status, root.result["reason"]) == outcome
+    assert (recorder.runs[0].status, result_of(recorder)["reason"]) == outcome
 
 
 def test_a_run_that_somebody_judged_keeps_its_status(recorder: RecordingSink) -> None:
@@ -226,7 +232,7 @@ def test_a_run_fails_when_a_stream_that_it_waited_for_is_denied() -> None:
         with pytest.raises(DeniedError):
             next(stream)
     assert recorder.runs[0].status == "failed"
-    assert recorder.runs[0].root.result["reason"] == "DeniedError"
+    assert result_of(recorder)["reason"] == "DeniedError"
 
 
 @pytest.mark.parametrize("steps", [0, 1], ids=["called", "begun"])

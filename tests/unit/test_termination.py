@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
 import pytest
 
 import remit
-from remit._recording import check_terminated
-from remit._runs import OpenRun, Run
+from remit._runs import Run
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
@@ -221,20 +221,28 @@ def test_a_run_inside_one_that_is_terminated_ends_with_it(recorder: RecordingSin
 
 def test_a_run_that_has_ended_is_not_held_by_those_begun_in_it(recorder: RecordingSink) -> None:
     """Each of a chain of tasks may begin the next one from inside its own run."""
-    states: list[OpenRun] = []
+    handles: list[weakref.ref[Run]] = []
+    alive: list[int] = []
+    tasks: list[asyncio.Task[None]] = []
 
-    def chain(length: int) -> None:
+    async def chain(length: int) -> None:
         with free.run() as run:
-            states.append(run._run)
-            context = contextvars.copy_context()
-        if length:
-            context.run(chain, length - 1)
-        undeclared()
+            handles.append(weakref.ref(run))
+            del run
+            if length:
+                tasks[:] = [asyncio.create_task(chain(length - 1))]
+                await asyncio.sleep(0)
+        gc.collect()
+        alive.append(sum(handle() is not None for handle in handles))
 
-    chain(5)
-    for each in states:
-        check_terminated(each)
-    assert [each.around for each in states] == [None] * len(recorder.runs)
+    async def main() -> None:
+        await chain(20)
+        while tasks and not tasks[0].done():
+            await tasks[0]
+
+    asyncio.run(main())
+    assert len(recorder.runs) == 21
+    assert max(alive) < 5
 
 
 def test_a_step_that_is_under_way_ends_as_it_does(recorder: RecordingSink) -> None:

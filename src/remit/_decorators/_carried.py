@@ -11,12 +11,13 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from wrapt import FunctionWrapper
 
+from remit._context import set_place
 from remit._decorators._driving import driven, driven_async, driven_coroutine
 from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
 from remit._decorators._targets import kind_of
 from remit._guard import guarded
-from remit._recording import Place, here
+from remit._recording import Place, consumed, here
 from remit._signature import CallKind
 
 P = ParamSpec("P")
@@ -38,11 +39,15 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
             the run and the span of this one.
     """
     captured = contextvars.copy_context()
+    place = here()
     follow = _follower(function)
 
     def call(make: Callable[..., Any], _: object, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        given: object = captured.copy().run(make, *args, **kwargs)
+        context = captured.copy()
+        if place is not None:
+            context.run(set_place, consumed(place, here()))
+        given: object = context.run(make, *args, **kwargs)
         kind: type[object] = type(given)
         if follow is None and kind is not CoroutineType:
             return given

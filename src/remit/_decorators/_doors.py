@@ -169,7 +169,7 @@ class AgentDoor(Door):
         Raises:
             UsageError: The purpose is none that the API knows, *subject* is no text, *labels* are
                 neither a mapping nor a collection of words, or *resume* is no id. On entering it,
-                `RunTerminated` if a run around it was terminated.
+                `RunTerminated` if a run around it, or the one to be resumed, was terminated.
         """
         self._check(purpose, subject, labels, resume)
         return RunBlock(partial(self._open, purpose, subject, labels, resume))
@@ -197,7 +197,9 @@ class AgentDoor(Door):
         runtime = _runtime.current()
         around = here()
         if around is not None:
-            check_terminated(around.run)
+            check_terminated(around)
+        if resume is not None:
+            runtime.check_resumed(resume)
         options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
         return runtime.open_run(self.agent, options, self._ceilings())
 

@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.statics import ABSENT, kind_of, lookup
-from remit._context import get_place, set_place
 from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
 from remit._guard import guarded
+from remit._recording import here
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
@@ -121,18 +121,21 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
     Python 3.13 its `close` reaches no body.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    previous = get_place()
-    set_place(stand.place)
+    consumer = here()
+    closing = issubclass(type(thrown), GeneratorExit)
+    if closing:
+        stand.closing = True
+    stand.enter(consumer)
     try:
         if thrown is None:
             return stepped.send(sent)
-        if issubclass(type(thrown), GeneratorExit) and type(stepped) is types.CoroutineType:
+        if closing and type(stepped) is types.CoroutineType:
             stepped.close()
             raise thrown
         return stepped.throw(thrown)
     finally:
         del stepped, thrown  # else an exception would hold this frame, and the frame it
-        stand.leave(previous)
+        stand.leave(consumer)
 
 
 @guarded("the name of a coroutine or generator")
@@ -159,6 +162,8 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
         except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
             thrown = error
     while True:
+        if thrown is not None:
+            flight.stand.closing = issubclass(type(thrown), GeneratorExit)
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
         try:
@@ -187,6 +192,8 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
     thrown: BaseException | None = None
     passing: list[Any] = []
     while True:
+        if thrown is not None:
+            flight.stand.closing = issubclass(type(thrown), GeneratorExit)
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
         try:

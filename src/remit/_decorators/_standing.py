@@ -7,46 +7,71 @@ body is the consumer's own and stands where the code that manages it has left of
 
 from __future__ import annotations
 
-from remit._context import get_place, set_place
+from remit._context import set_place
+from remit._recording import Place, consumed, here, is_same
 
 
 class Stand:
     """Where the steps of one call stand.
 
     Attributes:
-        base: Where the first step stands: at the span of the call.
+        base: Where the first step stands: at the span of the call. None outside any run: there the
+            code stands where its consumer does, as that of an undecorated call.
         place: Where the next step stands.
         shared: Whether the consumer stands where a step has left off, as the body of a `with`
             block does.
+        closing: Whether the call is being closed, perhaps by the garbage collector, which is no
+            consumer.
     """
 
-    __slots__ = ("_outside", "base", "place", "shared")
+    __slots__ = ("_current", "_opened_at", "_outside", "base", "closing", "place", "shared")
 
-    def __init__(self, base: object) -> None:
+    def __init__(self, base: Place | None) -> None:
         """Stand at *base*."""
-        self.base = self.place = base
-        self.shared = False
-        self._outside: tuple[object] | None = None
+        self.base = self.place = self._current = base
+        self.shared = self.closing = False
+        self._opened_at: Place | None = None
+        self._outside: tuple[Place | None] | None = None
 
-    def move(self, base: object) -> None:
+    def move(self, base: Place) -> None:
         """Stand at *base* from now on; no step was made yet."""
-        self.base = self.place = base
+        self.base = self.place = self._current = base
 
-    def leave(self, previous: object) -> None:
+    def enter(self, consumer: Place | None) -> None:
+        """Begin a step of a consumer at *consumer*, whose ceilings hold in it as well."""
+        place = self.place
+        if not (consumer is place or self.closing):
+            if place is None:
+                place = consumer
+            elif consumer is not None and (
+                consumer.run is not place.run or consumer.enclosing is not place.enclosing
+            ):  # as `consumed` asks, with a call less
+                place = consumed(place, consumer)
+        self._current = place
+        set_place(place)
+
+    def leave(self, consumer: Place | None) -> None:
         """End a step: note where it stands, and restore what was current before.
 
         Args:
-            previous: What was current for the consumer when the step began.
+            consumer: What was current for the consumer when the step began.
         """
-        self.place = get_place()
-        set_place(self._shared(previous) if self.shared else previous)
+        place = here()
+        if place is not self._current:
+            if self.place is self.base:
+                self._opened_at = self._current
+                self.place = place
+            else:
+                closed = place is consumer or is_same(place, self._opened_at)
+                self.place = self.base if closed else place
+        set_place(self._shared(consumer) if self.shared else consumer)
 
     def remain(self) -> None:
         """Let what the code has left current stay so, as a plain function does."""
         if self.place is not self.base:
             set_place(self.place)
 
-    def _shared(self, previous: object) -> object:
+    def _shared(self, previous: Place | None) -> Place | None:
         before = (previous,) if self._outside is None else self._outside
         if self.place is self.base:
             self._outside = None
@@ -63,12 +88,12 @@ class step:  # noqa: N801 - reads as a word: `with step(stand):`
     def __init__(self, stand: Stand) -> None:
         """Prepare a step of *stand*."""
         self._stand = stand
-        self._previous: object = None
+        self._previous: Place | None = None
 
     def __enter__(self) -> None:
         """Begin the step."""
-        self._previous = get_place()
-        set_place(self._stand.place)
+        self._previous = here()
+        self._stand.enter(self._previous)
 
     def __exit__(self, *exc_info: object) -> None:
         """End it."""

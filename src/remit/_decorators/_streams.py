@@ -18,11 +18,22 @@ from remit._decorators._standing import Stand
 from remit._guard import guarded
 from remit._ids import new_key
 from remit._outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._recording import Place, RunState, check_terminated, here
+from remit._recording import Place, RunState, check_terminated, consumed, here
 from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
+
+_pid = os.getpid()
+"""This process, without a system call for each beginning and end of a stream."""
+
+
+def _after_fork_in_child() -> None:
+    global _pid  # noqa: PLW0603 - read at each step
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class InFlight(ABC):
@@ -51,7 +62,7 @@ class InFlight(ABC):
             secrets: Texts that its payload withholds, lest an error's message quotes one.
         """
         self._secrets = secrets
-        self._pid = os.getpid()
+        self._pid = _pid
         self.move(span.place)
         span.place.run.in_flight[span.place.key] = weakref.ref(self)
         self._span = span
@@ -68,7 +79,7 @@ class InFlight(ABC):
         may cancel a stream while the consumer ends it: the one that pops the entry does so.
         """
         span, self._span = self._span, None
-        if span is None or self._pid != os.getpid():
+        if span is None or self._pid != _pid:
             return None
         taken = span.place.run.in_flight.pop(span.place.key, None)
         return None if taken is None else span
@@ -83,20 +94,28 @@ class InFlight(ABC):
         """
 
     @guarded("a step of a stream")
-    def interruption(self, thrown: BaseException | None, /) -> RunTerminated | None:
-        """Return the termination to throw into the user's code in place of *thrown*, if any.
+    def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
+        """Return what to throw into the user's code in place of *thrown*, if it may not go on.
 
         What is being closed is let go: nobody waits for its next step.
         """
-        if self.place is None:
-            return None
         if thrown is not None and issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
         try:
-            check_terminated(self.place.run)
-        except RunTerminated as error:
+            if self.place is not None:
+                check_terminated(self.place)
+            self.admit(here())
+        except (DeniedError, RunTerminated) as error:
             return error
         return None
+
+    def admit(self, consumer: Place | None) -> None:  # noqa: B027 - the call was asked for
+        """Return if the next item may be given to *consumer*.
+
+        Raises:
+            RunTerminated: A run of the consumer's was terminated.
+            DeniedError: The step exceeds the remit of the consumer's agent.
+        """
 
     @guarded("a step of a stream")
     def check(self) -> None:
@@ -106,7 +125,7 @@ class InFlight(ABC):
             RunTerminated: The run was terminated.
         """
         try:
-            check_terminated(self.place.run)
+            check_terminated(self.place)
         except RunTerminated as error:
             self.fail(error)
             raise
@@ -247,16 +266,18 @@ class BoundStream(StreamSpan):
     begun, was closed or collected.
 
     What was called outside any run is bound at its first step, if that stands in one: the body
-    runs there, by the remit of that run's agent.
+    runs there, by the remit of that run's agent. A consumer in another run than the stream is asked
+    for as a caller would be: its agent's remit and the end of its run hold for the stream, too.
     """
 
-    __slots__ = ("_captured", "_door", "_key", "_run")
+    __slots__ = ("_captured", "_consumer", "_door", "_key", "_run")
 
     def __init__(self, door: Door, parent: Place | None, captured: Captured | None) -> None:
         """Bind run, parent and arguments."""
         super().__init__(parent)
         self._door = door
         self._captured = captured
+        self._consumer: Place | None = None
         self._key: int | None = None
         self._run: OpenRun | None = None
         if parent is not None and captured is not None and parent.run.recording:
@@ -270,15 +291,25 @@ class BoundStream(StreamSpan):
         if self.place is None:
             return
         try:
+            self._consumer = here()
             permit(
                 self._door.step,
-                self.place,
+                consumed(self.place, self._consumer),
                 self._captured.payload if self._captured is not None else None,
             )
         except BaseException as error:
             self._refused(error)
             raise
         self._begin()
+
+    def admit(self, consumer: Place | None) -> None:
+        """Return if the next item may be given to *consumer*; asked once for each in a row."""
+        if consumer is self._consumer or consumer is None:
+            return
+        place = consumer if self.place is None else consumed(self.place, consumer)
+        if place is not self.place:
+            permit(self._door.step, place)
+        self._consumer = consumer
 
     def _bind(self) -> None:
         place = here()
@@ -293,14 +324,14 @@ class BoundStream(StreamSpan):
     def _begin(self) -> None:
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
-            key = self._key if self._pid == os.getpid() else None
+            key = self._key if self._pid == _pid else None
             span = open_span(self._door.step, self.place, captured.payload, captured.secrets, key)
             self._key = None
             self.hold(span, captured.secrets)
 
     def _await_first_step(self, run: RunState) -> None:
         """Count among the open spans of *run*, under the key that the span will have."""
-        self._pid = os.getpid()
+        self._pid = _pid
         key = self._key = new_key(run.recorder.clock.wall_ns())
         run.in_flight[key] = weakref.ref(self)
         run.feed.streams.add(key)

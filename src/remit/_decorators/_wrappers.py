@@ -277,7 +277,8 @@ class Agent(StepFunction, Generic[P, R]):
         Raises:
             UsageError: The purpose is none of the three, *subject*, *labels* or *resume* is not
                 of its kind.
-            RunTerminated: On entering the block: a run around it was terminated.
+            RunTerminated: On entering the block: a run around it, or the one to be resumed, was
+                terminated.
         """
         return self._self_block(purpose, subject, labels, resume)
 

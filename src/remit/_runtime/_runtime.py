@@ -28,7 +28,7 @@ from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit._spans import Step
-from remit.errors import CARRY, DeniedError, SettingsError
+from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
 
 if TYPE_CHECKING:
     from remit import _registration as registering
@@ -136,6 +136,17 @@ class Runtime:
         if self._recording:
             self._runs.add(run)
         return run
+
+    def check_resumed(self, instance_id: str) -> None:
+        """Return if a run may go on, as far as this process knows; the server is asked later.
+
+        Raises:
+            RunTerminated: It was terminated.
+        """
+        feeds = [run.feed for run in list(self._runs)]
+        for feed in (*feeds, *self.recorder.terminated):
+            if feed.instance_id == instance_id and feed.terminated is not None:
+                raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, step: Step) -> None:
         """Count a call of *step* outside any run; refuse it, or log once that nothing records it.

@@ -8,7 +8,15 @@ from remit import _capture
 from remit._guard import guarded, logger
 from remit._outcomes import FAILED
 from remit._policy import Verdict
-from remit._recording import MAX_SAID, OBSERVE, TERMINATE, Place, Recorder, check_terminated
+from remit._recording import (
+    MAX_SAID,
+    OBSERVE,
+    TERMINATE,
+    Place,
+    Recorder,
+    check_terminated,
+    terminate,
+)
 from remit._spans._open import OpenSpan, open_span
 from remit._spans._step import Step
 from remit.errors import DeniedError, RunTerminated
@@ -30,7 +38,7 @@ def begin(
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     run = parent.run
-    if parent.ceilings or run.around is not None or run.feed.terminated is not None:
+    if parent.ceilings or parent.enclosing or run.feed.terminated is not None:
         refused = _refusal(step, parent)
         if refused is not None:
             raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
@@ -73,7 +81,7 @@ def _refusal(step: Step, parent: Place) -> Verdict | None:
     Raises:
         RunTerminated: The run was terminated.
     """
-    check_terminated(parent.run)
+    check_terminated(parent)
     if not parent.ceilings:
         return None
     observing = parent.run.recorder.on_violation == OBSERVE
@@ -103,7 +111,7 @@ def _refuse(
         _say(step, verdict, run.recorder, "it was denied")
         return error
     _say(step, verdict, run.recorder, "it was denied and its run terminated")
-    run.terminate(str(error), verdict.exceeded)
+    terminate(parent, str(error), verdict.exceeded)
     return RunTerminated(run.feed.key, str(error))
 
 

@@ -151,7 +151,7 @@ def open_span(
         still_open = run.open
         still_open -= {key}
         raise
-    return OpenSpan(step, Place(run, key, name, ceilings), start, offset_ns)
+    return OpenSpan(step, Place(run, key, name, ceilings, parent.enclosing), start, offset_ns)
 
 
 def _marked(payload: bytes, step: Step, parent: Place) -> bytes:

@@ -136,7 +136,7 @@ class RecordingSink:
         """
         return [
             span
-            for span in self._spans.values()
+            for span in list(self._spans.values())
             if span.name != ROOT_SPAN and (name is None or _named(span.name, name))
         ]
 
