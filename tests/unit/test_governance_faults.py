@@ -66,6 +66,22 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
     assert faults.counts["the policy"] == 1
 
 
+@pytest.mark.parametrize("on_violation", ["deny", "terminate"])
+def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(
+    on_violation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault in the comparison with the agents of the process is no permission either."""
+
+    def broken(*_: object) -> Ceiling:
+        raise OSError
+
+    monkeypatch.setattr(Ceiling, "of", broken)
+    with recording(on_violation), pytest.raises(DeniedError, match="a fault inside"):
+        pay()
+    assert BODIES == []
+    assert faults.counts["the policy"] == 1
+
+
 @kinds
 def test_a_step_that_cannot_be_judged_ends_the_run_where_violations_do(kind: str) -> None:
     """Under `terminate`, too."""

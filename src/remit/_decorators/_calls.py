@@ -49,7 +49,7 @@ NOTHING: Final[nullcontext[None]] = nullcontext()
 """Stands for the block around a call outside any run, after a fault of ours."""
 
 
-def function_call(door: Door) -> Wrapper:
+def function_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
     """Return the wrapper of a plain function."""
     step, receiver = door.step, door.receiver
 
@@ -57,7 +57,16 @@ def function_call(door: Door) -> Wrapper:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         parent = here()
         if parent is None:
-            return _outside_run(door, call, wrapped, instance, args, kwargs)
+            if makes_manager(wrapped) and type(door) is Door:
+                manager: object = wrapped(*args, **kwargs)
+                bound_to_its_block(manager, door, instance, args, kwargs)
+                return manager
+            with door.outside() or NOTHING:
+                if here():
+                    return call(wrapped, instance, args, kwargs)
+                unseen = wrapped(*args, **kwargs)
+            returned_outside(unseen, door)
+            return unseen
         if instance is None and receiver.taken is not False:
             span = door.enter(instance, args, kwargs)
         else:  # as `Door.enter` does, with a call less
@@ -86,22 +95,6 @@ def function_call(door: Door) -> Wrapper:
         return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
 
     return call
-
-
-def _outside_run(
-    door: Door, call: Wrapped, wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs
-) -> object:
-    """Call a function outside any run: an agent's opens one, a step's may be refused."""
-    if makes_manager(wrapped) and type(door) is Door:
-        manager: object = wrapped(*args, **kwargs)
-        bound_to_its_block(manager, door, instance, args, kwargs)
-        return manager
-    with door.outside() or NOTHING:
-        if here():
-            return call(wrapped, instance, args, kwargs)
-        unseen: object = wrapped(*args, **kwargs)
-    returned_outside(unseen, door)
-    return unseen
 
 
 def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401

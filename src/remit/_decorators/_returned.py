@@ -184,6 +184,7 @@ _MAKERS: Final = frozenset(map(_code_of, (contextmanager(_nothing), asynccontext
 """The code of what contextlib makes of a generator function."""
 
 
+@guarded("a call outside any run")
 def makes_manager(function: object) -> bool:
     """Return whether a call of *function* only makes a context manager, whose body runs later."""
     return _code_of(function) in _MAKERS

@@ -89,9 +89,10 @@ class Runtime:
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        self._counting = threading.Lock()
         # The agent that has the id of the setting.
         self._by_setting: dict[str, str] = {}
+        # Reentrant: a signal's handler may call a step while this thread counts another.
+        self._counting = threading.RLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         if sink is None:
@@ -299,7 +300,7 @@ class Runtime:
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
-        self._counting = threading.Lock()
+        self._counting = threading.RLock()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
 

@@ -15,7 +15,8 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
     """Record into memory within this block: no thread, no file, no socket, no environment.
 
     What is declared in the block is forgotten after it, and a fault inside remit raises, so that
-    a test sees it.
+    a test sees it. `remit.configure()` in the block changes settings, but neither the sink nor the
+    mode.
 
     Args:
         clock: The time, for instance a `FakeClock`.

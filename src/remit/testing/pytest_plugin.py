@@ -1,8 +1,9 @@
 """The pytest plugin: tests record into memory, and never send by accident.
 
-Loaded by its entry point. In a test session remit stays off until a test configures it, and the
-API's address and token that the session inherited do not count: those of a developer or of CI
-never send test runs to production.
+Loaded by its entry point. In a test session remit records only where a test asks for it, into
+memory. `remit.configure()` by the code under test changes neither that nor the mode: credentials of
+a developer or of CI never send test runs to production, and nothing is written to the data folder.
+Only `remit.configure(transport=...)` delivers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from remit.testing._recording import RecordingSink
 
 
 def pytest_configure() -> None:
-    """Switch remit off for the session, until it is configured."""
+    """Switch recording off for the session."""
     _runtime.stay_quiet()
 
 
