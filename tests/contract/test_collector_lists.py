@@ -260,7 +260,8 @@ def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
     spans = [api.span(run, payload={"long": "x" * length})["id"] for length in lengths]
     query = {by: run if by == "agent_instance_id" else api.agent_id}
 
-    pages, offset = [], 0
+    pages: list[list[str]] = []
+    offset: int | None = 0
     while offset is not None:
         answer = listed(api, "/agent_spans", **query, **{"pagination[offset]": offset})
         pagination = answer["pagination"]

@@ -21,6 +21,7 @@ import pytest
 
 from remit.cli._limits import LIMITS, VARIABLE_PREFIX
 from remit.collector import Settings, create_token, open_store
+from tests.architecture.sources import ROOT
 from tests.stores import new_database
 
 CREATE_AGENTS: Final = "create_agents"
@@ -102,6 +103,9 @@ def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
 
     assert "0.0.0.0 can be reached from other machines; every request needs a token" in errors
     assert "in the clear" in errors
+    page = re.search(r"A proxy must limit slow clients.*: see (\S+)\.", errors)
+    assert page
+    assert (ROOT / page[1]).is_file()
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +18,6 @@ import pytest
 
 from remit import _endpoints
 from remit._version import __version__
-from remit.client import _gathered
 from remit.client._http import AsyncHttp, Http
 from remit.errors import (
     ApiError,
@@ -31,6 +32,7 @@ from tests.doors import (
     PONG,
     TOKEN,
     WRITE,
+    Handler,
     Sends,
     answering,
     both,
@@ -38,6 +40,8 @@ from tests.doors import (
 )
 from tests.fake_api import FakeApi
 from tests.loopback import request_of, serving
+
+MIB = 1024 * 1024
 
 
 @both
@@ -120,34 +124,125 @@ async def test_a_token_that_a_server_quotes_is_not_repeated(send: Sends) -> None
     hides_everything(caught.value)
 
 
+class Parts(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """An answer that arrives in parts of this length."""
+
+    def __init__(self, body: bytes, length: int) -> None:
+        """Cut *body*."""
+        self._parts = [body[at : at + length] for at in range(0, len(body), length)]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the parts."""
+        yield from self._parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the parts."""
+        for part in self._parts:
+            yield part
+
+
+def arriving(body: bytes, length: int, status: int = 200, encoding: str = "identity") -> Handler:
+    """Return a handler that answers in parts."""
+    headers = {"Content-Encoding": encoding}
+    return lambda _: httpx.Response(status, stream=Parts(body, length), headers=headers)
+
+
+BULK = _endpoints.bulk_raw([b"{}"])
+
+
 @both
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "zipped"])
+@pytest.mark.parametrize(
+    ("call", "limit", "advice"),
+    [
+        (PING, MIB, "something else does"),
+        (BULK, MIB, r"fewer items into one call \(max_batch_items\)"),
+        (_endpoints.list_instances(agent_id="a"), 16 * MIB, "Ask for less with page_size"),
+    ],
+    ids=["one thing", "bulk", "a list"],
+)
 async def test_an_answer_without_end_is_cut_off(
-    send: Sends, monkeypatch: pytest.MonkeyPatch
+    send: Sends, call: _endpoints.Call[object], limit: int, advice: str, *, zipped: bool
 ) -> None:
-    """Memory is bounded, whatever answers."""
-    monkeypatch.setattr(_gathered, "MAX_ANSWER_BYTES", 1000)
-    with pytest.raises(ContractError, match="longer than 1000 bytes"):
-        await send(PING, handler=answering(b" " * 1001))
-    assert await send(PING, handler=answering(b"{}" + b" " * 998))
+    """Memory is bounded, whatever answers; what to do about it fits the call."""
+    body = b" " * (limit + 1)
+    sent = gzip.compress(body) if zipped else body
+    handler = arriving(sent, 65_536, encoding="gzip" if zipped else "identity")
+    with pytest.raises(ContractError, match=f"longer than {limit} bytes. .*{advice}"):
+        await send(call, handler=handler)
+
+
+@both
+async def test_an_answer_within_the_limit_is_read(send: Sends) -> None:
+    """To the last byte, and compressed too."""
+    body = b"{}" + b" " * (MIB - 2)
+    assert await send(PING, handler=arriving(body, 65_536))
+    assert await send(PING, handler=arriving(gzip.compress(body), 100, encoding="gzip"))
+
+
+@both
+@pytest.mark.parametrize("length", [1021, 65_536, 10**7], ids=["small", "usual", "whole"])
+async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
+    """Each output holds a whole span, of which nothing is kept."""
+    hard = {"outputs": {'a"}{': "\\"}, "[": ['"', "}", {"status": "error"}]}
+    span = {"status": "success", "details": {"payload": {"x": 'y\\"{' * 10_000, **hard}}}
+    refused = {"status": "error", "code": "c", "message": "m", "errors": {"f": ["e"]}}
+    told = {**span, "control": {"terminate": True, "reason": "enough"}}
+    answer: dict[str, Any] = {
+        "before": {"k": {"status": "error"}},
+        "outputs": {**{f"key-{n:03}": span for n in range(80)}, 't"old': told, "no": refused},
+        "status": "success",
+    }
+    body = json.dumps(answer).encode()
+    assert len(body) > 4 * MIB
+
+    outputs = await send(BULK, handler=arriving(body, length))
+
+    assert list(outputs) == list(answer["outputs"])
+    assert outputs["key-000"].status == "success"
+    assert outputs['t"old'].control.reason == "enough"
+    assert (outputs["no"].code, outputs["no"].errors) == ("c", {"f": ["e"]})
 
 
 @both
 @pytest.mark.parametrize(
-    ("call", "advice"),
+    ("body", "status"),
     [
-        (_endpoints.list_instances(agent_id="a"), "Ask for less with page_size"),
-        (_endpoints.bulk_raw([b"{}"]), r"fewer items into one call \(max_batch_items\)"),
-        (PING, "something else does"),
+        (b'{"outputs":{"k":{"status":"success","details":"' + b"x" * 2 * MIB + b'"}}}', 200),
+        (b'{"status":"error","message":"' + b"x" * MIB + b'"}', 422),
+        (b'{"outputs":{' + b",".join(b'"%d":{"status":"x"}' % n for n in range(90_000)), 200),
     ],
-    ids=["a list", "bulk", "one thing"],
+    ids=["one output", "a refusal", "many outputs"],
 )
-async def test_an_answer_without_end_is_told_with_what_fits_the_call(
-    send: Sends, call: _endpoints.Call[object], advice: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only a list has pages."""
-    monkeypatch.setattr(_gathered, "MAX_ANSWER_BYTES", 1000)
-    with pytest.raises(ContractError, match=advice):
-        await send(call, handler=answering(b" " * 1001))
+async def test_no_part_of_a_bulk_answer_is_longer(send: Sends, body: bytes, status: int) -> None:
+    """Than an answer about one thing."""
+    with pytest.raises(ContractError, match=f"longer than {MIB} bytes"):
+        await send(BULK, handler=arriving(body, 65_536, status))
+
+
+@both
+async def test_a_long_bulk_answer_that_breaks_off_is_none(send: Sends) -> None:
+    """Though outputs of it came whole."""
+    output = b'{"status":"success","details":"' + b"x" * 1000 + b'"}'
+    body = b'{"outputs":{' + b",".join(b'"k%d":%s' % (n, output) for n in range(2000))
+    with pytest.raises(ContractError, match="not JSON"):
+        await send(BULK, handler=arriving(body, 65_536))
+
+
+def test_a_server_that_never_stops_sending_is_left() -> None:
+    """Though it never lets a read wait."""
+
+    def endless(connection: socket.socket, over: threading.Event) -> None:
+        request_of(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b'{"outputs":{')
+        while not over.is_set():
+            connection.sendall(b'"k":"v",' * 1000)
+
+    with serving(endless) as url:
+        http = Http(url, TOKEN, timeout_s=0.5)
+        with pytest.raises(UnavailableError, match="no answer from"):
+            http.send(BULK)
+        http.close()
 
 
 @pytest.mark.parametrize(

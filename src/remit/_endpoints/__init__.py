@@ -26,7 +26,8 @@ from remit._endpoints._instances import (
     start_instance,
     terminate_instance,
 )
-from remit._endpoints._others import DONE, bulk, bulk_raw, create_agent, ping, show_agent
+from remit._endpoints._others import bulk, bulk_raw, create_agent, ping, show_agent
+from remit._endpoints._outputs import DONE, Outputs
 from remit._endpoints._spans import create_span, finish_span, list_spans
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Call",
     "InstanceListFields",
     "JsonMapping",
+    "Outputs",
     "RegisterFields",
     "SpanFields",
     "SpanListFields",

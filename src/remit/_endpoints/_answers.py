@@ -51,6 +51,10 @@ NOTHING_THERE: Final = (
 )
 
 
+# msgspec itself takes 10 microseconds for a number like 1.1e300.
+_decode: Final = msgspec.json.Decoder(float_hook=float).decode
+
+
 class Refusal(NamedTuple):
     """What a refusal says.
 
@@ -152,8 +156,8 @@ def _read(status: int, body: bytes) -> Refusal:
     if not body.strip():
         return Refusal(status, None, "", {}, spoken=True)
     try:
-        said: object = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        said = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         return Refusal(status, None, "", {}, spoken=False)
@@ -173,13 +177,18 @@ def _errors(given: object) -> dict[str, list[str]]:
         return {}
     fields = cast("dict[str, object]", given)
     return {
-        _line(name): [_line(str(line)) for line in _listed(said)[:MAX_FIELDS]]
+        _line(name): [_line(_text(line)) for line in _listed(said)[:MAX_FIELDS]]
         for name, said in list(fields.items())[:MAX_FIELDS]
     }
 
 
 def _listed(said: object) -> list[object]:
     return cast("list[object]", said) if isinstance(said, list) else [said]
+
+
+def _text(value: object) -> str:
+    # What nests may nest deeper than `str` can follow.
+    return "..." if isinstance(value, dict | list) else str(value)
 
 
 def _line(text: str) -> str:

@@ -18,6 +18,11 @@ M = TypeVar("M", bound=BaseModel)
 API: Final = "/api/v1"
 # Enough to see what is wrong; an answer may be wrong in a thousand places.
 MAX_NAMED_FAULTS: Final = 3
+MAX_FAULTS: Final = 1000
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+"""Longest answer about one thing."""
+MAX_LIST_BYTES: Final = 16 * 1024 * 1024
+"""Longest page of a list: one of 100 spans, their payloads and results at their limit, is 13 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,9 @@ class Call(Generic[T]):
         parse: Reads the body of an answer; raises nothing but `ContractError`.
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
+        limit_bytes: Longest answer that is read.
+        by_output: Whether the answer to a bulk request may be longer, and is then read one output
+            at a time, without the `details` of each.
         meanwhile: What the caller has to do while the server works; it raises nothing, and is not
             done where a client cannot.
     """
@@ -39,6 +47,8 @@ class Call(Generic[T]):
     parse: Callable[[bytes], T] = field(repr=False, compare=False)
     body: bytes | None = field(default=None, repr=False)
     query: tuple[tuple[str, str], ...] = ()
+    limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
+    by_output: bool = field(default=False, repr=False, compare=False)
     meanwhile: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
 
@@ -96,6 +106,8 @@ def _fault(error: ValidationError, body: bytes) -> str:
         return "the answer is empty"
     if body.lstrip()[:1] == b"<":
         return "the answer is an HTML or XML page"
+    if error.error_count() > MAX_FAULTS:
+        return f"the answer does not fit, in {error.error_count()} places"
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     if faults[0]["type"] == "json_invalid":
         return "the answer is not JSON"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from remit._endpoints._arguments import body_of, encode, key, query_of, segment
-from remit._endpoints._call import API, Call, details, page
+from remit._endpoints._call import API, MAX_LIST_BYTES, Call, details, page
 from remit._endpoints._fields import InstanceListFields, JsonMapping, RegisterFields, Timestamp
 from remit.errors import UsageError
 from remit.models._words import FinishStatus
@@ -78,7 +78,7 @@ def list_instances(**fields: Unpack[InstanceListFields]) -> Call[ListResponse[Ag
     query = query_of(where, fields, LIST_NAMES)
     if not fields.get("agent_id"):
         raise UsageError(f"{where} needs agent_id: the API lists the instances of one agent")
-    return Call("GET", PATH, _instances, query=query)
+    return Call("GET", PATH, _instances, query=query, limit_bytes=MAX_LIST_BYTES)
 
 
 def terminate_instance(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Unpack
 
-import msgspec
-from pydantic import ValidationError
-
 from remit._endpoints._arguments import body_of, check, encode, key, query_of
-from remit._endpoints._call import API, Call, details, read
+from remit._endpoints._call import API, MAX_LIST_BYTES, Call, details, read
 from remit._endpoints._fields import AgentFields, JsonMapping
-from remit.errors import ContractError, UsageError
+from remit._endpoints._outputs import outputs_of
+from remit.errors import UsageError
 from remit.models.agent import Agent, AgentForCreate
 from remit.models.bulk import BulkItem, BulkOutput, BulkRequest, BulkResponse
 from remit.models.envelope import PingResponse
@@ -87,7 +85,7 @@ def bulk(items: Sequence[BulkItem | JsonMapping]) -> Call[BulkResponse]:
     given = [_item(item) for item in items]
     body = {"items": given}
     check(where, body, BulkRequest)
-    return Call("POST", f"{API}/bulk", _response, encode(where, body))
+    return Call("POST", f"{API}/bulk", _response, encode(where, body), limit_bytes=MAX_LIST_BYTES)
 
 
 def _response(body: bytes) -> BulkResponse:
@@ -101,25 +99,6 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
     return item.model_dump(mode="json", by_alias=True)
 
 
-class _Answer(msgspec.Struct, gc=False):
-    """The parts of an output by which a sender decides; the thing itself is skipped unparsed."""
-
-    status: str
-    code: str | None = None
-    message: str | None = None
-    errors: Any = None
-    control: Any = None
-
-
-class _Answers(msgspec.Struct):
-    outputs: dict[str, _Answer]
-
-
-_decoder: Final = msgspec.json.Decoder(_Answers)
-DONE: Final = BulkOutput.model_construct(status="success")
-"""The output of every item that happened and of which nothing else is told."""
-
-
 def bulk_raw(
     items: Sequence[bytes], meanwhile: Callable[[], object] | None = None
 ) -> Call[dict[str, BulkOutput]]:
@@ -129,32 +108,4 @@ def bulk_raw(
     spans is read in 0.3 ms without, in 2.1 with.
     """
     body = b'{"items":[' + b",".join(items) + b"]}"
-    return Call("POST", f"{API}/bulk", _outputs, body, meanwhile=meanwhile)
-
-
-def _outputs(body: bytes) -> dict[str, BulkOutput]:
-    try:
-        answers = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # The slow reader names the fault, or shows that only the fast one is too strict.
-        return read(BulkResponse, body).outputs
-    return {
-        name: DONE if answer.status == "success" and answer.control is None else _output(answer)
-        for name, answer in answers.outputs.items()
-    }
-
-
-def _output(answer: _Answer) -> BulkOutput:
-    try:
-        return BulkOutput.model_validate(
-            {
-                "status": answer.status,
-                "code": answer.code,
-                "message": answer.message,
-                "errors": answer.errors,
-                "control": answer.control,
-            }
-        )
-    except ValidationError as error:
-        places = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors())
-    raise ContractError(f"an output of the bulk answer does not fit ({places}); check the api_url")
+    return Call("POST", f"{API}/bulk", outputs_of, body, meanwhile=meanwhile, by_output=True)

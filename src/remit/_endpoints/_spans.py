@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Unpack
 
 from remit._endpoints._arguments import body_of, encode, key, query_of, segment
-from remit._endpoints._call import API, Call, page, success
+from remit._endpoints._call import API, MAX_LIST_BYTES, Call, page, success
 from remit._endpoints._fields import JsonMapping, SpanFields, SpanListFields, Timestamp
 from remit._endpoints._instances import PAGING
 from remit.errors import UsageError
@@ -80,4 +80,4 @@ def list_spans(**fields: Unpack[SpanListFields]) -> Call[ListResponse[AgentSpan]
     query = query_of(where, fields, LIST_NAMES)
     if not (fields.get("agent_instance_id") or fields.get("agent_id")):
         raise UsageError(f"{where} needs agent_instance_id or agent_id: the API lists no others")
-    return Call("GET", PATH, _spans, query=query)
+    return Call("GET", PATH, _spans, query=query, limit_bytes=MAX_LIST_BYTES)

@@ -25,6 +25,7 @@ from remit.collector.store import is_postgres, shown
 PORT: Final = 8420
 ACTIVE: Final = "active"
 MOST_WORKERS: Final = 64
+EXPOSED: Final = "docs/how-to/expose-a-collector.md"
 
 
 @click.command()
@@ -97,7 +98,10 @@ def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) 
 
 
 def _exposed(host: str, door: Door) -> str:
-    told = f"{host} can be reached from other machines; every request needs a token."
+    told = (
+        f"{host} can be reached from other machines; every request needs a token. A proxy must "
+        f"limit slow clients and floods of connections: see {EXPOSED}."
+    )
     if door.certificate is None and door.proxy is None:
         told += (
             " Tokens and payloads travel in the clear: give --ssl-certfile and --ssl-keyfile, or "

@@ -1,18 +1,23 @@
-"""The body of an answer while it comes, up to a limit."""
+"""The body of an answer while it arrives, decompressed, up to the limit of its call."""
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from remit._endpoints import Call
+from remit._endpoints import Call, Outputs
+from remit.client import _failures
 from remit.client._target import Answer
 from remit.errors import ContractError
 
-# A page of 100 spans with payloads and results at their limit is 13 MB.
-MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
-
 LISTS: Final = ("/agent_instance", "/agent_spans")
 BULK: Final = "/bulk"
+GZIP: Final = "gzip"
+_GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
+# A compressed body may be a thousand times as long when it is decompressed.
+PART_BYTES: Final = 65_536
+OK, REDIRECTION = 200, 300
 
 
 def remedy(call: Call[Any]) -> str:
@@ -25,29 +30,79 @@ def remedy(call: Call[Any]) -> str:
 
 
 class Gathered:
-    """What came of an answer so far."""
+    """What has arrived of an answer."""
 
-    def __init__(self, where: str, call: Call[Any]) -> None:
-        """Start empty; *where* is the *call* in words."""
+    def __init__(
+        self, where: str, place: str, call: Call[Any], status: int, headers: Mapping[str, str]
+    ) -> None:
+        """Start empty.
+
+        Args:
+            where: The call in words.
+            place: Host and port.
+            call: The call.
+            status: HTTP status of the answer.
+            headers: Its headers.
+        """
         self._where = where
+        self._place = place
         self._call = call
+        self._status = status
+        self._headers = {name.lower(): value for name, value in headers.items()}
+        encoding = self._headers.get("content-encoding", "").strip().lower()
+        self._inflate = zlib.decompressobj(_GZIP_FORMAT) if encoding == GZIP else None
         self._parts: list[bytes] = []
         self._size = 0
+        self._outputs: Outputs | None = None
 
     def add(self, chunk: bytes) -> None:
-        """Take the next part.
+        """Take the next part, as it came.
 
         Raises:
-            ContractError: The answer is too large.
+            ContractError: The answer is too long, or cannot be decompressed.
         """
-        self._parts.append(chunk)
-        self._size += len(chunk)
-        if self._size > MAX_ANSWER_BYTES:
+        for part in self._decompressed(chunk):
+            self._take(part)
+
+    def answer(self) -> Answer:
+        """Return the whole answer."""
+        body = b"".join(self._parts) if self._outputs is None else self._outputs.answer()
+        return Answer(self._status, self._headers, body)
+
+    def _decompressed(self, chunk: bytes) -> Iterator[bytes]:
+        if self._inflate is None:
+            yield chunk
+            return
+        while chunk:
+            try:
+                yield self._inflate.decompress(chunk, PART_BYTES)
+            except zlib.error as error:
+                said = _failures.sentence(
+                    _failures.NOT_PACKED, error, place=self._place, timeout_s=0
+                )
+                failure = ContractError(f"{self._where}: {said}")
+            else:
+                chunk = self._inflate.unconsumed_tail
+                continue
+            raise failure
+
+    def _take(self, part: bytes) -> None:
+        if self._outputs is not None:
+            self._outputs.add(part)
+            self._size = self._outputs.size
+        else:
+            self._parts.append(part)
+            self._size += len(part)
+            if self._size > self._call.limit_bytes and self._may_be_shortened():
+                self._outputs = Outputs()
+                self._outputs.add(b"".join(self._parts))
+                self._parts.clear()
+                self._size = self._outputs.size
+        if self._size > self._call.limit_bytes:
             raise ContractError(
-                f"{self._where}: the answer is longer than {MAX_ANSWER_BYTES} bytes. "
+                f"{self._where}: the answer is longer than {self._call.limit_bytes} bytes. "
                 f"{remedy(self._call)}"
             )
 
-    def answer(self, status: int, headers: dict[str, str]) -> Answer:
-        """Return the whole answer."""
-        return Answer(status, headers, b"".join(self._parts))
+    def _may_be_shortened(self) -> bool:
+        return self._call.by_output and OK <= self._status < REDIRECTION

@@ -8,11 +8,11 @@ remit in a test or a command never send anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
@@ -40,8 +40,7 @@ else:
 C = TypeVar("C")
 T = TypeVar("T")
 
-# What httpx decompresses without another package.
-ENCODINGS: Final = {"Accept-Encoding": "gzip, deflate"}
+ENCODINGS: Final = {"Accept-Encoding": "gzip"}
 DEFAULT_TIMEOUT_S: Final = 10.0
 # httpx, which knows what it waited for, speaks first; the rest is for an answer that trickles.
 GRACE_S: Final = 0.05
@@ -153,6 +152,11 @@ class Door(Generic[C]):
         reaction = ContractError if template is _failures.NOT_PACKED else UnavailableError
         return reaction(f"{self.target.where(call)}: {said}")
 
+    def _gathered(self, call: Call[T], response: httpx.Response) -> Gathered:
+        """Return an empty answer, for the body of *response*."""
+        target, headers = self.target, dict(response.headers)
+        return Gathered(target.where(call), target.place, call, response.status_code, headers)
+
     def _no_proxy(self, error: Exception | BaseException, call: Call[T], proxy: str) -> ApiError:
         """Return the error for a proxy that cannot be reached, or cannot be one."""
         place = proxy.rpartition("@")[2]
@@ -216,7 +220,6 @@ class Http(Door["httpx.BaseTransport"]):
 
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
-        gathered = Gathered(self.target.where(call), call)
         request = self._request(call, seconds)
         self.waiting = self._given is None
         try:
@@ -225,13 +228,13 @@ class Http(Door["httpx.BaseTransport"]):
                 self._bound.until(deadline, call.meanwhile),
                 closing(transport.handle_request(request)) as response,
             ):
-                response.request = request
-                for chunk in response.iter_bytes():
+                gathered = self._gathered(call, response)
+                for chunk in _until(deadline, cast("Iterable[bytes]", response.stream)):
                     gathered.add(chunk)
-        except (httpx.HTTPError, NameLookUpError) as error:
+        except (httpx.HTTPError, NameLookUpError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = gathered.answer(response.status_code, dict(response.headers))
+            answer = gathered.answer()
             if self._coding.heeds(answer.status, answer.headers, request.headers):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
@@ -261,6 +264,20 @@ class Http(Door["httpx.BaseTransport"]):
         return Bound()
 
 
+def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield *chunks*; a server that never stops sending keeps every single read within its time.
+
+    Raises:
+        TimeoutError: The deadline has passed, and there is more.
+    """
+    late = False
+    for chunk in chunks:
+        if late:
+            raise TimeoutError
+        yield chunk
+        late = deadline.passed
+
+
 class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
     """Sends calls over httpx, awaitable: one try each, one deadline each. For one event loop."""
 
@@ -278,7 +295,6 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
         transport = self._open(lambda: self._make(call))
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
-        gathered = Gathered(self.target.where(call), call)
         request = self._request(call, seconds)
         try:
             with unseen():
@@ -286,13 +302,13 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
                     asyncio.timeout(seconds + GRACE_S),
                     aclosing(await transport.handle_async_request(request)) as response,
                 ):
-                    response.request = request
-                    async for chunk in response.aiter_bytes():
+                    gathered = self._gathered(call, response)
+                    async for chunk in cast("AsyncIterable[bytes]", response.stream):
                         gathered.add(chunk)
         except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = gathered.answer(response.status_code, dict(response.headers))
+            answer = gathered.answer()
             if self._coding.heeds(answer.status, answer.headers, request.headers):
                 return await self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
