@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
+import pydoc
 from typing import Any, TypeAlias
 
 import pytest
@@ -67,3 +69,13 @@ def test_an_agents_option_of_a_wrong_type_is_an_error_at_the_decoration(options:
 def test_static_methods_pickle_and_copy_as_bare_ones_do(clone: Anything, method: Anything) -> None:
     """By qualified name: there is no object that they are bound to."""
     assert clone(method)(2) == -2
+
+
+@pytest.mark.parametrize("function", [remit.agent, remit.span_type, remit.span, remit.risk])
+def test_help_shows_every_parameter(function: Anything) -> None:
+    """In the signature, and each with a sentence."""
+    shown = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    signature, _, described = shown.partition("Args:")
+    for name in inspect.signature(function).parameters:
+        assert f"{name}: " in signature
+        assert f"\n        {name}: " in described

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import inspect
 import json
+import sys
 import typing
 from typing import Annotated, Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import BaseModel, EmailStr, Field, WithJsonSchema
 
 from remit._capture import Plan, Rules
 from remit._schema import canonical, declared_schema, params_schema, result_schema
@@ -141,6 +142,15 @@ def test_a_type_that_raises_loses_its_schema_and_no_other() -> None:
         },
         "two": {"items": {"type": "integer"}, "type": "array"},
     }
+
+
+def test_a_package_that_a_type_needs_and_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The type loses its schema, and the note says what to install."""
+    monkeypatch.setitem(sys.modules, "email_validator", None)
+    why = "pydantic.networks.EmailStr has no schema (email-validator is not installed)"
+    assert property_of(EmailStr) == {"$comment": f"`x`: {why}; recorded as it is"}
 
 
 def test_a_note_stands_with_its_parameter() -> None:

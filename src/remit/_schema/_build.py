@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -26,6 +27,8 @@ _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
 _STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
 _NEVER: Final = (typing.Never, typing.NoReturn)
+# In pydantic's words, the rest of which is how to install it; other texts may hold a path.
+_MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
 # pydantic takes seconds for hundreds of adapters; most parameters are one of these.
 _SCALARS: Final[Mapping[object, Json]] = {
     str: {"type": "string"},
@@ -197,7 +200,9 @@ def _or_note(annotation: object) -> object:
     tried = attempt(lambda: _by_pydantic([annotation]))
     if not isinstance(tried, Exception):
         return annotation
-    why = f"{type_name(annotation)} has no schema ({type(tried).__name__}); recorded as it is"
+    missing = _MISSING_PACKAGE.match(str(tried)) if isinstance(tried, ImportError) else None
+    reason = type(tried).__name__ if missing is None else missing.group()
+    why = f"{type_name(annotation)} has no schema ({reason}); recorded as it is"
     return Annotated[Any, WithJsonSchema(noted(why))]
 
 
