@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import click
 from remit._clock import SystemClock
 from remit.cli._database import database, every, find, handle, opened, spans_of
 from remit.cli._options import TEXT, Database, db_option, json_option
-from remit.cli._terminal import coloured, columns, cut, emit, faint, lines, printable
+from remit.cli._terminal import coloured, columns, cut, emit, emit_json, faint, lines, printable
 from remit.cli._tree import moment, took
 from remit.cli._values import error_of, members
 from remit.collector.meaning import Declarations
@@ -98,8 +97,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
             if follow:
                 # What is there already is not new.
                 feed.fresh(source)
-            for line in _shown(feed, source, feed.last(source, count), as_json=as_json):
-                emit(line)
+            _show(feed, source, feed.last(source, count), as_json=as_json)
         waiting = threading.Event()
         while follow:
             try:
@@ -107,23 +105,22 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
             except KeyboardInterrupt:
                 return
             with store.reading() as source:
-                for line in _shown(feed, source, feed.fresh(source), as_json=as_json):
-                    emit(line)
+                _show(feed, source, feed.fresh(source), as_json=as_json)
 
 
 def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
 
 
-def _shown(feed: Feed, source: Reading, rows: list[SpanRow], *, as_json: bool) -> Iterator[str]:
+def _show(feed: Feed, source: Reading, rows: list[SpanRow], *, as_json: bool) -> None:
     runs = source.instances(None, {row.agent_instance_id for row in rows})
     for row in rows:
         run = runs[row.agent_instance_id]
         (span,) = spans_of(source, feed.declarations, run, [row])
         if as_json:
-            yield json.dumps(span.model_dump(mode="json"), sort_keys=True)
+            emit_json(span.model_dump(mode="json"), indent=None)
         else:
-            yield _line(span, handle(run)[:SHORT_CHARS])
+            emit(_line(span, handle(run)[:SHORT_CHARS]))
 
 
 def _line(span: AgentSpan, run: str) -> str:
