@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner, Result
@@ -83,7 +84,7 @@ def test_no_json_steers_the_terminal_and_programs_read_what_was_recorded(
     api.agent_id = agent["details"]["id"]
     made = api.instance("active", external_identifier=text)
     api.span(made["id"], schema_name=text, payload={text: text})
-    commands = {
+    commands: dict[tuple[str, ...], Callable[[Any], str]] = {
         ("runs", "list"): lambda found: found[0]["agent"]["name"],
         ("runs", "show", made["id"]): lambda found: found["spans"][0]["payload"][text],
         ("runs", "tail"): lambda found: found["payload"][text],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -158,6 +159,34 @@ def test_a_token_is_printed_alone_and_its_secret_is_nowhere_else(tmp_path: Path)
     assert secret.strip() not in listed.stdout
     for file in path.parent.iterdir():
         assert secret.strip().encode() not in file.read_bytes()
+
+
+def test_a_token_is_written_to_a_new_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    """`> token` would make a file that everybody on the machine can read."""
+    file, create = tmp_path / "token", ("token", "create", "--db", str(tmp_path / "new.db"))
+    umask = os.umask(0)
+    try:
+        made = run(*create, "--to", str(file))
+    finally:
+        os.umask(umask)
+    assert made.exit_code == 0, made.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    secret = file.read_text()
+    assert re.fullmatch(r"\S{20,}\n", secret)
+    assert secret.strip() not in made.output
+    assert str(file) in made.output
+
+    again = run(*create, "--to", str(file))
+    astray = run(*create, "--to", str(tmp_path / "none" / "token"))
+    assert (again.exit_code, astray.exit_code) == (1, 1)
+    assert f"{file} exists already" in again.stderr
+    assert "cannot be written: No such file or directory" in astray.stderr
+    assert file.read_text() == secret
+    wrong = run("token", "create", "--db", str(tmp_path / "new.db" / "no"), "--to", f"{file}2")
+    assert wrong.exit_code == 1
+    assert not Path(f"{file}2").exists()
+    listed = run("token", "list", "--db", str(tmp_path / "new.db"), "--json").stdout
+    assert len(json.loads(listed)) == 1
 
 
 def test_a_token_of_one_agent_is_listed_with_it_until_it_is_revoked(db: Path) -> None:
