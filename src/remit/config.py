@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -27,7 +28,7 @@ from pydantic import (
     field_validator,
 )
 
-from remit._guard import attempt
+from remit._guard import attempt, logger
 from remit._words import meant
 from remit.errors import SettingsError
 
@@ -36,6 +37,7 @@ MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
 SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
+API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport",)
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
@@ -175,7 +177,7 @@ class Settings(BaseModel):
         if scheme not in {"http", "https"} or not separator or not rest.strip("/"):
             message = "expected https://host[:port] (or http:// on this machine)"
             raise ValueError(message)
-        return value.rstrip("/")
+        return api_root(value)
 
     @property
     def resolved_mode(self) -> Literal["remote", "local", "off"]:
@@ -190,6 +192,19 @@ class Settings(BaseModel):
         if self.mode != "auto" or bool(self.api_url) == bool(self.api_token):
             return None
         return ("api_url", "api_token") if self.api_url else ("api_token", "api_url")
+
+
+@lru_cache(maxsize=16)
+def api_root(url: str) -> str:
+    """Return *url* without `/api/v1` at its end, which every request adds; say once that it goes.
+
+    A path before it is kept: a server may be behind a prefix.
+    """
+    bare = url.rstrip("/")
+    root = bare.removesuffix(API_PATH).rstrip("/")
+    if root != bare:
+        logger.warning("api_url ends in %s, which is cut off: requests add it", API_PATH)
+    return root
 
 
 def variables(name: str) -> tuple[str, ...]:

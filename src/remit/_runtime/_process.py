@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from remit import config
     from remit._runtime import _doors as doors
     from remit._runtime import _runtime as parts
+    from remit._spool import Others
 else:
     config = late("remit.config")
     doors = late("remit._runtime._doors")
@@ -210,17 +211,17 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
 
 
 def send_spooled(
-    settings: config.Settings, timeout_s: float, *, any_token: bool, set_aside: bool
+    settings: config.Settings, timeout_s: float, others: Others, *, set_aside: bool
 ) -> FlushResult:
     """Send what ended processes left in the spool, beside the runtime of this process.
 
     Args:
         settings: Where to, and where the spool is.
         timeout_s: Seconds to try at most.
-        any_token: Send also what was recorded for the same target by another token.
+        others: Whose files are sent beside our own.
         set_aside: Send also what a server refused before.
     """
-    runtime = parts.Runtime(settings, registry, any_token=any_token)
+    runtime = parts.Runtime(settings, registry, others=others)
     if set_aside:
         runtime.bring_back()
     runtime.flush(timeout_s)
