@@ -125,6 +125,34 @@ def test_the_registration_is_the_same_in_every_process_and_on_every_python(
     assert shown.stdout.encode() == GOLDEN.read_bytes()
 
 
+CARELESS = """
+import remit
+
+@remit.span_type
+def step(number: int) -> int:
+    return number
+
+@remit.agent
+def careless(number: int) -> int:
+    return step(number)
+
+remit.configure(mode="remote")
+print("imported", careless(1))
+"""
+
+
+@pytest.mark.parametrize("words", ["show careless:careless", "check careless"])
+def test_a_program_without_a_main_guard_is_looked_at_and_not_recorded(
+    words: str, tmp_path: Path
+) -> None:
+    """What it prints does not stand in the command's JSON, and it needs no token to be imported."""
+    (tmp_path / "careless.py").write_text(CARELESS)
+    looked = remit(tmp_path, "schema", *words.split(), "--json", cwd=str(tmp_path))
+    assert (looked.returncode, looked.stderr) == (0, "imported 1\n")
+    assert "careless:step" in json.dumps(json.loads(looked.stdout))
+    assert not (tmp_path / ".local").exists()
+
+
 def test_a_server_for_others_without_a_token_is_refused(tmp_path: Path) -> None:
     """Before anything is made or opened."""
     db = tmp_path / "new.db"

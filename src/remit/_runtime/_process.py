@@ -49,6 +49,7 @@ class _Process(Struct):
     configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
     quiet: bool = False
+    unrecorded: bool = False
     said: str = ""
 
 
@@ -92,6 +93,20 @@ def stay_quiet() -> None:
     _process.quiet = True
 
 
+@contextmanager
+def unrecorded() -> Generator[None]:
+    """Record nothing within this block, whatever a call of `configure()` in it asks for.
+
+    For commands that import a program only to look at what it declares.
+    """
+    before = (_process.runtime, _process.configured, _process.unrecorded)
+    _process.runtime, _process.configured, _process.unrecorded = None, None, True
+    try:
+        yield
+    finally:
+        _process.runtime, _process.configured, _process.unrecorded = before
+
+
 def _settings_or_off() -> config.Settings:
     try:
         if _process.quiet and not config.given(_process.ignored):
@@ -110,6 +125,8 @@ def _loaded(overrides: Mapping[str, object]) -> config.Settings:
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
     """
+    if _process.unrecorded:
+        overrides = {**overrides, "mode": "off"}
     settings = config.load(overrides, _process.ignored)
     _capture.switched_off(settings.redact_off)
     doors.check_target(settings)
