@@ -63,10 +63,10 @@ def runs(db: Path) -> list[str]:
 
 
 def test_the_newest_runs_are_listed_first(db: Path) -> None:
-    """With status, begin, duration and how many spans, failed ones apart."""
+    """With status, begin, duration and how many steps, failed ones apart."""
     lines = run("runs", "list", "--db", str(db)).stdout.splitlines()
     assert lines[0].split() == ["RUN", "AGENT", "STATUS", "STARTED", "TOOK", "SPANS"]
-    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:4]] == ["2", "3, 1 failed", "4"]
+    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:4]] == ["1", "2, 1 failed", "3"]
     assert all("  Halver  " in line and "  complete  " in line for line in lines[1:4])
     assert all(len(line) <= 80 for line in lines[:4])
 
@@ -98,6 +98,31 @@ def test_the_last_run_is_shown_without_a_name(db: Path) -> None:
     assert shown["run"]["external_identifier"] == runs(db)[0]
     assert shown["agent"]["external_identifier"].endswith(":halver")
     assert [span["schema_name"].rpartition(":")[2] for span in shown["spans"]] == ["run", "halver"]
+
+
+def test_the_last_steps_are_shown_in_order_with_the_names_of_the_tree(db: Path) -> None:
+    """Without the span that stands for the whole run, which the tree does not show either."""
+    lines = run("runs", "tail", "--db", str(db)).stdout.splitlines()
+    shown = [re.split(r" {2,}", line) for line in lines[:-1]]
+    newest, failed, first = runs(db)
+    assert [(line[1], line[4].partition(" ")[0]) for line in shown] == [
+        (first[:12], "halver"),
+        (first[:12], "halve"),
+        (first[:12], "halve"),
+        (failed[:12], "halver"),
+        (failed[:12], "halve"),
+        (newest[:12], "halver"),
+    ]
+    assert lines[-1] == f"Read from {db}."
+    assert run("runs", "tail", "-n", "2", "--db", str(db)).stdout.splitlines() == lines[-3:]
+
+
+def test_the_number_of_spans_is_that_of_the_steps_shown(db: Path) -> None:
+    """In the list, in the head of the tree and above the risk."""
+    key = runs(db)[1]
+    shown = run("runs", "show", key, "--risk", "--db", str(db)).stdout
+    assert re.search(r"^  spans +2, 1 failed$", shown, re.MULTILINE)
+    assert "Risk  2 spans" in shown
 
 
 def test_the_tree_is_shown_without_colours_when_no_terminal_reads_it(db: Path) -> None:

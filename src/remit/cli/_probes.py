@@ -202,7 +202,8 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
     pong = probe.read(ping(), answer)
     found = _answered(settings, pong)
     if not found.code or isinstance(pong, NotFoundError):
-        found = _answered(settings, probe.ask(NO_REGISTRATION))
+        refused = probe.ask(NO_REGISTRATION)
+        found = _answered(settings, refused)
     yield _explained(found, settings)
     yield skew
     if not found.code:
