@@ -25,11 +25,12 @@ from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from remit import _spool as spool
     from remit import config
     from remit._runtime import _doors as doors
     from remit._runtime import _runtime as parts
-    from remit._spool import Others
 else:
+    spool = late("remit._spool")
     config = late("remit.config")
     doors = late("remit._runtime._doors")
     parts = late("remit._runtime._runtime")
@@ -228,7 +229,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
 
 
 def send_spooled(
-    settings: config.Settings, timeout_s: float, others: Others, *, set_aside: bool
+    settings: config.Settings, timeout_s: float, others: spool.Others, *, set_aside: bool
 ) -> FlushResult:
     """Send what ended processes left in the spool, beside the runtime of this process.
 

