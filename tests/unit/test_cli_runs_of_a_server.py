@@ -22,7 +22,7 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
 from tests.collecting import World, on_a_port
-from tests.doctored import AGENT, BAD_TOKEN, EMPTY, TOKEN, Routes, api
+from tests.doctored import AGENT, BAD_TOKEN, EMPTY, PONG, TOKEN, Routes, api
 from tests.loopback import serving
 
 NOBODY = "0" * 32
@@ -238,6 +238,7 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
         path: (200, one),
         "/api/v1/agent/show": (200, agent),
         "/api/v1/agent": answer,
+        "/api/v1/ping": (200, PONG),
     }
     with serving(api(routes)) as url:
         env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
@@ -248,6 +249,19 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
     assert "--db" in listed.stderr
     assert TOKEN not in listed.output
     assert ended_by_id.exit_code == 0, ended_by_id.output
+
+
+def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:
+    """The collector says which agent it is for."""
+    agent = f"{bell.__module__}:bell"
+    token = create_token(place.world.store, "agent_deployment", agent=agent).secret
+    listed = json.loads(place.run("list", "--json", REMIT_API_TOKEN=token).stdout)
+    assert [each["agent"]["external_identifier"] for each in listed] == [agent]
+    assert "bell  " in place.run("show", REMIT_API_TOKEN=token).stdout
+    assert "bell\n" in place.run("tail", REMIT_API_TOKEN=token).stdout
+    refused = place.run("show", listed[0]["run"]["id"], REMIT_API_TOKEN="wrong")
+    assert refused.exit_code == 1
+    assert "Check the api_token" in refused.stderr
 
 
 def test_a_server_is_read_without_the_collector(place: Place) -> None:

@@ -19,6 +19,7 @@ from remit._endpoints import (
     get_instance,
     list_instances,
     list_spans,
+    ping,
     show_agent,
     terminate_instance,
 )
@@ -177,7 +178,14 @@ class ServerRuns:
             )
             return Call("GET", f"{API}/agent", page(Agent), query=query)
 
-        return list(self._every(listed))
+        try:
+            return list(self._every(listed))
+        except UnauthorizedError:
+            # A deployment's token is for one agent; remit's collector says which.
+            agent_id = (self._http.send(ping()).details or {}).get("agent_id")
+            if not isinstance(agent_id, str):
+                raise
+            return [self._agent(agent_id)]
 
     def _newest_spans(self, run: Run | None) -> list[Iterator[AgentSpan]]:
         if run is not None:
