@@ -22,7 +22,7 @@ from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
 from tests.collecting import World, on_a_port
-from tests.doctored import AGENT, BAD_TOKEN, EMPTY, PONG, TOKEN, Routes, api
+from tests.doctored import AGENT, BAD_TOKEN, EMPTY, INVALID, PONG, TOKEN, Routes, api
 from tests.loopback import serving
 
 NOBODY = "0" * 32
@@ -249,6 +249,23 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
     assert "--db" in listed.stderr
     assert TOKEN not in listed.output
     assert ended_by_id.exit_code == 0, ended_by_id.output
+
+
+def test_lists_are_sorted_in_the_form_that_every_server_takes(tmp_path: Path) -> None:
+    """The service is known to refuse `sorting=-id` for runs."""
+    listed = "/api/v1/agent_instance?agent_id=a&"
+    long = "sorting%5Bfield%5D=id&sorting%5Bdirection%5D=desc&"
+    none = {"status": "success", "pagination": None, "sorting": None}
+    routes: Routes = {
+        f"{listed}{long}": (200, {**none, "summaries": [RUN]}),
+        listed: (400, INVALID),
+        f"/api/v1/agent_instance/{NOBODY}": (200, {"status": "success", "details": RUN}),
+        "/api/v1/agent?": (200, {**none, "summaries": [AGENT["details"]]}),
+    }
+    with serving(api(routes)) as url:
+        env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
+        shown = run("list", **env)
+    assert NOBODY[:12] in shown.stdout, shown.output
 
 
 def test_a_token_of_one_agent_reads_that_agents_runs(place: Place) -> None:
