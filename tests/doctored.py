@@ -19,6 +19,8 @@ NOT_FOUND = {"status": "error", "code": "not_found", "message": "no such thing"}
 BAD_TOKEN = {"status": "error", "code": "bad_authtoken", "message": "Invalid API token"}
 FORBIDDEN = {"status": "error", "code": "forbidden", "message": "not for this token"}
 EMPTY: object = {}
+INVALID = {"status": "error", "code": "validation_errors", "message": "no", "errors": {}}
+REGISTER = "/api/v1/agent_instance/register"
 PONG: object = {"status": "success", "details": {}}
 DETAILS = {"type": "agent", "id": "a", "name": "A", "status": "active"}
 AGENT = {"status": "success", "details": DETAILS}
@@ -55,16 +57,21 @@ def answer(connection: socket.socket, status: int, body: bytes, *fields: str) ->
 def api(routes: Routes, *, clock_s: float = 0, dated: bool = True) -> Behaviour:
     """Return a server that answers by the path's beginning; not found otherwise.
 
+    Where there is a ping, a registration that is no registration is refused as invalid.
+
     Args:
         routes: Status and body for the beginnings of paths.
         clock_s: By how many seconds its clock is wrong.
         dated: Whether its answers have a date.
     """
+    pings = [path for path in routes if path.endswith("/ping") and routes[path][0] == 200]
+    registers = {path.removesuffix("/api/v1/ping") + REGISTER: (422, INVALID) for path in pings}
+    known: Routes = {**routes, **registers}
 
     def behave(connection: socket.socket, _: threading.Event) -> None:
         path = request_of(connection).split(b" ")[1].decode()
         status, body = next(
-            (told for start, told in routes.items() if path.startswith(start)), (404, NOT_FOUND)
+            (told for start, told in known.items() if path.startswith(start)), (404, NOT_FOUND)
         )
         date = f"Date: {formatdate(time.time() + clock_s, usegmt=True)}"
         answer(connection, status, json.dumps(body).encode(), *([date] if dated else []))

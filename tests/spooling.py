@@ -17,9 +17,11 @@ from remit._losses import Loss
 from remit._results import Status
 from remit._sink import AnyItem, Item, Kind
 from remit._spool import (
+    NO_OTHERS,
     Files,
     Folder,
     Identity,
+    Others,
     Registration,
     RunRecord,
     RunState,
@@ -49,7 +51,7 @@ class Spooled:
         target: str = TARGET,
         token: str | None = TOKEN,
         max_bytes: int = GIB,
-        any_token: bool = False,
+        others: Others = NO_OTHERS,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
         """Name the folder; nothing is made."""
@@ -64,7 +66,7 @@ class Spooled:
             self.folder,
             wall_ns=lambda: self.now_ns,
             lose=self.lose,
-            any_token=any_token,
+            others=others,
             keep_bytes=keep_bytes,
         )
 

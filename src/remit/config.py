@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -29,7 +30,7 @@ from pydantic import (
     field_validator,
 )
 
-from remit._guard import attempt
+from remit._guard import attempt, logger
 from remit._words import closest, meant, shown_url
 from remit.errors import SettingsError
 
@@ -38,6 +39,7 @@ MIB: Final = 1024 * KIB
 GIB: Final = 1024 * MIB
 
 SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment_id")
+API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport",)
 PREFIX: Final = "REMIT_"
 OF_OTHERS: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
@@ -200,7 +202,7 @@ class Settings(BaseModel):
         if scheme not in {"http", "https"} or not separator or not rest.strip("/"):
             message = "expected https://host[:port] (or http:// on this machine)"
             raise ValueError(message)
-        return value.rstrip("/")
+        return api_root(value)
 
     @property
     def unencrypted_host(self) -> str | None:
@@ -229,6 +231,19 @@ def is_loopback(host: str) -> bool:
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")
+
+
+@lru_cache(maxsize=16)
+def api_root(url: str) -> str:
+    """Return *url* without `/api/v1` at its end, which every request adds; say once that it goes.
+
+    A path before it is kept: a server may be behind a prefix.
+    """
+    bare = url.rstrip("/")
+    root = bare.removesuffix(API_PATH).rstrip("/")
+    if root != bare:
+        logger.warning("api_url ends in %s, which is cut off: requests add it", API_PATH)
+    return root
 
 
 def variables(name: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ def plain(text: str) -> str:
     for pattern, word in (
         (r"\b[0-9a-hjkmnp-tv-z]{26}\b", "KEY"),
         (r"started .*", "started TIME"),
+        (r"Read from .*", "Read from PLACE"),
         (r" +\+[\d.]+ m?s +[\d.]+ m?s$", "  TIMES"),
     ):
         text = re.sub(pattern, word, text, flags=re.MULTILINE)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.doctored import BAD_TOKEN, EMPTY, PONG, TOKEN, api, doctor, found, wrong
 from tests.loopback import serving, unused_port
+from tests.served import collector
 
 
 def claiming(expiry: object) -> str:
@@ -46,17 +47,28 @@ def test_a_token_is_told_what_is_wrong_with_it(
     assert token not in result.output
 
 
-@pytest.mark.parametrize("path", ["/api/v1", "/api/v1/", "/console"])
+@pytest.mark.parametrize("path", ["/console", "/console/api/v1/"])
 def test_a_path_in_the_url_is_told_where_nothing_is_there(path: str, tmp_path: Path) -> None:
     """A server of one's own may be under a path; then it answers."""
-    with serving(api({"/api/v1/ping": (200, PONG), f"{path.rstrip('/')}/": (404, EMPTY)})) as url:
+    with serving(api({"/api/v1/ping": (200, PONG), "/console/": (404, EMPTY)})) as url:
         result = doctor(
             REMIT_API_URL=f"{url}{path}", REMIT_API_TOKEN=TOKEN, REMIT_DATA_DIR=str(tmp_path)
         )
     check = wrong(result)
     assert check["code"] == "path"
-    assert f"REMIT_API_URL ends in {path.rstrip('/')}, and" in check["said"]
+    assert "REMIT_API_URL ends in /console, and" in check["said"]
     assert "REMIT_API_URL" in check["advice"]
+
+
+def test_a_collector_says_itself_where_nothing_is(tmp_path: Path) -> None:
+    """Its 404 for a wrong path is worded as its 404 for an unknown id."""
+    with collector(tmp_path) as served:
+        variables = {"REMIT_API_TOKEN": served.token, "REMIT_DATA_DIR": str(tmp_path / "data")}
+        astray = doctor(REMIT_API_URL=f"{served.url}/console", **variables)
+        right = doctor(REMIT_API_URL=f"{served.url}/api/v1/", **variables)
+    assert (wrong(astray)["code"], astray.exit_code) == ("path", 1)
+    assert found(right)["server"]["said"] == f"{served.url} answers, and takes the token"
+    assert right.exit_code == 0
 
 
 @pytest.mark.parametrize("path", ["/", "/remit"])

@@ -160,7 +160,11 @@ CASES = [
         ("REMIT_API_TOKEN", "off until"),
         {"REMIT_API_TOKEN": None, "REMIT_MODE": "remote"},
     ),
-    Case("wrong token", answers(lambda *_: refusal(401, "bad_authtoken")), ("api_token",)),
+    Case(
+        "wrong token",
+        answers(lambda *_: refusal(401, "bad_authtoken")),
+        ("api_token", "remit spool send --all"),
+    ),
     Case("wrong scope", answers(lambda *_: refusal(403, "forbidden")), ("api_token", "scope")),
     Case("token with a space", good, ("api_token",), {"REMIT_API_TOKEN": f"Bearer {TOKEN}"}),
     Case(
@@ -171,7 +175,11 @@ CASES = [
     Case("wrong port", nobody, ("api_url", "nothing listens there")),
     Case("https to http", lambda: at(plain, scheme="https://"), ("api_url", "https at all")),
     Case("http to https", lambda: at(tls), ("api_url", "http or https")),
-    Case("wrong path", answers(lambda *_: refusal(404), "/api/v1"), ("api_url", "no /api/v1")),
+    Case(
+        "wrong path",
+        answers(lambda *_: refusal(404, "not_found"), "/console"),
+        ("api_url", "/console/api/v1/agent_instance/register", "remit spool send --from http"),
+    ),
     Case("login page", lambda: at(login_page), ("api_url",)),
     Case("moved", lambda: at(moved), ("api_url", "https://api.example")),
     Case(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.delivering import hang
 from tests.loopback import serving
@@ -21,6 +25,7 @@ from tests.served import collector
 
 PROCESSES = 8
 RUNS = 5
+WRONG_EXIT_S = 3.0
 
 RECORDING = """
 import os, sys, time
@@ -47,6 +52,13 @@ if ending != "end of main":
 """
 
 
+def remit(environ: dict[str, str], *words: str) -> str:
+    """Run a command of remit's, and return what it printed."""
+    command = [sys.executable, "-m", "remit", *words]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def test_processes_that_end_abruptly_share_one_spool(tmp_path: Path) -> None:
     """All that each had written arrives once, by whoever comes first; the folder is empty then."""
     with collector(tmp_path) as served:
@@ -59,6 +71,35 @@ def test_processes_that_end_abruptly_share_one_spool(tmp_path: Path) -> None:
     steps = steps_in(tmp_path)
     assert len(steps) == PROCESSES * RUNS * 10
     assert set(steps.values()) == {1}
+    assert left_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "token", "command"),
+    [
+        pytest.param("/console", None, "remit spool send --from {url}/console", id="URL"),
+        pytest.param("", "mistyped", "remit spool send --all", id="token"),
+    ],
+)
+def test_what_a_wrong_url_or_token_left_arrives_by_the_command_that_is_named(
+    path: str, token: str | None, command: str, tmp_path: Path
+) -> None:
+    """Nothing is set aside: a collector answers 404 to a wrong path in the words of its API."""
+    with collector(tmp_path) as served:
+        wrong = settings(
+            tmp_path, served.url + path, token or served.token, exit_timeout_s=WRONG_EXIT_S
+        )
+        right = settings(tmp_path, served.url, served.token)
+        lines = errors_of(start(RECORDING, wrong, 0, "end of main", RUNS)).splitlines()
+        command = command.format(url=served.url)
+        assert len(lines) == 2
+        assert all(f"`{command}`" in line for line in lines), lines
+        shown = remit(right, "spool", "status")
+        assert f"`{command}` sends what waits" in shown
+        assert "set aside" not in shown
+        assert f"Sent {RUNS * 15} items" in remit(right, *command.split()[1:])
+    assert set(steps_in(tmp_path).values()) == {1}
+    assert len(steps_in(tmp_path)) == RUNS * 10
     assert left_in(tmp_path) == []
 
 

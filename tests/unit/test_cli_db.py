@@ -54,7 +54,7 @@ def shown(db: Path, key: str, *words: str) -> str:
     """Return what `remit runs show` says."""
     done = CliRunner().invoke(main, ["runs", "show", key, "--db", str(db), *words])
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 @pytest.mark.parametrize(

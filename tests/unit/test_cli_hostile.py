@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from click.testing import CliRunner, Result
@@ -71,6 +73,28 @@ def test_no_name_steers_the_terminal_of_who_looks(api: Api, db: Path) -> None:
         assert harmless(result.output), (words, result.output)
         assert result.output
     assert made["id"] in run("runs", "show", made["id"], *named).output
+
+
+def test_no_json_steers_the_terminal_and_programs_read_what_was_recorded(
+    api: Api, db: Path
+) -> None:
+    """Control and bidirectional characters are escaped, letters of any script stay readable."""
+    text = f"{EVIL}\x7f\u2028 Größe 大きさ"
+    agent = api.post("/agent", {"details": {"name": text, "external_identifier": text}}).json()
+    api.agent_id = agent["details"]["id"]
+    made = api.instance("active", external_identifier=text)
+    api.span(made["id"], schema_name=text, payload={text: text})
+    commands: dict[tuple[str, ...], Callable[[Any], str]] = {
+        ("runs", "list"): lambda found: found[0]["agent"]["name"],
+        ("runs", "show", made["id"]): lambda found: found["spans"][0]["payload"][text],
+        ("runs", "tail"): lambda found: found["payload"][text],
+    }
+
+    for words, told in commands.items():
+        written = run(*words, "--json", "--db", str(db)).stdout
+        assert harmless(written), (words, written)
+        assert "大きさ" in written
+        assert told(json.loads(written)) == text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -62,10 +63,10 @@ def runs(db: Path) -> list[str]:
 
 
 def test_the_newest_runs_are_listed_first(db: Path) -> None:
-    """With status, begin, duration and how many spans, failed ones apart."""
+    """With status, begin, duration and how many steps, failed ones apart."""
     lines = run("runs", "list", "--db", str(db)).stdout.splitlines()
     assert lines[0].split() == ["RUN", "AGENT", "STATUS", "STARTED", "TOOK", "SPANS"]
-    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:4]] == ["2", "3, 1 failed", "4"]
+    assert [re.split(r"\s{2,}", line)[-1] for line in lines[1:4]] == ["1", "2, 1 failed", "3"]
     assert all("  Halver  " in line and "  complete  " in line for line in lines[1:4])
     assert all(len(line) <= 80 for line in lines[:4])
 
@@ -97,6 +98,31 @@ def test_the_last_run_is_shown_without_a_name(db: Path) -> None:
     assert shown["run"]["external_identifier"] == runs(db)[0]
     assert shown["agent"]["external_identifier"].endswith(":halver")
     assert [span["schema_name"].rpartition(":")[2] for span in shown["spans"]] == ["run", "halver"]
+
+
+def test_the_last_steps_are_shown_in_order_with_the_names_of_the_tree(db: Path) -> None:
+    """Without the span that stands for the whole run, which the tree does not show either."""
+    lines = run("runs", "tail", "--db", str(db)).stdout.splitlines()
+    shown = [re.split(r" {2,}", line) for line in lines[:-1]]
+    newest, failed, first = runs(db)
+    assert [(line[1], line[4].partition(" ")[0]) for line in shown] == [
+        (first[:12], "halver"),
+        (first[:12], "halve"),
+        (first[:12], "halve"),
+        (failed[:12], "halver"),
+        (failed[:12], "halve"),
+        (newest[:12], "halver"),
+    ]
+    assert lines[-1] == f"Read from {db}."
+    assert run("runs", "tail", "-n", "2", "--db", str(db)).stdout.splitlines() == lines[-3:]
+
+
+def test_the_number_of_spans_is_that_of_the_steps_shown(db: Path) -> None:
+    """In the list, in the head of the tree and above the risk."""
+    key = runs(db)[1]
+    shown = run("runs", "show", key, "--risk", "--db", str(db)).stdout
+    assert re.search(r"^  spans +2, 1 failed$", shown, re.MULTILINE)
+    assert "Risk  2 spans" in shown
 
 
 def test_the_tree_is_shown_without_colours_when_no_terminal_reads_it(db: Path) -> None:
@@ -158,6 +184,34 @@ def test_a_token_is_printed_alone_and_its_secret_is_nowhere_else(tmp_path: Path)
     assert secret.strip() not in listed.stdout
     for file in path.parent.iterdir():
         assert secret.strip().encode() not in file.read_bytes()
+
+
+def test_a_token_is_written_to_a_new_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    """`> token` would make a file that everybody on the machine can read."""
+    file, create = tmp_path / "token", ("token", "create", "--db", str(tmp_path / "new.db"))
+    umask = os.umask(0)
+    try:
+        made = run(*create, "--to", str(file))
+    finally:
+        os.umask(umask)
+    assert made.exit_code == 0, made.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    secret = file.read_text()
+    assert re.fullmatch(r"\S{20,}\n", secret)
+    assert secret.strip() not in made.output
+    assert str(file) in made.output
+
+    again = run(*create, "--to", str(file))
+    astray = run(*create, "--to", str(tmp_path / "none" / "token"))
+    assert (again.exit_code, astray.exit_code) == (1, 1)
+    assert f"{file} exists already" in again.stderr
+    assert "cannot be written: No such file or directory" in astray.stderr
+    assert file.read_text() == secret
+    wrong = run("token", "create", "--db", str(tmp_path / "new.db" / "no"), "--to", f"{file}2")
+    assert wrong.exit_code == 1
+    assert not Path(f"{file}2").exists()
+    listed = run("token", "list", "--db", str(tmp_path / "new.db"), "--json").stdout
+    assert len(json.loads(listed)) == 1
 
 
 def test_a_token_of_one_agent_is_listed_with_it_until_it_is_revoked(db: Path) -> None:

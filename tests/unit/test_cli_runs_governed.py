@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from remit._ids import new_key, pfid
 from remit.cli import main
-from remit.collector import create_token, open_store
-from tests.collecting import Api, World, on_a_port
+from remit.collector import open_store
+from tests.collecting import Api, World
 from tests.contract.test_collector_risk import DECLARED, EXCEEDS, recorded
 from tests.stores import EACH_STORE, empty_database
 
@@ -92,27 +92,11 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     assert "cannot be terminated, it is terminated" in again.stderr
 
 
-def test_a_run_is_terminated_on_a_server(api: Api, world: World) -> None:
-    """With the token of the settings, which stands in no shell's history."""
-    run_id = api.instance()["id"]
-    secret = create_token(world.store, "account").secret
-    with on_a_port(world.app) as url:
-        there = ("terminate", run_id, "--reason", "enough", "--api-url", url)
-        unnamed = run(*there, REMIT_API_TOKEN="", PREFACTOR_API_TOKEN="")
-        wrong = run(*there, REMIT_API_TOKEN="wrong")
-        ended = run(*there, REMIT_API_TOKEN=secret)
-    assert (unnamed.exit_code, wrong.exit_code, ended.exit_code) == (1, 1, 0), ended.output
-    assert "REMIT_API_TOKEN" in unnamed.stderr
-    assert "did not terminate" in wrong.stderr
-    assert api.shown(run_id)["termination_reason"] == "enough"
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("terminate", "last"), "Missing option '--reason'"),
         (("terminate", "last", "--reason", " "), "must say something"),
-        (("terminate", "x", "--reason", "y", "--api-url", "http://a", "--db", "b"), "exclude"),
     ],
 )
 def test_a_termination_that_cannot_be_meant_says_so(words: tuple[str, ...], said: str) -> None:
@@ -130,11 +114,12 @@ def test_the_last_spans_are_shown_a_line_each(api: Api, db: Path) -> None:
     for number in range(3):
         api.span(one, schema_name="a", payload={"n": number})
     api.span(other, schema_name="pay", payload={"amount": 1})
-    lines = run("tail", "-n", "3", "--db", str(db)).stdout.splitlines()
+    *lines, last = run("tail", "-n", "3", "--db", str(db)).stdout.splitlines()
+    assert last == f"Read from {db}."
     assert [line.split("  ", 1)[1].split()[0] for line in lines] == [one[:12], one[:12], other[:12]]
     assert lines[0].endswith("a  <1>")
     assert lines[2].endswith("pay (1 schema errors)  amount=1")
-    assert len(run("tail", one, "--db", str(db)).stdout.splitlines()) == 3
+    assert len(run("tail", one, "--db", str(db)).stdout.splitlines()) == 3 + 1
     assert all(len(line) <= 100 for line in lines)
 
 

@@ -125,6 +125,40 @@ def test_send_delivers_what_is_ours(run: Run, tmp_path: Path) -> None:
     assert len(Spooled(tmp_path).folder.files(".db")) == 1
 
 
+def test_send_delivers_what_was_recorded_for_a_url_that_is_mended(run: Run, tmp_path: Path) -> None:
+    """By whatever token, and with what was refused there; each target is named by a person."""
+    api, wrong = FakeApi(), "https://wrong.example/console"
+    with serving(api.behave) as url:
+        leave(tmp_path, wrong, token="old")
+        leave_refused(tmp_path, wrong)
+        leave(tmp_path, "local")
+        unknown = run("send", "--from", "unknown", url=url)
+        assert unknown.exit_code == 1
+        assert f"was recorded for unknown; it holds {wrong}, local" in unknown.output
+        sent = run("send", "--from", f"{wrong}/", "--set-aside", url=url)
+        assert sent.exit_code == 0, sent.output
+        assert f"Sent 7 items to {url}." in sent.output
+    (file,) = json.loads(run("status", "--json").output)["files"]
+    assert file["target"] == "local"
+
+
+@pytest.mark.parametrize("alive", [False, True], ids=["left", "in use"])
+def test_a_file_to_which_nothing_was_written_is_shown_as_empty(
+    run: Run, tmp_path: Path, *, alive: bool
+) -> None:
+    """Its process ended, or has only begun."""
+    claim = Spooled(tmp_path).folder.create()
+    if not alive:
+        claim.release()
+    words = "nothing is written to it yet" if alive else "nobody: nothing was written to it"
+    shown = run("status").output
+    assert words in shown
+    assert "remit spool send" not in shown
+    (file,) = json.loads(run("status", "--json").output)["files"]
+    assert file["state"] == ("in_use" if alive else "empty")
+    claim.release()
+
+
 def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:
     """And why; the exit status is for scripts."""
     url = f"http://127.0.0.1:{unused_port()}"
@@ -178,8 +212,8 @@ def test_send_says_what_it_leaves_and_who_sends_it(run: Run, tmp_path: Path) -> 
         assert result.exit_code == 0
         assert result.output.splitlines() == [
             f"Sent 0 items to {url}.",
-            "3 items recorded by another token: send --all",
-            "3 items for another server, or for local mode",
+            "3 items left by another token: `remit spool send --all` sends them",
+            "3 items left for local: `remit spool send --from local` sends them",
             "1 file of running programs, which send them themselves",
         ]
         assert "another token" not in run("send", "--all", url=url).output
@@ -207,7 +241,12 @@ def test_a_damaged_file_is_told_and_what_can_be_read_of_it_is_sent(
 def test_status_says_how_to_send(run: Run, tmp_path: Path) -> None:
     """Only where there is something to be sent."""
     leave(tmp_path, token="old")
-    assert "sends what waits" not in run("status").output
+    leave(tmp_path, "https://other.example/a b")
+    shown = run("status").output
+    assert "`remit spool send` sends" not in shown
+    assert "`remit spool send --all` sends what waits by another token." in shown
+    other = "`remit spool send --from 'https://other.example/a b'` sends what waits for https://o"
+    assert other in shown
     leave(tmp_path)
     shown = run("status").output
     assert "`remit spool send` sends what waits." in shown

@@ -116,7 +116,7 @@ def test_a_run_is_drawn_with_statuses_times_values_and_errors() -> None:
 Answer  complete
   run              01k0000000000000000000run1
   started          2026-11-25 09:30:00, took 2.0 s
-  spans            7, 1 failed, 1 cancelled, 1 active
+  spans            6, 1 failed, 1 cancelled, 1 active
   purpose          live
   subject          customer 7
   labels           channel="chat"

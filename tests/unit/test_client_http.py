@@ -19,6 +19,7 @@ import pytest
 from remit import _endpoints
 from remit._version import __version__
 from remit.client._http import AsyncHttp, Http
+from remit.config import Settings
 from remit.errors import (
     ApiError,
     ContractError,
@@ -254,6 +255,25 @@ def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
     """Before anything is sent, with what is expected."""
     with pytest.raises(SettingsError, match="expected https://host"):
         Http(url, TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("url", "root"),
+    [
+        ("https://a.example/api/v1/", "https://a.example"),
+        ("https://b.example/prefix/api/v1", "https://b.example/prefix"),
+    ],
+)
+def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
+    url: str, root: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Programs and clients see one URL, and so does the spool; any other path is kept."""
+    for _ in range(2):
+        assert Http(url, TOKEN).target.url == root
+        assert Settings(api_url=url).api_url == root
+    assert [record.getMessage() for record in caplog.records] == [
+        "api_url ends in /api/v1, which is cut off: requests add it"
+    ]
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "http://h:port"], ids=["bracket", "port"])

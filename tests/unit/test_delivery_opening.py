@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from remit._guard import faults
+from remit._results import Health
 from remit._sink import AgentRef
 from remit._spool import Registration
 from remit._version import __version__
@@ -100,15 +101,17 @@ def test_an_agent_that_another_process_makes_meanwhile_is_found() -> None:
 
 
 def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
-    """One run is refused for it; the next finds or makes the agent anew."""
+    """The run waits, and the next try finds or makes the agent anew."""
     api = FakeApi(needs_agent_id=True)
     stepped = Stepped(api)
     recorded(stepped)
     api.script("/register", refusal(404, "not_found"))
-    recorded(stepped)
-    assert stepped.tally.set_aside == {"run_not_found": 5}
-    recorded(stepped)
-    assert api.paths()[-6:] == ["register", "show", "register", "start", "bulk", "finish"]
+    HandRun(stepped.buffer).open()
+    stepped.deliver()
+    assert stepped.pulse.health is Health.WRONG_SERVER
+    stepped.settle()
+    assert stepped.tally.set_aside == {}
+    assert api.paths()[-6:] == ["register", "register", "show", "register", "start", "bulk"]
 
 
 def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> None:

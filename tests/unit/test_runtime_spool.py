@@ -11,6 +11,7 @@ from pydantic import SecretStr
 import remit
 from remit import _runtime
 from remit._runtime._doors import NoCollector, spool_of
+from remit._spool import Others
 from remit.config import Settings
 from remit.errors import UnavailableError
 from tests.delivering import threads
@@ -92,7 +93,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     assert remit.flush(5)
     assert api.seen == []
     settings = _runtime.current().settings
-    sent = _runtime.send_spooled(settings, 20, any_token=True, set_aside=False)
+    sent = _runtime.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
     assert sent
     assert len(api.instances) == 1
 

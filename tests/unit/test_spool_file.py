@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from remit._losses import Loss
-from remit._spool import RunState
+from remit._spool import Others, RunState
 from remit._spool.database import Database
 from tests.spooling import (
     RUN,
@@ -147,10 +147,10 @@ def test_another_token_of_the_same_target_can_be_included(spooled: Spooled) -> N
     outbox = old.outbox()
     outbox.put([item(1)], [record()])
     outbox.close()
-    everything = Spooled(spooled.folder.path.parent, any_token=True)
+    everything = Spooled(spooled.folder.path.parent, others=Others(any_token=True))
     assert numbers(everything.take().head(9)) == [1]
     everything.end()
-    local = Spooled(spooled.folder.path.parent, target="local", any_token=True)
+    local = Spooled(spooled.folder.path.parent, target="local", others=Others(any_token=True))
     assert local.files.take() is None
 
 

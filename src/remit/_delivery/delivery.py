@@ -25,7 +25,7 @@ from remit._guard import guarded
 from remit._losses import Loss, Losses
 from remit._results import FlushResult, Status
 from remit._sink import Sink
-from remit._spool import Files, Folder, SpoolOutbox
+from remit._spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
@@ -61,7 +61,7 @@ class Delivery:
         clock: Clock,
         target: str,
         spool: Folder | None = None,
-        any_token: bool = False,
+        others: Others = NO_OTHERS,
         on_rouse: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
         **pace: Unpack[Pace],
@@ -73,7 +73,7 @@ class Delivery:
             clock: The time.
             target: Where *http* sends to, for log lines and the status.
             spool: Where what is not delivered yet is kept on disk; without it, in memory.
-            any_token: Adopt also what was recorded for the same target by another token.
+            others: Whose files are adopted beside our own.
             on_rouse: Called when the first item comes, in each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
             **pace: See `Pace`.
@@ -82,7 +82,7 @@ class Delivery:
         self._clock = clock
         self._target = without_credentials(target)
         self._spool = spool
-        self._any_token = any_token
+        self._others = others
         self._on_rouse = on_rouse
         self._ticks = tuple(ticks)
         self._pace = pace
@@ -137,12 +137,11 @@ class Delivery:
     def _files(self) -> Files | None:
         if self._spool is None:
             return None
-        wall_ns, any_token = self._clock.wall_ns, self._any_token
         return Files(
             self._spool,
-            wall_ns=wall_ns,
+            wall_ns=self._clock.wall_ns,
             lose=self._lose,
-            any_token=any_token,
+            others=self._others,
             keep_bytes=self._keep_bytes,
         )
 

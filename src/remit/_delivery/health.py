@@ -99,14 +99,17 @@ class Pulse:
         afresh = afresh and health is Health.FAILING
         if afresh or health is not self.health:
             self._waiting = None
-        if health is not self.health:
+        changed, self.health = health is not self.health, health
+        if changed:
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
-                "records is kept within its bounds, and remit tries again by itself",
+                "records is kept within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
+                f". Once that is mended, `{self.command}` sends what ended processes left"
+                if health is not Health.FAILING
+                else "",
             )
-        self.health = health
         self.last_error = str(error)
         self._waiting = self._waiting or self._waits(health)
         wait_s = next(self._waiting) * (FRESH_PART if afresh else 1)
@@ -115,6 +118,18 @@ class Pulse:
             wait_s = error.retry_after_s
         self._next_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
         return wait_s
+
+    @property
+    def command(self) -> str:
+        """The command that sends what ended processes left, once the trouble is mended.
+
+        A mended token or URL is another one than the items were recorded for.
+        """
+        if self.health is Health.UNAUTHORIZED:
+            return "remit spool send --all"
+        if self.health is Health.WRONG_SERVER:
+            return f"remit spool send --from {self._target}"
+        return "remit spool send"
 
     def complain(self, topic: str, complaint: str) -> None:
         """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""

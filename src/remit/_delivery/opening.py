@@ -11,7 +11,7 @@ from remit._delivery.calls import Door, Instance
 from remit._delivery.tracks import Track
 from remit._guard import logger
 from remit._spool import Outbox, Registration, RunRecord, RunState
-from remit.errors import ApiError, NotFoundError, RejectedError, UnauthorizedError
+from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
 
 AGENT_ID: Final = "agent_id"
 FINISHED: Final = ("complete", "failed", "cancelled")
@@ -122,7 +122,7 @@ class Opening:
         agent_id = registration.agent_id or self._agent_ids.get(name)
         if agent_id is not None or name not in self._wanted:
             try:
-                return self._door.call(calls.register(record, agent_id))
+                return self._call_register(record, agent_id)
             except RejectedError as error:
                 if agent_id is not None or not _lacks_agent_id(error):
                     self._agent_ids.pop(name, None)
@@ -139,7 +139,21 @@ class Opening:
             ) from error
         for known in (self._wanted, self._missing):
             known.discard(name)
-        return self._door.call(calls.register(record, self._agent_ids[name]))
+        return self._call_register(record, self._agent_ids[name])
+
+    def _call_register(self, record: RunRecord, agent_id: str | None) -> Instance:
+        """Register a run.
+
+        Raises:
+            ContractError: Also for a 404 in the API's own words. It names no run that could be
+                refused: the URL is wrong, or an id of the settings.
+        """
+        try:
+            return self._door.call(calls.register(record, agent_id))
+        except NotFoundError as error:
+            # A remembered agent that is gone is found or made anew at the next try.
+            self._agent_ids.pop(record.registration.external_identifier, None)
+            raise ContractError(str(error), status=error.status, code=error.code) from error
 
     def _start(self, record: RunRecord) -> None:
         try:

@@ -41,14 +41,12 @@ ADVICE: Final[Mapping[int | type[ApiError], str]] = {
     403: "The token is known, but its scope does not allow this: set the api_token to one that may",
     407: "A proxy wants credentials: check HTTPS_PROXY and HTTP_PROXY",
     ContractError: "This is not the Prefactor API: check the api_url",
-    NotFoundError: "Create it first, or mend the id",
+    NotFoundError: "Check the id, and the api_url",
     RejectedError: "Sending it again cannot help: mend what it names",
     TooLargeError: "Send less at once",
     UnavailableError: "It may work later",
 }
-NOTHING_THERE: Final = (
-    "Nothing of the Prefactor API is there: check the api_url (no /api/v1 at its end)"
-)
+NOTHING_THERE: Final = "Nothing of the Prefactor API is there: check the api_url"
 
 
 # msgspec itself takes 10 microseconds for a number like 1.1e300.

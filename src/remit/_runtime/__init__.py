@@ -17,6 +17,7 @@ from remit._runtime._process import (
     shutdown,
     status,
     stay_quiet,
+    unrecorded,
 )
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "shutdown",
     "status",
     "stay_quiet",
+    "unrecorded",
 ]

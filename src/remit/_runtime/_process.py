@@ -26,10 +26,12 @@ from remit._sink import Sink
 from remit.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
+    from remit import _spool as spool
     from remit import config
     from remit._runtime import _doors as doors
     from remit._runtime import _runtime as parts
 else:
+    spool = late("remit._spool")
     config = late("remit.config")
     doors = late("remit._runtime._doors")
     parts = late("remit._runtime._runtime")
@@ -65,6 +67,7 @@ class _Process(Struct):
     configured: config.Settings | None = None
     ignored: config.Inherited = frozenset()
     in_tests: _InTests | None = None
+    unrecorded: bool = False
     said: frozenset[str] = frozenset()
 
 
@@ -109,6 +112,20 @@ def stay_quiet() -> None:
     _process.in_tests = _InTests("off")
 
 
+@contextmanager
+def unrecorded() -> Generator[None]:
+    """Record nothing within this block, whatever a call of `configure()` in it asks for.
+
+    For commands that import a program only to look at what it declares.
+    """
+    before = (_process.runtime, _process.configured, _process.unrecorded)
+    _process.runtime, _process.configured, _process.unrecorded = None, None, True
+    try:
+        yield
+    finally:
+        _process.runtime, _process.configured, _process.unrecorded = before
+
+
 def _from_environment() -> config.Settings:
     settings, wrong = _read({})
     if wrong:
@@ -143,7 +160,8 @@ def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
         doors.check_target(settings)
     except SettingsError as error:
         wrong.append(str(error))
-    return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
+    off = bool(wrong) or _process.unrecorded
+    return (settings.model_copy(update={"mode": "off"}) if off else settings), wrong
 
 
 @cache
@@ -293,17 +311,17 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
 
 
 def send_spooled(
-    settings: config.Settings, timeout_s: float, *, any_token: bool, set_aside: bool
+    settings: config.Settings, timeout_s: float, others: spool.Others, *, set_aside: bool
 ) -> FlushResult:
     """Send what ended processes left in the spool, beside the runtime of this process.
 
     Args:
         settings: Where to, and where the spool is.
         timeout_s: Seconds to try at most.
-        any_token: Send also what was recorded for the same target by another token.
+        others: Whose files are sent beside our own.
         set_aside: Send also what a server refused before.
     """
-    runtime = parts.Runtime(settings, registry, any_token=any_token)
+    runtime = parts.Runtime(settings, registry, others=others)
     if set_aside:
         runtime.bring_back()
     runtime.flush(timeout_s)

@@ -28,6 +28,7 @@ from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
 from remit._sink import AgentRef, NoSink, Sink
 from remit._spans import Step
+from remit._spool import NO_OTHERS, Others
 from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Runtime:
         on_start: Callable[[], None] = lambda: None,
         sink: Sink | None = None,
         clock: Clock | None = None,
-        any_token: bool = False,
+        others: Others = NO_OTHERS,
     ) -> None:
         """Wire the parts; no thread, no file, no socket before the first run.
 
@@ -73,11 +74,10 @@ class Runtime:
             on_start: Called before the first run of each process, and at every later one.
             sink: Where items go instead of to delivery, in tests.
             clock: The time.
-            any_token: Send also what ended processes recorded for the same target by another
-                token.
+            others: Whose files of ended processes are sent beside our own.
         """
         self.settings = settings
-        self._any_token = any_token
+        self._others = others
         self.mode: str = settings.resolved_mode
         self.target = ""
         self.started = False
@@ -377,7 +377,7 @@ class Runtime:
             poll_interval_s=settings.poll_interval_s,
             target=self.target,
             spool=spool,
-            any_token=self._any_token,
+            others=self._others,
             # A child that records into its parent's run opens none of its own.
             on_rouse=self._on_start,
             ticks=(self.tend,),

@@ -8,7 +8,7 @@ floors inside: `spool` over `files` over `file` over `moving`, `room`, `ledger` 
 from remit._spool.database import STORAGE_ERRORS
 from remit._spool.file import SpoolFile
 from remit._spool.files import Files
-from remit._spool.folder import Folder, Identity
+from remit._spool.folder import NO_OTHERS, Folder, Identity, Others
 from remit._spool.memory import MemoryOutbox
 from remit._spool.outbox import Outbox, Registration, Row, RunRecord, RunState
 from remit._spool.packing import DamagedError
@@ -16,12 +16,14 @@ from remit._spool.salvage import is_damage
 from remit._spool.spool import SpoolOutbox
 
 __all__ = [
+    "NO_OTHERS",
     "STORAGE_ERRORS",
     "DamagedError",
     "Files",
     "Folder",
     "Identity",
     "MemoryOutbox",
+    "Others",
     "Outbox",
     "Registration",
     "Row",

@@ -1,7 +1,8 @@
 """The files that ended processes left behind: which are ours to send, and what is done with them.
 
 An adopter takes the lock of a file, sends what is in it in order and with the stored keys, and
-deletes it. A file of another target, of another token or of a later version is left alone.
+deletes it. A file of another target or another token is left alone unless a person asks for it, and
+one of a later version always is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from remit._guard import logger
 from remit._losses import Loss
 from remit._spool.database import FORMAT, STORAGE_ERRORS, Database, is_foreign
 from remit._spool.file import SpoolFile
-from remit._spool.folder import ASIDE, DAMAGED, DATABASE, Claim, Folder, Identity, modified_ns
+from remit._spool.folder import (
+    ASIDE,
+    DAMAGED,
+    DATABASE,
+    NO_OTHERS,
+    Claim,
+    Folder,
+    Identity,
+    Others,
+    modified_ns,
+)
 from remit._spool.frames import opened_left
 from remit._spool.packing import DamagedError
 from remit._spool.room import Lose
@@ -30,7 +41,7 @@ class Files:
         *,
         wall_ns: Callable[[], int],
         lose: Lose,
-        any_token: bool = False,
+        others: Others = NO_OTHERS,
         keep_bytes: int = 0,
     ) -> None:
         """Look after *folder*.
@@ -39,13 +50,13 @@ class Files:
             folder: Where they are, and whose are ours.
             wall_ns: The time.
             lose: Told what had to be given up.
-            any_token: Take also what was recorded for the same target by another token.
+            others: Whose files are taken beside our own.
             keep_bytes: Most bytes of memory for what this process puts into one of them.
         """
         self.folder = folder
         self._wall_ns = wall_ns
         self._lose = lose
-        self._any_token = any_token
+        self._others = others
         self._keep_bytes = keep_bytes
         self._foreign: set[Path] = set()
 
@@ -176,9 +187,7 @@ class Files:
         claim.release()
 
     def _is_ours(self, written: int, identity: Identity) -> bool:
-        ours = self.folder.identity
-        same_token = self._any_token or identity.fingerprint == ours.fingerprint
-        return written <= FORMAT and identity.target == ours.target and same_token
+        return written <= FORMAT and self._others.include(identity, self.folder.identity)
 
     def _database(self, claim: Claim) -> Database:
         return Database(claim.path, max_bytes=self.folder.max_bytes)

@@ -53,6 +53,29 @@ class Identity:
         return cls(target.rstrip("/"), digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Whose files are sent beside our own, because a person asks for it.
+
+    Attributes:
+        any_token: What was recorded for our target by another token.
+        target: What was recorded for this other target, by any token.
+    """
+
+    any_token: bool = False
+    target: str | None = None
+
+    def include(self, identity: Identity | None, ours: Identity) -> bool:
+        """Tell whether a file of *identity* is sent, where our own files are of *ours*."""
+        if identity is None:
+            return False
+        same_target = self.any_token and identity.target == ours.target
+        return identity == ours or same_target or identity.target == self.target
+
+
+NO_OTHERS: Final = Others()
+
+
 class Claim:
     """The lock on one file of the folder; whoever holds it may read, write and delete the file.
 

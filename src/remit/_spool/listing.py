@@ -35,6 +35,8 @@ class FileState(StrEnum):
     """Its process has ended; the next one that sends to its target, by its token, sends it."""
     SET_ASIDE = "set aside"
     """A server refused what is in it; `remit spool send --set-aside` tries once more."""
+    EMPTY = "empty"
+    """Its process ended before it wrote anything; the next process removes it."""
     DAMAGED = "damaged"
     """It cannot be read; what can be read of it is sent, or was."""
 
@@ -63,7 +65,7 @@ class Listed:
         state: What it waits for.
         size_bytes: What it takes on disk.
         written_ns: When it was written to last, by the wall clock.
-        identity: Whose it is; None if that cannot be read.
+        identity: Whose it is; None if that cannot be read, or is not written yet.
         items: How many items wait in it.
         open_runs: How many runs of its process have not ended.
         refused: How many items of it were refused, and why.
@@ -124,7 +126,8 @@ def _read(folder: Folder, found: Listed, reader: sqlite3.Connection) -> Listed:
     try:
         about = database.about()
         if about is None:
-            return found
+            in_use = found.state is FileState.IN_USE
+            return found if in_use else replace(found, state=FileState.EMPTY)
         return replace(
             found,
             identity=about[1],

@@ -167,8 +167,10 @@ def _spool(folder: Folder) -> Check:
     running = f", {number_of(len(used), 'file')} of running programs" if used else ""
     if not told:
         return ok("spool", f"nothing waits on disk{running}")
-    advice = "`remit spool status` shows it; the next program, or `remit spool send`, sends what "
-    return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", f"{advice}waits.")
+    advice = "`remit spool status` shows it, with the command that sends it."
+    if any(file.state is FileState.WAITING and file.identity == folder.identity for file in found):
+        advice += " The next program, or `remit spool send`, sends what waits."
+    return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", advice)
 
 
 def _told(folder: Folder, found: list[Listed]) -> Iterator[str]:

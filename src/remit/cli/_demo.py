@@ -20,13 +20,11 @@ from pydantic import SecretStr
 from remit import _runtime, config
 from remit._runs import Run, current_run
 from remit._runtime._runtime import Runtime
-from remit.cli._database import FILE, find, reading, record_of
+from remit.cli._database import FILE
 from remit.cli._failing import Failed
-from remit.cli._records import Record
-from remit.cli._remote import fetched
+from remit.cli._source import runs_of
 from remit.cli._terminal import bold, columns, cut, emit, faint
 from remit.cli._tree import drawn
-from remit.client import Client
 from remit.errors import UnauthorizedError
 
 AGENT: Final = "examples.support_desk"
@@ -113,26 +111,15 @@ def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a
 
 def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
     """Yield the lines that show a run, read back from where it was delivered to."""
-    if runtime.mode == "local":
-        with reading(runtime.settings.data_dir / FILE) as db:
-            yield from drawn(record_of(db, find(db, run.key)))
-        return
-    try:
-        record = _from_server(runtime.settings, run)
-    except UnauthorizedError as error:
-        yield f"The token may write there but not read ({error})."
-        yield f"Look for the run {run.key} on the page of {runtime.target}."
-    else:
-        yield from drawn(record)
-
-
-def _from_server(settings: config.Settings, run: Run) -> Record:
-    assert settings.api_token is not None  # noqa: S101 - mode remote has one
-    assert run.id is not None  # noqa: S101 - it was delivered, so its registration was answered
-    transport: Any = settings.transport
-    token = settings.api_token.get_secret_value()
-    with Client(settings.api_url, token, transport=transport) as client:
-        return fetched(client, run.id)
+    db = runtime.settings.data_dir / FILE if runtime.mode == "local" else None
+    with runs_of(db, runtime.settings) as source:
+        try:
+            record = source.record(source.find(run.id or run.key))
+        except UnauthorizedError as error:
+            yield f"The token may write there but not read ({error})."
+            yield f"Look for the run {run.key} on the page of {runtime.target}."
+        else:
+            yield from drawn(record)
 
 
 def _where(runtime: Runtime) -> str:

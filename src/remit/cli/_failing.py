@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from remit.cli._terminal import printable
+
+OWN: Final = "remit"
 
 
 class Failed(click.ClickException):
@@ -16,3 +20,18 @@ class Failed(click.ClickException):
         """Write the sentence."""
         lines = self.format_message().split("\n")
         click.echo("remit: " + "\n".join(map(printable, lines)), err=True)
+
+
+def missing_library(command: str, error: ModuleNotFoundError) -> Failed:
+    """Return the failure of a command whose library is not installed.
+
+    Raises:
+        ModuleNotFoundError: *error*, if a module of remit's own is missing.
+    """
+    missing = (error.name or OWN).partition(".")[0]
+    if missing == OWN:
+        raise error
+    return Failed(
+        f"remit {command} needs the collector, and {missing} is not installed: "
+        "pip install 'remit[collector]'"
+    )

@@ -9,14 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from importlib import import_module
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import click
 
-from remit.cli._failing import Failed
+from remit.cli._failing import Failed, missing_library
 from remit.errors import RemitError
-
-OWN: Final = "remit"
 
 
 class LazyGroup(click.Group):
@@ -44,13 +42,7 @@ class LazyGroup(click.Group):
         try:
             command = getattr(import_module(module), attribute)
         except ModuleNotFoundError as error:
-            missing = (error.name or OWN).partition(".")[0]
-            if missing == OWN:
-                raise
-            raise Failed(
-                f"remit {cmd_name} needs the collector, and {missing} is not installed: "
-                "pip install 'remit[collector]'"
-            ) from error
+            raise missing_library(cmd_name, error) from error
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from types import ModuleType
 
 import click
 
+from remit import _runtime
 from remit._guard import EscapeError, attempt
 from remit.cli._failing import Failed
 
 
 def imported(name: str, usage: str) -> ModuleType:
     """Return the module of *name*; the current folder is looked into, as with `python -m`.
+
+    What the module does while it is imported is not recorded, and what it prints goes to standard
+    error: standard output is the command's own.
 
     Args:
         name: Dotted name of the module.
@@ -27,7 +32,8 @@ def imported(name: str, usage: str) -> ModuleType:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     if not all(part.isidentifier() for part in name.split(".")):
         raise click.UsageError(f"{name!r} is not the name of a module: expected {usage}")
-    module = attempt(lambda: import_module(name))
+    with _runtime.unrecorded(), redirect_stdout(sys.stderr):
+        module = attempt(lambda: import_module(name))
     if not isinstance(module, Exception):
         return module
     if isinstance(module, ModuleNotFoundError) and _begins(name, module.name):

@@ -50,4 +50,11 @@ db_option = click.option(
     metavar="FILE|URL",
     help="Database: a file, or postgresql://...; without it that of local mode.",
 )
+runs_option = click.option(
+    "--db",
+    type=DatabaseType(),
+    metavar="FILE|URL",
+    help="Read this database: a file, or postgresql://...; without it the server of REMIT_API_URL "
+    "with REMIT_API_TOKEN, else local mode's database.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from remit._backoff import http_date_ns
 from remit._clock import NS_PER_S, SystemClock
-from remit._endpoints import Call, get_instance, ping, show_agent
+from remit._endpoints import Call, ping, show_agent
+from remit._endpoints._call import API, details
 from remit.cli._terminal import duration
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client import _failures
@@ -30,6 +31,7 @@ from remit.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from remit.models.agent_instance import AgentInstance
 from remit.models.envelope import PingResponse
 
 T = TypeVar("T")
@@ -39,8 +41,17 @@ MAX_SKEW_S: Final = 30
 MAX_WAIT_S: Final = 10.0
 QUOTES: Final = "\"'<>`$"
 """What stays around a token that was copied from a shell, a file or an example."""
-NOBODY: Final = "0" * 32
-"""An id that no instance has: whether one may read shows without one."""
+NO_REGISTRATION: Final = Call(
+    "POST",
+    f"{API}/agent_instance/register",
+    details(AgentInstance),
+    b'{"agent_version":0,"agent_schema_version":0}',
+)
+"""A registration that a server refuses as invalid, if URL and token are right.
+
+A 404 in the API's own words does not tell a wrong URL from a wrong id; this one has no id.
+"""
+INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"
 UNANSWERED: Final = {
     "host": _failures.NO_NAME,
@@ -182,9 +193,9 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
     skew = _clock(probe.skew_s(answer, before_ns))
     pong = probe.read(ping(), answer)
     found = _answered(settings, pong)
-    if not found.code:
-        nobody = probe.ask(get_instance(NOBODY))
-        found = _answered(settings, nobody)
+    if not found.code or isinstance(pong, NotFoundError):
+        refused = probe.ask(NO_REGISTRATION)
+        found = _answered(settings, refused)
     yield _explained(found, settings)
     yield skew
     if not found.code:
@@ -193,9 +204,9 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
 
 
 def _answered(settings: Settings, answer: object) -> Check:
-    """Return what it means that a harmless question was refused, or was not."""
+    """Return what the answer to a ping, or to a registration that nobody can take, means."""
     error = answer if isinstance(answer, ApiError) else None
-    if error is None or (isinstance(error, NotFoundError) and error.code is not None):
+    if error is None or error.status in INVALID:
         return ok("server", f"{settings.api_url} answers, and takes the token")
     if isinstance(error, UnauthorizedError):
         scope = error.status == HTTPStatus.FORBIDDEN

@@ -5,13 +5,76 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
+from remit._ids import ALPHABET, KEY_CHARS, TIME_CHARS
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 
+
+class HasId(Protocol):
+    """A span, as a row or as the API shows it."""
+
+    @property
+    def id(self) -> str:
+        """Its id, which begins with its time."""
+        ...
+
+
+S = TypeVar("S", bound=HasId)
+
 ROOT_SPAN: Final = "remit:run"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, without its spans.
+
+    Attributes:
+        agent: Whose run it is.
+        instance: The run itself.
+    """
+
+    agent: Agent
+    instance: AgentInstance
+
+    @property
+    def handle(self) -> str:
+        """The word by which it is asked for."""
+        return called(self.instance.external_identifier, self.instance.id)
+
+    def is_named(self, reference: str) -> bool:
+        """Tell whether its id or its key begins with *reference*."""
+        names = (self.instance.id, self.instance.external_identifier or "")
+        return any(name.startswith(reference) for name in names)
+
+    def steps(self) -> tuple[int, int]:
+        """Return how many spans it has and how many of them failed, without the root span.
+
+        Lists do not show the root span either. A run that remit recorded has one: its key tells.
+        """
+        counts = self.instance.span_counts
+        if counts is None:
+            return 0, 0
+        if not counts.total or not _is_key(self.instance.external_identifier or ""):
+            return counts.total, counts.failed
+        ended_so = self.instance.status == "failed" or (
+            self.instance.status == "terminated" and not counts.active
+        )
+        return counts.total - 1, max(0, counts.failed - ended_so)
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as the API's objects."""
+        return {"agent": agent_json(self.agent), "run": self.instance.model_dump(mode="json")}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One span with the run that it belongs to."""
+
+    run: Run
+    span: AgentSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +139,8 @@ class Record:
 
     def as_json(self) -> dict[str, object]:
         """Return the run as the API's objects."""
-        return {
-            "agent": agent_json(self.agent),
-            "run": self.instance.model_dump(mode="json"),
-            "spans": [span.model_dump(mode="json") for span in self.spans],
-        }
+        run = Run(self.agent, self.instance)
+        return {**run.as_json(), "spans": [span.model_dump(mode="json") for span in self.spans]}
 
 
 def called(key: str | None, run_id: str) -> str:
@@ -91,9 +151,27 @@ def called(key: str | None, run_id: str) -> str:
     return key if key and key.isprintable() else run_id
 
 
+def _is_key(text: str) -> bool:
+    """Tell whether *text* looks like the key that remit gives a run."""
+    return len(text) == KEY_CHARS and set(text) <= set(ALPHABET)
+
+
 def agent_json(agent: Agent) -> dict[str, object]:
     """Return what names an agent, as JSON."""
     return agent.model_dump(mode="json", include={"id", "name", "external_identifier"})
+
+
+def newest_of(spans: Iterable[S], count: int) -> list[S]:
+    """Return the first *count* of *spans*, which come newest first, and those of the same moment.
+
+    Ids are sorted by their time in milliseconds, and at random within one.
+    """
+    found: list[S] = []
+    for span in spans:
+        if len(found) >= count and (not found or span.id[:TIME_CHARS] != found[-1].id[:TIME_CHARS]):
+            break
+        found.append(span)
+    return found
 
 
 def _below(

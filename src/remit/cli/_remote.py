@@ -1,29 +1,269 @@
-"""A run as an API answers it, for what was sent to a server."""
+"""The runs of a server, read through its API with the token of the settings.
+
+The API lists the runs of one agent at a time. remit's collector offers all that is asked here;
+another server may not, and then the failure says which request it did not answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import islice
+from typing import Final, TypeVar
 
-from remit.cli._records import Record
-from remit.client import Client
+from pydantic import BaseModel
+
+from remit._endpoints import Call, get_instance, ping, show_agent, terminate_instance
+from remit._endpoints._call import API, details, page
+from remit._ids import is_pfid
+from remit.cli._failing import Failed
+from remit.cli._records import ROOT_SPAN, Record, Run, Step, newest_of, start_of
+from remit.client._http import Http
+from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
+from remit.models.agent import Agent
+from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from remit.models.risk import Risk
+
+M = TypeVar("M", bound=BaseModel)
+
+LAST: Final = "last"
+PAGE_ROWS: Final = 100
+SEARCHED_RUNS: Final = 2_000
+"""A key, or the beginning of one, is looked for among so many of the newest runs."""
+BY_TIME: Final = "id"
+BY_CHANGE: Final = "updated_at"
+RECENT: Final = timedelta(hours=1)
+"""Of all runs, a feed shows the spans that began so recently."""
 
 
-def fetched(client: Client, instance_id: str) -> Record:
-    """Return a run with all its spans.
+class ServerRuns:
+    """The runs that a token may read.
 
-    Raises:
-        ApiError: The server does not give it, for instance because the token may not read.
+    Attributes:
+        place: The URL of the server.
     """
-    instance = client.agent_instances.get(instance_id)
-    agent = client.agents.show(agent_id=instance.agent_id)
-    return Record.of(agent, instance, _spans(client, instance_id))
 
+    def __init__(self, http: Http) -> None:
+        """Read through *http*."""
+        self.place = http.target.url
+        self._http = http
+        self._agent = cache(self._asked_agent)
+        self._run = cache(self._asked_run)
 
-def _spans(client: Client, instance_id: str) -> Iterator[AgentSpan]:
-    offset: int | None = 0
-    while offset is not None:
-        page = client.agent_spans.list(agent_instance_id=instance_id, offset=offset)
-        yield from page.summaries
-        following = page.pagination.next_page_offset if page.pagination else None
-        offset = following if following != offset else None
+    def newest(self, count: int) -> list[Run]:
+        """Return the last *count* runs, the newest first; lists leave their span counts out."""
+        with self._listing("runs"):
+            found = list(islice(self._each_newest(), count))
+        return [Run(run.agent, self._instance(run.instance.id)) for run in found]
+
+    def find(self, reference: str) -> Run:
+        """Return the run that *reference* names."""
+        if not reference:
+            raise Failed("an empty text names no run: `remit runs list` shows those that there are")
+        if is_pfid(reference):
+            return self._run(reference)
+        with self._listing("runs"):
+            newest = list(islice(self._each_newest(), 1 if reference == LAST else SEARCHED_RUNS))
+        if not newest:
+            raise Failed(f"there are no runs yet at {self.place}")
+        if reference == LAST:
+            return self._run(newest[0].instance.id)
+        exact = [run for run in newest if run.instance.external_identifier == reference]
+        found = exact or [run for run in newest if run.is_named(reference)]
+        if len(found) > 1:
+            some = ", ".join(run.instance.id if exact else run.handle for run in found[:3])
+            what = "are called" if exact else "begin with"
+            raise Failed(
+                f"{len(found)} runs {what} {reference!r} ({some}): give more of it, or an id"
+            )
+        if not found:
+            raise self._unknown(reference, len(newest))
+        return self._run(found[0].instance.id)
+
+    def record(self, run: Run) -> Record:
+        """Return a run with all its spans."""
+        with self._listing("spans"):
+            spans = list(self._spans({"agent_instance_id": run.instance.id}))
+        return Record.of(run.agent, run.instance, spans)
+
+    def erasures(self, run: Run) -> list[dict[str, object]]:
+        """Return nothing: the API has no request for what was erased."""
+        del run
+        return []
+
+    def risk(self, run: Run) -> Risk:
+        """Return what the steps of a run may do, and did not."""
+        path = f"{get_instance(run.instance.id).path}/risk"
+        try:
+            return self._http.send(Call("GET", path, details(Risk)))
+        except NotFoundError as error:
+            raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
+
+    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+        """Return the newest spans, in the order in which they began."""
+        with self._listing("spans"):
+            spans = heapq.merge(*self._newest_spans(run), key=lambda span: span.id, reverse=True)
+            kept = (span for span in spans if with_roots or span.schema_name != ROOT_SPAN)
+            return self._steps(newest_of(kept, count))[-count:]
+
+    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+        """Return what returns the spans that began or ended since its last call.
+
+        The spans that changed last are read up to a page of known ones. The first call reads one
+        page. Of all runs, only spans that began within the last hour are read.
+        """
+        seen: dict[str, tuple[str, datetime | None]] = {}
+        most: int | None = PAGE_ROWS
+
+        def fresh() -> list[Step]:
+            nonlocal seen, most
+            found: list[AgentSpan] = []
+            met: dict[str, tuple[str, datetime | None]] = {}
+            with self._listing("spans"):
+                for spans in self._changed_spans(run):
+                    known = 0
+                    for span in islice(spans, most):
+                        stands = (span.status, span.updated_at)
+                        if seen.get(span.id) == stands:
+                            known += 1
+                        elif span.id not in met:
+                            known = 0
+                            found.append(span)
+                        met[span.id] = stands
+                        if known >= PAGE_ROWS:
+                            break
+                seen, most = met, None
+                return self._steps(found)
+
+        return fresh
+
+    def terminate(self, run: Run, reason: str) -> None:
+        """End a run from outside."""
+        try:
+            self._http.send(terminate_instance(run.instance.id, reason=reason))
+        except ApiError as error:
+            raise Failed(
+                f"the run {run.handle} cannot be terminated, it is {run.instance.status}: {error}"
+            ) from error
+
+    def _each_newest(self) -> Iterator[Run]:
+        """Yield the runs of all agents, the newest first, as lists show them."""
+        each = [self._newest_of(agent) for agent in self._agents()]
+        return heapq.merge(*each, key=lambda run: run.instance.id, reverse=True)
+
+    def _newest_of(self, agent: Agent) -> Iterator[Run]:
+        wanted = {"agent_id": agent.id}
+        instances = self._every("agent_instance", AgentInstance, wanted, sorting=BY_TIME)
+        return (Run(agent, instance) for instance in instances)
+
+    def _agents(self) -> list[Agent]:
+        """Return the agents whose runs the token may read."""
+        try:
+            return list(self._every("agent", Agent, {}))
+        except UnauthorizedError:
+            # A deployment's token is for one agent; remit's collector says which.
+            agent_id = (self._http.send(ping()).details or {}).get("agent_id")
+            if not isinstance(agent_id, str):
+                raise
+            return [self._agent(agent_id)]
+
+    def _newest_spans(self, run: Run | None) -> list[Iterator[AgentSpan]]:
+        if run is not None:
+            return [self._spans({"agent_instance_id": run.instance.id}, sorting=BY_TIME)]
+        return [self._spans({"agent_id": agent.id}, sorting=BY_TIME) for agent in self._agents()]
+
+    def _changed_spans(self, run: Run | None) -> list[Iterator[AgentSpan]]:
+        if run is not None:
+            return [self._spans({"agent_instance_id": run.instance.id}, sorting=BY_CHANGE)]
+        begin = (datetime.now(UTC) - RECENT).isoformat()
+        return [
+            self._spans({"agent_id": agent.id, "start_time": begin}, sorting=BY_CHANGE)
+            for agent in self._agents()
+        ]
+
+    def _spans(
+        self, wanted: Mapping[str, str], *, sorting: str | None = None
+    ) -> Iterator[AgentSpan]:
+        wanted = {**wanted, "include_summaries": "true"}
+        return self._every("agent_spans", AgentSpan, wanted, sorting=sorting)
+
+    def _every(
+        self, path: str, model: type[M], wanted: Mapping[str, str], *, sorting: str | None = None
+    ) -> Iterator[M]:
+        """Yield all that a list holds, page by page.
+
+        Args:
+            path: Path of the list.
+            model: What it lists.
+            wanted: The query.
+            sorting: The field by which it is sorted, the greatest first. In the long form: the
+                service is known to refuse the short one (CONTRACT.md section 15).
+        """
+        order = {} if sorting is None else {"field": sorting, "direction": "desc"}
+        query = {**wanted, **{f"sorting[{name}]": value for name, value in order.items()}}
+        offset: int | None = 0
+        while offset is not None:
+            paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}
+            call = Call(
+                "GET", f"{API}/{path}", page(model), query=tuple({**query, **paging}.items())
+            )
+            answer = self._http.send(call)
+            yield from answer.summaries
+            following = answer.pagination.next_page_offset if answer.pagination else None
+            offset = following if following != offset else None
+
+    def _steps(self, spans: Iterable[AgentSpan]) -> list[Step]:
+        """Return spans with their runs, in the order in which they began."""
+        steps = [Step(self._run(span.agent_instance_id), span) for span in spans]
+        return sorted(steps, key=lambda step: start_of(step.span))
+
+    def _asked_run(self, run_id: str) -> Run:
+        instance = self._instance(run_id)
+        return Run(self._agent(instance.agent_id), instance)
+
+    def _asked_agent(self, agent_id: str) -> Agent:
+        return self._http.send(show_agent(agent_id=agent_id))
+
+    def _instance(self, run_id: str) -> AgentInstance:
+        """Return a run.
+
+        Raises:
+            Failed: The server does not know it.
+        """
+        try:
+            return self._http.send(get_instance(run_id))
+        except NotFoundError as error:
+            if error.code is None:
+                raise
+            raise self._unknown(run_id) from error
+
+    def _unknown(self, reference: str, searched: int = 0) -> Failed:
+        among = f" among the newest {searched:,}" if searched >= SEARCHED_RUNS else ""
+        return Failed(
+            f"there is no run {reference!r}{among} at {self.place}: `remit runs list` shows those "
+            "that there are"
+        )
+
+    @contextmanager
+    def _listing(self, what: str) -> Generator[None]:
+        """Say plainly if the server, or the token, does not allow a list.
+
+        Raises:
+            Failed: It does not.
+        """
+        try:
+            yield
+        except UnauthorizedError as error:
+            raise Failed(
+                f"the token may not list {what} at {self.place}: {error}. Use a token of scope "
+                "account, or give the id of a run, or --db"
+            ) from error
+        except (NotFoundError, ContractError) as error:
+            raise Failed(
+                f"{self.place} does not offer what lists {what}: {error}. Give --db to read a "
+                "database"
+            ) from error

@@ -10,9 +10,9 @@ from remit.models.risk import Risk, SpanTypeRisk
 LABEL_COLUMNS = 14
 
 
-def drawn_risk(risk: Risk) -> Iterator[str]:
-    """Yield the lines that show *risk*."""
-    yield bold("Risk") + faint(f"  {risk.spans} spans, as their types were declared")
+def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
+    """Yield the lines that show *risk*, which a number of *spans* say."""
+    yield bold("Risk") + faint(f"  {spans} spans, as their types were declared")
     yield from _row("may", _counted(risk.allows))
     yield from _row("takes", _counted(risk.takes))
     yield from _row("gives", _counted(risk.gives))

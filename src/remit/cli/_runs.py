@@ -7,20 +7,11 @@ from typing import Final
 import click
 
 from remit.cli._agents import names_of
-from remit.cli._database import (
-    agent_of,
-    database,
-    find,
-    handle,
-    instance_of,
-    newest,
-    reading,
-    record_of,
-)
-from remit.cli._erasures import erasure_json, erasure_line
-from remit.cli._options import TEXT, Database, db_option, json_option
-from remit.cli._records import agent_json
+from remit.cli._erasures import erasure_line
+from remit.cli._options import TEXT, Database, json_option, runs_option
+from remit.cli._records import Run
 from remit.cli._risk import drawn_risk
+from remit.cli._source import runs_of, say_place
 from remit.cli._tail import tail
 from remit.cli._terminal import (
     bold,
@@ -35,9 +26,6 @@ from remit.cli._terminal import (
 )
 from remit.cli._terminate import terminate
 from remit.cli._tree import drawn, moment, took
-from remit.collector.ingest.risk import risk_of_run
-from remit.collector.meaning import Declarations
-from remit.collector.store import InstanceRow, Reading, shown
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
@@ -52,75 +40,70 @@ def runs() -> None:
 
 
 @runs.command("list")
-@db_option
+@runs_option
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
 @json_option
 def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
     """List the newest runs, the newest first."""
-    path = database(db)
-    with reading(path) as source:
-        found = newest(source, limit)
-        if as_json:
-            emit_json([_row_json(source, row) for row in found])
-            return
-        if not found:
-            emit(f"No runs yet in {shown(path)}.")
-            return
-        chars = _unique_chars([handle(row) for row in found])
-        names = names_of(agent_of(source, row) for row in found)
-        emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
-        for row in found:
-            emit(_listed(row, names[row.agent_id], chars))
-    emit(faint(f"\n{len(found)} of {shown(path)}; look into one: remit runs show RUN"))
+    with runs_of(db) as source:
+        found = source.newest(limit)
+    if as_json:
+        emit_json([run.as_json() for run in found])
+        say_place(source, err=True)
+        return
+    if not found:
+        emit(f"No runs yet in {source.place}.")
+        return
+    chars = _unique_chars([run.handle for run in found])
+    names = names_of(run.agent for run in found)
+    emit(faint(_line("RUN", "AGENT", f"{'STATUS':<10}", "STARTED", "TOOK", "SPANS", chars)))
+    for run in found:
+        emit(_listed(run, names[run.agent.id], chars))
+    emit(faint(f"\n{len(found)} of {source.place}; look into one: remit runs show RUN"))
 
 
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
 @click.option("--risk", "with_risk", is_flag=True, help="Also what its steps may do, and did not.")
-@db_option
+@runs_option
 @json_option
 def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> None:
     """Show one run as a tree of its steps.
 
     RUN is its key, its id, the beginning of one of them, or `last`, which is also the default.
     """
-    with reading(database(db)) as source:
-        row = find(source, run)
-        record, erasures = record_of(source, row), source.erasures(row.id)
-        risk = risk_of_run(source, Declarations(), row) if with_risk else None
+    with runs_of(db) as source:
+        found = source.find(run)
+        record, erasures = source.record(found), source.erasures(found)
+        risk = source.risk(found) if with_risk else None
     if as_json:
         more = {} if risk is None else {"risk": risk.model_dump(mode="json")}
-        listed = [erasure_json(each) for each in erasures]
-        emit_json({**record.as_json(), "erasures": listed, **more})
+        emit_json({**record.as_json(), "erasures": erasures, **more})
+        say_place(source, err=True)
         return
     for line in (*drawn(record), *map(erasure_line, erasures)):
         emit(line)
-    for line in ("", *drawn_risk(risk)) if risk is not None else ():
-        emit(line)
+    if risk is not None:
+        emit()
+        for line in drawn_risk(risk, risk.spans - (record.root is not None)):
+            emit(line)
+    emit()
+    say_place(source, err=False)
 
 
 runs.add_command(tail)
 runs.add_command(terminate)
 
 
-def _row_json(source: Reading, row: InstanceRow) -> dict[str, object]:
-    return {
-        "agent": agent_json(agent_of(source, row)),
-        "run": instance_of(row).model_dump(mode="json"),
-    }
-
-
-def _listed(row: InstanceRow, agent: str, chars: int) -> str:
-    run = instance_of(row)
-    total = run.span_counts.total if run.span_counts else 0
-    failed = f", {row.spans_failed} failed" if row.spans_failed else ""
+def _listed(run: Run, agent: str, chars: int) -> str:
+    instance, (total, failed) = run.instance, run.steps()
     return _line(
-        bold(handle(row)[:chars]),
+        bold(run.handle[:chars]),
         printable(agent),
-        coloured(run.status, f"{run.status:<10}"),
-        moment(run.started_at)[:16],
-        took(run.started_at, run.finished_at),
-        f"{total}{failed}",
+        coloured(instance.status, f"{instance.status:<10}"),
+        moment(instance.started_at)[:16],
+        took(instance.started_at, instance.finished_at),
+        f"{total}, {failed} failed" if failed else str(total),
         chars,
     )
 

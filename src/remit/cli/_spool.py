@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -12,11 +13,11 @@ from remit import config
 from remit._clock import NS_PER_S
 from remit._runtime import send_spooled
 from remit._runtime._doors import spool_of
-from remit._spool import Folder
+from remit._spool import Folder, Others
 from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
 from remit.cli._files import private
-from remit.cli._options import json_option
+from remit.cli._options import TEXT, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 
@@ -26,6 +27,7 @@ STATE_COLOURS = {
     FileState.IN_USE: "cyan",
     FileState.WAITING: "yellow",
     FileState.SET_ASIDE: "red",
+    FileState.EMPTY: "white",
     FileState.DAMAGED: "red",
 }
 
@@ -66,14 +68,22 @@ def status(*, as_json: bool) -> None:
     _show_refused(files)
     used = f"{size(folder.size_bytes())} of at most {size(folder.max_bytes)}"
     emit(faint(f"\n{used} in {folder.path}"))
-    if any(_is_ours(file, folder) and file.state is FileState.WAITING for file in files):
-        emit(faint("`remit spool send` sends what waits."))
-    if any(file.refused for file in files):
-        emit(faint("`remit spool send --set-aside` tries once more what was refused."))
+    waiting = [file for file in files if file.state is FileState.WAITING]
+    for command, whose in _commands(waiting, folder):
+        emit(faint(f"`{command}` sends what waits{whose}."))
+    for command, whose in _commands([file for file in files if file.refused], folder):
+        emit(faint(f"`{command} --set-aside` tries once more what was refused{whose}."))
 
 
 @spool.command()
 @click.option("--all", "every", is_flag=True, help="Also what was recorded by another token.")
+@click.option(
+    "--from",
+    "source",
+    type=TEXT,
+    metavar="TARGET",
+    help="Also what was recorded for this other server, or `local`, as `status` shows it.",
+)
 @click.option("--set-aside", "aside", is_flag=True, help="Also what a server refused before.")
 @click.option(
     "--timeout",
@@ -84,24 +94,28 @@ def status(*, as_json: bool) -> None:
     metavar="SECONDS",
     help="Give up after so long; what is left waits on.",
 )
-def send(timeout_s: float, *, every: bool, aside: bool) -> None:
+def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> None:
     """Send what ended processes left, to the server that the settings name.
 
-    What was recorded for another server, or for local mode, stays. The exit status is 1 when
-    something was refused, or waits on.
+    What was recorded by another token stays unless --all is given, and what was recorded for
+    another server, or for local mode, unless --from names it: after a token or a URL was mended.
+    The exit status is 1 when something was refused, or waits on.
     """
     settings = config.load({})
     if settings.resolved_mode == "off":
         raise Failed("the mode is off, so there is nowhere to send to: unset REMIT_MODE")
     folder = _folder(settings)
-    result = send_spooled(settings, timeout_s, any_token=every, set_aside=aside)
+    if source is not None:
+        source = _known_target(source, folder)
+    others = Others(every, source)
+    result = send_spooled(settings, timeout_s, others, set_aside=aside)
     emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
         refused = number_of(result.set_aside, "item")
         emit(f"The server refused {refused}, set aside now: {result.last_error}")
     for reason, count in result.dropped.items():
         emit(f"{number_of(count, 'item')} given up: {reason}")
-    waits = _show_rest(folder, result.last_error, any_token=every)
+    waits = _show_rest(folder, result.last_error, others)
     sys.exit(0 if result and not waits else 1)
 
 
@@ -168,13 +182,49 @@ def _is_ours(file: Listed, folder: Folder) -> bool:
 
 def _whose(file: Listed, folder: Folder) -> str:
     """Return the target of a file, and whether it is sent with the settings as they are."""
+    if file.state is FileState.EMPTY:
+        return "nobody: nothing was written to it"
     if file.identity is None:
-        return "it cannot be read"
+        in_use = file.state is FileState.IN_USE
+        return "nothing is written to it yet" if in_use else "it cannot be read"
     target = printable(file.identity.target)
     if file.identity.target != folder.identity.target:
         return f"{target} (another target)"
     if file.identity.fingerprint != folder.identity.fingerprint:
         return f"{target} (another token: send --all)"
+    return target
+
+
+def _commands(files: list[Listed], folder: Folder) -> list[tuple[str, str]]:
+    """Return the commands that send *files*, each with the words for whose they are."""
+    found: dict[str, str] = {}
+    ours = folder.identity
+    for file in files:
+        identity = file.identity
+        if identity is None or identity == ours:
+            found.setdefault("remit spool send", "")
+        elif identity.target == ours.target:
+            found.setdefault("remit spool send --all", " by another token")
+        else:
+            found.setdefault(_send_from(identity.target), f" for {printable(identity.target)}")
+    return sorted(found.items())
+
+
+def _send_from(target: str) -> str:
+    return f"remit spool send --from {shlex.quote(printable(target))}"
+
+
+def _known_target(target: str, folder: Folder) -> str:
+    """Return *target* as the files name it.
+
+    Raises:
+        Failed: There is nothing of it.
+    """
+    target = target.rstrip("/")
+    known = sorted({file.identity.target for file in listed(folder) if file.identity})
+    if target not in known:
+        there = ", ".join(map(printable, known)) or "nothing"
+        raise Failed(f"nothing in {folder.path} was recorded for {target}; it holds {there}")
     return target
 
 
@@ -192,26 +242,22 @@ def _show_refused(files: list[Listed]) -> None:
         emit(faint(f"{len(refused) - MOST_REASONS:>9,}  more lines: --json shows all"))
 
 
-def _show_rest(folder: Folder, last_error: str | None, *, any_token: bool) -> int:
+def _show_rest(folder: Folder, last_error: str | None, others: Others) -> int:
     """Say what is still there after a sending, and why; return how much of it was to be sent."""
     files = listed(folder)
     waiting = [file for file in files if file.state is FileState.WAITING and file.identity]
-    ours, by_token, elsewhere = 0, 0, 0
+    ours, left = 0, Counter[tuple[str, str]]()
     for file in waiting:
-        identity = file.identity
-        if identity is None or identity.target != folder.identity.target:
-            elsewhere += file.items
-        elif any_token or identity == folder.identity:
+        ((command, whose),) = _commands([file], folder)
+        if others.include(file.identity, folder.identity):
             ours += file.items
         else:
-            by_token += file.items
+            left[command, whose] += file.items
     in_use = sum(file.state is FileState.IN_USE for file in files)
     if ours:
         emit(f"{number_of(ours, 'item')} wait on: {last_error or 'there was not enough time'}")
-    if by_token:
-        emit(f"{number_of(by_token, 'item')} recorded by another token: send --all")
-    if elsewhere:
-        emit(f"{number_of(elsewhere, 'item')} for another server, or for local mode")
+    for (command, whose), count in sorted(left.items()):
+        emit(f"{number_of(count, 'item')} left{whose}: `{command}` sends them")
     if in_use:
         emit(f"{number_of(in_use, 'file')} of running programs, which send them themselves")
     return ours

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ ELLIPSIS: Final = "…"
 KIB: Final = 1024
 SECONDS_OF_MINUTE: Final = 60
 MINUTES_OF_HOUR: Final = 60
+
+# DEL is the one control character that JSON itself leaves as it is.
+_NOT_ASCII: Final = re.compile(r"[^\n -~]")
 
 STATUS_COLOURS: Final = {
     "active": "cyan",
@@ -81,10 +85,21 @@ def emit(text: str = "", *, err: bool = False) -> None:
     click.echo(shown, err=err, color=False if os.environ.get("NO_COLOR") else None)
 
 
-def emit_json(value: object) -> None:
-    """Write *value* as JSON: the same bytes for equal values, whatever the terminal."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    click.echo(text.encode())
+def emit_json(value: object, *, indent: int | None = 2) -> None:
+    """Write *value* as JSON: the same bytes for equal values, whatever the terminal.
+
+    Characters that are not printable (control, bidirectional, lone surrogates) are escaped: strings
+    of records must not steer the terminal of a person who reads the JSON.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)
+    click.echo(_NOT_ASCII.sub(_escaped, text).encode())
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """Return a character as JSON may write it: itself if it is printable, else its escape."""
+    if found[0].isprintable():
+        return found[0]
+    return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]
 
 
 def coloured(status: str, text: str | None = None) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Final, TextIO
+
 import click
 
 from remit.cli._agents import agent_called
@@ -11,6 +17,8 @@ from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable
 from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
 from remit.collector.store import Reading, Store, shown
+
+PRIVATE_FILE: Final = 0o600
 
 
 @click.group()
@@ -30,8 +38,17 @@ def token() -> None:
     "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
 )
 @click.option("--quiet", "-q", is_flag=True, help="Write the token and nothing else.")
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the token to this new file, which only you can read, instead of showing it.",
+)
 @db_option
-def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -> None:
+def create(
+    scope: str, agent: str | None, db: Database | None, *, quiet: bool, file: Path | None
+) -> None:
     """Make a token, and show it: it is kept as a hash, so this is the only time.
 
     With --scope agent_deployment it is for one agent; one that is not known is made.
@@ -43,16 +60,24 @@ def create(scope: str, agent: str | None, db: Database | None, *, quiet: bool) -
     if agent is not None and not agent.strip():
         raise click.UsageError("--agent must name one.")
     path = database(db, create=True)
-    with opened(path, create=True) as store:
-        if agent is None:
-            made = create_token(store, scope)
-        else:
-            made = create_token(store, scope, agent=_identifier(store, agent))
+    with nullcontext() if file is None else _private(file) as writer:
+        with opened(path, create=True) as store:
+            if agent is None:
+                made = create_token(store, scope)
+            else:
+                made = create_token(store, scope, agent=_identifier(store, agent))
+        if writer is not None:
+            writer.write(f"{made.secret}\n")
     if quiet:
-        emit(made.secret)
+        if file is None:
+            emit(made.secret)
         return
-    emit(bold(made.secret))
-    emit(faint(f"\nShown this once. Id {made.info.id}, scope {made.info.scope}, in {shown(path)}."))
+    about = f"Id {made.info.id}, scope {made.info.scope}, in {shown(path)}."
+    if file is None:
+        emit(bold(made.secret))
+        emit(faint(f"\nShown this once. {about}"))
+    else:
+        emit(f"The token is in {file}, which only you can read. {about}")
     emit(faint("Programs take it as REMIT_API_TOKEN, with REMIT_API_URL."))
 
 
@@ -86,6 +111,27 @@ def revoke(token_id: str, db: Database | None) -> None:
     with opened(database(db)) as store:
         revoked = revoke_token(store, token_id)
     emit(f"Revoked {revoked.id}.")
+
+
+@contextmanager
+def _private(file: Path) -> Generator[TextIO]:
+    """Create *file*, readable by its owner only; it is removed if the block fails.
+
+    Raises:
+        Failed: It exists, or its folder cannot be written to.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    except FileExistsError as error:
+        raise Failed(f"{file} exists already: remove it, or name another file") from error
+    except OSError as error:
+        raise Failed(f"{file} cannot be written: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as writer:
+        try:
+            yield writer
+        except BaseException:
+            file.unlink()
+            raise
 
 
 def _agent_name(source: Reading, info: TokenInfo) -> str:

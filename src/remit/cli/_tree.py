@@ -24,6 +24,7 @@ from remit.cli._terminal import (
     printable,
 )
 from remit.cli._values import error_of, members, short
+from remit.models.agent import Agent
 from remit.models.agent_span import AgentSpan
 
 STATUS_COLUMNS: Final = 10
@@ -43,9 +44,9 @@ def drawn(record: Record) -> Iterator[str]:
     yield from _head(record)
     yield ""
     strokes, wide = lines(), columns()
-    home = _home(record)
+    home = home_of(record.agent)
     placed = list(record.tree())
-    names = [_prefix(each, strokes) + _name(each.span, home) for each in placed]
+    names = [_prefix(each, strokes) + name_of(each.span, home) for each in placed]
     room = min(MAX_NAME_COLUMNS, wide - SIDE_COLUMNS, max(map(len, names), default=0))
     for each, name in zip(placed, names, strict=True):
         yield _first_line(each.span, name, room, record.instance.started_at)
@@ -109,22 +110,23 @@ def _rows(rows: Mapping[str, str]) -> Iterator[str]:
 
 
 def _counted(record: Record) -> str:
-    parts = [str(len(record.spans))]
+    parts = [str(len(record.steps))]
     for status in ("failed", "cancelled", "active"):
-        count = sum(span.status == status for span in record.spans)
+        count = sum(span.status == status for span in record.steps)
         if count:
             parts.append(coloured(status, f"{count} {status}"))
     return ", ".join(parts)
 
 
-def _home(record: Record) -> str:
-    """Return the module of the agent, which goes without saying in the names of its steps."""
+def home_of(agent: Agent) -> str:
+    """Return the module of the agent, which the names of its steps leave out."""
     # In local mode the folder of the project stands before it.
-    module, colon, _ = (record.agent.external_identifier or "").rpartition("/")[2].partition(":")
+    module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")
     return module + colon
 
 
-def _name(span: AgentSpan, home: str) -> str:
+def name_of(span: AgentSpan, home: str) -> str:
+    """Return the name of a step for people, without the module of its agent."""
     return printable(span.schema_name.removeprefix(home) or span.schema_name)
 
 

@@ -11,6 +11,7 @@ from remit._clock import Clock
 from remit._endpoints import Call, interpret
 from remit._version import __version__
 from remit._words import shown_url
+from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class Target:
 
 def _checked_url(api_url: str) -> str:
     """Return *api_url* without what httpx would read as something else."""
-    url = api_url.strip().rstrip("/")
+    url = api_root(api_url.strip())
     try:
         parts = urlsplit(url)
         host, userinfo, _ = parts.hostname, "@" in parts.netloc, parts.port

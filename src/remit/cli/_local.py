@@ -1,0 +1,210 @@
+"""The runs in a database of this machine; a collector may be writing it at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from remit._clock import SystemClock
+from remit.cli._database import (
+    agent_of,
+    database,
+    every,
+    find,
+    instance_of,
+    newest,
+    opened,
+    record_of,
+    spans_of,
+)
+from remit.cli._failing import Failed
+from remit.cli._options import Database
+from remit.cli._records import ROOT_SPAN, Record, Run, Step, newest_of, start_of
+from remit.collector.ingest import Caller, Service, TokenScope
+from remit.collector.ingest.risk import risk_of_run
+from remit.collector.meaning import Declarations
+from remit.collector.refusals import Refusal
+from remit.collector.settings import Settings
+from remit.collector.store import (
+    ErasureRow,
+    InstanceRow,
+    Reading,
+    SpanFilter,
+    SpanRow,
+    Store,
+    shown,
+)
+from remit.collector.store.retention import bound_at
+from remit.collector.times import format_us
+from remit.models.risk import Risk
+
+TERMINATE: Final = "agent_instances/terminate"
+LATE_US: Final = 60_000_000
+"""A change may be seen so long after its time: it was being written, or a clock is behind."""
+RECENT_MS: Final = 3_600_000
+"""A run that ended is still looked at if it was registered so recently."""
+NS_PER_US: Final = 1_000
+US_PER_MS: Final = 1_000
+
+
+class LocalRuns:
+    """The runs of one database.
+
+    Attributes:
+        place: The database, a URL without its password.
+    """
+
+    def __init__(self, store: Store, path: Database) -> None:
+        """Read *store*, which is at *path*."""
+        self.place = shown(path)
+        self._store = store
+        self._path = path
+        self._declarations = Declarations()
+
+    @classmethod
+    @contextmanager
+    def opened(cls, db: Database | None) -> Generator[LocalRuns]:
+        """Return a block with the runs of *db*, else of local mode's database."""
+        path = database(db)
+        with opened(path) as store:
+            yield cls(store, path)
+
+    def newest(self, count: int) -> list[Run]:
+        """Return the last *count* runs, the newest first."""
+        with self._store.reading() as source:
+            return [_run(source, row) for row in newest(source, count)]
+
+    def find(self, reference: str) -> Run:
+        """Return the run that *reference* names."""
+        with self._store.reading() as source:
+            return _run(source, find(source, reference))
+
+    def record(self, run: Run) -> Record:
+        """Return a run with all its spans."""
+        with self._store.reading() as source:
+            return record_of(source, _row(source, run))
+
+    def erasures(self, run: Run) -> list[dict[str, object]]:
+        """Return the records of what was erased of a run."""
+        with self._store.reading() as source:
+            return [_erasure(row) for row in source.erasures(run.instance.id)]
+
+    def risk(self, run: Run) -> Risk:
+        """Return what the steps of a run may do, and did not."""
+        with self._store.reading() as source:
+            return risk_of_run(source, self._declarations, _row(source, run))
+
+    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+        """Return the newest spans, in the order in which they began."""
+        wanted = SpanFilter(agent_instance_id=None if run is None else run.instance.id)
+        with self._store.reading() as source:
+            rows = every(lambda page: source.list_spans(wanted, page), descending=True)
+            kept = (row for row in rows if with_roots or row.schema_name != ROOT_SPAN)
+            return self._steps(source, newest_of(kept, count))[-count:]
+
+    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+        """Return what returns the spans that began or ended since its last call."""
+        feed = _Feed(None if run is None else run.instance.id)
+
+        def fresh() -> list[Step]:
+            with self._store.reading() as source:
+                return self._steps(source, feed.fresh(source))
+
+        return fresh
+
+    def terminate(self, run: Run, reason: str) -> None:
+        """End a run from outside."""
+        instance = run.instance
+        params = msgspec.json.encode({"agent_instance_id": instance.id, "reason": reason})
+        caller = Caller(instance.account_id, TokenScope.ACCOUNT)
+        with opened(self._path) as store:
+            try:
+                Service(store, Settings(), SystemClock()).perform(caller, TERMINATE, params, None)
+            except Refusal as refusal:
+                raise Failed(
+                    f"the run {run.handle} cannot be terminated, it is {instance.status}: "
+                    f"{refusal.message}"
+                ) from refusal
+
+    def _steps(self, source: Reading, rows: Iterable[SpanRow]) -> list[Step]:
+        """Return spans with their runs, in the order in which they began."""
+        found = list(rows)
+        runs = source.instances(None, {row.agent_instance_id for row in found})
+        known = {run_id: _run(source, row) for run_id, row in runs.items()}
+        steps: list[Step] = []
+        for row in found:
+            run_row = runs[row.agent_instance_id]
+            (span,) = spans_of(source, self._declarations, run_row, [row])
+            steps.append(Step(known[run_row.id], span))
+        return sorted(steps, key=lambda step: start_of(step.span))
+
+
+class _Feed:
+    """Which spans of a database were seen, and how they stood.
+
+    Where nothing happened in a run, its spans are not read. What happened is found by when it did,
+    not by when a span began: it may have begun long ago, or have come late.
+    """
+
+    def __init__(self, run_id: str | None) -> None:
+        """Look at one run, or at all."""
+        self._run_id = run_id
+        self._moves: dict[str, int] = {}
+        self._seen: dict[str, int] = {}
+        self._since_us = _now_us() - LATE_US
+
+    def fresh(self, source: Reading) -> list[SpanRow]:
+        """Return the spans that began or ended since this was last asked."""
+        now_us = _now_us()
+        before = self._moves
+        first_id = bound_at(now_us // US_PER_MS - RECENT_MS)
+        self._moves = source.span_moves(self._run_id, first_id)
+        changed = [
+            row
+            for run_id, moves in self._moves.items()
+            if moves != before.get(run_id, 0)
+            for row in self._changed(source, run_id)
+        ]
+        found = [row for row in changed if self._seen.get(row.id) != row.updated_at]
+        self._since_us = now_us - LATE_US
+        seen = {**self._seen, **{row.id: row.updated_at for row in changed}}
+        self._seen = {row_id: at_us for row_id, at_us in seen.items() if at_us >= self._since_us}
+        return found
+
+    def _changed(self, source: Reading, run_id: str) -> Iterator[SpanRow]:
+        wanted = SpanFilter(agent_instance_id=run_id, changed_from_us=self._since_us)
+        return every(lambda page: source.list_spans(wanted, page), descending=False)
+
+
+def _now_us() -> int:
+    return SystemClock().wall_ns() // NS_PER_US
+
+
+def _run(source: Reading, row: InstanceRow) -> Run:
+    return Run(agent_of(source, row), instance_of(row))
+
+
+def _row(source: Reading, run: Run) -> InstanceRow:
+    """Return the row of a run.
+
+    Raises:
+        Failed: It was removed meanwhile.
+    """
+    row = source.instances(None, [run.instance.id]).get(run.instance.id)
+    if row is None:
+        raise Failed(f"the run {run.handle} was removed meanwhile")
+    return row
+
+
+def _erasure(row: ErasureRow) -> dict[str, object]:
+    return {
+        "erased_at": format_us(row.inserted_at),
+        "asked_for": row.asked_for,
+        "reason": row.reason,
+        "erased_by": row.erased_by,
+        "spans": row.spans,
+        "answers": row.answers,
+    }

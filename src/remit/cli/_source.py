@@ -1,0 +1,112 @@
+"""Where `remit runs` reads: a database of this machine, or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Final, Protocol
+
+from remit import config
+from remit._clock import SystemClock
+from remit._runtime._doors import remote_door
+from remit.cli._failing import missing_library
+from remit.cli._options import Database
+from remit.cli._records import Record, Run, Step
+from remit.cli._remote import ServerRuns
+from remit.cli._terminal import emit, faint
+from remit.config import Settings
+from remit.models.risk import Risk
+
+# By name: it needs the collector, which is an extra.
+LOCAL: Final = "remit.cli._local"
+
+
+class Runs(Protocol):
+    """The runs of one place.
+
+    Attributes:
+        place: The database or the server, as people name it.
+    """
+
+    place: str
+
+    def newest(self, count: int) -> list[Run]:
+        """Return the last *count* runs, the newest first."""
+        ...
+
+    def find(self, reference: str) -> Run:
+        """Return the run that *reference* names: key, id, the beginning of one, or `last`.
+
+        Raises:
+            Failed: There is none, or several begin so.
+        """
+        ...
+
+    def record(self, run: Run) -> Record:
+        """Return a run with all its spans."""
+        ...
+
+    def erasures(self, run: Run) -> list[dict[str, object]]:
+        """Return the records of what was erased of a run; a server does not give them."""
+        ...
+
+    def risk(self, run: Run) -> Risk:
+        """Return what the steps of a run may do, and did not."""
+        ...
+
+    def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:
+        """Return the newest spans of *run*, or of all, in the order in which they began.
+
+        Args:
+            run: The run; None for all.
+            count: How many.
+            with_roots: Also the spans that stand for whole runs.
+        """
+        ...
+
+    def feed(self, run: Run | None) -> Callable[[], list[Step]]:
+        """Return what returns the spans that began or ended since its last call.
+
+        The first call returns what is there already.
+        """
+        ...
+
+    def terminate(self, run: Run, reason: str) -> None:
+        """End a run from outside.
+
+        Raises:
+            Failed: It has ended already.
+        """
+        ...
+
+
+@contextmanager
+def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[Runs]:
+    """Return a block with the runs to read: of *db*, else of the server that the settings name.
+
+    Without a URL and a token, and in local mode, they are those of local mode's database.
+
+    Args:
+        db: What `--db` names.
+        settings: Name the server; those of the environment if None.
+    """
+    settings = settings or config.load({})
+    if db is None and settings.mode != "local" and settings.api_url and settings.api_token:
+        http = remote_door(settings, SystemClock())
+        try:
+            yield ServerRuns(http)
+        finally:
+            http.close()
+        return
+    try:
+        local = import_module(LOCAL)
+    except ModuleNotFoundError as error:
+        raise missing_library("runs", error) from error
+    with local.LocalRuns.opened(db) as runs:
+        yield runs
+
+
+def say_place(runs: Runs, *, err: bool) -> None:
+    """Say where *runs* were read; programs that read JSON are told on standard error."""
+    emit(faint(f"Read from {runs.place}."), err=err)
