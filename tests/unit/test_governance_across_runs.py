@@ -126,7 +126,7 @@ def test_the_remit_of_the_reader_holds_for_a_stream_that_began_elsewhere(
     begin: Begin, call: Callable[[], Stream]
 ) -> None:
     """What an agent may not do it may not have done by a stream either."""
-    with isolated(on_violation="deny"):
+    with isolated(on_violation="deny", outside_run="record"):
         stream, _ = begin(call)
         with agent.run(), pytest.raises(DeniedError):
             step(stream)
@@ -138,7 +138,7 @@ def test_the_stream_goes_on_where_its_reader_may_do_what_it_does(
     begin: Begin, call: Callable[[], Stream]
 ) -> None:
     """And nothing of the reader's stays behind."""
-    with isolated(on_violation="deny") as recorder:
+    with isolated(on_violation="deny", outside_run="record") as recorder:
         stream, first = begin(call)
         with free.run() as run:
             assert step(stream) == 1

@@ -6,10 +6,9 @@ from typing import Final
 
 import click
 
-from remit.cli._agents import names_of
 from remit.cli._erasures import erasure_line
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import Run
+from remit.cli._records import Run, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import runs_of, say_place
 from remit.cli._tail import tail
