@@ -113,7 +113,10 @@ def test_a_server_that_hangs_holds_neither_the_exit_nor_what_was_recorded(tmp_pa
     (line,) = [text for text in errors.splitlines() if "deadline of the shutdown" in text]
     assert "75 recorded items" in line
     assert str(tmp_path / "data" / "spool") in line
-    assert "remit spool send" in line
+    assert (
+        f"`remit spool send` (after a change of the api_url, `remit spool send --from {url}`)"
+        in line
+    )
     assert left_in(tmp_path) != []
     with collector(tmp_path) as served:
         errors_of(start(HEIR, settings(tmp_path, served.url, served.token)))

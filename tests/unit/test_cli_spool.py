@@ -156,7 +156,9 @@ def test_a_file_to_which_nothing_was_written_is_shown_as_empty(
     assert "remit spool send" not in shown
     (file,) = json.loads(run("status", "--json").output)["files"]
     assert file["state"] == ("in_use" if alive else "empty")
+    assert "nothing to delete" in run("purge", "--set-aside", "--yes").output
     claim.release()
+    assert "Deleted 1 file with 0 items" in run("purge", "--yes").output
 
 
 def test_send_tells_what_waits_on(run: Run, tmp_path: Path) -> None:

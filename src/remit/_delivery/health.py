@@ -106,7 +106,7 @@ class Pulse:
                 "records is kept within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
-                f". Once that is mended, `{self.command}` sends what ended processes left"
+                f". Once that is mended, {self.command} sends what ended processes left"
                 if health is not Health.FAILING
                 else "",
             )
@@ -126,10 +126,13 @@ class Pulse:
         A mended token or URL is another one than the items were recorded for.
         """
         if self.health is Health.UNAUTHORIZED:
-            return "remit spool send --all"
+            return "`remit spool send --all`"
+        other_url = f"`remit spool send --from {self._target}`"
         if self.health is Health.WRONG_SERVER:
-            return f"remit spool send --from {self._target}"
-        return "remit spool send"
+            return other_url
+        if self.health is not Health.OK and "://" in self._target:
+            return f"`remit spool send` (after a change of the api_url, {other_url})"
+        return "`remit spool send`"
 
     def complain(self, topic: str, complaint: str) -> None:
         """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""

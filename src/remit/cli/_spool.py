@@ -125,8 +125,12 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 def purge_files(*, aside: bool, yes: bool) -> None:
     """Delete, for good, the files that no running process has."""
     folder = _folder(config.load({}))
-    kept = (FileState.IN_USE, FileState.WAITING) if aside else (FileState.IN_USE,)
-    found = [file for file in listed(folder) if file.state not in kept]
+    wanted = (FileState.SET_ASIDE, FileState.DAMAGED)
+    found = [
+        file
+        for file in listed(folder)
+        if (file.state in wanted if aside else file.state is not FileState.IN_USE)
+    ]
     if not found:
         emit(f"There is nothing to delete in {folder.path}.")
         return
