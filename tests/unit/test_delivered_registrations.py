@@ -78,20 +78,21 @@ def subsets(options: Mapping[str, object]) -> Iterator[dict[str, Any]]:
             yield {name: options[name] for name in chosen}
 
 
+def find(number: int = 7) -> dict[str, int]:
+    """Find an order."""
+    return {"number": number}
+
+
 def check(agent_options: dict[str, Any], step_options: dict[str, Any], api: FakeApi) -> None:
     """Declare an agent and a step, run the agent, compare what the server got."""
+    step: Any = remit.span_type(**step_options)(find)
 
-    @remit.span_type(**step_options)
-    def find(number: int = 7) -> dict[str, int]:
-        """Find an order."""
-        return {"number": number}
-
-    @remit.agent(**agent_options)
-    def bot(question: str) -> str:
+    def answer(question: str) -> str:
         """Answer a question."""
-        find()
+        step()
         return question
 
+    bot: Any = remit.agent(**agent_options)(answer)
     with bot.run():
         bot("Where is it?")
     assert remit.flush()
@@ -156,7 +157,8 @@ def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -
     with _runtime.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
 
         @remit.span_type("review", capture={"draft": False})
-        def _review(draft: str, words: int) -> dict[str, bool]: ...
+        def _review(draft: str, words: int) -> dict[str, bool]:
+            raise NotImplementedError
 
         @remit.agent
         def bot() -> None:

@@ -60,7 +60,7 @@ def _step(name: str, payload: Mapping[str, object] | None, data_risk: object) ->
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
-    given = {} if payload is None else payload
+    given: Mapping[str, object] = {} if payload is None else payload
     declared = _runtime.registry().span_type(name)
     if declared is None:
         plan = ManualPlan(given)

@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 from remit._annotations import unwrapped
-from remit._docstrings import docstring, summary
+from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
+from remit._guard import attempt
 from remit._late import late
 from remit._overrides import overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
@@ -242,13 +243,16 @@ class AgentType:
             quality=quality or {},
         )
 
-    @property
+    @cached_property
     def local_identifier(self) -> str:
         """The identifier within one machine: after the folder that its module is imported from.
 
         Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
         """
-        return f"{_project_folder(self.span_type)}/{self.external_identifier}"
+        # The current folder may be gone, or a folder may not be looked into.
+        folder = attempt(lambda: _project_folder(self.span_type))
+        own = self.external_identifier
+        return own if isinstance(folder, Exception) else sendable(f"{folder}/{own}")
 
     @property
     def place(self) -> str:
@@ -299,11 +303,12 @@ def _project_folder(declared: SpanType) -> str:
     What is in no file, as a notebook or a prompt, is in the current folder.
     """
     path = Path(declared.file)
-    folder = Path.cwd()
     if path.is_file():
         parents = path.absolute().parents
         levels = declared.module.count(".") + (path.name == "__init__.py")
         folder = parents[min(levels, len(parents) - 1)]
+    else:
+        folder = Path.cwd()
     with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
         folder = "~" / folder.relative_to(Path.home())
     return folder.as_posix()

@@ -310,7 +310,7 @@ class Runtime:
         known = self._agents.get(agent.external_identifier)
         if known is not None and known[0] == declared.version:
             return known[1]
-        local = self.mode == "local"
+        local = self.mode == "local" and self._delivery is not None
         ref = AgentRef(
             agent.external_identifier,
             agent.name,

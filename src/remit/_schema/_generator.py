@@ -71,7 +71,9 @@ class Generator(GenerateJsonSchema):
         if schema["type"] in _CLASSES and "cls" in schema:
             _tidy_class(self._whole(found), schema["cls"])
         elif schema["type"] in _NAMED_TUPLES:
-            _tidy_named_tuple(self._whole(found), schema.get("cls") or schema["function"])
+            cls = schema.get("cls") or schema["function"]
+            if isinstance(cls, type):
+                _tidy_named_tuple(self._whole(found), cls)
         return found
 
     def _whole(self, schema: Json) -> Json:

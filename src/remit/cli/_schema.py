@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import click
 
@@ -177,7 +177,7 @@ def _type(schema: Json) -> str:
         return " | ".join(map(_type, schema["anyOf"]))
     kind = schema.get("type", "any")
     if isinstance(inside := schema.get("additionalProperties"), dict):
-        return f"{{string: {_type(inside)}}}"
+        return f"{{string: {_type(cast('Json', inside))}}}"
     if kind == "array":
         return f"{_type(schema.get('items', {}))}[]"
     return str(schema.get("format", kind)) if isinstance(kind, str) else " | ".join(kind)
