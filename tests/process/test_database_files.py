@@ -170,7 +170,7 @@ def unprivileged(
     *words: str | Path, home: Path, data: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `remit` as a user whom the permissions of files hold."""
-    before = ()
+    before: tuple[str, ...] = ()
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
             pytest.skip("root reads and writes everything")
