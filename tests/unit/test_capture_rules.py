@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -274,7 +275,7 @@ def seconds_to_capture(piece: str) -> float:
     for number in range(10):
         # Each differs from the others, for verdicts on long texts are kept.
         text = (f"{number} " + piece * (TEXT_CHARS // len(piece)))[:TEXT_CHARS]
-        best = min(best, seconds_of(lambda text=text: copy_of(text)))
+        best = min(best, seconds_of(partial(copy_of, text)))
         if best < MAX_SEARCH_S:
             break
     return best
