@@ -239,6 +239,8 @@ ENDLESS = (
     *("://", "://a:", "host=a b=", "host=", " host=a", "--1", "-----A", '"password": "', "r8_--"),
     *("sk-or-v1-", "PASSWORD=aaaaaaP", "?a=", "&a", "cookie: a=1; ", "curl a ", "curl -u a"),
     *("secret\n  a", "api key ", "<token>", "token\n  [type=", "x password value ", "Basic aaaa"),
+    *("Basic " + "YTpi" * 290 + "_ ", "a=cookie:b=c;", 'a=cookie":b=c;', "; --cookie a=b"),
+    *(" a=-host=b", "password=a b=c ", "://a:b:c:", "-----BEGIN A ", "Bearer a1-b-"),
 )
 """Beginnings of what a rule looks for; a text of nothing else is the worst that it can meet."""
 
