@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -238,6 +239,8 @@ ENDLESS = (
     *("://", "://a:", "host=a b=", "host=", " host=a", "--1", "-----A", '"password": "', "r8_--"),
     *("sk-or-v1-", "PASSWORD=aaaaaaP", "?a=", "&a", "cookie: a=1; ", "curl a ", "curl -u a"),
     *("secret\n  a", "api key ", "<token>", "token\n  [type=", "x password value ", "Basic aaaa"),
+    *("Basic " + "YTpi" * 290 + "_ ", "a=cookie:b=c;", 'a=cookie":b=c;', "; --cookie a=b"),
+    *(" a=-host=b", "password=a b=c ", "://a:b:c:", "-----BEGIN A ", "Bearer a1-b-"),
 )
 """Beginnings of what a rule looks for; a text of nothing else is the worst that it can meet."""
 
@@ -274,7 +277,7 @@ def seconds_to_capture(piece: str) -> float:
     for number in range(10):
         # Each differs from the others, for verdicts on long texts are kept.
         text = (f"{number} " + piece * (TEXT_CHARS // len(piece)))[:TEXT_CHARS]
-        best = min(best, seconds_of(lambda text=text: copy_of(text)))
+        best = min(best, seconds_of(partial(copy_of, text)))
         if best < MAX_SEARCH_S:
             break
     return best

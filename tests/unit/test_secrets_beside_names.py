@@ -161,8 +161,9 @@ def test_the_message_of_a_validator_does_not_tell_what_it_refuses(field: str) ->
         with pytest.raises(ValidationError):
             login()
     span = recorder.spans()[-1]
-    message = span.result["error"]["message"]
-    assert message == f"1 validation errors for Login: {field}: value_error"
+    message = f"1 validation errors for Login: {field}: value_error"
+    kind = "pydantic_core._pydantic_core.ValidationError"
+    assert span.result == {"error": {"type": kind, "message": message}}
 
 
 def test_a_text_that_quotes_a_validation_error_is_withheld() -> None:
@@ -185,6 +186,6 @@ def test_a_key_in_the_name_of_a_quality_or_in_a_version_is_not_sent() -> None:
         assert remit.status().withheld == {"pattern:llm_key": 1}
     (recorded_run,) = recorder.runs
     assert recorded_run.quality == {"<pattern:llm_key>": {"score": 1}, "quality": {"score": 2}}
-    sent = clerk.registration()["agent_version"]
-    assert KEY not in json.dumps(sent)
-    assert sent["external_identifier"].startswith("schema-")
+    sent = json.dumps(clerk.registration())
+    assert KEY not in sent
+    assert '"external_identifier": "schema-' in sent

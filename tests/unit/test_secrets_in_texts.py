@@ -240,7 +240,7 @@ def fail(text: str) -> None:
     raise BrokenError(text)
 
 
-def told_of(text: str) -> dict[str, list[object]]:
+def told_of(text: str) -> dict[str, object]:
     """Return what is recorded of *text* by place: of an argument, a result, an error."""
     with isolated() as recorder, desk.run():
         step, failing = remit.span_type("take_text")(take), remit.span_type("fail_text")(fail)

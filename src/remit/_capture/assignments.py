@@ -113,8 +113,10 @@ ASSIGNMENT_RULES: Final = (
         withholds="cookies in headers: one that is long or has a digit, or whose name speaks of a "
         "session",
         anchor="cookie",
-        tail=r"""(?:["']?\]?\s?:|(?<=--cookie)[ =])\s{0,2}["'\\]{0,2}"""
-        r"(?:[\w.!-]{1,64}+=[^\s;]{0,4096}+;\s{0,2}){0,50}?"
+        tail=r"""(?:["']?\]?\s?:|(?<=--cookie) )\s{0,2}["'\\]{0,2}"""
+        # Cookies before it; not into another header, which is a beginning of its own.
+        r"""(?:[\w.!-]{1,64}+=["']?[^\s;:"']{0,512}+(?::(?<!cookie:)[^\s;:"']{0,512}+){0,16}+"""
+        r"""["']?;\s{0,2}){0,50}?"""
         r"(?:(?=[\w.!-]{0,64}?(?:sess|sid|auth|token|jwt))[\w.!-]{1,64}+"
         r"""=["'\\]{0,2}[^\s;="'\\<{$*]{4}"""
         r"|[\w.!-]{1,64}+"
@@ -423,6 +425,7 @@ ENVIRONMENT_RULES: Final = (
             *("datasource.password=", "db.password=", "database.password=", "jdbc.password="),
             *("mail.password=", "redis.password=", "user.password=", "-store-password="),
         ),
+        # That letters alone follow is asked of every rule with this anchor (`_SHORTCUTS`).
         tail=r"(?<!PAGE_TOKEN=)(?<!NEXT_TOKEN=)(?i:" + _REAL + ")"
         r"(?!(?i:\w{0,40}(?:pass|pwd|secret|token|key)))",
         apart="",

@@ -52,9 +52,11 @@ _KEY_FILES: Final = (
 )
 
 _PAIR_IN_BASE64: Final = (
-    r"(?=[a-z0-9+/]*+[A-Z0-9])(?:[A-Za-z0-9+/]{4}){0,300}?"
+    r"(?=[a-z0-9+/]*+[A-Z0-9])"
+    # All of it, then the first group of four with a colon.
+    r"(?=(?:[A-Za-z0-9+/]{4}){0,300}+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?+(?![\w.+/=-]))"
+    r"(?:[A-Za-z0-9+/]{4}){0,300}?"
     r"(?:O[g-v][\w+/=]{2}|[A-Za-z0-9+/][DTjz][o-r][\w+/=]|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]6)"
-    r"(?:[A-Za-z0-9+/]{4}){0,300}+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?(?![\w.+/=-])"
 )
 """A text in Base64 with a colon, as a user and a password have one between them."""
 
