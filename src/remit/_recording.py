@@ -310,10 +310,10 @@ def terminate(place: Place, reason: str, exceeded: Ceilings) -> None:
         reason: Why.
         exceeded: What the step would have exceeded.
     """
-    for each in (Enclosing(place.run.feed, exceeded), *place.enclosing):
-        exceeds = any(ceiling in each.ceilings for ceiling in exceeded)
-        if exceeds and each.feed.terminated is None:
-            each.feed.terminated = reason
+    around = [each.feed for each in place.enclosing if not set(exceeded).isdisjoint(each.ceilings)]
+    for feed in (place.run.feed, *around):
+        if feed.terminated is None:
+            feed.terminated = reason
 
 
 here: Final = cast("Callable[[], Place | None]", get_place)

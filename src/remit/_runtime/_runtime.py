@@ -295,6 +295,8 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Forget the parent's items and threads; its runs are the parent's to end."""
         self.started = False
+        for run in self._runs:
+            run.feed.streams.clear()
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
         self.recorder.rules.withheld.clear()
