@@ -149,6 +149,7 @@ def arriving(body: bytes, length: int, status: int = 200, encoding: str = "ident
 
 
 BULK = _endpoints.bulk_raw([b"{}"])
+TALKATIVE = b'{"status":"error","message":"' + b"x" * 2000 + b'"}'
 
 
 @both
@@ -189,9 +190,15 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     span = {"status": "success", "details": {"payload": {"x": 'y\\"{' * 10_000, **hard}}}
     refused = {"status": "error", "code": "c", "message": "m", "errors": {"f": ["e"]}}
     told = {**span, "control": {"terminate": True, "reason": "enough"}}
+    long = {**span, "control": {"terminate": True, "reason": "enough" * 1000}}
     answer: dict[str, Any] = {
         "before": {"k": {"status": "error"}},
-        "outputs": {**{f"key-{n:03}": span for n in range(80)}, 't"old': told, "no": refused},
+        "outputs": {
+            **{f"key-{n:03}": span for n in range(80)},
+            't"old': told,
+            "long": long,
+            "no": refused,
+        },
         "status": "success",
     }
     body = json.dumps(answer).encode()
@@ -202,6 +209,8 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     assert list(outputs) == list(answer["outputs"])
     assert outputs["key-000"].status == "success"
     assert outputs['t"old'].control.reason == "enough"
+    assert outputs["long"].control.terminate
+    assert outputs["long"].control.reason == ("enough" * 1000)[:200]
     assert (outputs["no"].code, outputs["no"].errors) == ("c", {"f": ["e"]})
 
 
@@ -211,7 +220,7 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     [
         (b'{"outputs":{"k":{"status":"success","details":"' + b"x" * 2 * MIB + b'"}}}', 200),
         (b'{"status":"error","message":"' + b"x" * MIB + b'"}', 422),
-        (b'{"outputs":{' + b",".join(b'"%d":{"status":"x"}' % n for n in range(90_000)), 200),
+        (b'{"outputs":{' + b",".join(b'"%d":%s' % (n, TALKATIVE) for n in range(2500)), 200),
     ],
     ids=["one output", "a refusal", "many outputs"],
 )

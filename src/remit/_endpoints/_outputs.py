@@ -20,6 +20,8 @@ _OUTPUTS: Final = b'"outputs"'
 # A quote alone begins a string that has not come whole.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 READ_BYTES: Final = 65_536
+MAX_CONTROL_BYTES: Final = 256
+MAX_REASON_CHARS: Final = 200
 _IN_OUTPUTS: Final = 2
 """How deep the outputs of an answer nest."""
 
@@ -34,11 +36,19 @@ class _Output(msgspec.Struct, gc=False, omit_defaults=True):
     control: Raw = NULL
 
 
+class _Control(msgspec.Struct):
+    """The control signal that each output of a terminated run repeats."""
+
+    terminate: bool = False
+    reason: str | None = None
+
+
 class _Answer(msgspec.Struct):
     outputs: dict[str, _Output]
 
 
 _read_answer: Final = msgspec.json.Decoder(_Answer).decode
+_read_control: Final = msgspec.json.Decoder(_Control).decode
 _read_output: Final = msgspec.json.Decoder(_Output).decode
 # msgspec itself takes 10 microseconds for a number like 1.1e300.
 _read_any: Final = msgspec.json.Decoder(float_hook=float).decode
@@ -83,6 +93,9 @@ class Outputs:
 
     So the answer to a batch may be longer than what is kept of an answer: each output holds a
     whole span.
+
+    Attributes:
+        kept_bytes: How many bytes are kept.
     """
 
     def __init__(self) -> None:
@@ -96,12 +109,12 @@ class Outputs:
         self._member = self._key = b""
         self._output_from = 0
         self._kept: list[bytes] = []
-        self._kept_bytes = 0
+        self.kept_bytes = 0
 
     @property
-    def size(self) -> int:
-        """How many bytes are kept, with the output that has not come whole."""
-        return self._kept_bytes + len(self._rest) + self._parts_bytes
+    def waiting_bytes(self) -> int:
+        """How many bytes are held of an output that has not come whole."""
+        return len(self._rest) + self._parts_bytes
 
     def add(self, part: bytes) -> None:
         """Take the next part."""
@@ -145,9 +158,14 @@ class Outputs:
 
     def _keep(self, output: bytes) -> None:
         try:
-            short = _encode(_read_output(output))
+            read_output = _read_output(output)
+            if len(bytes(read_output.control)) > MAX_CONTROL_BYTES:
+                control = _read_control(read_output.control)
+                control.reason = (control.reason or "")[:MAX_REASON_CHARS]
+                read_output.control = Raw(_encode(control))
+            short = _encode(read_output)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             # It is found wrong when the answer is read.
             short = b"null"
         self._kept.append(self._key + b":" + short)
-        self._kept_bytes += len(self._key) + len(short) + 2
+        self.kept_bytes += len(self._key) + len(short) + 2

@@ -17,6 +17,8 @@ GZIP: Final = "gzip"
 _GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
 # A compressed body may be a thousand times as long when it is decompressed.
 PART_BYTES: Final = 65_536
+KEPT_TIMES: Final = 4
+"""Ten thousand outputs of a terminated run, each with why, are 4 MiB without their spans."""
 OK, REDIRECTION = 200, 300
 
 
@@ -89,7 +91,6 @@ class Gathered:
     def _take(self, part: bytes) -> None:
         if self._outputs is not None:
             self._outputs.add(part)
-            self._size = self._outputs.size
         else:
             self._parts.append(part)
             self._size += len(part)
@@ -97,12 +98,17 @@ class Gathered:
                 self._outputs = Outputs()
                 self._outputs.add(b"".join(self._parts))
                 self._parts.clear()
-                self._size = self._outputs.size
-        if self._size > self._call.limit_bytes:
+        if self._is_too_long():
             raise ContractError(
                 f"{self._where}: the answer is longer than {self._call.limit_bytes} bytes. "
                 f"{remedy(self._call)}"
             )
+
+    def _is_too_long(self) -> bool:
+        limit = self._call.limit_bytes
+        if self._outputs is None:
+            return self._size > limit
+        return self._outputs.waiting_bytes > limit or self._outputs.kept_bytes > KEPT_TIMES * limit
 
     def _may_be_shortened(self) -> bool:
         return self._call.by_output and OK <= self._status < REDIRECTION

@@ -34,10 +34,10 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
     An action is allowed where one of them may take it and disallowed where none may; a category
     is included where one of them has it and excluded where none has; the closest class counts.
     """
-    newest = ctx.tx.list_rows(
-        SchemaVersionRow, ctx.caller.account_id, {"agent_id": agent_id}, _NEWEST
-    ).rows
-    risks = [one["data_risk"] or {} for row in newest for one in _span_types(row)]
+    account_id = ctx.caller.account_id
+    listed = ctx.tx.list_rows(SchemaVersionRow, account_id, {"agent_id": agent_id}, _NEWEST).rows
+    newest = [ctx.tx.row(SchemaVersionRow, account_id, row.id) for row in listed]
+    risks = [one["data_risk"] or {} for row in newest if row for one in _span_types(row)]
     actions = [risk.get("action_profile", {}) for risk in risks]
     rollup: dict[str, object] = {
         "action_profile": {

@@ -32,6 +32,8 @@ def version_of(ctx: Context, agent: AgentRow, given: AgentVersionForRegister) ->
     check_text("agent_version.name", given.name)
     check_text("agent_version.description", given.description)
     environment = given.runtime_environment
+    encoded = None if environment is None else environment.model_dump_json(exclude_none=True)
+    check_text("agent_version.runtime_environment", encoded)
     row = VersionRow(
         id=ctx.new_id(),
         account_id=agent.account_id,
@@ -39,9 +41,7 @@ def version_of(ctx: Context, agent: AgentRow, given: AgentVersionForRegister) ->
         external_identifier=identifier,
         name=given.name,
         description=given.description,
-        runtime_environment=(
-            None if environment is None else environment.model_dump_json(exclude_none=True)
-        ),
+        runtime_environment=encoded,
         inserted_at=ctx.now_us,
         updated_at=ctx.now_us,
     )

@@ -58,7 +58,10 @@ class Reading(Protocol):
     def list_rows(
         self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
     ) -> Listed[R]:
-        """Return rows of the account whose columns equal the values in *equal*."""
+        """Return rows of the account whose columns equal the values in *equal*.
+
+        Those of schema versions are without their schemas.
+        """
         ...
 
     def accounts(self) -> list[AccountRow]:

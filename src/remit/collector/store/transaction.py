@@ -36,6 +36,12 @@ R = TypeVar("R", bound=Row)
 Value: TypeAlias = str | int | bytes | None
 
 
+# A list shows no schemas, and a hundred of them may be longer than memory.
+_LISTED: Final[Mapping[type[Row], str]] = {
+    SchemaVersionRow: statements.SELECT[SchemaVersionRow]
+    .replace("span_type_schemas", "'[]'")
+    .replace("quality_schemas", "'[]'")
+}
 _ID_AND_CHARS: Final = "s.id, LENGTH(s.payload) + COALESCE(LENGTH(s.result_payload), 0)"
 
 
@@ -79,7 +85,7 @@ class Transaction(ABC):
     ) -> Listed[R]:
         """Return rows of the account whose columns equal the values in *equal*."""
         owner = "id" if kind is AccountRow else "account_id"
-        return self._listed(kind, {owner: account_id, **equal}, page)
+        return self._listed(kind, {owner: account_id, **equal}, page, select=_LISTED.get(kind))
 
     def accounts(self) -> list[AccountRow]:
         """Return all accounts, oldest first."""
@@ -334,7 +340,13 @@ class Transaction(ABC):
             self._run("RELEASE item")
 
     def _listed(
-        self, kind: type[R], equal: Mapping[str, str], page: Page, *, owned: str = "account_id = ?"
+        self,
+        kind: type[R],
+        equal: Mapping[str, str],
+        page: Page,
+        *,
+        owned: str = "account_id = ?",
+        select: str | None = None,
     ) -> Listed[R]:
         """Return a page of rows; *owned* is the condition on the account for counting them."""
         for field in equal:
@@ -344,7 +356,8 @@ class Transaction(ABC):
         values = tuple(equal.values())
         counted = where.replace("account_id = ?", owned)
         total = self._count(f"FROM {statements.TABLES[kind]} {counted}", values)
-        sql = f"{statements.SELECT[kind]} {where} {statements.picked(kind, page)}"
+        select = select or statements.SELECT[kind]
+        sql = f"{select} {where} {statements.picked(kind, page)}"
         return Listed(self._all(kind, sql, (*values, page.size, page.offset)), total)
 
     def _count(self, rest: str, values: Sequence[Value]) -> int:
