@@ -19,32 +19,10 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
 # What is imported is compiled at its first import: half of what pip would compile never is.
 UNCOMPILED = ("--no-compile",)
-# What depends on the libraries that are asked for by their lowest version.
-ON_THE_LOWEST = (
-    "tests/unit/test_annotations.py",
-    "tests/unit/test_binding.py",
-    "tests/unit/test_calls.py",
-    "tests/unit/test_capture*.py",
-    "tests/unit/test_classes.py",
-    "tests/unit/test_client_http.py",
-    "tests/unit/test_decorator_stacks.py",
-    "tests/unit/test_delivery*.py",
-    "tests/unit/test_docstrings.py",
-    "tests/unit/test_kinds.py",
-    "tests/unit/test_overrides.py",
-    "tests/unit/test_pending.py",
-    "tests/unit/test_pickling.py",
-    "tests/unit/test_registration.py",
-    "tests/unit/test_runs.py",
-    "tests/unit/test_schema*.py",
-    "tests/unit/test_signature.py",
-    "tests/unit/test_spool*.py",
-    "tests/unit/test_targets.py",
-    "tests/property/test_capture*.py",
-    "tests/property/test_payloads_match_schemas.py",
-    "tests/property/test_schemas.py",
-)
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
+
+# A test of `make test` that needs no PostgreSQL, no process of its own and no waiting has no marker.
+FAST = ("-m", "not gate and not full", "-n", "3", "--dist", "loadscope")
 
 nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 nox.options.default_venv_backend = "virtualenv"
@@ -91,20 +69,43 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests on each Python."""
+    """Run the tests that `make test` runs."""
     install(session, "all,test")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *FAST, *session.posargs)
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Run the tests that need processes, PostgreSQL or a broken back end."""
+    install(session)
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-m", "gate and not full",
+        "-n", "3", "--dist", "loadscope", *session.posargs,
+    )  # fmt: skip
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run the tests whose answer can depend on the version of Python."""
+    install(session, "all,test")
+    session.run("python", "-m", "pytest", "--strict-skips", "-m", "python", *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests of schemas, capture and registration on the lowest versions we ask for."""
+    """Run the same tests on the lowest versions of the libraries that we ask for."""
     session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
     session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
-    files = [str(path) for pattern in ON_THE_LOWEST for path in sorted(Path().glob(pattern))]
-    session.run("python", "-m", "pytest", *files, *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "python", *session.posargs)
+
+
+@nox.session
+def instructions(session: nox.Session) -> None:
+    """Compare the instructions of a decorated call with the stored counts."""
+    install(session)
+    session.run("python", "-m", "benchmarks.instructions", *session.posargs)
 
 
 @nox.session

@@ -9,7 +9,6 @@ from types import GenericAlias
 from typing import Annotated, Any
 
 import attrs
-import pytest
 import typing_extensions
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from remit._inference import Side, effective, inferred, suggested
 from remit._marks import Sensitive
 from remit._registry import CallKind, SpanType
 from tests.data.corpus import CASES, kind_of
+from tests.subtests import each
 
 PLANTS: dict[object, str] = {
     EmailStr: "contact_information",
@@ -95,7 +95,7 @@ def test_where_nothing_is_planted_nothing_is_found(plain: tuple[object, object])
     assert effective(declared(plain[1])) is None
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_every_signature_can_be_read(name: str) -> None:
     """Of the whole corpus, alike each time."""
     function = CASES[name]

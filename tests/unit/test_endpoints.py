@@ -26,6 +26,7 @@ from remit.models.agent_instance import (
 )
 from remit.models.bulk import BulkItem
 from tests.calls import OURS, Write, again, anyhow
+from tests.subtests import each
 from tests.vectors import Exchange
 
 ID = "013xrzp12g3nqk8n0123456789abcdef"
@@ -43,7 +44,7 @@ def body(call: Call[Any]) -> Json:
     return json.loads(call.body)
 
 
-@pytest.mark.parametrize("exchange", OURS, ids=str)
+@each("exchange", OURS, ids=str)
 def test_what_is_sent_is_what_the_published_client_sent(exchange: Exchange) -> None:
     """The same method, path and body; a key is added where it sent none."""
     call = again(exchange)

@@ -12,6 +12,7 @@ from remit import _endpoints
 from remit._endpoints import Call
 from remit.errors import ContractError
 from tests.calls import OURS, again
+from tests.subtests import each
 from tests.vectors import Exchange
 
 ID = "013xrzp12g3nqk8n0123456789abcdef"
@@ -19,7 +20,7 @@ Json: TypeAlias = Any
 """A JSON value."""
 
 
-@pytest.mark.parametrize("exchange", OURS, ids=str)
+@each("exchange", OURS, ids=str)
 def test_the_answer_that_the_published_client_took_is_read(exchange: Exchange) -> None:
     """By the parser that belongs to the call; a refusal's body is no answer, except to a ping."""
     answer = json.dumps(exchange.response).encode()

@@ -37,6 +37,7 @@ from remit.models.envelope import (
     PingResponse,
     SuccessResponse,
 )
+from tests.subtests import each
 from tests.vectors import Exchange, everything
 
 DATA = Path(__file__).parents[1] / "data"
@@ -283,7 +284,7 @@ ANSWERS: dict[str, type[BaseModel]] = {
 LEFT_OUT = {"account_id"}
 
 
-@pytest.mark.parametrize("exchange", everything(), ids=str)
+@each("exchange", everything(), ids=str)
 def test_every_answer_that_a_published_client_took_is_read_whole(exchange: Exchange) -> None:
     """The models know every member of it, and write back what they read."""
     model = ANSWERS[exchange.endpoint] if exchange.status < 400 else ErrorResponse

@@ -29,6 +29,7 @@ from tests.data.corpus import (
     text_of,
 )
 from tests.data.redaction import WITHHELD, redact
+from tests.subtests import each
 
 PLANTED = "planted"
 Kind = inspect.Parameter
@@ -51,7 +52,7 @@ def result_of(annotation: object, kind: CallKind = CallKind.FUNCTION) -> Any:  #
     return result_schema(reading_of(annotation), kind, redact=redact)
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_signature_has_its_golden_schemas(name: str) -> None:
     """Byte for byte, on every Python: a changed schema is a new version of people's agents.
 
@@ -70,7 +71,7 @@ def test_there_is_no_golden_file_without_its_signature() -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(CASES)
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_schema_is_valid_and_has_every_recorded_parameter(name: str) -> None:
     """Someone else's checker reads it, and payload keys always equal the properties."""
     schemas = cast("dict[str, dict[str, Any]]", schemas_of(CASES[name]))
@@ -81,7 +82,7 @@ def test_a_schema_is_valid_and_has_every_recorded_parameter(name: str) -> None:
     assert set(schemas["params"]["properties"]) == declared - set(schemas["skipped"])
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_payload_has_the_keys_of_its_schema(name: str) -> None:
     """For every callable of the corpus, with all arguments given and with none."""
     reading = read(CASES[name], skip_first=has_receiver(CASES[name]))
