@@ -47,10 +47,12 @@ def _registered(
     environment_id = environment_for(ctx, request.environment_id, agent)
     identifier = request.external_identifier
     check_identifier("external_identifier", identifier)
-    if identifier is not None and ctx.tx.instance_of_identifier(agent.id, identifier):
+    if identifier is not None and ctx.tx.instance_of_identifier(
+        agent.id, environment_id, identifier
+    ):
         raise taken("external_identifier")
     version = version_of(ctx, agent, request.agent_version)
-    schema_version = schema_version_of(ctx, agent, request.agent_schema_version)
+    schema_version = schema_version_of(ctx, agent, request.agent_schema_version, environment_id)
     deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
     if request.update_current_version is not False:
         _pin(ctx, deployment, version)

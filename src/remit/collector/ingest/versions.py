@@ -60,12 +60,12 @@ def show_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def create_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a schema version, or find the one of the same external identifier, as it was."""
+    """Make a schema version, or find the one of the same external identifier and content."""
     values = account_values(ctx, params)
 
     def do() -> Done:
         request = validated(AgentSchemaVersionForCreate, values)
-        row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request)
+        row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request, None)
         return Done(success_answer(schema_view(row)))
 
     return once(ctx, "agent_schema_versions/create", key, do)

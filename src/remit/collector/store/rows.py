@@ -6,6 +6,7 @@ microseconds since 1970 in UTC.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -89,7 +90,12 @@ class VersionRow(Row, frozen=True, gc=False):
 
 
 class SchemaVersionRow(Row, frozen=True, gc=False):
-    """The span types and qualities that an agent declared; both are JSON arrays."""
+    """The span types and qualities that an agent declared; both are JSON arrays.
+
+    `content_hash` is SHA-256 of both, with a newline between them. `registered_by` is the id of the
+    token that registered the content first, and `environment_id` the environment that it was
+    registered in.
+    """
 
     id: str
     account_id: str
@@ -97,8 +103,16 @@ class SchemaVersionRow(Row, frozen=True, gc=False):
     external_identifier: str | None
     span_type_schemas: str
     quality_schemas: str
+    content_hash: str
+    registered_by: str | None
+    environment_id: str | None
     inserted_at: int
     updated_at: int
+
+
+def content_hash(span_type_schemas: str, quality_schemas: str) -> str:
+    """Return the `content_hash` of a schema version; migrations compute it too."""
+    return hashlib.sha256(f"{span_type_schemas}\n{quality_schemas}".encode()).hexdigest()
 
 
 class DeploymentRow(Row, frozen=True, gc=False):

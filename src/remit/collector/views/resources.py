@@ -80,6 +80,9 @@ def schema_summary(row: SchemaVersionRow) -> dict[str, object]:
         "account_id": row.account_id,
         "agent_id": row.agent_id,
         "external_identifier": row.external_identifier,
+        "content_hash": row.content_hash,
+        "registered_by": row.registered_by,
+        "environment_id": row.environment_id,
         **_times(row),
     }
 
