@@ -47,4 +47,4 @@ def test_every_changelog_fragment_is_read() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]["type"]
     types = "|".join(each["directory"] for each in declared)
     for fragment in (ROOT / "changelog.d").iterdir():
-        assert re.fullmatch(rf"\d+(\.\d+)?\.({types})\.md|\.gitignore", fragment.name)
+        assert re.fullmatch(rf"\d+\.({types})(\.\d+)?\.md|\.gitignore", fragment.name)
