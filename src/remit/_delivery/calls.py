@@ -216,7 +216,9 @@ def find_agent(registration: Registration) -> Call[Agent]:
 def make_agent(registration: Registration) -> Call[Agent]:
     """Describe a new agent; processes that make the same one use one key."""
     name = registration.external_identifier
-    digest = hashlib.sha256(name.encode()).hexdigest()[:AGENT_KEY_CHARS]
+    # Of all that is sent: a key with another body is refused.
+    said = _encode([name, registration.name, registration.description])
+    digest = hashlib.sha256(said).hexdigest()[:AGENT_KEY_CHARS]
     call = create_agent(
         name=registration.name,
         description=registration.description,

@@ -148,7 +148,7 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
         view = instance_view(after, quality_summaries(ctx, after))
         return Done(success_answer(view), after.id)
 
-    return once(ctx, operation, key, do)
+    return once(ctx, operation, key, values, do)
 
 
 def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:

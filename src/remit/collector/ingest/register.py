@@ -5,13 +5,16 @@ Source: CONTRACT.md sections 5, 9 and 18, rows 3 to 6.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 from remit._ids import is_pfid
 from remit.collector.ingest.checks import check_identifier, checked_id, taken, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.deployments import deployment_of, new_agent
-from remit.collector.ingest.keys import Done, body_hash, once
+from remit.collector.ingest.keys import Done, body_hash, once, used_otherwise
 from remit.collector.ingest.resources import agent_of
 from remit.collector.ingest.schemas import schema_version_of, version_of
 from remit.collector.ingest.states import PENDING
@@ -25,6 +28,18 @@ REGISTER = "agent_instances/register"
 LIVE = "live"
 
 
+class _Agent(msgspec.Struct):
+    agent_id: str
+
+
+class _Answer(msgspec.Struct):
+    details: _Agent
+
+
+_read_agent: Final = msgspec.json.Decoder(_Answer).decode
+_OF_THE_SENDER: Final = frozenset({"agent_id", "update_current_version"})
+
+
 def register(ctx: Context, params: bytes, key: str | None) -> bytes:
     """Register an instance; it is pending until it is started."""
     values = object_of(params, ctx.settings.max_depth)
@@ -34,7 +49,28 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
         row = _registered(ctx, request, body_hash(values))
         return Done(success_answer(registered_view(row)), row.id)
 
-    return once(ctx, REGISTER, key, do)
+    answer = once(ctx, REGISTER, key, _identity(values), do)
+    agent_id = values.get("agent_id")
+    if (
+        key is not None
+        and agent_id is not None
+        and agent_id != _read_agent(answer).details.agent_id
+    ):
+        raise used_otherwise()
+    return answer
+
+
+def _identity(values: Mapping[str, object]) -> dict[str, object]:
+    """Return what tells a registration from others: not where it comes from.
+
+    A process that takes over a run may name the agent where the first one did not, or run on
+    another machine.
+    """
+    told = {name: value for name, value in values.items() if name not in _OF_THE_SENDER}
+    version = told.get("agent_version")
+    if isinstance(version, dict):
+        told["agent_version"] = {**version, "runtime_environment": None}
+    return told
 
 
 def _registered(

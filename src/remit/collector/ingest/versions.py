@@ -42,7 +42,7 @@ def create_version(ctx: Context, params: bytes, key: str | None) -> bytes:
         row = version_of(ctx, agent_of(ctx, request.agent_id), request)
         return Done(success_answer(version_view(row)))
 
-    return once(ctx, "agent_versions/create", key, do)
+    return once(ctx, "agent_versions/create", key, values, do)
 
 
 def list_schema_versions(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -68,4 +68,4 @@ def create_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes
         row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request, None)
         return Done(success_answer(schema_view(row)))
 
-    return once(ctx, "agent_schema_versions/create", key, do)
+    return once(ctx, "agent_schema_versions/create", key, values, do)

@@ -69,6 +69,10 @@ class Reading(Protocol):
         """Return all tokens, oldest first."""
         ...
 
+    def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
+        """Return the tokens that these tokens made."""
+        ...
+
     def token_of_hash(self, token_hash: bytes) -> TokenRow | None:
         """Return the token whose secret has this SHA-256."""
         ...

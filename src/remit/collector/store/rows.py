@@ -128,7 +128,10 @@ class DeploymentRow(Row, frozen=True, gc=False):
 
 
 class TokenRow(Row, frozen=True, gc=False):
-    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere."""
+    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere.
+
+    `made_by` is the id of the token with which it was made over the API.
+    """
 
     id: str
     account_id: str
@@ -142,6 +145,7 @@ class TokenRow(Row, frozen=True, gc=False):
     inserted_at: int
     updated_at: int
     last_used_at: int | None = None
+    made_by: str | None = None
 
 
 class InstanceRow(Row, frozen=True, gc=False):
@@ -198,7 +202,10 @@ class SpanRow(Row, frozen=True, gc=False):
 
 
 class KeyRow(Row, frozen=True, gc=False):
-    """What an idempotency key was first answered with: the answer itself, or the span."""
+    """What an idempotency key was first answered with: the answer itself, or the span.
+
+    `request_hash` tells the request from others; a span tells it itself.
+    """
 
     account_id: str
     operation: str
@@ -207,6 +214,7 @@ class KeyRow(Row, frozen=True, gc=False):
     agent_span_id: str | None
     answer: bytes | None
     inserted_at: int
+    request_hash: str | None = None
 
 
 class SubjectRow(Row, frozen=True, gc=False):

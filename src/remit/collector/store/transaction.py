@@ -97,6 +97,12 @@ class Transaction(ABC):
         """Return the token whose secret has this SHA-256."""
         return self._one(TokenRow, "token_hash = ?", token_hash)
 
+    def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
+        """Return the tokens that these tokens made."""
+        where, value = self._among("made_by", token_ids)
+        sql = f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._kept(TokenRow)}"
+        return self._all(TokenRow, sql, (value,))
+
     def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
         """Return the agent of this id."""
         if account_id is None:
