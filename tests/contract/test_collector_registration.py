@@ -46,6 +46,7 @@ def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
         "span_counts": ZERO_COUNTS,
         "quality_payloads": {},
         "quality_summaries": {},
+        "quality_errors": {},
         "quality_payload": None,
         "quality_summary": None,
     }

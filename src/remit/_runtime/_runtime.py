@@ -24,15 +24,17 @@ from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
-from remit._sink import AgentRef, NoSink, Sink
+from remit._sink import AgentRef, NoSink, QualityCheck, Sink
 from remit.errors import SettingsError
 
 if TYPE_CHECKING:
+    from remit import _quality as qualities
     from remit import _registration as registering
     from remit.models import data_risk as models
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
+    qualities = late("remit._quality")
     models = late("remit.models.data_risk")
 
 # A step that waits for a server is left alone after it.
@@ -253,6 +255,7 @@ class Runtime:
             agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
+            cache(partial(quality_check_of, agent)),
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
@@ -308,6 +311,11 @@ class Runtime:
             on_rouse=self._on_start,
             ticks=(self.tend,),
         )
+
+
+def quality_check_of(agent: AgentType) -> QualityCheck:
+    """Return what the quality payloads of *agent* are compared by."""
+    return qualities.Qualities(agent, redact=REDACT).errors
 
 
 def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:

@@ -262,6 +262,8 @@ class AgentInstance(WireModel):
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None
     """Summary of each quality payload by name, as its template writes it."""
+    quality_errors: dict[str, list[str]] | None = None
+    """What in a quality payload is not as its agent declares it, by name."""
     quality_payload: JsonObject | None = None
     """Older form: the one quality payload without a name."""
     quality_summary: str | None = None

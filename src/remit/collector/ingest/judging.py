@@ -37,6 +37,7 @@ from remit.collector.store import (
 )
 from remit.collector.views import span_view
 from remit.collector.views.spans import SpanView
+from remit.collector.wire import encode
 
 _PAYLOAD: Final = {
     Verdict.GOOD: 0,
@@ -47,6 +48,7 @@ _RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: U
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = '"violations"'
 _UNDECLARED_TEXT: Final = "the span type is not declared in the schema version of its run"
+_UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 read: Final = msgspec.json.Decoder().decode
 
@@ -124,10 +126,32 @@ def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | No
     payloads = cast("dict[str, dict[str, object]]", read(instance.quality_payloads))
     chars = len(instance.quality_payloads)
     return {
-        name: said.qualities[name].summary(payload, chars, ctx.budget)
+        name: said.qualities[name].template.summary(payload, chars, ctx.budget)
         for name, payload in payloads.items()
         if name in said.qualities
     }
+
+
+def quality_errors(ctx: Context, instance: InstanceRow) -> dict[str, list[str]]:
+    """Return what in the quality payloads of a run is not as its agent declares it, by name.
+
+    Where the agent declares none, there is nothing to compare with.
+    """
+    if instance.quality_payloads == "{}":
+        return {}
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    if not said.qualities:
+        return {}
+    payloads = cast("dict[str, dict[str, object]]", read(instance.quality_payloads))
+    found: dict[str, list[str]] = {}
+    for name, payload in payloads.items():
+        if name not in said.qualities:
+            found[name] = [_UNDECLARED_QUALITY]
+            continue
+        schema, text = said.qualities[name].schema, encode(payload).decode()
+        if schema.verdict(payload, text, ctx.budget) is not Verdict.GOOD:
+            found[name] = schema.errors(payload, text)
+    return found
 
 
 def _of_result(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -37,13 +37,16 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
 
 
 def instance_view(
-    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+    row: InstanceRow,
+    summaries: Mapping[str, str | None] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
     """Return an instance as a step on it is answered.
 
     Args:
         row: The instance.
         summaries: What the templates of its quality payloads write, by name.
+        errors: What in its quality payloads is not as declared, by name.
     """
     written = summaries or {}
     qualities = cast("dict[str, object]", msgspec.json.decode(row.quality_payloads))
@@ -53,17 +56,20 @@ def instance_view(
         "quality_payloads": qualities,
         # The published clients take no null here: what is not summed up is left out.
         "quality_summaries": {name: text for name, text in written.items() if text is not None},
+        "quality_errors": errors or {},
         "quality_payload": qualities.get(LEGACY_QUALITY),
         "quality_summary": written.get(LEGACY_QUALITY),
     }
 
 
 def detail_view(
-    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+    row: InstanceRow,
+    summaries: Mapping[str, str | None] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
     """Return an instance as it is shown alone; see `instance_view`."""
     return {
-        **instance_view(row, summaries),
+        **instance_view(row, summaries, errors),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
