@@ -99,6 +99,7 @@ class Status(Struct, frozen=True):
         faults: Faults inside remit that were contained, by place.
         withheld: Values that redaction withheld, by rule.
         exceeding: Steps that exceeded an agent's remit, run or refused, by name.
+        misattributed: Runs that the server records as another agent's, by the agent of the program.
     """
 
     mode: str
@@ -117,6 +118,7 @@ class Status(Struct, frozen=True):
     faults: Mapping[str, int] = field(default_factory=dict[str, int])
     withheld: Mapping[str, int] = field(default_factory=dict[str, int])
     exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+    misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __str__(self) -> str:
         """Return it in a few lines, for people."""
@@ -128,6 +130,11 @@ class Status(Struct, frozen=True):
             f"last error: {self.last_error or 'none'}",
         ]
         lines += [f"faults of remit's own: {_by_reason(self.faults)}"] if self.faults else []
+        lines += (
+            [f"runs recorded as another agent's: {_by_reason(self.misattributed)}"]
+            if self.misattributed
+            else []
+        )
         return "\n".join(lines)
 
     @classmethod

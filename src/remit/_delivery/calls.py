@@ -111,22 +111,34 @@ class Door:
         return min(self._timeout_s, left_s)
 
 
-class Instance(msgspec.Struct):
-    """What the sender needs to know of an instance."""
-
-    id: str
-    status: str | None = None
-    termination_reason: str | None = None
-
-
 class Agent(msgspec.Struct):
     """What the sender needs to know of an agent."""
 
     id: str
+    external_identifier: str | None = None
+
+
+class Instance(msgspec.Struct):
+    """What the sender needs to know of an instance.
+
+    Attributes:
+        id: Its id.
+        status: Where it stands.
+        termination_reason: Why it was terminated.
+        agent_id: The agent whose run it is.
+        agent: The same, if the server tells more of it: remit's collector does at a registration.
+    """
+
+    id: str
+    status: str | None = None
+    termination_reason: str | None = None
+    agent_id: str | None = None
+    agent: Agent | None = None
 
 
 class _InstanceAnswer(msgspec.Struct):
     details: Instance
+    agent: Agent | None = None
 
 
 class _AgentAnswer(msgspec.Struct):
@@ -255,7 +267,9 @@ _nothing_read: Final = _reader(_Answer)
 
 
 def _instance(body: bytes) -> Instance:
-    return _read_instance(body).details
+    answer = _read_instance(body)
+    answer.details.agent = answer.agent
+    return answer.details
 
 
 def _agent(body: bytes) -> Agent:

@@ -20,7 +20,7 @@ from remit.collector.ingest.schemas import schema_version_of, version_of
 from remit.collector.ingest.states import PENDING
 from remit.collector.refusals import forbidden, invalid_field, not_found
 from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
-from remit.collector.views import registered_view, success_answer
+from remit.collector.views import registered_answer
 from remit.collector.wire import object_of
 from remit.models.agent_instance import RegisterDeploymentInstanceRequest
 
@@ -47,7 +47,8 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
     def do() -> Done:
         request = validated(RegisterDeploymentInstanceRequest, values)
         row = _registered(ctx, request, body_hash(values))
-        return Done(success_answer(registered_view(row)), row.id)
+        agent = ctx.tx.agent(row.account_id, row.agent_id)
+        return Done(registered_answer(row, agent), row.id)
 
     answer = once(ctx, REGISTER, key, _identity(values), do)
     agent_id = values.get("agent_id")

@@ -7,8 +7,9 @@ from typing import Final, cast
 
 import msgspec
 
-from remit.collector.store import InstanceRow
+from remit.collector.store import AgentRow, InstanceRow
 from remit.collector.times import format_us
+from remit.collector.wire import encode
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
@@ -75,8 +76,20 @@ def detail_view(
     }
 
 
-def registered_view(row: InstanceRow) -> dict[str, object]:
-    """Return the instance as its registration was answered, whatever happened to it since."""
+def registered_answer(row: InstanceRow, agent: AgentRow | None) -> bytes:
+    """Return the answer to a registration, as it was at first, whatever happened since.
+
+    Beside the instance stands its agent: a client sees whose token it has.
+    """
+    named = (
+        None
+        if agent is None
+        else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
+    )
+    return encode({"status": "success", "details": _registered(row), "agent": named})
+
+
+def _registered(row: InstanceRow) -> dict[str, object]:
     return instance_view(
         msgspec.structs.replace(
             row,
