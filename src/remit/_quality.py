@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, TypeAlias, cast
 
@@ -54,9 +55,12 @@ def mismatches(payload: Json, schema: Json) -> list[str]:
 
     Args:
         payload: What was recorded. Where a marker stands, nothing is compared.
-        schema: A JSON Schema.
+        schema: A JSON Schema; one that is not valid, or refers to itself without end, says nothing.
     """
-    return list(islice(_Comparison(schema).wrong(payload, schema, ""), MAX_FOUND))
+    found: list[str] = []
+    with suppress(TypeError, AttributeError, RecursionError):
+        found.extend(islice(_Comparison(schema).wrong(payload, schema, ""), MAX_FOUND))
+    return found
 
 
 class Qualities:

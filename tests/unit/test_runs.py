@@ -224,7 +224,20 @@ class Turns(TypedDict):
 
 
 WRITTEN = {"type": "object", "required": ["a"], "properties": {"a": {"exclusiveMinimum": 0}}}
-DECLARED = {"review": Review, "pace": Pace, "turns": Turns, "stars": int, "written": WRITTEN}
+ENDLESS = {
+    "$ref": "#/$defs/A",
+    "$defs": {"A": {"type": "object", "allOf": [{"$ref": "#/$defs/A"}]}},
+}
+BROKEN = {"type": "object", "required": True, "properties": {"a": {"minimum": "five"}}}
+DECLARED = {
+    "broken": BROKEN,
+    "endless": ENDLESS,
+    "pace": Pace,
+    "review": Review,
+    "stars": int,
+    "turns": Turns,
+    "written": WRITTEN,
+}
 
 
 @pytest.mark.parametrize(
@@ -238,7 +251,11 @@ DECLARED = {"review": Review, "pace": Pace, "turns": Turns, "stars": int, "writt
         ("stars", 5, []),
         ("written", {"a": 1}, []),
         ("review", None, []),
-        ("reveiw", {"score": 1}, ["the name is not declared; declared are pace, review, stars"]),
+        (
+            "reveiw",
+            {"score": 1},
+            ["the name is not declared; declared are broken, endless, pace, "],
+        ),
         ("review", {}, ["`score` is missing"]),
         ("review", {"score": 7}, ["`score` is more than 1"]),
         ("review", {"score": "high"}, ["`score` is not of type number"]),
@@ -249,6 +266,8 @@ DECLARED = {"review": Review, "pace": Pace, "turns": Turns, "stars": int, "writt
         ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
         ("stars", "five", ["`value` is not of type integer"]),
         ("written", {"a": 0}, ["`a` is not more than 0"]),
+        ("endless", {"a": 0}, []),
+        ("broken", {"a": 0}, []),
     ],
 )
 def test_a_quality_payload_is_compared_with_its_declaration_and_sent_all_the_same(

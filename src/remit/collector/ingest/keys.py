@@ -1,9 +1,9 @@
 """Idempotency: a key that was used answers what it was first answered, and changes nothing.
 
 The scope of a key is account and operation, the same for an endpoint and for a bulk item. A key
-that comes with another request than the first is refused. Answers
-about instances and agents are kept with the key; those about spans are made again from the span's
-row, which also holds the keys. Refusals are not kept.
+that comes with another request than the first is refused. Answers about instances and agents are
+kept with the key; those about spans are made again from the span's row, which also holds the keys.
+Refusals are not kept.
 
 Source: CONTRACT.md sections 4 and 18, row 3.
 """
