@@ -200,8 +200,9 @@ class Collector(RuleBasedStateMachine):
         body = self.api.span_body(run_id, status=status)
         answer = self.send(operation, "/agent_spans", body, key, bulk=bulk)
         new, details = self.step(operation, key, body, answer, allowed=True)
-        if details is not None:
-            self.check_control(answer, details)
+        if details is None:
+            return multiple()
+        self.check_control(answer, details)
         if not new:
             return multiple()
         self.known[run_id].spans[details["id"]] = status
