@@ -269,7 +269,7 @@ async def answer(ticket: Ticket, token: SecretStr, shop: Shop, say: Callable[[st
             words.append(word)
             say(word)
         solved = not re.search("could not|cannot", " ".join(words))
-        run.record_quality("service", Service(solved=solved, words=len(words)).model_dump())
+        run.record_quality("service", Service(solved=solved, words=len(words)))
 
 
 TICKETS = (

@@ -182,6 +182,13 @@ class World:
         made = create_token(self.store, "agent_deployment", agent=agent, clock=self.clock)
         return Api(self.http(made.secret))
 
+    def deployed(self, api: Api, environment_id: str) -> tuple[Api, str]:
+        """Return the view of a new token for the agent of *api* in an environment, and its id."""
+        named = {"agent_id": api.agent_id, "environment_id": environment_id}
+        body = {"details": {"token_scope": "agent_deployment", **named}}
+        answer = api.post("/api_token", body)
+        return Api(self.http(answer.json()["token"])), details(answer)["id"]
+
 
 @contextmanager
 def on_a_port(

@@ -132,7 +132,7 @@ class Stepped:
             outbox=self.outbox,
             door=self.door,
             tracks=self.tracks,
-            opening=Opening(self.door, self.outbox, self.clock),
+            opening=Opening(self.door, self.outbox, self.clock, self.tally),
             settling=self.settling,
             losses=self.losses,
             pulse=self.pulse,

@@ -66,6 +66,8 @@ class FakeApi:
 
     Attributes:
         needs_agent_id: Whether a registration without one is refused, as with an account token.
+        agent_of_token: The agent whose runs all are, as with a deployment token.
+        agent_answered: What a registration's answer tells of that agent.
         rules: Asked before each request; the first answer that is not None is given.
         item_rules: Asked before each bulk item; an output that is not None is its output.
         control: Control signal of every span answer, if any.
@@ -77,6 +79,8 @@ class FakeApi:
     """
 
     needs_agent_id: bool = False
+    agent_of_token: str | None = None
+    agent_answered: Json | None = None
     rules: list[Rule] = field(default_factory=list[Rule])
     item_rules: list[ItemRule] = field(default_factory=list[ItemRule])
     control: Json | None = None
@@ -169,7 +173,11 @@ class FakeApi:
             known = {"type": "agent_instance", "id": self._id(), "status": "pending", **body}
             self._keys[body["idempotency_key"]] = known
         self.instances[known["id"]] = known
-        return _one(known)
+        if self.agent_of_token is None:
+            return _one(known)
+        details = {**known, "agent_id": self.agent_of_token}
+        named = {"agent": self.agent_answered} if self.agent_answered else {}
+        return httpx.Response(200, json={"status": "success", "details": details, **named})
 
     def _act(self, instance: Json, action: str, body: Json) -> httpx.Response:
         if action == "start":

@@ -105,8 +105,8 @@ def agent(answers: int = ANSWERS, text: str = "") -> None:
 
 def configure(url: str, data_dir: Path, **more: object) -> None:
     """Record for the server at *url*."""
-    settings = {"flush_interval_s": NEVER_S, "exit_timeout_s": 0.1, **more}
-    remit.configure(api_url=url, api_token=TOKEN, data_dir=data_dir, **settings)
+    settings = {"api_token": TOKEN, "flush_interval_s": NEVER_S, "exit_timeout_s": 0.1, **more}
+    remit.configure(api_url=url, data_dir=data_dir, **settings)
 
 
 def recorded(runs: int = 1, answers: int = ANSWERS) -> int:

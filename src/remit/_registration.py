@@ -17,7 +17,13 @@ from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
-from remit._schema import Redact, canonical, declared_schema, params_schema, result_schema
+from remit._schema import (
+    Redact,
+    canonical,
+    params_schema,
+    quality_schema,
+    result_schema,
+)
 from remit.models._words import Purpose
 
 if TYPE_CHECKING:
@@ -111,7 +117,7 @@ def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dic
     content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
     if agent.quality:
         content["quality_schemas"] = _sorted(
-            {"name": name, "schema": declared_schema(declared, redact=redact)}
+            {"name": name, "schema": quality_schema(declared, redact=redact)}
             for name, declared in agent.quality.items()
         )
     return content

@@ -100,6 +100,7 @@ class Status(Struct, frozen=True):
         withheld: Values that redaction withheld, by rule.
         exceeding: Steps that exceeded an agent's remit, run or refused, by name.
         outside_run: Calls of steps outside any run, run or refused, by name.
+        misattributed: Runs that the server records as another agent's, by the agent of the program.
     """
 
     mode: str
@@ -119,6 +120,7 @@ class Status(Struct, frozen=True):
     withheld: Mapping[str, int] = field(default_factory=dict[str, int])
     exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
     outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
+    misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def __str__(self) -> str:
         """Return it in a few lines, for people."""
@@ -132,6 +134,11 @@ class Status(Struct, frozen=True):
         if self.outside_run:
             lines.append(f"calls outside any run: {_by_reason(self.outside_run)}")
         lines += [f"faults of remit's own: {_by_reason(self.faults)}"] if self.faults else []
+        lines += (
+            [f"runs recorded as another agent's: {_by_reason(self.misattributed)}"]
+            if self.misattributed
+            else []
+        )
         return "\n".join(lines)
 
     @classmethod

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, cast
 
+import msgspec
 from msgspec import Struct
 
 from remit import _capture
@@ -132,6 +133,15 @@ class OpenRun(RunState):
         if topic not in said and len(said) < MAX_SAID:
             said.add(topic)
             logger.warning("a run of %s: %s", agent, what)
+
+    @guarded("the comparison of a quality payload")
+    def wrong_in_quality(self, name: str, body: bytes) -> bytes | None:
+        """Log what in a quality payload is not as declared; return it as a JSON array."""
+        wrong = self.feed.agent.quality_check()(name, body)
+        if not wrong:
+            return None
+        self._say(f"the quality {shown(name)} is not as its agent declares it: {'; '.join(wrong)}")
+        return msgspec.json.encode(wrong)
 
     @guarded("the end of a run's block")
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
@@ -331,13 +341,15 @@ class Run:
         return ended if run.exited else terminated_at(run.place) is not None
 
     @guarded("a quality payload")
-    def record_quality(self, name: str, payload: Mapping[str, object] | None) -> None:
+    def record_quality(self, name: str, payload: object) -> None:
         """Record how good the run was, under *name*.
+
+        What is not as the agent declared it is sent all the same, with one line in the log.
 
         Args:
             name: Name of the quality, as declared by `agent(quality=...)`.
-            payload: JSON-like values, redacted like every payload; what is no mapping stands under
-                `value`, and `None` removes the name.
+            payload: A mapping, a model or a dataclass, redacted like every payload; any other value
+                stands under `value`, and `None` removes the name.
         """
         run = self._run
         if not run.recording:
@@ -347,9 +359,10 @@ class Run:
         name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.recorder.rules)
         now_ns = run.recorder.clock.wall_ns()
         body = None if payload is None else _capture.snapshot(payload, run.recorder.rules)
+        wrong = None if body is None else run.wrong_in_quality(name, body)
         key = new_key(now_ns)
         run.recorder.sink.put(
-            Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, None)
+            Item(Kind.QUALITY, self.key, key, None, name, now_ns, None, None, body, wrong)
         )
 
     def fail(self, reason: str | BaseException) -> None:

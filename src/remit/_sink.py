@@ -27,7 +27,11 @@ class Kind(IntEnum):
     FINISH = 2
     """The end of a span whose beginning was sent before: key, finished_ns, status, result."""
     QUALITY = 3
-    """A quality payload: `name`, `payload` (None removes the name)."""
+    """A quality payload: `name`, `payload` (None removes the name).
+
+    What in it is not as declared stands in `result`, a JSON array of texts; it is not delivered,
+    because a collector finds it out itself.
+    """
     CLOSE = 4
     """A run ended: finished_ns and status. Without a status it was left open, to be resumed."""
 
@@ -81,6 +85,10 @@ SpanStart: TypeAlias = tuple[str, int, int | None, str, int, bytes]
 """run_key, key, parent, name, started_ns, payload: a span that has begun and not ended."""
 
 
+QualityCheck: TypeAlias = Callable[[str, bytes], list[str]]
+"""Name and JSON of a quality payload: what in it is not as its agent declares it."""
+
+
 class AgentRef(Struct, frozen=True):
     """An agent as delivery needs to know it; one for each agent and runtime.
 
@@ -93,6 +101,7 @@ class AgentRef(Struct, frozen=True):
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; None elsewhere.
+        quality_check: Returns what its quality payloads are compared by. It may raise.
     """
 
     external_identifier: str
@@ -102,6 +111,7 @@ class AgentRef(Struct, frozen=True):
     environment_id: str | None
     registration: Callable[[], dict[str, object]]
     local_identifier: str | None = None
+    quality_check: Callable[[], QualityCheck] = lambda: lambda _name, _body: []
 
 
 class RunFeed:

@@ -172,15 +172,9 @@ async def record(story: Story) -> None:
     instances = story.client.agent_instances
     await instances.start(run, STARTED, key("start"))
     await instances.start(run, STARTED, key("start"))
-    root = await story.span(
-        run,
-        "desk:answer",
-        "active",
-        payload={"q": "é ☃", "n": 2**53},
-        started_at=STARTED,
-        key=key("root"),
-    )
-    story.twice.append([root, await story.span(run, "desk:answer", "active", key=key("root"))])
+    said = {"payload": {"q": "é ☃", "n": 2**53}, "started_at": STARTED, "key": key("root")}
+    root = await story.span(run, "desk:answer", "active", **said)
+    story.twice.append([root, await story.span(run, "desk:answer", "active", **said)])
     await story.span(
         run,
         "desk:step",

@@ -89,7 +89,7 @@ class Two:
             self.owner.post(f"/api_token/{self.ids['api_token_id']}/suspend")
         if endpoint.operation == "api_tokens/delete":
             self.owner.post(f"/api_token/{self.ids['api_token_id']}/revoke")
-        if endpoint.operation == "agents/reinstate":
+        if endpoint.operation == "agents/reinstate" and token != "deployment":  # it would stop
             self.owner.post(f"/agent/{self.ids['agent_id']}/retire")
         return self.world.http(self.secrets[token]).request(
             endpoint.method,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from remit.collector import Store
+from remit.collector.ingest import revoke_token
 from remit.collector.ingest.context import NS_PER_US
 from remit.models.api_token import ApiToken
 from remit.testing import FakeClock
@@ -184,3 +185,66 @@ def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
     assert refusal(again, 422)["errors"] == taken
     assert one.span(run["id"], idempotency_key="key-2") == span
     assert details(one.post("/agent_instance/register", one.registration(**key))) == run
+
+
+@pytest.mark.parametrize("step_name", ["suspend", "revoke"])
+def test_a_token_ends_with_the_token_that_made_it(world: World, step_name: str) -> None:
+    """Whoever got hold of a token has nothing left when it is taken back."""
+    owner = world.account()
+    maker, maker_secret = made(owner)
+    child, child_secret = made(Api(world.http(maker_secret)))
+    grandchild, grandchild_secret = made(Api(world.http(child_secret)))
+    _, other_secret = made(owner)
+
+    step(owner, maker, step_name)
+
+    assert (maker["made_by"] is not None, child["made_by"]) == (True, maker["id"])
+    secrets = (maker_secret, child_secret, grandchild_secret, other_secret)
+    pings = [world.http(secret).get("/api/v1/ping").status_code for secret in secrets]
+    assert pings == [401, 401, 401, 200]
+    shown = details(owner.get(f"/api_token/{grandchild['id']}"))
+    assert shown["status"] == {"suspend": "suspended", "revoke": "revoked"}[step_name]
+    if step_name == "suspend":
+        step(owner, maker, "activate")
+        assert world.http(maker_secret).get("/api/v1/ping").status_code == 200
+        assert world.http(child_secret).get("/api/v1/ping").status_code == 401
+
+
+def test_a_token_outlives_the_one_that_made_it_by_no_second(world: World, clock: FakeClock) -> None:
+    """It expires with it, or before."""
+    now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+    ends = [(now + timedelta(hours=hours)).isoformat() for hours in (1, 2)]
+    maker, maker_secret = made(world.account(), expires_at=ends[0])
+    api = Api(world.http(maker_secret))
+
+    made_here = [made(api), made(api, expires_at=ends[1])]
+
+    assert {token["expires_at"] for token, _ in made_here} == {maker["expires_at"]}
+    clock.advance(3600)
+    for _, secret in made_here:
+        assert world.http(secret).get("/api/v1/ping").status_code == 401
+
+
+def test_the_command_line_revokes_what_a_token_made(world: World, store: Store) -> None:
+    """As the API does."""
+    maker, maker_secret = made(world.account())
+    _, secret = made(Api(world.http(maker_secret)))
+
+    revoke_token(store, maker["id"], clock=world.clock)
+
+    assert world.http(secret).get("/api/v1/ping").status_code == 401
+
+
+def test_the_tokens_of_a_retired_agent_stop(world: World) -> None:
+    """Until it is reinstated."""
+    api = world.account()
+    path = f"/agent/{api.agent_id}"
+    (environment,) = (row["id"] for row in api.get("/environment").json()["summaries"])
+    deployed, _ = world.deployed(api, environment)
+    answers = [deployed.get("/ping").status_code]
+
+    for name in ("retire", "reinstate"):
+        details(api.post(f"{path}/{name}"))
+        answers.append(deployed.get("/ping").status_code)
+
+    assert answers == [200, 401, 200]

@@ -84,6 +84,20 @@ def test_the_counts_of_an_agent_are_of_one_environment_when_asked(api: Api) -> N
     refusal(api.get("/agent/show", external_identifier="b", environment_id=NOBODY), 404)
 
 
+def test_the_counts_of_another_environment_are_not_told(world: World) -> None:
+    """A deployment's token learns nothing of what runs elsewhere."""
+    api = world.account()
+    here = api.instance()["environment_id"]
+    elsewhere = details(api.post("/environment", {"details": {"name": "elsewhere"}}))["id"]
+    deployed, _ = world.deployed(api, here)
+
+    for environment_id, told in ((here, True), (elsewhere, False)):
+        shown = details(
+            deployed.get("/agent/show", agent_id=api.agent_id, environment_id=environment_id)
+        )
+        assert ("instance_counts" in shown) is told
+
+
 def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
     """In Markdown: the agent, its version, its span types."""
     agent = details(api.post("/agent", {"details": {"name": "Payer", "description": "Pays."}}))

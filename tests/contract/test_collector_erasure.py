@@ -16,22 +16,26 @@ from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
 
 CANARY = "canary-4711"
-KEYS = {"start": "start-key", "quality": "quality-key", "terminate": "terminate-key"}
+
+
+def keyed(run: dict[str, Json], step: str) -> dict[str, Json]:
+    """Return the key of a step on a run."""
+    return {"idempotency_key": f"{step}-{run['id']}"}
 
 
 def told(api: Api, subject: Json = "customer-9") -> dict[str, Json]:
     """Return a run that says the canary in every place that there is."""
     run = api.instance("pending", idempotency_key=uuid4().hex)
     path = f"/agent_instance/{run['id']}"
-    details(api.post(f"{path}/start", {"idempotency_key": KEYS["start"] + run["id"][-6:]}))
+    details(api.post(f"{path}/start", keyed(run, "start")))
     root = {"subject": subject, "labels": {"a": CANARY}, "purpose": CANARY}
     api.span(run["id"], schema_name="remit:run", payload=root)
     span = api.span(run["id"], payload={"question": CANARY})
     details(api.post(f"/agent_spans/{span['id']}/finish", {"result_payload": {"answer": CANARY}}))
     api.span(run["id"], status="failed", payload={}, result_payload={"error": CANARY})
-    quality = {"name": "good", "payload": {"why": CANARY}, "idempotency_key": KEYS["quality"]}
+    quality = {"name": "good", "payload": {"why": CANARY}, **keyed(run, "quality")}
     details(api.post(f"{path}/record_quality", quality))
-    ended = {"reason": f"because of {CANARY}", "idempotency_key": KEYS["terminate"]}
+    ended = {"reason": f"because of {CANARY}", **keyed(run, "terminate")}
     details(api.post(f"{path}/terminate", ended))
     return run
 
@@ -95,13 +99,13 @@ def test_a_repeated_request_is_not_answered_what_was_erased(api: Api, store: Sto
     """The answers that were kept for it are the skeleton's."""
     run = told(api)
     path = f"/agent_instance/{run['id']}"
-    quality = {"name": "good", "payload": {"why": CANARY}, "idempotency_key": KEYS["quality"]}
+    quality = {"name": "good", "payload": {"why": CANARY}, **keyed(run, "quality")}
     assert CANARY in api.post(f"{path}/record_quality", quality).text
     erased(store, run["id"])
 
     for step, body in (
         ("record_quality", quality),
-        ("terminate", {"reason": "x", "idempotency_key": KEYS["terminate"]}),
+        ("terminate", {"reason": "x", **keyed(run, "terminate")}),
     ):
         answer = api.post(f"{path}/{step}", body)
         assert details(answer)["id"] == run["id"]

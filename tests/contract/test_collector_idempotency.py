@@ -1,4 +1,4 @@
-"""Idempotency keys: in four places, for every operation, with the first answer for ever."""
+"""Idempotency keys: in four places, for every operation, each for one request."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from remit import _ids
+from remit.collector import Store
+from remit.collector.ingest import AskedFor, erase
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details, refusal
 
@@ -60,7 +62,7 @@ def test_a_span_is_finished_once(api: Api, send: Send) -> None:
     path = f"/agent_spans/{made['id']}/finish"
 
     first = send(api, path, {"result_payload": {"a": 1}})
-    again = [place(api, path, {"status": "failed"}) for place in PLACES]
+    again = [place(api, path, {"result_payload": {"a": 1}}) for place in PLACES]
 
     assert details(first)["status"] == "complete"
     assert {answer.content for answer in again} == {first.content}
@@ -68,10 +70,14 @@ def test_a_span_is_finished_once(api: Api, send: Send) -> None:
 
 @places
 def test_an_instance_is_registered_once(api: Api, send: Send) -> None:
-    """Whatever the later requests say."""
-    first = send(api, "/agent_instance/register", api.registration())
+    """Also when the later requests tell nothing but where they come from otherwise."""
+    register = "/agent_instance/register"
+    first = send(api, register, api.registration())
+    elsewhere = api.registration(update_current_version=False)
+    elsewhere["agent_version"] = {**elsewhere["agent_version"], "runtime_environment": {"os": "b"}}
+    del elsewhere["agent_id"]
     again = [
-        place(api, "/agent_instance/register", api.registration(purpose="eval")) for place in PLACES
+        place(api, register, body) for place in PLACES for body in (api.registration(), elsewhere)
     ]
 
     assert details(first)["status"] == "pending"
@@ -103,6 +109,8 @@ def test_a_step_on_an_instance_is_taken_once(
     clock.advance(1)
     details(api.post(f"{path}/record_quality", {"name": "later", "payload": {}}))
     again = [place(api, f"{path}/{step}", body) for place in PLACES]
+    # Published clients read the clock for each request.
+    again.append(send(api, f"{path}/{step}", {**body, "timestamp": "2026-01-01T00:00:00Z"}))
 
     assert {answer.content for answer in again} == {first.content}
 
@@ -181,25 +189,128 @@ def test_one_key_means_something_else_to_another_operation(api: Api) -> None:
     ]
 
 
-def test_within_an_operation_a_key_answers_first_whatever_it_is_about(api: Api) -> None:
-    """Its scope is account and operation: a reused key never does a second thing."""
-    one, other = api.instance("pending"), api.instance("pending")
-    keyed = {"idempotency_key": KEY}
-    first = api.post(f"/agent_instance/{one['id']}/start", keyed)
-    again = api.post(f"/agent_instance/{other['id']}/start", keyed)
-    spans = [
-        api.post("/agent_spans", {**api.span_body(run["id"]), **keyed}) for run in (one, other)
-    ]
-    other_span = api.span(other["id"])
-    done = [
-        api.post(f"/agent_spans/{span_id}/finish", keyed)
-        for span_id in (details(spans[0])["id"], other_span["id"])
-    ]
+Request = tuple[str, dict[str, Any]]
 
-    assert again.content == first.content
-    assert spans[1].content == spans[0].content
-    assert done[1].content == done[0].content
-    assert api.shown(other["id"])["status"] == "pending"
+
+def other_instance(api: Api) -> tuple[Request, Request]:
+    """Start two instances."""
+    one, other = (f"/agent_instance/{api.instance('pending')['id']}/start" for _ in range(2))
+    return (one, {}), (other, {})
+
+
+def other_quality(api: Api) -> tuple[Request, Request]:
+    """Record two payloads."""
+    path = f"/agent_instance/{api.instance()['id']}/record_quality"
+    return (path, {"name": "a", "payload": {"n": 1}}), (path, {"name": "a", "payload": {"n": 2}})
+
+
+def other_registration(api: Api) -> tuple[Request, Request]:
+    """Register for two purposes."""
+    path = "/agent_instance/register"
+    return (path, api.registration()), (path, api.registration(purpose="eval"))
+
+
+def other_agent(api: Api) -> tuple[Request, Request]:
+    """Register for two agents."""
+    path = "/agent_instance/register"
+    agent = details(api.post("/agent", {"details": {"name": "Other"}}))["id"]
+    return (path, api.registration()), (path, api.registration(agent_id=agent))
+
+
+def other_token(api: Api) -> tuple[Request, Request]:
+    """Revoke two tokens."""
+    body = {"details": {"token_scope": "account"}}
+    one, other = (details(api.post("/api_token", body))["id"] for _ in range(2))
+    return (f"/api_token/{one}/revoke", {}), (f"/api_token/{other}/revoke", {})
+
+
+def other_name(api: Api) -> tuple[Request, Request]:
+    """Make two agents."""
+    del api
+    return ("/agent", {"details": {"name": "A"}}), ("/agent", {"details": {"name": "B"}})
+
+
+def other_run(api: Api) -> tuple[Request, Request]:
+    """Make spans of two runs."""
+    one, other = (api.span_body(api.instance()["id"]) for _ in range(2))
+    return ("/agent_spans", one), ("/agent_spans", other)
+
+
+def other_payload(api: Api) -> tuple[Request, Request]:
+    """Make spans with two payloads."""
+    run = api.instance()["id"]
+    one, other = (api.span_body(run, payload={"n": number}) for number in range(2))
+    return ("/agent_spans", one), ("/agent_spans", other)
+
+
+def other_span(api: Api) -> tuple[Request, Request]:
+    """Finish two spans."""
+    run = api.instance()["id"]
+    one, other = (f"/agent_spans/{api.span(run)['id']}/finish" for _ in range(2))
+    return (one, {}), (other, {})
+
+
+def other_result(api: Api) -> tuple[Request, Request]:
+    """Finish a span with two results."""
+    path = f"/agent_spans/{api.span(api.instance()['id'])['id']}/finish"
+    return (path, {"result_payload": {"n": 1}}), (path, {"result_payload": {"n": 2}})
+
+
+def other_status(api: Api) -> tuple[Request, Request]:
+    """Finish a span in two ways."""
+    path = f"/agent_spans/{api.span(api.instance()['id'])['id']}/finish"
+    return (path, {}), (path, {"status": "failed"})
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        other_instance,
+        other_quality,
+        other_registration,
+        other_agent,
+        other_token,
+        other_name,
+        other_run,
+        other_payload,
+        other_span,
+        other_result,
+        other_status,
+    ],
+    ids=lambda requests: requests.__name__,
+)
+def test_a_key_with_another_resource_or_body_is_refused(
+    api: Api, requests: Callable[[Api], tuple[Request, Request]]
+) -> None:
+    """Rather than answered as if it had been done; with a key of its own it is done."""
+    (path, body), (other_path, other) = requests(api)
+    first = api.post(path, {**body, "idempotency_key": KEY})
+
+    answer = refusal(api.post(other_path, {**other, "idempotency_key": KEY}), 422)
+
+    assert list(answer["errors"]) == ["idempotency_key"]
+    assert api.post(path, {**body, "idempotency_key": KEY}).content == first.content
+    own = api.post(other_path, {**other, "idempotency_key": "own-key-1"})
+    assert own.status_code == (409 if path == other_path and "finish" in path else 200)
+
+
+def test_what_was_erased_does_not_tell_a_key_from_another(api: Api, store: Store) -> None:
+    """What is kept of a request's body goes with the payloads."""
+    run = api.instance()["id"]
+    path = f"/agent_instance/{run}/record_quality"
+    body = {"name": "a", "payload": {"n": 1}, "idempotency_key": KEY}
+    span = {**api.span_body(run), "idempotency_key": KEY}
+    details(api.post(path, body))
+    details(api.post("/agent_spans", span))
+
+    erase(store, [run], AskedFor.RUN, reason="asked", erased_by="test")
+
+    account_id = api.shown(run)["account_id"]
+    with store.reading() as tx:
+        kept = tx.keys(account_id, "agent_instances/record_quality", [KEY])[KEY]
+    assert kept.request_hash is None
+    details(api.post(path, {**body, "payload": {"n": 2}}))
+    details(api.post("/agent_spans", span))
 
 
 def test_a_key_of_one_account_is_none_of_another(world: World) -> None:
@@ -284,6 +395,9 @@ def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
     changed = {**body, "details": body["details"] | {"payload": {}}}
     assert api.post("/agent_spans", changed).content == first.content
     assert api.post(f"/agent_spans/{span_id}/finish", finish).content == done.content
+    # A process that takes over ends a span that was ended already, in its own way.
+    taken_over = {**finish, "status": "failed", "result_payload": {"reason": "process ended"}}
+    assert api.post(f"/agent_spans/{span_id}/finish", taken_over).content == done.content
     refusal(api.post(f"/agent_spans/{span_id}/finish", {"idempotency_key": "f-else"}), 409)
 
 

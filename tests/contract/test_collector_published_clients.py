@@ -63,6 +63,8 @@ async def test_prefactor_http_records_a_run_and_reads_it_back(client: Published)
         agent_version=VERSION,
         agent_schema_version=SCHEMA,
         idempotency_key="reg-1",
+        external_identifier="run-1",
+        purpose="eval",
     )
     assert again == run
     assert (run.status, run.purpose, run.external_identifier) == ("pending", "eval", "run-1")
@@ -85,7 +87,8 @@ async def test_prefactor_http_records_a_run_and_reads_it_back(client: Published)
     assert (child.parent_span_id, child.result_payload) == (root.id, {"r": [1, None]})
     assert (child.started_at, child.finished_at) == (STARTED, ENDED)
     done = await client.agent_spans.finish(root.id, "failed", {"error": "x"}, ENDED, "fin")
-    assert done == await client.agent_spans.finish(root.id, "failed", idempotency_key="fin")
+    again = await client.agent_spans.finish(root.id, "failed", {"error": "x"}, None, "fin")
+    assert done == again
     assert (done.status, done.schema_title) == ("failed", "Answer")
 
     await client.agent_instances.record_quality(run.id, "review", {"score": 0.5})

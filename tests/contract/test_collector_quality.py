@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.collecting import Api, Json, details, refusal
+from tests.collecting import SCHEMA, Api, Json, details, refusal
 
 
 def test_a_quality_is_set_and_removed_by_name(api: Api) -> None:
@@ -23,6 +23,49 @@ def test_a_quality_is_set_and_removed_by_name(api: Api) -> None:
     assert record("review", {"score": 1}) == {"review": {"score": 1}, "undeclared": {"a": 1}}
     assert record("undeclared", None) == {"review": {"score": 1}}
     assert record("undeclared", None) == {"review": {"score": 1}}
+
+
+DECLARED = {
+    "quality_schemas": [
+        {
+            "name": "review",
+            "schema": {
+                "type": "object",
+                "properties": {"score": {"type": "number", "maximum": 1}},
+                "required": ["score"],
+            },
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("declared", "name", "payload", "found"),
+    [
+        (DECLARED, "review", {"score": 0.5}, None),
+        (DECLARED, "review", {"score": {"$remit": "withheld", "rule": "name:score"}}, None),
+        (DECLARED, "review", {}, '"score" is a required property'),
+        (DECLARED, "review", {"score": 7}, "/score it is greater than the maximum of 1"),
+        (DECLARED, "reveiw", {"score": 1}, "the name is not declared in the schema version"),
+        (SCHEMA, "review", {"score": 7}, None),
+    ],
+    ids=["good", "withheld", "missing", "out of range", "undeclared", "nothing declared"],
+)
+def test_a_quality_that_is_not_as_declared_is_kept_and_found(
+    api: Api, declared: Json, name: str, payload: Json, found: str | None
+) -> None:
+    """The run says so, in the answer and whenever it is shown."""
+    run = api.instance("active", agent_schema_version=declared)
+    body = {"name": name, "payload": payload}
+
+    answered = details(api.post(f"/agent_instance/{run['id']}/record_quality", body))
+
+    shown = api.shown(run["id"])
+    assert shown["quality_payloads"] == {name: payload}
+    assert answered["quality_errors"] == shown["quality_errors"]
+    errors: list[str] = shown["quality_errors"].get(name, [])
+    assert [text.startswith(found or "") for text in errors] == ([] if found is None else [True])
+    assert run["quality_errors"] == {}
 
 
 @pytest.mark.parametrize("status", ["pending", "active", "complete", "failed", "terminated"])

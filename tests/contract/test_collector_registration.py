@@ -10,6 +10,7 @@ from dirty_equals import IsStr
 from remit._ids import partition_of
 from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
+from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
 
 ZERO_COUNTS = dict.fromkeys(
@@ -45,6 +46,7 @@ def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
         "span_counts": ZERO_COUNTS,
         "quality_payloads": {},
         "quality_summaries": {},
+        "quality_errors": {},
         "quality_payload": None,
         "quality_summary": None,
     }
@@ -95,13 +97,30 @@ def test_a_registration_makes_its_version_the_current_one_unless_told_not_to(
     assert deployment.current_version_id == versions[pinned]
 
 
-def test_a_schema_version_that_was_seen_before_stays_as_it_was(api: Api) -> None:
-    """Its content is what its first registration declared."""
-    api.instance("pending")
+def test_other_content_under_a_known_identifier_is_a_schema_version_of_its_own(
+    world: World, clock: FakeClock
+) -> None:
+    """Clients that never change their identifier keep working, and none decides for the others."""
+    api = world.account()
+    (prod,) = (row["id"] for row in api.get("/environment").json()["summaries"])
+    dev = details(api.post("/environment", {"details": {"name": "dev"}}))["id"]
     changed = {**SCHEMA, "span_type_schemas": [{"name": "desk:answer", "params_schema": {}}]}
-    made = api.instance("active", agent_schema_version=changed)
+    tokens = [world.deployed(api, environment_id) for environment_id in (dev, prod)]
 
-    assert api.span(made["id"])["schema_title"] == "Answer"
+    runs: list[dict[str, Any]] = []
+    for declared, (token, _) in zip((changed, SCHEMA), tokens, strict=True):
+        clock.advance(1)
+        runs.append(token.instance("active", agent_schema_version=declared))
+        again = token.instance("active", agent_schema_version=declared)
+        assert token.span(again["id"])["schema_title"] == token.span(runs[-1]["id"])["schema_title"]
+
+    titles = [api.span(run["id"])["schema_title"] for run in runs]
+    listed = api.get("/agent_schema_version", external_identifier="schema-1").json()["summaries"]
+    assert titles == ["desk:answer", "Answer"]
+    assert [row["environment_id"] for row in listed] == [dev, prod]
+    assert [row["registered_by"] for row in listed] == [token_id for _, token_id in tokens]
+    assert [row["inserted_at"] for row in listed] == [run["inserted_at"] for run in runs]
+    assert len({row["content_hash"] for row in listed}) == 2
 
 
 @pytest.mark.parametrize(
@@ -161,16 +180,21 @@ def test_an_id_that_is_no_pfid_is_refused(api: Api, chosen: object) -> None:
     assert list(answer["errors"]) == ["id"]
 
 
-def test_an_external_identifier_belongs_to_one_instance_of_an_agent(world: World) -> None:
-    """Another agent may use it too."""
+def test_an_external_identifier_belongs_to_one_instance_of_an_agent_and_environment(
+    world: World,
+) -> None:
+    """Another agent may use it too, and the same agent in another environment."""
     one, other = world.account(), world.account()
     made = one.instance("pending", external_identifier="run-1")
+    dev = details(one.post("/environment", {"details": {"name": "dev"}}))["id"]
 
     again = one.post("/agent_instance/register", one.registration(external_identifier="run-1"))
 
     assert made["external_identifier"] == "run-1"
     assert list(refusal(again, 422)["errors"]) == ["external_identifier"]
     assert other.instance("pending", external_identifier="run-1")["id"] != made["id"]
+    elsewhere = one.instance("pending", external_identifier="run-1", environment_id=dev)
+    assert elsewhere["environment_id"] == dev
 
 
 @pytest.mark.parametrize("purpose", ["live", "smoke_test", "eval"])

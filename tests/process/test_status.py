@@ -16,7 +16,9 @@ from msgspec.structs import astuple
 import remit
 from remit._guard import faults
 from remit._results import FlushResult, Health
+from remit.collector import create_app, create_token, open_store
 from remit.testing import isolated
+from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.loopback import unused_port
 from tests.seen import (
@@ -272,3 +274,29 @@ def test_people_can_read_it(tmp_path: Path) -> None:
     assert lines[4].startswith("last error: the server refused an item")
     assert len(lines) == 5
     assert os.linesep not in str(flushed)
+
+
+@remit.agent("cook")
+def cook() -> None:
+    """Run once, beside `agent`."""
+
+
+def test_runs_that_the_server_records_as_another_agents_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A token of one agent's deployment makes all runs that agent's: said once, with both names."""
+    store = open_store(tmp_path / "server.db")
+    mine = "tests.seen:agent"
+    token = create_token(store, "agent_deployment", agent=mine)
+    with on_a_port(create_app(store)) as url:
+        configure(url, tmp_path, api_token=token.secret)
+        agent(1)
+        for _ in range(2):
+            cook()
+        assert remit.flush(20)
+        assert remit.status().misattributed == {f"{__name__}:cook": 2}
+        assert f"recorded as another agent's: 2 ({__name__}:cook 2)" in str(remit.status())
+
+    (line,) = [each for each in caplog.messages if "records the runs of" in each]
+    assert f"{__name__}:cook as runs of the agent {mine}, because" in line
+    store.close()

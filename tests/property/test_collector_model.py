@@ -85,7 +85,7 @@ class Collector(RuleBasedStateMachine):
         self.api = World(store, clock=self.clock).account()
         self.known: dict[str, Run] = {}
         self.run_of: dict[str, str] = {}
-        self.first: dict[tuple[str, str], Json] = {}
+        self.first: dict[tuple[str, str], tuple[Json, Json]] = {}
         self.sent = 0
 
     def teardown(self) -> None:
@@ -103,15 +103,19 @@ class Collector(RuleBasedStateMachine):
         return self.api.post(path, keyed).json()
 
     def step(
-        self, operation: str, key: str | None, answer: Json, *, allowed: bool
+        self, operation: str, key: str | None, asked: Json, answer: Json, *, allowed: bool
     ) -> tuple[bool, Json]:
         """Check an answer; return whether the step was taken now, and its details.
 
-        A key that was used answers first, except that a control signal may have come since.
+        A key that was used for the same answers first, except that a control signal may have come
+        since; for something else it is refused.
         """
         if key is not None and (operation, key) in self.first:
-            details = answer["details"]
-            assert details == self.first[operation, key]
+            asked_first, details = self.first[operation, key]
+            if asked != asked_first:
+                assert list(answer["errors"]) == ["idempotency_key"]
+                return False, None
+            assert answer["details"] == details
             return False, details
         if not allowed:
             assert answer["status"] == "error", answer
@@ -119,7 +123,7 @@ class Collector(RuleBasedStateMachine):
             return False, None
         assert answer["status"] == "success", answer
         if key is not None:
-            self.first[operation, key] = answer["details"]
+            self.first[operation, key] = (asked, answer["details"])
         return True, answer["details"]
 
     @initialize(target=runs)
@@ -133,7 +137,7 @@ class Collector(RuleBasedStateMachine):
         operation = "agent_instances/register"
         body = self.api.registration()
         answer = self.send(operation, "/agent_instance/register", body, key, bulk=bulk)
-        new, details = self.step(operation, key, answer, allowed=True)
+        new, details = self.step(operation, key, body, answer, allowed=True)
         if not new:
             return multiple()
         self.known[details["id"]] = Run()
@@ -154,7 +158,7 @@ class Collector(RuleBasedStateMachine):
         run = self.known[run_id]
         operation, answer = self.on_run("start", run_id, {}, key, bulk=bulk)
         allowed = not run.start_seen and run.status != "terminated"
-        new, _ = self.step(operation, key, answer, allowed=allowed)
+        new, _ = self.step(operation, key, run_id, answer, allowed=allowed)
         if new:
             run.start_seen = True
             run.status = "active" if run.status == "pending" else run.status
@@ -165,7 +169,7 @@ class Collector(RuleBasedStateMachine):
         run = self.known[run_id]
         operation, answer = self.on_run("finish", run_id, {"status": status}, key, bulk=bulk)
         allowed = run.status in {"pending", "active"}
-        new, _ = self.step(operation, key, answer, allowed=allowed)
+        new, _ = self.step(operation, key, (run_id, status), answer, allowed=allowed)
         run.status = status if new else run.status
 
     @rule(run_id=runs, key=KEYS, bulk=st.booleans())
@@ -173,7 +177,7 @@ class Collector(RuleBasedStateMachine):
         """End an instance from outside."""
         run = self.known[run_id]
         operation, answer = self.on_run("terminate", run_id, {"reason": "r"}, key, bulk=bulk)
-        new, _ = self.step(operation, key, answer, allowed=run.status == "active")
+        new, _ = self.step(operation, key, run_id, answer, allowed=run.status == "active")
         run.status = "terminated" if new else run.status
 
     @rule(run_id=runs, name=NAMES, payload=QUALITIES, key=KEYS, bulk=st.booleans())
@@ -183,7 +187,7 @@ class Collector(RuleBasedStateMachine):
         """Set or remove a quality, whatever the run is; the others stay."""
         body = {"name": name, "payload": payload}
         operation, answer = self.on_run("record_quality", run_id, body, key, bulk=bulk)
-        new, _ = self.step(operation, key, answer, allowed=True)
+        new, _ = self.step(operation, key, (run_id, body), answer, allowed=True)
         if new and payload is None:
             self.known[run_id].qualities.pop(name, None)
         elif new:
@@ -195,7 +199,9 @@ class Collector(RuleBasedStateMachine):
         operation = "agent_spans/create"
         body = self.api.span_body(run_id, status=status)
         answer = self.send(operation, "/agent_spans", body, key, bulk=bulk)
-        new, details = self.step(operation, key, answer, allowed=True)
+        new, details = self.step(operation, key, body, answer, allowed=True)
+        if details is None:
+            return multiple()
         self.check_control(answer, details)
         if not new:
             return multiple()
@@ -213,7 +219,7 @@ class Collector(RuleBasedStateMachine):
         item = {**body, "agent_span_id": span_id} if bulk and key else body
         answer = self.send(operation, f"/agent_spans/{span_id}/finish", item, key, bulk=bulk)
         allowed = before == "active" or (before == "pending" and status == "cancelled")
-        new, details = self.step(operation, key, answer, allowed=allowed)
+        new, details = self.step(operation, key, (span_id, status), answer, allowed=allowed)
         if details is not None:
             self.check_control(answer, details)
         if new:

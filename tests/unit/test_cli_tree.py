@@ -184,3 +184,15 @@ def test_a_step_that_exceeds_its_agents_remit_says_so_below_its_parameters() -> 
     drawing = shown(record(ROOT, span("pay", "root", payload=payload))).splitlines()
     assert drawing[-2].strip() == "order=7"
     assert drawing[-1].strip().startswith("✗ exceeds the remit: financial_transactions: shop:pay")
+
+
+def test_a_quality_payload_that_is_not_as_declared_is_marked() -> None:
+    """As a span is."""
+    given = record(
+        span("root", None, schema_name="remit:run"),
+        quality_payloads={"review": {"score": 7}},
+        quality_errors={"review": ["/score it is greater than the maximum of 1"]},
+    )
+
+    marked = "  ! quality review not as declared: /score it is greater than the maximum of 1\n"
+    assert marked in shown(given)

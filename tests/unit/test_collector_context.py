@@ -51,7 +51,7 @@ def test_a_schema_version_is_read_once(tmp_path: Path, monkeypatch: pytest.Monke
     store = open_store(tmp_path / "remit.db")
     types = '[{"name":"a","title":"A"},{"name":"b","title":null}]'
     with store.writing() as tx:
-        tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", 0, 0))
+        tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", "", None, None, 0, 0))
         declarations = Declarations()
         first = declarations.of(tx, "one")
         assert {name: each.title for name, each in first.types.items()} == {"a": "A", "b": "b"}
@@ -68,7 +68,9 @@ def test_only_so_much_of_schemas_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
     store = open_store(tmp_path / "remit.db")
     with store.writing() as tx:
         for name in ("one", "two"):
-            tx.add(SchemaVersionRow(name, "x", "y", name, '[{"name":"a"}]', "[]", 0, 0))
+            tx.add(
+                SchemaVersionRow(name, "x", "y", name, '[{"name":"a"}]', "[]", "", None, None, 0, 0)
+            )
         declarations = Declarations()
         first = declarations.of(tx, "one")
         assert declarations.of(tx, "one") is first
@@ -92,7 +94,9 @@ class Slow:
             self._asked = True
             found = self._declarations.of(cast("Reading", self), schema_version_id)
             self.overtaken_by.append(found)
-        return SchemaVersionRow(schema_version_id, "x", "y", None, '[{"name":"a"}]', "[]", 0, 0)
+        return SchemaVersionRow(
+            schema_version_id, "x", "y", None, '[{"name":"a"}]', "[]", "", None, None, 0, 0
+        )
 
 
 def test_two_threads_that_read_a_schema_version_share_it() -> None:

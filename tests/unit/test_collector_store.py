@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psycopg
 import pytest
 
 from remit._clock import SystemClock
 from remit.collector import Store, create_token, open_store
 from remit.collector.ingest import prepare, runs_about
-from remit.collector.store import AccountRow, ConflictError, Page, Writing, write
+from remit.collector.store import AccountRow, ConflictError, Page, Writing, content_hash, write
 from remit.collector.store.migrate import migrations, statements
 from remit.collector.store.statements import SELECT, TABLES
+from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
-from tests.collecting import World
 from tests.stores import STORES, empty_database, new_database
 
 
@@ -93,7 +97,59 @@ def test_both_databases_are_migrated_by_the_same_steps() -> None:
     assert len({tuple(step.name for step in migrations(kind)) for kind in STORES}) == 1
 
 
-OLDER = {"sqlite": "PRAGMA user_version = 2", "postgres": "UPDATE remit_schema SET version = 2"}
+class Older:
+    """A database as an older remit left it."""
+
+    def __init__(self, kind: str, named: Path | str, version: int) -> None:
+        """Apply the migrations of *kind* up to *version*, and nothing later."""
+        self._connection: Any
+        if kind == "sqlite":
+            self._connection, self._place = sqlite3.connect(named), "?"
+            self._connection.create_function("remit_subject_hash", 1, subject_hash)
+            versioned = [f"PRAGMA user_version = {version}"]
+        else:
+            self._connection, self._place = psycopg.connect(str(named)), "%s"
+            versioned = [
+                "CREATE TABLE remit_schema (version bigint NOT NULL)",
+                f"INSERT INTO remit_schema VALUES ({version})",
+            ]
+        steps = [statement for step in migrations(kind)[:version] for statement in step.statements]
+        for statement in [*steps, *versioned]:
+            self._connection.execute(statement)
+
+    def add(self, table: str, **values: object) -> None:
+        """Insert a row."""
+        places = ", ".join([self._place] * len(values))
+        self._connection.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values())
+        )
+
+    def close(self) -> None:
+        """Commit and close the connection."""
+        self._connection.commit()
+        self._connection.close()
+
+
+INSERTED = {"inserted_at": 1, "updated_at": 1}
+
+
+def older_run(run: str, **more: object) -> dict[str, object]:
+    """Return the columns of a run in an older database."""
+    ids = ("agent_version_id", "agent_schema_version_id", "agent_deployment_id")
+    return {
+        "id": run,
+        "account_id": "account",
+        "agent_id": "agent",
+        **dict.fromkeys(ids, "x"),
+        "environment_id": "prod",
+        "purpose": "live",
+        "body_hash": "",
+        "status": "active",
+        "start_seen": 1,
+        "quality_payloads": "{}",
+        **INSERTED,
+        **more,
+    }
 
 
 @pytest.mark.parametrize("kind", STORES)
@@ -101,25 +157,74 @@ def test_a_database_of_before_knows_whom_its_runs_are_about(kind: str, tmp_path:
     """Once it is opened, so that they are found when somebody asks to be erased."""
     said = ["Zoë \U0001f600 & Søn", "ann", 5, None, {"$remit": "withheld"}]
     with new_database(kind, tmp_path) as named:
-        store = open_store(named)
-        api = World(store).account()
-        runs = [api.instance("active")["id"] for _ in said]
-        for run, subject in zip(runs, said, strict=True):
-            api.span(run, schema_name="remit:run", payload={"subject": subject})
-            api.span(run, schema_name="desk:answer", payload={"subject": "bob"})
-        with store.writing() as tx:
-            before: Any = tx
-            before._run("DELETE FROM run_subjects")
-            before._run("DROP INDEX agent_spans_by_start")
-            before._run(OLDER[kind])
-        store.close()
+        older = Older(kind, named, 2)
+        for number, subject in enumerate(said):
+            for name, about in (("remit:run", subject), ("desk:answer", "bob")):
+                older.add(
+                    "agent_spans",
+                    agent_instance_id=f"run-{number}",
+                    id=f"{name}-{number}",
+                    schema_name=name,
+                    status="active",
+                    created_status="active",
+                    flags=0,
+                    payload=json.dumps({"subject": about}, ensure_ascii=False),
+                    **INSERTED,
+                )
+        older.close()
 
         store = open_store(named)
         with store.reading() as tx:
             found = [runs_about(tx, text) for text in ("Zoë \U0001f600 & Søn", "ann", "bob", "5")]
         store.close()
 
-    assert found == [[runs[0]], [runs[1]], [], []]
+    assert found == [["run-0"], ["run-1"], [], []]
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_a_database_of_before_takes_several_contents_and_environments(
+    kind: str, tmp_path: Path
+) -> None:
+    """What was registered stays as it was, and is found again by its content."""
+    types, qualities = '[{"name":"é","params_schema":{}}]', "[]"
+    with new_database(kind, tmp_path) as named:
+        older = Older(kind, named, 3)
+        older.add(
+            "agent_schema_versions",
+            id="first",
+            account_id="account",
+            agent_id="agent",
+            external_identifier="v1",
+            span_type_schemas=types,
+            quality_schemas=qualities,
+            **INSERTED,
+        )
+        older.add("agent_instances", **older_run("run-1", external_identifier="nightly"))
+        older.close()
+
+        store = open_store(named)
+        with store.writing() as tx:
+            known = tx.schema_version("agent", "v1", content_hash(types, qualities))
+            assert known is not None
+            other = content_hash("[]", qualities)
+            tx.add(
+                msgspec.structs.replace(
+                    known, id="second", span_type_schemas="[]", content_hash=other
+                )
+            )
+            run = tx.instances(None, ["run-1"])["run-1"]
+            tx.add(msgspec.structs.replace(run, id="run-2", environment_id="dev"))
+        with store.reading() as tx:
+            again = tx.schema_version("agent", "v1", other)
+            runs = [
+                tx.instance_of_identifier("agent", where, "nightly") for where in ("prod", "dev")
+            ]
+        store.close()
+
+    assert (known.id, known.span_type_schemas, known.registered_by) == ("first", types, None)
+    assert again is not None
+    assert again.id == "second"
+    assert [run and run.id for run in runs] == ["run-1", "run-2"]
 
 
 def test_a_script_is_read_statement_by_statement() -> None:

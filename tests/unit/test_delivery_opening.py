@@ -57,6 +57,45 @@ def test_only_live_runs_change_the_current_version(purpose: str, *, updates: boo
     assert api.seen[0].body["update_current_version"] is updates
 
 
+CLERK = {"id": "A", "external_identifier": "desk:clerk", "name": "Clerk"}
+
+
+@pytest.mark.parametrize(
+    ("answered", "agent_id", "recorded_as"),
+    [
+        (CLERK, None, {"desk:support": "desk:clerk", "desk:cook": "desk:clerk"}),
+        ({**CLERK, "external_identifier": "desk:cook"}, None, {"desk:support": "desk:cook"}),
+        ({**CLERK, "external_identifier": None}, None, {"desk:cook": "desk:support"}),
+        (None, None, {"desk:cook": "desk:support"}),
+        (CLERK, "A", {}),
+        (None, "B", {"desk:support": "A", "desk:cook": "A"}),
+    ],
+    ids=["another", "one of two", "without a name", "not told", "as meant by id", "another id"],
+)
+def test_runs_that_are_recorded_as_another_agents_are_said_once_and_counted(
+    answered: dict[str, str | None] | None,
+    agent_id: str | None,
+    recorded_as: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The server decides; what it does not tell is not guessed."""
+    api = FakeApi(agent_of_token="A", agent_answered=answered)
+    stepped = Stepped(api)
+
+    for _ in range(2):
+        for name in ("desk:support", "desk:cook"):
+            recorded(stepped, agent(name, agent_id=agent_id))
+
+    assert stepped.tally.misattributed == dict.fromkeys(recorded_as, 2)
+    said = [line for line in caplog.messages if "records the runs of" in line]
+    told = [
+        f"the runs of {mine} as runs of the agent {other}," for mine, other in recorded_as.items()
+    ]
+    assert [any(each in line for line in said) for each in told] == [True] * len(told)
+    assert len(said) == len(told)
+    assert len(api.instances) == 4
+
+
 def test_an_explicit_agent_id_wins() -> None:
     """It is sent as given, and nobody looks for another."""
     api = FakeApi(needs_agent_id=True)

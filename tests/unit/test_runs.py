@@ -6,9 +6,11 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
 
 import pytest
+from pydantic import BaseModel, Field
 
 import remit
 from remit.errors import UsageError
@@ -201,6 +203,111 @@ def test_quality_is_recorded_by_name_and_removed_by_none(recorder: RecordingSink
     assert recorder.runs[0].quality == {"helpful": {"score": 0.9}}
 
 
+class Review(BaseModel):
+    """How good an answer was."""
+
+    score: float = Field(ge=0, le=1)
+    by: Literal["human", "model"] = "human"
+    notes: list[str] = []
+
+
+@dataclass
+class Pace:
+    """How fast an answer was."""
+
+    seconds: float
+
+
+class Turns(TypedDict):
+    """How long a talk was."""
+
+    count: int
+
+
+WRITTEN = {"type": "object", "required": ["a"], "properties": {"a": {"exclusiveMinimum": 0}}}
+ENDLESS = {
+    "$ref": "#/$defs/A",
+    "$defs": {"A": {"type": "object", "allOf": [{"$ref": "#/$defs/A"}]}},
+}
+BROKEN = {"type": "object", "required": True, "properties": {"a": {"minimum": "five"}}}
+DECLARED = {
+    "broken": BROKEN,
+    "endless": ENDLESS,
+    "pace": Pace,
+    "review": Review,
+    "stars": int,
+    "turns": Turns,
+    "written": WRITTEN,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "wrong"),
+    [
+        ("review", Review(score=1), []),
+        ("review", {"score": 0.5, "by": "model", "notes": ["a"], "more": 1}, []),
+        ("review", {"score": float("nan"), "notes": b"..."}, []),
+        ("pace", Pace(1.5), []),
+        ("turns", Turns(count=2), []),
+        ("stars", 5, []),
+        ("written", {"a": 1}, []),
+        ("review", None, []),
+        (
+            "reveiw",
+            {"score": 1},
+            ["the name is not declared; declared are broken, endless, pace, "],
+        ),
+        ("review", {}, ["`score` is missing"]),
+        ("review", {"score": 7}, ["`score` is more than 1"]),
+        ("review", {"score": "high"}, ["`score` is not of type number"]),
+        ("review", {"score": True}, ["`score` is not of type number"]),
+        ("review", {"score": 1, "by": "me"}, ["`by` is none of the values that are allowed"]),
+        ("review", {"score": 1, "notes": [1]}, ["`notes[0]` is not of type string"]),
+        ("pace", {}, ["`seconds` is missing"]),
+        ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
+        ("stars", "five", ["`value` is not of type integer"]),
+        ("written", {"a": 0}, ["`a` is not more than 0"]),
+        ("endless", {"a": 0}, []),
+        ("broken", {"a": 0}, []),
+    ],
+)
+def test_a_quality_payload_is_compared_with_its_declaration_and_sent_all_the_same(
+    caplog: pytest.LogCaptureFixture, name: str, payload: object, wrong: list[str]
+) -> None:
+    """What is not as declared is one line in the log and a finding on the run."""
+    with isolated() as recorder:
+
+        @remit.agent(quality=DECLARED)
+        def answer() -> None:
+            return None
+
+        for _ in range(2):
+            with answer.run() as run:
+                run.record_quality(name, payload)
+
+    for recorded in recorder.runs:
+        found = recorded.quality_errors.get(name, [])
+        assert [text[: len(start)] for text, start in zip(found, wrong, strict=True)] == wrong
+        assert (name in recorded.quality) is (payload is not None)
+    assert len([line for line in caplog.messages if f"the quality '{name}'" in line]) == len(wrong)
+
+
+def test_an_agent_that_declares_no_quality_has_nothing_to_compare_with(
+    recorder: RecordingSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first steps of a newcomer are no mistakes."""
+
+    @remit.agent
+    def answer() -> None:
+        return None
+
+    with answer.run() as run:
+        run.record_quality("helpful", {"score": 0.9})
+
+    assert recorder.runs[0].quality_errors == {}
+    assert caplog.messages == []
+
+
 def test_a_block_is_entered_once(recorder: RecordingSink) -> None:
     """A second entry is an error that says to call `run()` again."""
 
@@ -335,5 +442,5 @@ def test_a_quality_name_is_made_fit_to_send(recorder: RecordingSink) -> None:
             run.record_quality(5, {"score": 1})  # type: ignore[arg-type] # wrong on purpose
         with pytest.raises(UsageError, match="the name ''; expected a text"):
             run.record_quality("", {"score": 1})
-        run.record_quality("score", 3)  # type: ignore[arg-type] # wrong on purpose
+        run.record_quality("score", 3)
     assert recorder.runs[0].quality == {"half ?": {"score": 1}, "score": {"value": 3}}

@@ -412,6 +412,20 @@ ASSIGNMENT_RULES: Final = (
             "--password=string",
         ),
     ),
+    PatternRule(
+        name="pattern:flag",
+        withholds="user and password of curl",
+        anchor="curl ",
+        tail=r"(?:\s{0,4}(?!-u|--user|--proxy-user)\S++(?<!curl)\s){0,60}+\s{0,4}"
+        r"""(?:-u|--(?:proxy-)?user)[ =]?["']?(?![<{])[^\s:"']{1,100}+:[^\s"'<{$*%]""",
+        lower=True,
+        positives=(
+            "curl -u a:b https://x.io",
+            "curl -sS https://x.io --user=bob:open",
+            "curl -ubob:open https://x.io",
+        ),
+        negatives=("curl -u $USER:$PASSWORD https://x.io", "curl -s https://x.io -o out:1"),
+    ),
 )
 
 ENVIRONMENT_RULES: Final = (

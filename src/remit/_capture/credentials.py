@@ -212,20 +212,6 @@ _COMMANDS: Final = (
         ),
     ),
     PatternRule(
-        name="pattern:flag",
-        withholds="user and password of curl",
-        anchor="curl ",
-        tail=r"(?:\s{0,4}(?!-[uU]|--user|--proxy-user)\S++(?<!curl)\s){0,60}+\s{0,4}"
-        r"""(?:-[uU]|--(?:proxy-)?user)[ =]?["']?(?![<{])[^\s:"']{1,100}+:"""
-        rf"""(?!{TEMPLATE}(?:["'\s]|$))[^\s"']""",
-        positives=(
-            "curl -u a:b https://x.io",
-            "curl -sS https://x.io --user=bob:open",
-            "curl -ubob:open https://x.io",
-        ),
-        negatives=("curl -u $USER:$PASSWORD https://x.io", "curl -s https://x.io -o out:1"),
-    ),
-    PatternRule(
         name="pattern:netrc",
         withholds="passwords in a netrc file",
         anchor="machine ",

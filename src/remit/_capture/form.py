@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Raw, Struct, defstruct
 
 from remit._capture.names import ORDINARY
-from remit._capture.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.patterns import SHORTEST, SIGN, search_text
 from remit._capture.purse import encode
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.shapes import Kind, shape_of
@@ -57,7 +57,7 @@ def all_plain(  # noqa: C901 - a frame more is paid for by every call, twice
         if kind is str:
             if len(value) < SHORTEST and SIGN not in value:
                 continue
-            if len(value) > _MAX_PLAIN_CHARS or key_shaped(value) is not None:
+            if len(value) > _MAX_PLAIN_CHARS or search_text(value) is not None:
                 return False
         elif kind is int:
             if not _MIN_EXACT <= value <= MAX_EXACT:

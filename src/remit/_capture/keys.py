@@ -70,13 +70,14 @@ _STANDARDS: Final = (
 _WERKZEUG: Final = tuple(
     PatternRule(
         name="pattern:password_hash",
-        withholds="hashes of passwords",
-        anchor=anchor,
+        withholds="hashes of passwords of Werkzeug",
+        anchor=":",
+        heads=(head,),
         tail=tail + r"\$[\w./+-]{1,64}+\$[0-9a-f]{32}",
-        positives=(f"{anchor}{example}$aB3dE5fG7hI9jK1l${DIGITS * 4}",),
-        negatives=(f"{anchor} a function of 3 parameters",),
+        positives=(f"{head}{example}$aB3dE5fG7hI9jK1l${DIGITS * 4}",),
+        negatives=(f"{head} a function of 3 parameters",),
     )
-    for anchor, tail, example in (
+    for head, tail, example in (
         ("scrypt:", "[0-9]{1,9}:[0-9]{1,9}:[0-9]{1,9}", "32768:8:1"),
         ("pbkdf2:", r"\w{1,20}(?::[0-9]{1,9})?", "sha256:600000"),
     )

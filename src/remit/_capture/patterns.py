@@ -66,24 +66,26 @@ def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
         off: Rules that do not count.
     """
     if len(text) <= LONG_TEXT_CHARS:
-        return _search(text, off, long=False)
+        return search_text(text, off)
     known = hash(text), len(text), off
     verdict = _VERDICTS.get(known)
     if verdict is None:
-        verdict = (_search(text, off, long=True),)
+        verdict = (search_text(text, off),)
         if len(_VERDICTS) >= _MAX_VERDICTS:
             _VERDICTS.clear()
         _VERDICTS[known] = verdict
     return verdict[0]
 
 
-def _search(text: str, off: frozenset[str], *, long: bool) -> str | None:
+def search_text(text: str, off: frozenset[str] = _NONE) -> str | None:
+    """Return what `key_shaped` does, without keeping it: for a text that is not long."""
     searched = _without(off) if off else _ALL
+    long = len(text) > LONG_TEXT_CHARS
     for family in searched.as_written:
         if (long or family.literal in text) and (found := family.search(text)) is not None:
             return family.rule_of(found)
     # Each of the others needs one of these beside its name.
-    if "=" in text or ":" in text or "--" in text or ">" in text:
+    if "=" in text or ":" in text or ">" in text or "--" in text:
         text = text.lower()
         for family in searched.in_lower_case:
             if family.literal in text and (found := family.search(text)) is not None:

@@ -75,6 +75,7 @@ class Accounts:
             buffer_bytes=self.buffer.held_bytes,
             spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
             spool_age_s=self._spool_age_s(),
+            misattributed=dict(shared.tally.misattributed),
         )
 
     def say_what_is_left(self, result: FlushResult) -> None:

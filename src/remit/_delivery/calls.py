@@ -111,22 +111,34 @@ class Door:
         return min(self._timeout_s, left_s)
 
 
-class Instance(msgspec.Struct):
-    """What the sender needs to know of an instance."""
-
-    id: str
-    status: str | None = None
-    termination_reason: str | None = None
-
-
 class Agent(msgspec.Struct):
     """What the sender needs to know of an agent."""
 
     id: str
+    external_identifier: str | None = None
+
+
+class Instance(msgspec.Struct):
+    """What the sender needs to know of an instance.
+
+    Attributes:
+        id: Its id.
+        status: Where it stands.
+        termination_reason: Why it was terminated.
+        agent_id: The agent whose run it is.
+        agent: The same, if the server tells more of it: remit's collector does at a registration.
+    """
+
+    id: str
+    status: str | None = None
+    termination_reason: str | None = None
+    agent_id: str | None = None
+    agent: Agent | None = None
 
 
 class _InstanceAnswer(msgspec.Struct):
     details: Instance
+    agent: Agent | None = None
 
 
 class _AgentAnswer(msgspec.Struct):
@@ -216,7 +228,9 @@ def find_agent(registration: Registration) -> Call[Agent]:
 def make_agent(registration: Registration) -> Call[Agent]:
     """Describe a new agent; processes that make the same one use one key."""
     name = registration.external_identifier
-    digest = hashlib.sha256(name.encode()).hexdigest()[:AGENT_KEY_CHARS]
+    # Of all that is sent: a key with another body is refused.
+    said = _encode([name, registration.name, registration.description])
+    digest = hashlib.sha256(said).hexdigest()[:AGENT_KEY_CHARS]
     call = create_agent(
         name=registration.name,
         description=registration.description,
@@ -253,7 +267,9 @@ _nothing_read: Final = _reader(_Answer)
 
 
 def _instance(body: bytes) -> Instance:
-    return _read_instance(body).details
+    answer = _read_instance(body)
+    answer.details.agent = answer.agent
+    return answer.details
 
 
 def _agent(body: bytes) -> Agent:

@@ -49,7 +49,7 @@ def sender_of(outbox: Outbox, tracks: Tracks, shared: Shared) -> Sender:
         outbox=outbox,
         door=shared.door,
         tracks=tracks,
-        opening=Opening(shared.door, outbox, shared.clock),
+        opening=Opening(shared.door, outbox, shared.clock, shared.tally),
         settling=Settling(outbox, shared.losses, shared.tally, shared.pulse),
         losses=shared.losses,
         pulse=shared.pulse,

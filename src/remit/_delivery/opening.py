@@ -8,6 +8,7 @@ from typing import Final
 from remit._clock import Clock
 from remit._delivery import calls
 from remit._delivery.calls import Door, Instance
+from remit._delivery.settling import Tally
 from remit._delivery.tracks import Track
 from remit._guard import logger
 from remit._spool import Outbox, Registration, RunRecord, RunState
@@ -28,12 +29,14 @@ class Opening:
         advanced: How often a run came a step further.
     """
 
-    def __init__(self, door: Door, outbox: Outbox, clock: Clock) -> None:
-        """Send through *door*, keep what comes of it in *outbox*."""
+    def __init__(self, door: Door, outbox: Outbox, clock: Clock, tally: Tally) -> None:
+        """Send through *door*, keep what comes of it in *outbox*, count in *tally*."""
         self._door = door
         self._outbox = outbox
         self._clock = clock
+        self._tally = tally
         self.advanced = 0
+        self._names: dict[str, str] = {}
         self._agent_ids: dict[str, str] = {}
         # What is known is not asked anew: a server that fails at each second request would never
         # be asked the rest.
@@ -80,6 +83,7 @@ class Opening:
             return
         if record.state is RunState.NEW:
             instance = self._register(record)
+            self._compare_agents(record.registration, instance)
             track.identify(instance.id)
             self._save(track, RunState.REGISTERED)
         if not record.inherited:
@@ -154,6 +158,32 @@ class Opening:
             # A remembered agent that is gone is found or made anew at the next try.
             self._agent_ids.pop(record.registration.external_identifier, None)
             raise ContractError(str(error), status=error.status, code=error.code) from error
+
+    def _compare_agents(self, registration: Registration, instance: Instance) -> None:
+        """Count a run that the server records as another agent's, and say so once for each agent.
+
+        The server decides: the run goes on.
+        """
+        mine, agent_id, agent = registration.external_identifier, instance.agent_id, instance.agent
+        if agent_id is None or agent_id == registration.agent_id:
+            return
+        # A server that does not tell the agent's name shows it where it names two agents alike.
+        first = self._names.setdefault(agent_id, mine)
+        named = first if agent is None else agent.external_identifier or first
+        recorded_as = agent_id if registration.agent_id is not None else named
+        if recorded_as == mine:
+            return
+        self._tally.misattributed[mine] += 1
+        if self._tally.misattributed[mine] == 1:
+            logger.warning(
+                "the server records the runs of %s as runs of the agent %s, because the token is "
+                "for that agent's deployment. Use a token of its own or of the account; if the "
+                "other agent is meant, write @remit.agent(agent_id=%r). "
+                "remit.status().misattributed counts these runs",
+                mine,
+                recorded_as,
+                agent_id,
+            )
 
     def _start(self, record: RunRecord) -> None:
         try:

@@ -116,12 +116,14 @@ class Tally:
     Attributes:
         sent: Rows that were delivered.
         set_aside: Rows that a server refused for good and that are kept, by reason.
+        misattributed: Runs that a server records as another agent's, by the agent of the program.
     """
 
     def __init__(self) -> None:
         """Begin with nothing."""
         self.sent = 0
         self.set_aside: Counter[str] = Counter()
+        self.misattributed: Counter[str] = Counter()
 
 
 class Settling:

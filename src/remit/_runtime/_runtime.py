@@ -26,16 +26,18 @@ from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
-from remit._sink import AgentRef, NoSink, Sink
+from remit._sink import AgentRef, NoSink, QualityCheck, Sink
 from remit._spans import Step
 from remit._spool import NO_OTHERS, Others
 from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
 
 if TYPE_CHECKING:
+    from remit import _quality as qualities
     from remit import _registration as registering
 else:
     # At the first registration, on delivery's thread: schemas take 5 ms to import.
     registering = late("remit._registration")
+    qualities = late("remit._quality")
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -323,6 +325,7 @@ class Runtime:
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
             agent.local_identifier if local else None,
+            cache(partial(quality_check_of, agent)),
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
@@ -393,6 +396,11 @@ def _called_from(step: Step) -> str:
         return f"at {place}"
     thread = threading.current_thread().name
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
+
+
+def quality_check_of(agent: AgentType) -> QualityCheck:
+    """Return what the quality payloads of *agent* are compared by."""
+    return qualities.Qualities(agent, redact=REDACT).errors
 
 
 def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:

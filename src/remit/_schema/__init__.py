@@ -7,7 +7,7 @@ and the infinities stand as strings; and a failed span has the failure object as
 
 from __future__ import annotations
 
-from remit._schema._build import declared_schema, params_schema, result_schema
+from remit._schema._build import declared_schema, params_schema, quality_schema, result_schema
 from remit._schema._tidy import Redact, canonical
 from remit._schema._weak import Grade, Weakness, weaknesses
 
@@ -18,6 +18,7 @@ __all__ = [
     "canonical",
     "declared_schema",
     "params_schema",
+    "quality_schema",
     "result_schema",
     "weaknesses",
 ]

@@ -177,6 +177,22 @@ def declared_schema(declared: object, *, redact: Redact) -> Json:
     return _finished(resolved(schema, definitions), definitions, Tidy(redact))
 
 
+def quality_schema(declared: object, *, redact: Redact) -> Json:
+    """Return the JSON Schema of a quality payload; what is no object stands under `value`.
+
+    Args:
+        declared: What `quality=` was given for its name.
+        redact: As of `declared_schema`.
+    """
+    schema = declared_schema(declared, redact=redact)
+    kind = schema.get("type", "object")
+    if kind == "object" or isinstance(kind, list):
+        return schema
+    definitions = schema.pop("$defs", None)
+    whole: Json = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
+    return whole if definitions is None else {"$defs": definitions, **whole}
+
+
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
     """Return a schema for each type, and the definitions that they share."""
     found = [_SCALARS.get(each) if is_hashable(each) else None for each in types]

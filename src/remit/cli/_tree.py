@@ -87,6 +87,10 @@ def _head(record: Record) -> Iterator[str]:
             },
         }
     )
+    for name, errors in (run.quality_errors or {}).items():
+        for wrong in errors:
+            mark = coloured("cancelled", "! ")
+            yield f"  {mark}quality {printable(name)} not as declared: {printable(wrong)}"
 
 
 def _about(root: AgentSpan | None) -> dict[str, str]:

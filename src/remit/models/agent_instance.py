@@ -262,6 +262,8 @@ class AgentInstance(WireModel):
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None
     """Summary of each quality payload by name, as its template writes it."""
+    quality_errors: dict[str, list[str]] | None = None
+    """What in a quality payload is not as its agent declares it, by name."""
     quality_payload: JsonObject | None = None
     """Older form: the one quality payload without a name."""
     quality_summary: str | None = None
@@ -281,3 +283,25 @@ class AgentInstance(WireModel):
             return counts
         given = cast("Mapping[str, object]", counts)
         return {**dict.fromkeys(AgentInstanceSpanCounts.model_fields, 0), **given}
+
+
+class RegisteredAgent(WireModel):
+    """The agent under which an instance was registered: the token may decide it."""
+
+    id: str
+    """Id of the agent, a PFID."""
+    external_identifier: str | None = None
+    """The client's name of it."""
+    name: str
+    """Its name for people."""
+
+
+class RegisteredResponse(WireModel):
+    """Answer to a registration."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    details: AgentInstance
+    """The instance."""
+    agent: RegisteredAgent | None = None
+    """Its agent, if the server tells it."""

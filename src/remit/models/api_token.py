@@ -41,6 +41,8 @@ class ApiToken(WireModel):
     """The agent, under the same scope."""
     environment_id: str | None = None
     """The environment, under the same scope."""
+    made_by: str | None = None
+    """Id of the token that made it over the API, with which it ends."""
     status: Literal["active", "suspended", "revoked"]
     """Where it stands; a revoked one is never good again."""
     expires_at: datetime | None = None

@@ -105,6 +105,12 @@ class AgentSchemaVersion(WireModel):
     """The agent."""
     external_identifier: str | None = None
     """The client's name of this schema version."""
+    content_hash: str | None = None
+    """SHA-256 of the schemas: other content under the same name is another schema version."""
+    registered_by: str | None = None
+    """Id of the token that registered it first."""
+    environment_id: str | None = None
+    """Environment of the run that it was first registered with."""
     span_type_schemas: list[JsonObject] | None = None
     """The span types."""
     span_schemas: dict[str, JsonObject] | None = None

@@ -54,6 +54,7 @@ class RecordedRun:
         status: `active` until it closed; `open` if it was left open.
         spans: Its spans in the order of their starts, the root `remit:run` first.
         quality: Quality payloads by name.
+        quality_errors: What in a quality payload is not as its agent declares it, by name.
     """
 
     key: str
@@ -63,6 +64,7 @@ class RecordedRun:
     status: str = "active"
     spans: list[RecordedSpan] = field(default_factory=list[RecordedSpan])
     quality: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    quality_errors: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     @property
     def root(self) -> RecordedSpan:
@@ -169,11 +171,14 @@ class RecordingSink:
 
     @staticmethod
     def _set_quality(run: RecordedRun, item: Item) -> None:
-        payload = _object(item.payload)
+        name, payload = item.name or "", _object(item.payload)
+        run.quality_errors.pop(name, None)
         if payload is None:
-            run.quality.pop(item.name or "", None)
+            run.quality.pop(name, None)
         else:
-            run.quality[item.name or ""] = payload
+            run.quality[name] = payload
+        if item.result is not None:
+            run.quality_errors[name] = json.loads(item.result)
 
 
 def _named(full: str, name: str) -> bool:

@@ -20,7 +20,7 @@ from remit.collector.ingest.checks import (
 )
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.declared import declared_risk
-from remit.collector.ingest.deployments import ACTIVE
+from remit.collector.ingest.deployments import ACTIVE, RETIRED
 from remit.collector.ingest.keys import Done, body_hash, once
 from remit.collector.ingest.lists import page_of, text_in
 from remit.collector.ingest.resources import account_values, equal_to, found, truth
@@ -31,7 +31,6 @@ from remit.collector.wire import object_of
 from remit.models._types import WireModel
 from remit.models.agent import AgentForCreate
 
-RETIRED: Final = "retired"
 SORTABLE: Final = ("id", "name", "inserted_at", "updated_at", "status", "external_identifier")
 FILTERS: Final = ("risk_profile_id", "team_id", "owner_person_id")
 SHOWN_BY: Final = (
@@ -64,7 +63,7 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
         row = _created(ctx, request, body_hash(values))
         return Done(success_answer(agent_view(row, {})))
 
-    return once(ctx, "agents/create", key, do)
+    return once(ctx, "agents/create", key, values, do)
 
 
 def show(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -77,7 +76,8 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
         found(ctx, EnvironmentRow, environment_id, "environment")
     counts = ctx.tx.instance_counts([row.id], environment_id)[row.id]
     view = agent_view(row, counts)
-    if not truth(values, "include_counts", default=True):
+    elsewhere = ctx.caller.environment_id not in {None, environment_id}
+    if elsewhere or not truth(values, "include_counts", default=True):
         del view["instance_counts"]
     if truth(values, "include_risk_rollup", default=False):
         view["risk_rollup"] = declared_risk(ctx, row.id)
@@ -145,7 +145,7 @@ def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
         ctx.tx.remove_agent(row.id)
         return Done(success_answer(agent_view(row, {})))
 
-    return once(ctx, "agents/delete", key, do)
+    return once(ctx, "agents/delete", key, values, do)
 
 
 def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step: Step) -> bytes:
@@ -157,7 +157,7 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
         ctx.tx.change(row)
         return Done(success_answer(_view(ctx, row)))
 
-    return once(ctx, operation, key, do)
+    return once(ctx, operation, key, values, do)
 
 
 def _created(ctx: Context, request: AgentForCreate, hashed: str) -> AgentRow:

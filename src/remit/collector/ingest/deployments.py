@@ -34,6 +34,7 @@ from remit.collector.views import deployment_view, success_answer
 from remit.models.deployment import AgentDeploymentForCreate, AgentDeploymentForUpdate
 
 ACTIVE: Final = "active"
+RETIRED: Final = "retired"
 SORTABLE: Final = ("id", "agent_id", "environment_id", "inserted_at", "updated_at")
 FILTERS: Final = ("agent_id", "environment_id")
 
@@ -113,7 +114,7 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
         request = validated(AgentDeploymentForCreate, values)
         return Done(success_answer(deployment_view(_created(ctx, request))))
 
-    return once(ctx, "agent_deployments/create", key, do)
+    return once(ctx, "agent_deployments/create", key, values, do)
 
 
 def update(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -131,7 +132,7 @@ def update(ctx: Context, params: bytes, key: str | None) -> bytes:
             ctx.tx.change(row)
         return Done(success_answer(deployment_view(row)))
 
-    return once(ctx, "agent_deployments/update", key, do)
+    return once(ctx, "agent_deployments/update", key, values, do)
 
 
 def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -146,7 +147,7 @@ def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
             raise invalid_action("deployment has instances")
         return Done(success_answer(deployment_view(row)))
 
-    return once(ctx, "agent_deployments/delete", key, do)
+    return once(ctx, "agent_deployments/delete", key, values, do)
 
 
 def _created(ctx: Context, request: AgentDeploymentForCreate) -> DeploymentRow:

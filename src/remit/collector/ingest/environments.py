@@ -47,7 +47,7 @@ def update_account(ctx: Context, params: bytes, key: str | None) -> bytes:
             ctx.tx.change(row)
         return Done(success_answer(account_view(row)))
 
-    return once(ctx, "accounts/update", key, do)
+    return once(ctx, "accounts/update", key, values, do)
 
 
 def list_environments(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -71,7 +71,7 @@ def create_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
         check_name("name", request.name)
         return Done(success_answer(environment_view(_created(ctx, request))))
 
-    return once(ctx, "environments/create", key, do)
+    return once(ctx, "environments/create", key, values, do)
 
 
 def update_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -87,7 +87,7 @@ def update_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
             ctx.tx.change(row)
         return Done(success_answer(environment_view(row)))
 
-    return once(ctx, "environments/update", key, do)
+    return once(ctx, "environments/update", key, values, do)
 
 
 def delete_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -104,7 +104,7 @@ def delete_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
             raise invalid_action("environment is the account's last: make another one first")
         return Done(success_answer(environment_view(row)))
 
-    return once(ctx, "environments/delete", key, do)
+    return once(ctx, "environments/delete", key, values, do)
 
 
 def _created(ctx: Context, request: EnvironmentForCreate) -> EnvironmentRow:

@@ -35,7 +35,7 @@ from remit.collector.store import (
 )
 from remit.collector.views import span_view
 from remit.collector.views.spans import SpanView
-from remit.collector.wire import read_json
+from remit.collector.wire import encode, read_json
 
 _PAYLOAD: Final = {
     Verdict.GOOD: 0,
@@ -45,6 +45,7 @@ _PAYLOAD: Final = {
 _RESULT: Final = {Verdict.GOOD: 0, Verdict.BAD: BAD_RESULT, Verdict.UNCHECKED: UNCHECKED_RESULT}
 _FAILED: Final = "failed"
 _VIOLATIONS: Final = '"violations"'
+_UNDECLARED_QUALITY: Final = "the name is not declared in the schema version of the run"
 
 
 def found_at_creation(ctx: Context, instance: InstanceRow, fields: SpanToCreate) -> int:
@@ -118,10 +119,32 @@ def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | No
     payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
     chars = len(instance.quality_payloads)
     return {
-        name: said.qualities[name].summary(payload, chars, ctx.budget)
+        name: said.qualities[name].template.summary(payload, chars, ctx.budget)
         for name, payload in payloads.items()
         if name in said.qualities
     }
+
+
+def quality_errors(ctx: Context, instance: InstanceRow) -> dict[str, list[str]]:
+    """Return what in the quality payloads of a run is not as its agent declares it, by name.
+
+    Where the agent declares none, there is nothing to compare with.
+    """
+    if instance.quality_payloads == "{}":
+        return {}
+    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+    if not said.qualities:
+        return {}
+    payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
+    found: dict[str, list[str]] = {}
+    for name, payload in payloads.items():
+        if name not in said.qualities:
+            found[name] = [_UNDECLARED_QUALITY]
+            continue
+        schema, text = said.qualities[name].schema, encode(payload).decode()
+        if schema.verdict(payload, text, ctx.budget) is not Verdict.GOOD:
+            found[name] = schema.errors(payload, text)
+    return found
 
 
 def _of_result(

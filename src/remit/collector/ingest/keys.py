@@ -1,29 +1,32 @@
 """Idempotency: a key that was used answers what it was first answered, and changes nothing.
 
-The scope of a key is account and operation, the same for an endpoint and for a bulk item. Answers
-about instances and agents are kept with the key; those about spans are made again from the span's
-row, which also holds the keys. Refusals are not kept.
+The scope of a key is account and operation, the same for an endpoint and for a bulk item. A key
+that comes with another request than the first is refused. Answers about instances and agents are
+kept with the key; those about spans are made again from the span's row, which also holds the keys.
+Refusals are not kept.
 
-Source: CONTRACT.md sections 4 and 18, row 3.
+Source: CONTRACT.md sections 4 and 18, row 3, which leaves open what a key with another body does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from remit._ids import PARTITION_CHARS, TIME_CHARS
 from remit.collector.ingest.checks import taken
 from remit.collector.ingest.context import Context
-from remit.collector.refusals import Refusal
+from remit.collector.refusals import Refusal, invalid_field
 from remit.collector.store import KeyRow
 from remit.collector.wire import canonical
 
 CREATE_PREFIX: Final = "c-"
 FINISH_PREFIX: Final = "f-"
 _NOT_SAID: Final = frozenset({"idempotency_key", "_type"})
+# Clients read the clock for each request; `details` are among the fields already.
+_NOT_COMPARED: Final = _NOT_SAID | {"details", "timestamp"}
 _DERIVED: Final = re.compile(r"[cf]-[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
@@ -41,33 +44,58 @@ class Done(NamedTuple):
     kept: bytes | None = None
 
 
-def once(ctx: Context, operation: str, key: str | None, do: Callable[[], Done]) -> bytes:
-    """Return what *do* answers, or, for a *key* that was used, what was answered then."""
+def once(
+    ctx: Context,
+    operation: str,
+    key: str | None,
+    values: Mapping[str, object],
+    do: Callable[[], Done],
+) -> bytes:
+    """Return what *do* answers, or, for a *key* that was used, what was answered then.
+
+    Args:
+        ctx: The request.
+        operation: Its name.
+        key: Its idempotency key.
+        values: The fields that tell it from other requests, the ids in its path included.
+        do: Carries it out.
+
+    Raises:
+        Refusal: 422, the key was used for another request; or what *do* raises.
+    """
     if key is None:
         return do().answer
     account_id = ctx.caller.account_id
-    first = _first_answer(ctx, operation, key)
+    hashed = _hash(values, _NOT_COMPARED)
+    first = _first_answer(ctx, operation, key, hashed)
     if first is not None:
         return first
     try:
         done = do()
     except Refusal:
         # Where several write at once, the same request may have been carried out meanwhile.
-        first = _first_answer(ctx, operation, key)
+        first = _first_answer(ctx, operation, key, hashed)
         if first is None:
             raise
         return first
     answer = done.answer if done.kept is None else done.kept
-    row = KeyRow(account_id, operation, key, done.instance_id, None, answer, ctx.now_us)
+    row = KeyRow(account_id, operation, key, done.instance_id, None, answer, ctx.now_us, hashed)
     ctx.tx.add_keys([row])
     return done.answer
 
 
-def _first_answer(ctx: Context, operation: str, key: str) -> bytes | None:
+def used_otherwise() -> Refusal:
+    """Return the refusal of a key that was used for another request."""
+    return invalid_field(
+        "idempotency_key", "was used for another request: give each request a key of its own"
+    )
+
+
+def _first_answer(ctx: Context, operation: str, key: str, hashed: str) -> bytes | None:
     """Return what *key* was first answered.
 
     Raises:
-        Refusal: 422, that is nothing for this caller to see: a token of another agent used it.
+        Refusal: 422, a token of another agent used it, or it was used for another request.
     """
     known = ctx.tx.keys(ctx.caller.account_id, operation, [key]).get(key)
     if known is None:
@@ -76,6 +104,8 @@ def _first_answer(ctx: Context, operation: str, key: str) -> bytes | None:
         told = ctx.tx.instances(ctx.caller.account_id, [known.agent_instance_id])
         if not all(ctx.caller.sees(row) for row in told.values()):
             raise taken("idempotency_key")
+    if known.request_hash not in {None, hashed}:
+        raise used_otherwise()
     return known.answer
 
 
@@ -94,5 +124,9 @@ def span_of_key(key: str | None, prefix: str, account_id: str) -> str | None:
 
 def body_hash(body: dict[str, object]) -> str:
     """Return a hash that is equal for equal requests, whatever their idempotency keys."""
-    said = {name: value for name, value in body.items() if name not in _NOT_SAID}
+    return _hash(body, _NOT_SAID)
+
+
+def _hash(fields: Mapping[str, object], without: Collection[str]) -> str:
+    said = {name: value for name, value in fields.items() if name not in without}
     return hashlib.sha256(canonical(said)).hexdigest()[:32]

@@ -90,7 +90,7 @@ def _generate_pfids(ctx: Context, params: bytes, key: str | None) -> bytes:
             raise not_found("account")
         return Done(success_answer({"pfids": [ctx.new_id() for _ in range(request.count)]}))
 
-    return once(ctx, "pfids/generate", key, do)
+    return once(ctx, "pfids/generate", key, values, do)
 
 
 OPERATIONS: Final = MappingProxyType(

@@ -5,6 +5,9 @@ Source: CONTRACT.md sections 5, 9 and 18, rows 3 to 6.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
 from remit._ids import is_pfid
@@ -17,18 +20,30 @@ from remit.collector.ingest.checks import (
 )
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.deployments import deployment_of, new_agent
-from remit.collector.ingest.keys import Done, body_hash, once
+from remit.collector.ingest.keys import Done, body_hash, once, used_otherwise
 from remit.collector.ingest.resources import agent_of
 from remit.collector.ingest.schemas import schema_version_of, version_of
 from remit.collector.ingest.states import PENDING
 from remit.collector.refusals import forbidden, invalid_field, not_found
 from remit.collector.store import AgentRow, DeploymentRow, InstanceRow, VersionRow
-from remit.collector.views import registered_view, success_answer
+from remit.collector.views import registered_answer
 from remit.collector.wire import object_of
 from remit.models.agent_instance import RegisterDeploymentInstanceRequest
 
 REGISTER = "agent_instances/register"
 LIVE = "live"
+
+
+class _Agent(msgspec.Struct):
+    agent_id: str
+
+
+class _Answer(msgspec.Struct):
+    details: _Agent
+
+
+_read_agent: Final = msgspec.json.Decoder(_Answer).decode
+_OF_THE_SENDER: Final = frozenset({"agent_id", "update_current_version"})
 
 
 def register(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -39,9 +54,31 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
         check_declared(values)
         request = validated(RegisterDeploymentInstanceRequest, values)
         row = _registered(ctx, request, body_hash(values))
-        return Done(success_answer(registered_view(row)), row.id)
+        agent = ctx.tx.agent(row.account_id, row.agent_id)
+        return Done(registered_answer(row, agent), row.id)
 
-    return once(ctx, REGISTER, key, do)
+    answer = once(ctx, REGISTER, key, _identity(values), do)
+    agent_id = values.get("agent_id")
+    if (
+        key is not None
+        and agent_id is not None
+        and agent_id != _read_agent(answer).details.agent_id
+    ):
+        raise used_otherwise()
+    return answer
+
+
+def _identity(values: Mapping[str, object]) -> dict[str, object]:
+    """Return what tells a registration from others: not where it comes from.
+
+    A process that takes over a run may name the agent where the first one did not, or run on
+    another machine.
+    """
+    told = {name: value for name, value in values.items() if name not in _OF_THE_SENDER}
+    version = told.get("agent_version")
+    if isinstance(version, dict):
+        told["agent_version"] = {**version, "runtime_environment": None}
+    return told
 
 
 def _registered(
@@ -54,10 +91,12 @@ def _registered(
     environment_id = environment_for(ctx, request.environment_id, agent)
     identifier = request.external_identifier
     check_identifier("external_identifier", identifier)
-    if identifier is not None and ctx.tx.instance_of_identifier(agent.id, identifier):
+    if identifier is not None and ctx.tx.instance_of_identifier(
+        agent.id, environment_id, identifier
+    ):
         raise taken("external_identifier")
     version = version_of(ctx, agent, request.agent_version)
-    schema_version = schema_version_of(ctx, agent, request.agent_schema_version)
+    schema_version = schema_version_of(ctx, agent, request.agent_schema_version, environment_id)
     deployment = deployment_of(ctx.tx, agent, environment_id, new_id=ctx.new_id, now_us=ctx.now_us)
     if request.update_current_version is not False:
         _pin(ctx, deployment, version)

@@ -9,7 +9,7 @@ from typing import Final
 
 from remit.collector.ingest.checks import check_identifier, check_name, check_text
 from remit.collector.ingest.context import Context
-from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow
+from remit.collector.store import AgentRow, SchemaVersionRow, VersionRow, content_hash
 from remit.collector.wire import encode
 from remit.models.agent_instance import (
     AgentSchemaVersionForRegister,
@@ -50,13 +50,26 @@ def version_of(ctx: Context, agent: AgentRow, given: AgentVersionForRegister) ->
 
 
 def schema_version_of(
-    ctx: Context, agent: AgentRow, given: AgentSchemaVersionForRegister
+    ctx: Context,
+    agent: AgentRow,
+    given: AgentSchemaVersionForRegister,
+    environment_id: str | None,
 ) -> SchemaVersionRow:
-    """Return the agent's schema version; one seen before stays as it was."""
+    """Return the agent's schema version of this identifier and content, made if there is none.
+
+    Args:
+        ctx: The request.
+        agent: The agent.
+        given: The identifier and the content.
+        environment_id: Where a run is registered; None for a schema version alone.
+    """
     identifier = given.external_identifier
+    check_identifier("agent_schema_version.external_identifier", identifier)
+    span_type_schemas = encode([_span_type(one) for one in span_types(given)]).decode()
+    quality_schemas = encode([_quality(one) for one in qualities(given)]).decode()
+    hashed = content_hash(span_type_schemas, quality_schemas)
     if identifier is not None:
-        check_identifier("agent_schema_version.external_identifier", identifier)
-        known = ctx.tx.schema_version(agent.id, identifier)
+        known = ctx.tx.schema_version(agent.id, identifier, hashed)
         if known is not None:
             return known
     row = SchemaVersionRow(
@@ -64,8 +77,11 @@ def schema_version_of(
         account_id=agent.account_id,
         agent_id=agent.id,
         external_identifier=identifier,
-        span_type_schemas=encode([_span_type(one) for one in span_types(given)]).decode(),
-        quality_schemas=encode([_quality(one) for one in qualities(given)]).decode(),
+        span_type_schemas=span_type_schemas,
+        quality_schemas=quality_schemas,
+        content_hash=hashed,
+        registered_by=ctx.caller.token_id,
+        environment_id=environment_id,
         inserted_at=ctx.now_us,
         updated_at=ctx.now_us,
     )

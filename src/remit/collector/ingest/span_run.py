@@ -18,7 +18,7 @@ from remit.collector.ingest.checks import instant, taken
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.erased import span_without_payloads, subject_of
 from remit.collector.ingest.judging import found_at_creation, found_at_finish, shown
-from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key
+from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.ingest.spans import (
     CREATE,
     FINISH,
@@ -126,12 +126,16 @@ class SpanRun:
 
     def _decide(self, task: Task) -> bytes:
         first = self._first_result(task)
-        if first is not None:
-            if not self._ctx.caller.sees(self._instances[first.agent_instance_id]):
-                raise taken("idempotency_key")
-            return self._answer(as_created(first) if task.operation == CREATE else first)
+        if first is not None and not self._ctx.caller.sees(
+            self._instances[first.agent_instance_id]
+        ):
+            raise taken("idempotency_key")
         if isinstance(task.fields, Refusal):
             raise task.fields
+        if first is not None:
+            if not self._repeats(task, task.fields, first):
+                raise used_otherwise()
+            return self._answer(as_created(first) if task.operation == CREATE else first)
         if isinstance(task.fields, SpanToCreate):
             return self._create(task, task.fields)
         return self._finish(task, task.fields)
@@ -148,6 +152,28 @@ class SpanRun:
             return None
         used = row.create_key if task.operation == CREATE else row.finish_key
         return row if used == task.key else None
+
+    def _repeats(self, task: Task, fields: SpanToCreate | SpanToFinish, row: SpanRow) -> bool:
+        """Return whether an operation is the one that *row* came from.
+
+        A key that was derived from the span names it. What is said of the span does not matter
+        then: a process that takes over from another may say less of it.
+        """
+        if isinstance(fields, SpanToCreate):
+            same_span = fields.id in {None, row.id}
+            return same_span and (task.home == row.id or self._same_creation(fields, row))
+        if fields.agent_span_id != row.id:
+            return False
+        erased = self._instances[row.agent_instance_id].erased_at is not None
+        return task.home == row.id or (
+            (fields.status or COMPLETE) == row.status
+            and (erased or _same_payload(row.result_payload, fields.result))
+        )
+
+    def _same_creation(self, fields: SpanToCreate, row: SpanRow) -> bool:
+        said = new_span(row.id, fields, row.create_key, self._ctx.now_us)
+        instance = self._instances[row.agent_instance_id]
+        return same_creation(as_created(row), span_without_payloads(said, instance))
 
     def _create(self, task: Task, fields: SpanToCreate) -> bytes:
         instance = self._instances.get(fields.agent_instance_id)

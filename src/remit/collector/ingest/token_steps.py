@@ -30,8 +30,9 @@ from remit.collector.ingest.tokens import (
     SECRET_PREFIX,
     TokenScope,
     hash_of,
+    stop,
 )
-from remit.collector.refusals import invalid_action, invalid_field
+from remit.collector.refusals import invalid_action, invalid_field, unauthorized
 from remit.collector.store import TokenRow
 from remit.collector.views import success_answer, token_view
 from remit.collector.wire import encode
@@ -67,11 +68,11 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
         told = encode({"status": "success", "details": view, "token": secret})
         return Done(told, kept=success_answer(view))
 
-    return once(ctx, "api_tokens/create", key, do)
+    return once(ctx, "api_tokens/create", key, values, do)
 
 
 def suspend(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a token useless until it is activated again."""
+    """Suspend a token, and the tokens that it made, until each is activated again."""
     return _stepped(ctx, "suspend", params, key, {ACTIVE: SUSPENDED})
 
 
@@ -81,7 +82,7 @@ def activate(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def revoke(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a token useless for good."""
+    """Revoke a token, and the tokens that it made, for good."""
     return _stepped(ctx, "revoke", params, key, {ACTIVE: REVOKED, SUSPENDED: REVOKED})
 
 
@@ -96,7 +97,7 @@ def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
         ctx.tx.remove(row)
         return Done(success_answer(token_view(row)))
 
-    return once(ctx, "api_tokens/delete", key, do)
+    return once(ctx, "api_tokens/delete", key, values, do)
 
 
 def _stepped(
@@ -109,11 +110,14 @@ def _stepped(
         status = steps.get(row.status)
         if status is None:
             raise invalid_action(f"token is {row.status}: it cannot {step}")
-        row = msgspec.structs.replace(row, status=status, updated_at=ctx.now_us)
-        ctx.tx.change(row)
+        if status == ACTIVE:
+            row = msgspec.structs.replace(row, status=ACTIVE, updated_at=ctx.now_us)
+            ctx.tx.change(row)
+        else:
+            row = stop(ctx.tx, row, status, ctx.now_us)
         return Done(success_answer(token_view(row)))
 
-    return once(ctx, f"api_tokens/{step}", key, do)
+    return once(ctx, f"api_tokens/{step}", key, values, do)
 
 
 def _created(ctx: Context, request: ApiTokenForCreate, token_hash: bytes) -> TokenRow:
@@ -122,6 +126,9 @@ def _created(ctx: Context, request: ApiTokenForCreate, token_hash: bytes) -> Tok
         expires_at = instant("expires_at", request.expires_at, ctx.now_us)
         if expires_at <= ctx.now_us:
             raise invalid_field("expires_at", "must lie in the future")
+    maker = _maker(ctx)
+    if maker is not None and maker.expires_at is not None:
+        expires_at = min(expires_at or maker.expires_at, maker.expires_at)
     row = TokenRow(
         id=ctx.new_id(),
         account_id=ctx.caller.account_id,
@@ -134,12 +141,28 @@ def _created(ctx: Context, request: ApiTokenForCreate, token_hash: bytes) -> Tok
         expires_at=expires_at,
         inserted_at=ctx.now_us,
         updated_at=ctx.now_us,
+        made_by=None if maker is None else maker.id,
     )
     if TokenScope(request.token_scope) is TokenScope.AGENT_DEPLOYMENT:
         row = _bound(ctx, row, request)
     else:
         _check_unbound(request)
     ctx.tx.add(row)
+    return row
+
+
+def _maker(ctx: Context) -> TokenRow | None:
+    """Return the token of the request, kept from being stopped until the transaction ends.
+
+    Raises:
+        Refusal: 401, it was stopped since.
+    """
+    token_id = ctx.caller.token_id
+    if token_id is None:
+        return None
+    row = ctx.tx.row(TokenRow, ctx.caller.account_id, token_id)
+    if row is None or row.status != ACTIVE:
+        raise unauthorized()
     return row
 
 

@@ -18,7 +18,7 @@ from remit._ids import partition_of
 from remit.collector.ingest.accounts import prepare
 from remit.collector.ingest.checks import wrong_in_identifier
 from remit.collector.ingest.context import NS_PER_US, Caller, IdSource
-from remit.collector.ingest.deployments import deployment_of, new_agent
+from remit.collector.ingest.deployments import RETIRED, deployment_of, new_agent
 from remit.collector.refusals import unauthorized
 from remit.collector.store import Reader, Reading, Store, TokenRow, Writing, write
 from remit.collector.times import format_us
@@ -128,7 +128,7 @@ def list_tokens(store: Reader | Store) -> list[TokenInfo]:
 
 
 def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> TokenInfo:
-    """Make a token worthless, for good.
+    """Revoke a token and the tokens that it made, for good.
 
     Args:
         store: The database.
@@ -146,11 +146,28 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
             raise UsageError(
                 f"there is no token {token_id}: `remit token list` shows those that there are"
             )
-        row = msgspec.structs.replace(found[0], status=REVOKED, updated_at=now_us)
-        tx.change(row)
-        return row
+        return stop(tx, found[0], REVOKED, now_us)
 
     return _info(write(store, work))
+
+
+def stop(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
+    """Return *row* suspended or revoked, as are the tokens that it made, directly or not."""
+    stopped = _with_status(tx, row, status, now_us)
+    # Level by level: whoever makes a token holds the row of its own until the new one is there.
+    made = tx.tokens_made_by([row.id])
+    while made:
+        for one in made:
+            if one.status not in {status, REVOKED}:
+                _with_status(tx, one, status, now_us)
+        made = tx.tokens_made_by([one.id for one in made])
+    return stopped
+
+
+def _with_status(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
+    row = msgspec.structs.replace(row, status=status, updated_at=now_us)
+    tx.change(row)
+    return row
 
 
 def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:
@@ -165,6 +182,10 @@ def caller_of(tx: Reading, secret: str, now_us: int) -> Caller:
         raise unauthorized()
     if row.status != ACTIVE or (row.expires_at is not None and row.expires_at <= now_us):
         raise unauthorized()
+    if row.agent_id is not None:
+        agent = tx.agent(row.account_id, row.agent_id)
+        if agent is None or agent.status == RETIRED:
+            raise unauthorized()
     return Caller(row.account_id, row.token_scope, row.agent_id, row.environment_id, row.id)
 
 

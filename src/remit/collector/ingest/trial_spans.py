@@ -47,4 +47,4 @@ def create_test_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
             made.append(fields_of(answer)["details"])
         return Done(encode({"status": "success", "span_details": made}), instance.id)
 
-    return once(ctx, "agent_spans/create_test_spans", key, do)
+    return once(ctx, "agent_spans/create_test_spans", key, values, do)

@@ -42,7 +42,7 @@ def create_version(ctx: Context, params: bytes, key: str | None) -> bytes:
         row = version_of(ctx, agent_of(ctx, request.agent_id), request)
         return Done(success_answer(version_view(row)))
 
-    return once(ctx, "agent_versions/create", key, do)
+    return once(ctx, "agent_versions/create", key, values, do)
 
 
 def list_schema_versions(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -60,13 +60,13 @@ def show_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def create_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a schema version, or find the one of the same external identifier, as it was."""
+    """Make a schema version, or find the one of the same external identifier and content."""
     values = account_values(ctx, params)
 
     def do() -> Done:
         check_declared(values)
         request = validated(AgentSchemaVersionForCreate, values)
-        row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request)
+        row = schema_version_of(ctx, agent_of(ctx, request.agent_id), request, None)
         return Done(success_answer(schema_view(row)))
 
-    return once(ctx, "agent_schema_versions/create", key, do)
+    return once(ctx, "agent_schema_versions/create", key, values, do)

@@ -42,12 +42,28 @@ class SpanType:
         self.template = Template(cast("str | None", described.get("template")))
 
 
+class Quality:
+    """One kind of quality payload.
+
+    Attributes:
+        schema: What a payload is compared with.
+        template: What writes a summary.
+    """
+
+    __slots__ = ("schema", "template")
+
+    def __init__(self, described: Mapping[str, object]) -> None:
+        """Read what a schema version keeps of it."""
+        self.schema = Checker(cast("Schema", described.get("schema") or {}))
+        self.template = Template(cast("str | None", described.get("template")))
+
+
 class Declared:
     """One schema version.
 
     Attributes:
         types: The span types by name.
-        qualities: Templates of the quality payloads by name.
+        qualities: The kinds of quality payload by name.
         chars: How long the schemas are.
     """
 
@@ -60,8 +76,7 @@ class Declared:
             cast("str", each["name"]): SpanType(each) for each in _described(span_type_schemas)
         }
         self.qualities = {
-            cast("str", each["name"]): Template(cast("str | None", each.get("template")))
-            for each in _described(quality_schemas)
+            cast("str", each["name"]): Quality(each) for each in _described(quality_schemas)
         }
 
 

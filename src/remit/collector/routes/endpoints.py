@@ -30,6 +30,7 @@ from remit.models.agent_instance import (
     InstanceForUpdate,
     RecordQualityRequest,
     RegisterDeploymentInstanceRequest,
+    RegisteredResponse,
     TerminateInstanceRequest,
     TimestampRequest,
 )
@@ -138,8 +139,9 @@ INSTANCES: Final = (
     _post(
         "/agent_instance/register",
         "agent_instances/register",
-        AgentInstance,
+        RegisteredResponse,
         RegisterDeploymentInstanceRequest,
+        bare=True,
     ),
     _get("/agent_instance", "agent_instances/list", AgentInstance),
     _get("/agent_instance/{id}", "agent_instances/show", AgentInstance, _RUN),

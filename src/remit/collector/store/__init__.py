@@ -43,5 +43,6 @@ from remit.collector.store.rows import SpanRow as SpanRow
 from remit.collector.store.rows import SubjectRow as SubjectRow
 from remit.collector.store.rows import TokenRow as TokenRow
 from remit.collector.store.rows import VersionRow as VersionRow
+from remit.collector.store.rows import content_hash as content_hash
 from remit.collector.store.sqlite import SqliteReader as SqliteReader
 from remit.collector.store.sqlite import SqliteStore as SqliteStore

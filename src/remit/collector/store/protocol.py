@@ -76,6 +76,10 @@ class Reading(Protocol):
         """Return all tokens, oldest first."""
         ...
 
+    def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
+        """Return the tokens that these tokens made."""
+        ...
+
     def token_of_hash(self, token_hash: bytes) -> TokenRow | None:
         """Return the token whose secret has this SHA-256."""
         ...
@@ -102,8 +106,10 @@ class Reading(Protocol):
         """Return the version of an agent by its external identifier."""
         ...
 
-    def schema_version(self, agent_id: str, external_identifier: str) -> SchemaVersionRow | None:
-        """Return the schema version of an agent by its external identifier."""
+    def schema_version(
+        self, agent_id: str, external_identifier: str, content_hash: str
+    ) -> SchemaVersionRow | None:
+        """Return the schema version of an agent with this external identifier and content."""
         ...
 
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
@@ -116,8 +122,10 @@ class Reading(Protocol):
         """Return those of the instances that exist, by id."""
         ...
 
-    def instance_of_identifier(self, agent_id: str, external_identifier: str) -> InstanceRow | None:
-        """Return the instance of an agent that has this external identifier."""
+    def instance_of_identifier(
+        self, agent_id: str, environment_id: str, external_identifier: str
+    ) -> InstanceRow | None:
+        """Return the instance of an agent in an environment with this external identifier."""
         ...
 
     def list_instances(

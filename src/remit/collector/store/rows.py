@@ -6,6 +6,7 @@ microseconds since 1970 in UTC.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 import msgspec
@@ -89,7 +90,12 @@ class VersionRow(Row, frozen=True, gc=False):
 
 
 class SchemaVersionRow(Row, frozen=True, gc=False):
-    """The span types and qualities that an agent declared; both are JSON arrays."""
+    """The span types and qualities that an agent declared; both are JSON arrays.
+
+    `content_hash` is SHA-256 of both, with a newline between them. `registered_by` is the id of the
+    token that registered the content first, and `environment_id` the environment that it was
+    registered in.
+    """
 
     id: str
     account_id: str
@@ -97,8 +103,16 @@ class SchemaVersionRow(Row, frozen=True, gc=False):
     external_identifier: str | None
     span_type_schemas: str
     quality_schemas: str
+    content_hash: str
+    registered_by: str | None
+    environment_id: str | None
     inserted_at: int
     updated_at: int
+
+
+def content_hash(span_type_schemas: str, quality_schemas: str) -> str:
+    """Return the `content_hash` of a schema version; migrations compute it too."""
+    return hashlib.sha256(f"{span_type_schemas}\n{quality_schemas}".encode()).hexdigest()
 
 
 class DeploymentRow(Row, frozen=True, gc=False):
@@ -114,7 +128,10 @@ class DeploymentRow(Row, frozen=True, gc=False):
 
 
 class TokenRow(Row, frozen=True, gc=False):
-    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere."""
+    """A token; `token_hash` is SHA-256 of the secret, which is kept nowhere.
+
+    `made_by` is the id of the token with which it was made over the API.
+    """
 
     id: str
     account_id: str
@@ -128,6 +145,7 @@ class TokenRow(Row, frozen=True, gc=False):
     inserted_at: int
     updated_at: int
     last_used_at: int | None = None
+    made_by: str | None = None
 
 
 class InstanceRow(Row, frozen=True, gc=False):
@@ -184,7 +202,10 @@ class SpanRow(Row, frozen=True, gc=False):
 
 
 class KeyRow(Row, frozen=True, gc=False):
-    """What an idempotency key was first answered with: the answer itself, or the span."""
+    """What an idempotency key was first answered with: the answer itself, or the span.
+
+    `request_hash` tells the request from others; a span tells it itself.
+    """
 
     account_id: str
     operation: str
@@ -193,6 +214,7 @@ class KeyRow(Row, frozen=True, gc=False):
     agent_span_id: str | None
     answer: bytes | None
     inserted_at: int
+    request_hash: str | None = None
 
 
 class SubjectRow(Row, frozen=True, gc=False):

@@ -21,6 +21,7 @@ from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import forget
+from remit.collector.store.rows import content_hash
 from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
@@ -304,6 +305,7 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         version = _schema_version(connection)
         refuse_newer(version, newest, path)
         connection.create_function("remit_subject_hash", 1, subject_hash, deterministic=True)
+        connection.create_function("remit_content_hash", 2, content_hash, deterministic=True)
         for step in steps[version:]:
             for statement in step.statements:
                 connection.execute(statement)

@@ -187,7 +187,7 @@ ERASE_INSTANCE: Final = (
     "WHERE id = ?"
 )
 ERASE_ANSWERS: Final = (
-    "UPDATE idempotency_keys SET answer = ? WHERE agent_instance_id = ? "
+    "UPDATE idempotency_keys SET answer = ?, request_hash = NULL WHERE agent_instance_id = ? "
     "AND agent_span_id IS NULL AND answer IS NOT NULL "
     # Not by LIKE: its `%` means a value in PostgreSQL's driver. `0` follows `/`.
     "AND operation > 'agent_instances/' AND operation < 'agent_instances0'"

@@ -106,6 +106,12 @@ class Transaction(ABC):
         """Return the token whose secret has this SHA-256."""
         return self._one(TokenRow, "token_hash = ?", token_hash)
 
+    def tokens_made_by(self, token_ids: Collection[str]) -> list[TokenRow]:
+        """Return the tokens that these tokens made."""
+        where, value = self._among("made_by", token_ids)
+        sql = f"{statements.SELECT[TokenRow]} WHERE {where} ORDER BY id{self._kept(TokenRow)}"
+        return self._all(TokenRow, sql, (value,))
+
     def agent(self, account_id: str | None, agent_id: str) -> AgentRow | None:
         """Return the agent of this id."""
         if account_id is None:
@@ -144,10 +150,12 @@ class Transaction(ABC):
         where = "agent_id = ? AND external_identifier = ?"
         return self._one(VersionRow, where, agent_id, external_identifier)
 
-    def schema_version(self, agent_id: str, external_identifier: str) -> SchemaVersionRow | None:
-        """Return the schema version of an agent by its external identifier."""
-        where = "agent_id = ? AND external_identifier = ?"
-        return self._one(SchemaVersionRow, where, agent_id, external_identifier)
+    def schema_version(
+        self, agent_id: str, external_identifier: str, content_hash: str
+    ) -> SchemaVersionRow | None:
+        """Return the schema version of an agent with this external identifier and content."""
+        where = "agent_id = ? AND external_identifier = ? AND content_hash = ?"
+        return self._one(SchemaVersionRow, where, agent_id, external_identifier, content_hash)
 
     def schema_version_of_id(self, schema_version_id: str) -> SchemaVersionRow | None:
         """Return the schema version of this id."""
@@ -166,10 +174,12 @@ class Transaction(ABC):
         rows = self._all(InstanceRow, sql + self._kept(InstanceRow), values)
         return {row.id: row for row in rows}
 
-    def instance_of_identifier(self, agent_id: str, external_identifier: str) -> InstanceRow | None:
-        """Return the instance of an agent that has this external identifier."""
-        where = "agent_id = ? AND external_identifier = ?"
-        return self._one(InstanceRow, where, agent_id, external_identifier)
+    def instance_of_identifier(
+        self, agent_id: str, environment_id: str, external_identifier: str
+    ) -> InstanceRow | None:
+        """Return the instance of an agent in an environment with this external identifier."""
+        where = "agent_id = ? AND environment_id = ? AND external_identifier = ?"
+        return self._one(InstanceRow, where, agent_id, environment_id, external_identifier)
 
     def list_instances(
         self, account_id: str | None, equal: Mapping[str, str], page: Page

@@ -9,7 +9,7 @@ from remit.collector.views.envelopes import span_answer as span_answer
 from remit.collector.views.envelopes import success_answer as success_answer
 from remit.collector.views.instances import detail_view as detail_view
 from remit.collector.views.instances import instance_view as instance_view
-from remit.collector.views.instances import registered_view as registered_view
+from remit.collector.views.instances import registered_answer as registered_answer
 from remit.collector.views.instances import summary_view as summary_view
 from remit.collector.views.resources import account_view as account_view
 from remit.collector.views.resources import deployment_view as deployment_view

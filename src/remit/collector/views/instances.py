@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
 
-from remit.collector.store import InstanceRow
+from remit.collector.store import AgentRow, InstanceRow
 from remit.collector.times import format_us
-from remit.collector.wire import read_json
+from remit.collector.wire import encode, read_json
 
 LEGACY_QUALITY: Final = "quality"
 """Name under which the one quality payload of older clients is kept."""
@@ -38,13 +38,16 @@ def summary_view(row: InstanceRow) -> dict[str, object]:
 
 
 def instance_view(
-    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+    row: InstanceRow,
+    summaries: Mapping[str, str | None] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
     """Return an instance as a step on it is answered.
 
     Args:
         row: The instance.
         summaries: What the templates of its quality payloads write, by name.
+        errors: What in its quality payloads is not as declared, by name.
     """
     written = summaries or {}
     qualities = cast("dict[str, object]", read_json(row.quality_payloads))
@@ -54,24 +57,39 @@ def instance_view(
         "quality_payloads": qualities,
         # The published clients take no null here: what is not summed up is left out.
         "quality_summaries": {name: text for name, text in written.items() if text is not None},
+        "quality_errors": errors or {},
         "quality_payload": qualities.get(LEGACY_QUALITY),
         "quality_summary": written.get(LEGACY_QUALITY),
     }
 
 
 def detail_view(
-    row: InstanceRow, summaries: Mapping[str, str | None] | None = None
+    row: InstanceRow,
+    summaries: Mapping[str, str | None] | None = None,
+    errors: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
     """Return an instance as it is shown alone; see `instance_view`."""
     return {
-        **instance_view(row, summaries),
+        **instance_view(row, summaries, errors),
         "cost_breakdown": {"total_cost": None},
         "span_schema_counts": None,
     }
 
 
-def registered_view(row: InstanceRow) -> dict[str, object]:
-    """Return the instance as its registration was answered, whatever happened to it since."""
+def registered_answer(row: InstanceRow, agent: AgentRow | None) -> bytes:
+    """Return the answer to a registration, as it was at first, whatever happened since.
+
+    Beside the instance stands its agent: a client sees whose token it has.
+    """
+    named = (
+        None
+        if agent is None
+        else {"id": agent.id, "external_identifier": agent.external_identifier, "name": agent.name}
+    )
+    return encode({"status": "success", "details": _registered(row), "agent": named})
+
+
+def _registered(row: InstanceRow) -> dict[str, object]:
     return instance_view(
         msgspec.structs.replace(
             row,

@@ -80,6 +80,9 @@ def schema_summary(row: SchemaVersionRow) -> dict[str, object]:
         "account_id": row.account_id,
         "agent_id": row.agent_id,
         "external_identifier": row.external_identifier,
+        "content_hash": row.content_hash,
+        "registered_by": row.registered_by,
+        "environment_id": row.environment_id,
         **_times(row),
     }
 
@@ -106,6 +109,7 @@ def token_view(row: TokenRow) -> dict[str, object]:
         "agent_deployment_id": row.agent_deployment_id,
         "agent_id": row.agent_id,
         "environment_id": row.environment_id,
+        "made_by": row.made_by,
         "status": row.status,
         "expires_at": None if row.expires_at is None else format_us(row.expires_at),
         "last_used_at": None if row.last_used_at is None else format_us(row.last_used_at),
