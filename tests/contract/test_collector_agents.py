@@ -10,6 +10,7 @@ from remit._ids import partition_of
 from remit.models.agent import Agent
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.subtests import each
 
 
 def made(api: Api, **said: Json) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
     assert refusal(other, 422)["errors"] == {"id": ["has already been taken"]}
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "field"),
     [
         ({}, "name"),

@@ -14,6 +14,7 @@ from remit.collector.ingest.context import NS_PER_US
 from remit.models.api_token import ApiToken
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.subtests import each
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -150,7 +151,7 @@ def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None
     assert counted["total"] == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "status"),
     [
         ({}, 422),

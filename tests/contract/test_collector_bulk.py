@@ -11,6 +11,7 @@ from remit.collector import Settings, Store
 from remit.models.bulk import BulkResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
+from tests.subtests import each
 
 CREATE = "agent_spans/create"
 FINISH = "agent_spans/finish"
@@ -96,7 +97,7 @@ def test_it_stops_at_the_first_error(api: Api) -> None:
     assert len(api.get("/agent").json()["summaries"]) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("item", "code", "field"),
     [
         ({"_type": CREATE, "details": {"status": "active"}}, "validation_errors", "schema_name"),
@@ -126,7 +127,7 @@ def test_an_item_that_cannot_be_meant_is_an_error_of_its_own(
     assert field is None or field in second["errors"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "status"),
     [
         ({}, 422),

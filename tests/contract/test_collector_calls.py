@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from remit.collector import Settings, Store
 from tests.collecting import NOBODY, Api, Json, World, refusal
+from tests.subtests import each
 
 
 def call(method: str, path: str, body: Json = None) -> dict[str, Json]:
@@ -55,7 +54,7 @@ def test_a_key_in_a_body_or_a_query_makes_a_call_once(api: Api) -> None:
     assert len(api.get("/environment").json()["summaries"]) == 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path"),
     [
         ("GET", "/api/v1/nothing"),

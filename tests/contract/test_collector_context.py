@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from remit.models.agent import Agent
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.subtests import each
 
 RISKY: dict[str, Json] = {
     "external_identifier": "risky",
@@ -149,7 +148,7 @@ def test_a_run_without_declared_types_gets_test_spans_too(api: Api) -> None:
     assert span["schema_name"] == "test:span"
 
 
-@pytest.mark.parametrize("count", [0, 101, "x", True, None])
+@each("count", [0, 101, "x", True, None])
 def test_a_number_of_test_spans_that_cannot_be_meant_is_refused(api: Api, count: Json) -> None:
     """And none is made."""
     run = api.instance("active")["id"]

@@ -7,13 +7,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import psycopg
-import pytest
 from psycopg import sql
 
 from remit.collector import Store
 from remit.collector.ingest import AskedFor, Erased, erase, runs_about
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
+from tests.subtests import each
 
 CANARY = "canary-4711"
 
@@ -167,7 +167,7 @@ def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World)
         assert runs_about(tx, "customer-9") == []
 
 
-@pytest.mark.parametrize(
+@each(
     "subject",
     [None, 5, {"$remit": "withheld"}, "", "nul\x00", "x" * 100_000],
     ids=["none", "number", "marker", "empty", "NUL", "long"],

@@ -18,6 +18,7 @@ from remit.collector.server import Door
 from remit.collector.store import StoreUnavailableError
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
+from tests.subtests import each
 
 LIMITS = Settings(max_requests_per_s=5, max_failures_per_minute=3, body_timeout_s=1)
 HEAD = b"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
@@ -232,7 +233,7 @@ def test_it_counts_what_it_did(store: Store) -> None:
     assert run["id"] not in text
 
 
-@pytest.mark.parametrize(
+@each(
     ("readers", "headers", "status"),
     [
         ("loopback", {}, 200),

@@ -17,6 +17,7 @@ from remit.collector import Settings, Store
 from remit.collector.refusals import Refusal
 from remit.collector.routes.bodies import unzip
 from tests.collecting import Api, Json, World, details, refusal
+from tests.subtests import each
 
 zstd: Final[Any] = module_of_zstd()
 
@@ -50,7 +51,7 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+@each("body", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: bytes) -> None:
     """On every kind of path; nothing is made."""
     run = api.instance("active")
@@ -64,7 +65,7 @@ def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: byte
     assert api.spans(run["id"]) == []
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         b"1e999",
@@ -89,7 +90,7 @@ def test_a_body_that_is_no_readable_object_is_a_bad_request(api: Api, body: byte
         "NaN",
     ],
 )
-@pytest.mark.parametrize("field", ["payload", "result_payload"])
+@each("field", ["payload", "result_payload"])
 def test_a_payload_that_a_reader_could_not_read_is_refused(
     api: Api, field: str, value: bytes
 ) -> None:
@@ -142,7 +143,7 @@ def test_unknown_fields_are_ignored(api: Api) -> None:
     assert api.span(run["id"], weight=5)["status"] == "active"
 
 
-@pytest.mark.parametrize(
+@each(
     ("method", "path", "status", "code"),
     [
         ("GET", "/", 404, "not_found"),
@@ -226,7 +227,7 @@ def wide(body: bytes) -> bytes:
     return bytes(packer.compress(body) + packer.flush())
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "encoding", "status"),
     [
         (b"{}", "zstd", 400),

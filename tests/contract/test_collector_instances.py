@@ -8,6 +8,7 @@ import pytest
 
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, NOBODY, Api, details, refusal
+from tests.subtests import each
 
 AT = "2026-01-02T03:04:05.678901Z"
 
@@ -30,7 +31,7 @@ def test_start_and_finish_say_when_and_how(api: Api) -> None:
     assert api.shown(made["id"])["started_at"] == AT
 
 
-@pytest.mark.parametrize(
+@each(
     ("sent", "read"),
     [
         ("2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05.000000Z"),
@@ -62,7 +63,7 @@ def test_no_timestamp_means_now(api: Api, clock: FakeClock, body: dict[str, Any]
     assert started["started_at"] == started["updated_at"] > made["inserted_at"]
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "yesterday",
@@ -113,7 +114,7 @@ def test_a_finish_may_overtake_the_start(api: Api, status: str) -> None:
     assert again["code"] == "invalid_action"
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "step", "body"),
     [
         ("active", "start", {}),
@@ -166,7 +167,7 @@ def test_a_termination_needs_a_reason(api: Api, body: dict[str, Any]) -> None:
     assert list(answer["errors"]) == ["reason"]
 
 
-@pytest.mark.parametrize("step", ["start", "finish", "terminate", "record_quality", "update"])
+@each("step", ["start", "finish", "terminate", "record_quality", "update"])
 def test_an_unknown_instance_is_not_found(api: Api, step: str) -> None:
     """Whether the id looks like one or not."""
     for instance_id in (NOBODY, "nothing"):

@@ -13,6 +13,7 @@ from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, refusal
+from tests.subtests import each
 
 
 def listed(api: Api, path: str, **query: Json) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
     AgentInstance.model_validate(row)
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "order"),
     [
         ({}, "abc"),
@@ -118,7 +119,7 @@ def test_both_styles_of_sorting_are_read(world: World, query: dict[str, str], or
     assert "".join(made[one] for one in ids(answer) if one in made) == order
 
 
-@pytest.mark.parametrize(
+@each(
     ("query", "field"),
     [
         ({"pagination[offset]": "-1"}, "pagination[offset]"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.collecting import Api, World, details
+from tests.subtests import each
 
 Json = Any
 
@@ -54,7 +55,7 @@ def order(api: Api, run_id: str, payload: Json, **more: Json) -> Json:
     return api.span(run_id, schema_name="shop:order", payload=payload, **more)
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
     [
         {"number": 3},

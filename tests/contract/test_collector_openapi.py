@@ -29,6 +29,7 @@ from remit.collector.routes.openapi import document
 from remit.collector.store import SqliteStore
 from remit.collector.wire import object_of
 from tests.collecting import Json, World, details
+from tests.subtests import each
 
 pytestmark = pytest.mark.slow
 
@@ -170,7 +171,7 @@ def references(value: Json) -> Iterator[str]:
             yield from references(inner)
 
 
-@pytest.mark.parametrize(("endpoint", "mode"), list(asking()))
+@each(("endpoint", "mode"), list(asking()))
 def test_every_answer_is_as_the_document_says(asked: Asked, endpoint: Endpoint, mode: str) -> None:
     """To what it describes, and to anything else; never an error of the server's own."""
     operation = SCHEMA[PREFIX + endpoint.path][endpoint.method]

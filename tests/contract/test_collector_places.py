@@ -10,6 +10,7 @@ from remit.models.account import Account, Environment
 from remit.models.deployment import AgentDeployment, AgentSchemaVersion, AgentVersion
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, Json, World, details, refusal
+from tests.subtests import each
 
 
 def made(api: Api, path: str, **said: Json) -> dict[str, Any]:
@@ -203,7 +204,7 @@ def test_schema_versions_are_found_again_and_read_in_both_forms(api: Api) -> Non
     AgentSchemaVersion.model_validate(older)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "field"),
     [
         ("/account/{}", "account"),
@@ -217,7 +218,7 @@ def test_schema_versions_are_found_again_and_read_in_both_forms(api: Api) -> Non
         ("/risk_profile/{}", "risk_profile"),
     ],
 )
-@pytest.mark.parametrize("what", [NOBODY, "x", "%00"])
+@each("what", [NOBODY, "x", "%00"])
 def test_what_does_not_exist_is_not_found(api: Api, path: str, field: str, what: str) -> None:
     """Whatever its id is made of; the answer says of what kind it would be."""
     answer = refusal(api.get(path.format(what)), 404)

@@ -12,6 +12,7 @@ from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
+from tests.subtests import each
 
 ZERO_COUNTS = dict.fromkeys(
     ["total", "pending", "active", "complete", "failed", "cancelled", "finished"], 0
@@ -123,7 +124,7 @@ def test_other_content_under_a_known_identifier_is_a_schema_version_of_its_own(
     assert len({row["content_hash"] for row in listed}) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("declared", "title"),
     [
         ({"span_schemas": {"desk:answer": {}}, "span_result_schemas": {"desk:answer": {}}}, None),
@@ -172,7 +173,7 @@ def test_a_client_may_choose_the_id(api: Api) -> None:
     assert refusal(different, 422)["errors"] == {"id": ["has already been taken"]}
 
 
-@pytest.mark.parametrize("chosen", ["mine", "", NOBODY.upper(), NOBODY + "0", 5])
+@each("chosen", ["mine", "", NOBODY.upper(), NOBODY + "0", 5])
 def test_an_id_that_is_no_pfid_is_refused(api: Api, chosen: object) -> None:
     """The published command line refuses it too."""
     answer = refusal(api.post("/agent_instance/register", api.registration(id=chosen)), 422)
@@ -206,7 +207,7 @@ def test_the_purpose_is_kept_and_its_spans_show_it(api: Api, purpose: str) -> No
     assert api.span(made["id"])["purpose"] == purpose
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "field"),
     [
         ({"agent_version": None}, "agent_version"),

@@ -10,6 +10,7 @@ from remit import risk
 from remit.collector.ingest.marked import PAGE_SPANS
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
+from tests.subtests import each
 
 Json = Any
 READS: Final[Json] = risk(
@@ -185,8 +186,8 @@ def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> Non
     refusal(other.get(f"/agent/{api.agent_id}/risk"), 404)
 
 
-@pytest.mark.parametrize("bound", ["0001-01-01T00:00:00Z", "0001-01-02", "9999-12-31T23:59:59Z"])
-@pytest.mark.parametrize("name", ["start_time", "end_time"])
+@each("bound", ["0001-01-01T00:00:00Z", "0001-01-02", "9999-12-31T23:59:59Z"])
+@each("name", ["start_time", "end_time"])
 def test_any_time_can_be_asked_about(api: Api, name: str, bound: str) -> None:
     """Also the first days there are, before which thirty days are none."""
     risk = details(api.get(f"/agent/{api.agent_id}/risk", **{name: bound}))

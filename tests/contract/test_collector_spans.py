@@ -10,6 +10,7 @@ from dirty_equals import IsStr
 from remit.models.agent_span import AgentSpan
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, NOBODY, Api, World, details, refusal
+from tests.subtests import each
 
 AT = "2026-01-02T03:04:05.678901Z"
 LATER = "2026-01-02T03:04:06.000000Z"
@@ -57,7 +58,7 @@ def test_a_span_has_every_key_that_a_reader_needs(api: Api) -> None:
     assert api.spans(run["id"]) == [made]
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@each("status", STATUSES)
 def test_a_span_can_be_created_in_any_state(api: Api, clock: FakeClock, status: str) -> None:
     """A start that is not named is now, an end likewise; a pending span has neither."""
     run = api.instance("active")
@@ -122,7 +123,7 @@ def test_finish_without_a_body_means_complete_and_now(api: Api, clock: FakeClock
     assert done["finished_at"] == done["updated_at"] > made["inserted_at"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "after"),
     [(status, "complete") for status in FINISHED]
     + [("complete", "cancelled"), ("pending", "complete"), ("pending", "failed")],
@@ -178,7 +179,7 @@ def test_the_sensitive_flag_is_kept(api: Api) -> None:
     assert finish(marked)
 
 
-@pytest.mark.parametrize("status", ["pending", "complete", "failed", "cancelled", "terminated"])
+@each("status", ["pending", "complete", "failed", "cancelled", "terminated"])
 def test_spans_are_taken_whatever_the_run_is(api: Api, status: str) -> None:
     """Clients send spans before the start was answered, and finish them after the run ended."""
     run = api.instance("pending")
@@ -270,7 +271,7 @@ def test_a_client_may_choose_the_id(api: Api) -> None:
     assert counts_of(api, run["id"]) == {"total": 1, "complete": 1, "finished": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"payload": {"question": "how"}},
@@ -309,7 +310,7 @@ def test_an_id_is_taken_in_every_run_of_the_account(world: World, api: Api) -> N
     assert open_span["account_id"] != done["account_id"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "field"),
     [
         ({"agent_instance_id": None}, "agent_instance_id"),
@@ -353,7 +354,7 @@ def test_what_a_span_must_say_is_asked_for_all_at_once(api: Api) -> None:
     assert sorted(answer["errors"]) == ["agent_instance_id", "schema_name", "status"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "field"),
     [
         ({"status": "active"}, "status"),

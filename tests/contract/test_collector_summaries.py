@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.bombs import TEMPLATES
 from tests.collecting import Api, details
+from tests.subtests import each
 
 Json = Any
 
@@ -30,7 +29,7 @@ def summaries(api: Api, run_id: str, **query: str) -> list[str | None]:
     return [each["summary"] for each in response.json()["summaries"]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("template", "written"),
     [
         ("{{ question }} -> {{ answer }}", "why -> because"),

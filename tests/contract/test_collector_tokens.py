@@ -18,6 +18,7 @@ from remit.collector.store import ConflictError, Reading, Writing
 from remit.errors import UsageError
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
+from tests.subtests import each
 
 PATHS = [
     ("GET", "/ping"),
@@ -35,8 +36,8 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), PATHS)
-@pytest.mark.parametrize(
+@each(("method", "path"), PATHS)
+@each(
     "header",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic d3Jvbmc6", "wrong", "Bearer \xe9"],
 )

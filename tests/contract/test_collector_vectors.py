@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 
 import httpx
-import pytest
 
 from tests.collecting import Api, Json, World, details
+from tests.subtests import each
 from tests.vectors import CLIENTS, Exchange, exchanges
 
 # Rendering templates comes later: until then these may be null, or hold less. The agents that the
@@ -128,7 +128,7 @@ def missing(recorded: Json, here: Json, where: str = "") -> list[str]:
     return [] if type(recorded) is type(here) else [f"{where}: {here!r} instead of {recorded!r}"]
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@each("client", CLIENTS)
 def test_every_recorded_request_gets_the_answer_that_its_client_took(
     world: World, client: str
 ) -> None:

@@ -7,7 +7,6 @@ import json
 from random import Random
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from tests.strategies import (
     hostile_values,
     realised,
 )
+from tests.subtests import each
 
 LIMITS = st.sampled_from([256, 1000, 65_536])
 
@@ -65,7 +65,7 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
         assert isinstance(json.loads(data), object)
 
 
-@pytest.mark.parametrize("number", range(len(hostile_values())))
+@each("number", range(len(hostile_values())))
 def test_no_hostile_object_is_asked_anything(number: int) -> None:
     """One by one, so that a failure names the kind."""
     value = hostile_values()[number]

@@ -26,6 +26,7 @@ from remit._annotations import (
     unwrapped,
 )
 from remit._marks import Sensitive, Skip
+from tests.subtests import each
 
 HEALTH = Sensitive("health_and_medical")
 Alias = typing_extensions.TypeAliasType("Alias", Annotated[str, HEALTH])
@@ -53,7 +54,7 @@ class Injecting(DependsMarker):
     """A subclass of a framework's marker."""
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "expected"),
     [
         pytest.param(int, Marks(), id="plain"),

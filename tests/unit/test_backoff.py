@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit._backoff import MAX_RETRY_AFTER_S, delays, http_date_ns, retry_after_s
+from tests.subtests import each
 
 NOON_NS = 1_767_268_800 * 10**9  # 2026-01-01T12:00:00Z
 
@@ -53,7 +54,7 @@ def test_waits_do_not_follow_the_users_seed() -> None:
     assert list(islice(delays(), 5)) != first
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "seconds"),
     [
         (None, None),

@@ -13,6 +13,7 @@ from remit._capture import Known, Rules, error_payload
 from remit._capture.statics import is_a
 from tests.captured import plan_of, withheld
 from tests.strategies import CALLS, hostile_values
+from tests.subtests import each
 
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 
@@ -99,7 +100,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "kind", "message"), MESSAGES)
+@each(("error", "kind", "message"), MESSAGES)
 def test_an_error_is_told_by_its_type_and_its_message(
     error: BaseException, kind: str, message: str | None
 ) -> None:

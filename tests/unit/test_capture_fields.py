@@ -23,6 +23,7 @@ from remit._capture.declared import Saying, marked_keys, saying_of
 from remit._capture.fields import declared_fields
 from remit._marks import Sensitive
 from tests.captured import copy_of, withheld
+from tests.subtests import each
 
 SENSITIVE = withheld("type:Sensitive")
 SECRET = withheld("type:SecretStr")
@@ -251,7 +252,7 @@ class Outer:
         """A secret type of a user's own."""
 
 
-@pytest.mark.parametrize(("annotation", "saying"), SAYINGS)
+@each(("annotation", "saying"), SAYINGS)
 def test_what_an_annotation_says_is_found_without_evaluating_it(
     annotation: object, saying: Saying
 ) -> None:

@@ -14,6 +14,7 @@ from remit._capture import Known, Rules, Stream, error_payload, snapshot
 from remit._marks import Sensitive
 from remit.testing import RecordingSink
 from tests.captured import plan_of, withheld
+from tests.subtests import each
 
 QUOTED = withheld("quoted")
 RESTRICTED = "classification:restricted"
@@ -48,8 +49,8 @@ RESULTS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "written"), RESULTS)
-@pytest.mark.parametrize("hook", [None, lambda payload: payload], ids=["no hook", "a hook"])
+@each(("value", "written"), RESULTS)
+@each("hook", [None, lambda payload: payload], ids=["no hook", "a hook"])
 def test_a_result_does_not_tell_what_the_arguments_withheld(
     value: object,
     written: object,

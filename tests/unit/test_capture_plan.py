@@ -17,6 +17,7 @@ from remit._capture import Plan, Rules
 from remit._marks import Skip
 from remit._signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
+from tests.subtests import each
 
 RESTRICTED = "classification:restricted"
 
@@ -221,7 +222,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "args", "kwargs", "written"), CALLS)
+@each(("function", "args", "kwargs", "written"), CALLS)
 def test_arguments_stand_under_their_parameters(
     function: Callable[..., object],
     args: tuple[object, ...],

@@ -11,6 +11,7 @@ from pydantic import BaseModel, EmailStr, RootModel, SecretStr
 
 from remit._marks import Sensitive
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, result_of, withheld
+from tests.subtests import each
 
 RESTRICTED = "classification:restricted"
 
@@ -148,7 +149,7 @@ RESULTS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "written"), RESULTS)
+@each(("value", "written"), RESULTS)
 def test_a_result_like_a_mapping_is_the_object_itself(value: object, written: object) -> None:
     """Anything else stands under `result`."""
     assert result_of(plan_of(ordinary), value) == written

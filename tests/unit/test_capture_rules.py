@@ -19,6 +19,7 @@ from remit._capture.categories import CATEGORY_RULES, category_of_name
 from remit._capture.names import KNOWN, MAX_KNOWN, NAME_RULES, name_rule, remember
 from remit._capture.patterns import PATTERN_RULES, SHORTEST, SIGN, key_shaped
 from tests.captured import copy_of, withheld
+from tests.subtests import each
 
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 
@@ -32,32 +33,32 @@ def examples(rules: tuple[Any, ...], kind: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("rule", "name"), examples(NAME_RULES, "positives"))
+@each(("rule", "name"), examples(NAME_RULES, "positives"))
 def test_a_value_under_a_secret_name_is_withheld(rule: str, name: str) -> None:
     """Each name of the table, as a key, whatever the value."""
     assert copy_of({name: "canary"}) == {name: withheld(rule)}
 
 
-@pytest.mark.parametrize(("rule", "name"), examples(NAME_RULES, "negatives"))
+@each(("rule", "name"), examples(NAME_RULES, "negatives"))
 def test_a_value_under_an_ordinary_name_is_recorded(rule: str, name: str) -> None:
     """Names that look alike: eating them would make users turn redaction off."""
     assert copy_of({name: "x"}) == {name: "x"}, f"{rule} eats it"
 
 
-@pytest.mark.parametrize(("rule", "text"), examples(PATTERN_RULES, "positives"))
+@each(("rule", "text"), examples(PATTERN_RULES, "positives"))
 def test_a_text_in_which_a_key_shows_is_withheld(rule: str, text: str) -> None:
     """Each shape of the table, alone and inside other text."""
     assert copy_of(text) == withheld(rule)
     assert copy_of(f"before that: {text} and after") == withheld(rule)
 
 
-@pytest.mark.parametrize(("rule", "text"), examples(PATTERN_RULES, "negatives"))
+@each(("rule", "text"), examples(PATTERN_RULES, "negatives"))
 def test_a_text_that_looks_alike_is_recorded(rule: str, text: str) -> None:
     """Ordinary words, placeholders, code that hands a secret on without showing it."""
     assert copy_of(text) == text, f"{rule} eats it"
 
 
-@pytest.mark.parametrize(("rule", "name"), examples(CATEGORY_RULES, "positives"))
+@each(("rule", "name"), examples(CATEGORY_RULES, "positives"))
 def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
     """A declaration that excludes a category makes its names count."""
     category = rule.partition(":")[2]
@@ -65,7 +66,7 @@ def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
     assert copy_of({name: "x"}) == {name: "x"}
 
 
-@pytest.mark.parametrize(("rule", "name"), examples(CATEGORY_RULES, "negatives"))
+@each(("rule", "name"), examples(CATEGORY_RULES, "negatives"))
 def test_a_name_of_no_excluded_category_is_recorded(rule: str, name: str) -> None:
     """Names that look alike stay, also where the category is excluded."""
     assert copy_of({name: "x"}, excluded=rule.partition(":")[2]) == {name: "x"}

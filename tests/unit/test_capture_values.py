@@ -26,6 +26,7 @@ from pydantic.v1 import BaseModel as OldModel
 
 from remit._capture import Rules
 from tests.captured import copy_of, opaque
+from tests.subtests import each
 
 
 class Colour(enum.Enum):
@@ -262,9 +263,7 @@ OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("value", "written"), [*TIMES, *NUMBERS, *TEXTS, *BINARY, *CONTAINERS, *OBJECTS]
-)
+@each(("value", "written"), [*TIMES, *NUMBERS, *TEXTS, *BINARY, *CONTAINERS, *OBJECTS])
 def test_each_kind_of_value_is_written_as_the_format_says(value: object, written: object) -> None:
     """Payload format 1 has one form for each kind of value, and a marker for every other."""
     assert copy_of(value) == written

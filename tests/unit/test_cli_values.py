@@ -6,9 +6,10 @@ import pytest
 
 from remit.cli._terminal import cut, printable, width
 from remit.cli._values import error_of, members, short
+from tests.subtests import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "shown"),
     [
         pytest.param(None, "null", id="null"),

@@ -29,6 +29,7 @@ from remit.models.agent_span import AgentSpan, AnsweredSpan
 from remit.models.bulk import BulkResponse
 from remit.models.envelope import ListResponse, PingResponse
 from tests.loopback import request_of, serving
+from tests.subtests import each
 
 ID = "013xrzp12g3nqk8n0123456789abcdef"
 NOW = "2026-01-02T03:04:05Z"
@@ -180,9 +181,7 @@ both = pytest.mark.parametrize("use", [by_client, by_async_client], ids=["sync",
 
 
 @both
-@pytest.mark.parametrize(
-    ("call", "request_line", "answer", "kind"), list(CALLS.values()), ids=list(CALLS)
-)
+@each(("call", "request_line", "answer", "kind"), list(CALLS.values()), ids=list(CALLS))
 async def test_every_endpoint_is_there_and_typed(
     use: Use, call: Call, request_line: str, answer: dict[str, Any], kind: type
 ) -> None:
@@ -199,7 +198,7 @@ async def test_every_endpoint_is_there_and_typed(
 
 
 @both
-@pytest.mark.parametrize("name", [name for name in CALLS if "POST" in CALLS[name][1]])
+@each("name", [name for name in CALLS if "POST" in CALLS[name][1]])
 async def test_a_write_is_tried_again_with_the_same_bytes(use: Use, name: str) -> None:
     """And so with the same key: the server does it once."""
     call, _, answer, _ = CALLS[name]

@@ -32,6 +32,7 @@ from tests.doors import (
     hides_everything,
 )
 from tests.loopback import request_of, serving, unused_port
+from tests.subtests import each
 
 
 @both
@@ -187,7 +188,7 @@ async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("raised", "said"),
     [
         (httpx.ConnectTimeout("t"), "no connection to api.example within 0.3 s.*firewall"),

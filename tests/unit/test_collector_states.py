@@ -15,6 +15,7 @@ from remit.collector.ingest.states import (
 )
 from remit.collector.refusals import Refusal
 from remit.collector.store import SENSITIVE, InstanceRow, SpanRow
+from tests.subtests import each
 
 STARTED_US, AT_US, NOW_US = 1_000, 2_000, 3_000
 ENDS = ("complete", "failed", "cancelled")
@@ -107,7 +108,7 @@ TABLE: dict[tuple[str, Step], str | None] = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("before", "step", "after"),
     [(before, step, after) for (before, step), after in TABLE.items()],
     ids=[f"{before} {step.__name__}" for before, step in TABLE],
@@ -143,8 +144,8 @@ def test_a_termination_keeps_when_it_began_and_says_why() -> None:
     assert ended.termination_reason == "enough"
 
 
-@pytest.mark.parametrize("before", ["pending", "active", *ENDS])
-@pytest.mark.parametrize("status", ENDS)
+@each("before", ["pending", "active", *ENDS])
+@each("status", ENDS)
 def test_each_finish_of_a_span_from_each_state(before: str, status: str) -> None:
     """An active one ends in any way, a pending one can be cancelled only."""
     row = msgspec.structs.replace(

@@ -96,8 +96,8 @@ def test_every_write_carries_a_key(write: Write) -> None:
     assert body(write(idempotency_key="k" * 64))["idempotency_key"] == "k" * 64
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
-@pytest.mark.parametrize("key", ["", "k" * 65], ids=["empty", "65"])
+@each("write", WRITES.values(), ids=list(WRITES))
+@each("key", ["", "k" * 65], ids=["empty", "65"])
 def test_a_key_of_a_wrong_length_is_refused(write: Write, key: str) -> None:
     """The API takes 1 to 64 characters."""
     with pytest.raises(UsageError, match=rf"idempotency_key has {len(key)} characters.*1 to 64"):
@@ -197,7 +197,7 @@ def test_a_moment_is_sent_in_utc(moment: datetime | str | None, text: str | None
     assert body(_endpoints.finish_span(ID, timestamp=moment)).get("timestamp") == text
 
 
-@pytest.mark.parametrize(
+@each(
     ("write", "named"),
     [
         (partial(anyhow.finish_instance, ID, status="done"), "status: Input should be"),

@@ -18,6 +18,7 @@ from remit.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from tests.subtests import each
 
 NOON_NS = 1_767_268_800 * 10**9  # 2026-01-01T12:00:00Z
 HTML = b"<html><body>s3cret</body></html>"
@@ -42,7 +43,7 @@ def test_a_success_raises_nothing(status: int) -> None:
     interpret(status, {}, HTML)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "body", "kind"),
     [
         (400, refusal(), RejectedError),
@@ -92,7 +93,7 @@ def test_what_the_api_said_is_kept_and_shown() -> None:
     assert "validation_errors: no: name: empty, odd. " in str(error)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "body", "headers", "advice"),
     [
         (401, b"", {}, "Check the api_token"),

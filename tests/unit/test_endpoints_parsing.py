@@ -58,7 +58,7 @@ def test_the_control_signal_stands_at_the_span() -> None:
     assert (span.control.terminate, span.control.reason) == (True, "enough")
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "said"),
     [
         (b"", "is empty"),
@@ -75,7 +75,7 @@ def test_the_control_signal_stands_at_the_span() -> None:
     ],
     ids=range(11),
 )
-@pytest.mark.parametrize("call", [_endpoints.get_instance(ID), _endpoints.finish_span(ID)], ids=str)
+@each("call", [_endpoints.get_instance(ID), _endpoints.finish_span(ID)], ids=str)
 def test_an_answer_of_something_else_is_a_contract_error(
     call: Call[Any], answer: bytes, said: str
 ) -> None:

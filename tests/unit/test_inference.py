@@ -35,6 +35,7 @@ from pydantic_extra_types.routing_number import ABARoutingNumber
 from remit._inference import Inferred, Side, Suggested, inferred, suggested
 from remit._marks import CATEGORIES, Sensitive
 from remit._registry import CallKind, SpanType
+from tests.subtests import each
 
 CONTACT = "contact_information"
 FINANCE = "financial_information"
@@ -166,7 +167,7 @@ def shown(annotation: object) -> list[tuple[str, str, str]]:
     return [(each.category, each.path, each.type) for each in found]
 
 
-@pytest.mark.parametrize(
+@each(
     ("category", "shown_by"),
     [
         (CONTACT, EmailStr),
@@ -202,7 +203,7 @@ def test_a_type_shows_its_category(category: str, shown_by: type) -> None:
     assert inferred(step(shown_by)) == (Inferred(category, Side.RESULT, "return", name),)
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
+@each("category", CATEGORIES)
 def test_a_mark_shows_its_category(category: str) -> None:
     """Each one that there is; the mark alone says it, whatever the type."""
     assert shown(Annotated[object, Sensitive(category)]) == [
@@ -213,7 +214,7 @@ def test_a_mark_shows_its_category(category: str) -> None:
 EMAIL = "EmailStr"
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "path", "shown_by"),
     [
         pytest.param(EmailStr | None, "value", EMAIL, id="union"),
@@ -262,7 +263,7 @@ def test_what_is_inside_a_type_shows_itself(annotation: object, path: str, shown
     assert (path, shown_by) in [(place, by) for _, place, by in shown(annotation)]
 
 
-@pytest.mark.parametrize(
+@each(
     "annotation",
     [
         pytest.param(str, id="text"),

@@ -34,6 +34,7 @@ import pytest
 import remit
 from remit.testing import RecordingSink, isolated
 from tests.kinds import KINDS, Kind, bare
+from tests.subtests import each
 
 Anything: TypeAlias = Any
 
@@ -213,7 +214,7 @@ def test_a_cache_under_the_decorator_records_each_call(recorder: RecordingSink) 
 
 
 @every_kind
-@pytest.mark.parametrize("decorate", [remit.span_type, remit.agent])
+@each("decorate", [remit.span_type, remit.agent])
 def test_it_stands_for_what_the_bare_one_stands_for(kind: Kind, decorate: Anything) -> None:
     """No collection, no block, no number: wrapt's proxies have the methods of all of them."""
     with isolated():

@@ -11,9 +11,10 @@ from remit._annotations import MISSING, Scope, function_scope
 from remit._marks import CATEGORIES, Sensitive
 from remit.errors import DeclarationError
 from remit.testing import isolated
+from tests.subtests import each
 
 
-@pytest.mark.parametrize("category", ["", *CATEGORIES])
+@each("category", ["", *CATEGORIES])
 def test_a_mark_is_of_a_category_or_of_none(category: str) -> None:
     """Of each that there is."""
     assert Sensitive(category).category == category

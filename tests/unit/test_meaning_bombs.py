@@ -17,6 +17,7 @@ from remit.collector.meaning import budget as limits
 from remit.collector.meaning.checks import Checker
 from remit.collector.meaning.templates import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
+from tests.subtests import each
 from tests.untraced import untraced
 
 MAX_S = 0.1
@@ -48,7 +49,7 @@ def _untraced() -> Iterator[None]:
     gc.unfreeze()
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@each("name", TEMPLATES)
 def test_a_template_can_neither_hang_nor_grow(name: str) -> None:
     """It has no summary, or a short one."""
     template = Template(TEMPLATES[name])

@@ -71,7 +71,7 @@ def models(module: object) -> list[type[BaseModel]]:
     ]
 
 
-@pytest.mark.parametrize("name", PAGE)
+@each("name", PAGE)
 def test_a_class_has_the_fields_types_and_defaults_of_the_published_page(name: str) -> None:
     """In the page's order, before what the API added later."""
     model: type[BaseModel] = getattr(agent_instance, name)
@@ -87,7 +87,7 @@ def test_a_class_has_the_fields_types_and_defaults_of_the_published_page(name: s
         assert info.default == default, field
 
 
-@pytest.mark.parametrize("name", PAGE)
+@each("name", PAGE)
 def test_what_the_api_added_later_is_optional(name: str) -> None:
     """A program written for the page keeps working."""
     model: type[BaseModel] = getattr(agent_instance, name)
@@ -96,7 +96,7 @@ def test_what_the_api_added_later_is_optional(name: str) -> None:
         assert info.default is None
 
 
-@pytest.mark.parametrize("name", PAGE)
+@each("name", PAGE)
 def test_a_class_takes_its_fields_as_keywords(name: str) -> None:
     """As the page's constructors show, and in no other way."""
     model: type[BaseModel] = getattr(agent_instance, name)

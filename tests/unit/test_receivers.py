@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-import pytest
-
 import remit
 from remit.testing import isolated
+from tests.subtests import each
 
 Anything: TypeAlias = Any
 
@@ -147,7 +146,7 @@ CALLS: dict[str, tuple[Callable[[], object], dict[str, Anything]]] = {
 }
 
 
-@pytest.mark.parametrize(("call", "payload"), list(CALLS.values()), ids=list(CALLS))
+@each(("call", "payload"), list(CALLS.values()), ids=list(CALLS))
 def test_the_receiver_is_no_argument_and_every_argument_is_one(
     call: Callable[[], object], payload: dict[str, Anything]
 ) -> None:

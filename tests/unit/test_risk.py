@@ -12,6 +12,7 @@ from remit._risk import CLASSES, MEMBERS, Withholding, coerce, risk, withholding
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
 from remit.models.data_risk import Classification
+from tests.subtests import each
 
 WHERE = "@remit.span_type on shop:refund (shop.py:7)"
 ACTIONS = (
@@ -137,7 +138,7 @@ def test_a_mapping_may_be_partial_and_carry_more() -> None:
     assert declared.model_extra == {"reviewed_by": "legal"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "message"),
     [
         pytest.param(
