@@ -141,6 +141,8 @@ def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
 
     Each is read by itself: the policy does not depend on those of recording.
     """
+    if _process.unrecorded:
+        overrides = {**overrides, "mode": "off"}
     tests = _process.in_tests
     if tests is None or overrides.get("transport") is not None:
         if tests is not None:
@@ -160,8 +162,7 @@ def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
         doors.check_target(settings)
     except SettingsError as error:
         wrong.append(str(error))
-    off = bool(wrong) or _process.unrecorded
-    return (settings.model_copy(update={"mode": "off"}) if off else settings), wrong
+    return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
 
 
 @cache

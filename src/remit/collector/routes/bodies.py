@@ -58,8 +58,6 @@ class Bodies:
     async def _read(self, request: Request, held: _Held) -> bytes:
         settings = self._settings
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if int(request.headers.get("content-length", "0")) > settings.max_body_bytes:
-            raise _too_long(settings)
         parts: list[bytes] = []
         # A request from within the process has no event loop, and never waits.
         remote = request.client is not None
@@ -69,7 +67,7 @@ class Bodies:
                 async for part in request.stream():
                     self._hold(len(part), held)
                     if held.count > settings.max_body_bytes:
-                        raise _too_long(settings)
+                        raise too_large(f"the body is longer than {settings.max_body_bytes} bytes")
                     parts.append(part)
         except TimeoutError as error:
             raise Refusal(
@@ -106,10 +104,6 @@ class Bodies:
                 "too many request bodies are being read at once: try again later",
                 headers={"Retry-After": "1"},
             )
-
-
-def _too_long(settings: Settings) -> Refusal:
-    return too_large(f"the body is longer than {settings.max_body_bytes} bytes")
 
 
 @cache

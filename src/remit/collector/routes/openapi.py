@@ -29,12 +29,14 @@ _ERRORS: Final = {
     401: "The token does not exist, or is of no use any more.",
     403: "The token's scope does not cover this.",
     404: "There is no such thing for this token.",
+    408: "The body did not arrive in time.",
     409: "The thing's state does not allow this step.",
+    411: "The body comes in chunks, without a `Content-Length`.",
     413: "The request exceeds a limit of size.",
     415: "The body's content encoding is not known.",
     422: "Fields are not valid; `errors` says which.",
     429: "Too many requests: try again after `Retry-After` seconds.",
-    503: "The database cannot be used now: try again after `Retry-After` seconds.",
+    503: "The collector cannot do this now: try again after `Retry-After` seconds.",
     504: "The database took too long for this: ask for less.",
 }
 _OTHER_WORDS: Final = {
