@@ -21,7 +21,7 @@ PINNED = ("-c", "requirements/dev.txt")
 UNCOMPILED = ("--no-compile",)
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
 
-# A test of `make test` that needs no PostgreSQL, no process of its own and no waiting has no marker.
+# What needs no PostgreSQL, no processes and no waiting has no marker, and is in `make test`.
 FAST = ("-m", "not gate and not full", "-n", "3", "--dist", "loadscope")
 
 nox.options.sessions = ["lint", "types", "tests", "docs", "package"]

@@ -14,7 +14,7 @@ from tests.postgres import database, emptied
 
 STORES: Final = ("sqlite", "postgres")
 """The kinds."""
-EACH_STORE: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.slow))
+EACH_STORE: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.gate))
 """The kinds as parameters of a test; most tests of the collector run on each.
 
 PostgreSQL is the same beneath each Python, and what lies between is tried on each by the tests of

@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 TEST = """
 import pytest

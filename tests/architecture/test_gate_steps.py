@@ -13,7 +13,7 @@ import pytest
 from tests.architecture.sources import ROOT
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.gate,
     pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: the gate's shell is bash 4"),
 ]
 

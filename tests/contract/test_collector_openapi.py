@@ -31,7 +31,7 @@ from remit.collector.wire import object_of
 from tests.collecting import Json, World, details
 from tests.subtests import each
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 EXAMPLES: Final = int(os.environ.get("REMIT_TEST_API_EXAMPLES", "8"))
 """How many requests of each kind are tried on each operation."""

@@ -244,7 +244,7 @@ def test_counts_are_right_whoever_adds(apis: list[Api], stores: list[Store]) -> 
         assert len(all_spans(stores[0], run)) == COLLECTORS * ROUNDS * 10
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_who_waits_for_each_other_comes_through(apis: list[Api]) -> None:
     """Each keeps a run and wants the other's: one of the two begins anew."""
     one, two = (apis[0].instance("active")["id"] for _ in range(2))

@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_read_fails_its_step_and_the_run(
     assert sum(span["status"] == "failed" for span in spans) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_a_record_that_does_not_arrive_is_said_and_the_report_is_there(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+pytestmark = pytest.mark.python
+
 pytest.importorskip("sentry_sdk")
 pytest.importorskip("rich")
 

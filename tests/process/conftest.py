@@ -1,19 +1,28 @@
-"""What a slow module starts is not traced line by line, which takes it three times as long."""
+"""Tests that start processes are for the gate, except those that are marked `smoke`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.untraced import UNTRACED
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("smoke") is None:
+            item.add_marker(pytest.mark.gate)
+
 
 @pytest.fixture(autouse=True, scope="module")
-def _fast_children(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Switch coverage off in the processes of a slow module; the others reach the same lines."""
+def _fast_children() -> Iterator[None]:
+    """Switch coverage off in the processes that these tests start: it triples their time."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.node.get_closest_marker("slow") is not None:
-            for name, value in UNTRACED.items():
-                patch.setenv(name, value)
+        for name, value in UNTRACED.items():
+            patch.setenv(name, value)
         yield

@@ -68,7 +68,7 @@ except Alarm:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 @pytest.mark.parametrize("seconds", [0.3, 1.0])
 def test_a_program_that_is_always_interrupted_loses_nothing_at_its_exit(
     tmp_path: Path, seconds: float

@@ -66,11 +66,13 @@ def recorded(folder: Path, program: str) -> list[str]:
     return [row["run"]["status"] for row in json.loads(shown.stdout)]
 
 
+@pytest.mark.smoke
 def test_a_forked_child_delivers_its_own_run(tmp_path: Path) -> None:
     """The child flushes by itself; the parent's runs are not sent a second time."""
     assert recorded(tmp_path, FORKING) == ["complete"] * 3
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_a_child_of_multiprocessing_delivers_at_its_exit(tmp_path: Path, method: str) -> None:
     """Without a flush of its own, and although `atexit` never runs in some of them."""

@@ -50,6 +50,7 @@ def remit(
     )
 
 
+@pytest.mark.smoke
 def test_the_demo_shows_a_run_that_was_recorded_and_how_to_look_further(tmp_path: Path) -> None:
     """On a machine where nothing was set up; the data lie where the last lines say."""
     demo = remit(tmp_path, "demo")
@@ -112,6 +113,7 @@ def test_a_demo_that_cannot_deliver_fails_with_the_reason(tmp_path: Path) -> Non
     assert "Traceback" not in demo.stderr
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])
 def test_the_registration_is_the_same_in_every_process_and_on_every_python(
     seed: str, tmp_path: Path
@@ -195,6 +197,7 @@ def test_without_the_collector_it_is_said_how_to_install_it(words: str, tmp_path
     )
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("words", [("--help",), ("schema", "--help"), ("doctor", "--help")])
 def test_help_needs_no_collector(words: tuple[str, ...], tmp_path: Path) -> None:
     """Each command has a line in the help of all."""
@@ -230,6 +233,7 @@ def test_a_terminal_that_has_no_such_letters_gets_others(tmp_path: Path) -> None
     assert re.search(r"^\|  \|- pay_back +complete", shown.stdout, re.MULTILINE)
 
 
+@pytest.mark.smoke
 def test_the_example_answers_alone(tmp_path: Path) -> None:
     """`python examples/support_desk.py "question"`, with nothing set up."""
     example = ROOT / "examples" / "support_desk.py"

@@ -76,6 +76,7 @@ def send_until_it_stops(api: Api, acknowledged: list[str]) -> None:
             acknowledged.append(api.span(run["id"])["id"])
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_in_peace(tmp_path: Path, number: signal.Signals) -> None:
     """The process ends well, nothing is on its standard error, and what was answered is kept."""

@@ -29,7 +29,7 @@ from tests.collecting import Api, Json, details
 from tests.postgres import Server
 from tests.stores import EACH_STORE, new_database
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 KILLS: Final = int(os.environ.get("REMIT_TEST_KILLS", "3"))
 SENDERS: Final = 3

@@ -26,7 +26,7 @@ from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
 from tests.postgres import WAITING, database, server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 KILLS = 6
 ITEMS = 10

@@ -92,6 +92,7 @@ def run_program(url: str, ending: str) -> Ended:
     return Ended(done.returncode, int(sent), int(pending), float(shutdown_s), done.stderr)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
     ("ending", "code"),
     [

@@ -57,7 +57,7 @@ KEEP_UP_ITEMS = 20_000
 US_PER_S = 1e6
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.gate,
     pytest.mark.skipif(sys.platform != "linux", reason="only on Linux: reads /proc"),
     pytest.mark.timeout(120 + SPANS // 2_000),
 ]
@@ -177,6 +177,7 @@ def test_a_small_spool_stays_small_and_gives_up_in_order(
     assert sizes_of(place.spool) == {}
 
 
+@pytest.mark.full
 def test_a_silent_back_end_slows_no_callback_and_holds_nothing_in_memory(tmp_path: Path) -> None:
     """What is recorded is on disk within two intervals, by our word and by the file itself."""
     seen: list[tuple[float, float]] = []
@@ -208,6 +209,7 @@ def test_a_silent_back_end_slows_no_callback_and_holds_nothing_in_memory(tmp_pat
     pytest.fail(f"callbacks were slow in each of {ATTEMPTS} attempts")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("runs", [1, SPANS // 200], ids=["in one run", "in many runs"])
 def test_memory_stays_flat_while_all_is_delivered(tmp_path: Path, runs: int) -> None:
     """Each span arrives once; the file of the spool is gone in the end."""
@@ -228,6 +230,7 @@ def test_memory_stays_flat_while_all_is_delivered(tmp_path: Path, runs: int) -> 
     assert sizes_of(place.spool) == {}
 
 
+@pytest.mark.full
 def test_a_slow_back_end_lets_no_write_ahead_log_grow(tmp_path: Path) -> None:
     """It goes into the file when it is as long as it may be, whatever waits to be sent."""
     options, log = ("--text-chars", LONG_TEXT_CHARS), log_bytes(ROOMY_SPOOL_BYTES)

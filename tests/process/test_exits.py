@@ -40,9 +40,12 @@ from tests.processes import (
 )
 from tests.served import collector
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(signal, "SIGKILL"), reason="only on Linux or macOS: needs its signals"
-)
+pytestmark = [
+    pytest.mark.python,
+    pytest.mark.skipif(
+        not hasattr(signal, "SIGKILL"), reason="only on Linux or macOS: needs its signals"
+    ),
+]
 
 SPANS = 200
 STOP_S = float(os.environ.get("REMIT_TEST_STOP_S", "1.5"))
@@ -177,6 +180,7 @@ def test_a_program_ends_as_the_bare_one_and_all_of_it_is_delivered(
     assert left_in(tmp_path) == []
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("ending", ORDERLY)
 def test_a_server_that_never_answers_holds_no_exit(tmp_path: Path, ending: str) -> None:
     """The end takes no longer than its deadline, and one line says where things wait."""

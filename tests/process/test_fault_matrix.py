@@ -18,7 +18,7 @@ from tests.faults.matrix import (
     moments,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 # A call takes microseconds, and a held loop would be held for the request's timeout, two seconds.
 # At the start several programs import at a time.

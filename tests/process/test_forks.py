@@ -29,9 +29,10 @@ from tests.processes import (
 )
 from tests.served import collector
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork"
-)
+pytestmark = [
+    pytest.mark.python,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux or macOS: needs os.fork"),
+]
 
 FORKS = int(os.environ.get("REMIT_TEST_FORKS", "20"))  # 200 on a long night
 CHILD_S = 2.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.processes import (
     DECLARED,
     errors_of,
@@ -18,6 +20,7 @@ from tests.processes import (
 )
 from tests.served import collector
 
+pytestmark = pytest.mark.python
 LATE = f"""
 import atexit
 

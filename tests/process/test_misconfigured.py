@@ -20,7 +20,7 @@ import pytest
 from tests.fake_api import Answer, FakeApi, Json, refusal
 from tests.loopback import Behaviour, request_of, serving, unused_port
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 TOKEN = "prefactor_test_token_0123456789"
 SPANS = 10_000

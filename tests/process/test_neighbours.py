@@ -13,7 +13,7 @@ import pytest
 from tests.fake_api import FakeApi
 from tests.loopback import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 # Each starts its tracer, and leaves `seen()`: everything that it recorded, as one text.
 OPENTELEMETRY = """

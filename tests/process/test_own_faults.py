@@ -13,7 +13,7 @@ import pytest
 from tests.architecture.sources import ROOT
 from tests.untraced import UNTRACED
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 # What has nothing around it that could contain a fault, and next to nothing in it.
 UNGUARDED = {

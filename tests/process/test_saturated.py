@@ -13,7 +13,7 @@ from benchmarks import sink
 from tests.served import environment
 from tests.untraced import UNTRACED
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.gate, pytest.mark.timeout(300)]
 
 THREADS = 8
 SPANS = 400_000

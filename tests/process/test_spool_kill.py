@@ -21,7 +21,7 @@ import pytest
 from tests.served import Served, collector, environment
 from tests.untraced import UNTRACED
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 KILLS = int(os.environ.get("REMIT_TEST_KILLS", "4"))
 """How many points; 50 on a long night."""

@@ -59,6 +59,7 @@ def remit(environ: dict[str, str], *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.smoke
 def test_processes_that_end_abruptly_share_one_spool(tmp_path: Path) -> None:
     """All that each had written arrives once, by whoever comes first; the folder is empty then."""
     with collector(tmp_path) as served:

@@ -26,7 +26,7 @@ from tests.stores import EACH_STORE, empty_database
 Json: TypeAlias = Any
 
 # The first on a machine waits until what it needs is installed.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.gate, pytest.mark.timeout(600)]
 
 PATIENCE_S: Final = 60
 HTTP: Final = Client("prefactor-http", "http_client.py")

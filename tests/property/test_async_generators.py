@@ -18,6 +18,8 @@ from tests.loops import LOOPS, Loop
 from tests.scripted import FACTOR, stage
 from tests.scripts import LAST_STEPS, STEPS, Scene, Script, error_of, react, watched
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 ASYNC_SCRIPTS = 3_000

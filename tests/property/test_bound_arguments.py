@@ -7,12 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remit._capture import Plan, Rules
 from remit._signature import MISSING, Parameter, Reading
 
+pytestmark = pytest.mark.python
 Kind = inspect._ParameterKind  # noqa: SLF001 - the kinds have no other name as a type
 NAMES = ("a", "b", "limit", "args", "password", "__init__", "__module__")
 KINDS = (

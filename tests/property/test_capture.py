@@ -7,6 +7,7 @@ import json
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from tests.strategies import (
 )
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
 LIMITS = st.sampled_from([256, 1000, 65_536])
 
 

@@ -26,7 +26,7 @@ from remit.testing import FakeClock
 from tests.collecting import FINISHED, Json, World
 from tests.stores import empty_store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.gate
 
 EXAMPLES: Final = int(os.environ.get("REMIT_TEST_MODEL_EXAMPLES", "50"))
 """How many orders of steps are tried on SQLite; a third of them on PostgreSQL."""

@@ -26,6 +26,8 @@ from tests.scripts import (
     watched,
 )
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 SCRIPTS = 4_000

@@ -14,6 +14,8 @@ import pytest
 from tests.scripted import FACTOR, stage
 from tests.scripts import LAST_STEPS, STEPS, Scene, Script, error_of, somewhere, sync_body, watched
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 SYNC_SCRIPTS = 4_000

@@ -22,6 +22,8 @@ from remit.testing import RecordingSink, isolated
 from tests.strategies import CALLS, hostile_class, hostile_values
 from tests.untraced import untraced
 
+pytestmark = pytest.mark.python
+
 MAX_MORE_MS: Final = 2.0
 TRIES: Final = 7
 PATIENCE_S: Final = 5.0

@@ -9,6 +9,7 @@ from types import GenericAlias
 from typing import Annotated, Any
 
 import attrs
+import pytest
 import typing_extensions
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from remit._registry import CallKind, SpanType
 from tests.data.corpus import CASES, kind_of
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
 PLANTS: dict[object, str] = {
     EmailStr: "contact_information",
     SecretStr: "authentication_and_secrets",

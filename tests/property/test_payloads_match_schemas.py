@@ -18,6 +18,7 @@ from typing import Annotated, Any, cast
 import httpx
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # pyright: ignore - pandas has no types
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
@@ -50,6 +51,7 @@ from tests.data.signatures import (
 )
 from tests.data.signatures_of_libraries import Rectangle, Renamed, Table, Title
 
+pytestmark = pytest.mark.python
 RULES = Rules(Limits(1 << 20))
 MARKER = "$remit"
 EXACT = 2**53

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import GenericAlias
 from typing import Annotated, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -23,6 +24,7 @@ from remit._signature import MISSING, CallKind, read
 from tests.data.redaction import redact
 from tests.data.signatures import Color, Customer, Json, Movie, Order, Partial, Plain, Point, Tree
 
+pytestmark = pytest.mark.python
 LEAVES: tuple[object, ...] = (
     str,
     int,

@@ -45,7 +45,7 @@ def use(worker: Worker) -> None:
     worker.ask()
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_what_is_recorded_after_an_alarm_is_delivered(tmp_path: Path) -> None:
     """Wherever it went off when the first run was recorded, and the threads were to start."""
     for place, alarm in enumerate(everywhere(*HOST)):
@@ -62,7 +62,7 @@ def test_what_is_recorded_after_an_alarm_is_delivered(tmp_path: Path) -> None:
         made.shutdown(within(10))
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_a_shutdown_that_was_broken_off_is_gone_on_with(tmp_path: Path) -> None:
     """By the next one: nothing stays in memory alone."""
     for place, alarm in enumerate(everywhere("/_delivery/delivery.py", "/worker.py")):

@@ -28,6 +28,8 @@ from remit._annotations import (
 from remit._marks import Sensitive, Skip
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 HEALTH = Sensitive("health_and_medical")
 Alias = typing_extensions.TypeAliasType("Alias", Annotated[str, HEALTH])
 Secret = typing.NewType("Secret", SecretStr)

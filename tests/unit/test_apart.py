@@ -17,6 +17,8 @@ import remit
 from remit.testing import RecordingSink, isolated
 from tests.returning import step_of
 
+pytestmark = pytest.mark.python
+
 LOOP_RUNS = 200
 THREADS = 16
 RUNS_OF_A_THREAD = 20

@@ -18,6 +18,8 @@ from remit.config import Settings
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

@@ -12,6 +12,8 @@ import pytest
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from tests.captured import copy_of, opaque
 
+pytestmark = pytest.mark.python
+
 
 def library(monkeypatch: pytest.MonkeyPatch, package: str, **classes: type) -> None:
     """Let *package* be loaded, with *classes* in it."""

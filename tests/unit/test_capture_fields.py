@@ -25,6 +25,8 @@ from remit._marks import Sensitive
 from tests.captured import copy_of, withheld
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 SENSITIVE = withheld("type:Sensitive")
 SECRET = withheld("type:SecretStr")
 EXCLUDED = withheld("hidden:exclude")

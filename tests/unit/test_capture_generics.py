@@ -12,6 +12,8 @@ from remit._capture.fields import given_to
 from remit._marks import Sensitive
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 
+pytestmark = pytest.mark.python
+
 SENSITIVE = withheld("type:Sensitive")
 CONTACT = "contact_information"
 EXCLUDED = withheld(f"category:{CONTACT}")

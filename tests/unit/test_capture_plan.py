@@ -19,6 +19,8 @@ from remit._signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 RESTRICTED = "classification:restricted"
 
 

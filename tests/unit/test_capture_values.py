@@ -28,6 +28,8 @@ from remit._capture import Rules
 from tests.captured import copy_of, opaque
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 
 class Colour(enum.Enum):
     """An ordinary enumeration."""

@@ -17,6 +17,8 @@ import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

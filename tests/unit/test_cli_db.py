@@ -121,6 +121,7 @@ def test_erase_says_what_it_cannot_do(db: Path, words: list[str], told: str) -> 
     assert payloads(db).count(CANARY) == 3
 
 
+@pytest.mark.gate
 def test_erase_counts_for_programs_and_on_postgres_says_what_remains(tmp_path: Path) -> None:
     """The log and the backups of the database are not remit's."""
     with empty_database("postgres", tmp_path) as named:
@@ -136,7 +137,7 @@ def test_erase_counts_for_programs_and_on_postgres_says_what_remains(tmp_path: P
     assert json.loads(again.output) == {"runs": 1, "spans": 0, "answers": 0}
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_an_erasure_that_others_are_in_the_way_of_says_so(db: Path) -> None:
     """Somebody reads an older state: the payloads are gone, the pages are not yet."""
     reader = sqlite3.connect(db, isolation_level=None)

@@ -18,6 +18,8 @@ import remit
 from remit.testing import RecordingSink, isolated
 from tests.returning import holder, inner, step_of
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

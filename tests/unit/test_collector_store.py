@@ -21,10 +21,10 @@ from remit.collector.store.migrate import migrations, statements
 from remit.collector.store.statements import SELECT, TABLES
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
-from tests.stores import STORES, empty_database, new_database
+from tests.stores import EACH_STORE, STORES, empty_database, new_database
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=EACH_STORE)
 def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | str]:
     """Return what `--db` names: a database with nothing in it."""
     with empty_database(request.param, tmp_path) as database:
@@ -52,7 +52,7 @@ def test_a_database_is_opened_again(named: Path | str) -> None:
         again.close()
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_many_open_a_new_database_at_once(kind: str, tmp_path: Path) -> None:
     """Whoever is first applies the migrations and makes the account."""
     stores: list[Store] = []
@@ -83,7 +83,7 @@ def test_another_kind_of_database_is_refused_by_name() -> None:
         open_store("mysql://localhost/remit")
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_migrations_are_numbered_without_gaps(kind: str) -> None:
     """Their numbers are the schema versions."""
     found = migrations(kind)
@@ -152,7 +152,7 @@ def older_run(run: str, **more: object) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_a_database_of_before_knows_whom_its_runs_are_about(kind: str, tmp_path: Path) -> None:
     """Once it is opened, so that they are found when somebody asks to be erased."""
     said = ["Zoë \U0001f600 & Søn", "ann", 5, None, {"$remit": "withheld"}]
@@ -181,7 +181,7 @@ def test_a_database_of_before_knows_whom_its_runs_are_about(kind: str, tmp_path:
     assert found == [["run-0"], ["run-1"], [], []]
 
 
-@pytest.mark.parametrize("kind", STORES)
+@pytest.mark.parametrize("kind", EACH_STORE)
 def test_a_database_of_before_takes_several_contents_and_environments(
     kind: str, tmp_path: Path
 ) -> None:

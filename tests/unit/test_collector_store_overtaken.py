@@ -20,6 +20,8 @@ from remit.collector.store.postgres_pool import LIMITS
 from tests.collecting import Api, Json, World, details, refusal
 from tests.postgres import WAITING, emptied
 
+pytestmark = pytest.mark.gate
+
 ENDED = (
     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'remit'"

@@ -19,6 +19,8 @@ from remit.testing import FakeClock
 from tests.collecting import Api, World, details
 from tests.postgres import database
 
+pytestmark = pytest.mark.gate
+
 # A Wednesday.
 START = datetime(2027, 3, 10, 12, tzinfo=UTC)
 DAY_S = 24 * 3600

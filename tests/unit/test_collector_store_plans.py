@@ -24,6 +24,8 @@ from remit.collector.store import (
 from tests.collecting import World
 from tests.postgres import database
 
+pytestmark = pytest.mark.gate
+
 IDS = "{01kdvdna007h8tmebxatc59jzrb36jtn,01kdvdna007h8tmebxatc59jzrb36jtp}"
 LOW, HIGH = IDS.strip("{}").split(",")
 TEXTS = {

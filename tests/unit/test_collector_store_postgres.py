@@ -24,6 +24,8 @@ from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
 from tests.postgres import database, emptied, server
 
+pytestmark = pytest.mark.gate
+
 
 @pytest.fixture
 def url() -> Iterator[str]:

@@ -17,6 +17,8 @@ from remit.collector.store.postgres_pool import Pool
 from tests.collecting import World, refusal
 from tests.postgres import emptied
 
+pytestmark = pytest.mark.gate
+
 POOL = "remit.collector.store.postgres_pool"
 
 

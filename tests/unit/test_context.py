@@ -26,6 +26,8 @@ import pytest
 import remit
 from remit.testing import RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

@@ -15,6 +15,8 @@ import remit
 from remit.errors import DeclarationError
 from remit.testing import isolated
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

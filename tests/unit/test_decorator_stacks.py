@@ -15,6 +15,8 @@ import wrapt
 import remit
 from remit.testing import RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

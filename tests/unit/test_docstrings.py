@@ -6,6 +6,8 @@ import pytest
 
 from remit._docstrings import parameter_descriptions, prose, sendable, summary
 
+pytestmark = pytest.mark.python
+
 DOC = """Summarise.
 
     A second paragraph.

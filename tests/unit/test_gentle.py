@@ -10,6 +10,8 @@ import pytest
 
 from remit._gentle import TURN_S, gently
 
+pytestmark = pytest.mark.python
+
 
 @pytest.fixture(autouse=True)
 def _interval() -> Iterator[None]:

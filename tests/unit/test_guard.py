@@ -12,6 +12,8 @@ import pytest
 from remit._guard import EscapeError, attempt, escaped, faults, guarded, logger
 from remit.errors import DeniedError
 
+pytestmark = pytest.mark.python
+
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:

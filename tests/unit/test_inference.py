@@ -37,6 +37,8 @@ from remit._marks import CATEGORIES, Sensitive
 from remit._registry import CallKind, SpanType
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 CONTACT = "contact_information"
 FINANCE = "financial_information"
 HEALTH = "health_and_medical"

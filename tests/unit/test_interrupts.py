@@ -16,6 +16,8 @@ from remit._sink import AnyItem, Item, Kind
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 INSTANCE = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
 
 

@@ -36,6 +36,8 @@ from remit.testing import RecordingSink, isolated
 from tests.kinds import KINDS, Kind, bare
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 PROBES = (

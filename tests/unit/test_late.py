@@ -14,6 +14,8 @@ import pytest
 from remit._gentle import TURN_S
 from remit._late import late
 
+pytestmark = pytest.mark.python
+
 NAME = "remit_test_late_module"
 SOURCE = "import sys, os\ninterval_s = sys.getswitchinterval()\n"
 

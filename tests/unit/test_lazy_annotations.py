@@ -14,9 +14,13 @@ import remit
 from remit.errors import DeclarationError
 from remit.testing import isolated
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 14), reason="only on Python 3.14 and later: annotations are lazy there"
-)
+pytestmark = [
+    pytest.mark.python,
+    pytest.mark.skipif(
+        sys.version_info < (3, 14),
+        reason="only on Python 3.14 and later: lazy annotations",
+    ),
+]
 
 LATER = """
 import remit

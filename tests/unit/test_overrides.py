@@ -28,6 +28,8 @@ from remit.testing import RecordingSink
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
 
+pytestmark = pytest.mark.python
+
 WHERE = "@remit.span_type on shop:order (shop.py:7)"
 PLANTED = "planted"
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from pydantic import VERSION, BaseModel
 
 from remit.models import _pending
 from remit.models._pending import PendingRisk
 from remit.models.data_risk import DataRisk
 
+pytestmark = pytest.mark.python
 DECLARED = """
 import sys
 import remit

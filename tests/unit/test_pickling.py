@@ -15,6 +15,8 @@ import remit
 from remit.testing import RecordingSink, isolated
 from tests.kinds import Times, TimesSoon, triple
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

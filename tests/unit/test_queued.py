@@ -12,6 +12,8 @@ from remit._sink import Item, Kind, RunFeed
 from tests.buffered import RUN, Made
 from tests.recording import agent
 
+pytestmark = pytest.mark.python
+
 
 @pytest.fixture
 def counted() -> Generator[None]:

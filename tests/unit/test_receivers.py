@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import pytest
+
 import remit
 from remit.testing import isolated
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
 Anything: TypeAlias = Any
 
 

@@ -26,6 +26,8 @@ from tests.data import signatures
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
 
+pytestmark = pytest.mark.python
+
 
 class Verdict(BaseModel):
     """How good an answer was."""

@@ -15,6 +15,8 @@ from remit._risk import risk
 from remit.errors import DeclarationError
 from tests.declaring import SOURCE, agent, define, step
 
+pytestmark = pytest.mark.python
+
 
 def names_of(registry: Registry, owner: AgentType) -> list[str]:
     """Return the names of the declared span types of an agent."""

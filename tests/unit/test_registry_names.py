@@ -12,6 +12,8 @@ import pytest
 from remit._registry import default_name, human, module_name
 from tests.declaring import define, step
 
+pytestmark = pytest.mark.python
+
 
 def test_a_name_is_module_and_qualified_name() -> None:
     """Methods and local functions say where they are."""

@@ -30,6 +30,8 @@ from tests.returning import (
     step_of,
 )
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 Make: TypeAlias = Callable[[], Any]
 

@@ -16,6 +16,8 @@ import remit
 from remit.errors import UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:

@@ -18,6 +18,8 @@ from remit.config import Settings
 from remit.errors import DeniedError
 from remit.testing import FakeClock, RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:

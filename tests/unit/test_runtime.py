@@ -333,7 +333,7 @@ def test_a_transport_is_used():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Path) -> None:
     """Whatever the code under test configures: its policy counts, its target does not."""
     (tmp_path / "app.py").write_text(APP)

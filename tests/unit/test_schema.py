@@ -31,6 +31,8 @@ from tests.data.corpus import (
 from tests.data.redaction import WITHHELD, redact
 from tests.subtests import each
 
+pytestmark = pytest.mark.python
+
 PLANTED = "planted"
 Kind = inspect.Parameter
 

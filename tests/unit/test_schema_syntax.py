@@ -32,9 +32,12 @@ class Shelf[K: str, V]:
 def first[T: (int, str)](items: list[T], tags: Tags, tree: Tree, pair: Pair[int]) -> T: ...
 """
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="only on Python 3.12 and later: the syntax is new"
-)
+pytestmark = [
+    pytest.mark.python,
+    pytest.mark.skipif(
+        sys.version_info < (3, 12), reason="only on Python 3.12 and later: the syntax is new"
+    ),
+]
 
 
 @pytest.fixture(params=["", "from __future__ import annotations"], ids=["evaluated", "postponed"])

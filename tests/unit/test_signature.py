@@ -18,6 +18,8 @@ from fastapi import Depends
 from remit._marks import Sensitive, Skip
 from remit._signature import MISSING, Parameter, read
 
+pytestmark = pytest.mark.python
+
 
 class Service:
     """A class with methods of each kind."""

@@ -14,6 +14,8 @@ from remit._runtime._runtime import Runtime
 from remit.config import Settings
 from remit.testing import RecordingSink
 
+pytestmark = pytest.mark.python
+
 NEAR_THE_LIMIT = range(880, 1000)
 OWN_FRAMES = 5
 

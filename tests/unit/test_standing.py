@@ -14,6 +14,8 @@ import remit
 from remit.errors import DeniedError
 from remit.testing import RecordingSink, isolated
 
+pytestmark = pytest.mark.python
+
 DESTROYS = remit.risk(allows="destroy_data")
 HARMLESS = remit.risk(forbids="destroy_data")
 

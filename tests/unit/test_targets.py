@@ -18,6 +18,8 @@ from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.kinds import KINDS, Times, methods, triple
 
+pytestmark = pytest.mark.python
+
 Anything: TypeAlias = Any
 
 

@@ -16,6 +16,8 @@ from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
 
+pytestmark = pytest.mark.python
+
 kinds = pytest.mark.parametrize("kind", list(KINDS))
 STEPS: list[str] = []
 REASON = "by an operator"

@@ -72,7 +72,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[]
         each.end()
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_what_an_alarm_leaves_of_a_pass_is_put_once(make: Callable[[], Alarmed]) -> None:
     """Wherever in the pass it goes off, and in the one after it too."""
     for alarm in everywhere(*PASS, lines=True):
@@ -135,7 +135,7 @@ def test_what_the_child_of_a_fork_lost_is_told_once(tmp_path: Path) -> None:
         spooled.end()
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_a_shutdown_without_threads_that_an_alarm_broke_off_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
