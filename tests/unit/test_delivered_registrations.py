@@ -18,7 +18,7 @@ from remit.cli import main
 from remit.config import Settings
 from tests.fake_api import FakeApi
 
-pytestmark = pytest.mark.python
+pytestmark = pytest.mark.gate
 
 AGENT_ID: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
 ENVIRONMENT_ID: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2e"

@@ -224,6 +224,7 @@ def said_by(program: str) -> str:
     return ended.stdout + ended.stderr
 
 
+@pytest.mark.gate
 def test_a_touch_makes_it_a_model() -> None:
     """Whatever is done first, it is done to a model; and all else is as of any model after it."""
     touches = {name: TOUCHES[name] for name in EXPECTED}
