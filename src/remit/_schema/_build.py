@@ -36,7 +36,7 @@ _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
 _STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
 _NEVER: Final = (typing.Never, typing.NoReturn)
-# In pydantic's words, the rest of which is how to install it; other texts may hold a path.
+# Pydantic's message goes on with how to install the package; other messages may contain a path.
 _MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
 # pydantic takes seconds for hundreds of adapters; most parameters are one of these.
 _SCALARS: Final[Mapping[object, Json]] = {
@@ -68,8 +68,8 @@ def params_schema(
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: What `params=` was given: what it does not name keeps the signature's schema.
-        withheld: The rule by which the declaration withholds every value of a parameter, by name.
-            No value of it is shown.
+        withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
+            value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
     whole = _of_call(reading, redact, doc, declared)
@@ -82,7 +82,7 @@ def params_schema(
 
 
 def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
-    """Return *schema* with the rule that withholds its values, and with the rules that are off."""
+    """Return *schema* with the rule that withholds its values and the rules that are off."""
     if rule is not None:
         schema = withheld_schema(schema, rule)
     return {**schema, RULES_OFF: list(off)} if off else schema
@@ -133,8 +133,7 @@ def result_schema(
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
-        withheld: The rule by which the declaration withholds it, else None. No value of it is
-            shown.
+        withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
     """
     return _governed(_of_result(reading, kind, redact, declared), withheld, rules_off)
