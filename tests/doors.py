@@ -19,24 +19,34 @@ WRITE: Call[Any] = _endpoints.record_quality("i", name="n", payload={"note": "s3
 Result: TypeAlias = Any
 """What a call returns."""
 Handler = Callable[[httpx.Request], httpx.Response]
+TIMEOUT_S = 0.3
 
 
 class Sends(Protocol):
     """Sends a call in a fresh client; the two doors in one shape."""
 
     async def __call__(
-        self, call: Call[Any], *, url: str = "http://api.example", handler: Handler | None = None
+        self,
+        call: Call[Any],
+        *,
+        url: str = "http://api.example",
+        handler: Handler | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> Result:
         """Return what came of *call*."""
         ...
 
 
 async def through_http(
-    call: Call[Any], *, url: str = "http://api.example", handler: Handler | None = None
+    call: Call[Any],
+    *,
+    url: str = "http://api.example",
+    handler: Handler | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Result:
     """Send by `Http`."""
     transport = httpx.MockTransport(handler) if handler else None
-    http = Http(url, TOKEN, transport=transport, timeout_s=TIMEOUT_S)
+    http = Http(url, TOKEN, transport=transport, timeout_s=timeout_s)
     try:
         return http.send(call)
     finally:
@@ -44,18 +54,21 @@ async def through_http(
 
 
 async def through_async_http(
-    call: Call[Any], *, url: str = "http://api.example", handler: Handler | None = None
+    call: Call[Any],
+    *,
+    url: str = "http://api.example",
+    handler: Handler | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Result:
     """Send by `AsyncHttp`."""
     transport = httpx.MockTransport(handler) if handler else None
-    http = AsyncHttp(url, TOKEN, transport=transport, timeout_s=TIMEOUT_S)
+    http = AsyncHttp(url, TOKEN, transport=transport, timeout_s=timeout_s)
     try:
         return await http.send(call)
     finally:
         await http.aclose()
 
 
-TIMEOUT_S = 0.3
 both = pytest.mark.parametrize("send", [through_http, through_async_http], ids=["sync", "async"])
 
 

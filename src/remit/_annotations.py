@@ -77,11 +77,11 @@ class Meaning(Struct, frozen=True):
 if sys.version_info >= (3, 14):
 
     def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
-        """Return the annotations in the body of a class or in the head of a function.
+        """Return the annotations of a class body or a function.
 
         Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because
-        a name is missing or a call in it fails, is a `ForwardRef` that holds its text; the others
-        are not affected. Before 3.14 annotations are what they were when the body ran.
+        a name is missing or a call in it fails, is returned as a `ForwardRef` with its source; the
+        others are not affected. Earlier versions evaluate annotations when the body runs.
         """
         return inspect.get_annotations(holder, format=Format.FORWARDREF)
 
@@ -100,7 +100,7 @@ if sys.version_info >= (3, 14):
 else:
 
     def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
-        """Return the annotations in the body of a class or in the head of a function."""
+        """Return the annotations of a class body or a function."""
         return inspect.get_annotations(holder)
 
     def signature_of(
@@ -115,7 +115,7 @@ else:
 
 
 def text_of(annotation: object) -> str | None:
-    """Return the source of an annotation that is not evaluated, None for another one."""
+    """Return the source of an annotation that is not evaluated, else None."""
     if type(annotation) is typing.ForwardRef:
         return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else None

@@ -13,7 +13,7 @@ _OTHERS_WRITE: Final = 0o022
 
 
 def make_private_folder(path: Path) -> None:
-    """Make a folder for its owner only, and the missing folders above it; one that exists stays.
+    """Make a folder and missing folders above it for their owner only; existing ones are kept.
 
     Raises:
         OSError: It cannot be made, or another user owns it or may write to it.
@@ -23,7 +23,7 @@ def make_private_folder(path: Path) -> None:
 
 
 def check_private_folder(path: Path) -> None:
-    """Check that nobody but this user and root can put files into a folder.
+    """Check that only this user and root can put files into a folder.
 
     Raises:
         OSError: There is no such folder, or another user owns it or may write to it.
@@ -39,7 +39,7 @@ def check_private_folder(path: Path) -> None:
     if info.st_mode & _OTHERS_WRITE:
         raise PermissionError(
             f"other users may write to the folder {path} (mode {stat.S_IMODE(info.st_mode):o}): "
-            "take that from them with chmod go-w, or name a folder in it that does not exist yet"
+            "run chmod go-w on it, or name a folder in it that does not exist yet"
         )
 
 
@@ -50,7 +50,7 @@ def make_private_file(path: Path) -> bool:
         OSError: It cannot be made.
     """
     try:
-        # O_EXCL: a link is something, too.
+        # With O_EXCL a symbolic link counts as existing.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     except FileExistsError:
         return False
@@ -62,7 +62,7 @@ def refuse_link(path: Path) -> None:
     """Check that *path* itself is not a symbolic link; the folders above it may be links.
 
     Raises:
-        OSError: It is one.
+        OSError: It is a symbolic link.
     """
     if path.is_symlink():
         raise OSError(

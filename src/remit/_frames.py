@@ -15,10 +15,9 @@ INSTALLED: Final = tuple(f"{STANDARD_LIBRARY}{name}" for name in ("site-packages
 
 
 def caller() -> str | None:
-    """Return file and line of the innermost frame that is neither remit's nor Python's own.
+    """Return file and line of the innermost frame outside remit and the standard library.
 
-    A decorated function that is handed to a thread or an executor is called by the standard library
-    and by nobody else; then there is none.
+    None if there is no such frame, as in a thread that calls a decorated function directly.
     """
     frame: FrameType | None = _outside()
     while frame is not None and _is_of_python(frame.f_code.co_filename):
@@ -27,7 +26,7 @@ def caller() -> str | None:
 
 
 def _is_of_python(file: str) -> bool:
-    """Tell whether *file* is one of the standard library, or of this package."""
+    """Return whether *file* belongs to the standard library or to this package."""
     if file.startswith(("<frozen ", f"{PACKAGE}{os.sep}")):
         return True
     return file.startswith(STANDARD_LIBRARY) and not file.startswith(INSTALLED)

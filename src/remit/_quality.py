@@ -1,6 +1,6 @@
-"""Comparing recorded quality payloads with what their agent declares, for the log.
+"""Comparison of recorded quality payloads with their declarations, for the log.
 
-A collector compares with all of JSON Schema. Here, a keyword that is not known says nothing, and no
+Keywords of JSON Schema that are not known here are ignored; the collector checks all of them. No
 message quotes a value of the payload.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from remit._capture.markers import KEY as MARKER
+from remit._capture.markers import KEY
 from remit._registry import AgentType
 from remit._schema import Redact, quality_schema
 from remit._words import shown
@@ -24,8 +24,8 @@ Json: TypeAlias = dict[str, Any]
 
 MAX_FOUND: Final = 5
 MAX_STEPS: Final = 2_000
-"""So many pairs of a value and a schema are compared: a schema may refer to itself."""
-# Capture writes numbers that JSON cannot hold as texts.
+"""Most pairs of a value and a schema that are compared: a schema may refer to itself."""
+# Capture writes numbers that JSON cannot represent as strings.
 _NUMBER_TEXT: Final = re.compile(r"NaN|-?Infinity|-?\d{16,}")
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
     "object": dict,
@@ -51,11 +51,11 @@ _LENGTHS: Final[dict[str, tuple[type, str, Callable[[int, int], bool]]]] = {
 
 
 def mismatches(payload: Json, schema: Json) -> list[str]:
-    """Return the first of what in *payload* is not as *schema* says; nothing if all is.
+    """Return the first violations of *schema* in *payload*.
 
     Args:
-        payload: What was recorded. Where a marker stands, nothing is compared.
-        schema: A JSON Schema; one that is not valid, or refers to itself without end, says nothing.
+        payload: A recorded payload. Its markers are not compared.
+        schema: A JSON Schema. One that is invalid or refers to itself without end finds nothing.
     """
     found: list[str] = []
     with suppress(TypeError, AttributeError, RecursionError):
@@ -64,16 +64,16 @@ def mismatches(payload: Json, schema: Json) -> list[str]:
 
 
 class Qualities:
-    """The quality payloads that an agent declares; a schema is built when it is first needed."""
+    """The quality payloads that an agent declares; schemas are built at their first use."""
 
     def __init__(self, agent: AgentType, *, redact: Redact) -> None:
-        """Take the declarations of *agent*, with what defaults and examples pass."""
+        """Keep the declarations of *agent*; *redact* is applied to defaults and examples."""
         self._declared = agent.quality
         self._redact = redact
         self._schemas: dict[str, Json] = {}
 
     def errors(self, name: str, body: bytes) -> list[str]:
-        """Return what in a payload is not as declared; nothing if the agent declares none at all.
+        """Return how a payload differs from its declaration; nothing if the agent declares none.
 
         Args:
             name: Name of the quality.
@@ -96,62 +96,62 @@ class _Comparison:
         self._steps = 0
 
     def wrong(self, value: object, schema: object, where: str) -> Iterator[str]:
-        """Yield what in *value* is not as *schema* says."""
+        """Yield the violations of *schema* in *value*."""
         self._steps += 1
         if self._steps > MAX_STEPS or _is_marker(value) or not isinstance(schema, dict):
             return
-        said = cast("Json", schema)
+        rules = cast("Json", schema)
         name = f"`{where}`" if where else "the payload"
-        yield from self._wrong_elsewhere(value, said, where, name)
-        if not _is_of_type(value, said.get("type")):
-            yield f"{name} is not of type {said['type']}"
+        yield from self._wrong_in_parts(value, rules, where, name)
+        if not _is_of_type(value, rules.get("type")):
+            yield f"{name} is not of type {rules['type']}"
             return
-        yield from (f"{name} {words}" for words in _wrong_in_itself(value, said))
+        yield from (f"{name} {words}" for words in _wrong_value(value, rules))
         if isinstance(value, dict):
-            yield from self._wrong_in_members(cast("Json", value), said, where)
+            yield from self._wrong_members(cast("Json", value), rules, where)
         if isinstance(value, list):
             for number, item in enumerate(cast("list[object]", value)):
-                yield from self.wrong(item, said.get("items"), f"{where}[{number}]")
+                yield from self.wrong(item, rules.get("items"), f"{where}[{number}]")
 
-    def _wrong_in_members(self, value: Json, said: Json, where: str) -> Iterator[str]:
+    def _wrong_members(self, value: Json, rules: Json, where: str) -> Iterator[str]:
         prefix = f"{where}." if where else ""
-        for name in said.get("required", ()):
+        for name in rules.get("required", ()):
             if name not in value:
                 yield f"`{prefix}{name}` is missing"
-        properties: Json = said.get("properties", {})
+        properties: Json = rules.get("properties", {})
         for name, member in value.items():
             if name in properties:
                 yield from self.wrong(member, properties[name], f"{prefix}{name}")
-            elif said.get("additionalProperties") is False:
+            elif rules.get("additionalProperties") is False:
                 yield f"{shown(prefix + name)} is not declared"
 
-    def _wrong_elsewhere(self, value: object, said: Json, where: str, name: str) -> Iterator[str]:
-        reference = said.get("$ref")
+    def _wrong_in_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
+        reference = rules.get("$ref")
         if isinstance(reference, str):
             yield from self.wrong(value, self._definitions.get(reference.rpartition("/")[2]), where)
-        for each in said.get("allOf", ()):
+        for each in rules.get("allOf", ()):
             yield from self.wrong(value, each, where)
-        choices = said.get("anyOf") or said.get("oneOf")
+        choices = rules.get("anyOf") or rules.get("oneOf")
         if choices and all(any(self.wrong(value, each, where)) for each in choices):
             yield f"{name} is of no form that is allowed"
 
 
 def _is_marker(value: object) -> bool:
-    return isinstance(value, dict) and MARKER in value
+    return isinstance(value, dict) and KEY in value
 
 
-def _wrong_in_itself(value: object, said: Json) -> Iterator[str]:
-    if ("enum" in said and value not in said["enum"]) or said.get("const", value) != value:
+def _wrong_value(value: object, rules: Json) -> Iterator[str]:
+    if ("enum" in rules and value not in rules["enum"]) or rules.get("const", value) != value:
         yield "is none of the values that are allowed"
     if isinstance(value, int | float) and not isinstance(value, bool):
         for keyword, (words, is_beyond) in _LIMITS.items():
-            if keyword in said and is_beyond(value, said[keyword]):
-                yield f"{words} {said[keyword]}"
+            if keyword in rules and is_beyond(value, rules[keyword]):
+                yield f"{words} {rules[keyword]}"
     if isinstance(value, str | list):
         length = len(cast("str", value))
         for keyword, (kind, words, is_beyond) in _LENGTHS.items():
-            if keyword in said and isinstance(value, kind) and is_beyond(length, said[keyword]):
-                yield f"{words} {said[keyword]}"
+            if keyword in rules and isinstance(value, kind) and is_beyond(length, rules[keyword]):
+                yield f"{words} {rules[keyword]}"
 
 
 def _is_of_type(value: object, declared: object) -> bool:

@@ -69,8 +69,9 @@ class Recorder(Struct, frozen=True):
             agent.
         said: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
-        lingering: Runs whose blocks have ended before their last spans: nobody else may hold them.
-        terminated: The feeds of the last runs that ended terminated: none of them is resumed.
+        lingering: Runs whose blocks have ended before their last spans. This set may hold the only
+            reference to them.
+        terminated: Feeds of the latest runs that ended terminated; these are not resumed.
     """
 
     sink: Sink
@@ -102,8 +103,8 @@ class RunState:
         recorder: What it shares with the other runs.
         feed: What delivery knows of it; its key is the run's.
         recording: False in mode `off`: spans of this run record nothing.
-        open: Keys of the spans that have begun and not ended, and of the streams that have been
-            called and not begun; the root is not among them.
+        open: Keys of the spans that have begun and not ended, and of the streams that were called
+            and have not begun; without the root.
         spans: How many spans began.
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
@@ -163,10 +164,9 @@ class RunState:
                 flight.cancel()
 
     def cancel_streams(self) -> None:
-        """End the spans of the run's streams, because it was terminated.
+        """Cancel the spans of the run's streams, because the run was terminated.
 
-        Their own code hears of it at its next item, for which a reader or a server may let them
-        wait for long.
+        The code of a stream is stopped at its next item, which may be a long time away.
         """
         for key in list(self.feed.streams):
             reference = self.in_flight.get(key)
@@ -180,7 +180,7 @@ class RunState:
             self.secrets.setdefault(key, _capture.Known()).add(texts)
 
     def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
-        """Fail the run if the span *key* outlived its block; `remit._runs` does."""
+        """Fail the run if the span *key* outlived its block; `OpenRun` implements it."""
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
@@ -203,7 +203,7 @@ class Place(Struct, frozen=True, eq=False):
         key: Key of the current span, 128 bits.
         name: Its span type.
         ceilings: What the agents around it allow.
-        enclosing: The other runs within whose blocks it is.
+        enclosing: The other runs in whose blocks it is.
     """
 
     run: RunState
@@ -214,32 +214,32 @@ class Place(Struct, frozen=True, eq=False):
 
 
 class Enclosing(Struct, frozen=True, eq=False):
-    """A run within whose block another one is used: what holds there holds in that one, too.
+    """A run in whose block another run is used: its ceilings and its termination apply there too.
 
-    It holds the feed alone, lest a task that opens a run and starts the next task in it, and so on,
-    makes a chain of runs.
+    It refers to the feed instead of the run. Otherwise tasks that each open a run and start the
+    next task in it would keep a chain of all their runs in memory.
 
     Attributes:
         feed: The feed of the run.
-        ceilings: What the agents allow at the place in it where the other one is used.
+        ceilings: What the agents allow where the other run is used.
     """
 
     feed: RunFeed
     ceilings: Ceilings
 
 
-class Lent(Place, frozen=True, eq=False):
-    """A place as it is for the length of one step, for a consumer in another run.
+class StepPlace(Place, frozen=True, eq=False):
+    """The place of a stream during one step for a consumer in another run.
 
     Attributes:
-        consumer: Where the consumer is.
+        consumer: The place of the consumer.
     """
 
     consumer: Place | None = None
 
 
 def enclosing(outer: Place | None) -> tuple[Enclosing, ...]:
-    """Return the runs around what is used at *outer*; those that have ended are forgotten."""
+    """Return the runs around what is used at *outer*, without those that ended normally."""
     if outer is None:
         return ()
     runs = (Enclosing(outer.run.feed, outer.ceilings), *outer.enclosing)
@@ -247,7 +247,7 @@ def enclosing(outer: Place | None) -> tuple[Enclosing, ...]:
 
 
 def within(place: Place, outer: Place | None) -> Place:
-    """Return *place* with the ceilings and the runs of *outer*, where it is used, as well."""
+    """Return *place* with the ceilings and runs of *outer*, where it is used, added."""
     if outer is None:
         return place
     known = {place.run.feed.key, *(each.feed.key for each in place.enclosing)}
@@ -260,29 +260,29 @@ def within(place: Place, outer: Place | None) -> Place:
     )
 
 
-def consumed(place: Place, consumer: Place | None) -> Place:
-    """Return *place*, where a stream is, as it is for a consumer at *consumer*.
+def place_for(place: Place, consumer: Place | None) -> Place:
+    """Return the place of a stream's step: *place* under the ceilings of *consumer* as well.
 
-    A stream belongs to the run in which it was called. In another run it is below the ceilings of
-    both, and ends with either.
+    A stream belongs to the run in which it was called. If it is read in another run, the ceilings
+    of both apply, and the termination of either ends it.
     """
     if consumer is None:
         return place
     if consumer.run is place.run and consumer.enclosing is place.enclosing:
         return place
-    lent = within(place, consumer)
-    if lent is place:
+    both = within(place, consumer)
+    if both is place:
         return place
-    return Lent(lent.run, lent.key, lent.name, lent.ceilings, lent.enclosing, consumer)
+    return StepPlace(both.run, both.key, both.name, both.ceilings, both.enclosing, consumer)
 
 
 def is_same(one: Place | None, other: Place | None) -> bool:
-    """Tell whether two places are one, lent or not."""
+    """Return whether both are places of the same span, or both None."""
     return one is other or (one is not None and other is not None and one.key == other.key)
 
 
 def terminated_at(place: Place) -> RunFeed | None:
-    """Return the feed of the terminated run of those in which *place* is; None if all go on."""
+    """Return the feed of a terminated run around *place*, or None if there is none."""
     if place.run.feed.terminated is not None:
         return place.run.feed
     for each in place.enclosing:
@@ -292,10 +292,10 @@ def terminated_at(place: Place) -> RunFeed | None:
 
 
 def check_terminated(place: Place) -> None:
-    """Return if the run at *place* goes on, and those around it.
+    """Check that neither the run at *place* nor one around it was terminated.
 
     Raises:
-        RunTerminated: One of them was terminated.
+        RunTerminated: One of them was.
     """
     ended = terminated_at(place)
     if ended is not None:
@@ -308,7 +308,7 @@ def terminate(place: Place, reason: str, exceeded: Ceilings) -> None:
     Args:
         place: Where a step would have begun.
         reason: Why.
-        exceeded: What the step would have exceeded.
+        exceeded: The ceilings that the step would have exceeded.
     """
     around = [each.feed for each in place.enclosing if not set(exceeded).isdisjoint(each.ceilings)]
     for feed in (place.run.feed, *around):
@@ -358,8 +358,8 @@ class at:  # noqa: N801 - reads as a word: `with at(place):`
         current = here()
         if is_same(current, self._place):
             previous = self._previous
-            if isinstance(current, Lent):
-                # A block that a stream held open is left in a step for another consumer.
+            if isinstance(current, StepPlace):
+                # The step that leaves this block has another consumer than the one that entered it.
                 consumer = current.consumer
-                previous = consumer if previous is None else consumed(previous, consumer)
+                previous = consumer if previous is None else place_for(previous, consumer)
             set_place(previous)

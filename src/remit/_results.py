@@ -100,7 +100,7 @@ class Status(Struct, frozen=True):
         withheld: Values that redaction withheld, by rule.
         exceeding: Steps that exceeded an agent's remit, run or refused, by name.
         outside_run: Calls of steps outside any run, run or refused, by name.
-        misattributed: Runs that the server records as another agent's, by the agent of the program.
+        misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 
     mode: str

@@ -106,7 +106,7 @@ class OpenRun(RunState):
         """`active`, `complete`, `failed`, `cancelled` or `terminated`."""
         if self.feed.terminated is not None:
             return TERMINATED
-        ended = self.exited and (self.closed or not self.open)
+        ended = self.exited and (self.feed.closed or not self.open)
         if self.outcome is not None and ended and not self.left_open:
             return self.outcome[0]
         return ACTIVE
@@ -136,11 +136,11 @@ class OpenRun(RunState):
 
     @guarded("the comparison of a quality payload")
     def wrong_in_quality(self, name: str, body: bytes) -> bytes | None:
-        """Log what in a quality payload is not as declared; return it as a JSON array."""
+        """Log what in a quality payload differs from its declaration; return it as JSON."""
         wrong = self.feed.agent.quality_check()(name, body)
         if not wrong:
             return None
-        self._say(f"the quality {shown(name)} is not as its agent declares it: {'; '.join(wrong)}")
+        self._say(f"the quality {shown(name)} is not as declared: {'; '.join(wrong)}")
         return msgspec.json.encode(wrong)
 
     @guarded("the end of a run's block")
@@ -173,9 +173,9 @@ class OpenRun(RunState):
             self.decide(status, None if status == COMPLETE else type(error).__qualname__)
 
     def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
-        """Fail a run whose block ended well, for a span that outlived it.
+        """Fail a run whose block completed, because a span that outlived the block failed.
 
-        The exception leaves the run there: no span around it is open that could catch it.
+        A span inside another open span does not count: the code around it may catch the exception.
 
         Args:
             key: Key of the span.
@@ -231,14 +231,9 @@ class OpenRun(RunState):
         self.settle()
 
     @property
-    def closed(self) -> bool:
-        """Whether the run's end was sent."""
-        return not self._closing
-
-    @property
     def overdue(self) -> bool:
         """Whether the block has ended, and its spans too or they have had `run_linger_s`."""
-        if self._exited_ns is None or self.closed:
+        if self._exited_ns is None or self.feed.closed:
             return False
         if not self.open:
             # The last of them ended where nothing could be called.
@@ -344,12 +339,12 @@ class Run:
     def record_quality(self, name: str, payload: object) -> None:
         """Record how good the run was, under *name*.
 
-        What is not as the agent declared it is sent all the same, with one line in the log.
+        A payload that differs from the agent's declaration is logged once, and still sent.
 
         Args:
             name: Name of the quality, as declared by `agent(quality=...)`.
-            payload: A mapping, a model or a dataclass, redacted like every payload; any other value
-                stands under `value`, and `None` removes the name.
+            payload: A mapping, a model or a dataclass, redacted like every payload. Any other value
+                is recorded under `value`; `None` removes the name.
         """
         run = self._run
         if not run.recording:
@@ -386,8 +381,8 @@ class Run:
     def use(self) -> Generator[Run]:
         """Make the run current in this block: in a thread, a callback, a sync dependency.
 
-        Inside another run what that one may not do is refused here as well, and a termination of
-        either holds.
+        Inside the block of another run the ceilings of both apply, and so does the termination of
+        either.
         """
         with at(within(self._run.place, here())):
             yield self

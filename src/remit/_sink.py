@@ -29,8 +29,8 @@ class Kind(IntEnum):
     QUALITY = 3
     """A quality payload: `name`, `payload` (None removes the name).
 
-    What in it is not as declared stands in `result`, a JSON array of texts; it is not delivered,
-    because a collector finds it out itself.
+    `result` is a JSON array of what differs from the declaration. It is not delivered, because the
+    collector compares the payload itself.
     """
     CLOSE = 4
     """A run ended: finished_ns and status. Without a status it was left open, to be resumed."""
@@ -86,7 +86,7 @@ SpanStart: TypeAlias = tuple[str, int, int | None, str, int, bytes]
 
 
 QualityCheck: TypeAlias = Callable[[str, bytes], list[str]]
-"""Name and JSON of a quality payload: what in it is not as its agent declares it."""
+"""Takes name and JSON of a quality payload; returns what differs from the declaration."""
 
 
 class AgentRef(Struct, frozen=True):
@@ -100,8 +100,8 @@ class AgentRef(Struct, frozen=True):
         environment_id: The same for the environment.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
-        local_identifier: The identifier in local mode, where projects share a file; None elsewhere.
-        quality_check: Returns what its quality payloads are compared by. It may raise.
+        local_identifier: The identifier in local mode, where projects share a file; else None.
+        quality_check: Returns the function that checks its quality payloads. It may raise.
     """
 
     external_identifier: str
@@ -130,7 +130,7 @@ class RunFeed:
         terminated: Reason of a termination ("" if none was given), None while the run goes on.
         resumed: The instance exists already: neither register nor start it.
         lost: Spans of this run that delivery had to drop so far.
-        streams: Keys of its streams that have been called and have not ended.
+        streams: Keys of the streams that were called and have not ended.
         closed: Whether the end of the run was recorded.
     """
 

@@ -1,7 +1,7 @@
-"""SQLite files of remit: what marks them, and reading one without changing anything.
+"""SQLite files of remit: how they are marked, and how to read one without changing anything.
 
-`application_id`, four bytes in the header of each SQLite file, marks ours. A file of another
-program is not opened for writing, so that it stays as it is.
+The `application_id`, four bytes in the header of an SQLite file, marks the files of remit. A file
+of another program is never opened for writing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Kind(NamedTuple):
 
     Attributes:
         application_id: Its mark.
-        tables: Tables that each one has, also those of earlier versions, which have no mark.
+        tables: Tables that every version has; they identify files of versions without a mark.
     """
 
     application_id: int
@@ -45,7 +45,7 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
 
     Args:
         path: A file that exists.
-        kind: What it is to be.
+        kind: The expected kind.
         in_log: Whether to look into its log if the file itself is still empty.
 
     Raises:
@@ -59,7 +59,7 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     with closing(_connection(path, "&immutable=1")) as connection:
         mark, found = mark_of(connection), _tables(connection, kind)
     if not mark and not found and in_log and has_log(path):
-        # All of it may still be in the log.
+        # Everything may still be in the log.
         with closing(_connection(path, "")) as connection:
             mark, found = mark_of(connection), _tables(connection, kind)
     if mark == kind.application_id or found.issuperset(kind.tables) or not (mark or found):
@@ -71,16 +71,15 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
 
 
 def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
-    """Return a connection that reads a file, and changes nothing in it or beside it.
+    """Return a connection that reads a file without changing it or its folder.
 
-    It sees what is committed now. While no process has the file open it is read as it is, without
-    the locks and the index that SQLite otherwise puts beside it: so a file and a folder that may
-    only be read can be read.
+    It sees what is committed now. A file without a log is read without locks and without the index
+    that SQLite otherwise creates, so that files and folders without write permission can be read.
 
     Args:
         path: A file that exists.
-        left: Whether no process has it open: then even the index that SQLite keeps beside a log
-            stays as it is, which tells how long the log was.
+        left: Whether no process has it open. The index of its log, which says how long the log is,
+            is then left unchanged as well.
 
     Raises:
         OSError: It is a symbolic link.
@@ -117,7 +116,7 @@ def mark_of(connection: sqlite3.Connection) -> int:
 
 
 def _tables(connection: sqlite3.Connection, kind: Kind) -> frozenset[str]:
-    """Return the names of the tables; of a file with our mark they do not matter."""
+    """Return the names of the tables; nothing for a file that has the mark."""
     if mark_of(connection) == kind.application_id:
         return frozenset()
     # A name that is not UTF-8 belongs to another program.

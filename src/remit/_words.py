@@ -8,11 +8,11 @@ from typing import Any, Final
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
 
-
-# The descriptor itself: a metaclass may answer for the attribute with code of its own.
-_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 LIKE: Final = 0.6
-"""How alike two words are, of 1 at most, if the one is meant for the other."""
+"""Least similarity of two words for a suggestion, from 0 to 1."""
+
+# Called directly, because a metaclass may define the attribute with code of its own.
+_QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 
 
 def meant(word: object, allowed: Iterable[str]) -> str:
@@ -22,8 +22,8 @@ def meant(word: object, allowed: Iterable[str]) -> str:
 
 
 def closest(word: str, allowed: Iterable[str], cutoff: float = LIKE) -> str:
-    """Return the one of *allowed* that *word* is most like; an empty text if it is like none."""
-    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
+    """Return the word of *allowed* that is most similar to *word*; "" if none is similar."""
+    import difflib  # noqa: PLC0415 - 0.5 ms at import, needed for typing errors only
 
     return next(iter(difflib.get_close_matches(word, allowed, 1, cutoff)), "")
 
@@ -31,9 +31,9 @@ def closest(word: str, allowed: Iterable[str], cutoff: float = LIKE) -> str:
 def shown_url(value: str) -> str:
     """Return scheme and host of a URL for a message.
 
-    A text without a scheme is not shown: it may be a token that was given as the URL.
+    A string without a scheme is not shown: it may be a token that was given as the URL.
     """
-    from urllib.parse import urlsplit  # noqa: PLC0415 - 2 ms at import, for what is wrong alone
+    from urllib.parse import urlsplit  # noqa: PLC0415 - 2 ms at import, needed for errors only
 
     try:
         parts = urlsplit(value)

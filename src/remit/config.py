@@ -44,11 +44,11 @@ NOT_FROM_ENVIRONMENT: Final = ("transport",)
 PREFIX: Final = "REMIT_"
 OF_OTHERS: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
 """Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
-tests, and what Kubernetes sets in every container beside a service called `remit`."""
+tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""
 ALIKE: Final = 0.75
-"""How alike the name of a variable and that of a setting are, if the one is meant for the other."""
+"""Least similarity of a variable's name to a setting's name for a suggestion, from 0 to 1."""
 STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "refuse"})
-"""What counts for a setting of the policy that cannot be read: governance fails closed."""
+"""Values of policy settings that cannot be read: governance fails closed."""
 
 # Set by what runs functions: AWS Lambda (Netlify's are that too), Cloud Run and its functions,
 # Azure Functions, Vercel. A process of theirs is frozen, throttled or ended between two calls.
@@ -111,7 +111,7 @@ def _names(value: object) -> object:
 
 
 def _lowered(value: object) -> object:
-    """Return a text in lower case and without space around it; anything else as it is."""
+    """Return a string in lower case without surrounding space; any other value unchanged."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
@@ -206,7 +206,7 @@ class Settings(BaseModel):
 
     @property
     def unencrypted_host(self) -> str | None:
-        """The host to which everything goes unencrypted, unless that is this machine."""
+        """Host of an `http://` URL, to which data goes unencrypted; None for this machine."""
         parts = urlsplit(self.api_url or "")
         host = parts.hostname or ""
         return host if parts.scheme == "http" and not is_loopback(host) else None
@@ -227,7 +227,7 @@ class Settings(BaseModel):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether *host* is this machine."""
+    """Return whether *host* is this machine."""
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")
@@ -235,9 +235,9 @@ def is_loopback(host: str) -> bool:
 
 @lru_cache(maxsize=16)
 def api_root(url: str) -> str:
-    """Return *url* without `/api/v1` at its end, which every request adds; say once that it goes.
+    """Return *url* without a trailing `/api/v1`, which every request adds, and log that once.
 
-    A path before it is kept: a server may be behind a prefix.
+    A path before it is kept: a proxy may serve the API under a prefix.
     """
     bare = url.rstrip("/")
     root = bare.removesuffix(API_PATH).rstrip("/")
@@ -264,18 +264,14 @@ def given(ignored: Inherited = frozenset()) -> dict[str, tuple[str, str]]:
     return {name: source for name, source in found.items() if source not in ignored}
 
 
-def load(overrides: Mapping[str, object], ignored: Inherited = frozenset()) -> Settings:
+def load(overrides: Mapping[str, object]) -> Settings:
     """Return the settings from *overrides*, then the environment, then the defaults.
-
-    Args:
-        overrides: What `configure()` was given.
-        ignored: Variables with their texts that do not count.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed; names the setting, where it
             came from, what was seen and what is allowed.
     """
-    settings, wrong = read(overrides, given(ignored))
+    settings, wrong = read(overrides, given())
     return _valid(settings, wrong or missing(settings))
 
 
@@ -297,15 +293,15 @@ def _valid(settings: Settings, wrong: list[str]) -> Settings:
 def read(
     overrides: Mapping[str, object], found: Mapping[str, tuple[str, str]]
 ) -> tuple[Settings, list[str]]:
-    """Read each setting by itself: a wrong one costs no other.
+    """Read the settings one by one, so that a wrong one does not affect the others.
 
     Args:
         overrides: By name.
         found: Texts of the environment, each with the variable that it is from.
 
     Returns:
-        The settings, with the default in place of a wrong value (for the policy, the strictest
-        value), and one sentence for each setting that is wrong.
+        The settings, where a wrong value is replaced by the default (in the policy, by the
+        strictest value), and one sentence for each wrong setting.
     """
     wrong = _unknown(overrides)
     values: dict[str, object] = {name: text for name, (_, text) in found.items()}
@@ -321,7 +317,7 @@ def read(
 
 
 def missing(settings: Settings) -> list[str]:
-    """Return what mode `remote` needs and is not set, in a sentence."""
+    """Return a sentence on a setting that mode `remote` needs and that is not set, if any."""
     absent = [name for name in ("api_url", "api_token") if not getattr(settings, name)]
     if settings.mode != "remote" or not absent:
         return []
@@ -333,7 +329,7 @@ def missing(settings: Settings) -> list[str]:
 
 
 def unknown_variables() -> dict[str, str]:
-    """Return each variable named `REMIT_...` that is no setting, with the one that may be meant."""
+    """Return each variable `REMIT_...` that is no setting, with the variable that may be meant."""
     known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
@@ -375,7 +371,7 @@ def _from_environment() -> dict[str, tuple[str, str]]:
 
 
 def _unknown(overrides: Mapping[str, object]) -> list[str]:
-    """Return one sentence for each name that is no setting."""
+    """Return one sentence for each name of *overrides* that is no setting."""
     return [
         f"configure() got an unknown setting {name!r}{meant(name, Settings.model_fields)}; "
         f"the settings are {', '.join(Settings.model_fields)}"

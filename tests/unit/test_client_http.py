@@ -171,15 +171,16 @@ async def test_an_answer_without_end_is_cut_off(
     sent = gzip.compress(body) if zipped else body
     handler = arriving(sent, 65_536, encoding="gzip" if zipped else "identity")
     with pytest.raises(ContractError, match=f"longer than {limit} bytes. .*{advice}"):
-        await send(call, handler=handler)
+        await send(call, handler=handler, timeout_s=10)
 
 
 @both
 async def test_an_answer_within_the_limit_is_read(send: Sends) -> None:
     """To the last byte, and compressed too."""
     body = b"{}" + b" " * (MIB - 2)
-    assert await send(PING, handler=arriving(body, 65_536))
-    assert await send(PING, handler=arriving(gzip.compress(body), 100, encoding="gzip"))
+    zipped = gzip.compress(body)
+    assert await send(PING, handler=arriving(body, 65_536), timeout_s=10)
+    assert await send(PING, handler=arriving(zipped, 100, encoding="gzip"), timeout_s=10)
 
 
 @both
@@ -204,7 +205,7 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     body = json.dumps(answer).encode()
     assert len(body) > 4 * MIB
 
-    outputs = await send(BULK, handler=arriving(body, length))
+    outputs = await send(BULK, handler=arriving(body, length), timeout_s=10)
 
     assert list(outputs) == list(answer["outputs"])
     assert outputs["key-000"].status == "success"

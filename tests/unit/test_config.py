@@ -186,7 +186,11 @@ def test_a_client_shows_no_url_that_may_be_secret(url: str) -> None:
             id="misspelt",
         ),
         pytest.param({"REMIT_TOKEN": "x"}, ["did you mean REMIT_API_TOKEN"], id="shortened"),
-        pytest.param({"REMIT_XYLOPHONE": "x"}, ["REMIT_XYLOPHONE is set, .*no setting"], id="none"),
+        pytest.param(
+            {"REMIT_XYLOPHONE": "x"},
+            ["REMIT_XYLOPHONE is set, .*no such setting;"],
+            id="none",
+        ),
         pytest.param(
             {"REMIT_SERVE_PROXY": "1", "REMIT_PORT": "tcp://10.0.0.1:80", "REMIT_SERVICE_HOST": ""},
             [],

@@ -236,9 +236,11 @@ DECLARED = {
     "broken": BROKEN,
     "endless": ENDLESS,
     "pace": Pace,
+    "rating": int | None,
     "review": Review,
     "stars": int,
     "turns": Turns,
+    "verdict": Pace | Literal["good", 0],
     "written": WRITTEN,
 }
 
@@ -252,6 +254,9 @@ DECLARED = {
         ("pace", Pace(1.5), []),
         ("turns", Turns(count=2), []),
         ("stars", 5, []),
+        ("rating", 5, []),
+        ("verdict", "good", []),
+        ("verdict", Pace(1.5), []),
         ("written", {"a": 1}, []),
         ("review", None, []),
         (
@@ -268,6 +273,8 @@ DECLARED = {
         ("pace", {}, ["`seconds` is missing"]),
         ("turns", {"count": 1.5}, ["`count` is not of type integer"]),
         ("stars", "five", ["`value` is not of type integer"]),
+        ("rating", "five", ["`value` is of no form that is allowed"]),
+        ("verdict", "bad", ["the payload is of no form that is allowed"]),
         ("written", {"a": 0}, ["`a` is not more than 0"]),
         ("endless", {"a": 0}, []),
         ("broken", {"a": 0}, []),

@@ -15,7 +15,7 @@ from pydantic import BaseModel, EmailStr, Field, WithJsonSchema
 
 from remit._capture import Plan, Rules
 from remit._schema import canonical, declared_schema, params_schema, result_schema
-from remit._schema._results import as_result
+from remit._schema._results import as_object
 from remit._signature import MISSING, CallKind, Parameter, Reading, read
 from tests.data.corpus import (
     CASES,
@@ -348,7 +348,7 @@ def test_what_was_declared_takes_the_place_of_the_signature(
 def test_a_union_that_holds_itself_ends() -> None:
     """An alias may be recursive without anything around it."""
     definitions = {"Loop": {"anyOf": [{"$ref": "#/$defs/Loop"}, {"type": "object"}]}}
-    schema = as_result({"$ref": "#/$defs/Loop"}, definitions)
+    schema = as_object({"$ref": "#/$defs/Loop"}, definitions)
     assert schema == {"type": "object", "anyOf": definitions["Loop"]["anyOf"]}
 
 

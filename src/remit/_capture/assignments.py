@@ -1,8 +1,8 @@
 """Secrets beside their names: in settings, queries, commands, headers, JSON, YAML, TOML and code.
 
-A rule begins with a word that names a secret (`password`, `token`), not with the sign of an
-assignment, so that what stands between the name and the value may vary: a quote, a bracket, a
-space. The rules are searched in the text in lower case.
+A rule begins with a word that names a secret (`password`, `token`) and not with the sign of an
+assignment, so that quotes, brackets and spaces may occur between name and value. The rules are
+applied to the text in lower case.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from remit._capture.names import NAME_RULES, PAGING
 from remit._capture.pattern import DIGITS, LETTERS, PatternRule
 
 _REAL: Final = r"(?!your|xxx|example|changeme|redacted|none\b|null\b|true\b|false\b|string)"
-"""Not a word that only stands for a value; what is put in later begins with a sign (`${...}`)."""
+"""Excludes placeholder words; the text of a template begins with a sign (`${...}`)."""
 
 _ELSEWHERE: Final = (
     r"(?![\w.]*+[(\[])(?!(?:settings|config|conf|cfg|self|cls|os|env|args|opts?|options|app|request"
     r"|ctx|secrets|vault|process)\.\w)"
 )
-"""Not a call or a lookup, which show where the secret comes from and not what it is."""
+"""Excludes calls and lookups, which show where the secret comes from and not its value."""
 
 _BARE: Final = (
     r"""(?=[^\s&;,"')=0-9]{0,64}+[0-9])(?=[^\s&;,"'(){}\[\]<>$*%]{6})""" + _REAL + _ELSEWHERE
@@ -35,14 +35,14 @@ _WORD: Final = (
     + _REAL
     + r"(?!\w{0,40}(?:pass|pwd|secret|token|key))[a-z]{6,100}+(?![\w.(\[{<$%/:-])"
 )
-"""A secret of letters alone, where nothing but a value can stand: no name of a variable."""
+"""A secret of letters only, where only a value is possible: no name of a variable."""
 _ANY: Final = r"""(?=[^\s&#;"'<{(\[$*%]{3})""" + _REAL
 
 _TYPE: Final = (
     r"(?:str|bytes|int|integer|number|bool|boolean|object|required|optional|hidden|missing|invalid"
     r"|incorrect|wrong|default|unset|expired|disabled|enabled|prompt|plain|varchar)"
 )
-"""What documentation says of a password in one word."""
+"""Words that documentation uses to describe a password."""
 
 _SUFFIX: Final = r"(?:[_-]?(?:value|hash|base|raw|env|header|string|[0-9]{1,2})\b){0,2}+"
 _CLOSED: Final = r"""\\{0,3}+["'`]?+\]?+"""
@@ -51,9 +51,9 @@ _SIGN: Final = (
     r"""|,?+\s{1,20}+["'\\]{0,3}+value["'\\]{0,3}+[ \t]{0,3}+[=:]"""
     r"""|\n {2}[^\[\n]{0,300}+\[type=\w{1,40}, input_value=)"""
 )
-"""What stands between a name and its value.
+"""What separates a name and its value.
 
-`=`, `:=`, `=>` or `:`; the label of a value that stands beside its name; the report of pydantic.
+`=`, `:=`, `=>` or `:`; a key `value` after the name; the error message of pydantic.
 """
 
 _ASSIGNED: Final = f"{_SUFFIX}{_CLOSED}{_SIGN}"
@@ -63,13 +63,13 @@ _STRONG: Final = rf"(?:{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+{_BARE})|{
 
 
 def _terms(rule: str, noun: str) -> tuple[str, ...]:
-    """Return what stands before *noun* in the terms of a rule by name: the `api` of `api key`."""
+    """Return the words before *noun* in the terms of a rule by name: the `api` of `api key`."""
     terms = next(each.terms for each in NAME_RULES if each.name == rule)
     return tuple(each.removesuffix(f" {noun}") for each in terms if each.endswith(f" {noun}"))
 
 
 def _before(words: Iterable[str], noun: str, *, joint: str, unlike: bool = False) -> str:
-    """Return the look-behinds of *noun* after one of *words*, one for each length."""
+    """Return look-behinds for *noun* after one of *words*, one for each length."""
     by_length: dict[int, list[str]] = defaultdict(list)
     for word in words:
         by_length[len(word)].append(word)
@@ -89,7 +89,7 @@ _NO_PAGE: Final = _before(PAGING, "token", joint="[_-]", unlike=True) + _before(
     PAGING, "token", joint="", unlike=True
 )
 _TOKEN: Final = r"(?:(?<=[a-z0-9][_-]token)|(?<=[a-z0-9]{2}token))" + _NO_PAGE
-"""A token whose name says of what: of paging and of language models excepted."""
+"""A token with a word before it, except those of paging and of language models."""
 
 _NOUN: Final = (
     r"(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=pwd)|(?<=secret)|(?<=authorization)"
@@ -110,8 +110,7 @@ _PAIRS: Final = r"(?:\s{1,4}(?!password=|host=)\w{1,40}+=\S{0,200}+){0,8}"
 ASSIGNMENT_RULES: Final = (
     PatternRule(
         name="pattern:cookie",
-        withholds="cookies in headers: one that is long or has a digit, or whose name speaks of a "
-        "session",
+        withholds="cookies in headers that are long, have a digit, or are named as of a session",
         anchor="cookie",
         tail=r"""(?:["']?\]?\s?:|(?<=--cookie) )\s{0,2}["'\\]{0,2}"""
         # Cookies before it; not into another header, which is a beginning of its own.
@@ -202,7 +201,7 @@ ASSIGNMENT_RULES: Final = (
     ),
     PatternRule(
         name="pattern:assignment",
-        withholds="a password of letters alone on a line of YAML",
+        withholds="a password of letters only on a line of YAML",
         anchor="pass",
         tail=r"(?=[a-z]{2,7}:[ \t])"
         + _LINE
@@ -254,7 +253,7 @@ ASSIGNMENT_RULES: Final = (
     ),
     PatternRule(
         name="pattern:assignment",
-        withholds="the same under `pwd`; a folder is none",
+        withholds="the same under `pwd`, unless it is a folder",
         anchor="pwd",
         tail=rf"{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+(?!/){_BARE})",
         apart="",
@@ -307,7 +306,7 @@ ASSIGNMENT_RULES: Final = (
     ),
     PatternRule(
         name="pattern:assignment",
-        withholds="a token with its name, which says of what it is",
+        withholds="a token with its name, if a word is before `token`",
         anchor="token",
         tail=_TOKEN + _STRONG,
         apart="",
@@ -331,7 +330,7 @@ ASSIGNMENT_RULES: Final = (
     *(
         PatternRule(
             name="pattern:assignment",
-            withholds=f"what stands beside `{noun}`, if it is long and has a digit",
+            withholds=f"the value of `{noun}`, if it is long and has a digit",
             anchor=anchor,
             tail=noun.removeprefix(anchor) + _WEAK,
             apart=r"\w-",
@@ -394,7 +393,7 @@ ASSIGNMENT_RULES: Final = (
     ),
     PatternRule(
         name="pattern:flag",
-        withholds="a password of letters alone, where another flag follows or an `=` stands before",
+        withholds="a password of letters only, after `=` or before another flag",
         anchor="--",
         tail=r"(?:[a-z0-9]{1,20}+-){0,4}(?:password|passwd|passphrase)"
         rf"(?:\s{{1,4}}{_WORD}\s{{1,4}}--?[a-z]|={_WORD})",
@@ -431,7 +430,7 @@ ASSIGNMENT_RULES: Final = (
 ENVIRONMENT_RULES: Final = (
     PatternRule(
         name="pattern:assignment",
-        withholds="a secret of letters alone, in an environment or in properties",
+        withholds="a secret of letters only, in an environment or in properties",
         anchor="=",
         heads=(
             *("PASSWORD=", "PASSWD=", "PASSPHRASE=", "_PASS=", "_PWD=", "_SECRET=", "_TOKEN="),
@@ -439,7 +438,7 @@ ENVIRONMENT_RULES: Final = (
             *("datasource.password=", "db.password=", "database.password=", "jdbc.password="),
             *("mail.password=", "redis.password=", "user.password=", "-store-password="),
         ),
-        # That letters alone follow is asked of every rule with this anchor (`_SHORTCUTS`).
+        # `_SHORTCUTS` requires that only letters follow this anchor.
         tail=r"(?<!PAGE_TOKEN=)(?<!NEXT_TOKEN=)(?i:" + _REAL + ")"
         r"(?!(?i:\w{0,40}(?:pass|pwd|secret|token|key)))",
         apart="",

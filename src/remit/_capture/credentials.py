@@ -13,7 +13,7 @@ TEMPLATE: Final = (
     r"(?:\*+|<[^\s@>]{1,100}>|\{{1,2}[^@}\n]{0,100}\}{1,2}|\$\{[^\s@}]{1,100}\}|\$\([^\s@)]{1,100}\)"
     r"|\$[A-Z][A-Z0-9_]{0,100}|%s|%\(\w{1,100}\)s|%[A-Z][A-Z0-9_]{0,100}%)"
 )
-"""What stands for a password that is put in later; one that only begins so is a password."""
+"""A placeholder for a password; a text that only begins like one is a password."""
 
 _KEY_FILES: Final = (
     PatternRule(
@@ -53,12 +53,12 @@ _KEY_FILES: Final = (
 
 _PAIR_IN_BASE64: Final = (
     r"(?=[a-z0-9+/]*+[A-Z0-9])"
-    # All of it, then the first group of four with a colon.
+    # The whole text, then the first group of four characters with a colon.
     r"(?=(?:[A-Za-z0-9+/]{4}){0,300}+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?+(?![\w.+/=-]))"
     r"(?:[A-Za-z0-9+/]{4}){0,300}?"
     r"(?:O[g-v][\w+/=]{2}|[A-Za-z0-9+/][DTjz][o-r][\w+/=]|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]6)"
 )
-"""A text in Base64 with a colon, as a user and a password have one between them."""
+"""A text in Base64 with a colon in it, as between a user and a password."""
 
 _HEADERS: Final = (
     *(

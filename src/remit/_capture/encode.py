@@ -238,9 +238,9 @@ def secrets_in(mapping: object) -> tuple[str, ...]:
 
 
 def redacted_name(name: str, rules: Rules) -> str:
-    """Return *name*, or the rule of the key that shows in it: for names that are made at run time.
+    """Return *name*, or the name of the rule if it contains a key; for names made at run time.
 
-    The hook is not asked: it is given payloads.
+    The hook `redact` is not called: it takes payloads.
     """
     rule = key_shaped(name, rules.off)
     if rule is None:

@@ -180,10 +180,10 @@ def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
 
 
 def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
-    """Return why a value is refused.
+    """Return why a value is invalid.
 
-    A validator's own message may quote the value. It is replaced by the type of the error where
-    it does, and under a name whose value is withheld.
+    The message of a validator may quote the value. The type of the error replaces a message that
+    does, and every message about a name whose values are withheld.
     """
     rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
     rule = next((each for each in rules if each is not None and each not in walk.off), None)

@@ -91,7 +91,7 @@ _MODELS: Final = (
         anchor="-",
         heads=("sk-", "xai-", "pplx-", "tvly-", "csk-", "nvapi-"),
         tail=r"(?=[a-z_-]{0,40}+[0-9A-Z])(?=[A-Za-z0-9_-]{16})"
-        # Parts of the key, up to a long one; a part that ends like a head begins another key.
+        # Parts of the key up to a long one; a part that ends like a prefix begins another key.
         r"(?:[A-Za-z0-9]{0,11}+[_-](?<![slap][kixy]-)){0,12}?(?:[A-Za-z0-9]{12}|[0-9a-f]{4}-)",
         positives=(
             "sk-proj-9aB8cD7eF6gH5iJ4kL3m",

@@ -178,7 +178,7 @@ PAGING: Final = listed(
     "eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, audio, text, "
     "per, input, output, prompt, completion, word"
 )
-"""Words before `token` that make it one of paging, or of a language model."""
+"""Words before `token` for tokens of paging or of language models."""
 
 _OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
     ("bearer",): frozenset(listed("standard, flag, torch, cup, ring, pall")),

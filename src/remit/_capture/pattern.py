@@ -39,7 +39,7 @@ class PatternRule(Rule, frozen=True, kw_only=True):
         apart: Characters, written as in a class of a regular expression, that do not stand before
             the head; empty if any may.
         loose: Upper and lower case are the same in the heads.
-        lower: It is searched in the text in lower case, and written so.
+        lower: It is applied to the text in lower case, and written in lower case.
     """
 
     anchor: str
@@ -94,7 +94,7 @@ def random(least: int, chars: str = ALNUM) -> str:
 
     `\w-` are the characters of Base64 in addresses.
     """
-    # One set of ASCII letters is looked up; `\w` is asked of Unicode.
+    # A set of ASCII letters is faster than `\w`, which covers Unicode.
     chars = chars.replace(r"\w", "A-Za-z0-9_")
     return f"(?=[a-z_=+/.-]{{0,{least - 1}}}+[0-9A-Z])[{chars}]{{{least}}}"
 
@@ -163,14 +163,14 @@ def families(rules: Iterable[PatternRule]) -> tuple[Family, ...]:
 
 
 def _by_last_chars(rule: PatternRule) -> str:
-    """Return what sorts rules with heads that end alike beside each other."""
+    """Return a sort key that groups rules whose heads end alike."""
     return min(head[::-1] for head in rule.endings)
 
 
 def _ways(rules: Sequence[PatternRule]) -> str:
-    """Return the alternatives of *rules*, one group for each, halved as long as there are many.
+    """Return the alternatives of *rules*, one group for each, as a binary tree.
 
-    A look at the characters before the anchor rules out a half.
+    A look-behind at the characters before the anchor rules out half of the rules at each level.
     """
     if len(rules) <= _FEW:
         return "|".join(f"({_before(rule)}{rule.tail})" for rule in rules)
@@ -200,7 +200,7 @@ def _last_chars(rules: Sequence[PatternRule]) -> str:
             heads += map(str.upper, rule.endings)
     size = min(map(len, heads))
     if size == len(rules[0].anchor):
-        return ""  # it was searched for
+        return ""  # the anchor was matched already
     places = zip(*(head[-size:] for head in heads), strict=True)
     classes = ("".join(sorted({re.escape(char) for char in place})) for place in places)
     return f"(?<={''.join(f'[{each}]' for each in classes)})"

@@ -29,7 +29,7 @@ PATTERN_RULES: Final = (
 )
 
 LONG_TEXT_CHARS: Final = 1000
-"""In longer texts the search looks for its literal faster than `in` does; the verdict is kept."""
+"""Longer texts are searched without a test by `in`, which is slower, and verdicts are cached."""
 
 _MAX_VERDICTS: Final = 1024
 
@@ -37,7 +37,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 class _Families:
-    """All patterns that are searched, those for the text in lower case apart."""
+    """All patterns, with those for the text in lower case apart."""
 
     __slots__ = ("as_written", "in_lower_case")
 
@@ -52,9 +52,9 @@ _ALL: Final = _Families(PATTERN_RULES)
 
 
 _VERDICTS: Final[dict[tuple[int, int, frozenset[str]], tuple[str | None]]] = {}
-"""Verdicts on long texts, by hash and length: no text is kept here.
+"""Verdicts on long texts by hash and length, so that no text is kept.
 
-One call looks at a text several times: when it begins, when it fails, when a payload is too large.
+One call may search a text several times: at its start, at an error, for a payload that is too long.
 """
 
 
@@ -78,13 +78,13 @@ def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
 
 
 def search_text(text: str, off: frozenset[str] = _NONE) -> str | None:
-    """Return what `key_shaped` does, without keeping it: for a text that is not long."""
+    """Return what `key_shaped` does, without the cache: for short texts."""
     searched = _without(off) if off else _ALL
     long = len(text) > LONG_TEXT_CHARS
     for family in searched.as_written:
         if (long or family.literal in text) and (found := family.search(text)) is not None:
             return family.rule_of(found)
-    # Each of the others needs one of these beside its name.
+    # Each of the other patterns needs one of these.
     if "=" in text or ":" in text or ">" in text or "--" in text:
         text = text.lower()
         for family in searched.in_lower_case:

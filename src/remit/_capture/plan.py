@@ -56,9 +56,9 @@ class Plan:
     Attributes:
         outcome: What is decided for the result, and for the items of a stream.
         error_rule: The rule that withholds the message of every error, else None.
-        withheld: The rule by which the declaration withholds every value of a parameter, by name.
-        rules_off: Rules that `capture=` turns off, by parameter and `return`; those that are off
-            for all of them are under "".
+        withheld: Rules by which the declaration withholds every value of a parameter, by its name.
+        rules_off: Rules that `capture=` turns off, by parameter and `return`; under "" those that
+            are off for all of them.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Plan:
         }
         self._hidden = tuple(each for each in self._slots if not each.open)
         self._labelled = _labelled(self._slots)
-        # What `name` says of `value`, as in `set_header(name=, value=)`, only a walk tells.
+        # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
         self._form = None if self._labelled is not None else form_of(self._slots)
         out = self.outcome
         self._special = bool(self._skipped or self._hidden)
@@ -344,7 +344,7 @@ def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
 
 
 def _labelled(slots: Iterable[Slot]) -> Slot | None:
-    """Return the parameter `value` if there is one beside it that may say what it is."""
+    """Return the parameter `value` if another parameter may name it."""
     by_name = {each.name: each for each in slots}
     return None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
 

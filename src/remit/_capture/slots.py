@@ -134,7 +134,7 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
 def rules_off(key: str, side: Side) -> tuple[str, ...]:
     """Return the rules that `capture=` turns off for one parameter, or for `return`, sorted.
 
-    To record a value all the same turns off what the declaration of its side withholds.
+    `capture={key: True}` turns off the rules by which the declaration withholds the value.
     """
     off = set(side.wishes.off_for.get(key, ()))
     if side.wishes.keep.get(key) is True:

@@ -111,15 +111,14 @@ _KEY_AT_END: Final = re.compile(r"[0-9][\w+/=.~%-]*\Z")
 _END_CHARS: Final = 128
 
 _Text: TypeAlias = tuple[Any, int | str]
-"""A container and the place in it where a text stands, or the marker of one."""
+"""A container, and the index or key in it of a text or of the marker of a text."""
 
 
 class _StreamWalk(Walk):
     """The walk of all items of a stream.
 
     Attributes:
-        unended: Markers of texts that were withheld for a key with which they end: the next item
-            may go on with it.
+        unended: Markers of withheld texts that end with a key, which the next item may continue.
     """
 
     __slots__ = ("unended",)
@@ -130,7 +129,7 @@ class _StreamWalk(Walk):
         self.unended: dict[int, object] = {}
 
     def withhold(self, rule: str, value: object) -> object:
-        """Return the marker that stands for *value*, and remember it if a key may go on."""
+        """Return the marker of *value*, and remember it if the next item may continue the key."""
         marker = super().withhold(rule, value)
         if (
             rule.startswith("pattern:")
@@ -141,7 +140,7 @@ class _StreamWalk(Walk):
         return marker
 
     def hide_rest(self, texts: Sequence[_Text]) -> None:
-        """Withhold what goes on with a key that an earlier one of *texts* ends with."""
+        """Withhold texts that continue a key with which an earlier one of *texts* ends."""
         rule: str | None = None
         for holder, place in texts if self.unended else ():
             text: object = holder[place]
@@ -156,9 +155,9 @@ class _StreamWalk(Walk):
 
 
 def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
-    """Return the texts in *items* and the markers of texts, by where in an item they stand.
+    """Return the texts in *items*, and the markers of texts, by their path in an item.
 
-    An item that has an `index` is a piece of one of several texts, as language models send them.
+    An `index` in an item tells several texts apart that arrive in pieces, as from language models.
     """
     paths: dict[object, list[_Text]] = defaultdict(list)
 
@@ -187,7 +186,7 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
 def _spread(
     paths: Iterable[Sequence[_Text]], off: frozenset[str], known: Known | None
 ) -> str | None:
-    """Return the rule of what came in pieces, over several texts at one path, else None."""
+    """Return the rule of a secret that is spread over several texts at one path, else None."""
     for place in paths:
         texts = [text for holder, key in place if type(text := holder[key]) is str]
         joined = "".join(texts)

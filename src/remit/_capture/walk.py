@@ -28,7 +28,7 @@ _ORDER_CHARS: Final = 256
 _ORDER_NODES: Final = 16
 
 LABELS: Final = ("name", "key", "header")
-"""What stands beside a `value` and may say that it is a secret."""
+"""Keys whose value may name the `value` in the same object."""
 
 _UNJUDGED: Final = "?"
 """Not a rule: the name has not been judged yet."""

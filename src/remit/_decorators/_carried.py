@@ -17,7 +17,7 @@ from remit._decorators._standing import Stand
 from remit._decorators._streams import InFlight
 from remit._decorators._targets import kind_of
 from remit._guard import guarded
-from remit._recording import Place, consumed, here
+from remit._recording import Place, here, place_for
 from remit._signature import CallKind
 
 P = ParamSpec("P")
@@ -46,7 +46,7 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         context = captured.copy()
         if place is not None:
-            context.run(set_place, consumed(place, here()))
+            context.run(set_place, place_for(place, here()))
         given: object = context.run(make, *args, **kwargs)
         kind: type[object] = type(given)
         if follow is None and kind is not CoroutineType:

@@ -30,7 +30,7 @@ begun: Final = guarded("the start of a call")(begin)
 
 @guarded("a call outside any run")
 def outside(step: Step) -> None:
-    """Take note of a call outside any run, which is recorded nowhere, or refuse it.
+    """Count a call outside any run, or refuse it.
 
     Raises:
         DeniedError: The settings refuse it.
@@ -167,8 +167,8 @@ class AgentDoor(Door):
         """Return the block of a run, as `Agent.run`.
 
         Raises:
-            UsageError: The purpose is none that the API knows, *subject* is no text, *labels* are
-                neither a mapping nor a collection of words, or *resume* is no id. On entering it,
+            UsageError: The API does not know the purpose, *subject* is no string, *labels* are
+                neither a mapping nor a collection, or *resume* is no id. Entering the block raises
                 `RunTerminated` if a run around it, or the one to be resumed, was terminated.
         """
         self._check(purpose, subject, labels, resume)

@@ -176,17 +176,17 @@ def _code_of(function: object) -> object:
     return getattr(function, "__code__", None)
 
 
-def _nothing() -> Any:  # noqa: ANN401 - stands for a generator function; it is never called
+def _nothing() -> Any:  # noqa: ANN401 - in place of a generator function; it is never called
     """Do nothing."""
 
 
 _MAKERS: Final = frozenset(map(_code_of, (contextmanager(_nothing), asynccontextmanager(_nothing))))
-"""The code of what contextlib makes of a generator function."""
+"""Code objects of the functions that contextlib makes of generator functions."""
 
 
 @guarded("a call outside any run")
 def makes_manager(function: object) -> bool:
-    """Return whether a call of *function* only makes a context manager, whose body runs later."""
+    """Return whether *function* is made by contextlib: a call only makes a context manager."""
     return _code_of(function) in _MAKERS
 
 
@@ -198,7 +198,7 @@ def bound_to_its_block(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> None:
-    """Have a manager that was made outside any run judged and recorded where it is entered."""
+    """Check and record a manager that was made outside any run where it is entered."""
     _keep_remade(manager, door)
     stream = bound(door, instance, args, kwargs, for_block=True)
     if stream is not None:

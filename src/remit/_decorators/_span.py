@@ -30,14 +30,14 @@ def span(
     """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
 
     A block declares nothing to the server. If a function is decorated with
-    `@remit.span_type(name)`, its declaration holds for the blocks of that name: schemas, data risk
+    `@remit.span_type(name)`, its declaration applies to the blocks of that name: schemas, data risk
     and `capture=`.
 
     Args:
         name: Span type, sent as given.
         payload: What goes in; redacted and bounded like every payload.
-        data_risk: What the block may do and whose data flows through it; what is declared under
-            its name without one.
+        data_risk: What the block may do and whose data flows through it. The default is the data
+            risk that is declared under its name.
 
     Returns:
         The block, sync and async; it yields a `Span` with `.set_result(mapping)` and

@@ -8,19 +8,19 @@ body is the consumer's own and stands where the code that manages it has left of
 from __future__ import annotations
 
 from remit._context import set_place
-from remit._recording import Place, consumed, here, is_same
+from remit._recording import Place, here, is_same, place_for
 
 
 class Stand:
     """Where the steps of one call stand.
 
     Attributes:
-        base: Where the first step stands: at the span of the call. None outside any run: there the
-            code stands where its consumer does, as that of an undecorated call.
-        place: Where the next step stands.
-        shared: Whether the consumer stands where a step has left off, as the body of a `with`
-            block does.
-        closing: Whether the call is being closed, perhaps by the garbage collector, which is no
+        base: Place of the first step: the span of the call. None outside any run: the code then has
+            the place of its consumer, as an undecorated call has.
+        place: Place of the next step.
+        shared: Whether the consumer continues at the place where a step ended, as the body of a
+            `with` block does.
+        closing: Whether the call is being closed. The garbage collector may do that, and is no
             consumer.
     """
 
@@ -38,20 +38,20 @@ class Stand:
         self.base = self.place = self._current = base
 
     def enter(self, consumer: Place | None) -> None:
-        """Begin a step of a consumer at *consumer*, whose ceilings hold in it as well."""
+        """Begin a step for a consumer at *consumer*, whose ceilings apply to it as well."""
         place = self.place
         if not (consumer is place or self.closing):
             if place is None:
                 place = consumer
             elif consumer is not None and (
                 consumer.run is not place.run or consumer.enclosing is not place.enclosing
-            ):  # as `consumed` asks, with a call less
-                place = consumed(place, consumer)
+            ):  # as in `place_for`, without the call
+                place = place_for(place, consumer)
         self._current = place
         set_place(place)
 
     def leave(self, consumer: Place | None) -> None:
-        """End a step: note where it stands, and restore what was current before.
+        """End a step: remember its place, and restore the place that was current before.
 
         Args:
             consumer: What was current for the consumer when the step began.

@@ -18,14 +18,14 @@ from remit._decorators._standing import Stand
 from remit._guard import guarded
 from remit._ids import new_key
 from remit._outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._recording import Place, RunState, check_terminated, consumed, here
+from remit._recording import Place, RunState, check_terminated, here, place_for
 from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 _pid = os.getpid()
-"""This process, without a system call for each beginning and end of a stream."""
+"""Id of this process, which saves a system call for each start and end of a stream."""
 
 
 def _after_fork_in_child() -> None:
@@ -75,8 +75,8 @@ class InFlight(ABC):
     def release(self) -> OpenSpan | None:
         """Return the span, to be ended by the caller; None if it has ended or is not ours.
 
-        After a fork the child has a copy of whatever is in flight; the parent ends it. The writer
-        may cancel a stream while the consumer ends it: the one that pops the entry does so.
+        After a fork the child has a copy of the streams in flight, and the parent ends them. The
+        writer may cancel a stream while its consumer ends it: whichever pops the entry ends it.
         """
         span, self._span = self._span, None
         if span is None or self._pid != _pid:
@@ -95,9 +95,9 @@ class InFlight(ABC):
 
     @guarded("a step of a stream")
     def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
-        """Return what to throw into the user's code in place of *thrown*, if it may not go on.
+        """Return the error to throw into the user's code instead of *thrown*, if it must stop.
 
-        What is being closed is let go: nobody waits for its next step.
+        A stream that is being closed needs none.
         """
         if thrown is not None and issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
@@ -110,10 +110,10 @@ class InFlight(ABC):
         return None
 
     def admit(self, consumer: Place | None) -> None:  # noqa: B027 - the call was asked for
-        """Return if the next item may be given to *consumer*.
+        """Check that *consumer* may get the next item.
 
         Raises:
-            RunTerminated: A run of the consumer's was terminated.
+            RunTerminated: A run around the consumer was terminated.
             DeniedError: The step exceeds the remit of the consumer's agent.
         """
 
@@ -223,7 +223,7 @@ class StreamSpan(InFlight):
         self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
 
     def release(self) -> OpenSpan | None:
-        """Return the span, as `InFlight.release` does; the run has a stream less."""
+        """Return the span, as `InFlight.release` does, and remove it from the run's streams."""
         span = super().release()
         if span is not None:
             span.place.run.feed.streams.discard(span.place.key)
@@ -262,12 +262,12 @@ class Captured(NamedTuple):
 class BoundStream(StreamSpan):
     """The span of a generator function's call: bound at the call, begun at the first step.
 
-    Between the two it counts among the open spans of its run, which does not end before it has
-    begun, was closed or collected.
+    Between the call and the first step it counts among the open spans of its run, so that the run
+    does not end before the stream begins, is closed or is collected.
 
-    What was called outside any run is bound at its first step, if that stands in one: the body
-    runs there, by the remit of that run's agent. A consumer in another run than the stream is asked
-    for as a caller would be: its agent's remit and the end of its run hold for the stream, too.
+    A stream that was called outside any run is bound at its first step, to the run in which that
+    happens, and the remit of that run's agent applies. If the consumer is in another run than the
+    stream, the remit of the consumer's agent and the termination of its run apply as well.
     """
 
     __slots__ = ("_captured", "_consumer", "_door", "_key", "_run")
@@ -294,7 +294,7 @@ class BoundStream(StreamSpan):
             self._consumer = here()
             permit(
                 self._door.step,
-                consumed(self.place, self._consumer),
+                place_for(self.place, self._consumer),
                 self._captured.payload if self._captured is not None else None,
             )
         except BaseException as error:
@@ -303,10 +303,10 @@ class BoundStream(StreamSpan):
         self._begin()
 
     def admit(self, consumer: Place | None) -> None:
-        """Return if the next item may be given to *consumer*; asked once for each in a row."""
+        """Check that *consumer* may get the next item, once as long as the consumer is the same."""
         if consumer is self._consumer or consumer is None:
             return
-        place = consumer if self.place is None else consumed(self.place, consumer)
+        place = consumer if self.place is None else place_for(self.place, consumer)
         if place is not self.place:
             permit(self._door.step, place)
         self._consumer = consumer
@@ -338,7 +338,7 @@ class BoundStream(StreamSpan):
         run.open.add(key)
 
     def release(self) -> OpenSpan | None:
-        """Return the span, as `InFlight.release` does; of one not begun the run goes on without."""
+        """Return the span, as `InFlight.release` does; the run no longer waits for its start."""
         key, self._key = self._key, None
         if key is not None:
             run = self.place.run
@@ -351,7 +351,7 @@ class BoundStream(StreamSpan):
 
     @guarded("a refused stream")
     def _refused(self, error: BaseException) -> None:
-        """Take note that the body does not run, because of *error*."""
+        """End a stream whose body does not run because of *error*."""
         if self._key is not None and status_of(error) == FAILED:
             self.place.run.fail_after_block(self._key, self.place.key, error)
         self.release()

@@ -275,8 +275,8 @@ class Agent(StepFunction, Generic[P, R]):
             resume: Id of an instance left open, to go on with; its subject and labels stay.
 
         Raises:
-            UsageError: The purpose is none of the three, *subject*, *labels* or *resume* is not
-                of its kind.
+            UsageError: The purpose is none of the three, or *subject*, *labels* or *resume* has a
+                wrong type.
             RunTerminated: On entering the block: a run around it, or the one to be resumed, was
                 terminated.
         """

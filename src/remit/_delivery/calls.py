@@ -123,10 +123,10 @@ class Instance(msgspec.Struct):
 
     Attributes:
         id: Its id.
-        status: Where it stands.
+        status: Its status.
         termination_reason: Why it was terminated.
-        agent_id: The agent whose run it is.
-        agent: The same, if the server tells more of it: remit's collector does at a registration.
+        agent_id: Id of its agent.
+        agent: Its agent, if the server describes it: remit's collector does so at a registration.
     """
 
     id: str
@@ -228,9 +228,9 @@ def find_agent(registration: Registration) -> Call[Agent]:
 def make_agent(registration: Registration) -> Call[Agent]:
     """Describe a new agent; processes that make the same one use one key."""
     name = registration.external_identifier
-    # Of all that is sent: a key with another body is refused.
-    said = _encode([name, registration.name, registration.description])
-    digest = hashlib.sha256(said).hexdigest()[:AGENT_KEY_CHARS]
+    # Depends on the whole body: a server refuses a known key with another body.
+    body = _encode([name, registration.name, registration.description])
+    digest = hashlib.sha256(body).hexdigest()[:AGENT_KEY_CHARS]
     call = create_agent(
         name=registration.name,
         description=registration.description,

@@ -73,7 +73,7 @@ class Delivery:
             clock: The time.
             target: Where *http* sends to, for log lines and the status.
             spool: Where what is not delivered yet is kept on disk; without it, in memory.
-            others: Whose files are adopted beside our own.
+            others: Which other spool files are adopted too.
             on_rouse: Called when the first item comes, in each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
             **pace: See `Pace`.

@@ -106,7 +106,7 @@ class Pulse:
                 "records is kept within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
-                f". Once that is mended, {self.command} sends what ended processes left"
+                f". After it is corrected, {self.command} sends what ended processes left"
                 if health is not Health.FAILING
                 else "",
             )
@@ -121,9 +121,9 @@ class Pulse:
 
     @property
     def command(self) -> str:
-        """The command that sends what ended processes left, once the trouble is mended.
+        """The command that sends what ended processes left, after the problem is corrected.
 
-        A mended token or URL is another one than the items were recorded for.
+        The corrected token or URL differs from the one that the items were recorded for.
         """
         if self.health is Health.UNAUTHORIZED:
             return "`remit spool send --all`"

@@ -29,7 +29,7 @@ class Shared:
         tally: Counts what was delivered or set aside.
         limits: How much goes into one bulk request.
         poll_interval_s: Seconds without an answer about a run before it is asked after.
-        stream_interval_s: The same while a stream of the run is open.
+        stream_interval_s: The same, while a stream of the run is open.
         clock: The time.
     """
 

@@ -149,25 +149,25 @@ class Opening:
         """Register a run.
 
         Raises:
-            ContractError: Also for a 404 in the API's own words. It names no run that could be
-                refused: the URL is wrong, or an id of the settings.
+            ContractError: Also for a 404 of the API: no run can be refused for it, because the
+                URL or an id in the settings is wrong.
         """
         try:
             return self._door.call(calls.register(record, agent_id))
         except NotFoundError as error:
-            # A remembered agent that is gone is found or made anew at the next try.
+            # The next attempt looks for the agent, and creates it if it is gone.
             self._agent_ids.pop(record.registration.external_identifier, None)
             raise ContractError(str(error), status=error.status, code=error.code) from error
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
-        """Count a run that the server records as another agent's, and say so once for each agent.
+        """Count a run that the server records as another agent's, and log it once for each agent.
 
-        The server decides: the run goes on.
+        The server decides, and the run continues.
         """
         mine, agent_id, agent = registration.external_identifier, instance.agent_id, instance.agent
         if agent_id is None or agent_id == registration.agent_id:
             return
-        # A server that does not tell the agent's name shows it where it names two agents alike.
+        # Without the agent's name, two agents that are given the same id show the mismatch.
         first = self._names.setdefault(agent_id, mine)
         named = first if agent is None else agent.external_identifier or first
         recorded_as = agent_id if registration.agent_id is not None else named

@@ -77,7 +77,7 @@ class Registrations:
 
 
 class _Payload(msgspec.Struct):
-    """The parts of a registration payload that are the same for every run."""
+    """The parts of a registration that are the same for every run of an agent."""
 
     agent_version: dict[str, object]
     agent_schema_version: dict[str, object]

@@ -58,8 +58,8 @@ class Sender:
             spans: Sends the spans of a window.
             window_items: Most rows looked at in one step.
             poll_interval_s: Seconds without an answer about a run before it is asked after.
-            stream_interval_s: The same while a stream of the run is open; also the seconds between
-                two rounds of questions about such runs.
+            stream_interval_s: The same, while a stream of the run is open; also the interval at
+                which such runs are asked after.
         """
         self._outbox = parts.outbox
         self._door = parts.door

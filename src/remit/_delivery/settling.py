@@ -76,14 +76,14 @@ class Refusal:
     def of_no_registration(cls, agent: str) -> Refusal:
         """Return the refusal of a run of *agent* whose registration could not be built."""
         what = (
-            f"the registration of {agent} could not be built, through a fault of remit's (see the "
-            "log), so no run of it is delivered:"
+            f"the registration of {agent} could not be built because of a fault inside remit (see "
+            "the log), so no run of it is delivered:"
         )
         return cls(
             "run_unregistered",
             f"{agent}: unregistered",
             f"{what} its runs are set aside; remit.status().set_aside counts them",
-            f"{what} there is no spool to keep its runs in, so they are given up; "
+            f"{what} there is no spool to keep its runs in, so they are dropped; "
             "remit.status().dropped counts them",
         )
 
@@ -116,7 +116,7 @@ class Tally:
     Attributes:
         sent: Rows that were delivered.
         set_aside: Rows that a server refused for good and that are kept, by reason.
-        misattributed: Runs that a server records as another agent's, by the agent of the program.
+        misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 
     def __init__(self) -> None:

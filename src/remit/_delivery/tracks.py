@@ -66,7 +66,7 @@ class Track:
 
     @property
     def streaming(self) -> bool:
-        """Whether a stream of the run is open: it sends nothing and can be stopped at each item."""
+        """Whether a stream of the run is open: it may send nothing for long, and can be stopped."""
         return self.feed is not None and bool(self.feed.streams)
 
     def identify(self, instance_id: str) -> None:

@@ -185,7 +185,7 @@ def _listed(said: object) -> list[object]:
 
 
 def _text(value: object) -> str:
-    # What nests may nest deeper than `str` can follow.
+    # `str` fails for values that are nested too deep.
     return "..." if isinstance(value, dict | list) else str(value)
 
 

@@ -22,7 +22,7 @@ MAX_FAULTS: Final = 1000
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 """Longest answer about one thing."""
 MAX_LIST_BYTES: Final = 16 * 1024 * 1024
-"""Longest page of a list: one of 100 spans, their payloads and results at their limit, is 13 MB."""
+"""Longest page of a list: 100 spans with payloads and results at their limit have 13 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Call(Generic[T]):
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
         limit_bytes: Longest answer that is read.
-        by_output: Whether the answer to a bulk request may be longer, and is then read one output
-            at a time, without the `details` of each.
+        by_output: Whether a longer answer is read one output at a time, without the `details` of
+            each; for bulk requests.
         meanwhile: What the caller has to do while the server works; it raises nothing, and is not
             done where a client cannot.
     """

@@ -15,15 +15,15 @@ from remit.models.bulk import BulkOutput, BulkResponse
 
 NULL: Final = Raw(b"null")
 DONE: Final = BulkOutput.model_construct(status="success")
-"""The output of every item that happened and of which nothing else is told."""
+"""The output of every item that succeeded without a control signal."""
 _OUTPUTS: Final = b'"outputs"'
-# A quote alone begins a string that has not come whole.
+# A lone quote begins a string that has not arrived completely.
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 READ_BYTES: Final = 65_536
 MAX_CONTROL_BYTES: Final = 256
 MAX_REASON_CHARS: Final = 200
 _IN_OUTPUTS: Final = 2
-"""How deep the outputs of an answer nest."""
+"""Nesting depth of the outputs in an answer."""
 
 
 class _Output(msgspec.Struct, gc=False, omit_defaults=True):
@@ -89,10 +89,10 @@ def _output(output: _Output) -> BulkOutput:
 
 
 class Outputs:
-    """Takes a bulk answer in parts, and keeps each output without its `details`.
+    """Reads a bulk answer in parts, and keeps each output without its `details`.
 
-    So the answer to a batch may be longer than what is kept of an answer: each output holds a
-    whole span.
+    The `details` hold whole spans, so the answer to a batch may be longer than the limit of what
+    is kept.
 
     Attributes:
         kept_bytes: How many bytes are kept.
@@ -105,7 +105,7 @@ class Outputs:
         self._rest = b""
         self._read_to = 0
         self._depth = 0
-        # The member of the answer, and of its outputs, that is being read.
+        # Keys of the current member of the answer, and of its outputs.
         self._member = self._key = b""
         self._output_from = 0
         self._kept: list[bytes] = []
@@ -113,19 +113,19 @@ class Outputs:
 
     @property
     def waiting_bytes(self) -> int:
-        """How many bytes are held of an output that has not come whole."""
+        """How many bytes are held of an output that has not arrived completely."""
         return len(self._rest) + self._parts_bytes
 
     def add(self, part: bytes) -> None:
         """Take the next part."""
         self._parts.append(part)
         self._parts_bytes += len(part)
-        # A string that has not come whole is read again, so many short parts are read together.
+        # An incomplete string is read again later, so short parts are collected first.
         if self._parts_bytes >= READ_BYTES:
             self._read()
 
     def answer(self) -> bytes:
-        """Return the answer without what was left out; if it did not come whole, so does this."""
+        """Return the shortened answer; invalid JSON if the answer is incomplete."""
         self._read()
         return b'{"outputs":{' + b",".join(self._kept) + (b"}}" if self._depth == 0 else b"")
 
@@ -150,7 +150,7 @@ class Outputs:
                 self._member = text
             elif self._depth == _IN_OUTPUTS:
                 self._key = text
-        # Within an output all of it is needed, elsewhere what has not been read.
+        # Keep all of an output that is being read, otherwise only what has not been read.
         used = self._output_from if self._depth > _IN_OUTPUTS else self._read_to
         self._rest = rest[used:]
         self._read_to -= used
@@ -165,7 +165,7 @@ class Outputs:
                 read_output.control = Raw(_encode(control))
             short = _encode(read_output)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            # It is found wrong when the answer is read.
+            # Reading the answer then reports it as wrong.
             short = b"null"
         self._kept.append(self._key + b":" + short)
         self.kept_bytes += len(self._key) + len(short) + 2

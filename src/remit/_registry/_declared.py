@@ -245,11 +245,11 @@ class AgentType:
 
     @cached_property
     def local_identifier(self) -> str:
-        """The identifier within one machine: after the folder that its module is imported from.
+        """The identifier in local mode: the folder of the project and the external identifier.
 
         Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
         """
-        # The current folder may be gone, or a folder may not be looked into.
+        # The current folder may be gone, or a folder may not be readable.
         folder = attempt(lambda: _project_folder(self.span_type))
         own = self.external_identifier
         return own if isinstance(folder, Exception) else sendable(f"{folder}/{own}")
@@ -298,9 +298,9 @@ def _told_by(body: Callable[..., object], named: Callable[..., object]) -> _Told
 
 
 def _project_folder(declared: SpanType) -> str:
-    """Return the folder above the top-level module or package, the user's home as `~`.
+    """Return the folder that contains the top-level module or package, with `~` for the home.
 
-    What is in no file, as a notebook or a prompt, is in the current folder.
+    Code without a file, as in a notebook or at a prompt, counts as in the current folder.
     """
     path = Path(declared.file)
     if path.is_file():

@@ -25,7 +25,7 @@ class Registry:
         self.version = 0
         self._span_types: dict[str, SpanType] = {}
         self._agents: dict[str, AgentType] = {}
-        # Declared span types of other packages that spans of an agent's runs had.
+        # Declared span types of other packages that were used in an agent's runs.
         self._used: dict[str, set[str]] = {}
 
     def add_span_type(self, declared: SpanType) -> None:
@@ -73,16 +73,16 @@ class Registry:
     def seen(self, name: str, agent: str) -> bool:
         """Remember that a span in a run of *agent* was of this type.
 
-        A declared type joins the registration of the agent's later runs, if that does not hold it
-        yet. A name that only a block of `remit.span` has joins none: the same source registers
-        the same payload, whatever ran before.
+        The registrations of the agent's later runs include the type if it is declared. Names that
+        only blocks of `remit.span` have are not included, so that the same source registers the
+        same payload whatever ran before.
 
         Args:
             name: The span type.
             agent: External identifier of the agent.
 
         Returns:
-            Whether the type joins the registration by this call.
+            Whether this call adds the type to the registration.
         """
         declared, owner = self._span_types.get(name), self._agents.get(agent)
         if declared is None or owner is None or owner.selects(declared):

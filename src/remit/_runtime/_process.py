@@ -41,13 +41,13 @@ LATE: Final = -100
 
 
 class _InTests(Struct, frozen=True):
-    """What tests decide, and `configure()` in the code under test does not.
+    """What a test decides, and `configure()` in the code under test cannot change.
 
     Attributes:
-        mode: The mode, as it really is.
-        sink: Where items go; None where nothing is recorded.
+        mode: The mode.
+        sink: Receives the items; None if nothing is recorded.
         clock: The time.
-        settings: What `isolated()` was given, by name; None where the environment counts.
+        settings: Settings given to `isolated()`, by name; None if the environment counts.
     """
 
     mode: str
@@ -88,8 +88,8 @@ def registration(agent: AgentType) -> dict[str, object]:
 def current() -> parts.Runtime:
     """Return the runtime; the first use configures it from the environment.
 
-    A wrong environment variable is logged once and switches recording off, and the policy holds:
-    only `configure()` raises.
+    A wrong environment variable is logged once and switches recording off. The policy still
+    applies. Only `configure()` raises.
     """
     runtime = _process.runtime
     if runtime is not None:
@@ -101,10 +101,10 @@ def current() -> parts.Runtime:
 
 
 def stay_quiet() -> None:
-    """Record nothing in this process, whatever it is configured with, but into a test's own sink.
+    """Record only into the sinks of tests in this process, whatever it is configured with.
 
-    For test sessions: neither the code under test nor a token in the environment of a desk or of
-    CI sends a test to production, or writes it to the developer's data folder. Only
+    For test sessions: neither the code under test nor a token in the environment of a developer or
+    of CI sends test runs to production, or writes them to the data folder. Only
     `configure(transport=...)` delivers, through that transport.
     """
     shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
@@ -114,9 +114,9 @@ def stay_quiet() -> None:
 
 @contextmanager
 def unrecorded() -> Generator[None]:
-    """Record nothing within this block, whatever a call of `configure()` in it asks for.
+    """Record nothing within this block, whatever `configure()` is called with in it.
 
-    For commands that import a program only to look at what it declares.
+    For commands that import a program to read its declarations.
     """
     before = (_process.runtime, _process.configured, _process.unrecorded)
     _process.runtime, _process.configured, _process.unrecorded = None, None, True
@@ -129,17 +129,17 @@ def unrecorded() -> Generator[None]:
 def _from_environment() -> config.Settings:
     settings, wrong = _read({})
     if wrong:
-        _say(
-            "recording is off until this is mended, and the policy holds (on_violation is "
+        _log_once(
+            "recording is off until this is corrected; the policy still applies (on_violation is "
             f"{settings.on_violation}): {'; '.join(wrong)}"
         )
     return settings
 
 
 def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
-    """Return the settings, with recording off if one is wrong, and what is wrong.
+    """Return the settings and one sentence for each wrong one; any wrong one turns recording off.
 
-    Each is read by itself: the policy does not depend on those of recording.
+    The settings are read one by one, so that the policy does not depend on those of recording.
     """
     if _process.unrecorded:
         overrides = {**overrides, "mode": "off"}
@@ -167,9 +167,9 @@ def _read(overrides: Mapping[str, object]) -> tuple[config.Settings, list[str]]:
 
 @cache
 def _folder_of_tests() -> Path:
-    """Return a folder for what tests deliver; it is removed when the process ends."""
-    import shutil  # noqa: PLC0415 - for tests alone
-    import tempfile  # noqa: PLC0415 - 5 ms at import, the same
+    """Return a temporary data folder for tests that deliver; it is removed at exit."""
+    import shutil  # noqa: PLC0415 - only tests need it
+    import tempfile  # noqa: PLC0415 - takes 5 ms, and only tests need it
 
     folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -185,24 +185,24 @@ def _install(settings: config.Settings) -> parts.Runtime:
     _process.runtime = runtime
     _process.ended = None
     if tests is None:
-        _look_over(settings)
+        _log_doubtful(settings)
     return runtime
 
 
 @guarded("a look at the settings")
-def _look_over(settings: config.Settings) -> None:
-    """Log what is allowed and hardly meant: an unencrypted way, a variable that sets nothing."""
+def _log_doubtful(settings: config.Settings) -> None:
+    """Log settings that are allowed but probably wrong: plain HTTP, unknown variables."""
     if settings.resolved_mode == "remote" and settings.unencrypted_host is not None:
-        _say(
+        _log_once(
             "api_url is http://, so the token and everything recorded go to "
             f"{settings.unencrypted_host} unencrypted; use https://"
         )
     for variable, setting in config.unknown_variables().items():
         hint = f" (did you mean {setting}?)" if setting else ""
-        _say(f"{variable} is set, and it is no setting of remit{hint}; unset it, or correct it")
+        _log_once(f"{variable} is set, but remit has no such setting{hint}; unset or correct it")
 
 
-def _say(line: str) -> None:
+def _log_once(line: str) -> None:
     """Log a line once in this process."""
     if line not in _process.said:
         _process.said |= {line}
@@ -266,7 +266,7 @@ def configure(**settings: object) -> None:
 
 @guarded("the policy")
 def _hold_policy(settings: config.Settings) -> None:
-    """Let the policy of a `configure()` that fails hold, for a program that catches the error."""
+    """Apply the policy of a `configure()` that failed, for a program that catches the error."""
     with _lock:
         if _process.configured is None and (
             _process.runtime is None or not _process.runtime.started
@@ -319,7 +319,7 @@ def send_spooled(
     Args:
         settings: Where to, and where the spool is.
         timeout_s: Seconds to try at most.
-        others: Whose files are sent beside our own.
+        others: Which other spool files are sent too.
         set_aside: Send also what a server refused before.
     """
     runtime = parts.Runtime(settings, registry, others=others)
@@ -390,8 +390,8 @@ def isolated(
 
     Args:
         settings: The settings of the runtime.
-        sink: Where items go instead of to delivery, whatever `configure()` is given; without one
-            the block is as a program of its own.
+        sink: Receives the items instead of delivery, whatever `configure()` is given; without one
+            the block behaves as a program of its own.
         clock: The time.
     """
     was_registry, was_strict = registry(), faults.strict

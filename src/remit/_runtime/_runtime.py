@@ -76,7 +76,7 @@ class Runtime:
             on_start: Called before the first run of each process, and at every later one.
             sink: Where items go instead of to delivery, in tests.
             clock: The time.
-            others: Whose files of ended processes are sent beside our own.
+            others: Which other files of ended processes are sent too.
         """
         self.settings = settings
         self._others = others
@@ -91,7 +91,7 @@ class Runtime:
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # The agent that has the id of the setting.
+        # The agent that uses the setting `agent_id`, by its value.
         self._by_setting: dict[str, str] = {}
         # Reentrant: a signal's handler may call a step while this thread counts another.
         self._counting = threading.RLock()
@@ -141,10 +141,10 @@ class Runtime:
         return run
 
     def check_resumed(self, instance_id: str) -> None:
-        """Return if a run may go on, as far as this process knows; the server is asked later.
+        """Check that this process does not know a run as terminated; the server is asked later.
 
         Raises:
-            RunTerminated: It was terminated.
+            RunTerminated: The run was terminated.
         """
         feeds = [run.feed for run in list(self._runs)]
         for feed in (*feeds, *self.recorder.terminated):
@@ -152,7 +152,7 @@ class Runtime:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, step: Step) -> None:
-        """Count a call of *step* outside any run; refuse it, or log once that nothing records it.
+        """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
 
         Raises:
             DeniedError: The setting `outside_run` refuses it.
@@ -173,7 +173,7 @@ class Runtime:
             )
 
     def _refused_outside(self, step: Step) -> tuple[str, ...] | None:
-        """Return how a step that is refused exceeds the agents' remits; None if it may run."""
+        """Return why *step* is refused, or None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing):
             return None
@@ -184,7 +184,7 @@ class Runtime:
 
     @guarded("the policy")
     def _exceeded_by(self, step: Step) -> tuple[str, ...] | None:
-        """Return how *step* exceeds the remits of all agents that are declared by now."""
+        """Return how *step* exceeds the remits of the agents that are declared so far."""
         declared = self._registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
             found = (
@@ -197,9 +197,9 @@ class Runtime:
 
     @guarded("the count of calls outside any run")
     def _count_outside(self, name: str) -> bool:
-        """Count a call; tell whether it is the first of its name.
+        """Count a call and return whether it is the first of its name.
 
-        Blocks may be named by the thousand; those beyond are not counted.
+        Names beyond `MAX_SAID` are not counted: blocks may have thousands of names.
         """
         with self._counting:
             first = name not in self._outside
@@ -265,7 +265,7 @@ class Runtime:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
         for run in list(self._runs):
             run.cancel_in_flight()
-            if not run.closed:
+            if not run.feed.closed:
                 run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
@@ -276,7 +276,7 @@ class Runtime:
             self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
 
     def tend(self) -> None:
-        """Look after the open runs: follow the clock, end what was terminated or lingers."""
+        """Update the clocks of open runs, and end those that were terminated or are overdue."""
         for run in list(self._runs):
             run.follow_clock()
             if run.feed.terminated is not None:
@@ -320,7 +320,7 @@ class Runtime:
             agent.name,
             shown(agent.description, REDACT),
             self._agent_id_of(agent),
-            # The collector of local mode has one environment.
+            # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
             cache(partial(payload_of, agent, declared.copy())),
@@ -331,10 +331,10 @@ class Runtime:
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
-        """Return the agent's id on the server: its own, else the setting's.
+        """Return the agent's id on the server: its own, else that of the setting.
 
         Raises:
-            SettingsError: An agent without an id of its own has the setting's already.
+            SettingsError: Another agent without an id of its own uses the setting already.
         """
         setting = self.settings.agent_id
         if agent.agent_id is not None or setting is None:
@@ -390,7 +390,7 @@ class Runtime:
 
 
 def _called_from(step: Step) -> str:
-    """Return where a step was called, in words that follow "called outside any run"."""
+    """Return where a step was called, to follow "called outside any run" in a message."""
     place = caller()
     if place is not None:
         return f"at {place}"
@@ -399,7 +399,7 @@ def _called_from(step: Step) -> str:
 
 
 def quality_check_of(agent: AgentType) -> QualityCheck:
-    """Return what the quality payloads of *agent* are compared by."""
+    """Return the function that checks the quality payloads of *agent*."""
     return qualities.Qualities(agent, redact=REDACT).errors
 
 

@@ -18,7 +18,16 @@ from remit._returns import forms
 from remit._schema._generator import Generator, Raw
 from remit._schema._keywords import RULES_OFF, Json, withheld_schema
 from remit._schema._merge import merged
-from remit._schema._results import any_of, as_result, item_stream, reachable, resolved, wrapped
+from remit._schema._results import (
+    RESULT,
+    VALUE,
+    any_of,
+    as_object,
+    item_stream,
+    reachable,
+    resolved,
+    wrapped,
+)
 from remit._schema._tidy import Redact, Tidy
 from remit._schema._types import UNPACK, Readying, is_hashable, noted, type_name
 from remit._signature import CallKind, Parameter, Reading
@@ -27,7 +36,7 @@ _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
 _STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
 _NEVER: Final = (typing.Never, typing.NoReturn)
-# In pydantic's words, the rest of which is how to install it; other texts may hold a path.
+# Pydantic's message goes on with how to install the package; other messages may contain a path.
 _MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
 # pydantic takes seconds for hundreds of adapters; most parameters are one of these.
 _SCALARS: Final[Mapping[object, Json]] = {
@@ -59,8 +68,8 @@ def params_schema(
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: What `params=` was given: what it does not name keeps the signature's schema.
-        withheld: The rule by which the declaration withholds every value of a parameter, by name.
-            No value of it is shown.
+        withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
+            value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
     whole = _of_call(reading, redact, doc, declared)
@@ -73,7 +82,7 @@ def params_schema(
 
 
 def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
-    """Return *schema* with the rule that withholds its values, and with the rules that are off."""
+    """Return *schema* with the rule that withholds its values and the rules that are off."""
     if rule is not None:
         schema = withheld_schema(schema, rule)
     return {**schema, RULES_OFF: list(off)} if off else schema
@@ -124,8 +133,7 @@ def result_schema(
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
-        withheld: The rule by which the declaration withholds it, else None. No value of it is
-            shown.
+        withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
     """
     return _governed(_of_result(reading, kind, redact, declared), withheld, rules_off)
@@ -133,7 +141,7 @@ def result_schema(
 
 def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: object) -> Json:
     if isinstance(declared, Mapping):
-        return _as_written_result(cast("Mapping[object, object]", declared), redact)
+        return _as_written(cast("Mapping[object, object]", declared), RESULT, redact)
     returns = reading.returns
     at_once, one_by_one = forms(returns, streams=kind in _STREAMS)
     if not one_by_one and _is_unknown(at_once[0]):
@@ -142,7 +150,7 @@ def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: objec
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = _schemas([*at_once, *one_by_one])
-    parts = [as_result(each, definitions) for each in schemas[: len(at_once)]]
+    parts = [as_object(each, definitions) for each in schemas[: len(at_once)]]
     parts += [item_stream(each) for each in schemas[len(at_once) :]]
     return _finished(any_of(parts), definitions, Tidy(redact))
 
@@ -151,19 +159,19 @@ def _is_unknown(annotation: object) -> bool:
     return any(annotation is each for each in (MISSING, *_NEVER))
 
 
-def _as_written_result(written: Mapping[object, object], redact: Redact) -> Json:
-    """Return an author's schema of a result; one of no object stands under `result`."""
+def _as_written(written: Mapping[object, object], key: str, redact: Redact) -> Json:
+    """Return an author's schema; one of a value that is no object is wrapped under *key*."""
     schema = declared_schema(written, redact=redact)
     kind = schema.get("type", "object")
     if kind == "object" or isinstance(kind, list):
         return schema
     definitions = schema.pop("$defs", None)
-    whole = wrapped(schema)
+    whole = wrapped(schema, key)
     return whole if definitions is None else {"$defs": definitions, **whole}
 
 
 def declared_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema for what `params=` or `quality=` was given.
+    """Return the JSON Schema that an option of a decorator was given.
 
     Args:
         declared: A model or another type, or a JSON Schema as a mapping, which is kept as the
@@ -178,19 +186,16 @@ def declared_schema(declared: object, *, redact: Redact) -> Json:
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of a quality payload; what is no object stands under `value`.
+    """Return the JSON Schema of a quality payload; a value that is no object is under `value`.
 
     Args:
         declared: What `quality=` was given for its name.
-        redact: As of `declared_schema`.
+        redact: What defaults, examples and enumerated values pass.
     """
-    schema = declared_schema(declared, redact=redact)
-    kind = schema.get("type", "object")
-    if kind == "object" or isinstance(kind, list):
-        return schema
-    definitions = schema.pop("$defs", None)
-    whole: Json = {"type": "object", "properties": {"value": schema}, "required": ["value"]}
-    return whole if definitions is None else {"$defs": definitions, **whole}
+    if isinstance(declared, Mapping):
+        return _as_written(cast("Mapping[object, object]", declared), VALUE, redact)
+    (schema,), definitions = _schemas([declared])
+    return _finished(as_object(schema, definitions, VALUE), definitions, Tidy(redact))
 
 
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:

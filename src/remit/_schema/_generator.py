@@ -163,7 +163,7 @@ def _rank(value: object) -> tuple[str, str]:
 
 
 def _tidy_class(schema: Json, cls: type) -> None:
-    """Take from the schema of a class its title, unless chosen, and values that are withheld."""
+    """Remove from the schema of a class its title, unless chosen, and the withheld values."""
     config = _config(cls)
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
@@ -179,7 +179,7 @@ def _tidy_class(schema: Json, cls: type) -> None:
 
 
 def _tidy_named_tuple(schema: Json, cls: type) -> None:
-    """Give the items of a named tuple the names of its fields, and take their titles."""
+    """Add the names of the fields to the items of a named tuple, and remove their titles."""
     withheld = _withheld_fields(cls)
     items: list[Json] = schema.get("prefixItems", [])
     for place, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
@@ -189,7 +189,7 @@ def _tidy_named_tuple(schema: Json, cls: type) -> None:
 
 
 def _withheld_fields(cls: type) -> Mapping[str, str]:
-    """Return the rule by which the author of a class withholds a field, by its name."""
+    """Return the rules by which a class withholds fields, by field name."""
     rules = {each.name: saying_of_field(each, cls).rule for each in declared_fields(cls) or ()}
     return {name: rule for name, rule in rules.items() if rule is not None}
 

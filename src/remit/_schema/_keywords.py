@@ -1,4 +1,4 @@
-"""The keywords of JSON Schema that remit knows, and its own."""
+"""The keywords of JSON Schema that remit knows, and those that it adds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Json: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
 WITHHELD: Final = "x-remit-withheld"
-"""Keyword of what is never recorded: the rule that withholds it."""
+"""Keyword of a value that is never recorded: the rule that withholds it."""
 RULES_OFF: Final = "x-remit-rules-off"
-"""Keyword of what is recorded although a rule would withhold it: the rules that are off."""
+"""Keyword of a value that is recorded because rules are off: these rules."""
 NAME: Final = "x-remit-name"
-"""Name of a position in a named tuple; never sent, for redaction alone."""
+"""Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 
 SCHEMAS_BY_NAME: Final = frozenset(
     listed(
@@ -29,9 +29,9 @@ TERMS: Final = frozenset(
     | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
     | {*listed("format, type")}
 )
-"""Keywords whose texts are words of JSON Schema, or remit's own; all others are the author's."""
+"""Keywords whose strings are terms of JSON Schema or of remit; others hold the author's text."""
 DISCRIMINATOR: Final = "discriminator"
-"""Of OpenAPI: which field tells the members of a union apart, and their definitions."""
+"""Keyword of OpenAPI: the field that distinguishes the members of a union, and a mapping."""
 
 _OF_TYPES: Final = frozenset(
     listed(
@@ -45,13 +45,13 @@ _OF_TYPES: Final = frozenset(
 )
 _WITHOUT_VALUES: Final = SCHEMAS_BY_NAME | TERMS | _OF_TYPES
 KNOWN: Final = _WITHOUT_VALUES | VALUE | VALUES | {"pattern", DISCRIMINATOR, RULES_OFF}
-"""Every other keyword is an author's own (`json_schema_extra`): its value is redacted."""
+"""All other keywords are the author's (`json_schema_extra`): their values are redacted."""
 
 
 def withheld_schema(schema: Json, rule: str) -> Json:
-    """Return the schema of what *rule* withholds: its type, and no value that it has or may have.
+    """Return *schema* for a value that *rule* withholds: the type without any actual value.
 
-    A pattern and the author's own keywords are left out too: they may show a value.
+    Patterns and the author's own keywords are left out as well, because they may show a value.
     """
     return {**_without_values(schema), WITHHELD: rule}
 

@@ -1,4 +1,4 @@
-"""The schema of a result: payload format 1 makes an object of whatever was returned."""
+"""Schemas of the objects that record results and quality payloads, whatever the value is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import Final, cast
 from remit._schema._keywords import Json
 
 REF: Final = "#/$defs/"
+RESULT: Final = "result"
+"""Key of a result that is no mapping (payload format 1)."""
+VALUE: Final = "value"
+"""The same of a quality payload."""
 
 
 def item_stream(items: Json) -> Json:
@@ -23,16 +27,17 @@ def item_stream(items: Json) -> Json:
     }
 
 
-def as_result(schema: Json, definitions: Json) -> Json:
-    """Return the schema of the result whose value has *schema*.
+def as_object(schema: Json, definitions: Json, key: str = RESULT) -> Json:
+    """Return the schema of the object that records a value of *schema*.
 
-    A mapping-like value is the object itself, anything else stands under `result`; a union is
-    mapped member by member, and a member of which nothing is known may be either. A failed
-    span's result is the failure object, whatever this says: it is judged by its status.
+    A mapping-like value is the object itself, any other value is under *key*. A union is mapped
+    member by member, and a member of which nothing is known may be either. The result of a failed
+    span is the failure object, which this schema does not describe.
 
     Args:
         schema: Schema of the value; empty if it may be anything.
         definitions: What its references refer to, by name.
+        key: The key of a value that is no mapping.
     """
     members = list(_members(schema, definitions, frozenset()))
     loose = [each for each in members if each.keys() <= {"$comment"}]
@@ -41,12 +46,12 @@ def as_result(schema: Json, definitions: Json) -> Json:
     mappings = [each for each in members if _is_mapping(resolved(each, definitions))]
     others = [each for each in members if each not in mappings]
     if not mappings:
-        return wrapped(schema)
+        return wrapped(schema, key)
     if not others:
         top = resolved(schema, definitions)
         return {**top, "type": "object"}
     rest = others[0] if len(others) == 1 else {"anyOf": others}
-    return {"type": "object", "anyOf": [*mappings, wrapped(rest)]}
+    return {"type": "object", "anyOf": [*mappings, wrapped(rest, key)]}
 
 
 def any_of(results: Sequence[Json]) -> Json:
@@ -81,9 +86,9 @@ def reachable(schema: Json, definitions: Json) -> Json:
     return found
 
 
-def wrapped(schema: Json) -> Json:
-    """Return the schema of a result that is no mapping: it stands under `result`."""
-    return {"type": "object", "properties": {"result": schema}, "required": ["result"]}
+def wrapped(schema: Json, key: str) -> Json:
+    """Return the schema of an object that has a value of *schema* under *key*."""
+    return {"type": "object", "properties": {key: schema}, "required": [key]}
 
 
 def _is_mapping(schema: Json) -> bool:

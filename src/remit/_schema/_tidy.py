@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
+from remit._capture.markers import KEY
 from remit._docstrings import prose, sendable
 from remit._schema._generator import Raw
 from remit._schema._keywords import (
@@ -23,9 +24,6 @@ from remit._schema._keywords import (
 
 Redact: TypeAlias = Callable[[object], object]
 """Turns any value into plain JSON, what must not be shown replaced by a marker."""
-
-MARKER: Final = "$remit"
-"""The key that tells a substitute from a value (payload format 1)."""
 
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
 _ABSENT: Final = object()
@@ -79,9 +77,9 @@ class Tidy:
         return made
 
     def _value(self, key: str, value: object, name: str | None) -> object:
-        """Return a redacted value, or values; `_ABSENT` if it is nothing that JSON can say.
+        """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
 
-        A marker tells of a default that there is one; as a constant it would be another value.
+        A marker in place of a default shows that there is one; as a constant it would be wrong.
         """
         if key in VALUES and isinstance(value, list):
             return self._listed(cast("list[object]", value), name)
@@ -89,7 +87,7 @@ class Tidy:
         return _ABSENT if is_marker(shown, None if key == "const" else "opaque") else shown
 
     def _own(self, key: str, value: object, name: str | None) -> object:
-        """Return the redacted value of a keyword of the author's own, `_ABSENT` if withheld."""
+        """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
         shown = _as_object(self._redacted({key: value}, name)) or {}
         return _ABSENT if is_marker(shown) or is_marker(shown.get(key)) else shown.get(key)
 
@@ -120,7 +118,7 @@ class Tidy:
 
 
 def _in_order(value: object) -> object:
-    """Return a mapping with its keys sorted, and all inside it; anything else as it is."""
+    """Return a mapping with its keys sorted at every level; any other value unchanged."""
     if not isinstance(value, Mapping):
         return value
     pairs = sorted(_by_name(cast("Mapping[object, object]", value)))
@@ -138,7 +136,7 @@ def _null_last(member: object) -> tuple[bool, str]:
 def is_marker(value: object, kind: str | None = None) -> bool:
     """Return whether *value* is a substitute, of *kind* if one is given."""
     fields = _as_object(value)
-    return fields is not None and MARKER in fields and kind in {None, fields[MARKER]}
+    return fields is not None and KEY in fields and kind in {None, fields[KEY]}
 
 
 def _as_object(value: object) -> Json | None:

@@ -79,7 +79,7 @@ class SpanBlock:
         Args:
             name: Its span type.
             step: The same, made ready for recording; None if that failed, and nothing is recorded.
-            outside: Called with the step where there is no run; may raise `DeniedError`.
+            outside: Called with the step outside any run; may raise `DeniedError`.
         """
         self._name = name
         self._step = step

@@ -118,11 +118,11 @@ def open_span(
     """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*.
 
     Args:
-        step: What was called.
-        parent: Where.
+        step: The step that was called.
+        parent: Place of the call.
         payload: The arguments.
         secrets: Texts that the payload withholds.
-        key: Key of the span, if it was made before.
+        key: Key of the span, if there is one already.
     """
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed

@@ -60,13 +60,13 @@ CREATE INDEX aside_run ON aside (run_key);
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether another program made the file at *path*; nothing is changed."""
+    """Return whether another program made the file at *path*, without changing it."""
     try:
         _sqlite.check_ours(path, _sqlite.SPOOL, in_log=False)
     except _sqlite.ForeignError:
         return True
     except STORAGE_ERRORS:
-        # Gone, or damaged: what opens it sees which.
+        # The file is gone or damaged, which opening it will show.
         return False
     return False
 
@@ -115,7 +115,7 @@ class Database:
             path: Where it is.
             max_bytes: No more is wanted of it.
             page_bytes: Size of the pages, if it is empty; None for what suits *max_bytes*.
-            reader: A connection to it that changes nothing, to be used in place of one that does.
+            reader: A read-only connection to use instead of a new one.
 
         Raises:
             sqlite3.Error: It cannot be opened, or is no database.

@@ -1,8 +1,8 @@
 """The files that ended processes left behind: which are ours to send, and what is done with them.
 
 An adopter takes the lock of a file, sends what is in it in order and with the stored keys, and
-deletes it. A file of another target or another token is left alone unless a person asks for it, and
-one of a later version always is.
+deletes it. A file of another target or token is left alone unless a command asks for it; a file of
+a later version always is.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Files:
             folder: Where they are, and whose are ours.
             wall_ns: The time.
             lose: Told what had to be given up.
-            others: Whose files are taken beside our own.
+            others: Which other files are taken too.
             keep_bytes: Most bytes of memory for what this process puts into one of them.
         """
         self.folder = folder

@@ -55,18 +55,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Whose files are sent beside our own, because a person asks for it.
+    """Files of other targets or tokens that are sent too, because a command asks for it.
 
     Attributes:
-        any_token: What was recorded for our target by another token.
-        target: What was recorded for this other target, by any token.
+        any_token: Whether to send what was recorded for the same target with another token.
+        target: Another target whose files are sent, whatever their token.
     """
 
     any_token: bool = False
     target: str | None = None
 
     def include(self, identity: Identity | None, ours: Identity) -> bool:
-        """Tell whether a file of *identity* is sent, where our own files are of *ours*."""
+        """Return whether a file of *identity* is sent; *ours* is the identity of this process."""
         if identity is None:
             return False
         same_target = self.any_token and identity.target == ours.target
@@ -189,7 +189,7 @@ class Folder:
         return claim
 
     def in_use(self, path: Path) -> bool:
-        """Return whether a process has the file at *path*; nothing is changed."""
+        """Return whether a process uses the file at *path*, without changing anything."""
         try:
             descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:
@@ -283,7 +283,7 @@ class Folder:
         return size_bytes, growing
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
-        """Yield what is in the folder; nothing of one that other users may write to."""
+        """Yield the entries of the folder; none if other users may write to it."""
         try:
             check_private_folder(self._data_dir)
             check_private_folder(self.path)
@@ -320,9 +320,9 @@ def identities(path: Path) -> dict[Path, tuple[int, int]]:
 
 
 def modified_ns(path: Path) -> int:
-    """Return when one file, or its log, was written to last.
+    """Return when one file or its log was last written to.
 
-    Those that only read write to SQLite's index beside it, too.
+    SQLite's index is left out, because readers write to it as well.
     """
     times: list[int] = []
     for file in (path, Path(f"{path}-wal"), Path(f"{path}-journal")):

@@ -65,7 +65,7 @@ class Listed:
         state: What it waits for.
         size_bytes: What it takes on disk.
         written_ns: When it was written to last, by the wall clock.
-        identity: Whose it is; None if that cannot be read, or is not written yet.
+        identity: Target and token of its items; None if unreadable or not written yet.
         items: How many items wait in it.
         open_runs: How many runs of its process have not ended.
         refused: How many items of it were refused, and why.
@@ -103,7 +103,7 @@ def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
 
 
 def _listed(folder: Folder, path: Path) -> Listed:
-    """Look into a file, and change neither it nor the folder."""
+    """Read a file without changing it or the folder."""
     states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
     found = Listed(
         path, states.get(path.suffix, FileState.WAITING), size_of(path), modified_ns(path)

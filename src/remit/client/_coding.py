@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from remit._zstd import zstd
+from remit.config import is_loopback
 
 GZIP: Final = "gzip"
 ZSTD: Final = "zstd"
@@ -34,7 +35,7 @@ class Coding:
 
     def __init__(self, url: str, *, in_process: bool) -> None:
         """Compress nothing yet; never to this machine, where bytes cost less than packing them."""
-        self._worth = not (in_process or _is_loopback(url))
+        self._worth = not (in_process or is_loopback(urlsplit(url).hostname or ""))
         self._name: str | None = None
 
     def packed(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
@@ -76,8 +77,3 @@ def _best(said: str) -> str | None:
     if ZSTD in names and zstd() is not None:
         return ZSTD
     return GZIP if GZIP in names else None
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")

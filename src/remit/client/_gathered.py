@@ -15,10 +15,10 @@ LISTS: Final = ("/agent_instance", "/agent_spans")
 BULK: Final = "/bulk"
 GZIP: Final = "gzip"
 _GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
-# A compressed body may be a thousand times as long when it is decompressed.
+# A decompressed body may be a thousand times as long as the compressed one.
 PART_BYTES: Final = 65_536
 KEPT_TIMES: Final = 4
-"""Ten thousand outputs of a terminated run, each with why, are 4 MiB without their spans."""
+"""Ten thousand outputs of a terminated run, each with its reason, have 4 MiB without spans."""
 OK, REDIRECTION = 200, 300
 
 
@@ -58,7 +58,7 @@ class Gathered:
         self._outputs: Outputs | None = None
 
     def add(self, chunk: bytes) -> None:
-        """Take the next part, as it came.
+        """Add the next part, compressed as it arrived.
 
         Raises:
             ContractError: The answer is too long, or cannot be decompressed.

@@ -153,7 +153,7 @@ class Door(Generic[C]):
         return reaction(f"{self.target.where(call)}: {said}")
 
     def _gathered(self, call: Call[T], response: httpx.Response) -> Gathered:
-        """Return an empty answer, for the body of *response*."""
+        """Return an empty answer for the body of *response*."""
         target, headers = self.target, dict(response.headers)
         return Gathered(target.where(call), target.place, call, response.status_code, headers)
 
@@ -265,7 +265,7 @@ class Http(Door["httpx.BaseTransport"]):
 
 
 def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield *chunks*; a server that never stops sending keeps every single read within its time.
+    """Yield *chunks* until *deadline*, which stops a server that never stops sending.
 
     Raises:
         TimeoutError: The deadline has passed, and there is more.

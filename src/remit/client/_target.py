@@ -113,7 +113,7 @@ def _checked_url(api_url: str) -> str:
         parts = urlsplit(url)
         host, userinfo, _ = parts.hostname, "@" in parts.netloc, parts.port
     except ValueError:
-        # Its text quotes the URL, which may hold a password or be a token.
+        # The error quotes the URL, which may hold a password or be a token.
         raise SettingsError(
             "api_url cannot be read as https://host[:port]: its host or its port is malformed"
         ) from None

@@ -263,7 +263,7 @@ class AgentInstance(WireModel):
     quality_summaries: dict[str, str | None] | None = None
     """Summary of each quality payload by name, as its template writes it."""
     quality_errors: dict[str, list[str]] | None = None
-    """What in a quality payload is not as its agent declares it, by name."""
+    """Differences of quality payloads from their declarations, by name."""
     quality_payload: JsonObject | None = None
     """Older form: the one quality payload without a name."""
     quality_summary: str | None = None
@@ -304,4 +304,4 @@ class RegisteredResponse(WireModel):
     details: AgentInstance
     """The instance."""
     agent: RegisteredAgent | None = None
-    """Its agent, if the server tells it."""
+    """Its agent, if the server includes it."""

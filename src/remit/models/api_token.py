@@ -42,7 +42,7 @@ class ApiToken(WireModel):
     environment_id: str | None = None
     """The environment, under the same scope."""
     made_by: str | None = None
-    """Id of the token that made it over the API, with which it ends."""
+    """Id of the token that made it over the API; this token is not valid without that one."""
     status: Literal["active", "suspended", "revoked"]
     """Where it stands; a revoked one is never good again."""
     expires_at: datetime | None = None

@@ -54,7 +54,7 @@ class RecordedRun:
         status: `active` until it closed; `open` if it was left open.
         spans: Its spans in the order of their starts, the root `remit:run` first.
         quality: Quality payloads by name.
-        quality_errors: What in a quality payload is not as its agent declares it, by name.
+        quality_errors: Differences of quality payloads from their declarations, by name.
     """
 
     key: str
