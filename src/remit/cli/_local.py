@@ -17,6 +17,7 @@ from remit.cli._database import (
     instance_of,
     newest,
     opened,
+    opened_to_read,
     record_of,
     spans_of,
 )
@@ -31,10 +32,10 @@ from remit.collector.settings import Settings
 from remit.collector.store import (
     ErasureRow,
     InstanceRow,
+    Reader,
     Reading,
     SpanFilter,
     SpanRow,
-    Store,
     shown,
 )
 from remit.collector.store.retention import bound_at
@@ -57,7 +58,7 @@ class LocalRuns:
         place: The database, a URL without its password.
     """
 
-    def __init__(self, store: Store, path: Database) -> None:
+    def __init__(self, store: Reader, path: Database) -> None:
         """Read *store*, which is at *path*."""
         self.place = shown(path)
         self._store = store
@@ -69,7 +70,7 @@ class LocalRuns:
     def opened(cls, db: Database | None) -> Generator[LocalRuns]:
         """Return a block with the runs of *db*, else of local mode's database."""
         path = database(db)
-        with opened(path) as store:
+        with opened_to_read(path) as store:
             yield cls(store, path)
 
     def newest(self, count: int) -> list[Run]:
