@@ -10,7 +10,7 @@ import msgspec
 
 from remit import config
 from remit.cli._failing import Failed
-from remit.cli._files import private
+from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._records import Record, called
 from remit.collector.ingest.judging import shown_span
@@ -55,12 +55,12 @@ def database(given: Database | None, *, create: bool = False) -> Database:
     Raises:
         Failed: The data folder cannot be made, or is open to other users.
     """
-    return given or private(config.load({}).data_dir, create=create) / FILE
+    return given or private_folder(config.load({}).data_dir, create=create) / FILE
 
 
 @contextmanager
 def opened(path: Database, *, create: bool = False) -> Generator[Store]:
-    """Return a block with the database at *path*, to change it.
+    """Open the database at *path* to read and write it, and close it after the block.
 
     Raises:
         Failed: Another process keeps it locked.
@@ -71,20 +71,13 @@ def opened(path: Database, *, create: bool = False) -> Generator[Store]:
 
 @contextmanager
 def opened_to_read(path: Database) -> Generator[Reader]:
-    """Return a block with the database at *path*, in which nothing is changed.
+    """Open the database at *path* to read it only, and close it after the block.
 
     Raises:
         Failed: Another process keeps it locked.
     """
     with closing(open_reader(path)) as store, _failing():
         yield store
-
-
-@contextmanager
-def reading(path: Database) -> Generator[Reading]:
-    """Return a block that reads one state of the database at *path*."""
-    with opened_to_read(path) as store, store.reading() as transaction:
-        yield transaction
 
 
 @contextmanager
@@ -121,7 +114,7 @@ def find(db: Reading, reference: str) -> InstanceRow:
         return runs[0]
     found = [row for row in runs if _begins(row, reference)]
     if len(found) > 1:
-        some = ", ".join(handle(row) for row in found[:3])
+        some = ", ".join(called(row.external_identifier, row.id) for row in found[:3])
         raise Failed(f"{len(found)} runs begin with {reference!r} ({some}): give more of it")
     if not found:
         raise Failed(f"there is no run {reference!r}: `remit runs list` shows those that there are")
@@ -139,11 +132,6 @@ def _of_key(db: Reading, key: str) -> InstanceRow | None:
         ids = ", ".join(row.id for row in found.rows)
         raise Failed(f"{found.total} runs are called {key!r}: give the id of one ({ids})")
     return found.rows[0] if found.rows else None
-
-
-def handle(row: InstanceRow) -> str:
-    """Return the word by which a run is asked for."""
-    return called(row.external_identifier, row.id)
 
 
 def agent_of(db: Reading, row: InstanceRow) -> Agent:
