@@ -221,8 +221,8 @@ RUN = {
     ("answer", "said"),
     [
         pytest.param((401, BAD_TOKEN), "the token may not list runs at", id="token"),
-        pytest.param((404, EMPTY), "does not offer what lists runs: GET ", id="not-offered"),
-        pytest.param((200, EMPTY), "does not offer what lists runs: GET ", id="another-answer"),
+        pytest.param((404, EMPTY), "has no list of runs: GET ", id="not-offered"),
+        pytest.param((200, EMPTY), "has no list of runs: GET ", id="another-answer"),
     ],
 )
 def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(

@@ -1,4 +1,4 @@
-"""The runs in a database of this machine; a collector may be writing it at the same time."""
+"""The runs in a database, which a collector may be writing at the same time."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from remit.models.risk import Risk
 
 TERMINATE: Final = "agent_instances/terminate"
 LATE_US: Final = 60_000_000
-"""A change may be seen so long after its time: it was being written, or a clock is behind."""
+"""How long after its time a change may become visible: a slow transaction, a clock behind."""
 RECENT_MS: Final = 3_600_000
-"""A run that ended is still looked at if it was registered so recently."""
+"""A run that has ended is read if it was registered within this time."""
 NS_PER_US: Final = 1_000
 US_PER_MS: Final = 1_000
 
@@ -55,7 +55,7 @@ class LocalRuns:
     """The runs of one database.
 
     Attributes:
-        place: The database, a URL without its password.
+        place: Path of the database, or its URL without the password.
     """
 
     def __init__(self, store: Reader, path: Database) -> None:
@@ -68,7 +68,7 @@ class LocalRuns:
     @classmethod
     @contextmanager
     def opened(cls, db: Database | None) -> Generator[LocalRuns]:
-        """Return a block with the runs of *db*, else of local mode's database."""
+        """Open the runs of *db*, else of local mode's database, for the block."""
         path = database(db)
         with opened_to_read(path) as store:
             yield cls(store, path)
@@ -144,14 +144,14 @@ class LocalRuns:
 
 
 class _Feed:
-    """Which spans of a database were seen, and how they stood.
+    """The spans that were seen, with the time of their last change.
 
-    Where nothing happened in a run, its spans are not read. What happened is found by when it did,
-    not by when a span began: it may have begun long ago, or have come late.
+    Spans are read only of runs whose span counts changed, and by the time of the change: a span may
+    have begun long ago, or have arrived late.
     """
 
     def __init__(self, run_id: str | None) -> None:
-        """Look at one run, or at all."""
+        """Watch one run, or all."""
         self._run_id = run_id
         self._moves: dict[str, int] = {}
         self._seen: dict[str, int] = {}

@@ -18,7 +18,7 @@ from remit.cli._terminal import emit, faint
 from remit.config import Settings
 from remit.models.risk import Risk
 
-# By name: it needs the collector, which is an extra.
+# Imported by name, because it needs the extra `collector`.
 LOCAL: Final = "remit.cli._local"
 
 
@@ -83,9 +83,9 @@ class Runs(Protocol):
 
 @contextmanager
 def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[Runs]:
-    """Return a block with the runs to read: of *db*, else of the server that the settings name.
+    """Open the runs of *db*, else of the server that the settings name, for the block.
 
-    Without a URL and a token, and in local mode, they are those of local mode's database.
+    Without a URL and a token, and in local mode, local mode's database is opened.
 
     Args:
         db: What `--db` names.
@@ -108,5 +108,5 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
 
 
 def say_place(runs: Runs, *, err: bool) -> None:
-    """Say where *runs* were read; programs that read JSON are told on standard error."""
+    """Print where *runs* were read, on standard error if *err* (beside JSON)."""
     emit(faint(f"Read from {runs.place}."), err=err)

@@ -200,7 +200,7 @@ def _whose(file: Listed, folder: Folder) -> str:
 
 
 def _commands(files: list[Listed], folder: Folder) -> list[tuple[str, str]]:
-    """Return the commands that send *files*, each with the words for whose they are."""
+    """Return the commands that send *files*, each with words that tell whose files it sends."""
     found: dict[str, str] = {}
     ours = folder.identity
     for file in files:
@@ -219,10 +219,10 @@ def _send_from(target: str) -> str:
 
 
 def _known_target(target: str, folder: Folder) -> str:
-    """Return *target* as the files name it.
+    """Return *target* without a trailing slash.
 
     Raises:
-        Failed: There is nothing of it.
+        Failed: No file was recorded for it.
     """
     target = target.rstrip("/")
     known = sorted({file.identity.target for file in listed(folder) if file.identity})

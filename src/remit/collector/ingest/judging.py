@@ -126,9 +126,9 @@ def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | No
 
 
 def quality_errors(ctx: Context, instance: InstanceRow) -> dict[str, list[str]]:
-    """Return what in the quality payloads of a run is not as its agent declares it, by name.
+    """Return where the quality payloads of a run differ from their declarations, by name.
 
-    Where the agent declares none, there is nothing to compare with.
+    Nothing is compared if the agent declares no quality payload.
     """
     if instance.quality_payloads == "{}":
         return {}
