@@ -137,6 +137,12 @@ def test_what_is_read_is_what_is_recorded_to(env: dict[str, str], read: str, pla
     assert place.run("show", **env).stdout.splitlines()[-1] == f"Read from {name}."
 
 
+def test_a_database_that_is_named_is_read_whatever_the_settings_are(place: Place) -> None:
+    """Settings that cannot be read matter only where they name what is read."""
+    result = place.run("list", "--db", str(place.served), REMIT_FLUSH_INTERVAL_S="soon")
+    assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize("named", ["key", "prefix", "id", "last"])
 @pytest.mark.parametrize("where", ["server", "database"])
 def test_a_run_is_ended_by_whatever_names_it(where: str, named: str, place: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -91,14 +91,12 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
         db: What `--db` names.
         settings: Name the server; those of the environment if None.
     """
-    settings = settings or config.load({})
-    if db is None and settings.mode != "local" and settings.api_url and settings.api_token:
-        http = remote_door(settings, SystemClock())
-        try:
-            yield ServerRuns(http)
-        finally:
-            http.close()
-        return
+    if db is None:
+        settings = settings or config.load({})
+        if settings.mode != "local" and settings.api_url and settings.api_token:
+            with closing(remote_door(settings, SystemClock())) as http:
+                yield ServerRuns(http)
+            return
     try:
         local = import_module(LOCAL)
     except ModuleNotFoundError as error:
