@@ -40,7 +40,10 @@ def scales(grams: int) -> str:
     return f"{weigh(grams)['kg']} kg"
 
 
-@remit.agent("Bell")
+PITCH = {"type": "object", "properties": {"hz": {"type": "number", "minimum": 20}}}
+
+
+@remit.agent("Bell", quality={"pitch": PITCH})
 def bell() -> str:
     """Ring."""
     return "ding"
@@ -73,7 +76,9 @@ def record(settings: Settings) -> None:
         for grams in (0, 500):
             with suppress(ZeroDivisionError):
                 scales(grams)
-        bell()
+        with bell.run() as run:
+            bell()
+            run.record_quality("pitch", {"hz": 1})
         assert runtime.flush(10)
 
 
@@ -101,6 +106,8 @@ def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     *here, last_here = place.run(*words.split(), "--db", str(place.served)).stdout.splitlines()
     assert there == here
     assert len(there) > 1
+    marked = [line for line in there if "! quality pitch not as declared: /hz" in line]
+    assert len(marked) == words.startswith("show")
     assert last_here == last_there.replace(place.url, str(place.served))
     assert place.url in last_there
 

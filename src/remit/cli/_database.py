@@ -12,8 +12,8 @@ from remit import config
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import Database
-from remit.cli._records import Record, called
-from remit.collector.ingest.judging import shown_span
+from remit.cli._records import Record, Run, called
+from remit.collector.ingest.judging import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
     InstanceRow,
@@ -141,17 +141,18 @@ def agent_of(db: Reading, row: InstanceRow) -> Agent:
     return Agent.model_validate(agent_view(agent, {}))
 
 
-def instance_of(row: InstanceRow) -> AgentInstance:
+def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Run:
     """Return the run as the API shows it."""
-    return AgentInstance.model_validate(instance_view(row))
+    qualities = judged_qualities(db, declarations, row, Budget())
+    return Run(agent_of(db, row), AgentInstance.model_validate(instance_view(row, *qualities)))
 
 
-def record_of(db: Reading, row: InstanceRow) -> Record:
+def record_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Record:
     """Return a run with all its spans."""
+    run = run_of(db, declarations, row)
     wanted = SpanFilter(agent_instance_id=row.id)
     rows = every(lambda page: db.list_spans(wanted, page), descending=False)
-    spans = spans_of(db, Declarations(), row, rows)
-    return Record.of(agent_of(db, row), instance_of(row), spans)
+    return Record.of(run.agent, run.instance, spans_of(db, declarations, row, rows))
 
 
 def spans_of(

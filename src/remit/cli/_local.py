@@ -10,15 +10,14 @@ import msgspec
 
 from remit._clock import SystemClock
 from remit.cli._database import (
-    agent_of,
     database,
     every,
     find,
-    instance_of,
     newest,
     opened,
     opened_to_read,
     record_of,
+    run_of,
     spans_of,
 )
 from remit.cli._failing import Failed
@@ -76,17 +75,17 @@ class LocalRuns:
     def newest(self, count: int) -> list[Run]:
         """Return the last *count* runs, the newest first."""
         with self._store.reading() as source:
-            return [_run(source, row) for row in newest(source, count)]
+            return [run_of(source, self._declarations, row) for row in newest(source, count)]
 
     def find(self, reference: str) -> Run:
         """Return the run that *reference* names."""
         with self._store.reading() as source:
-            return _run(source, find(source, reference))
+            return run_of(source, self._declarations, find(source, reference))
 
     def record(self, run: Run) -> Record:
         """Return a run with all its spans."""
         with self._store.reading() as source:
-            return record_of(source, _row(source, run))
+            return record_of(source, self._declarations, _row(source, run))
 
     def erasures(self, run: Run) -> list[dict[str, object]]:
         """Return the records of what was erased of a run."""
@@ -134,7 +133,7 @@ class LocalRuns:
         """Return spans with their runs, in the order in which they began."""
         found = list(rows)
         runs = source.instances(None, {row.agent_instance_id for row in found})
-        known = {run_id: _run(source, row) for run_id, row in runs.items()}
+        known = {key: run_of(source, self._declarations, row) for key, row in runs.items()}
         steps: list[Step] = []
         for row in found:
             run_row = runs[row.agent_instance_id]
@@ -182,10 +181,6 @@ class _Feed:
 
 def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
-
-
-def _run(source: Reading, row: InstanceRow) -> Run:
-    return Run(agent_of(source, row), instance_of(row))
 
 
 def _row(source: Reading, run: Run) -> InstanceRow:
