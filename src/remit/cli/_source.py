@@ -61,7 +61,7 @@ class Runs(Protocol):
         Args:
             run: The run; None for all.
             count: How many.
-            with_roots: Also the spans that stand for whole runs.
+            with_roots: Whether to include root spans (`remit:run`).
         """
         ...
 

@@ -40,7 +40,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     """Show the last spans of RUN, or of all runs, a line each, in the order in which they began.
 
     With --follow further ones are shown as they come, and each once more when it ends, whenever it
-    began. JSON has also the span `remit:run`, which stands for a whole run.
+    began. JSON includes the root span `remit:run` of each run.
     """
     with runs_of(db) as runs:
         found = None if run is None else runs.find(run)

@@ -74,11 +74,11 @@ def _identity(values: Mapping[str, object]) -> dict[str, object]:
     A process that takes over a run may differ from the first one in the other fields: it may name
     the agent where the first one did not, or run on another machine.
     """
-    told = {name: value for name, value in values.items() if name not in _PER_PROCESS}
-    version = told.get("agent_version")
+    fields = {name: value for name, value in values.items() if name not in _PER_PROCESS}
+    version = fields.get("agent_version")
     if isinstance(version, dict):
-        told["agent_version"] = {**version, "runtime_environment": None}
-    return told
+        fields["agent_version"] = {**version, "runtime_environment": None}
+    return fields
 
 
 def _registered(
