@@ -130,7 +130,7 @@ class Settings(BaseModel):
     )
 
     api_url: str | None = None
-    """Where the API is: `https://host[:port]`."""
+    """Where the API is: `https://host[:port]`, with a path if a proxy serves it under one."""
     api_token: SecretStr | None = None
     """Token of the API; never logged."""
     agent_id: str | None = None

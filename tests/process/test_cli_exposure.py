@@ -159,14 +159,16 @@ def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert log in refused("--db", db, "--access-log", log)
 
 
-def test_the_standard_output_may_be_the_access_log(tmp_path: Path) -> None:
-    """Each line after the first is JSON."""
-    with serving("--db", str(tmp_path / "remit.db"), "--access-log", "-") as (process, url):
+@pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/stderr"])
+def test_a_standard_stream_may_be_the_access_log(tmp_path: Path, name: str) -> None:
+    """After the line with the URL, the stream has one JSON object for each request."""
+    with serving("--db", str(tmp_path / "remit.db"), "--access-log", name) as (process, url):
         httpx.get(f"{url}/healthz")
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=20)
 
-    assert [json.loads(line)["route"] for line in output.splitlines()] == ["/healthz"]
+    lines = errors.splitlines()[1:] if name == "/dev/stderr" else output.splitlines()
+    assert [json.loads(line)["route"] for line in lines] == ["/healthz"]
 
 
 def counted(client: httpx.Client) -> dict[str, int]:

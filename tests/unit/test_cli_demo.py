@@ -1,15 +1,22 @@
-"""`remit demo` with a server whose token may write but not read."""
+"""`remit demo` with a server from which the token may not read."""
 
 from __future__ import annotations
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 import remit
 from remit import _runtime
 from remit.cli._demo import _shown
 from remit.config import Settings
+from tests.doctored import AGENT
 from tests.fake_api import FakeApi, Json, refusal
+
+AT = "2026-11-25T10:00:00Z"
+IDS = ("id", "account_id", "agent_id", "agent_version_id", "environment_id")
+DETAILS = {**dict.fromkeys(IDS, "a"), "status": "complete", "inserted_at": AT, "updated_at": AT}
+INSTANCE = {"status": "success", "details": {"type": "agent_instance", **DETAILS}}
 
 
 @remit.agent
@@ -18,13 +25,19 @@ def echo(word: str) -> str:
     return word
 
 
-def test_a_run_that_may_not_be_read_back_is_told_by_its_key() -> None:
-    """Prefactor's API answers such questions of a deployment's token with 401."""
+@pytest.mark.parametrize("refused", ["agent_instance", "agent_spans"])
+def test_a_run_that_may_not_be_read_back_is_told_by_its_key(refused: str) -> None:
+    """Prefactor's API refuses lists, or also single runs, to a deployment's token with 401."""
     api = FakeApi()
+    answers = {"agent_instance": INSTANCE, "agent": AGENT}
 
     def no_reading(path: str, body: Json) -> httpx.Response | None:
-        asked = not body and path.rpartition("/")[2] in api.instances
-        return refusal(401, "bad_authtoken") if asked else None
+        if body:
+            return None
+        resource = path.removeprefix("/api/v1/").partition("/")[0]
+        if resource == refused:
+            return refusal(401, "bad_authtoken")
+        return httpx.Response(200, json=answers[resource])
 
     api.rules.append(no_reading)
     settings = Settings(
@@ -35,5 +48,6 @@ def test_a_run_that_may_not_be_read_back_is_told_by_its_key() -> None:
             echo("hello")
         assert runtime.flush(10)
         shown = list(_shown(runtime, run))
-    assert shown[0].startswith("The token may write there but not read (GET ")
+    assert shown[0].startswith("The run cannot be read back: ")
+    assert f"GET http://api/api/v1/{refused}" in shown[0]
     assert run.key in shown[1]

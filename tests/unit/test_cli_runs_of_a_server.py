@@ -40,7 +40,10 @@ def scales(grams: int) -> str:
     return f"{weigh(grams)['kg']} kg"
 
 
-@remit.agent("Bell")
+PITCH = {"type": "object", "properties": {"hz": {"type": "number", "minimum": 20}}}
+
+
+@remit.agent("Bell", quality={"pitch": PITCH})
 def bell() -> str:
     """Ring."""
     return "ding"
@@ -73,7 +76,9 @@ def record(settings: Settings) -> None:
         for grams in (0, 500):
             with suppress(ZeroDivisionError):
                 scales(grams)
-        bell()
+        with bell.run() as run:
+            bell()
+            run.record_quality("pitch", {"hz": 1})
         assert runtime.flush(10)
 
 
@@ -101,6 +106,8 @@ def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     *here, last_here = place.run(*words.split(), "--db", str(place.served)).stdout.splitlines()
     assert there == here
     assert len(there) > 1
+    marked = [line for line in there if "! quality pitch not as declared: /hz" in line]
+    assert len(marked) == words.startswith("show")
     assert last_here == last_there.replace(place.url, str(place.served))
     assert place.url in last_there
 
@@ -135,6 +142,12 @@ def test_what_is_read_is_what_is_recorded_to(env: dict[str, str], read: str, pla
     """The server of URL and token, else local mode's database."""
     name = place.url if read == "url" else str(place.local)
     assert place.run("show", **env).stdout.splitlines()[-1] == f"Read from {name}."
+
+
+def test_a_database_that_is_named_is_read_whatever_the_settings_are(place: Place) -> None:
+    """Settings that cannot be read matter only where they name what is read."""
+    result = place.run("list", "--db", str(place.served), REMIT_FLUSH_INTERVAL_S="soon")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("named", ["key", "prefix", "id", "last"])
@@ -221,8 +234,8 @@ RUN = {
     ("answer", "said"),
     [
         pytest.param((401, BAD_TOKEN), "the token may not list runs at", id="token"),
-        pytest.param((404, EMPTY), "does not offer what lists runs: GET ", id="not-offered"),
-        pytest.param((200, EMPTY), "does not offer what lists runs: GET ", id="another-answer"),
+        pytest.param((404, EMPTY), "has no list of runs: GET ", id="not-offered"),
+        pytest.param((200, EMPTY), "has no list of runs: GET ", id="another-answer"),
     ],
 )
 def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(

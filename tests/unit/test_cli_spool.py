@@ -150,7 +150,7 @@ def test_a_file_to_which_nothing_was_written_is_shown_as_empty(
     claim = Spooled(tmp_path).folder.create()
     if not alive:
         claim.release()
-    words = "nothing is written to it yet" if alive else "nobody: nothing was written to it"
+    words = "nothing is written to it yet" if alive else "nothing was written to it"
     shown = run("status").output
     assert words in shown
     assert "remit spool send" not in shown

@@ -19,11 +19,12 @@ from remit import _sqlite, config
 from remit._capture import switched_off
 from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
-from remit._files import check_private_folder
 from remit._runtime._doors import check_target, missing_for_local, spool_of
 from remit._spool import Folder
 from remit._spool.listing import FileState, Listed, listed
 from remit._version import __version__
+from remit.cli._failing import Failed
+from remit.cli._files import private_folder
 from remit.cli._probes import probed
 from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
@@ -136,12 +137,10 @@ def _mode(settings: Settings) -> Check:
 def _data_dir(folder: Path) -> Check:
     """Look whether the folder can be written to, or could be made."""
     try:
-        check_private_folder(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        said = f"{folder}: {error.strerror}" if error.strerror else str(error)
-        return wrong("data folder", "data_dir", said, "Set REMIT_DATA_DIR to a folder of your own.")
+        private_folder(folder)
+    except Failed as error:
+        advice = "Set REMIT_DATA_DIR to a folder of your own."
+        return wrong("data folder", "data_dir", error.message, advice)
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         made = "" if there == folder else ", to be made at the first run"

@@ -10,10 +10,10 @@ import msgspec
 
 from remit import config
 from remit.cli._failing import Failed
-from remit.cli._files import private
+from remit.cli._files import private_folder
 from remit.cli._options import Database
-from remit.cli._records import Record, called
-from remit.collector.ingest.judging import shown_span
+from remit.cli._records import Record, Run, called
+from remit.collector.ingest.judging import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
     InstanceRow,
@@ -55,12 +55,12 @@ def database(given: Database | None, *, create: bool = False) -> Database:
     Raises:
         Failed: The data folder cannot be made, or is open to other users.
     """
-    return given or private(config.load({}).data_dir, create=create) / FILE
+    return given or private_folder(config.load({}).data_dir, create=create) / FILE
 
 
 @contextmanager
 def opened(path: Database, *, create: bool = False) -> Generator[Store]:
-    """Return a block with the database at *path*, to change it.
+    """Open the database at *path* to read and write it, and close it after the block.
 
     Raises:
         Failed: Another process keeps it locked.
@@ -71,20 +71,13 @@ def opened(path: Database, *, create: bool = False) -> Generator[Store]:
 
 @contextmanager
 def opened_to_read(path: Database) -> Generator[Reader]:
-    """Return a block with the database at *path*, in which nothing is changed.
+    """Open the database at *path* to read it only, and close it after the block.
 
     Raises:
         Failed: Another process keeps it locked.
     """
     with closing(open_reader(path)) as store, _failing():
         yield store
-
-
-@contextmanager
-def reading(path: Database) -> Generator[Reading]:
-    """Return a block that reads one state of the database at *path*."""
-    with opened_to_read(path) as store, store.reading() as transaction:
-        yield transaction
 
 
 @contextmanager
@@ -121,7 +114,7 @@ def find(db: Reading, reference: str) -> InstanceRow:
         return runs[0]
     found = [row for row in runs if _begins(row, reference)]
     if len(found) > 1:
-        some = ", ".join(handle(row) for row in found[:3])
+        some = ", ".join(called(row.external_identifier, row.id) for row in found[:3])
         raise Failed(f"{len(found)} runs begin with {reference!r} ({some}): give more of it")
     if not found:
         raise Failed(f"there is no run {reference!r}: `remit runs list` shows those that there are")
@@ -141,11 +134,6 @@ def _of_key(db: Reading, key: str) -> InstanceRow | None:
     return found.rows[0] if found.rows else None
 
 
-def handle(row: InstanceRow) -> str:
-    """Return the word by which a run is asked for."""
-    return called(row.external_identifier, row.id)
-
-
 def agent_of(db: Reading, row: InstanceRow) -> Agent:
     """Return whose run it is."""
     agent = db.agent(None, row.agent_id)
@@ -153,17 +141,18 @@ def agent_of(db: Reading, row: InstanceRow) -> Agent:
     return Agent.model_validate(agent_view(agent, {}))
 
 
-def instance_of(row: InstanceRow) -> AgentInstance:
+def run_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Run:
     """Return the run as the API shows it."""
-    return AgentInstance.model_validate(instance_view(row))
+    qualities = judged_qualities(db, declarations, row, Budget())
+    return Run(agent_of(db, row), AgentInstance.model_validate(instance_view(row, *qualities)))
 
 
-def record_of(db: Reading, row: InstanceRow) -> Record:
+def record_of(db: Reading, declarations: Declarations, row: InstanceRow) -> Record:
     """Return a run with all its spans."""
+    run = run_of(db, declarations, row)
     wanted = SpanFilter(agent_instance_id=row.id)
     rows = every(lambda page: db.list_spans(wanted, page), descending=False)
-    spans = spans_of(db, Declarations(), row, rows)
-    return Record.of(agent_of(db, row), instance_of(row), spans)
+    return Record.of(run.agent, run.instance, spans_of(db, declarations, row, rows))
 
 
 def spans_of(

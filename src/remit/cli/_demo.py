@@ -115,8 +115,8 @@ def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
     with runs_of(db, runtime.settings) as source:
         try:
             record = source.record(source.find(run.id or run.key))
-        except UnauthorizedError as error:
-            yield f"The token may write there but not read ({error})."
+        except (Failed, UnauthorizedError) as error:
+            yield f"The run cannot be read back: {error}"
             yield f"Look for the run {run.key} on the page of {runtime.target}."
         else:
             yield from drawn(record)

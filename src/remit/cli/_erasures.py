@@ -1,4 +1,4 @@
-"""What was erased of a run, for people."""
+"""Records of erasures as text."""
 
 from __future__ import annotations
 

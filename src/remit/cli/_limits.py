@@ -14,10 +14,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
 # What stands for no limit is said in the text of those that can be turned off.
 LIMITS: Final = (
-    ("max_body_bytes", 1, "Longest body of a request, also decompressed, in bytes; else 413."),
-    ("max_body_values", 1, "Most JSON values in the body of a request; else 413."),
-    ("max_pending_bytes", 1, "Most bytes of bodies in memory, in each process; else 503."),
-    ("body_timeout_s", 1, "Seconds within which the body of a request must arrive; else 408."),
+    (
+        "max_body_bytes",
+        1,
+        "Longest request body in bytes, also decompressed; beyond it 413.",
+    ),
+    ("max_body_values", 1, "Most JSON values in a request body; beyond it 413."),
+    (
+        "max_pending_bytes",
+        1,
+        "Most bytes of bodies in memory, in each process; beyond it 503.",
+    ),
+    ("body_timeout_s", 1, "Seconds within which a request body must arrive; after that 408."),
     ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
     ("max_bulk_s", 0, "Seconds after which a bulk request does nothing further."),
     (

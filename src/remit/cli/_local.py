@@ -1,4 +1,4 @@
-"""The runs in a database of this machine; a collector may be writing it at the same time."""
+"""The runs in a database, which a collector may be writing at the same time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import msgspec
 
 from remit._clock import SystemClock
 from remit.cli._database import (
-    agent_of,
     database,
     every,
     find,
-    instance_of,
     newest,
     opened,
     opened_to_read,
     record_of,
+    run_of,
     spans_of,
 )
 from remit.cli._failing import Failed
@@ -44,9 +43,9 @@ from remit.models.risk import Risk
 
 TERMINATE: Final = "agent_instances/terminate"
 LATE_US: Final = 60_000_000
-"""A change may be seen so long after its time: it was being written, or a clock is behind."""
+"""How long after its time a change may become visible: a slow transaction, a clock behind."""
 RECENT_MS: Final = 3_600_000
-"""A run that ended is still looked at if it was registered so recently."""
+"""A run that has ended is read if it was registered within this time."""
 NS_PER_US: Final = 1_000
 US_PER_MS: Final = 1_000
 
@@ -55,7 +54,7 @@ class LocalRuns:
     """The runs of one database.
 
     Attributes:
-        place: The database, a URL without its password.
+        place: Path of the database, or its URL without the password.
     """
 
     def __init__(self, store: Reader, path: Database) -> None:
@@ -68,7 +67,7 @@ class LocalRuns:
     @classmethod
     @contextmanager
     def opened(cls, db: Database | None) -> Generator[LocalRuns]:
-        """Return a block with the runs of *db*, else of local mode's database."""
+        """Open the runs of *db*, else of local mode's database, for the block."""
         path = database(db)
         with opened_to_read(path) as store:
             yield cls(store, path)
@@ -76,17 +75,17 @@ class LocalRuns:
     def newest(self, count: int) -> list[Run]:
         """Return the last *count* runs, the newest first."""
         with self._store.reading() as source:
-            return [_run(source, row) for row in newest(source, count)]
+            return [run_of(source, self._declarations, row) for row in newest(source, count)]
 
     def find(self, reference: str) -> Run:
         """Return the run that *reference* names."""
         with self._store.reading() as source:
-            return _run(source, find(source, reference))
+            return run_of(source, self._declarations, find(source, reference))
 
     def record(self, run: Run) -> Record:
         """Return a run with all its spans."""
         with self._store.reading() as source:
-            return record_of(source, _row(source, run))
+            return record_of(source, self._declarations, _row(source, run))
 
     def erasures(self, run: Run) -> list[dict[str, object]]:
         """Return the records of what was erased of a run."""
@@ -134,7 +133,7 @@ class LocalRuns:
         """Return spans with their runs, in the order in which they began."""
         found = list(rows)
         runs = source.instances(None, {row.agent_instance_id for row in found})
-        known = {run_id: _run(source, row) for run_id, row in runs.items()}
+        known = {key: run_of(source, self._declarations, row) for key, row in runs.items()}
         steps: list[Step] = []
         for row in found:
             run_row = runs[row.agent_instance_id]
@@ -144,14 +143,14 @@ class LocalRuns:
 
 
 class _Feed:
-    """Which spans of a database were seen, and how they stood.
+    """The spans that were seen, with the time of their last change.
 
-    Where nothing happened in a run, its spans are not read. What happened is found by when it did,
-    not by when a span began: it may have begun long ago, or have come late.
+    Spans are read only of runs whose span counts changed, and by the time of the change: a span may
+    have begun long ago, or have arrived late.
     """
 
     def __init__(self, run_id: str | None) -> None:
-        """Look at one run, or at all."""
+        """Watch one run, or all."""
         self._run_id = run_id
         self._moves: dict[str, int] = {}
         self._seen: dict[str, int] = {}
@@ -182,10 +181,6 @@ class _Feed:
 
 def _now_us() -> int:
     return SystemClock().wall_ns() // NS_PER_US
-
-
-def _run(source: Reading, row: InstanceRow) -> Run:
-    return Run(agent_of(source, row), instance_of(row))
 
 
 def _row(source: Reading, run: Run) -> InstanceRow:

@@ -54,7 +54,7 @@ runs_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Read this database: a file, or postgresql://...; without it the server of REMIT_API_URL "
+    help="Use this database: a file, or postgresql://...; without it the server of REMIT_API_URL "
     "with REMIT_API_TOKEN, else local mode's database.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")

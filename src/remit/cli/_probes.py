@@ -49,7 +49,7 @@ NO_REGISTRATION: Final = Call(
 )
 """A registration that a server refuses as invalid, if URL and token are right.
 
-A 404 in the API's own words does not tell a wrong URL from a wrong id; this one has no id.
+It names no id, so a 404 can only mean that the URL is wrong.
 """
 INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"
@@ -70,7 +70,7 @@ ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
     "scope": "Set REMIT_API_TOKEN to a token of scope agent_deployment or account.",
     "agent": "Set REMIT_AGENT_ID to the id of an agent of that account, or leave it out.",
-    "path": "Set REMIT_API_URL to https://host[:port] alone.",
+    "path": "Set REMIT_API_URL to https://host[:port], with a path only if a proxy serves one.",
     "malformed": "Set REMIT_API_TOKEN to the token alone, as it was shown when it was made.",
     "expired": "Make a new token, and set REMIT_API_TOKEN to it.",
     "version": "pip install --upgrade remit",
@@ -204,7 +204,7 @@ def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
 
 
 def _answered(settings: Settings, answer: object) -> Check:
-    """Return what the answer to a ping, or to a registration that nobody can take, means."""
+    """Return what the answer to a ping, or to the invalid registration, means."""
     error = answer if isinstance(answer, ApiError) else None
     if error is None or error.status in INVALID:
         return ok("server", f"{settings.api_url} answers, and takes the token")

@@ -32,7 +32,7 @@ class Run:
     """One run, without its spans.
 
     Attributes:
-        agent: Whose run it is.
+        agent: The agent that ran.
         instance: The run itself.
     """
 
@@ -41,7 +41,7 @@ class Run:
 
     @property
     def handle(self) -> str:
-        """The word by which it is asked for."""
+        """Its key, or its id if the key cannot be printed; commands take it as RUN."""
         return called(self.instance.external_identifier, self.instance.id)
 
     def is_named(self, reference: str) -> bool:
@@ -52,7 +52,7 @@ class Run:
     def steps(self) -> tuple[int, int]:
         """Return how many spans it has and how many of them failed, without the root span.
 
-        Lists do not show the root span either. A run that remit recorded has one: its key tells.
+        A run that remit recorded has a root span; its key has the form of remit's keys.
         """
         counts = self.instance.span_counts
         if counts is None:
@@ -97,7 +97,7 @@ class Record:
     """One run.
 
     Attributes:
-        agent: Whose run it is.
+        agent: The agent that ran.
         instance: The run itself.
         spans: All its spans in the order of their starts, the root first.
     """
@@ -162,9 +162,9 @@ def agent_json(agent: Agent) -> dict[str, object]:
 
 
 def newest_of(spans: Iterable[S], count: int) -> list[S]:
-    """Return the first *count* of *spans*, which come newest first, and those of the same moment.
+    """Return the first *count* of *spans*, sorted newest first, and all of the last millisecond.
 
-    Ids are sorted by their time in milliseconds, and at random within one.
+    Within a millisecond the order of ids is random.
     """
     found: list[S] = []
     for span in spans:
@@ -197,9 +197,10 @@ def start_of(span: AgentSpan) -> tuple[bool, bool, datetime, str]:
 
 
 def names_of(agents: Iterable[Agent]) -> dict[str, str]:
-    """Return the name of each agent by its id; equal names with what tells the agents apart.
+    """Return the name of each agent by its id.
 
-    That is the folder of the project in local mode, else the identifier.
+    Agents of the same name also show the folder of their project, which is part of the identifier
+    in local mode, or else the whole identifier.
     """
     by_name: dict[str, dict[str, str]] = {}
     for each in agents:

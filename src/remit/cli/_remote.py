@@ -1,7 +1,7 @@
 """The runs of a server, read through its API with the token of the settings.
 
-The API lists the runs of one agent at a time. remit's collector offers all that is asked here;
-another server may not, and then the failure says which request it did not answer.
+The API lists the runs of one agent at a time. remit's collector has every endpoint used here. The
+failure of a server that lacks one says which.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ M = TypeVar("M", bound=BaseModel)
 LAST: Final = "last"
 PAGE_ROWS: Final = 100
 SEARCHED_RUNS: Final = 2_000
-"""A key, or the beginning of one, is looked for among so many of the newest runs."""
+"""Number of the newest runs among which a key, or the beginning of one, is looked up."""
 BY_TIME: Final = "id"
 BY_CHANGE: Final = "updated_at"
 RECENT: Final = timedelta(hours=1)
-"""Of all runs, a feed shows the spans that began so recently."""
+"""A feed of all runs shows spans that began within this time."""
 
 
 class ServerRuns:
@@ -55,7 +55,7 @@ class ServerRuns:
         self._run = cache(self._asked_run)
 
     def newest(self, count: int) -> list[Run]:
-        """Return the last *count* runs, the newest first; lists leave their span counts out."""
+        """Return the last *count* runs, the newest first, each read by itself for its counts."""
         with self._listing("runs"):
             found = list(islice(self._each_newest(), count))
         return [Run(run.agent, self._instance(run.instance.id)) for run in found]
@@ -127,13 +127,13 @@ class ServerRuns:
                 for spans in self._changed_spans(run):
                     known = 0
                     for span in islice(spans, most):
-                        stands = (span.status, span.updated_at)
-                        if seen.get(span.id) == stands:
+                        state = (span.status, span.updated_at)
+                        if seen.get(span.id) == state:
                             known += 1
                         elif span.id not in met:
                             known = 0
                             found.append(span)
-                        met[span.id] = stands
+                        met[span.id] = state
                         if known >= PAGE_ROWS:
                             break
                 seen, most = met, None
@@ -194,11 +194,11 @@ class ServerRuns:
     def _every(
         self, path: str, model: type[M], wanted: Mapping[str, str], *, sorting: str | None = None
     ) -> Iterator[M]:
-        """Yield all that a list holds, page by page.
+        """Yield the items of a list, page by page.
 
         Args:
             path: Path of the list.
-            model: What it lists.
+            model: Model of its items.
             wanted: The query.
             sorting: The field by which it is sorted, the greatest first. In the long form: the
                 service is known to refuse the short one (CONTRACT.md section 15).
@@ -250,10 +250,10 @@ class ServerRuns:
 
     @contextmanager
     def _listing(self, what: str) -> Generator[None]:
-        """Say plainly if the server, or the token, does not allow a list.
+        """Replace the error of a list by one that says what to do.
 
         Raises:
-            Failed: It does not.
+            Failed: The token may not read the list, or the server has none.
         """
         try:
             yield
@@ -264,6 +264,5 @@ class ServerRuns:
             ) from error
         except (NotFoundError, ContractError) as error:
             raise Failed(
-                f"{self.place} does not offer what lists {what}: {error}. Give --db to read a "
-                "database"
+                f"{self.place} has no list of {what}: {error}. Give --db to read a database"
             ) from error

@@ -11,7 +11,7 @@ LABEL_COLUMNS = 14
 
 
 def drawn_risk(risk: Risk, spans: int) -> Iterator[str]:
-    """Yield the lines that show *risk*, which a number of *spans* say."""
+    """Yield the lines that show the *risk* of a number of *spans*."""
     yield bold("Risk") + faint(f"  {spans} spans, as their types were declared")
     yield from _row("may", _counted(risk.allows))
     yield from _row("takes", _counted(risk.takes))

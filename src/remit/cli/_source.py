@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Final, Protocol
 
@@ -18,7 +18,7 @@ from remit.cli._terminal import emit, faint
 from remit.config import Settings
 from remit.models.risk import Risk
 
-# By name: it needs the collector, which is an extra.
+# Imported by name, because it needs the extra `collector`.
 LOCAL: Final = "remit.cli._local"
 
 
@@ -61,7 +61,7 @@ class Runs(Protocol):
         Args:
             run: The run; None for all.
             count: How many.
-            with_roots: Also the spans that stand for whole runs.
+            with_roots: Whether to include root spans (`remit:run`).
         """
         ...
 
@@ -83,22 +83,20 @@ class Runs(Protocol):
 
 @contextmanager
 def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[Runs]:
-    """Return a block with the runs to read: of *db*, else of the server that the settings name.
+    """Open the runs of *db*, else of the server that the settings name, for the block.
 
-    Without a URL and a token, and in local mode, they are those of local mode's database.
+    Without a URL and a token, and in local mode, local mode's database is opened.
 
     Args:
         db: What `--db` names.
         settings: Name the server; those of the environment if None.
     """
-    settings = settings or config.load({})
-    if db is None and settings.mode != "local" and settings.api_url and settings.api_token:
-        http = remote_door(settings, SystemClock())
-        try:
-            yield ServerRuns(http)
-        finally:
-            http.close()
-        return
+    if db is None:
+        settings = settings or config.load({})
+        if settings.mode != "local" and settings.api_url and settings.api_token:
+            with closing(remote_door(settings, SystemClock())) as http:
+                yield ServerRuns(http)
+            return
     try:
         local = import_module(LOCAL)
     except ModuleNotFoundError as error:
@@ -108,5 +106,5 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
 
 
 def say_place(runs: Runs, *, err: bool) -> None:
-    """Say where *runs* were read; programs that read JSON are told on standard error."""
+    """Print where *runs* were read, on standard error if *err* (beside JSON)."""
     emit(faint(f"Read from {runs.place}."), err=err)

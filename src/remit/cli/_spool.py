@@ -16,7 +16,7 @@ from remit._runtime._doors import spool_of
 from remit._spool import Folder, Others
 from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
-from remit.cli._files import private
+from remit.cli._files import private_folder
 from remit.cli._options import TEXT, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
@@ -158,7 +158,7 @@ def _folder(settings: Settings) -> Folder:
     """
     folder = spool_of(settings)
     for each in (settings.data_dir, folder.path):
-        private(each)
+        private_folder(each)
     return folder
 
 
@@ -187,7 +187,7 @@ def _is_ours(file: Listed, folder: Folder) -> bool:
 def _whose(file: Listed, folder: Folder) -> str:
     """Return the target of a file, and whether it is sent with the settings as they are."""
     if file.state is FileState.EMPTY:
-        return "nobody: nothing was written to it"
+        return "nothing was written to it"
     if file.identity is None:
         in_use = file.state is FileState.IN_USE
         return "nothing is written to it yet" if in_use else "it cannot be read"
@@ -200,7 +200,7 @@ def _whose(file: Listed, folder: Folder) -> str:
 
 
 def _commands(files: list[Listed], folder: Folder) -> list[tuple[str, str]]:
-    """Return the commands that send *files*, each with the words for whose they are."""
+    """Return the commands that send *files*, each with words that tell whose files it sends."""
     found: dict[str, str] = {}
     ours = folder.identity
     for file in files:
@@ -219,10 +219,10 @@ def _send_from(target: str) -> str:
 
 
 def _known_target(target: str, folder: Folder) -> str:
-    """Return *target* as the files name it.
+    """Return *target* without a trailing slash.
 
     Raises:
-        Failed: There is nothing of it.
+        Failed: No file was recorded for it.
     """
     target = target.rstrip("/")
     known = sorted({file.identity.target for file in listed(folder) if file.identity})

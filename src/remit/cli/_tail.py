@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -39,7 +40,7 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
     """Show the last spans of RUN, or of all runs, a line each, in the order in which they began.
 
     With --follow further ones are shown as they come, and each once more when it ends, whenever it
-    began. JSON has also the span `remit:run`, which stands for a whole run.
+    began. JSON includes the root span `remit:run` of each run.
     """
     with runs_of(db) as runs:
         found = None if run is None else runs.find(run)
@@ -50,12 +51,10 @@ def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_j
         _show(runs.last(found, count, with_roots=as_json), as_json=as_json)
         say_place(runs, err=as_json or follow)
         waiting = threading.Event()
-        while follow:
-            try:
+        with suppress(KeyboardInterrupt):
+            while follow:
                 waiting.wait(POLL_S)
-            except KeyboardInterrupt:
-                return
-            _show(fresh(), as_json=as_json)
+                _show(fresh(), as_json=as_json)
 
 
 def _show(steps: Iterable[Step], *, as_json: bool) -> None:

@@ -96,7 +96,7 @@ def emit_json(value: object, *, indent: int | None = 2) -> None:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return a character as JSON may write it: itself if it is printable, else its escape."""
+    """Return a character as it is if it is printable, else as an escape of JSON."""
     if found[0].isprintable():
         return found[0]
     return "\\u007f" if found[0] == "\x7f" else json.dumps(found[0])[1:-1]

@@ -6,10 +6,11 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TextIO
 
 import click
 
+from remit._files import PRIVATE_FILE
 from remit.cli._agents import agent_called
 from remit.cli._database import database, opened, opened_to_read
 from remit.cli._failing import Failed
@@ -17,8 +18,6 @@ from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable
 from remit.collector import TokenInfo, TokenScope, create_token, list_tokens, revoke_token
 from remit.collector.store import Reading, Store, shown
-
-PRIVATE_FILE: Final = 0o600
 
 
 @click.group()

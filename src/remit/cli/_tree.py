@@ -124,7 +124,7 @@ def _counted(record: Record) -> str:
 
 def home_of(agent: Agent) -> str:
     """Return the module of the agent, which the names of its steps leave out."""
-    # In local mode the folder of the project stands before it.
+    # In local mode the folder of the project precedes it.
     module, colon, _ = (agent.external_identifier or "").rpartition("/")[2].partition(":")
     return module + colon
 

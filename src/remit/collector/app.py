@@ -50,9 +50,8 @@ def create_app(
 ) -> Starlette:
     """Return a collector that keeps what it is told in *store*.
 
-    It serves the API at `/api/v1` to whoever carries a token that `remit token create` made, and
-    `/healthz`, `/readyz` and `/metrics` to those who operate it. The limits of a request's head and
-    of the time that it takes to come are the server's.
+    It serves the API at `/api/v1` to clients with a token that `remit token create` made, and
+    `/healthz`, `/readyz` and `/metrics` to operators. The server limits the head of a request.
 
     Args:
         store: The database, from `remit.collector.open_store`.

@@ -30,14 +30,14 @@ class Settings:
     Rates are counted for each process, and only for requests that came over a network.
 
     Attributes:
-        max_body_bytes: Longest request body, as it comes and decompressed.
+        max_body_bytes: Longest request body, as received and decompressed.
         max_body_values: Most JSON values in one request body.
         max_pending_bytes: Most bytes of request bodies in memory at once, in each process.
         body_timeout_s: Seconds within which the body of a request must arrive.
         max_bulk_items: Most operations in one bulk request.
         max_bulk_s: After so many seconds no further operation of a bulk request begins.
-        max_answer_bytes: Nor when the answers of those before are longer together. A list of spans
-            whose payloads are longer is a shorter page.
+        max_answer_bytes: Nor after answers that are longer together. A page of a list of spans ends
+            before the span whose payloads would make it longer.
         max_depth: How deep objects and arrays may nest in one payload.
         max_requests_per_s: Most requests a second with one token, over some seconds; 0 is no limit.
         max_failures_per_minute: Most requests a minute from one address whose token was refused;

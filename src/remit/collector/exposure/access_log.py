@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -13,25 +12,26 @@ import msgspec
 from remit._files import PRIVATE_FILE, refuse_link
 from remit._guard import logger
 
-STANDARD_OUTPUT: Final = "-"
+_STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+"""Descriptors by name. The devices are symbolic links, which are not followed otherwise."""
 
 
 class AccessLog:
     """A file to which each request adds a line; several processes may write it."""
 
     def __init__(self, target: str) -> None:
-        """Open *target*, a path, or `-` for the standard output.
+        """Open *target*: a path, `/dev/stdout`, `/dev/stderr`, or `-` for standard output.
 
         Raises:
             OSError: It cannot be written.
         """
-        self._own = target != STANDARD_OUTPUT
+        self._own = target not in _STREAMS
         if self._own:
             refuse_link(Path(target))
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-            self._descriptor = os.open(Path(target), flags, PRIVATE_FILE)
+            self._descriptor = os.open(target, flags, PRIVATE_FILE)
         else:
-            self._descriptor = sys.stdout.fileno()
+            self._descriptor = _STREAMS[target]
         self._failed = False
 
     def write(self, entry: Mapping[str, object]) -> None:

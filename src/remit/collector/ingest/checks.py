@@ -20,9 +20,9 @@ M = TypeVar("M", bound=BaseModel)
 MAX_KEY_CHARS: Final = 64
 MAX_NAME_CHARS: Final = 1000
 MAX_TEXT_CHARS: Final = 64 * KIB
-"""Length of a description or a reason: a list holds a hundred of them."""
+"""Length of a description or a reason; a list holds a hundred of them."""
 MAX_ERRORS: Final = 20
-"""Errors that one answer names."""
+"""Number of errors in one answer."""
 MAX_PLACE_CHARS: Final = 200
 MAX_DECLARED: Final = 2000
 """Span types, and kinds of quality payload, of one schema version."""
@@ -77,7 +77,7 @@ def _errors_by_field(error: ValidationError) -> dict[str, list[str]]:
 
 
 def check_declared(values: Mapping[str, object]) -> None:
-    """Refuse a registration with too many span types or the like, before each one is read.
+    """Refuse a registration that declares too much, before its items are read.
 
     Raises:
         Refusal: 422.

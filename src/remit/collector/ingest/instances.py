@@ -13,7 +13,7 @@ import msgspec
 from remit.collector.ingest.checks import check_name, check_text, instant, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.erased import without_payloads
-from remit.collector.ingest.judging import quality_errors, quality_summaries
+from remit.collector.ingest.judging import judged_qualities
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.lists import page_of, text_in
 from remit.collector.ingest.resources import agent_of, equal_to
@@ -120,7 +120,7 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
     del key
     values = object_of(params, ctx.settings.max_depth)
     row = instance_of(ctx, values)
-    return success_answer(detail_view(row, quality_summaries(ctx, row), quality_errors(ctx, row)))
+    return success_answer(detail_view(row, *_qualities(ctx, row)))
 
 
 def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -149,7 +149,7 @@ def _changed(ctx: Context, operation: str, params: bytes, key: str | None, step:
         after = without_payloads(step(before, values))
         if after is not before:
             ctx.tx.change(after)
-        view = instance_view(after, quality_summaries(ctx, after), quality_errors(ctx, after))
+        view = instance_view(after, *_qualities(ctx, after))
         return Done(success_answer(view), after.id)
 
     return once(ctx, operation, key, values, do)
@@ -168,6 +168,12 @@ def instance_of(ctx: Context, values: Mapping[str, object]) -> InstanceRow:
     if row is None or not ctx.caller.sees(row):
         raise not_found("agent_instance")
     return row
+
+
+def _qualities(
+    ctx: Context, row: InstanceRow
+) -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    return judged_qualities(ctx.tx, ctx.declarations, row, ctx.budget)
 
 
 def _with_quality(row: InstanceRow, name: str, payload: object, now_us: int) -> InstanceRow:

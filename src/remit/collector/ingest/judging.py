@@ -15,6 +15,7 @@ from remit.collector.ingest.spans import SpanToCreate, SpanToFinish
 from remit.collector.ingest.states import COMPLETE
 from remit.collector.meaning import (
     Budget,
+    Declarations,
     Declared,
     SpanType,
     Verdict,
@@ -31,8 +32,10 @@ from remit.collector.store import (
     UNCHECKED_RESULT,
     UNDECLARED,
     InstanceRow,
+    Reading,
     SpanRow,
 )
+from remit.collector.store.statements import EMPTY
 from remit.collector.views import span_view
 from remit.collector.views.spans import SpanView
 from remit.collector.wire import encode, read_json
@@ -111,40 +114,30 @@ def schema_errors(said: Declared, row: SpanRow) -> list[str]:
     return found
 
 
-def quality_summaries(ctx: Context, instance: InstanceRow) -> dict[str, str | None]:
-    """Return the summary of each quality payload of a run."""
-    if instance.quality_payloads == "{}":
-        return {}
-    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
+def judged_qualities(
+    tx: Reading, declarations: Declarations, instance: InstanceRow, budget: Budget
+) -> tuple[dict[str, str | None], dict[str, list[str]]]:
+    """Return the summaries of the quality payloads of a run, and their errors, both by name.
+
+    Nothing is compared if the agent declares no quality payload.
+    """
+    summaries: dict[str, str | None] = {}
+    errors: dict[str, list[str]] = {}
+    if instance.quality_payloads == EMPTY:
+        return summaries, errors
+    declared = declarations.of(tx, instance.agent_schema_version_id).qualities
     payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
     chars = len(instance.quality_payloads)
-    return {
-        name: said.qualities[name].template.summary(payload, chars, ctx.budget)
-        for name, payload in payloads.items()
-        if name in said.qualities
-    }
-
-
-def quality_errors(ctx: Context, instance: InstanceRow) -> dict[str, list[str]]:
-    """Return what in the quality payloads of a run is not as its agent declares it, by name.
-
-    Where the agent declares none, there is nothing to compare with.
-    """
-    if instance.quality_payloads == "{}":
-        return {}
-    said = ctx.declarations.of(ctx.tx, instance.agent_schema_version_id)
-    if not said.qualities:
-        return {}
-    payloads = cast("dict[str, dict[str, object]]", read_json(instance.quality_payloads))
-    found: dict[str, list[str]] = {}
-    for name, payload in payloads.items():
-        if name not in said.qualities:
-            found[name] = [_UNDECLARED_QUALITY]
+    for name, payload in payloads.items() if declared else ():
+        quality = declared.get(name)
+        if quality is None:
+            errors[name] = [_UNDECLARED_QUALITY]
             continue
-        schema, text = said.qualities[name].schema, encode(payload).decode()
-        if schema.verdict(payload, text, ctx.budget) is not Verdict.GOOD:
-            found[name] = schema.errors(payload, text)
-    return found
+        summaries[name] = quality.template.summary(payload, chars, budget)
+        text = encode(payload).decode()
+        if quality.schema.verdict(payload, text, budget) is not Verdict.GOOD:
+            errors[name] = quality.schema.errors(payload, text)
+    return summaries, errors
 
 
 def _of_result(

@@ -14,12 +14,12 @@ from remit.collector.store import Page, Reading, SpanFilter, SpanRow
 from remit.collector.wire import read_json
 
 MOST_SPANS: Final = 10_000
-"""So many are looked into, the newest."""
+"""Most spans that are read, the newest."""
 MOST_CHARS: Final = 64 * 1024 * 1024
-"""And so much of what is in them; it takes a quarter of a second."""
+"""Most characters of their payloads; reading so many takes a quarter of a second."""
 PAGE_SPANS: Final = 1000
 PAGE_CHARS: Final = 8 * 1024 * 1024
-"""So much is read at once."""
+"""Most spans and characters that are read at once."""
 
 
 @dataclass

@@ -43,7 +43,7 @@ class _Answer(msgspec.Struct):
 
 
 _read_agent: Final = msgspec.json.Decoder(_Answer).decode
-_OF_THE_SENDER: Final = frozenset({"agent_id", "update_current_version"})
+_PER_PROCESS: Final = frozenset({"agent_id", "update_current_version"})
 
 
 def register(ctx: Context, params: bytes, key: str | None) -> bytes:
@@ -69,16 +69,16 @@ def register(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def _identity(values: Mapping[str, object]) -> dict[str, object]:
-    """Return what tells a registration from others: not where it comes from.
+    """Return the fields that identify a registration.
 
-    A process that takes over a run may name the agent where the first one did not, or run on
-    another machine.
+    A process that takes over a run may differ from the first one in the other fields: it may name
+    the agent where the first one did not, or run on another machine.
     """
-    told = {name: value for name, value in values.items() if name not in _OF_THE_SENDER}
-    version = told.get("agent_version")
+    fields = {name: value for name, value in values.items() if name not in _PER_PROCESS}
+    version = fields.get("agent_version")
     if isinstance(version, dict):
-        told["agent_version"] = {**version, "runtime_environment": None}
-    return told
+        fields["agent_version"] = {**version, "runtime_environment": None}
+    return fields
 
 
 def _registered(

@@ -106,7 +106,7 @@ class Service:
         try:
             yield
         except TooSlowError:
-            # One question; others are answered.
+            # One query was slow; the database is available.
             raise
         except StoreUnavailableError as error:
             self._note_fault(error)

@@ -154,10 +154,10 @@ class SpanRun:
         return row if used == task.key else None
 
     def _repeats(self, task: Task, fields: SpanToCreate | SpanToFinish, row: SpanRow) -> bool:
-        """Return whether an operation is the one that *row* came from.
+        """Return whether an operation repeats the one that wrote *row*.
 
-        A key that was derived from the span names it. What is said of the span does not matter
-        then: a process that takes over from another may say less of it.
+        A key that was derived from the span's id identifies the span. Nothing else is compared
+        then: a process that takes over from another may know less of the span.
         """
         if isinstance(fields, SpanToCreate):
             same_span = fields.id in {None, row.id}

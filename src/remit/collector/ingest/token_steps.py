@@ -152,10 +152,10 @@ def _created(ctx: Context, request: ApiTokenForCreate, token_hash: bytes) -> Tok
 
 
 def _maker(ctx: Context) -> TokenRow | None:
-    """Return the token of the request, kept from being stopped until the transaction ends.
+    """Return the token of the request, locked until the transaction ends.
 
     Raises:
-        Refusal: 401, it was stopped since.
+        Refusal: 401, it was suspended or revoked meanwhile.
     """
     token_id = ctx.caller.token_id
     if token_id is None:

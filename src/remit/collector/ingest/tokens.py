@@ -152,9 +152,9 @@ def revoke_token(store: Store, token_id: str, *, clock: Clock | None = None) -> 
 
 
 def stop(tx: Writing, row: TokenRow, status: str, now_us: int) -> TokenRow:
-    """Return *row* suspended or revoked, as are the tokens that it made, directly or not."""
+    """Suspend or revoke a token and all tokens made with it, directly or not; return its row."""
     stopped = _with_status(tx, row, status, now_us)
-    # Level by level: whoever makes a token holds the row of its own until the new one is there.
+    # Level by level: a request that makes a token locks its own token until it commits.
     made = tx.tokens_made_by([row.id])
     while made:
         for one in made:

@@ -76,7 +76,7 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _too_slow(request: Request, error: Exception) -> Response:
-    """Answer a request that the database did not answer within its own limit."""
+    """Answer a request for which a query exceeded the time limit of the database."""
     del error
     return _noted(
         request,

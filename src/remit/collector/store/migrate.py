@@ -48,10 +48,10 @@ def statements(script: str) -> tuple[str, ...]:
 
 
 def refuse_newer(version: int, newest: int, database: str) -> None:
-    """Check that a database is not of a later remit.
+    """Refuse a database with a newer schema.
 
     Raises:
-        SettingsError: It is.
+        SettingsError: The schema is newer.
     """
     if version > newest:
         raise SettingsError(
@@ -61,10 +61,10 @@ def refuse_newer(version: int, newest: int, database: str) -> None:
 
 
 def refuse_older(version: int, newest: int, database: str) -> None:
-    """Check that a database is not of an earlier remit, before it is only read.
+    """Refuse to read a database with an older schema.
 
     Raises:
-        SettingsError: It is.
+        SettingsError: The schema is older.
     """
     if version < newest:
         raise SettingsError(

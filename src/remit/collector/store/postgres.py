@@ -212,7 +212,7 @@ def _unavailable(path: str, *, reading: bool = False) -> Generator[None]:
     except _CONFLICTS as error:
         raise ConflictError(f"{path}: {error}") from error
     except errors.QueryCanceled as error:
-        # Its statement_timeout. A writer must come again, so to him the database is unavailable.
+        # By statement_timeout. A write has to be retried, as when the database is unavailable.
         kind = TooSlowError if reading else StoreUnavailableError
         raise kind(f"{path}: {error}") from error
     except _GONE as error:

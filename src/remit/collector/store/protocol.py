@@ -41,7 +41,7 @@ class StoreUnavailableError(Exception):
 
 
 class TooSlowError(StoreUnavailableError):
-    """A question took longer than the database allows; others are answered meanwhile."""
+    """A query took longer than the database allows; the database is available."""
 
 
 class ConflictError(StoreUnavailableError):
@@ -60,7 +60,7 @@ class Reading(Protocol):
     ) -> Listed[R]:
         """Return rows of the account whose columns equal the values in *equal*.
 
-        Those of schema versions are without their schemas.
+        Rows of schema versions have no schemas.
         """
         ...
 
@@ -147,7 +147,7 @@ class Reading(Protocol):
             wanted: The filter.
             page: Which of them.
             most_chars: The page ends before the span whose payloads would make it longer than
-                this; it always has the first.
+                this, but not before the first one.
         """
         ...
 
@@ -286,7 +286,7 @@ class Reader(Protocol):
     """A database that is only read.
 
     Attributes:
-        path: What it is called, without a password.
+        path: Its path, or its URL without the password.
     """
 
     path: str
@@ -300,7 +300,7 @@ class Reader(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the database; a later use opens it again."""
+        """Close the database; a later use opens it again."""
         ...
 
 
@@ -371,7 +371,7 @@ class Store(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of the database; a later use opens it again."""
+        """Close the database; a later use opens it again."""
         ...
 
 

@@ -204,7 +204,7 @@ class SpanRow(Row, frozen=True, gc=False):
 class KeyRow(Row, frozen=True, gc=False):
     """What an idempotency key was first answered with: the answer itself, or the span.
 
-    `request_hash` tells the request from others; a span tells it itself.
+    `request_hash` is the hash of the request; a request about a span is compared with the span.
     """
 
     account_id: str

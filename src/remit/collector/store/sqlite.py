@@ -197,7 +197,7 @@ class SqliteReader:
     """
 
     def __init__(self, path: Path) -> None:
-        """Look at the database at *path*.
+        """Check the database at *path*.
 
         Raises:
             SettingsError: The path holds something else, another version of the schema, or cannot
@@ -245,7 +245,7 @@ class SqliteReader:
         except StoreUnavailableError:
             if logged or _state(path) == before:
                 raise
-        # Without a log there is no lock: a program that began meanwhile was not kept out.
+        # A file without a log is read without a lock, so a program may have written to it.
         if not logged and _state(path) != before:
             raise StoreUnavailableError(f"{self.path} was written to while it was read")
 

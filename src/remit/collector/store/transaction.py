@@ -36,7 +36,7 @@ R = TypeVar("R", bound=Row)
 Value: TypeAlias = str | int | bytes | None
 
 
-# A list shows no schemas, and a hundred of them may be longer than memory.
+# Lists leave schemas out: a hundred of them may not fit into memory.
 _LISTED: Final[Mapping[type[Row], str]] = {
     SchemaVersionRow: statements.SELECT[SchemaVersionRow]
     .replace("span_type_schemas", "'[]'")
@@ -203,7 +203,7 @@ class Transaction(ABC):
         if most_chars is None:
             sql = self._page_of_spans(passing, wanted, page, statements.columns(SpanRow, "s."))
             return Listed(self._all(SpanRow, sql, values), total)
-        # A page may be longer than memory, so only the spans that fit are read.
+        # A page may not fit into memory, so the lengths are read before the spans.
         sql = self._page_of_spans(passing, wanted, page, _ID_AND_CHARS)
         ids = _fitting(self._rows(sql, values), most_chars)
         found = self.spans(None, ids)

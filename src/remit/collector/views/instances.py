@@ -77,9 +77,9 @@ def detail_view(
 
 
 def registered_answer(row: InstanceRow, agent: AgentRow | None) -> bytes:
-    """Return the answer to a registration, as it was at first, whatever happened since.
+    """Return the answer to a registration: the instance as it was registered, and its agent.
 
-    Beside the instance stands its agent: a client sees whose token it has.
+    The agent tells a client which agent its token belongs to.
     """
     named = (
         None
