@@ -75,8 +75,8 @@ def _make(path: Path) -> None:
     try:
         path.mkdir(mode=PRIVATE_FOLDER)
     except FileNotFoundError:
-        if path.parent == path:
-            raise
+        if path.parent.is_dir():
+            raise  # the file system makes no folders there, as /proc
         _make(path.parent)
         _make(path)
     except OSError as error:

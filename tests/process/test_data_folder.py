@@ -125,6 +125,15 @@ def test_a_folder_that_others_may_write_to_is_not_used(
     )
 
 
+def test_a_folder_that_cannot_be_made_is_named_and_the_program_goes_on() -> None:
+    """In /proc making a folder says that there is no such folder, although the parent exists."""
+    done = python("-c", PROGRAM, env={"REMIT_DATA_DIR": "/proc/remit"})
+
+    assert done.returncode == 0, done.stderr
+    assert "a fault inside remit" not in done.stderr
+    assert "/proc/remit/remit.db cannot be opened" in done.stderr
+
+
 @each_shared
 def test_a_spool_that_others_may_write_to_is_not_sent(
     left: Path, share: Callable[[Path], None]

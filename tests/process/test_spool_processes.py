@@ -95,6 +95,7 @@ def test_what_a_wrong_url_or_token_left_arrives_by_the_command_that_is_named(
         command = command.format(url=served.url)
         assert len(lines) == 2
         assert all(f"`{command}`" in line for line in lines), lines
+        assert "the next process" not in lines[1], "it would record for the mended URL or token"
         shown = remit(right, "spool", "status")
         assert f"`{command}` sends what waits" in shown
         assert "set aside" not in shown
@@ -113,6 +114,7 @@ def test_a_server_that_hangs_holds_neither_the_exit_nor_what_was_recorded(tmp_pa
         assert time.perf_counter() - began < 30
     (line,) = [text for text in errors.splitlines() if "deadline of the shutdown" in text]
     assert "75 recorded items" in line
+    assert "the next process that records to there sends them, or " in line
     assert str(tmp_path / "data" / "spool") in line
     assert (
         f"`remit spool send` (after a change of the api_url, `remit spool send --from {url}`)"

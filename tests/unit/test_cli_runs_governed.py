@@ -80,11 +80,12 @@ def test_the_risk_is_json_for_programs(api: Api, db: Path) -> None:
 
 
 def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
-    """Its program is told with its next span."""
+    """Its program is told with the answer to its next span."""
     run_id = api.instance()["id"]
     ended = run("terminate", run_id[:20], "--reason", "wrong customer", "--db", str(db))
     assert ended.exit_code == 0, ended.output
     assert f"Terminated {run_id}: wrong customer" in ended.stdout
+    assert "its program stops at its next step or the next item of a stream." in ended.stdout
     answer = api.post("/agent_spans", api.span_body(run_id)).json()
     assert answer["control"] == {"terminate": True, "reason": "wrong customer"}
     again = run("terminate", run_id, "--reason", "twice", "--db", str(db))

@@ -264,6 +264,18 @@ def test_a_server_that_lists_nothing_says_so_and_shows_what_it_does(
     assert ended_by_id.exit_code == 0, ended_by_id.output
 
 
+def test_a_token_that_the_server_does_not_know_is_no_question_of_scope(tmp_path: Path) -> None:
+    """The ping, which every valid token may send, is refused as well."""
+    routes: Routes = {"/api/v1/agent": (401, BAD_TOKEN), "/api/v1/ping": (401, BAD_TOKEN)}
+    with serving(api(routes)) as url:
+        env = {"REMIT_API_URL": url, "REMIT_API_TOKEN": TOKEN, "REMIT_DATA_DIR": str(tmp_path)}
+        listed = run("list", **env)
+    assert listed.exit_code == 1
+    assert f"{url} does not accept the token: " in listed.stderr
+    assert "Check the api_token" in listed.stderr
+    assert "scope" not in listed.stderr
+
+
 def test_lists_are_sorted_in_the_form_that_every_server_takes(tmp_path: Path) -> None:
     """The service is known to refuse `sorting=-id` for runs."""
     listed = "/api/v1/agent_instance?agent_id=a&"

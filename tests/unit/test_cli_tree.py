@@ -186,6 +186,33 @@ def test_a_step_that_exceeds_its_agents_remit_says_so_below_its_parameters() -> 
     assert drawing[-1].strip().startswith("✗ exceeds the remit: financial_transactions: shop:pay")
 
 
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        pytest.param(
+            {"count": 1, "items": ["a"], "first_item_ms": 0.5},
+            '→ 1 item, the first after 0.50 ms: "a"',
+            id="one",
+        ),
+        pytest.param(
+            {
+                "count": 2000,
+                "items": {"$remit": "cut", "head": ["a", "b"], "of": 2000, "unit": "items"},
+                "first_item_ms": 0.5,
+            },
+            '→ 2,000 items, the first after 0.50 ms: "a", "b" <cut, 2000 items>',
+            id="cut",
+        ),
+    ],
+)
+def test_a_stream_is_shown_by_its_count_and_its_first_items(
+    result: dict[str, object], said: str
+) -> None:
+    """However many there were, and however much of them is kept."""
+    drawing = shown(record(ROOT, span("write", "root", result_payload=result))).splitlines()
+    assert drawing[-1].strip() == said
+
+
 def test_a_quality_payload_that_is_not_as_declared_is_marked() -> None:
     """As a span is."""
     given = record(

@@ -237,6 +237,19 @@ def test_an_unencrypted_way_to_another_machine_is_said_once(
     assert "hunter2" not in caplog.text
 
 
+def test_mode_remote_without_a_url_is_said_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An absent URL is not described as a wrong one too."""
+    monkeypatch.setenv("REMIT_MODE", "remote")
+    with unconfigured(), pytest.raises(SettingsError) as raised:
+        remit.configure()
+    assert str(raised.value) == (
+        "mode is 'remote' but api_url is not set: give it to configure() or as REMIT_API_URL, or "
+        "choose mode='local'"
+    )
+
+
 def test_isolated_says_what_is_wrong_with_a_setting() -> None:
     """As `configure` does; nothing of pydantic's is shown."""
     with (

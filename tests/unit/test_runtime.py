@@ -303,6 +303,10 @@ def test_configured_at_import():
     denied()
     assert remit.status().mode == "off"
 
+def test_configured_at_import_and_recorded(remit_recorder):
+    denied()
+    assert [run.status for run in remit_recorder.runs] == ["complete", "failed"]
+
 def test_recorded(remit_recorder):
     agent()
     assert [run.status for run in remit_recorder.runs] == ["complete"]
@@ -350,7 +354,7 @@ def test_a_test_session_sends_and_writes_nothing_of_its_own_accord(tmp_path: Pat
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
         check=False,
     )  # fmt: skip
-    assert "5 passed" in found.stdout, found.stdout
+    assert "6 passed" in found.stdout, found.stdout
     assert not (tmp_path / "state").exists()
     assert list(tmp_path.glob("remit-tests-*")) == []
 

@@ -93,12 +93,11 @@ class Accounts:
         if result.spooled:
             logger.warning(
                 "%d recorded items were not delivered to %s before the deadline of the shutdown; "
-                "they are kept in %s, and the next process that records to there sends them, or "
-                "%s; the last error was: %s",
+                "they are kept in %s, and %s; the last error was: %s",
                 result.spooled,
                 self.target,
                 self.spool.path if self.spool is not None else "memory",
-                self.shared.pulse.command,
+                self.shared.pulse.remedy,
                 why,
             )
 

@@ -134,6 +134,13 @@ class Pulse:
             return f"`remit spool send` (after a change of the api_url, {other_url})"
         return "`remit spool send`"
 
+    @property
+    def remedy(self) -> str:
+        """What sends the items that a process leaves on disk, for a log line."""
+        if self.health in (Health.UNAUTHORIZED, Health.WRONG_SERVER):
+            return f"{self.command} sends them once that is mended"
+        return f"the next process that records to there sends them, or {self.command}"
+
     def complain(self, topic: str, complaint: str) -> None:
         """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""
         self.last_error = complaint

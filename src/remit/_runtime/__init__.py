@@ -8,6 +8,7 @@ runtime is made of.
 from remit._runtime._process import (
     aflush,
     configure,
+    configured,
     current,
     flush,
     isolated,
@@ -23,6 +24,7 @@ from remit._runtime._process import (
 __all__ = [
     "aflush",
     "configure",
+    "configured",
     "current",
     "flush",
     "isolated",

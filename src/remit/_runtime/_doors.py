@@ -134,12 +134,12 @@ def spool_of(settings: config.Settings) -> Folder:
 
 
 def check_target(settings: config.Settings) -> None:
-    """Look at the URL and the token that something is to be sent with, before anything is.
+    """Check the URL and the token before anything is sent with them; an absent URL is not wrong.
 
     Raises:
         SettingsError: One cannot be right. The message does not quote the token.
     """
-    if settings.resolved_mode == "remote":
+    if settings.resolved_mode == "remote" and settings.api_url:
         remote_door(settings, SystemClock()).close()
 
 

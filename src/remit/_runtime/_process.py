@@ -38,6 +38,8 @@ else:
 
 # Below zero: after the child's own queues are flushed and its children joined.
 LATE: Final = -100
+# Settings that decide where items go.
+_TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_dir"})
 
 
 class _InTests(Struct, frozen=True):
@@ -110,6 +112,15 @@ def stay_quiet() -> None:
     shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
     _process.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
     _process.in_tests = _InTests("off")
+
+
+def configured() -> dict[str, object]:
+    """Return the settings of the last `configure()`, by name, without its target and mode."""
+    settings = _process.configured
+    if settings is None:
+        return {}
+    given = settings.model_fields_set - _TARGET
+    return {name: getattr(settings, name) for name in given}
 
 
 @contextmanager

@@ -168,7 +168,10 @@ def _spool(folder: Folder) -> Check:
         return ok("spool", f"nothing waits on disk{running}")
     advice = "`remit spool status` shows it, with the command that sends it."
     if any(file.state is FileState.WAITING and file.identity == folder.identity for file in found):
-        advice += " The next program, or `remit spool send`, sends what waits."
+        advice += (
+            " While URL and token stay the same, the next program, or `remit spool send`, sends "
+            "what waits."
+        )
     return note("spool", f"{'; '.join(told)}; {size(taken)} in all{running}", advice)
 
 

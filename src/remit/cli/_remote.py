@@ -166,7 +166,10 @@ class ServerRuns:
             return list(self._every("agent", Agent, {}))
         except UnauthorizedError:
             # A deployment's token is for one agent; remit's collector says which.
-            agent_id = (self._http.send(ping()).details or {}).get("agent_id")
+            try:
+                agent_id = (self._http.send(ping()).details or {}).get("agent_id")
+            except UnauthorizedError as error:
+                raise Failed(f"{self.place} does not accept the token: {error}") from error
             if not isinstance(agent_id, str):
                 raise
             return [self._agent(agent_id)]

@@ -18,8 +18,9 @@ from remit.cli._terminal import bold, emit, faint, printable
 def terminate(run: str, reason: str, db: Database | None) -> None:
     """End a run from outside: it does nothing further.
 
-    RUN is its key, its id, the beginning of one of them, or `last`. The program is told with the
-    answer to its next span, and stops at the one after it.
+    RUN is its key, its id, the beginning of one of them, or `last`. The program stops at its next
+    step, or at the next item of a stream, once it knows: within its flush interval if it sends
+    something or streams, else within its poll interval.
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something.")
@@ -27,4 +28,5 @@ def terminate(run: str, reason: str, db: Database | None) -> None:
         found = runs.find(run)
         runs.terminate(found, reason)
     emit(f"Terminated {bold(printable(found.handle))}: {printable(reason)}")
-    emit(faint(f"In {runs.place}; its program is told with its next span."))
+    how = "its program stops at its next step or the next item of a stream."
+    emit(faint(f"In {runs.place}; {how}"))

@@ -20,10 +20,11 @@ from remit.cli._terminal import (
     faint,
     lines,
     milliseconds,
+    number_of,
     padded,
     printable,
 )
-from remit.cli._values import error_of, members, short
+from remit.cli._values import error_of, members, row, short
 from remit.models.agent import Agent
 from remit.models.agent_span import AgentSpan
 
@@ -186,9 +187,9 @@ def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
 def _result(result: dict[str, object]) -> str:
     if result.keys() == {"result"}:
         return short(result["result"])
-    items = result.get("items")
-    if result.keys() >= STREAM and isinstance(items, list):
+    count = result.get("count")
+    if result.keys() >= STREAM and isinstance(count, int):
         first = result.get("first_item_ms")
         when = f", the first after {milliseconds(first)}" if isinstance(first, int | float) else ""
-        return f"{result['count']} items{when}: {short(cast('list[object]', items))[1:-1]}"
+        return f"{number_of(count, 'item')}{when}: {row(result['items'])}"
     return members(result)

@@ -28,12 +28,20 @@ def short(value: object) -> str:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, list):
-        items = cast("list[object]", value)
-        shown = ", ".join(short(item) for item in items[:MAX_MEMBERS])
-        return f"[{shown}{_rest(len(items))}]"
+        return f"[{row(cast('list[object]', value))}]"
     if isinstance(value, dict):
         return _object(cast("dict[str, object]", value))
     return json.dumps(value)
+
+
+def row(value: object) -> str:
+    """Return a list in short, cut or not, without its brackets; anything else as `short` does."""
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        return f"{', '.join(short(item) for item in items[:MAX_MEMBERS])}{_rest(len(items))}"
+    if isinstance(value, dict) and value.get(MARK) == "cut":
+        return _cut(cast("dict[str, object]", value), row)
+    return short(value)
 
 
 def error_of(result: Mapping[str, object] | None) -> str | None:
@@ -82,9 +90,9 @@ def _withheld(value: Mapping[str, object]) -> str:
     return f"<withheld: {printable(str(value.get('rule', '')))}>"
 
 
-def _cut(value: Mapping[str, object]) -> str:
+def _cut(value: Mapping[str, object], head: Callable[[object], str] = short) -> str:
     left = f"<cut, {value.get('of')} {value.get('unit')}>"
-    return f"{short(value['head'])} {left}" if "head" in value else left
+    return f"{head(value['head'])} {left}" if "head" in value else left
 
 
 def _opaque(value: Mapping[str, object]) -> str:

@@ -26,7 +26,8 @@ def pytest_configure() -> None:
 def remit_recorder() -> Iterator[RecordingSink]:
     """Record into memory what the test's agents do: `.runs`, `.spans(name)`, `.tree()`.
 
-    The test has its own runtime and its own copy of the registry.
+    The test has its own runtime and its own copy of the registry. The settings of an earlier
+    `remit.configure()` hold in it, except target and mode.
     """
-    with isolated() as recorder:
+    with isolated(**_runtime.configured()) as recorder:
         yield recorder
