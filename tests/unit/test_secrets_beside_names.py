@@ -89,6 +89,7 @@ CALLS: Final[
         keep,
         lambda name, value: ([{"name": "x", "key": name, "value": value}], {}),
     ),
+    "a dict of AWS": (keep, lambda name, value: ([{"Name": name, "Value": value}], {})),
     "a model": (keep, lambda name, value: ([Model(name=name, value=value)], {})),
     "what a model took beyond": (
         keep,

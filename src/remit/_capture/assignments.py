@@ -60,6 +60,8 @@ _ASSIGNED: Final = f"{_SUFFIX}{_CLOSED}{_SIGN}"
 _WEAK: Final = rf"{_CLOSED}{_SIGN}\s{{0,4}}+{_LONG}"
 _TAGGED: Final = r"[0-9]?>(?=[^\s<>{$*%][^<>]{2,200}+</)" + _REAL
 _STRONG: Final = rf"(?:{_ASSIGNED}(?:\s{{0,4}}+{_QUOTED}|[ \t]{{0,4}}+{_BARE})|{_TAGGED})"
+_GLUED: Final = rf"(?:{_STRONG}|:{_BARE})"
+"""A colon without a space as well, as in a header. A secret excepted: its address has colons."""
 
 
 def _terms(rule: str, noun: str) -> tuple[str, ...]:
@@ -81,7 +83,9 @@ _KEY: Final = (
     "(?:"
     + _before(_terms("name:api_key", "key"), "key", joint="[ _-]")
     + "|"
-    + _before(("api", "access", "private", "secret", "auth", "priv", "ssh"), "key", joint="")
+    + _before(
+        ("api", "access", "private", "secret", "auth", "priv", "ssh", "account"), "key", joint=""
+    )
     + ")"
 )
 _PASS: Final = f"(?:{_before(_terms('name:password', 'pass'), 'pass', joint='[_-]')})"
@@ -165,7 +169,7 @@ ASSIGNMENT_RULES: Final = (
         withholds="a password with its name: in a setting, a query, a command, a header, JSON, "
         "YAML, TOML, code, or as name and value",
         anchor="pass",
-        tail=rf"(?:{_WORDS}|{_PASS}){_STRONG}",
+        tail=rf"(?:{_WORDS}|{_PASS}){_GLUED}",
         apart="",
         lower=True,
         positives=(
@@ -182,6 +186,7 @@ ASSIGNMENT_RULES: Final = (
             '{"name": "DB_PASSWORD", "value": "sesame"}',
             "<db><password>sesame</password></db>",
             "DB_PASS=hunter2x",
+            "user:bob password:hunter2x",
         ),
         negatives=(
             "password=1",
@@ -285,7 +290,7 @@ ASSIGNMENT_RULES: Final = (
         name="pattern:assignment",
         withholds="a key that grants access, signs or decrypts, with its name",
         anchor="key",
-        tail=rf"{_KEY}s?{_STRONG}",
+        tail=rf"{_KEY}s?{_GLUED}",
         apart="",
         lower=True,
         positives=(
@@ -293,6 +298,8 @@ ASSIGNMENT_RULES: Final = (
             "[db]\nsecret_key = 'hunter2x'",
             '"{\\"api_key\\": \\"hunter2\\"}"',
             "X-Api-Key: abc123def",
+            "http x.io X-Api-Key:abc123def",
+            "AccountName=shop;AccountKey=abc123def;",
             "STRIPE_KEY=abc123def",
             "my API key: abc123def",
         ),
@@ -308,7 +315,7 @@ ASSIGNMENT_RULES: Final = (
         name="pattern:assignment",
         withholds="a token with its name, if a word is before `token`",
         anchor="token",
-        tail=_TOKEN + _STRONG,
+        tail=_TOKEN + _GLUED,
         apart="",
         lower=True,
         positives=(
@@ -316,6 +323,7 @@ ASSIGNMENT_RULES: Final = (
             '{"api_token": "abc123def"}',
             "vault_token: abc123def",
             "X-Vault-Token: abc123def",
+            "X-Vault-Token:abc123def",
             "accessToken = 'abc123def'",
             'os.environ["API_TOKEN"] = "abc123def"',
         ),

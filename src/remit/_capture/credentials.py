@@ -177,6 +177,7 @@ _COMMANDS: Final = (
         heads=(
             "with password '",
             "encrypted password '",
+            "login password '",
             "set password '",
             "set password = '",
             "identified by '",
@@ -189,6 +190,7 @@ _COMMANDS: Final = (
             "CREATE USER x WITH PASSWORD 'hunter22'",
             "ALTER USER x IDENTIFIED BY 'swordfish'",
             "alter role x encrypted password 'hunter22'",
+            "CREATE ROLE x LOGIN PASSWORD 'hunter22'",
         ),
         negatives=(
             "CREATE USER x WITH PASSWORD '***'",

@@ -30,6 +30,9 @@ _ORDER_NODES: Final = 16
 LABELS: Final = ("name", "key", "header")
 """Keys whose value may name the `value` in the same object."""
 
+_LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
+"""Fields of a value with their labels; AWS and .NET begin theirs with a capital."""
+
 _UNJUDGED: Final = "?"
 """Not a rule: the name has not been judged yet."""
 
@@ -110,15 +113,16 @@ class Walk(Purse):
                 name = _numbered(name, out)
             self.chars -= len(name) + _ENTRY_CHARS
             out[name] = self.entry(name, rule, item, depth)
-        if "value" in out:
+        if "value" in out or "Value" in out:
             self.hide_labelled(out)
         return out
 
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        if "value" in out:
-            for each in LABELS:
-                out["value"] = self._under(out.get(each), out["value"])
+        for value, labels in _LABELLED:
+            if value in out:
+                for label in labels:
+                    out[value] = self._under(out.get(label), out[value])
 
     def _under(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""
