@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Exact versions, so that two machines run the same.
 PINNED := -c requirements/dev.txt
-# One test at a time on each processor; some that are picked by ARGS run in this process.
-SPREAD := $(if $(ARGS),,-n logical --maxprocesses 8 --dist worksteal)
+# What needs no PostgreSQL, no processes and no seconds of waiting; what ARGS picks runs in this
+# process, whatever it needs.
+FAST := $(if $(ARGS),$(ARGS),-m 'not gate and not full' -n 3 --dist loadscope)
 # The gate imports little of what pip would compile; Python compiles that itself.
 UNCOMPILED := $(if $(CI),--no-compile)
 # The same sessions as nox runs, in .venv instead of an environment for each.
@@ -18,7 +19,7 @@ PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test full lint types lowest docs package bench requirements clean
+.PHONY: help demo test gate full lint types lowest docs package bench requirements clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -26,14 +27,20 @@ help: ## say what there is
 demo: $(VENV)/.demo ## run the example agent and show what was recorded
 	@$(BIN)/remit demo
 
-test: $(VENV)/.test ## run the tests; ARGS="-k name" picks some
-	@if [ "$(CI)" = true ]; then $(BIN)/python -m coverage run -m pytest --strict-skips $(SPREAD) $(ARGS); \
-	else $(BIN)/python -m pytest $(SPREAD) $(ARGS); fi
+test: $(VENV)/.test ## run the tests of a desk; ARGS="-k name" picks some of all
+	@if [ "$(CI)" = true ]; then \
+	  $(BIN)/python -m coverage run -m pytest --strict-skips $(FAST) \
+	  && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
+	else $(BIN)/python -m pytest $(FAST); fi
 
-full: $(VENV)/.test ## run the tests with all that they can do; takes hours
+gate: $(VENV)/.test ## run the tests with processes, PostgreSQL and broken back ends
+	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full' -n 3 --dist loadscope $(ARGS)
+
+full: $(VENV)/.dev $(VENV)/.test ## run the tests with all that they can do; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
 	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
 	$(BIN)/python -m pytest --timeout 7200 $(ARGS)
+	@$(MAKE) bench ARGS=--quick
 
 lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
 	@$(NOX) lint

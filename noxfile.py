@@ -19,12 +19,34 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
 # What is imported is compiled at its first import: half of what pip would compile never is.
 UNCOMPILED = ("--no-compile",)
+# What depends on the libraries that are asked for by their lowest version.
+ON_THE_LOWEST = (
+    "tests/unit/test_annotations.py",
+    "tests/unit/test_binding.py",
+    "tests/unit/test_calls.py",
+    "tests/unit/test_capture*.py",
+    "tests/unit/test_classes.py",
+    "tests/unit/test_client_http.py",
+    "tests/unit/test_decorator_stacks.py",
+    "tests/unit/test_delivery*.py",
+    "tests/unit/test_docstrings.py",
+    "tests/unit/test_kinds.py",
+    "tests/unit/test_overrides.py",
+    "tests/unit/test_pending.py",
+    "tests/unit/test_pickling.py",
+    "tests/unit/test_registration.py",
+    "tests/unit/test_runs.py",
+    "tests/unit/test_schema*.py",
+    "tests/unit/test_signature.py",
+    "tests/unit/test_spool*.py",
+    "tests/unit/test_targets.py",
+    "tests/property/test_capture*.py",
+    "tests/property/test_payloads_match_schemas.py",
+    "tests/property/test_schemas.py",
+)
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
 
-# What needs no PostgreSQL, no processes and no waiting has no marker, and is in `make test`.
-FAST = ("-m", "not gate and not full", "-n", "3", "--dist", "loadscope")
-
-nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
+nox.options.sessions = ["lint", "types", "pythons", "docs", "package"]
 nox.options.default_venv_backend = "virtualenv"
 
 
@@ -69,23 +91,6 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-@nox.session
-def tests(session: nox.Session) -> None:
-    """Run the tests that `make test` runs."""
-    install(session, "all,test")
-    session.run("python", "-m", "pytest", *FAST, *session.posargs)
-
-
-@nox.session
-def gate(session: nox.Session) -> None:
-    """Run the tests that need processes, PostgreSQL or a broken back end."""
-    install(session)
-    session.run(
-        "python", "-m", "pytest", "--strict-skips", "-m", "gate and not full",
-        "-n", "3", "--dist", "loadscope", *session.posargs,
-    )  # fmt: skip
-
-
 @nox.session(python=PYTHONS)
 def pythons(session: nox.Session) -> None:
     """Run the tests whose answer can depend on the version of Python."""
@@ -95,10 +100,13 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the same tests on the lowest versions of the libraries that we ask for."""
+    """Run the tests of schemas, capture and delivery on the lowest versions that we ask for."""
     session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
     session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
-    session.run("python", "-m", "pytest", "-m", "python", *session.posargs)
+    files = [str(path) for pattern in ON_THE_LOWEST for path in sorted(Path().glob(pattern))]
+    session.run(
+        "python", "-m", "pytest", "--strict-skips", "-m", "not gate", *files, *session.posargs
+    )
 
 
 @nox.session

@@ -359,7 +359,8 @@ def alias_value(annotation: object) -> object:
 
 def bounds_of(annotation: object) -> tuple[object, ...]:
     """Return what a type variable stands for at the widest: its bound, or its constraints."""
-    if not isinstance(annotation, TypeVar):
+    # By its type: an `Unpack` of older typing_extensions passes for an instance of TypeVar.
+    if type(annotation) is not TypeVar:
         return ()
     return tuple(each for each in (annotation.__bound__, *annotation.__constraints__) if each)
 
