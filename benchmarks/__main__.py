@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import pyperf
 
@@ -47,8 +47,8 @@ class Size:
 
     Attributes:
         folder: The folder of the results, below `build`.
-        peers: Whose calls and rates are measured.
-        outage_peers: Who records in an outage.
+        peers: The peers whose calls and rates are measured.
+        outage_peers: The peers that record in an outage.
         rounds: Measurements of calls, rates and collectors.
         calls: Options of pyperf for calls, in each round.
         imports: Options of pyperf for imports.
@@ -113,6 +113,7 @@ class Run:
         """Run a script of pyperf, and append what it measured to the headline's file."""
         command = [sys.executable, "-m", f"benchmarks.{headline}", "--quiet", *options]
         command += ["--append", str(self.folder / f"{headline}.json")]
+        command += ["--timeout", f"{children.PATIENCE_S:.0f}"]
         # pyperf hands a worker no variable that is not named.
         command += ["--inherit-environ", "PYDANTIC_DISABLE_PLUGINS"]
         done = children.run(command, children.environment(peer))
@@ -183,8 +184,7 @@ def collectors(run: Run) -> None:
                 run.add("collector", store, **collector.measure(store, run.size.accepted))
 
 
-Measure: TypeAlias = Callable[[Run], None]
-HEADLINES: Final[dict[str, Measure]] = {
+HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
     "calls": calls,
     "throughput": rates,
     "imports": imports,

@@ -13,6 +13,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 SINK: Final = "benchmarks.sink"
 PATIENCE_S: Final = 180.0
+"""After which a measurement is given up."""
 SETTINGS: Final = (
     "REMIT_",
     "PREFACTOR_",

@@ -64,8 +64,8 @@ def spread(results: Results, headline: str, peer: str, field: str) -> str:
     values = results.get(headline, {}).get(peer, {}).get(field)
     if not values:
         return NOTHING
-    told = figure(statistics.median(values))
-    return f"{told} ({figure(min(values))} to {figure(max(values))})" if len(values) > 1 else told
+    median = figure(statistics.median(values))
+    return f"{median} ({figure(min(values))} to {figure(max(values))})" if values[1:] else median
 
 
 def title(peer: str) -> str:
@@ -91,8 +91,8 @@ def calls(results: Results) -> str:
         case = "async" if PEERS[peer].in_loop_only else "sync"
         own, ours = (middle(results, "calls", name, case) for name in (peer, OURS))
         fields = ("sync", "async", "nested", "sync wall")
-        told = [spread(results, "calls", peer, field) for field in fields]
-        return [*told, figure(ratio(own, ours))]
+        spreads = [spread(results, "calls", peer, field) for field in fields]
+        return [*spreads, figure(ratio(own, ours))]
 
     heads = ("a call, us", "an awaited call, us", "three nested calls, us", "wall of a call, us",
              "CPU, times remit's")  # fmt: skip
@@ -192,15 +192,15 @@ def budgets(results: Results) -> str:
          of("collector", "rate", "postgres")),
     ]  # fmt: skip
 
-    def cells(word: str, limit: float, found: float | None) -> list[str]:
-        if found is None:
-            return [f"{word} {figure(limit)}", NOTHING, "not measured"]
-        kept = found >= limit if word == "at least" else found <= limit
-        return [f"{word} {figure(limit)}", figure(found), "yes" if kept else "**no**"]
+    def cells(word: str, limit: float, measured: float | None) -> list[str]:
+        if measured is None:
+            return [NOTHING] * 3
+        kept = measured >= limit if word == "at least" else measured <= limit
+        return [f"{word} {figure(limit)}", figure(measured), "yes" if kept else "**no**"]
 
     return table(
         ("budget", "measured", "kept"),
-        {what: cells(word, limit, found) for what, word, limit, found in rows},
+        {what: cells(word, limit, measured) for what, word, limit, measured in rows},
     )
 
 

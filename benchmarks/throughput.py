@@ -83,7 +83,7 @@ def measure(name: str, threads: int, spans: int, seconds: float) -> dict[str, An
     """Return the delivered spans a second, and the part of the spans that did not arrive.
 
     Raises:
-        ChildError: The measured process failed.
+        ChildError: The measured process failed, or no span arrived.
     """
     with (
         sink.running(module=children.SINK) as port,
@@ -98,6 +98,8 @@ def measure(name: str, threads: int, spans: int, seconds: float) -> dict[str, An
     # that tells what was dropped; the program did not record it.
     whole = (arrived["distinct"] or arrived["spans"]) - arrived["loss"] - arrived["cut"]
     delivered = whole - printed["warm"]
+    if delivered <= 0:
+        raise children.ChildError(f"none of {printed['recorded']:,} spans arrived")
     return {
         "rate": delivered / (arrived["last_s"] - printed["began_s"]),
         "lost": max(1 - delivered / printed["recorded"], 0),
