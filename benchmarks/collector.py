@@ -25,7 +25,7 @@ import httpx
 from benchmarks import children
 from remit import _ids
 from remit.collector import create_token, open_store
-from tests.postgres import Server
+from tests.postgres import Server, binaries
 
 STORES: Final = ("sqlite", "postgres")
 BULK: Final = 100
@@ -55,6 +55,8 @@ def databases(store: str) -> Generator[Path | str]:
         if store == "sqlite":
             yield Path(folder) / "remit.db"
             return
+        if binaries() is None:
+            raise children.ChildError("no PostgreSQL server is installed (initdb and postgres)")
         server = Server(Path(folder), SETTINGS)
         server.create()
         server.start()
@@ -137,7 +139,7 @@ def measure(store: str, spans: int) -> dict[str, Any]:
     """Return the spans a second that a collector accepts.
 
     Raises:
-        ChildError: The collector refused a request.
+        ChildError: The collector refused a request, or there is no PostgreSQL.
     """
     with serving(store) as http:
         requests = bodies(http, spans // BULK)
