@@ -1,1 +1,1 @@
-"""Measurements: remit beside its peers, in one run, in fresh processes."""
+"""Measurements of remit beside its peers, and the guard on the instructions of a call."""

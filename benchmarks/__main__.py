@@ -1,163 +1,247 @@
-"""Measure, side by side with the peers: `python -m benchmarks [TABLE ...] [--quick] [--resume]`.
+"""Measure remit beside its peers: `python -m benchmarks [HEADLINE ...] [--quick]`.
 
-Each measurement runs in a fresh process against a sink in another; within a round the peers take
-turns, so that a machine that slows down slows all of them, and what was measured while it went
-slowly is measured again. Medians count, and ratios within one run. Results are kept in
-`build/benchmarks.json` as they come; `--resume` goes on with a run that broke, `--report` writes
-the page anew from them, with the budgets of each of several runs if it is given their files. Tables
-of several runs of the same stand on a page with their dates; runs of another source, machine,
-Python or library are refused. Nothing passes or fails by time.
+pyperf measures calls and imports; its results stay in `build/benchmarks`, where `pyperf compare_to`
+can read them. Rates, the outage and the collector have loops of their own. A run of all headlines
+writes `docs/benchmarks.md` and its pictures, a quick one a copy in `build/benchmarks-quick`; a run
+of some headlines prints their tables. Nothing passes or fails by time.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
+import re
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+from typing import Any, Final
 
-from benchmarks import about, report
-from benchmarks.children import ROOT
-from benchmarks.measure import Case, Size
-from benchmarks.pace import TRIES, Pace, fixed_work_ms, timed_on_each_processor
-from benchmarks.report import TABLES
-from benchmarks.results import TOOK, Results
+import pyperf
 
-FULL = Size()
-QUICK = Size(
-    rounds=1,
-    seconds=0.15,
-    turns=5_000,
-    spans=10_000,
-    many=20_000,
-    workloads=3,
-    collector=4_000,
-    reads=10_000,
-    calm_s=0.0,
-    patience_s=60.0,
-    brief=True,
-)
-TINY = replace(
-    QUICK,
-    seconds=0.02,
-    turns=200,
-    spans=400,
-    many=1_000,
-    workloads=2,
-    collector=200,
-    reads=5_000,
-    patience_s=180.0,
-)
-SIZES = {"full": FULL, "quick": QUICK, "tiny": TINY}
+from benchmarks import children, collector, outage, peers, report, throughput
+from tests import sink
+
+VERSIONS: Final = (
+    "remit", "ddtrace", "sentry-sdk", "opentelemetry-sdk", "logfire", "langfuse", "prefactor-core",
+    "pydantic", "msgspec", "wrapt", "httpx", "pyperf",
+)  # fmt: skip
+THREADS: Final = (1, 8)
+OFTEN: Final = ("floor", "remit", "ddtrace")
+"""The peers whose rates are measured in each round; the others are measured once."""
+AT_LENGTH: Final = ("bare", "remit", "ddtrace")
+"""The peers that record all spans of an outage, however long they take."""
 
 
-def options() -> argparse.Namespace:
-    """Return what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help=f"one of {', '.join(TABLES)}")
-    parser.add_argument("--size", choices=SIZES, default="full", help="how much is measured")
-    parser.add_argument("--quick", action="store_const", const="quick", dest="size",
-                        help="a little of everything, in about two minutes")  # fmt: skip
-    parser.add_argument("--rounds", type=int, help="measurements of each thing")
-    parser.add_argument("--peers", help="names of some, with commas between them")
-    parser.add_argument("--resume", action="store_true", help="measure only what is missing")
-    parser.add_argument(
-        "--report",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="measure nothing, write the page from the results of a run or more",
-    )
-    parser.add_argument("--build", type=Path, default=ROOT / "build", help="the results' folder")
-    given = parser.parse_args()
-    unknown = [name for name in given.tables if name not in TABLES]
-    if unknown:
-        parser.error(f"there is no table {unknown[0]}; there are {', '.join(TABLES)}")
-    missing = [path for path in given.report or () if not path.is_file()]
-    if missing:
-        parser.error(f"there are no results in {missing[0]}; expected a file that a run has kept")
-    return given
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
 
-
-def rounds_of(cases: list[Case], rounds: int) -> Iterator[tuple[int, Case]]:
-    """Yield the cases round by round, every other round from the last to the first."""
-    most = max((case.rounds_of(rounds) for case in cases), default=0)
-    for number in range(most):
-        for case in cases if number % 2 == 0 else reversed(cases):
-            if number < case.rounds_of(rounds):
-                yield number, case
-
-
-def measure(results: Results, name: str, size: Size, given: argparse.Namespace, pace: Pace) -> None:
-    """Measure one table, and keep what was measured."""
-    asked = given.peers.split(",") if given.peers else None
-    cases = [case for case in TABLES[name].cases(size) if not asked or case.peer in asked]
-    if not given.resume:
-        results.forget(name)
-    began_s = time.monotonic()
-    for number, case in rounds_of(cases, size.rounds):
-        key = (case.table, case.peer, case.case, number)
-        if given.resume and results.has(key):
-            continue
-        case_began_s = time.monotonic()
-        values = pace.measured(case.values)
-        results.add(key, {**values, TOOK: round(time.monotonic() - case_began_s, 1)})
-        if "error" in values:
-            print(f"  {case.peer}, {case.case}: {values['error']}", file=sys.stderr, flush=True)
-    print(f"{name}: {time.monotonic() - began_s:.0f} s", file=sys.stderr, flush=True)
-
-
-def measured(results: Results, names: list[str], given: argparse.Namespace) -> None:
-    """Measure some tables.
-
-    Raises:
-        MixedRunsError: It would go on with a run of something else.
+    Attributes:
+        folder: The folder of the results, below `build`.
+        peers: The peers whose calls and rates are measured.
+        outage_peers: The peers that record in an outage.
+        rounds: Measurements of calls, rates and collectors.
+        calls: Options of pyperf for calls, in each round.
+        imports: Options of pyperf for imports.
+        seconds: Time for which a rate is recorded; a slow peer records in an outage for five times
+            as long.
+        spans: Spans that are recorded for a rate, and five times as many in an outage.
+        accepted: Spans that a collector is sent.
     """
-    size = SIZES[given.size]
-    size = replace(size, rounds=given.rounds or size.rounds)
-    machine = about.machine()
-    if given.resume:
-        about.check_alike([*report.places([results], names), ("this run", machine)])
-    results.begin(machine)
-    began_s = time.monotonic()
-    tries = 1 if size.brief else TRIES
-    with timed_on_each_processor() as slowest_ms:
-        pace, pace_of_rates = Pace(fixed_work_ms, tries=tries), Pace(slowest_ms, tries=tries)
-        for name in names:
-            measure(results, name, size, given, pace_of_rates if TABLES[name].at_once else pace)
-    took = f"{(time.monotonic() - began_s) / 60:.0f} minutes"
-    told = f"{pace.told()}; of rates: {pace_of_rates.told()}"
-    results.about = {**results.about, **about.load("after"), "took": took, about.PACE: told}
-    results.save()
+
+    folder: str
+    peers: Sequence[str]
+    outage_peers: Sequence[str]
+    rounds: int
+    calls: str
+    imports: str
+    seconds: float
+    spans: int
+    accepted: int
+
+
+ALL: Final = tuple(peers.PEERS)
+FULL: Final = Size(
+    folder="benchmarks", peers=ALL, outage_peers=ALL, rounds=2,
+    calls="--processes=2 --values=3", imports="--processes=5 --values=3",
+    seconds=2.0, spans=200_000, accepted=50_000,
+)  # fmt: skip
+QUICK: Final = Size(
+    folder="benchmarks-quick", peers=peers.QUICK, outage_peers=AT_LENGTH, rounds=1,
+    calls="--processes=1 --values=2 --loops=1000", imports="--processes=1 --values=1",
+    seconds=0.5, spans=20_000, accepted=4_000,
+)  # fmt: skip
+
+
+class Run:
+    """One run: what it measured, and what it could not measure."""
+
+    def __init__(self, size: Size) -> None:
+        """Begin without any figure."""
+        self.size = size
+        self.folder = children.ROOT / "build" / size.folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.results: report.Results = {"machine": machine(), "failures": []}
+
+    def add(self, headline: str, peer: str, **values: float) -> None:
+        """Keep one value of each field."""
+        fields = self.results.setdefault(headline, {}).setdefault(peer, {})
+        for field, value in values.items():
+            fields.setdefault(field, []).append(value)
+
+    @contextmanager
+    def attempt(self, headline: str, peer: str) -> Generator[None]:
+        """Keep the reason where a measurement in the block fails."""
+        try:
+            yield
+        except (children.ChildError, OSError, subprocess.SubprocessError) as error:
+            # The message of a time limit holds the command, with folders of this machine.
+            late = isinstance(error, subprocess.TimeoutExpired)
+            reason = f"took more than {children.PATIENCE_S:.0f} s" if late else str(error)
+            self.results["failures"].append(f"{headline}, {peer}: {reason}")
+
+    def pyperf(self, headline: str, peer: str, *options: str) -> None:
+        """Run a script of pyperf, and append what it measured to the headline's file."""
+        command = [sys.executable, "-m", f"benchmarks.{headline}", "--quiet", *options]
+        command += ["--append", str(self.folder / f"{headline}.json")]
+        command += ["--timeout", f"{children.PATIENCE_S:.0f}"]
+        # pyperf hands a worker no variable that is not named.
+        command += ["--inherit-environ", "PYDANTIC_DISABLE_PLUGINS"]
+        done = children.run(command, children.environment(peer))
+        if done.returncode:
+            raise children.ChildError((done.stderr.strip().splitlines() or ["no message"])[-1])
+
+    def loaded(self, headline: str) -> Iterator[tuple[str, list[float]]]:
+        """Yield the names and values in a headline's file of pyperf."""
+        path = self.folder / f"{headline}.json"
+        if path.exists():
+            for benchmark in pyperf.BenchmarkSuite.load(str(path)).get_benchmarks():
+                yield benchmark.get_name(), list(benchmark.get_values())
+
+
+def calls(run: Run) -> None:
+    """Measure what a call costs its caller."""
+    options = run.size.calls.split()
+    for _ in range(run.size.rounds):
+        for peer in run.size.peers:
+            with run.attempt("calls", peer), sink.running(module=children.SINK) as port:
+                run.pyperf("calls", peer, "--peer", peer, "--port", str(port), *options)
+    for name, values in run.loaded("calls"):
+        peer, _, case = name.partition(" ")
+        for value in values:
+            run.add("calls", peer, **{case: value * 1e6})
+
+
+def imports(run: Run) -> None:
+    """Measure what an import costs."""
+    with run.attempt("imports", "all"):
+        run.pyperf("imports", "logfire", *run.size.imports.split())
+    for name, values in run.loaded("imports"):
+        for value in values:
+            run.add("imports", name, ms=value * 1e3)
+
+
+def rates(run: Run) -> None:
+    """Measure delivered spans a second."""
+    for number in range(run.size.rounds):
+        for threads in THREADS:
+            for peer in run.size.peers[1:]:
+                if number and peer not in OFTEN:
+                    continue
+                if threads > 1 and peers.PEERS[peer].in_loop_only:
+                    continue
+                with run.attempt("throughput", peer):
+                    values = throughput.measure(peer, threads, run.size.spans, run.size.seconds)
+                    named = {f"{field} {threads}": value for field, value in values.items()}
+                    run.add("throughput", peer, **named)
+
+
+def outages(run: Run) -> None:
+    """Measure an outage."""
+    for peer in run.size.outage_peers:
+        seconds = children.PATIENCE_S if peer in AT_LENGTH else 5 * run.size.seconds
+        with run.attempt("outage", peer):
+            values = outage.measure(peer, 5 * run.size.spans, seconds)
+            if raised := values.pop("raised"):
+                raise children.ChildError(f"the program gets {raised}")
+            run.add("outage", peer, **values)
+
+
+def collectors(run: Run) -> None:
+    """Measure what the collector accepts."""
+    for _ in range(run.size.rounds):
+        for store in collector.STORES:
+            with run.attempt("collector", store):
+                run.add("collector", store, **collector.measure(store, run.size.accepted))
+
+
+HEADLINES: Final[dict[str, Callable[[Run], None]]] = {
+    "calls": calls,
+    "throughput": rates,
+    "imports": imports,
+    "outage": outages,
+    "collector": collectors,
+}
+
+
+def machine() -> dict[str, Any]:
+    """Return what is measured on."""
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.*)", info.read_text() if info.exists() else "")
+    versions: dict[str, Any] = {}
+    for name in VERSIONS:
+        try:
+            versions[f"`{name}`"] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[f"`{name}`"] = "not installed"
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "load before": round(os.getloadavg()[0], 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **versions,
+    }
 
 
 def main() -> None:
-    """Measure what is asked for, print the tables, and write the page after a whole run."""
-    given = options()
-    quick = "" if given.size == "full" else f"-{given.size}"
-    kept = given.build / f"benchmarks{quick}.json"
-    runs = [Results(path) for path in given.report or (kept,)]
-    names = given.tables or list(TABLES)
-    whole = given.report is not None or not given.tables
-    try:
-        if given.report is None:
-            measured(runs[-1], names, given)
-        if whole:
-            about.check_alike(report.places(runs))
-    except about.MixedRunsError as error:
-        sys.exit(f"python -m benchmarks: {error}")
-    for name in names:
-        print(report.printed(runs[-1], name))
-    if whole:
-        page = ROOT / "docs" / "benchmarks.md" if not quick else given.build / "benchmarks.md"
-        report.write(runs, page)
-        print(f"written to {page}")
+    """Measure what is asked for, print it, and write the page after a run of all headlines."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("headlines", nargs="*", metavar="HEADLINE",
+                        help=f"some of {', '.join(HEADLINES)}; all without")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a little of it, in about a minute")
+    options = parser.parse_args()
+    unknown = [name for name in options.headlines if name not in HEADLINES]
+    if unknown:
+        parser.error(f"there is no headline {unknown[0]}; expected {', '.join(HEADLINES)}")
+    run = Run(QUICK if options.quick else FULL)
+    began_s = time.monotonic()
+    for name in options.headlines or HEADLINES:
+        (run.folder / f"{name}.json").unlink(missing_ok=True)
+        headline_began_s = time.monotonic()
+        HEADLINES[name](run)
+        print(f"{name}: {time.monotonic() - headline_began_s:.0f} s", file=sys.stderr, flush=True)
+    run.results["machine"]["took"] = f"{(time.monotonic() - began_s) / 60:.1f} minutes"
+    (run.folder / "results.json").write_text(json.dumps(run.results, indent=1))
+    for name in ("budgets", *(options.headlines or HEADLINES), "failures"):
+        print(f"{name}\n\n{report.SECTIONS[name](run.results)}\n")
+    if not options.headlines:
+        page = run.folder / "benchmarks.md" if options.quick else report.PAGE
+        report.write(run.results, page)
+        print(f"written to {page.relative_to(children.ROOT)}")
 
 
 if __name__ == "__main__":
-    # Ended in order, it ends what it has started, and removes their folders.
+    # The end of this process ends what it has started, and removes their folders.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

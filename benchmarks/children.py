@@ -1,20 +1,19 @@
-"""Processes that the benchmarks start: they inherit no settings, and end with who started them.
-
-A benchmark that is stopped by Ctrl-C or SIGTERM ends what it has started; of one that is killed
-with SIGKILL the kernel tells them, on Linux. Nothing runs in a measured process for it.
-"""
+"""Processes that the benchmarks start: none of them inherits a setting of the shell."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
+SINK: Final = "benchmarks.sink"
+PATIENCE_S: Final = 180.0
+"""After which a measurement is given up."""
 SETTINGS: Final = (
     "REMIT_",
     "PREFACTOR_",
@@ -27,39 +26,27 @@ SETTINGS: Final = (
     "PYTHON",
     "COVERAGE_",
 )
-"""How variables begin that change what a process does: a shell's say nothing to a benchmark."""
-# Logfire is a plugin of pydantic, so it would load wherever a model is made.
-WITHOUT_PLUGIN: Final = {"PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}
+"""Prefixes of the variables that change what a process does."""
 
 
-def environment() -> dict[str, str]:
-    """Return the environment of a process: of all settings, only that Logfire is no plugin."""
+class ChildError(Exception):
+    """A process failed; the message is the last line that it wrote."""
+
+
+def environment(peer: str = "") -> dict[str, str]:
+    """Return the environment of a process that measures *peer*.
+
+    Logfire is a plugin of pydantic, so every process that makes a model would load it.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
-    return {**kept, **WITHOUT_PLUGIN}
-
-
-if sys.platform == "linux":
-    import fcntl
-
-    def _end_with(pipe: int, pid: int) -> None:
-        """Have a process ended when the last who could write to *pipe* is gone.
-
-        A pipe sends SIGIO to its owner then, which ends whoever does not expect it.
-        """
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, pid)
-        fcntl.fcntl(pipe, fcntl.F_SETFL, os.O_ASYNC)
-
-else:
-
-    def _end_with(pipe: int, pid: int) -> None:
-        """Do nothing: other systems signal no end of a pipe."""
+    return kept if peer == "logfire" else {**kept, "PYDANTIC_DISABLE_PLUGINS": "logfire-plugin"}
 
 
 @contextmanager
 def started(
     command: Sequence[str], environ: dict[str, str], **streams: Any
 ) -> Generator[subprocess.Popen[str]]:
-    """Start a process; it is killed at the end of the block, and when this process ends.
+    """Start a process, and kill it at the end of the block.
 
     Args:
         command: The process.
@@ -69,19 +56,11 @@ def started(
     Yields:
         The process.
     """
-    watched, held = os.pipe()
-    try:
-        with subprocess.Popen(
-            command, cwd=ROOT, env=environ, text=True, pass_fds=[watched], **streams
-        ) as process:
-            try:
-                _end_with(watched, process.pid)
-                yield process
-            finally:
-                process.kill()
-    finally:
-        os.close(watched)
-        os.close(held)
+    with subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **streams) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def run(
@@ -92,6 +71,20 @@ def run(
     Raises:
         subprocess.TimeoutExpired: It took too long, and was killed.
     """
-    with started(command, environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        out, said = process.communicate(timeout=patience_s)
-    return subprocess.CompletedProcess(command, process.returncode, out, said)
+    return subprocess.run(
+        command, cwd=ROOT, env=environ, text=True, capture_output=True, timeout=patience_s,
+        check=False,
+    )  # fmt: skip
+
+
+def figures(output: str, errors: str) -> dict[str, Any]:
+    """Return the JSON object that a process printed last.
+
+    Raises:
+        ChildError: It printed none.
+    """
+    for line in reversed(output.splitlines()):
+        if line.startswith("{"):
+            printed: dict[str, Any] = json.loads(line)
+            return printed
+    raise ChildError((errors.strip().splitlines() or ["the process printed nothing"])[-1][:200])

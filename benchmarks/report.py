@@ -1,175 +1,296 @@
-"""The report: tables on the terminal, and on the page with a picture for each."""
+"""The report: tables in Markdown, a picture for each headline, and the budgets."""
 
 from __future__ import annotations
 
+import html
+import math
 import re
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from benchmarks import pictures, shown
 from benchmarks.children import ROOT
-from benchmarks.known import PEERS
-from benchmarks.results import About, Results
-from benchmarks.tables import (
-    budgets,
-    calls,
-    collectors,
-    down,
-    growth,
-    imports,
-    modes,
-    runs,
-    throughput,
-)
-from benchmarks.tables.base import Table
+from benchmarks.collector import STORES
+from benchmarks.imports import BASE, PROGRAMS
+from benchmarks.peers import PEERS
 
-TABLES: Final[dict[str, Table]] = {
-    "calls": calls.TABLE,
-    "throughput": throughput.TABLE,
-    "runs": runs.TABLE,
-    "import": imports.TABLE,
-    "down": down.TABLE,
-    "growth": growth.TABLE,
-    "local": modes.TABLE,
-    "collector": collectors.INGEST_TABLE,
-    "reads": collectors.READ_TABLE,
-}
-"""In the order in which they are measured, and stand on the page."""
+Results: TypeAlias = dict[str, Any]
+"""Lists of measured values by headline, by peer and by field; `machine` and `failures` beside them.
+"""
 
-PART: Final = re.compile(r"(<!-- measured: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
-DRAWN_IN: Final = "benchmarks"
-"""The folder of the pictures, beside the page."""
+PART: Final = re.compile(r"(<!-- measured: (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+OURS: Final = "remit"
+NOTHING: Final = "-"
+DIGITS: Final = 3
+
+WIDTH_PX: Final = 860
+LABEL_PX: Final = 170
+BAR_PX: Final = 26
+TITLE_PX: Final = 40
+VALUE_PX: Final = 90
+GREY, BLUE = "#9aa5b1", "#1f6feb"
 
 
-def abouts(results: Results) -> list[About]:
-    """Return what the runs of a file were on; of an empty one, what it would be on."""
-    return [about for about, _ in results.runs()] or [results.about]
+def middle(results: Results, headline: str, peer: str, field: str) -> float | None:
+    """Return the median of what was measured, if anything was."""
+    values = results.get(headline, {}).get(peer, {}).get(field)
+    return statistics.median(values) if values else None
 
 
-def places(runs: Sequence[Results], tables: Sequence[str] = ()) -> list[tuple[str, About]]:
-    """Return each run with its file, its tables and its date, in words.
+def ratio(value: float | None, base: float | None) -> float | None:
+    """Return how many times *base* a value is, if both were measured."""
+    return value / base if value is not None and base else None
 
-    Args:
-        runs: Files of results, each of a run or of several.
-        tables: Leaves out the runs that have measured none of these.
-    """
-    return [
-        (f"{results.path} ({', '.join(names)}; {about.get('date', 'unknown')})", about)
-        for results in runs
-        for about, names in results.runs(tables)
+
+def figure(value: float | None) -> str:
+    """Return a number with three significant digits: `0.234`, `12.3`, `123,000`."""
+    if value is None:
+        return NOTHING
+    if value == 0:
+        return "0"
+    places = DIGITS - 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, places):,.{max(places, 0)}f}"
+
+
+def percent(value: float | None) -> str:
+    """Return a part in percent."""
+    return NOTHING if value is None else f"{value:.1%}" if value else "none"
+
+
+def spread(results: Results, headline: str, peer: str, field: str) -> str:
+    """Return the median, with minimum and maximum where several values were measured."""
+    values = results.get(headline, {}).get(peer, {}).get(field)
+    if not values:
+        return NOTHING
+    median = figure(statistics.median(values))
+    return f"{median} ({figure(min(values))} to {figure(max(values))})" if values[1:] else median
+
+
+def title(peer: str) -> str:
+    """Return the name of a peer in the tables; remit stands out."""
+    return "**remit**" if peer == OURS else PEERS[peer].title if peer in PEERS else peer
+
+
+def table(heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return a table in Markdown; a row without any figure is left out."""
+    lines = ["| " + " | ".join(("", *heads)) + " |", "|---" + "|---:" * len(heads) + "|"]
+    lines += [
+        "| " + " | ".join((title(name), *cells)) + " |"
+        for name, cells in rows.items()
+        if any(cell != NOTHING for cell in cells)
     ]
+    return "\n".join(lines)
 
 
-def dated(results: Results, table: str) -> str:
-    """Return a line that says when a table was measured, where tables of several runs stand."""
-    if len(results.dates()) < 2 or not results.dates(table):
-        return ""
-    return f"Measured {' and '.join(results.dates(table))}.\n\n"
+def calls(results: Results) -> str:
+    """Return the table of calls."""
+
+    def cells(peer: str) -> list[str]:
+        case = "async" if PEERS[peer].in_loop_only else "sync"
+        own, ours = (middle(results, "calls", name, case) for name in (peer, OURS))
+        fields = ("sync", "async", "nested", "sync wall")
+        spreads = [spread(results, "calls", peer, field) for field in fields]
+        return [*spreads, figure(ratio(own, ours))]
+
+    heads = ("a call, us", "an awaited call, us", "three nested calls, us", "wall of a call, us",
+             "CPU, times remit's")  # fmt: skip
+    return table(heads, {peer: cells(peer) for peer in PEERS})
 
 
-def parted(runs: Sequence[Results]) -> str:
-    """Return a line for each file whose tables are of more than one run."""
-    lines = [
-        f"Run {number} of {len(runs)} was made in parts: "
-        + "; ".join(
-            f"{', '.join(names)} {about.get('date', 'unknown')}" for about, names in results.runs()
+def throughput(results: Results) -> str:
+    """Return the table of delivered spans."""
+
+    def cells(peer: str) -> list[str]:
+        own, base = (middle(results, "throughput", name, "rate 1") for name in (peer, "ddtrace"))
+        return [
+            spread(results, "throughput", peer, "rate 1"),
+            spread(results, "throughput", peer, "rate 8"),
+            figure(ratio(own, base)),
+            percent(middle(results, "throughput", peer, "lost 1")),
+            percent(middle(results, "throughput", peer, "lost 8")),
+            figure(middle(results, "throughput", peer, "process_us 1")),
+        ]
+
+    heads = ("spans/s, 1 thread", "8 threads", "1 thread, times ddtrace's", "lost, 1 thread",
+             "8 threads", "CPU of the process, us a span")  # fmt: skip
+    return table(heads, {peer: cells(peer) for peer in PEERS})
+
+
+def imports(results: Results) -> str:
+    """Return the table of imports."""
+
+    def cells(name: str) -> list[str]:
+        own, base = (middle(results, "imports", each, "ms") for each in (name, BASE))
+        return [spread(results, "imports", name, "ms"), figure(ratio(own, base))]
+
+    heads = ("CPU, ms", f"times {BASE}")
+    return table(heads, {name: cells(name) for name in PROGRAMS})
+
+
+def memory_mib(results: Results, peer: str) -> float | None:
+    """Return the peak of memory in an outage beyond the bare program's."""
+    own, bare = (middle(results, "outage", name, "peak_mib") for name in (peer, "bare"))
+    return None if own is None or bare is None else max(own - bare, 0)
+
+
+def outage(results: Results) -> str:
+    """Return the table of outages."""
+
+    def cells(peer: str) -> list[str]:
+        recorded, lost, lines = (
+            middle(results, "outage", peer, field) for field in ("recorded", "lost", "lines")
         )
-        + "."
-        for number, results in enumerate(runs, 1)
-        if len(results.dates()) > 1
+        return [
+            NOTHING if recorded is None else f"{recorded:,.0f}",
+            figure(memory_mib(results, peer)),
+            figure(middle(results, "outage", peer, "exit_s")),
+            NOTHING if lines is None else f"{lines:.0f}",
+            percent(ratio(lost, recorded)),
+        ]
+
+    heads = ("spans recorded", "memory beyond bare, MiB", "exit, s", "log lines", "lost")
+    return table(heads, {peer: cells(peer) for peer in PEERS if peer != "bare"})
+
+
+def collector(results: Results) -> str:
+    """Return the table of collectors."""
+    rows = {store: [spread(results, "collector", store, "rate")] for store in STORES}
+    return table(("spans/s, bulks of 100",), rows)
+
+
+def budgets(results: Results) -> str:
+    """Return what remit may cost, beside what it costs in this run."""
+
+    def of(headline: str, field: str, peer: str = OURS) -> float | None:
+        return middle(results, headline, peer, field)
+
+    def of_peer(peer: str) -> float | None:
+        return ratio(of("calls", "sync", peer), of("calls", "sync"))
+
+    def of_ddtrace(field: str) -> float | None:
+        return ratio(of("throughput", field), of("throughput", field, "ddtrace"))
+
+    rows: list[tuple[str, str, float, float | None]] = [
+        ("caller's CPU of a call, us", "at most", 5, of("calls", "sync")),
+        ("caller's CPU of an awaited call, us", "at most", 6, of("calls", "async")),
+        ("caller's CPU of three nested calls, us", "at most", 16, of("calls", "nested")),
+        ("ddtrace's CPU of a call, times remit's", "at least", 3, of_peer("ddtrace")),
+        ("OpenTelemetry's CPU of a call, times remit's", "at least", 5, of_peer("opentelemetry")),
+        ("delivered spans/s, 1 thread, times ddtrace's", "at least", 1.1, of_ddtrace("rate 1")),
+        ("delivered spans/s, 8 threads, times ddtrace's", "at least", 1.1, of_ddtrace("rate 8")),
+        ("spans lost by 1 thread that only records", "at most", 0, of("throughput", "lost 1")),
+        (f"CPU of the import, times {BASE}", "at most", 1.35,
+         ratio(of("imports", "ms"), of("imports", "ms", BASE))),
+        ("outage: memory, MiB (the buffer and 32)", "at most", 96, memory_mib(results, OURS)),
+        ("outage: exit, s", "at most", 2.5, of("outage", "exit_s")),
+        ("outage: log lines", "at most", 1, of("outage", "lines")),
+        ("outage: spans lost", "at most", 0, of("outage", "lost")),
+        ("collector on SQLite, spans/s", "at least", 30_000, of("collector", "rate", "sqlite")),
+        ("collector on PostgreSQL, spans/s", "at least", 20_000,
+         of("collector", "rate", "postgres")),
+    ]  # fmt: skip
+
+    def cells(word: str, limit: float, measured: float | None) -> list[str]:
+        if measured is None:
+            return [NOTHING] * 3
+        kept = measured >= limit if word == "at least" else measured <= limit
+        return [f"{word} {figure(limit)}", figure(measured), "yes" if kept else "**no**"]
+
+    return table(
+        ("budget", "measured", "kept"),
+        {what: cells(word, limit, measured) for what, word, limit, measured in rows},
+    )
+
+
+def machine(results: Results) -> str:
+    """Return what was measured on."""
+    lines = [f"| {name} | {value} |" for name, value in results["machine"].items()]
+    return "\n".join(["| what | |", "|---|---|", *lines])
+
+
+def failures(results: Results) -> str:
+    """Return what could not be measured, and why."""
+    return "\n".join(f"- {line}" for line in results["failures"]) or "Everything was measured."
+
+
+SECTIONS: Final[dict[str, Callable[[Results], str]]] = {
+    "budgets": budgets,
+    "calls": calls,
+    "throughput": throughput,
+    "imports": imports,
+    "outage": outage,
+    "collector": collector,
+    "machine": machine,
+    "failures": failures,
+}
+
+
+def svg(head: str, values: Mapping[str, float | None], *, logarithmic: bool = False) -> str:
+    """Return horizontal bars with their values as SVG; what was not measured is left out."""
+    bars = {name: value for name, value in values.items() if value is not None}
+    most = max(bars.values(), default=0) or 1
+    # A logarithmic scale begins at a third of the smallest value.
+    least = min((value for value in bars.values() if value > 0), default=1) / 3
+
+    def width(value: float) -> float:
+        if logarithmic:
+            part = math.log(max(value, least) / least) / math.log(max(most / least, 1.01))
+        else:
+            part = value / most
+        return part * (WIDTH_PX - LABEL_PX - VALUE_PX)
+
+    height = TITLE_PX + BAR_PX * len(bars) + 10
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH_PX} {height}">',
+        "<style>text { font: 13px sans-serif }</style>",
+        f'<rect width="{WIDTH_PX}" height="{height}" fill="white"/>',
+        f'<text x="10" y="24">{html.escape(head)}</text>',
     ]
-    return "".join(f"{line}\n\n" for line in lines)
+    for number, (name, value) in enumerate(bars.items()):
+        top, end = TITLE_PX + BAR_PX * number, LABEL_PX + width(value)
+        text, colour = top + BAR_PX * 0.65, BLUE if name == OURS else GREY
+        label = html.escape(PEERS[name].title if name in PEERS else name)
+        lines += [
+            f'<text x="{LABEL_PX - 8}" y="{text:.1f}" text-anchor="end">{label}</text>',
+            f'<path fill="{colour}" d="M{LABEL_PX} {top + 3}H{end:.1f}v20H{LABEL_PX}"/>',
+            f'<text x="{end + 6:.1f}" y="{text:.1f}">{figure(value)}</text>',
+        ]
+    return "\n".join([*lines, "</svg>", ""])
 
 
-def machine(runs: Sequence[Results]) -> str:
-    """Return what was measured on; what differs from run to run, of each of them."""
-    found: dict[str, list[str]] = {}
-    for told in [about for results in runs for about in abouts(results)]:
-        about = dict(told)
-        versions: dict[str, str] = about.pop("versions", {})
-        named = {f"`{name}`": version for name, version in versions.items()}
-        for name, value in {**about, **named}.items():
-            found.setdefault(name, []).append(str(value))
-    rows = [
-        [name, values[0] if len(set(values)) == 1 else " / ".join(values)]
-        for name, values in found.items()
-    ]
-    return shown.table(["what", ""], rows)
+def pictures(results: Results) -> dict[str, str]:
+    """Return an SVG for each headline."""
 
+    def of(headline: str, field: str, names: Sequence[str]) -> dict[str, float | None]:
+        return {name: middle(results, headline, name, field) for name in names}
 
-def peers(_results: Results) -> str:
-    """Return how the peers differ."""
-    rows = [
-        [known.title, known.records, known.sends, known.bounds or "-"]
-        for known in PEERS.values()
-        if known.records
-    ]
-    return shown.table(["", "records", "sends", "when it cannot keep up"], rows)
-
-
-def failures(runs: Sequence[Results]) -> str:
-    """Return what could not be measured, and why; the same reason once."""
-    told = {
-        re.sub(r", round \d+", "", line): None
-        for results in runs
-        for lines in results.errors().values()
-        for line in lines
+    peers = tuple(PEERS)[1:]
+    called = of("calls", "sync", peers[:-1])
+    awaited = {"prefactor-core, awaited": middle(results, "calls", "prefactor-core", "async")}
+    memory = {peer: memory_mib(results, peer) for peer in peers}
+    accepted = of("collector", "rate", STORES)
+    return {
+        "calls": svg("Caller's CPU of a call, us", called | awaited, logarithmic=True),
+        "throughput": svg("Delivered spans/s, one thread", of("throughput", "rate 1", peers)),
+        "imports": svg("CPU of an import, ms", of("imports", "ms", tuple(PROGRAMS))),
+        "outage": svg("Memory in an outage beyond the bare program, MiB", memory),
+        "collector": svg("Spans/s that the collector accepts", accepted),
     }
-    return "\n".join(f"- {line}" for line in told) or "Everything was measured."
 
 
-def sections(runs: Sequence[Results]) -> Iterator[tuple[str, str]]:
-    """Yield what stands in each place of the page: the budgets of all runs, the rest of the last.
-
-    A run that could not measure something says so, whichever it was.
-    """
-    results = runs[-1]
-    yield "budgets", parted(runs) + budgets.budgets(runs)
-    yield "machine", machine(runs)
-    yield "peers", peers(results)
-    for table_name, table in TABLES.items():
-        for name, write_section in table.sections.items():
-            yield name, dated(results, table_name) + write_section(results)
-    yield "failures", failures(runs)
-
-
-def printed(results: Results, name: str) -> str:
-    """Return one table as the terminal shows it, with what failed in it."""
-    when = dated(results, name)
-    sections = TABLES[name].sections.items()
-    parts = [f"{section}\n\n{when}{make(results)}" for section, make in sections]
-    failed = results.errors().get(name, [])
-    return "\n\n".join([*parts, *failed]) + "\n"
-
-
-def drawn(results: Results, folder: Path) -> dict[str, Path]:
-    """Draw the pictures into *folder*; return their paths by name.
-
-    Without pygal there are none, and the page says so by what it lacks.
-    """
+def write(results: Results, page: Path) -> None:
+    """Write the figures and pictures into *page*; its text is that of `docs/benchmarks.md`."""
+    folder = page.parent / "benchmarks"
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return {
-            picture.name: pictures.draw(picture, folder)
-            for table in TABLES.values()
-            for picture in table.pictures(results)
-        }
-    except ImportError:
-        return {}
-
-
-def write(runs: Sequence[Results], page: Path) -> None:
-    """Write the tables into a page, each to its place; another page begins as a copy of ours."""
-    paths = drawn(runs[-1], page.parent / DRAWN_IN)
-    found = dict(sections(runs))
+    drawn = pictures(results)
+    for name, picture in drawn.items():
+        (folder / f"{name}.svg").write_text(picture)
 
     def filled(match: re.Match[str]) -> str:
         name = match["name"]
-        if name not in found:
-            return match[0]
-        picture = f"\n![{name}]({DRAWN_IN}/{paths[name].name})\n" if name in paths else ""
-        return f"{match[1]}{found[name]}\n{picture}{match[3]}"
+        picture = f"\n![{name}](benchmarks/{name}.svg)\n" if name in drawn else ""
+        return f"{match[1]}{SECTIONS[name](results)}\n{picture}{match[3]}"
 
     page.write_text(PART.sub(filled, PAGE.read_text()))

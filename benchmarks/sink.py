@@ -1,255 +1,173 @@
-"""The sink: a server in a process of its own that takes everything and counts what arrived.
+"""The tests' sink, which also counts the spans that the peers send: `python -m benchmarks.sink`.
 
-It answers the Prefactor API (register, start, finish, bulk, and spans one by one), OTLP over HTTP,
-Datadog's agent and Sentry. `GET /counts` tells how many spans have arrived, how many different
-ones, in how many requests and bytes, and when the first and the last of them did by the monotonic
-clock; of the bulk API's, how many are not there as a whole: a payload or a result was cut, or their
-end has not come.
-`python -m benchmarks.sink [--port N] [--delay-s S] [--silent]`.
+It answers OTLP over HTTP, Datadog's agent and Sentry. A span counts once, by its ids, however often
+it is sent. The sink shares the machine with the measured process, so it decodes as little as it
+can: OTLP is walked field by field, msgpack and JSON are parsed down to the ids of the spans.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import socketserver
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
-from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
-from typing import Any, Final, cast
+from collections.abc import Hashable, Iterator
+from typing import Any, Final
 
 import msgspec
 
-from benchmarks import children, protocols
-from remit import _ids
+from tests import sink
 
-MOMENT: Final = "2026-01-01T00:00:00.000000Z"
-ACCOUNT: Final = "01m87w83jttgb1tsy0aqwcmb8r9zyn2d"
-PARTITION: Final = 7
-CUT: Final = b'"$remit":"cut"'
-ACTIVE: Final = "active"
-NOTHING: Final = msgspec.Raw(b"{}")
-TAKEN: Final = msgspec.Raw(msgspec.json.encode({"status": "success", "details": {"id": ACCOUNT}}))
-"""What is answered for each item, encoded once."""
-READ_AHEAD_BYTES: Final = 1 << 16
-"""Larger than a head; a body beyond it is read into its own bytes."""
+VARINT: Final = 0
+FIXED_64: Final = 1
+LENGTH: Final = 2
+WIDTHS: Final = {FIXED_64: 8, 5: 4}
+RESOURCE_SPANS: Final = 1
+SCOPE_SPANS: Final = 2
+SPANS: Final = 2
+IDS: Final = 28
+"""Bytes of a span's beginning in OTLP: the id of its trace, then its own, each with two in front.
+
+A writer of protobuf puts fields in the order of their numbers, and these two are the first.
+"""
+IDS_BEGIN: Final = b"\x0a\x10", b"\x12\x08"
+PENDING: Final = b"pending_span"
+"""Logfire announces each span by another one, of this type, when it begins."""
 ASKED: Final[dict[str, dict[str, Any]]] = {
     "/info": {"endpoints": ["/v0.4/traces", "/v0.5/traces"], "client_drop_p0s": False},
     "/v1/info": {"project_name": "benchmark", "project_url": "http://127.0.0.1/benchmark"},
 }
-"""What a peer asks before it sends: Datadog's agent what it takes, Logfire whose the token is."""
+"""Questions of a peer before it sends: ddtrace asks for endpoints, Logfire for its project."""
 
 
-class _Details(msgspec.Struct):
-    schema_name: str = ""
-    status: str = ""
-    payload: msgspec.Raw = NOTHING
-    result_payload: msgspec.Raw = NOTHING
+class _Span(msgspec.Struct):
+    trace_id: int
+    span_id: int
 
 
-class _Item(msgspec.Struct, rename={"type": "_type"}):
-    type: str
-    idempotency_key: str
-    details: _Details | None = None
-    result_payload: msgspec.Raw = NOTHING
+class _SpanWithStrings(msgspec.Struct, array_like=True):
+    """The first five of twelve; the others are not read."""
+
+    service: int
+    name: int
+    resource: int
+    trace_id: int
+    span_id: int
 
 
-class _Bulk(msgspec.Struct):
-    items: list[_Item]
+_traces: Final = msgspec.msgpack.Decoder(list[list[_Span]]).decode
+_traces_with_strings: Final = msgspec.msgpack.Decoder(
+    tuple[msgspec.Raw, list[list[_SpanWithStrings]]]
+).decode
 
 
-_bulk: Final = msgspec.json.Decoder(_Bulk).decode
+class _Identified(msgspec.Struct):
+    span_id: str
 
 
-def _is_cut(item: _Item) -> bool:
-    """Tell whether a span, or its end, came without its payload or its result."""
-    values = [item.result_payload]
-    if item.details is not None:
-        values += [item.details.payload, item.details.result_payload]
-    return any(CUT in bytes(value) for value in values)
+class _Contexts(msgspec.Struct):
+    trace: _Identified
 
 
-class Sink:
-    """What arrived."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._counts: Counter[str] = Counter()
-        self._seen: set[protocols.Key] = set()
-        # Keys of spans that began and have not ended, and of those that came without some value.
-        self._open: set[str] = set()
-        self._cut: set[str] = set()
-        self._instances: dict[str, str] = {}
-        self._times: dict[str, float] = {}
-
-    def answer(self, path: str, body: bytes, encoding: str = "") -> dict[str, Any]:
-        """Return what the server says to one request, after counting it."""
-        if path == "/counts":
-            partial = len(self._cut | self._open)
-            return {**self._counts, **self._times, "distinct": len(self._seen), "cut": partial}
-        self._counts["requests"] += 1
-        self._counts["bytes"] += len(body)
-        before = self._counts["spans"]
-        answer = self._read(path, protocols.plain(body, encoding))
-        if self._counts["spans"] > before:
-            now_s = time.monotonic()
-            self._times = {"first_s": self._times.get("first_s", now_s), "last_s": now_s}
-        return answer
-
-    def _read(self, path: str, body: bytes) -> dict[str, Any]:
-        if path.endswith("/bulk"):
-            return self._take(_bulk(body).items, any_cut=CUT in body)
-        if not path.startswith("/api/v1/"):
-            keys = list(protocols.spans_in(path, body))
-            self._counts["spans"] += len(keys)
-            self._seen.update(keys)
-            return ASKED.get(path, {})
-        if path.startswith("/api/v1/agent_spans"):
-            return {"status": "success", "details": self._one_span(path)}
-        if path.startswith("/api/v1/agent_instance"):
-            return {"status": "success", "details": self._instance(path, body)}
-        return {}
-
-    def _one_span(self, path: str) -> dict[str, Any]:
-        """Return a span as the API answers it; the published client sends each by itself."""
-        self._counts["spans"] += not path.endswith("/finish")
-        return {
-            "type": "agent_span",
-            "id": _ids.pfid(_ids.new_key(time.time_ns()), PARTITION),
-            "agent_instance_id": ACCOUNT,
-            "schema_name": "step",
-            "status": "active",
-        }
-
-    def _take(self, items: list[_Item], *, any_cut: bool) -> dict[str, Any]:
-        outputs: dict[str, Any] = {}
-        seen, spans = self._seen, 0
-        fresh: list[_Details] = []
-        for item in items:
-            key = item.idempotency_key
-            if item.details is not None:
-                spans += 1
-                if key not in seen:
-                    seen.add(key)
-                    fresh.append(item.details)
-                    if item.details.status == ACTIVE:
-                        self._open.add(key)
-            elif (created := f"c-{key.removeprefix('f-')}") in seen:
-                self._open.discard(created)
-            else:
-                # A bulk request stops at its first error.
-                outputs[key] = {"status": "error", "code": "not_found"}
-                self._counts["unknown"] += 1
-                break
-            outputs[key] = TAKEN
-        self._counts["spans"] += spans
-        for name, count in Counter([details.schema_name for details in fresh]).items():
-            self._counts[name.rpartition(":")[2]] += count
-        if any_cut:
-            self._cut.update(f"c-{item.idempotency_key[2:]}" for item in items if _is_cut(item))
-        return {"status": "success", "outputs": outputs}
-
-    def _instance(self, path: str, body: bytes) -> dict[str, Any]:
-        """Return an agent instance as the API answers it; each registration key has its own."""
-        instance_id = ACCOUNT
-        if path.endswith("/register"):
-            key = json.loads(body).get("idempotency_key", str(time.time_ns()))
-            made = _ids.pfid(_ids.new_key(time.time_ns()), PARTITION)
-            instance_id = self._instances.setdefault(key, made)
-        ids = ("account", "agent", "agent_version", "environment", "agent_deployment")
-        return {
-            "type": "agent_instance",
-            "id": instance_id,
-            **{f"{each}_id": ACCOUNT for each in ids},
-            "status": "active",
-            "inserted_at": MOMENT,
-            "updated_at": MOMENT,
-        }
+class _Transaction(msgspec.Struct):
+    contexts: _Contexts
+    spans: list[_Identified] = []
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """Listens on loopback, with a thread for each connection; one at a time counts.
+_transaction: Final = msgspec.json.Decoder(_Transaction).decode
 
-    Attributes:
-        delay_s: Seconds before each answer; None answers nothing, ever.
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    byte = message[at]
+    if byte < 128:
+        return byte, at + 1
+    value, shift = 0, 0
+    while byte >= 128:
+        value |= (byte & 127) << shift
+        shift += 7
+        at += 1
+        byte = message[at]
+    return value | byte << shift, at + 1
+
+
+def _fields(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    at, end = 0, len(message)
+    while at < end:
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == LENGTH:
+            size, at = _varint(message, at)
+            if tag >> 3 == wanted:
+                yield message[at : at + size]
+            at += size
+        elif kind == VARINT:
+            _, at = _varint(message, at)
+        else:
+            at += WIDTHS[kind]
+
+
+def otlp_spans(body: bytes) -> Iterator[bytes]:
+    """Yield the ids of each span of an `ExportTraceServiceRequest`, announcements left out.
+
+    Raises:
+        ValueError: A span does not begin with its ids.
+
+    Source: opentelemetry/proto/trace/v1/trace.proto.
     """
-
-    allow_reuse_address = True
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self, port: int, delay_s: float | None) -> None:
-        """Listen on *port*, on a free one if it is 0."""
-        super().__init__(("127.0.0.1", port), _Connection)
-        self.delay_s = delay_s
-        self._sink = Sink()
-        self._counting = threading.Lock()
-
-    def answer(self, path: str, body: bytes, encoding: str) -> bytes:
-        """Return the text of an answer."""
-        with self._counting:
-            return msgspec.json.encode(self._sink.answer(path, body, encoding))
+    some_announced = PENDING in body
+    for resource in _fields(memoryview(body), RESOURCE_SPANS):
+        for scope in _fields(resource, SCOPE_SPANS):
+            for span in _fields(scope, SPANS):
+                ids = bytes(span[:IDS])
+                if (ids[:2], ids[18:20]) != IDS_BEGIN:
+                    raise ValueError(f"a span of OTLP begins with {ids.hex()}, not with its ids")
+                if not (some_announced and PENDING in bytes(span)):
+                    yield ids
 
 
-class _Connection(socketserver.StreamRequestHandler):
-    """Answers requests until the client closes the connection."""
+def agent_spans(path: str, body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the ids of each span that came to Datadog's agent, at `/v0.4/traces` or `/v0.5/traces`.
 
-    disable_nagle_algorithm = True
-    rbufsize = READ_AHEAD_BYTES
-
-    def handle(self) -> None:
-        """Answer one after the other."""
-        with suppress(ConnectionError):
-            while line := self.rfile.readline():
-                self._answer(cast("Server", self.server), line.decode("latin-1").split(" ")[1])
-
-    def _answer(self, server: Server, path: str) -> None:
-        headers: dict[str, str] = {}
-        while (line := self.rfile.readline().decode("latin-1").strip().lower()) != "":
-            name, _, value = line.partition(": ")
-            headers[name] = value
-        size = int(headers.get("content-length", "0"))
-        body = self.rfile.read(size)
-        if len(body) < size:
-            raise ConnectionResetError("the client has gone")
-        text = server.answer(path, body, headers.get("content-encoding", ""))
-        if path != "/counts" and server.delay_s != 0:
-            threading.Event().wait(server.delay_s)
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(text)}"
-        self.wfile.write(head.encode() + b"\r\n\r\n" + text)
+    Source: the documentation of the trace agent's API, of which 0.5 has the texts once.
+    """
+    traces = _traces_with_strings(body)[1] if path.startswith("/v0.5") else _traces(body)
+    for trace in traces:
+        for span in trace:
+            yield span.trace_id, span.span_id
 
 
-def main() -> None:
-    """Listen on loopback, print the port, and serve until killed."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="a free one if it is 0")
-    parser.add_argument("--delay-s", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--silent", action="store_true", help="take everything, never answer")
-    options = parser.parse_args()
-    with Server(options.port, None if options.silent else options.delay_s) as server:
-        print(server.server_address[1], flush=True)
-        server.serve_forever()
+def envelope_spans(body: bytes) -> Iterator[str]:
+    """Yield the ids of each span of a Sentry envelope; a transaction is the root of its spans.
+
+    Source: develop.sentry.dev/sdk/data-model/envelopes.
+    """
+    at = body.index(b"\n") + 1
+    while at < len(body):
+        end = body.find(b"\n", at)
+        header: dict[str, Any] = json.loads(body[at:end])
+        begin = end + 1
+        size = header.get("length", body.find(b"\n", begin) - begin)
+        if header["type"] == "transaction":
+            transaction = _transaction(body[begin : begin + size])
+            yield transaction.contexts.trace.span_id
+            for span in transaction.spans:
+                yield span.span_id
+        at = begin + size + 1
 
 
-@contextmanager
-def running(*options: str) -> Generator[int]:
-    """Start a sink in a process of its own; yield its port."""
-    command = [sys.executable, "-m", "benchmarks.sink", *options]
-    with children.started(command, children.environment(), stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
+def spans_in(path: str, body: bytes) -> Iterator[Hashable]:
+    """Return the ids of the spans in a request to a peer's server, which the path identifies."""
+    if path.endswith("/v1/traces"):
+        return otlp_spans(body)
+    if path in ("/v0.4/traces", "/v0.5/traces"):
+        return agent_spans(path, body)
+    return envelope_spans(body) if path.endswith("/envelope/") else iter(())
 
 
-def counts(port: int) -> Counter[str]:
-    """Return what the sink at *port* has counted, and when, in seconds of the monotonic clock."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as response:
-        return Counter(json.loads(response.read()))
+class PeerSink(sink.Sink):
+    """Also reads what the peers send."""
+
+    def _read_other(self, path: str, body: bytes) -> dict[str, Any]:
+        self._count(list(spans_in(path, body)))
+        return ASKED.get(path, {})
 
 
 if __name__ == "__main__":
-    main()
+    sink.main(PeerSink)

@@ -1,1 +1,105 @@
-"""What is measured, each behind the same small interface; imported in the measured process only."""
+"""The peers, each behind the same small interface; `PEERS` names them in the order of the tables.
+
+A module of a peer is imported only in a process that measures it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+Function: TypeAlias = Callable[..., Any]
+Decorator: TypeAlias = Callable[[Function], Function]
+
+FLUSH_S: Final = 120.0
+"""How long a peer may take to send what is left."""
+MANY_ITEMS: Final = 2_000_000
+"""The length of a queue that never fills here."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a peer records to.
+
+    Attributes:
+        port: The sink's port, on loopback.
+        folder: An empty folder for what a peer keeps on disk.
+        roomy: Whether queues are made large enough for everything; else a peer's defaults hold.
+    """
+
+    port: int
+    folder: Path
+    roomy: bool = False
+
+    @property
+    def url(self) -> str:
+        """The sink's address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """A way to record, ready to be used in this process.
+
+    Attributes:
+        decorate: Returns a function that is recorded.
+        run: Opens the context that the spans of one run belong to.
+        flush: Sends what is left, and returns when it was sent.
+        session: Entered around everything, where a peer has to connect first.
+        roots: Spans that a run sends for itself.
+        run_turns: Turns of a workload in one run at most.
+    """
+
+    decorate: Decorator
+    run: Callable[[], AbstractContextManager[object]]
+    flush: Callable[[], object]
+    session: Callable[[], AbstractContextManager[object]] = nullcontext
+    roots: int = 1
+    run_turns: int = 10_000
+
+
+@dataclass(frozen=True)
+class Known:
+    """A peer that can be measured.
+
+    Attributes:
+        title: Its name in the tables.
+        program: The imports of a program that uses it, and one decorated function.
+        in_loop_only: Whether it records coroutine functions only.
+    """
+
+    title: str
+    program: str = ""
+    in_loop_only: bool = False
+
+
+PEERS: Final = {
+    "bare": Known("bare"),
+    "floor": Known("floor"),
+    "remit": Known("remit", "import remit\nf = remit.span_type(f)"),
+    "ddtrace": Known("ddtrace", "from ddtrace.trace import tracer\nf = tracer.wrap()(f)"),
+    "sentry": Known("Sentry", "import sentry_sdk\nf = sentry_sdk.trace(f)"),
+    "opentelemetry": Known(
+        "OpenTelemetry",
+        "from opentelemetry import trace\n"
+        "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import BatchSpanProcessor",
+    ),
+    "logfire": Known("Logfire", "import logfire\nf = logfire.instrument()(f)"),
+    "langfuse": Known("Langfuse", "from langfuse import observe\nf = observe()(f)"),
+    "prefactor-core": Known("prefactor-core", "import prefactor_core", in_loop_only=True),
+}
+QUICK: Final = ("bare", "floor", "remit", "ddtrace", "opentelemetry")
+"""The peers of a quick run."""
+
+
+def start(name: str, place: Place) -> Peer:
+    """Return a peer by name, started in this process."""
+    module = import_module(f"benchmarks.peers.{name.replace('-', '_')}")
+    peer: Peer = module.start(place)
+    return peer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from benchmarks.peers.base import Function, Peer, Place
+from benchmarks.peers import Function, Peer, Place
 
 
 def start(place: Place) -> Peer:
-    """Return what records nothing."""
+    """Return a peer that records nothing."""
     del place
 
     def decorate(function: Function) -> Function:

@@ -9,7 +9,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import Span, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from benchmarks.peers.base import FLUSH_S, MANY_ITEMS, Peer, Place
+from benchmarks.peers import FLUSH_S, MANY_ITEMS, Peer, Place
 from benchmarks.peers.by_hand import decorator
 
 

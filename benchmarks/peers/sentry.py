@@ -1,4 +1,4 @@
-"""Sentry: its own decorator, which records no values, and one by hand that does as remit does."""
+"""Sentry under a decorator by hand: its own, `sentry_sdk.trace`, records no values."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import sentry_sdk
 from sentry_sdk.consts import DEFAULT_QUEUE_SIZE
 from sentry_sdk.tracing import Span
 
-from benchmarks.peers.base import FLUSH_S, MANY_ITEMS, Decorator, Peer, Place
+from benchmarks.peers import FLUSH_S, MANY_ITEMS, Peer, Place
 from benchmarks.peers.by_hand import decorator
 
 RUN_TURNS = 300
-"""Of three nested calls each, so that a run stays below the 1,000 spans that Sentry keeps of one.
-
-It can be told to keep more, and then takes a tenth longer for each.
-"""
+"""Of three nested calls each: Sentry keeps 1,000 spans of a transaction."""
 
 
-def _start(place: Place, decorate: Decorator) -> Peer:
+def start(place: Place) -> Peer:
+    """Return Sentry under a decorator that sets arguments and result as data."""
     sentry_sdk.init(
         dsn=f"http://benchmark@127.0.0.1:{place.port}/1",
         traces_sample_rate=1.0,
@@ -24,19 +22,10 @@ def _start(place: Place, decorate: Decorator) -> Peer:
         transport_queue_size=MANY_ITEMS if place.roomy else DEFAULT_QUEUE_SIZE,
     )
     return Peer(
-        decorate=decorate,
+        decorate=decorator(
+            lambda name: sentry_sdk.start_span(op="function", name=name), Span.set_data
+        ),
         run=lambda: sentry_sdk.start_transaction(name="run", op="run"),
         flush=lambda: sentry_sdk.flush(FLUSH_S),
         run_turns=RUN_TURNS,
     )
-
-
-def start(place: Place) -> Peer:
-    """Return Sentry under a decorator that sets arguments and result as data."""
-    by_hand = decorator(lambda name: sentry_sdk.start_span(op="function", name=name), Span.set_data)
-    return _start(place, by_hand)
-
-
-def start_own(place: Place) -> Peer:
-    """Return Sentry under `sentry_sdk.trace`."""
-    return _start(place, sentry_sdk.trace)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sink
 from remit._losses import Loss
 from remit._spool.database import log_bytes
+from tests import sink
 from tests.endurance import (
     MIB,
     Ended,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import sink
+from tests import sink
 from tests.served import environment
 from tests.untraced import UNTRACED
 

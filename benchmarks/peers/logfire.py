@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 import logfire
 
-from benchmarks.peers.base import FLUSH_S, Function, Peer, Place
+from benchmarks.peers import FLUSH_S, Peer, Place
 from benchmarks.peers.opentelemetry import make_roomy
-
-
-def _decorate(function: Function) -> Function:
-    generator = inspect.isgeneratorfunction(function)
-    return logfire.instrument(record_return=not generator, allow_generator=generator)(function)
 
 
 def start(place: Place) -> Peer:
@@ -28,7 +21,7 @@ def start(place: Place) -> Peer:
         advanced=logfire.AdvancedOptions(base_url=place.url),
     )
     return Peer(
-        decorate=_decorate,
+        decorate=logfire.instrument(record_return=True),
         run=lambda: logfire.span("run"),
         flush=lambda: logfire.force_flush(int(FLUSH_S * 1000)),
     )

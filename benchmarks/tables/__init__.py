@@ -1,1 +1,0 @@
-"""The tables: what each measures, and how it is shown."""
