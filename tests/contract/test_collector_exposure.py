@@ -58,6 +58,7 @@ def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
         b"HELO there\r\n\r\n",
         b"CONNECT elsewhere:80 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
     ids=[
         "long header",
@@ -66,6 +67,7 @@ def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
         "another protocol",
         "a tunnel",
         "a path of bytes",
+        "chunks that are none",
     ],
 )
 def test_a_head_that_is_none_or_too_long_is_refused(

@@ -6,6 +6,7 @@ import os
 from http import HTTPStatus
 from typing import Final
 
+from h11 import LocalProtocolError
 from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -86,7 +87,12 @@ class Gate:
         if "transfer-encoding" in Headers(scope=scope):
             # h11 takes 6 microseconds for each chunk, which may hold a single byte.
             scope[CODE] = NO_LENGTH.code
-            await envelope(NO_LENGTH)(scope, receive, send)
+            try:
+                await envelope(NO_LENGTH)(scope, receive, send)
+            except LocalProtocolError:
+                # No chunks follow the head: uvicorn has answered 400 and is closing the connection.
+                while (await receive())["type"] != "http.disconnect":
+                    pass
             return
         if scope["client"] and scope["path"].startswith(PREFIX):
             who = scope["client"][0], _authorization(scope)
