@@ -131,14 +131,12 @@ class Status(Struct, frozen=True):
             f"spool {self.spool_bytes:,} bytes, the oldest item {self.spool_age_s:.1f} s old",
             f"last error: {self.last_error or 'none'}",
         ]
-        if self.outside_run:
-            lines.append(f"calls outside any run: {_by_reason(self.outside_run)}")
-        lines += [f"faults of remit's own: {_by_reason(self.faults)}"] if self.faults else []
-        lines += (
-            [f"runs recorded as another agent's: {_by_reason(self.misattributed)}"]
-            if self.misattributed
-            else []
-        )
+        counted = {
+            "calls outside any run": self.outside_run,
+            "faults of remit's own": self.faults,
+            "runs recorded as another agent's": self.misattributed,
+        }
+        lines += [f"{what}: {_by_reason(counts)}" for what, counts in counted.items() if counts]
         return "\n".join(lines)
 
     @classmethod

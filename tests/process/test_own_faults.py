@@ -35,7 +35,7 @@ UNGUARDED = {
     "remit._recording.at.__enter__": "sets a context variable",
     "remit._recording.at.__exit__": "sets a context variable",
     "remit._recording.at._restore": "sets a context variable",
-    "remit._recording.consumed": "comparisons, of `Stand.enter`",
+    "remit._recording.place_for": "comparisons, of `Stand.enter`",
     "remit._recording.is_same": "comparisons, of `at._restore` and `Stand.leave`",
     "remit._runs.Run.__init__": "an assignment",
     "remit._runs.run_of": "a look at an attribute",

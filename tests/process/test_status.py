@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from msgspec.structs import astuple
+from msgspec.structs import replace
 
 import remit
 from remit._guard import faults
-from remit._results import FlushResult, Health
+from remit._results import FlushResult, Health, Status
 from remit.collector import create_app, create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
@@ -43,7 +43,6 @@ from tests.seen import (
 )
 from tests.spooling import wait_until_written
 
-NOTHING: tuple[object, ...] = (0, 0, 0, {}, {}, None, 0.0, 0, 0, 0.0, {}, {}, {}, {})
 DOWN = "refused the connection"
 
 
@@ -57,7 +56,7 @@ def _fresh() -> Iterator[None]:
 def test_a_fresh_process_has_nothing_and_made_nothing(tmp_path: Path) -> None:
     """Asking where things stand starts nothing."""
     configure("http://127.0.0.1:9/", tmp_path)
-    assert astuple(checked()) == ("remote", "http://127.0.0.1:9", Health.IDLE, *NOTHING)
+    assert checked() == replace(Status.nothing(), mode="remote", target="http://127.0.0.1:9")
     assert remit.flush(0.1) == FlushResult.nothing()
     assert list(tmp_path.iterdir()) == []
 
@@ -236,7 +235,7 @@ def test_mode_off_counts_nothing(tmp_path: Path) -> None:
     remit.configure(mode="off", data_dir=tmp_path)
     agent()
     assert remit.flush(0.1) == FlushResult.nothing()
-    assert astuple(checked()) == ("off", "", Health.IDLE, *NOTHING)
+    assert checked() == Status.nothing()
     assert list(tmp_path.iterdir()) == []
 
 
