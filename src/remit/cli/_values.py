@@ -39,8 +39,9 @@ def row(value: object) -> str:
     if isinstance(value, list):
         items = cast("list[object]", value)
         return f"{', '.join(short(item) for item in items[:MAX_MEMBERS])}{_rest(len(items))}"
-    if isinstance(value, dict) and value.get(MARK) == "cut":
-        return _cut(cast("dict[str, object]", value), row)
+    if isinstance(value, dict):
+        marker = cast("dict[str, object]", value)
+        return _cut(marker, row) if marker.get(MARK) == "cut" else _object(marker)
     return short(value)
 
 

@@ -29,5 +29,5 @@ def remit_recorder() -> Iterator[RecordingSink]:
     The test has its own runtime and its own copy of the registry. The settings of an earlier
     `remit.configure()` hold in it, except target and mode.
     """
-    with isolated(**_runtime.configured()) as recorder:
+    with isolated(clock=None, **_runtime.configured()) as recorder:
         yield recorder
