@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -30,35 +30,32 @@ def each(
 
     def decorate(test: Test) -> Test:
         signature = inspect.signature(test)
-        kept = [each for each in signature.parameters.values() if each.name not in arguments]
-        if "subtests" not in signature.parameters:
-            kept.append(inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY))
+        kept = [own for own in signature.parameters.values() if own.name not in arguments]
         takes_subtests = "subtests" in signature.parameters
+        if not takes_subtests:
+            kept.append(inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY))
 
-        def more(fixtures: dict[str, Any], values: Sequence[object]) -> dict[str, Any]:
+        def with_values(fixtures: dict[str, Any], values: Sequence[object]) -> dict[str, Any]:
             given = fixtures if takes_subtests else _without(fixtures, "subtests")
             return {**given, **dict(zip(arguments, values, strict=True))}
 
-        if inspect.iscoroutinefunction(test):
+        @wraps(test)
+        def run(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
+            for label, values in listed:
+                with fixtures["subtests"].test(msg=label):
+                    test(**with_values(fixtures, values))
 
-            @wraps(test)
-            async def run(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
-                for label, values in listed:
-                    with fixtures["subtests"].test(msg=label):
-                        await test(**more(fixtures, values))
+        @wraps(test)
+        async def run_async(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
+            for label, values in listed:
+                with fixtures["subtests"].test(msg=label):
+                    await test(**with_values(fixtures, values))
 
-        else:
-
-            @wraps(test)
-            def run(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
-                for label, values in listed:
-                    with fixtures["subtests"].test(msg=label):
-                        test(**more(fixtures, values))
-
+        chosen: Any = run_async if inspect.iscoroutinefunction(test) else run
         parameters = sorted(kept, key=lambda parameter: parameter.kind)
-        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        del run.__wrapped__  # pytest would read the test's own signature
-        return run
+        chosen.__signature__ = signature.replace(parameters=parameters)
+        del chosen.__wrapped__  # pytest would read the test's own signature
+        return cast("Test", chosen)
 
     return decorate
 
