@@ -95,6 +95,10 @@ class InFlight(Protocol):
         """End its span: nobody will take another step."""
         ...
 
+    def interrupt(self) -> None:
+        """Stop the step that is awaited, if there is one."""
+        ...
+
 
 class RunState:
     """One open run, as its spans see it.
@@ -166,13 +170,15 @@ class RunState:
     def cancel_streams(self) -> None:
         """Cancel the spans of the run's streams, because the run was terminated.
 
-        The code of a stream is stopped at its next item, which may be a long time away.
+        The code of a stream is stopped at its next item. One that is awaited on asyncio is stopped
+        where it waits.
         """
         for key in list(self.feed.streams):
             reference = self.in_flight.get(key)
             stream = None if reference is None else reference()
             if stream is not None:
                 stream.cancel()
+                stream.interrupt()
 
     def hear(self, key: int | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""

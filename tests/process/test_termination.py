@@ -167,6 +167,15 @@ async def answer():
         await may_go_on.wait()
     yield 2
 
+async def read_on(stream):
+    try:
+        await anext(stream)
+    except RunTerminated as terminated:
+        print(terminated.reason, flush=True)
+        assert not asyncio.current_task().cancelling()
+        await asyncio.sleep(0)
+        raise
+
 async def main():
     if kind == "is its own run":
         stream = answer()
@@ -177,7 +186,7 @@ async def main():
             stream = answer()
             if kind != "was not begun":
                 await anext(stream)
-    waiting = asyncio.create_task(anext(stream)) if kind == "waits for a model" else None
+    waiting = asyncio.create_task(read_on(stream)) if kind == "waits for a model" else None
     await remit.aflush()
     print(runs[0].id, flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -216,6 +225,9 @@ def test_a_terminated_run_whose_stream_waits_ends_within_an_interval(
             details(api.post(f"/agent_instance/{instance_id}/terminate", {"reason": REASON}))
             began = time.monotonic()
             wait_until(lambda: "active" not in {span["status"] for span in api.spans(instance_id)})
+            if kind == "waits for a model":
+                # The code is stopped where it waits, and nothing else goes on before that.
+                assert process.stdout.readline().strip() == REASON
             took_s = time.monotonic() - began
             process.stdin.write("go on\n")
             process.stdin.close()

@@ -196,17 +196,23 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
             flight.stand.closing = issubclass(type(thrown), GeneratorExit)
         stop = flight.interruption(thrown)
         thrown = thrown if stop is None else stop
+        flight.begin_wait()
         try:
             passing.append(
                 await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)
             )
         except StopAsyncIteration:
+            flight.end_wait(None)
             flight.end(closed=issubclass(type(thrown), GeneratorExit))
             return
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it
-            flight.fail(error)
+            stop = flight.end_wait(error)
+            flight.fail(error if stop is None else stop)
+            if stop is not None:
+                raise stop from None
             raise
+        flight.end_wait(None)
         flight.add(passing[0])
         step = inner.asend
         sent = thrown = None

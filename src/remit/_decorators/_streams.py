@@ -7,10 +7,12 @@ returned is collected or the process ends, the span is cancelled. Each ends once
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from remit import _capture, _runtime
 from remit._decorators._doors import AgentDoor, Door
@@ -23,6 +25,9 @@ from remit._run_blocks import opened
 from remit._runs import OpenRun
 from remit._spans import OpenSpan, Step, open_span, permit
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
+
+if TYPE_CHECKING:
+    import asyncio
 
 _pid = os.getpid()
 """Id of this process, which saves a system call for each start and end of a stream."""
@@ -167,6 +172,16 @@ class InFlight(ABC):
         """End the span because nobody will take another step."""
         self.end(closed=True)
 
+    def begin_wait(self) -> None:  # noqa: B027 - only streams are interrupted
+        """Begin an awaited step."""
+
+    def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:  # noqa: ARG002
+        """End an awaited step; return the error that replaces *error*, None if none does."""
+        return None
+
+    def interrupt(self) -> None:  # noqa: B027 - only streams are interrupted
+        """Stop the step that is awaited, if there is one; called by the writer's thread."""
+
     def __del__(self) -> None:
         """Cancel the span of what was collected before its end."""
         self.cancel()
@@ -207,13 +222,14 @@ class ValueSpan(InFlight):
 class StreamSpan(InFlight):
     """The span of an iterator: its result holds the items."""
 
-    __slots__ = ("_first_ms", "_stream")
+    __slots__ = ("_first_ms", "_stream", "_wait")
 
     def __init__(self, place: Place | None) -> None:
         """Wait for the first item."""
         super().__init__(place)
         self._stream: _capture.Stream | None = None
         self._first_ms: float | None = None
+        self._wait: Wait | None = None
 
     @guarded("the start of a stream")
     def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
@@ -221,6 +237,36 @@ class StreamSpan(InFlight):
         super().hold(span, secrets)
         span.place.run.feed.streams.add(span.place.key)
         self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
+
+    @guarded("an awaited step of a stream")
+    def begin_wait(self) -> None:
+        """Note which task awaits the step, on asyncio; elsewhere nothing is interrupted."""
+        library: Any = sys.modules.get("asyncio")
+        try:
+            task = None if library is None else library.current_task()
+        except RuntimeError:
+            task = None  # another event loop runs
+        self._wait = None if task is None else Wait(task)
+
+    @guarded("an awaited step of a stream")
+    def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:
+        """Return the termination that replaces the cancellation by which it stopped the step."""
+        wait, self._wait = self._wait, None
+        if wait is None or not wait.over(error):
+            return None
+        try:
+            check_terminated(self.place)
+        except RunTerminated as terminated:
+            return terminated
+        return None
+
+    @guarded("the interruption of a stream")
+    def interrupt(self) -> None:
+        """Cancel the task that awaits the step, in its own event loop."""
+        wait = self._wait
+        if wait is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                wait.task.get_loop().call_soon_threadsafe(wait.cancel)
 
     def release(self) -> OpenSpan | None:
         """Return the span, as `InFlight.release` does, and remove it from the run's streams."""
@@ -245,6 +291,37 @@ class StreamSpan(InFlight):
             return None
         known = self.place.run.secrets.get(self.place.key)
         return self._stream.payload(self._first_ms, known)
+
+
+class Wait:
+    """The task that awaits a step of a stream, and its cancellation by a termination of the run.
+
+    It follows `asyncio.timeout`: the task is cancelled, and the cancellation is taken back and
+    replaced by another error where the step ends.
+    """
+
+    __slots__ = ("_cancelled", "_cancelling", "_over", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        """Begin a step of *task*."""
+        self.task = task
+        self._cancelling = task.cancelling()
+        self._cancelled = self._over = False
+
+    @guarded("the interruption of a stream")
+    def cancel(self) -> None:
+        """Cancel the task, if the step has not ended; called in its event loop."""
+        if not (self._over or self._cancelled):
+            self._cancelled = True
+            self.task.cancel()
+
+    def over(self, error: BaseException | None) -> bool:
+        """End the step; tell whether *error* is the cancellation by `cancel` and no other one."""
+        self._over = True
+        if not self._cancelled:
+            return False
+        only_ours = self.task.uncancel() <= self._cancelling
+        return only_ours and error is not None and status_of(error) == CANCELLED
 
 
 class Captured(NamedTuple):
