@@ -67,7 +67,7 @@ requirements: $(BIN)/python ## write down the versions that are installed now
 	@mv requirements/dev.txt.new requirements/dev.txt
 
 clean: ## remove what these targets made
-	rm -rf $(VENV) .nox .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) .nox .pythons .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 	  .pytest_cache .ruff_cache build dist docs/_build htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
