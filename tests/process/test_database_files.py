@@ -204,6 +204,40 @@ def test_a_database_that_may_only_be_read_can_be_read(db: Path, tmp_path: Path) 
     assert "may be written to" in served.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "doctor",
+        "demo",
+        "runs list",
+        "runs show last",
+        "runs tail",
+        "runs terminate last --reason enough",
+        "spool status",
+        "spool send",
+        "spool purge --yes",
+        "token list",
+        "token create",
+        "db backup copy.db",
+    ],
+)
+def test_a_folder_that_may_not_be_read_is_an_error_without_a_traceback(
+    words: str, tmp_path: Path
+) -> None:
+    """Each command ends with status 1 and names the folder."""
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0)
+    try:
+        done = unprivileged(*words.split(), home=tmp_path, data=folder)
+    finally:
+        folder.chmod(0o700)
+
+    told = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in told
+    assert str(folder) in told
+
+
 def test_a_spool_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
     """With what a killed program left in a log."""
     spooled = Spooled(tmp_path / "data")

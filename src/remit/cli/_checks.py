@@ -211,9 +211,9 @@ def _collector() -> Check:
 
 def _database(path: Path) -> Check:
     """Look whether local mode's database is one, and not of a later remit."""
-    if not path.exists():
-        return ok("database", f"{path}, to be made at the first run")
     try:
+        if not path.exists():
+            return ok("database", f"{path}, to be made at the first run")
         _sqlite.check_ours(path, _sqlite.COLLECTOR)
         with closing(_sqlite.reader(path)) as opened:
             (found,) = opened.execute("PRAGMA user_version").fetchone()
