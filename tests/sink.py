@@ -1,4 +1,4 @@
-"""A server in a process of its own that accepts spans and counts what arrives.
+"""A server in a separate process that accepts spans and counts what arrives.
 
 It answers the Prefactor API: register, start, finish, bulk, and spans sent one by one.
 `GET /counts` returns the numbers of spans, distinct spans, requests and bytes, and when the first
@@ -35,7 +35,7 @@ NOTHING: Final = msgspec.Raw(b"{}")
 TAKEN: Final = msgspec.Raw(msgspec.json.encode({"status": "success", "details": {"id": ACCOUNT}}))
 """The answer for each item, encoded once."""
 READ_AHEAD_BYTES: Final = 1 << 16
-"""Larger than a request's head; a longer body is read into a buffer of its own."""
+"""Larger than the head of a request; a longer body is read into a separate buffer."""
 GZIP_OR_ZLIB: Final = 47
 """The largest window, and either header. Source: the documentation of `zlib.decompress`."""
 

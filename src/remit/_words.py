@@ -11,7 +11,7 @@ MAX_SHOWN_CHARS: Final = 40
 LIKE: Final = 0.6
 """Least similarity of two words for a suggestion, from 0 to 1."""
 
-# Called directly, because a metaclass may define the attribute with code of its own.
+# Bypasses the metaclass, whose definition of the attribute may run user code.
 _QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 
 

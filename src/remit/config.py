@@ -134,7 +134,7 @@ class Settings(BaseModel):
     api_token: SecretStr | None = None
     """Token of the API; never logged."""
     agent_id: str | None = None
-    """Id on the server of the one agent of this process that has no `agent_id` of its own."""
+    """Id on the server of the agent that is declared without `agent_id=`; there may be one."""
     environment_id: str | None = None
     """Id of the environment on the server; needed with some account tokens."""
     mode: Literal["auto", "remote", "local", "off"] = "auto"

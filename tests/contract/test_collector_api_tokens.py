@@ -190,7 +190,7 @@ def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("step_name", ["suspend", "revoke"])
 def test_a_token_ends_with_the_token_that_made_it(world: World, step_name: str) -> None:
-    """Whoever got hold of a token has nothing left when it is taken back."""
+    """Suspending or revoking a token does the same to the tokens that were made with it."""
     owner = world.account()
     maker, maker_secret = made(owner)
     child, child_secret = made(Api(world.http(maker_secret)))

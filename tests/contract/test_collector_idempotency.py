@@ -282,7 +282,7 @@ def other_status(api: Api) -> tuple[Request, Request]:
 def test_a_key_with_another_resource_or_body_is_refused(
     api: Api, requests: Callable[[Api], tuple[Request, Request]]
 ) -> None:
-    """Rather than answered as if it had been done; with a key of its own it is done."""
+    """The second request is refused with 422; with another key it is carried out."""
     (path, body), (other_path, other) = requests(api)
     first = api.post(path, {**body, "idempotency_key": KEY})
 

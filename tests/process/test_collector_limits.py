@@ -30,7 +30,7 @@ MAX_GROWTH: Final = 10 * Settings().max_body_bytes
 
 @dataclass
 class Attacked:
-    """A collector in a process of its own, with a run."""
+    """A collector in a separate process, with a run."""
 
     pid: int
     api: Api
@@ -49,7 +49,7 @@ class Attacked:
         return int(found[1]) * 1024
 
     def forget_peak(self) -> None:
-        """Begin to measure the peak anew."""
+        """Reset the peak of the memory."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
 

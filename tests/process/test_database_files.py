@@ -146,7 +146,7 @@ def test_what_a_killed_program_left_in_its_log_is_read_and_stays_there(
 
 
 def test_a_backup_holds_what_stood_in_the_log(db: Path) -> None:
-    """It needs no log of its own."""
+    """The copy is complete without a write-ahead log beside it."""
     kill_while_open(db)
     assert remit(READING["backup"], db).exit_code == 0
 

@@ -117,7 +117,7 @@ ASSIGNMENT_RULES: Final = (
         withholds="cookies in headers that are long, have a digit, or are named as of a session",
         anchor="cookie",
         tail=r"""(?:["']?\]?\s?:|(?<=--cookie) )\s{0,2}["'\\]{0,2}"""
-        # Cookies before it; not into another header, which is a beginning of its own.
+        # Skips the cookies before it, and stops at the next header.
         r"""(?:[\w.!-]{1,64}+=["']?[^\s;:"']{0,512}+(?::(?<!cookie:)[^\s;:"']{0,512}+){0,16}+"""
         r"""["']?;\s{0,2}){0,50}?"""
         r"(?:(?=[\w.!-]{0,64}?(?:sess|sid|auth|token|jwt))[\w.!-]{1,64}+"

@@ -256,7 +256,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
     try:
         with closing(sqlite3.Connection(target)) as copy:
             connection.backup(copy)
-            # A file of its own, that needs no log beside it to be read.
+            # The copy is one file: a reader needs no write-ahead log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
     except BaseException:
         target.unlink()
