@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from remit._clock import SystemClock
-from remit._delivery import Delivery
-from remit._spool import Folder, Identity
-from remit.client._http import Http
 from tests.delivering import TOKEN, URL
 from tests.fake_api import FakeApi, refusal
+from tests.inside import Delivery, Folder, Http, Identity, SystemClock
 from tests.spooling import GIB
 
 

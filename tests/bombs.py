@@ -10,9 +10,7 @@ import resource
 import sys
 from typing import Any, Final
 
-from remit.collector.meaning import Budget
-from remit.collector.meaning.checks import Checker
-from remit.collector.meaning.templates import Template
+from tests.inside_collector import Budget, Checker, Template
 
 Json = Any
 MIB: Final = 1024 * 1024

@@ -5,12 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from remit._buffer import Buffer
-from remit._ids import new_key
-from remit._losses import Losses, cost
-from remit._queued import Drained
-from remit._sink import AnyItem, SpanStart
-from remit.testing._clock import FakeClock
+from remit.testing import FakeClock
+from tests.inside import AnyItem, Buffer, Drained, Losses, SpanStart, cost, new_key
 
 RUN = "01m8854jxatem2qtpj6f5qsb2f"
 

@@ -8,8 +8,7 @@ from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from remit import _endpoints
-from remit._endpoints import Call
+from tests.inside import Call, _endpoints
 from tests.vectors import Exchange, exchanges
 
 Write: TypeAlias = Callable[..., Call[Any]]

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import EmailStr, SecretStr
 
-from remit._capture import Plan, Rules, snapshot
-from remit._marks import Sensitive
-from remit._signature import read
+from remit import Sensitive
+from tests.inside import Plan, Rules, read, snapshot
 
 
 def withheld(rule: str) -> dict[str, object]:

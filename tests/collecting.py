@@ -13,13 +13,17 @@ from uuid import uuid4
 import httpx
 from starlette.types import ASGIApp
 
-from remit._clock import Clock, SystemClock
-from remit._ids import new_partition
-from remit.client._http import InProcessTransport
 from remit.collector import Settings, Store, create_app, create_token
-from remit.collector.ingest.context import IdSource
-from remit.collector.server import Door, Server, listen
-from remit.collector.store import AccountRow, EnvironmentRow, TokenRow
+from tests.inside import Clock, InProcessTransport, SystemClock, new_partition
+from tests.inside_collector import (
+    AccountRow,
+    Door,
+    EnvironmentRow,
+    IdSource,
+    Server,
+    TokenRow,
+    listen,
+)
 
 Json: TypeAlias = Any
 URL: Final = "http://collector.test"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remit._registry import AgentType, CallKind, SpanType
+from tests.inside import AgentType, CallKind, SpanType
 
 SOURCE = '''
 def tool():

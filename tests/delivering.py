@@ -10,27 +10,32 @@ from typing import TypeVar
 
 import pytest
 
-from remit._buffer import Buffer
-from remit._clock import Deadline, SystemClock
-from remit._delivery import Delivery
-from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import Door
-from remit._delivery.health import Pulse
-from remit._delivery.opening import Opening
-from remit._delivery.parts import Parts
-from remit._delivery.registration import Registrations
-from remit._delivery.sender import Sender
-from remit._delivery.settling import Settling, Tally
-from remit._delivery.spans import Spans
-from remit._delivery.tracks import Tracks
-from remit._delivery.writer import Writer
-from remit._endpoints import Call
-from remit._losses import Losses
-from remit._results import Health
-from remit._spool import MemoryOutbox, Row
-from remit.client._http import Http
-from remit.testing._clock import FakeClock
+from remit.testing import FakeClock
 from tests.fake_api import FakeApi
+from tests.inside import (
+    BatchLimits,
+    Buffer,
+    Call,
+    Deadline,
+    Delivery,
+    Door,
+    Health,
+    Http,
+    Losses,
+    MemoryOutbox,
+    Opening,
+    Parts,
+    Pulse,
+    Registrations,
+    Row,
+    Sender,
+    Settling,
+    Spans,
+    SystemClock,
+    Tally,
+    Tracks,
+    Writer,
+)
 from tests.recording import HandRun
 
 T = TypeVar("T")

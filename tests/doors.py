@@ -8,9 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import httpx
 import pytest
 
-from remit import _endpoints
-from remit._endpoints import Call
-from remit.client._http import AsyncHttp, Http
+from tests.inside import AsyncHttp, Call, Http, _endpoints
 
 TOKEN = "pf_0123456789abcdef"
 PONG = {"status": "success", "details": {"token_scope": "account"}}

@@ -18,9 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from remit._sink import AnyItem
-from remit._spool.packing import Body
 from tests.architecture.sources import ROOT
+from tests.inside import AnyItem, Body
 from tests.untraced import UNTRACED
 
 LOOK_EVERY_S = 0.02

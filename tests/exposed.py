@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from remit.collector import Settings, Store, create_app
-from remit.collector.exposure import AccessLog
-from remit.collector.server import Door
 from tests.collecting import on_a_port
+from tests.inside_collector import AccessLog, Door
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from remit._ids import new_key, new_partition, pfid
+from tests.inside import new_key, new_partition, pfid
 from tests.loopback import request_of
 from tests.recording import ROOT
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from remit._ids import key_text, new_key
-from remit._sink import AgentRef, Item, Kind, RunFeed, Sink, SpanStart
+from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, SpanStart, key_text, new_key
 
 ROOT = "remit:run"
 ROOT_PAYLOAD = b'{"labels":null}'

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 import remit
-from remit import _runtime
-from remit._sink import SpanStart
 from remit.config import Settings
 from remit.testing import RecordingSink
+from tests.inside import SpanStart, _runtime
 from tests.scripts import Scene, Script
 
 Body: TypeAlias = Callable[[Scene], Any]

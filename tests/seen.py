@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import remit
-from remit._guard import faults
-from remit._results import FlushResult, Status
 from tests.fake_api import FakeApi, refusal
+from tests.inside import FlushResult, Status, faults
 from tests.loopback import serving
 from tests.recording import ROOT
 from tests.unconfigured import unconfigured

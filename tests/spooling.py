@@ -12,21 +12,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from remit._clock import SystemClock
-from remit._losses import Loss
-from remit._results import Status
-from remit._sink import AnyItem, Item, Kind
-from remit._spool import (
+from tests.inside import (
     NO_OTHERS,
+    AnyItem,
     Files,
     Folder,
     Identity,
+    Item,
+    Kind,
+    Loss,
     Others,
     Registration,
     RunRecord,
     RunState,
     SpoolFile,
     SpoolOutbox,
+    Status,
+    SystemClock,
 )
 
 TARGET = "https://api.example"

@@ -6,8 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import remit
-from remit import _runtime
 from remit.config import Settings
+from tests.inside import _runtime
 
 
 @contextmanager

@@ -165,3 +165,32 @@ def test_requirements_are_names_and_exact_versions() -> None:
     for path in (ROOT / "requirements").glob("*.txt"):
         for line in path.read_text().splitlines():
             assert re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!+]+", line), f"{path.name}: {line}"
+
+
+def test_tests_reach_private_modules_in_one_place() -> None:
+    """Outside `tests/unit`, what is private is imported through `tests.inside` alone."""
+    reached: list[str] = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path.parent.name == "unit" or path.name in {"inside.py", "inside_collector.py"}:
+            continue
+        reached += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.module}.{alias.name}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+            if is_private(f"{node.module}.{alias.name}")
+        ]
+    assert reached == []
+
+
+def is_private(name: str) -> bool:
+    """Return whether *name* is of a private module, or of the inside of the collector."""
+    package_name, *parts = name.split(".")
+    if package_name != "remit":
+        return False
+    modules, own = parts[:-1], parts[-1]
+    if modules[:1] == ["collector"]:
+        return len(modules) > 1
+    return any(part.startswith("_") for part in modules) or (
+        own.startswith("_") and not own.startswith("__")
+    )

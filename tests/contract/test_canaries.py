@@ -14,12 +14,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from remit import _runtime
-from remit._guard import faults
 from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
 from tests.hiding.table import canaries, plant_all
+from tests.inside import _runtime, faults
 from tests.spooling import wait_until_written
 
 PLANTED_BY = (calls, failures, by_hand)

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from remit._ids import partition_of
 from remit.models.agent import Agent
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.inside import partition_of
 from tests.subtests import each
 
 

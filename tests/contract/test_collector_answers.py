@@ -10,9 +10,8 @@ import httpx
 import msgspec
 
 from remit.collector import Store, create_token
-from remit.collector.routes.endpoints import ENDPOINTS, PREFIX, Endpoint
-from remit.collector.store import SqliteStore, TokenRow
 from tests.collecting import SCHEMA, Api, Json, World, details
+from tests.inside_collector import ENDPOINTS, PREFIX, Endpoint, SqliteStore, TokenRow
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"
 HEADING: Final = "## Who is answered what"

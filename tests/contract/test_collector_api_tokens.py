@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from remit.collector import Store
-from remit.collector.ingest import revoke_token
-from remit.collector.ingest.context import NS_PER_US
 from remit.models.api_token import ApiToken
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.inside_collector import NS_PER_US, revoke_token
 from tests.subtests import each
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

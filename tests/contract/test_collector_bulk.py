@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from remit import _ids
 from remit.collector import Settings, Store
 from remit.models.bulk import BulkResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
+from tests.inside import _ids
 from tests.subtests import each
 
 CREATE = "agent_spans/create"

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from remit.client import AsyncClient, Client
-from remit.client._http import AsyncInProcessTransport, InProcessTransport
 from remit.collector import Store, create_token
 from remit.errors import NotFoundError, RejectedError, UnauthorizedError
 from tests.collecting import NOBODY, SCHEMA, URL, World
+from tests.inside import AsyncInProcessTransport, InProcessTransport
 
 VERSION = {"external_identifier": "v1"}
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -10,9 +10,9 @@ import psycopg
 from psycopg import sql
 
 from remit.collector import Store
-from remit.collector.ingest import AskedFor, Erased, erase, runs_about
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
+from tests.inside_collector import AskedFor, Erased, erase, runs_about
 from tests.subtests import each
 
 CANARY = "canary-4711"

@@ -12,12 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from remit._clock import Deadline, SystemClock
 from remit.collector import Settings, Store, create_token
-from remit.collector.server import Door
-from remit.collector.store import StoreUnavailableError
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
+from tests.inside import Deadline, SystemClock
+from tests.inside_collector import Door, StoreUnavailableError
 from tests.subtests import each
 
 LIMITS = Settings(max_requests_per_s=5, max_failures_per_minute=3, body_timeout_s=1)

@@ -12,11 +12,10 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from remit._zstd import zstd as module_of_zstd
 from remit.collector import Settings, Store
-from remit.collector.refusals import Refusal
-from remit.collector.routes.bodies import unzip
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside import zstd as module_of_zstd
+from tests.inside_collector import Refusal, unzip
 from tests.subtests import each
 
 zstd: Final[Any] = module_of_zstd()

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from remit import _ids
 from remit.collector import Store
-from remit.collector.ingest import AskedFor, erase
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside import _ids
+from tests.inside_collector import AskedFor, erase
 
 KEY = "key-12345678"
 Send = Callable[[Api, str, dict[str, Any]], httpx.Response]

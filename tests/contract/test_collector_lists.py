@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from remit.collector import Settings, Store
-from remit.collector.store import sqlite_rows
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, refusal
+from tests.inside_collector import sqlite_rows
 from tests.subtests import each
 
 

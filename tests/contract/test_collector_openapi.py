@@ -23,12 +23,18 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from remit.collector import Store, create_app
-from remit.collector.ingest.operations import OPERATIONS
-from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
-from remit.collector.routes.openapi import document
-from remit.collector.store import SqliteStore
-from remit.collector.wire import object_of
 from tests.collecting import Json, World, details
+from tests.inside_collector import (
+    BULK,
+    DOCUMENT,
+    ENDPOINTS,
+    OPERATIONS,
+    PREFIX,
+    Endpoint,
+    SqliteStore,
+    document,
+    object_of,
+)
 from tests.subtests import each
 
 pytestmark = pytest.mark.gate

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from dirty_equals import IsStr
 
-from remit._ids import partition_of
 from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
+from tests.inside import partition_of
 from tests.subtests import each
 
 ZERO_COUNTS = dict.fromkeys(

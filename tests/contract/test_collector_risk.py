@@ -7,9 +7,9 @@ from typing import Any, Final
 import pytest
 
 from remit import risk
-from remit.collector.ingest.marked import PAGE_SPANS
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
+from tests.inside_collector import PAGE_SPANS
 from tests.subtests import each
 
 Json = Any

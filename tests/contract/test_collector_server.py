@@ -13,9 +13,8 @@ import pytest
 from starlette.applications import Starlette
 
 from remit.collector import Settings, Store, create_app, create_token
-from remit.collector.server import Server, listen
-from remit.collector.store import Reading, Removed, Writing
 from tests.collecting import details, on_a_port, refusal
+from tests.inside_collector import Reading, Removed, Server, Writing, listen
 
 LIMIT = 1_000_000
 

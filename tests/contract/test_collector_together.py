@@ -13,10 +13,10 @@ from typing import TypeVar
 import httpx
 import pytest
 
-from remit import _ids
 from remit.collector import create_token, open_store
-from remit.collector.store import Page, SpanFilter, Store
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside import _ids
+from tests.inside_collector import Page, SpanFilter, Store
 from tests.stores import EACH_STORE, empty_database
 
 T = TypeVar("T")

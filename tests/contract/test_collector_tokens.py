@@ -13,11 +13,10 @@ import msgspec
 import pytest
 
 from remit.collector import Store, create_token, list_tokens, revoke_token
-from remit.collector.ingest.context import NS_PER_US
-from remit.collector.store import ConflictError, Reading, Writing
 from remit.errors import UsageError
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
+from tests.inside_collector import NS_PER_US, ConflictError, Reading, Writing
 from tests.subtests import each
 
 PATHS = [

@@ -28,13 +28,13 @@ from inline_snapshot import snapshot
 from pydantic import SecretStr
 
 from examples.support_desk import TICKETS, Shop, answer
-from remit import _runtime
 from remit.cli import main
 from remit.client import Client
 from remit.config import Settings
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.testing import RecordedSpan, isolated
+from tests.inside import _runtime
 
 PAYMENT_TOKEN = "pay_live_9f8e7d6c5b4a39281706"
 DESK = "examples.support_desk:"

@@ -15,10 +15,6 @@ from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 
-from remit._registry import AgentType, Registry, SpanType
-from remit._runtime._runtime import payload_of
-from remit._schema import canonical, params_schema, result_schema
-from remit._signature import CallKind, read
 from tests.data import (
     signatures,
     signatures_of_callables,
@@ -26,6 +22,17 @@ from tests.data import (
     signatures_postponed,
 )
 from tests.data.redaction import redact
+from tests.inside import (
+    AgentType,
+    CallKind,
+    Registry,
+    SpanType,
+    canonical,
+    params_schema,
+    payload_of,
+    read,
+    result_schema,
+)
 
 GOLDEN_HASH = Path(__file__).parent / "registration.sha256"
 GOLDEN = Path(__file__).parent / "schemas"

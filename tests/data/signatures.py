@@ -51,7 +51,7 @@ from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretBytes, SecretStr
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from remit._marks import Sensitive, Skip
+from remit import Sensitive, Skip
 
 T = TypeVar("T")
 Number = TypeVar("Number", int, float)

@@ -31,7 +31,7 @@ from typing import Annotated, Any, ClassVar, Generic, ParamSpec, TypeVar
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from remit._marks import Sensitive, Skip
+from remit import Sensitive, Skip
 
 P = ParamSpec("P")
 R = TypeVar("R")

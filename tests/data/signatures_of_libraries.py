@@ -51,7 +51,7 @@ from pydantic import (
     computed_field,
 )
 
-from remit._marks import Sensitive
+from remit import Sensitive
 
 T = typing.TypeVar("T")
 WithDefault = typing_extensions.TypeVar("WithDefault", default=int)

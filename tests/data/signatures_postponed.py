@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typing_extensions
 from pydantic import BaseModel
 
-from remit._marks import Sensitive, Skip
+from remit import Sensitive, Skip
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -23,9 +23,8 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import remit
-from remit._guard import faults, guarded
-from remit._spans._ending import ending
 from tests.fake_api import FakeApi
+from tests.inside import ending, faults, guarded
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)

@@ -12,8 +12,8 @@ from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
 import remit
-from remit._runs import Run
 from remit.testing import RecordingSink, isolated
+from tests.inside import Run
 
 
 @remit.span_type

@@ -19,9 +19,9 @@ from typing import Final
 import httpx
 import pytest
 
-from remit.cli._limits import LIMITS, VARIABLE_PREFIX
 from remit.collector import Settings, create_token, open_store
 from tests.architecture.sources import ROOT
+from tests.inside import LIMITS, VARIABLE_PREFIX
 from tests.stores import new_database
 
 CREATE_AGENTS: Final = "create_agents"

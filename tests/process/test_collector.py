@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from remit.collector import create_token, open_store
-from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, details
+from tests.inside_collector import Page, SpanFilter
 
 SERVE = """
 import sys

@@ -24,8 +24,8 @@ import httpx
 import pytest
 
 from remit.collector import create_token, open_store
-from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
+from tests.inside_collector import Page, SpanFilter
 from tests.postgres import Server
 from tests.stores import EACH_STORE, new_database
 

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 
 from remit.cli import main
 from remit.collector import create_token, open_store
-from remit.collector.store import Page, SpanFilter
 from tests.collecting import Api, Json, details
+from tests.inside_collector import Page, SpanFilter
 from tests.postgres import WAITING, database, server
 
 pytestmark = pytest.mark.gate

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from remit.collector.workers import Workers
 from remit.errors import SettingsError
+from tests.inside_collector import Workers
 
 
 def fail(ready: Callable[[], None]) -> None:

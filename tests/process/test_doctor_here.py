@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from remit.cli import main
-from remit.cli._terminal import size
 from tests.doctored import doctor, found, wrong
+from tests.inside import size
 from tests.spooling import Spooled, close, item, record
 
 TOKEN = "prefactor_test_token_0123456789"

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from remit._losses import Loss
-from remit._spool.database import log_bytes
 from tests import sink
 from tests.endurance import (
     MIB,
@@ -31,6 +29,7 @@ from tests.endurance import (
     steps_of,
     watched,
 )
+from tests.inside import Loss, log_bytes
 from tests.loopback import unused_port
 
 SPANS = int(os.environ.get("REMIT_TEST_SPANS", "20000"))

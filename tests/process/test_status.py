@@ -14,12 +14,11 @@ import pytest
 from msgspec.structs import replace
 
 import remit
-from remit._guard import faults
-from remit._results import FlushResult, Health, Status
 from remit.collector import create_app, create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
+from tests.inside import FlushResult, Health, Status, faults
 from tests.loopback import unused_port
 from tests.seen import (
     ANSWERS,

@@ -13,9 +13,8 @@ from msgspec.structs import replace
 from pydantic_core.core_schema import CoreSchema, any_schema
 
 import remit
-from remit._guard import faults
-from remit._results import Health
 from tests.fake_api import FakeApi
+from tests.inside import Health, faults
 from tests.loopback import unused_port
 from tests.seen import (
     RUN_ITEMS,

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remit._capture import Plan, Rules
-from remit._signature import MISSING, Parameter, Reading
+from tests.inside import MISSING, Parameter, Plan, Reading, Rules
 
 pytestmark = pytest.mark.python
 Kind = inspect._ParameterKind  # noqa: SLF001 - the kinds have no other name as a type

@@ -11,9 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
-from remit._guard import faults
-from remit._signature import read
+from tests.inside import (
+    Limits,
+    Plan,
+    Rules,
+    Stream,
+    error_payload,
+    faults,
+    read,
+    redacted,
+    snapshot,
+)
 from tests.strategies import (
     CALLS,
     HOSTILE_VALUES,

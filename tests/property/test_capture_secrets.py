@@ -6,17 +6,7 @@ import json
 
 from hypothesis import given
 
-from remit._capture import (
-    Known,
-    Limits,
-    Plan,
-    Rules,
-    Stream,
-    error_payload,
-    redacted,
-    snapshot,
-)
-from remit._signature import read
+from tests.inside import Known, Limits, Plan, Rules, Stream, error_payload, read, redacted, snapshot
 from tests.strategies import CANARY, planted
 
 

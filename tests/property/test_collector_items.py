@@ -10,9 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from remit.collector.ingest.spans import span_to_create, span_to_finish
-from remit.collector.refusals import Refusal
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
+from tests.inside_collector import Refusal, span_to_create, span_to_finish
 
 DEPTH = 100
 ID = "013xrzp12g3nqk8nzzzzzzzzzzzzzzzz"

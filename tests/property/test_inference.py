@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from pydantic import ConfigDict, EmailStr, IPvAnyAddress, SecretStr, create_model
 from pydantic_extra_types.mac_address import MacAddress
 
-from remit._inference import Side, effective, inferred, suggested
-from remit._marks import Sensitive
-from remit._registry import CallKind, SpanType
+from remit import Sensitive
 from tests.data.corpus import CASES, kind_of
+from tests.inside import CallKind, Side, SpanType, effective, inferred, suggested
 from tests.subtests import each
 
 pytestmark = pytest.mark.python

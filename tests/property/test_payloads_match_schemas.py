@@ -24,10 +24,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, validators
 from pydantic import Field, SecretStr
 
-from remit._capture import Limits, Plan, Rules, Stream
-from remit._marks import Sensitive
-from remit._schema import params_schema, result_schema
-from remit._signature import MISSING, CallKind, Parameter, Reading
+from remit import Sensitive
 from tests.data.redaction import redact
 from tests.data.signatures import (
     Access,
@@ -50,6 +47,18 @@ from tests.data.signatures import (
     Ticket,
 )
 from tests.data.signatures_of_libraries import Rectangle, Renamed, Table, Title
+from tests.inside import (
+    MISSING,
+    CallKind,
+    Limits,
+    Parameter,
+    Plan,
+    Reading,
+    Rules,
+    Stream,
+    params_schema,
+    result_schema,
+)
 
 pytestmark = pytest.mark.python
 RULES = Rules(Limits(1 << 20))

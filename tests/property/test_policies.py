@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from remit._policy import Ceiling, under, verdict
-from remit._risk import coerce
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
+from tests.inside import Ceiling, coerce, under, verdict
 
 
 def words_of(model: type[BaseModel]) -> st.SearchStrategy[dict[str, str]]:

@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import Field, SecretStr
 
-from remit._marks import Sensitive
-from remit._schema import canonical, params_schema, result_schema
-from remit._signature import MISSING, CallKind, read
+from remit import Sensitive
 from tests.data.redaction import redact
 from tests.data.signatures import Color, Customer, Json, Movie, Order, Partial, Plain, Point, Tree
+from tests.inside import MISSING, CallKind, canonical, params_schema, read, result_schema
 
 pytestmark = pytest.mark.python
 LEAVES: tuple[object, ...] = (

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from remit._sink import AnyItem
-from remit._spool import STORAGE_ERRORS, DamagedError, RunState, SpoolOutbox, is_damage
-from remit._spool.database import SMALL_FOLDER_BYTES, SMALL_PAGE_BYTES
+from tests.inside import (
+    SMALL_FOLDER_BYTES,
+    SMALL_PAGE_BYTES,
+    STORAGE_ERRORS,
+    AnyItem,
+    DamagedError,
+    RunState,
+    SpoolOutbox,
+    is_damage,
+)
 from tests.spooling import Spooled, in_child, item, record
 
 CHUNKS: Final = 40

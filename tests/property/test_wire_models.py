@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from remit import _endpoints
 from remit.errors import ContractError
 from remit.models import agent, agent_instance, agent_span, bulk, envelope
+from tests.inside import _endpoints
 
 MODELS: list[type[BaseModel]] = [
     value

@@ -7,9 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar, assert_type, overload
 
 import remit
-from remit._decorators import Agent
-from remit._run_blocks import RunBlock
-from remit._runs import Run
+from tests.inside import Agent, Run, RunBlock
 
 X = TypeVar("X")
 

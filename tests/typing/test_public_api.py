@@ -6,10 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
 import remit
-from remit._decorators import Agent
-from remit._results import FlushResult, Status
-from remit._runs import Run
-from remit._spans import Span
+from tests.inside import Agent, FlushResult, Run, Span, Status
 
 
 @remit.span_type

@@ -1,0 +1,45 @@
+"""The private parts of the collector that tests use, in one place; see `tests.inside`."""
+
+from __future__ import annotations
+
+from remit.collector.exposure import AccessLog as AccessLog
+from remit.collector.ingest import AskedFor as AskedFor
+from remit.collector.ingest import Erased as Erased
+from remit.collector.ingest import erase as erase
+from remit.collector.ingest import revoke_token as revoke_token
+from remit.collector.ingest import runs_about as runs_about
+from remit.collector.ingest.context import NS_PER_US as NS_PER_US
+from remit.collector.ingest.context import IdSource as IdSource
+from remit.collector.ingest.marked import PAGE_SPANS as PAGE_SPANS
+from remit.collector.ingest.operations import OPERATIONS as OPERATIONS
+from remit.collector.ingest.spans import span_to_create as span_to_create
+from remit.collector.ingest.spans import span_to_finish as span_to_finish
+from remit.collector.meaning import Budget as Budget
+from remit.collector.meaning.checks import Checker as Checker
+from remit.collector.meaning.templates import Template as Template
+from remit.collector.refusals import Refusal as Refusal
+from remit.collector.routes.bodies import unzip as unzip
+from remit.collector.routes.endpoints import BULK as BULK
+from remit.collector.routes.endpoints import DOCUMENT as DOCUMENT
+from remit.collector.routes.endpoints import ENDPOINTS as ENDPOINTS
+from remit.collector.routes.endpoints import PREFIX as PREFIX
+from remit.collector.routes.endpoints import Endpoint as Endpoint
+from remit.collector.routes.openapi import document as document
+from remit.collector.server import Door as Door
+from remit.collector.server import Server as Server
+from remit.collector.server import listen as listen
+from remit.collector.store import AccountRow as AccountRow
+from remit.collector.store import ConflictError as ConflictError
+from remit.collector.store import EnvironmentRow as EnvironmentRow
+from remit.collector.store import Page as Page
+from remit.collector.store import Reading as Reading
+from remit.collector.store import Removed as Removed
+from remit.collector.store import SpanFilter as SpanFilter
+from remit.collector.store import SqliteStore as SqliteStore
+from remit.collector.store import Store as Store
+from remit.collector.store import StoreUnavailableError as StoreUnavailableError
+from remit.collector.store import TokenRow as TokenRow
+from remit.collector.store import Writing as Writing
+from remit.collector.store import sqlite_rows as sqlite_rows
+from remit.collector.wire import object_of as object_of
+from remit.collector.workers import Workers as Workers
