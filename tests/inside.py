@@ -7,6 +7,7 @@ that a new layout of the packages changes these two modules and no test.
 from __future__ import annotations
 
 from remit import _endpoints as _endpoints
+from remit import _guard as _guard
 from remit import _ids as _ids
 from remit import _runtime as _runtime
 from remit._buffer import Buffer as Buffer
@@ -36,7 +37,8 @@ from remit._delivery.spans import Spans as Spans
 from remit._delivery.tracks import Tracks as Tracks
 from remit._delivery.writer import Writer as Writer
 from remit._endpoints import Call as Call
-from remit._guard import faults as faults
+from remit._guard import Faults as Faults
+from remit._guard import counting as counting
 from remit._guard import guarded as guarded
 from remit._ids import key_text as key_text
 from remit._ids import new_key as new_key

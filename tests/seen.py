@@ -11,7 +11,7 @@ from typing import Any
 
 import remit
 from tests.fake_api import FakeApi, refusal
-from tests.inside import FlushResult, Status, faults
+from tests.inside import FlushResult, Status
 from tests.loopback import serving
 from tests.recording import ROOT
 from tests.unconfigured import unconfigured
@@ -29,7 +29,6 @@ LOSS = "remit:loss"
 def fresh() -> Generator[None]:
     """Give a block a process that has configured nothing."""
     with unconfigured():
-        faults.counts.clear()
         yield
 
 

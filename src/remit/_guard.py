@@ -11,7 +11,8 @@ import logging
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import CO_VARARGS, CO_VARKEYWORDS
 from types import CodeType
@@ -39,16 +40,16 @@ class Faults:
     """What went wrong inside remit, by place.
 
     Attributes:
-        counts: Number of faults for each place since the process started.
-        strict: Raise instead of swallowing; `remit.testing.isolated()` sets it.
+        counts: Number of faults for each place.
+        strict: Raise instead of swallowing.
         uncounted: Faults beyond the end of the stack, where nothing could be called; the next one
             elsewhere counts them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
         """Start with nothing wrong."""
         self.counts: Counter[str] = Counter()
-        self.strict = False
+        self.strict = strict
         self.uncounted = 0
         self._unsaid: set[str] = set()
 
@@ -98,7 +99,23 @@ class Faults:
         self.record(where, error)
 
 
-faults: Final = Faults()
+faults = Faults()
+"""Those of the current runtime: of the process, or of an isolated block.
+
+It changes with the runtime, so it is read as `_guard.faults` where it is used, never imported by
+name. Reading it is no call, which the end of the stack would not allow.
+"""
+
+
+@contextmanager
+def counting(own: Faults) -> Generator[Faults]:
+    """Count faults in *own* within the block."""
+    global faults  # noqa: PLW0603 - the guards have no runtime to ask
+    was, faults = faults, own
+    try:
+        yield own
+    finally:
+        faults = was
 
 
 def attempt(function: Callable[[], T]) -> T | Exception:

@@ -18,7 +18,7 @@ from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
 from tests.hiding.table import canaries, plant_all
-from tests.inside import _runtime, faults
+from tests.inside import _runtime
 from tests.spooling import wait_until_written
 
 PLANTED_BY = (calls, failures, by_hand)
@@ -46,7 +46,6 @@ def planted(settings: Settings, *, delivered: bool = True) -> bytes:
     level = root.level
     root.addHandler(lines)
     root.setLevel(logging.DEBUG)
-    faults.counts.clear()  # those of the tests before, in this process
     try:
         with _runtime.isolated(settings) as runtime:
             plant_all()

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
-from tests.inside import ending, faults, guarded
+from tests.inside import _guard, ending, guarded
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -237,7 +237,7 @@ def reached() -> tuple[list[object], set[CodeType]]:
 def meet(place: Place, expected: list[object]) -> dict[str, object]:
     """Run the program while one function raises."""
     callers: list[str] = []
-    before = sum(faults.counts.values())
+    before = sum(_guard.faults.counts.values())
     program = Program()
     with configured(), faulty(place, callers):
         try:
@@ -249,7 +249,7 @@ def meet(place: Place, expected: list[object]) -> dict[str, object]:
         "name": place.name,
         "outcome": outcome,
         "inside": sum(caller.startswith(PACKAGE) for caller in callers),
-        "counted": sum(faults.counts.values()) - before,
+        "counted": sum(_guard.faults.counts.values()) - before,
     }
 
 

@@ -18,7 +18,7 @@ from remit.collector import create_app, create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
-from tests.inside import FlushResult, Health, Status, faults
+from tests.inside import FlushResult, Health, Status, _guard
 from tests.loopback import unused_port
 from tests.seen import (
     ANSWERS,
@@ -247,7 +247,7 @@ def test_faults_are_counted_where_they_were_contained(tmp_path: Path) -> None:
         raise OSError
 
     with isolated(data_dir=tmp_path, redact=broken):
-        faults.strict = False  # isolated() turned it on
+        _guard.faults.strict = False  # isolated() turned it on
         agent(3)
         assert checked().faults == {"the hook of configure(redact=...)": len(called)}
         assert len(called) > 3

@@ -16,8 +16,8 @@ from tests.inside import (
     Plan,
     Rules,
     Stream,
+    _guard,
     error_payload,
-    faults,
     read,
     redacted,
     snapshot,
@@ -67,10 +67,10 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
     """Every method of the hostile objects records that it was called."""
     real = realised(value)
     CALLS.clear()
-    before = faults.counts.total()
+    before = _guard.faults.counts.total()
     found = payloads(real, Rules(Limits(limit)))
     assert CALLS == []
-    assert faults.counts.total() == before
+    assert _guard.faults.counts.total() == before
     for data in found:
         assert isinstance(json.loads(data), object)
 

@@ -5,25 +5,12 @@ from __future__ import annotations
 import json
 from asyncio import CancelledError
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
 
 import pytest
 
 from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
-from remit._guard import faults
 from remit.errors import DeniedError
 from tests.captured import copy_of, opaque, plan_of, withheld
-
-
-@pytest.fixture(autouse=True)
-def _contained() -> Iterator[None]:
-    """Contain faults as a host program sees them, and forget them afterwards."""
-    strict, faults.strict = faults.strict, False
-    before = faults.counts.copy()
-    yield
-    faults.strict = strict
-    faults.counts.clear()
-    faults.counts.update(before)
 
 
 def raises(payload: dict[str, object]) -> object:

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from remit._guard import faults
+from remit import _guard
 from remit.client._asgi import AsgiApp
 from remit.client._http import AsyncInProcessTransport, InProcessTransport
 from remit.errors import UsageError
@@ -30,13 +30,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 URL = "http://remit.invalid"
-
-
-@pytest.fixture(autouse=True)
-def lenient() -> None:
-    """Let the guard contain faults, as in production, and forget those of other tests."""
-    faults.strict = False
-    faults.counts.clear()
 
 
 def sync_client(app: AsgiApp) -> httpx.Client:
@@ -174,7 +167,7 @@ def test_starlette_works() -> None:
         assert client.get("/stream").text == "0;1;2;"
         assert client.get("/read/7").status_code == 405
         assert client.get("/nothing").status_code == 404
-    assert not faults.counts
+    assert not _guard.faults.counts
 
 
 @pytest.mark.parametrize("handler", WAITING, ids=lambda handler: handler.__name__)
@@ -200,7 +193,7 @@ def test_an_app_that_raises_has_answered_500(caplog: pytest.LogCaptureFixture) -
     with sync_client(APP) as client, caplog.at_level(logging.DEBUG, "remit"):
         assert client.get("/fail").status_code == 500
         assert client.get("/other_runtime_error").status_code == 500
-    assert faults.counts["the app inside this process"] == 2
+    assert _guard.faults.counts["the app inside this process"] == 2
     assert "ValueError" in caplog.text
     assert "s3cret" not in caplog.text
 
@@ -233,12 +226,9 @@ def test_an_app_without_a_whole_answer_is_an_answer_with_500(app: AsgiApp) -> No
 
 def test_a_fault_of_the_app_is_raised_where_tests_want_it() -> None:
     """By the guard's switch, as every other fault of remit's own."""
-    faults.strict = True
-    try:
-        with sync_client(raises) as client, pytest.raises(KeyError):
-            client.get("/")
-    finally:
-        faults.strict = False
+    _guard.faults.strict = True
+    with sync_client(raises) as client, pytest.raises(KeyError):
+        client.get("/")
 
 
 async def interrupts(_scope: Message, _receive: Receive, _send: Send) -> None:

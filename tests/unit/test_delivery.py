@@ -9,11 +9,11 @@ import threading
 import httpx
 import pytest
 
+from remit import _guard
 from remit._clock import SystemClock
 from remit._delivery import Delivery
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.health import without_credentials
-from remit._guard import faults
 from remit._losses import Loss
 from remit._results import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, threads, within
@@ -263,17 +263,17 @@ def test_memory_is_bounded_while_the_server_is_down() -> None:
     made.shutdown(within(0))
 
 
-def test_a_fault_in_a_thread_is_raised_by_a_strict_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_a_thread_is_raised_by_a_strict_flush() -> None:
     """`isolated()` sets it, so that a test sees what production only counts."""
     made = delivery(FakeApi())
     record(made)
     assert made.flush(within(10))
-    monkeypatch.setattr(faults, "strict", True)
+    _guard.faults.strict = True
     run = HandRun(made.sink).open()
     run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
     with pytest.raises((OverflowError, ValueError, OSError)):
         made.flush(within(10))
-    monkeypatch.setattr(faults, "strict", False)
+    _guard.faults.strict = False
     made.shutdown(within(10))
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
+from remit import _guard
 from remit._delivery.reactions import MAX_TRIES
 from remit._delivery.troubles import Troubles
-from remit._guard import faults
 from remit.testing._clock import FakeClock
 from tests.delivering import POLL_INTERVAL_S, Stepped
 from tests.fake_api import Answer, FakeApi, Json
@@ -23,15 +22,6 @@ ALWAYS = 1000
 
 class OwnFaultError(Exception):
     """The fault that is planted."""
-
-
-@pytest.fixture(autouse=True)
-def _counted() -> Iterator[None]:
-    """Have faults contained and counted, as in a program."""
-    strict, faults.strict = faults.strict, False
-    faults.counts.clear()
-    yield
-    faults.strict = strict
 
 
 def plant(api: FakeApi, ending: str, times: int, run_key: str = "") -> list[str]:
@@ -86,7 +76,7 @@ def test_a_run_that_cannot_be_opened_is_set_aside_and_the_others_go_on(
     with caplog.at_level(logging.WARNING, "remit"):
         stepped.settle()
     assert len(met) == MAX_TRIES
-    assert faults.counts == {"opening a run at the server": MAX_TRIES}
+    assert _guard.faults.counts == {"opening a run at the server": MAX_TRIES}
     assert stepped.tally.set_aside == {"run_fault": 6}
     assert sum("fault of remit's" in line for line in caplog.messages) == 1
     assert finished(api) == [sound.key]
@@ -120,7 +110,7 @@ def test_a_call_that_cannot_be_made_is_set_aside_alone(ending: str, ended: int) 
     assert len(finished(api)) == ended
     assert sorted(api.names()) == [FAULTY, "desk:sound"]
     assert [stepped.buffer.feed(run.key) for run in runs] == [None, None]
-    assert faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
+    assert _guard.faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
 
 
 def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() -> None:
@@ -132,7 +122,7 @@ def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() ->
     assert stepped.outbox.pending() == 0
     assert stepped.tally.set_aside == {"fault": 6}
     assert sorted(finished(api)) == sorted(run.key for run in runs)
-    assert len(met) == faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
+    assert len(met) == _guard.faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
     assert stepped.deliver() == POLL_INTERVAL_S
 
 
@@ -208,7 +198,7 @@ def test_a_look_that_fails_is_one_that_was_made() -> None:
         stepped.clock.advance(POLL_INTERVAL_S)
         assert stepped.deliver() == POLL_INTERVAL_S
         assert len(met) == number
-    assert faults.counts == {"looking after a run": 3}
+    assert _guard.faults.counts == {"looking after a run": 3}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +230,7 @@ def test_what_is_no_fault_of_ours_is_none(answer: Answer) -> None:
     api.script("/register", answer)
     stepped, *_ = with_two_runs(api)
     stepped.settle()
-    assert faults.counts == {}
+    assert _guard.faults.counts == {}
     assert len(finished(api)) == 2
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
 from msgspec.structs import replace
 
-from remit import _runtime
-from remit._guard import faults
+from remit import _guard, _runtime
 from remit._policy import Ceiling, Limit
 from remit._recording import at, here
 from remit._sink import SpanStart
@@ -27,12 +26,9 @@ kinds = pytest.mark.parametrize("kind", list(KINDS))
 
 
 @pytest.fixture(autouse=True)
-def _contained() -> Iterator[None]:
-    """Forget which bodies ran; leave the process-wide counts as they were."""
+def _no_bodies() -> None:
+    """Forget which bodies ran."""
     BODIES.clear()
-    before = faults.counts.copy()
-    yield
-    faults.counts = before
 
 
 @contextmanager
@@ -40,8 +36,8 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
     """Record into memory, with faults contained as in production."""
     sink = sink or RecordingSink()
     settings = Settings.model_validate({"on_violation": on_violation})
-    with _runtime.isolated(settings, sink=sink):
-        faults.strict = False
+    contained = _guard.faults
+    with _runtime.isolated(settings, sink=sink), _guard.counting(contained):
         yield sink
 
 
@@ -65,7 +61,7 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
         assert span.status == "failed"
         assert "a fault inside remit" in (span.result or {})["error"]["violations"][0]
     assert BODIES == []
-    assert faults.counts["the policy"] == 1
+    assert _guard.faults.counts["the policy"] == 1
 
 
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
@@ -81,7 +77,7 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(
     with recording(on_violation), pytest.raises(DeniedError, match="a fault inside"):
         pay()
     assert BODIES == []
-    assert faults.counts["the policy"] == 1
+    assert _guard.faults.counts["the policy"] == 1
 
 
 @kinds
@@ -105,7 +101,7 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
         (span,) = recorder.spans()
         assert (span.status, span.exceeds) == ("complete", ())
     assert [ran(kind)] == BODIES
-    assert faults.counts["the policy"]
+    assert _guard.faults.counts["the policy"]
 
 
 class Broken(RecordingSink):
@@ -124,7 +120,7 @@ def test_a_refusal_that_cannot_be_recorded_is_one_all_the_same(kind: str) -> Non
             KINDS[kind]()
         assert recorder.spans() == []
     assert BODIES == []
-    assert faults.counts["the record of a refusal"] == 1
+    assert _guard.faults.counts["the record of a refusal"] == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +137,9 @@ def test_a_refusal_that_cannot_be_logged_is_one_all_the_same(
     logger = logging.getLogger("remit")
     with recording(on_violation), agent.run():
         logger.addFilter(broken)
-        faults.counts["the log of a step that exceeds a remit"] = 1  # so that it is not logged
+        _guard.faults.counts["the log of a step that exceeds a remit"] = (
+            1  # so that it is not logged
+        )
         try:
             with pytest.raises(raised):
                 pay()

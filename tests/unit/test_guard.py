@@ -5,23 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from remit._guard import EscapeError, attempt, escaped, faults, guarded, logger
+from remit import _guard
+from remit._guard import EscapeError, attempt, escaped, guarded, logger
 from remit.errors import DeniedError
+from remit.testing import isolated
 
 pytestmark = pytest.mark.python
-
-
-@pytest.fixture(autouse=True)
-def _clean() -> Iterator[None]:
-    """Leave the process-wide counts as they were."""
-    before, strict = faults.counts.copy(), faults.strict
-    faults.strict = False
-    yield
-    faults.counts, faults.strict = before, strict
 
 
 @guarded("the test")
@@ -48,7 +41,7 @@ def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFix
     """The caller gets None; the text of the error, which may quote data, is not logged."""
     assert broken(ValueError("secret-7")) is None
     assert broken(ValueError("secret-7")) is None
-    assert faults.counts["the test"] == 2
+    assert _guard.faults.counts["the test"] == 2
     assert len(caplog.records) == 1
     assert "the test (ValueError)" in caplog.text
     assert "secret-7" not in caplog.text
@@ -69,14 +62,14 @@ def test_functions_of_two_and_of_four_arguments_are_guarded_alike() -> None:
     }
     for where, call in calls.items():
         assert call(ValueError("x")) is None
-        assert faults.counts[where] == 1
+        assert _guard.faults.counts[where] == 1
         for error in (DeniedError("step", ["no"]), KeyboardInterrupt()):
             with pytest.raises(type(error)):
                 call(error)
-        faults.strict = True
+        _guard.faults.strict = True
         with pytest.raises(ValueError, match="y"):
             call(ValueError("y"))
-        faults.strict = False
+        _guard.faults.strict = False
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -96,7 +89,7 @@ def test_any_number_of_arguments_passes_through(number: int) -> None:
 
 def test_strict_raises() -> None:
     """In tests the same switch lets the fault out."""
-    faults.strict = True
+    _guard.faults.strict = True
     with pytest.raises(ValueError, match="x"):
         broken(ValueError("x"))
 
@@ -113,10 +106,9 @@ def test_what_works_passes_through() -> None:
 
 def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
     """That a user's annotation fails is an answer, not a fault of remit's."""
-    before = faults.counts.copy()
     assert attempt(lambda: 1) == 1
     assert isinstance(attempt(lambda: 1 / 0), ZeroDivisionError)
-    assert faults.counts == before
+    assert _guard.faults.counts == {}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +184,7 @@ def test_a_line_that_could_not_be_logged_is_said_of_the_next_fault(
         assert broken(ValueError()) is None
     (line,) = handler.lines
     assert "the test (ValueError)" in line
-    assert faults.counts["the test"] == 3
+    assert _guard.faults.counts["the test"] == 3
 
 
 class TooLateError(Exception):
@@ -224,4 +216,14 @@ def test_what_a_signals_handler_raises_is_the_hosts(request: pytest.FixtureReque
         wrapped()
     with pytest.raises(TooLateError):
         attempt(lambda: signal.raise_signal(signal.SIGUSR1))
-    assert not faults.counts["the test"]
+    assert not _guard.faults.counts["the test"]
+
+
+def test_an_isolated_block_counts_its_faults_apart() -> None:
+    """A fault in a test's runtime raises there, and is not one of the process."""
+    with isolated():
+        with pytest.raises(ValueError, match="x"):
+            broken(ValueError("x"))
+        assert _guard.faults.counts == {"the test": 1}
+    assert _guard.faults.counts == {}
+    assert broken(ValueError("x")) is None

@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 import remit
-from remit import _runtime
-from remit._guard import faults
+from remit import _guard, _runtime
 from remit._runtime import _process
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
@@ -267,7 +266,7 @@ def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
 
     clock = BrokenClock()
     with _runtime.isolated(Settings(), sink=RecordingSink(), clock=clock) as runtime:
-        faults.strict = False  # isolated() turned it on
+        _guard.faults.strict = False  # isolated() turned it on
         with agent.run():
             clock.broken = True
             assert double(4) == 8

@@ -8,8 +8,7 @@ from contextvars import copy_context
 import pytest
 
 import remit
-from remit import _runtime
-from remit._guard import faults
+from remit import _guard, _runtime
 from remit._runtime._runtime import Runtime
 from remit.config import Settings
 from remit.testing import RecordingSink
@@ -66,11 +65,9 @@ def sink() -> RecordingSink:
 @pytest.fixture
 def runtime(sink: RecordingSink) -> Iterator[Runtime]:
     """Return a runtime that contains its faults, as in a program."""
-    before = faults.counts.copy()
     with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink) as runtime:
-        faults.strict = False
+        _guard.faults.strict = False
         yield runtime
-    faults.counts, faults.uncounted = before, 0
 
 
 def test_a_run_in_which_the_stack_was_used_up_ends_with_its_block(
@@ -80,7 +77,7 @@ def test_a_run_in_which_the_stack_was_used_up_ends_with_its_block(
     assert agent(0) is None
     assert runtime.recorder.lingering == set()
     assert [run.status for run in sink.runs] == ["complete"]
-    assert faults.counts
+    assert _guard.faults.counts
 
 
 def test_near_the_limit_a_step_returns_what_it_returns_bare(

@@ -11,7 +11,6 @@ import pytest
 
 from remit._delivery.delivery import SENDER, WRITER
 from remit._delivery.writer import Writer
-from remit._guard import faults
 from remit._losses import Loss
 from remit._sink import AnyItem
 from remit._spool import SpoolOutbox
@@ -48,12 +47,6 @@ class Alarmed(Stepped):
     def items(self) -> list[AnyItem]:
         """Return what was put."""
         return [item for _, item in self.disk.head(ROWS)]
-
-
-@pytest.fixture(autouse=True)
-def _counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the faults that alarms are counted as to these tests."""
-    monkeypatch.setattr(faults, "counts", Counter())
 
 
 @pytest.fixture(params=["disk", "memory"])

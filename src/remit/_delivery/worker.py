@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from remit import _guard
 from remit._clock import NS_PER_S, Clock, Deadline
-from remit._guard import faults, is_of_a_signal, logger
+from remit._guard import is_of_a_signal, logger
 
 # After a fault: long enough not to spin, short enough not to lose much when the process ends.
 FAULT_WAIT_S: Final = 1.0
@@ -264,7 +265,7 @@ class Worker:
         if is_of_a_signal(error):
             raise error
         try:
-            faults.record(self._name, error)
+            _guard.faults.record(self._name, error)
         except Exception as strict:  # noqa: BLE001 - raised to whoever flushes, not in this thread
             self._fault = strict
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from remit import _capture
+from remit import _capture, _guard
 from remit._clock import Clock
-from remit._guard import faults, guarded, insist, logger
+from remit._guard import Faults, counting, guarded, insist, logger
 from remit._late import late
 from remit._registry import AgentType, Registry
 from remit._results import UNKNOWN, UNSEEN, FlushResult, Status
@@ -360,7 +360,7 @@ def _shut_down(timeout_s: float) -> FlushResult:
 
 def status() -> Status:
     """Return mode, target, health, counters and the last error; after a shutdown, how it ended."""
-    return _status() or replace(UNSEEN, faults=dict(faults.counts))
+    return _status() or replace(UNSEEN, faults=dict(_guard.faults.counts))
 
 
 @guarded("the status")
@@ -405,7 +405,7 @@ def isolated(
             the block behaves as a program of its own.
         clock: The time.
     """
-    was_registry, was_strict = registry(), faults.strict
+    was_registry = registry()
     was_configured, was_tests = _process.configured, _process.in_tests
     was_ended, _process.ended = _process.ended, None
     was_said, _process.said = _process.said, frozenset()
@@ -418,11 +418,10 @@ def isolated(
         _process.in_tests = _InTests(settings.resolved_mode, sink, clock, own)
     runtime = parts.Runtime(settings, registry, sink=sink, clock=clock)
     was_runtime = _swap(was_registry.copy(), runtime)
-    faults.strict = True
     try:
-        yield runtime
+        with counting(Faults(strict=True)):
+            yield runtime
     finally:
-        faults.strict = was_strict
         _process.configured, _process.in_tests = was_configured, was_tests
         _process.ended = was_ended
         _process.said = was_said
@@ -456,7 +455,7 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     _process.registry.after_fork_in_child()
     _process.ended = None
-    faults.counts.clear()
+    _guard.faults.counts.clear()
     if _process.runtime is not None:
         _process.runtime.after_fork_in_child()
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from remit import _inference, config
+from remit import _guard, _inference, config
 from remit._capture import Limits, Rules, redacted, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
-from remit._guard import faults, guarded, logger
+from remit._guard import guarded, logger
 from remit._late import late
 from remit._policy import Ceiling, Ceilings
 from remit._recording import MAX_SAID, OBSERVE, AfterRun, NothingAfter, Recorder
@@ -253,7 +253,7 @@ class Runtime:
             status,
             mode=self.mode,
             target=self.target,
-            faults=dict(faults.counts),
+            faults=dict(_guard.faults.counts),
             withheld=dict(self.recorder.rules.withheld),
             exceeding=dict(self.recorder.exceeding),
             outside_run=dict(self._outside),

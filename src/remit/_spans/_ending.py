@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from remit._guard import faults
+from remit import _guard
 from remit._recording import Place
 from remit._sink import SpanStart
 
@@ -60,10 +60,10 @@ def ending(tell: Callable[[S, T], End]) -> Callable[[S, T], None]:
             still_open = span.place.run.open
             still_open -= {span.place.key}
             try:
-                faults.contain(WHERE, error)
+                _guard.faults.contain(WHERE, error)
             except RecursionError:
-                if faults.strict:
+                if _guard.faults.strict:
                     raise
-                faults.uncounted += 1
+                _guard.faults.uncounted += 1
 
     return contained
