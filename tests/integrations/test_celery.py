@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
@@ -37,13 +36,6 @@ def double_bound(self: Anything, a: int) -> int:
 @remit.agent
 def agent() -> None:
     """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @pytest.mark.parametrize("task", [double, double_bound], ids=["plain", "bound"])

@@ -25,6 +25,7 @@ from tests.scripts import (
     sync_body,
     watched,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -133,8 +134,8 @@ def step(
         scene.closed() if act == "close" else scene.came(item)
 
 
-@pytest.mark.parametrize("part", range(2))
-@pytest.mark.parametrize(
+@each("part", range(2))
+@each(
     ("body", "scene"),
     [
         pytest.param(coroutine_body, Scene, id="coroutine"),

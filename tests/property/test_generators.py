@@ -13,6 +13,7 @@ import pytest
 
 from tests.scripted import FACTOR, stage
 from tests.scripts import LAST_STEPS, STEPS, Scene, Script, error_of, somewhere, sync_body, watched
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -54,7 +55,7 @@ def step_sync(scene: Scene, generator: Anything, act: str, number: int, where: s
         scene.closed() if act == "close" else scene.came(item)
 
 
-@pytest.mark.parametrize("part", range(8))
+@each("part", range(8))
 def test_a_decorated_generator_equals_the_bare_one(part: int) -> None:
     """Stepped, sent to, thrown into, closed and dropped, in any context and on any thread."""
     with stage(sync_body, play_sync) as played:

@@ -17,17 +17,11 @@ from remit import _runtime
 from remit.config import Settings
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @remit.agent
@@ -125,8 +119,11 @@ CALLS: dict[str, tuple[Any, object, dict[str, object], dict[str, object]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("call", "value", "payload", "result"), list(CALLS.values()), ids=list(CALLS)
+@each(
+    ("call", "value", "payload", "result"),
+    list(CALLS.values()),
+    ids=list(CALLS),
+    recorder=isolated,
 )
 def test_a_call_is_recorded_with_arguments_and_result(
     recorder: RecordingSink,
@@ -251,7 +248,7 @@ def test_a_failing_call_keeps_its_exception(recorder: RecordingSink) -> None:
     assert span.result == {"error": {"type": "ValueError", "message": "no such order"}}
 
 
-@pytest.mark.parametrize(
+@each(
     "function",
     [plain, coroutine, generator, async_generator, Service.method],
     ids=["plain", "coroutine", "generator", "async_generator", "unbound"],
@@ -272,9 +269,7 @@ def test_a_decorated_callable_passes_for_the_bare_one(function: Anything) -> Non
     assert function.__doc__ == bare.__doc__
 
 
-@pytest.mark.parametrize(
-    "clone", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
-)
+@each("clone", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
 def test_functions_and_methods_pickle_and_copy_as_bare_ones_do(clone: Anything) -> None:
     """By qualified name, bound and unbound."""
     assert clone(plain) is plain
@@ -296,7 +291,7 @@ def test_coroutine_and_generator_objects_have_the_name_of_the_function(
     assert recorder.spans() == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "says"),
     [
         pytest.param(Service, "decorate the method which answers", id="class"),
@@ -304,7 +299,7 @@ def test_coroutine_and_generator_objects_have_the_name_of_the_function(
         pytest.param(7, "an object of type int", id="number"),
     ],
 )
-@pytest.mark.parametrize("decorator", [remit.span_type, remit.agent])
+@each("decorator", [remit.span_type, remit.agent])
 def test_what_cannot_be_decorated_is_a_clear_error(
     decorator: Anything, target: object, says: str
 ) -> None:

@@ -13,6 +13,7 @@ from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted,
 from remit._guard import faults
 from remit.errors import DeniedError
 from tests.captured import copy_of, opaque, plan_of, withheld
+from tests.subtests import each
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def denies(payload: dict[str, object]) -> object:
     raise DeniedError("step", [str(payload)])
 
 
-@pytest.mark.parametrize(
+@each(
     "hook",
     [
         raises,
@@ -162,7 +163,7 @@ def test_every_door_asks_the_hook() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param({"limit": 10}, {"limit": 10}, id="a named default"),

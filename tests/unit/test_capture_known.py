@@ -75,7 +75,7 @@ def test_texts_that_are_known_are_bounded() -> None:
     assert not many.quoted_in("say 04999-secret")
 
 
-@pytest.mark.parametrize(
+@each(
     ("items", "written"),
     [
         pytest.param(["a", "say hunter2", "b"], ["a", QUOTED, "b"], id="an item"),
@@ -154,7 +154,7 @@ DECLARED = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "rule"), DECLARED)
+@each(("declared", "rule"), DECLARED)
 def test_an_error_is_withheld_where_the_result_is(
     declared: dict[str, Any], rule: str | None
 ) -> None:

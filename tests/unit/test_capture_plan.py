@@ -270,7 +270,7 @@ PASSWORD = withheld("name:password")
 MOVED = {"session": PASSWORD, "user": PASSWORD, "password": PASSWORD}
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "args", "kwargs", "written"),
     [
         pytest.param(moving(login), ("bob", "x"), {}, {**MOVED, "retries": 3}, id="moved"),

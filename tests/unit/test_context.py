@@ -25,17 +25,11 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @remit.agent
@@ -161,7 +155,7 @@ CARRIERS: list[Callable[[], None]] = [
 ]
 
 
-@pytest.mark.parametrize("carry", CARRIERS, ids=lambda carry: carry.__name__)
+@each("carry", CARRIERS, ids=lambda carry: carry.__name__, recorder=isolated)
 def test_the_parent_is_kept(recorder: RecordingSink, carry: Callable[[], None]) -> None:
     """Wherever the work runs, it is a child of the span that asked for it."""
     with agent.run(), remit.span("asker") as asker:
@@ -231,7 +225,7 @@ ELSEWHERE: dict[str, tuple[Callable[..., Anything], int | list[int]]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "given"), list(ELSEWHERE.values()), ids=list(ELSEWHERE))
+@each(("make", "given"), list(ELSEWHERE.values()), ids=list(ELSEWHERE), recorder=isolated)
 def test_what_is_awaited_or_iterated_elsewhere_runs_where_it_was_carried_from(
     recorder: RecordingSink, make: Callable[..., Anything], given: object
 ) -> None:

@@ -15,9 +15,10 @@ from remit._spans._step import MAX_VERDICTS
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
+from tests.subtests import each
 
 pytestmark = [pytest.mark.python, pytest.mark.usefixtures("no_bodies")]
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+kinds = each("kind", list(KINDS), recorder=isolated)
 
 
 @pytest.fixture
@@ -72,6 +73,8 @@ def test_observe_lets_the_step_run_and_marks_its_span(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The mark stands beside the parameters; the log says it once."""
+    BODIES.clear()
+    caplog.clear()
     with isolated() as recorder:
         with agent.run():
             for _ in range(3):
@@ -108,7 +111,7 @@ def test_terminate_ends_the_run_before_the_body(kind: str) -> None:
         assert recorder.runs[0].status == "failed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("on_violation", "outcome"),
     [
         ("observe", "it runs, as on_violation is observe"),
@@ -120,6 +123,7 @@ def test_the_log_names_both_declarations_and_where_they_stand(
     on_violation: str, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that a reader knows which of the two to mend."""
+    caplog.clear()
     with isolated(on_violation=on_violation), agent.run(), suppress(DeniedError, RunTerminated):
         pay()
     (line,) = lines(caplog)
@@ -139,11 +143,12 @@ def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> 
     assert re.match(r"by hand \(\S+governed\.py:\d+\) exceeds", line)
 
 
-@pytest.mark.parametrize("on_violation", ["observe", "deny", "terminate"])
+@each("on_violation", ["observe", "deny", "terminate"])
 def test_a_violation_is_logged_once_and_counted(
     caplog: pytest.LogCaptureFixture, on_violation: str
 ) -> None:
     """Neither a loop nor a thousand runs fill the log; the spans and the counts have them all."""
+    caplog.clear()
     with isolated(on_violation=on_violation):
         for _ in range(3):
             with suppress(DeniedError, RunTerminated), agent.run():

@@ -16,14 +16,15 @@ from remit._recording import at, here
 from remit._sink import SpanStart
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
-from remit.testing import RecordingSink
+from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
 """A ceiling with which nothing can be compared."""
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+kinds = each("kind", list(KINDS), recorder=isolated)
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,7 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
     settings = Settings.model_validate({"on_violation": on_violation})
     with _runtime.isolated(settings, sink=sink):
         faults.strict = False
+        faults.counts.clear()
         yield sink
 
 
@@ -99,6 +101,7 @@ def test_a_step_that_cannot_be_judged_ends_the_run_where_violations_do(kind: str
 @kinds
 def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: str) -> None:
     """Telemetry fails open: the fault costs neither the call nor its span."""
+    BODIES.clear()
     with recording("observe") as recorder:
         with under_an_unreadable_ceiling():
             KINDS[kind]()

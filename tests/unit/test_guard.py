@@ -11,6 +11,7 @@ import pytest
 
 from remit._guard import EscapeError, attempt, escaped, faults, guarded, logger
 from remit.errors import DeniedError
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -54,7 +55,7 @@ def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFix
     assert "secret-7" not in caplog.text
 
 
-@pytest.mark.parametrize("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
+@each("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
 def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
     """Governance fails closed, and Ctrl-C is the user's."""
     with pytest.raises(type(error)):
@@ -79,7 +80,7 @@ def test_functions_of_two_and_of_four_arguments_are_guarded_alike() -> None:
         faults.strict = False
 
 
-@pytest.mark.parametrize("number", range(6))
+@each("number", range(6))
 def test_any_number_of_arguments_passes_through(number: int) -> None:
     """Before a `/` or after it, with defaults or without."""
     names = [f"a{each}" for each in range(number)]
@@ -119,7 +120,7 @@ def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
     assert faults.counts == before
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [SystemExit(1), GeneratorExit(), CancelledError()],
     ids=lambda error: type(error).__name__,

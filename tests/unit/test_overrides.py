@@ -27,6 +27,7 @@ from remit.errors import DeclarationError
 from remit.testing import RecordingSink
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -122,7 +123,7 @@ def check(function: Callable[..., object], params: object = None, result: object
 CLASSES = (Order, OrderRecord, OrderAttrs, OrderDict, OrderTuple)
 
 
-@pytest.mark.parametrize("declared", CLASSES)
+@each("declared", CLASSES)
 def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
     """Secret types, marks and hidden fields withhold, though the function says nothing of types."""
     check(order, params=declared)
@@ -132,7 +133,7 @@ def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
     assert {payload[name]["$remit"] for name in ("pin", "note")} == {"withheld"}
 
 
-@pytest.mark.parametrize("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
+@each("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
 def test_payload_keys_are_the_properties_of_the_class_that_was_declared(declared: object) -> None:
     """As without one."""
     plan = Plan(reading_of(order, params=declared))
@@ -253,7 +254,7 @@ def one_by_one(a: int) -> Iterator[Any]: ...
 def on_entering(a: int) -> AbstractContextManager[Any]: ...
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "declared", "good"),
     [
         pytest.param(at_once, Answer, {"text": "a"}, id="at once"),
@@ -290,7 +291,7 @@ def test_capture_follows_the_type_of_the_result() -> None:
     assert payload["text"]["$remit"] == "withheld"
 
 
-@pytest.mark.parametrize(
+@each(
     ("params", "message"),
     [
         pytest.param(
@@ -313,14 +314,14 @@ def test_what_cannot_describe_the_parameters_is_an_error(params: object, message
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("result", ["Answer", 5, Answer(text=SecretStr("a")), order])
+@each("result", ["Answer", 5, Answer(text=SecretStr("a")), order])
 def test_what_cannot_describe_a_result_is_an_error(result: object) -> None:
     """A value in place of its type is the usual mistake."""
     with pytest.raises(DeclarationError, match="result is an object of type"):
         check(at_once, result=result)
 
 
-@pytest.mark.parametrize(
+@each(
     "result",
     [Answer, int | None, list[int], Annotated[int, "x"], typing.NewType("Id", int), Any, {}],
     ids=str,

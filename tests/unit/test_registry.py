@@ -14,6 +14,7 @@ from remit._registry import AgentType, Registry
 from remit._risk import risk
 from remit.errors import DeclarationError
 from tests.declaring import SOURCE, agent, define, step
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -139,7 +140,7 @@ def test_an_agent_has_the_span_types_of_its_package(shop: Shop) -> None:
     assert names_of(registry, declare()) == OWN
 
 
-@pytest.mark.parametrize(
+@each(
     ("selector", "more"),
     [
         pytest.param("bank.deep", BANK, id="prefix"),
@@ -176,7 +177,7 @@ def test_an_agent_may_name_functions(shop: Shop) -> None:
         assert found == ["bank.deep.tools:Store.find", *OWN]
 
 
-@pytest.mark.parametrize(
+@each(
     ("selector", "message"),
     [
         pytest.param(Registry, "span_types holds <class", id="class"),

@@ -29,18 +29,12 @@ from tests.returning import (
     numbers_later,
     step_of,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
 Make: TypeAlias = Callable[[], Any]
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 def begun() -> Anything:
@@ -71,7 +65,7 @@ ASYNC: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize(("make", "items"), list(SYNC.values()), ids=list(SYNC))
+@each(("make", "items"), list(SYNC.values()), ids=list(SYNC), recorder=isolated)
 def test_a_returned_iterator_is_one_span_with_its_items(
     recorder: RecordingSink, make: Make, items: list[int]
 ) -> None:
@@ -93,8 +87,8 @@ def test_a_returned_iterator_is_one_span_with_its_items(
     assert {each.parent for each in recorder.spans("inner")[-len(items) :]} <= {span.key}
 
 
-@pytest.mark.parametrize("make", ASYNC.values(), ids=ASYNC)
-@pytest.mark.parametrize("kind", ["function", "coroutine"])
+@each("make", ASYNC.values(), ids=ASYNC)
+@each("kind", ["function", "coroutine"], recorder=isolated)
 def test_a_returned_async_iterator_is_one_span_with_its_items(
     recorder: RecordingSink, make: Make, kind: str
 ) -> None:
@@ -243,7 +237,7 @@ ENDED: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize("make", ENDED.values(), ids=ENDED)
+@each("make", ENDED.values(), ids=ENDED, recorder=isolated)
 def test_what_is_no_stream_ends_with_its_call(recorder: RecordingSink, make: Make) -> None:
     """The caller gets the very object, and its span has ended."""
     made = make()
@@ -288,8 +282,8 @@ def untouched(stream: Anything) -> None:
     """Take nothing."""
 
 
-@pytest.mark.parametrize("make", [lambda: numbers(3), lambda: Numbers(3)], ids=["driven", "proxy"])
-@pytest.mark.parametrize("leave", [closed, left, untouched])
+@each("make", [lambda: numbers(3), lambda: Numbers(3)], ids=["driven", "proxy"])
+@each("leave", [closed, left, untouched], recorder=isolated)
 def test_a_stream_left_before_its_end_is_cancelled(
     recorder: RecordingSink, make: Make, leave: Callable[[Any], None]
 ) -> None:

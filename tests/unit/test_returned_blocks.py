@@ -46,18 +46,12 @@ from tests.returning import (
     session_later,
     step_of,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
 Make: TypeAlias = Callable[[], Any]
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @remit.span_type
@@ -218,10 +212,11 @@ ABSTRACT = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [lambda: Numbers(2), lambda: NumbersLater(2), lambda: map(str, "")],
     ids=["iterator", "async-iterator", "map"],
+    recorder=isolated,
 )
 def test_a_stand_in_passes_for_the_object(recorder: RecordingSink, make: Make) -> None:
     """`isinstance` says the same of both, and what is copied or pickled is the object."""
@@ -287,7 +282,7 @@ STEPS: dict[str, tuple[Make, Callable[[Any], object]]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "take"), list(STEPS.values()), ids=list(STEPS))
+@each(("make", "take"), list(STEPS.values()), ids=list(STEPS), recorder=isolated)
 def test_a_termination_reaches_each_step(
     recorder: RecordingSink, make: Make, take: Callable[[Any], Any]
 ) -> None:

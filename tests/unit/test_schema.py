@@ -168,7 +168,7 @@ def test_a_note_of_the_result_stands_with_it() -> None:
     assert schema == {"$comment": "why", "type": "object"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("default", "expected"),
     [
         pytest.param(1, {"default": 1}, id="plain"),
@@ -230,7 +230,7 @@ def test_withheld_values_are_left_out_of_an_enumeration() -> None:
     assert schema["$defs"]["Kind"] == {"type": "string"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "kind", "item"),
     [
         (typing.Iterator[int], CallKind.GENERATOR, {"type": "integer"}),
@@ -278,7 +278,7 @@ def test_a_result_that_holds_itself_keeps_its_definition() -> None:
     assert is_valid(schema, Recursive(children=[Recursive()]).model_dump())
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "good", "bad"),
     [
         pytest.param(int, {"result": 1}, {"result": "x"}, id="scalar"),
@@ -302,7 +302,7 @@ class Answer(BaseModel):
     text: str = "x"
 
 
-@pytest.mark.parametrize(
+@each(
     ("declared", "expected"),
     [
         pytest.param(
