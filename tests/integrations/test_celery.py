@@ -10,6 +10,7 @@ import pytest
 import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 
 Anything: TypeAlias = Any
 
@@ -31,11 +32,6 @@ def double_bound(self: Anything, a: int) -> int:
     """Double, knowing the task."""
     assert self.request.id
     return a * 2
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @pytest.mark.parametrize("task", [double, double_bound], ids=["plain", "bound"])

@@ -12,15 +12,11 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink
+from tests.desk import agent
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 class Plain:

@@ -17,16 +17,12 @@ from remit import _runtime
 from remit.config import Settings
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @remit.span_type

@@ -14,15 +14,11 @@ import wrapt
 
 import remit
 from remit.testing import RecordingSink
+from tests.desk import agent
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 def passing(function: Anything) -> Anything:

@@ -9,9 +9,6 @@ from typing import Annotated
 import pytest
 
 import remit
-from remit._policy import Ceiling, under
-from remit._spans import ManualPlan, Step
-from remit._spans._step import MAX_VERDICTS
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
@@ -198,15 +195,6 @@ def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFi
                 pass
         assert len(lines(caplog)) == 1_000
         assert all(span.exceeds for span in recorder.spans())
-
-
-def test_agents_of_a_factory_do_not_fill_memory() -> None:
-    """A step forgets its verdicts under ceilings that come and go."""
-    step = Step("pay", lambda: ManualPlan({}), find_risk=lambda: PAYS)
-    for number in range(1_000):
-        ceiling = Ceiling.of(f"agent {number}", "here", remit.risk(forbids="destroy_data"))
-        assert step.verdict(under((), ceiling), strict=False) == ((), ())
-    assert len(step._verdicts) <= MAX_VERDICTS
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 
 from remit import _runtime
 from remit._guard import faults
@@ -17,6 +19,7 @@ from remit._sink import SpanStart
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
+from tests.declaring import agent as declared
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
 from tests.subtests import each
 
@@ -53,7 +56,7 @@ def under_an_unreadable_ceiling() -> Generator[None]:
     with free.run():
         place = here()
         assert place is not None
-        with at(replace(place, ceilings=(UNREADABLE,))):
+        with at(structs.replace(place, ceilings=(UNREADABLE,))):
             yield
 
 
@@ -71,17 +74,13 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
-def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(
-    on_violation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: str) -> None:
     """A fault in the comparison with the agents of the process is no permission either."""
-
-    def broken(*_: object) -> Ceiling:
-        raise OSError
-
-    monkeypatch.setattr(Ceiling, "of", broken)
-    with recording(on_violation), pytest.raises(DeniedError, match="a fault inside"):
-        pay()
+    odd: Any = object()
+    with recording(on_violation):
+        _runtime.registry().add_agent(replace(declared(lambda: None), data_risk=odd))
+        with pytest.raises(DeniedError, match="a fault inside"):
+            pay()
     assert BODIES == []
     assert faults.counts["the policy"] == 1
 

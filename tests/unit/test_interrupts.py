@@ -16,6 +16,7 @@ from remit._runs import Run
 from remit._sink import AnyItem, Item, Kind
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
+from tests.desk import agent
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -41,11 +42,6 @@ def recorder() -> Iterator[RecordingSink]:
     """Record with the interrupts known."""
     with told() as sink:
         yield sink
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs."""
 
 
 @remit.span_type

@@ -32,6 +32,7 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 from tests.kinds import KINDS, Kind, bare
 from tests.subtests import each
 
@@ -47,11 +48,6 @@ PROBES = (
     inspect.isgeneratorfunction,
     inspect.isasyncgenfunction,
 )
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 def every_kind(test: Anything) -> Anything:

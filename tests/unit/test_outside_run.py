@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -230,7 +229,7 @@ def test_the_refusal_crosses_processes() -> None:
     """With the place of the call."""
     with isolated(on_violation="deny"), pytest.raises(DeniedError) as raised:
         pay()
-    line = sys._getframe().f_lineno - 1
+    line = raised.traceback[0].lineno + 1
     copied = pickle.loads(pickle.dumps(raised.value))
     assert str(copied) == str(raised.value)
     assert copied.outside_run == f"at {__file__}:{line}"

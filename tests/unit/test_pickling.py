@@ -12,17 +12,13 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 from tests.kinds import Times, TimesSoon, triple
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @remit.span_type

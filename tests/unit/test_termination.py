@@ -233,12 +233,12 @@ def test_a_run_that_has_ended_is_not_held_by_those_begun_in_it(recorder: Recordi
         alive.append(sum(handle() is not None for handle in handles))
 
     async def main() -> None:
-        await chain(20)
+        await chain(8)
         while tasks and not tasks[0].done():
             await tasks[0]
 
     asyncio.run(main())
-    assert len(recorder.runs) == 21
+    assert len(recorder.runs) == 9
     assert max(alive) < 5
 
 
