@@ -60,7 +60,7 @@ def names_that_come_late(block: ast.If) -> object:
 def test_own_code_is_imported_at_the_top_only() -> None:
     """An import inside a function or under TYPE_CHECKING hides a cycle; a late one is no secret."""
     hidden: list[str] = []
-    for module in package_with(r"^\s+(from|import) remit\b"):
+    for module in package_with(r"^[ \t]+(from|import) remit\b"):
         late = [node for block in late_blocks(module) for node in block.body]
         seen = {*own_imports(module.tree.body), *own_imports(late)}
         hidden += [

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 
 from tests.inside import (
     Limits,
-    Plan,
     Rules,
     Stream,
     error_payload,
     faults,
-    read,
+    plan_of,
     redacted,
     snapshot,
 )
@@ -44,7 +43,7 @@ def step(
     del first, second, rest, third, others
 
 
-PLAN = Plan(read(step, skip_first=False))
+PLAN = plan_of(step)
 
 
 def payloads(value: object, rules: Rules) -> list[bytes]:
@@ -118,7 +117,7 @@ def test_the_quick_way_and_the_walk_agree(args: list[object], kwargs: dict[str, 
     def plain(a: object = None, b: object = 1, *, c: object = "x") -> None:
         del a, b, c
 
-    plan = Plan(read(plain, skip_first=False))
+    plan = plan_of(plain)
     quick = plan.params(tuple(args), kwargs, Rules())
     assert quick == plan.params(tuple(args), kwargs, Rules(hook=lambda payload: payload))
 

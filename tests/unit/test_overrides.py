@@ -18,7 +18,7 @@ import typing_extensions
 from pydantic import BaseModel, Field, SecretStr
 
 import remit
-from remit._capture import Plan, Rules
+from remit._capture import Rules
 from remit._marks import Sensitive, Skip
 from remit._overrides import check_overrides, overridden
 from remit._schema import params_schema, result_schema
@@ -27,6 +27,7 @@ from remit.errors import DeclarationError
 from remit.testing import RecordingSink
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
+from tests.inside import plan_of
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -127,7 +128,7 @@ CLASSES = (Order, OrderRecord, OrderAttrs, OrderDict, OrderTuple)
 def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
     """Secret types, marks and hidden fields withhold, though the function says nothing of types."""
     check(order, params=declared)
-    plan = Plan(reading_of(order, params=declared))
+    plan = plan_of(reading_of(order, params=declared))
     payload = json.loads(plan.params(("tea", PLANTED), {"note": PLANTED}, Rules()))
     assert payload["article"] == "tea"
     assert {payload[name]["$remit"] for name in ("pin", "note")} == {"withheld"}
@@ -136,7 +137,7 @@ def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
 @each("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
 def test_payload_keys_are_the_properties_of_the_class_that_was_declared(declared: object) -> None:
     """As without one."""
-    plan = Plan(reading_of(order, params=declared))
+    plan = plan_of(reading_of(order, params=declared))
     payload = json.loads(plan.params(("tea",), {"pin": "1"}, Rules()))
     assert payload.keys() == params_of(order, declared)["properties"].keys()
 
@@ -192,7 +193,7 @@ def test_what_is_no_parameter_describes_a_member_of_the_keywords() -> None:
         "properties": {"colour": {"type": "string", "x-remit-withheld": "type:Sensitive"}},
         "type": "object",
     }
-    plan = Plan(reading_of(loose, params=Some))
+    plan = plan_of(reading_of(loose, params=Some))
     payload = json.loads(plan.params(("tea",), {"colour": PLANTED, "size": 3}, Rules()))
     assert payload["others"]["size"] == 3
     assert payload["others"]["colour"]["$remit"] == "withheld"
@@ -214,7 +215,7 @@ def test_a_mark_in_the_signature_stays_and_a_skipped_parameter_stays_away() -> N
         session: str
 
     reading = reading_of(marked, params=Open)
-    payload = json.loads(Plan(reading).params((PLANTED, object()), {}, Rules()))
+    payload = json.loads(plan_of(reading).params((PLANTED, object()), {}, Rules()))
     assert payload["article"]["$remit"] == "withheld"
     assert payload.keys() == params_of(marked, Open)["properties"].keys() == {"article", "count"}
 
@@ -286,7 +287,7 @@ def test_the_items_of_an_unannotated_generator_can_be_declared() -> None:
 
 def test_capture_follows_the_type_of_the_result() -> None:
     """A dict that is returned for a model is withheld where the model is."""
-    plan = Plan(reading_of(at_once, result=Answer))
+    plan = plan_of(reading_of(at_once, result=Answer))
     payload = json.loads(plan.result({"text": PLANTED}, Rules()))
     assert payload["text"]["$remit"] == "withheld"
 
