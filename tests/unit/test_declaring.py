@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import pickle
 import pydoc
 import re
 from typing import Any, TypeAlias
@@ -19,22 +17,6 @@ from tests.subtests import each
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-class Holder:
-    """Holds static methods in both orders."""
-
-    @remit.span_type
-    @staticmethod
-    def outer_static(a: int) -> int:
-        """Negate."""
-        return -a
-
-    @staticmethod
-    @remit.span_type
-    def inner_static(a: int) -> int:
-        """Negate."""
-        return -a
 
 
 @each("name", ["x" * 1001, "nul\0", "half\ud800", "", " ", 5, None])
@@ -64,13 +46,6 @@ def test_an_agents_option_of_a_wrong_type_is_an_error_at_the_decoration(options:
     """The error names the argument and what was seen."""
     with isolated(), pytest.raises(DeclarationError, match=r"of type (int|str); expected a"):
         remit.agent(**options)(lambda: None)
-
-
-@each("clone", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))])
-@each("method", [Holder.outer_static, Holder.inner_static])
-def test_static_methods_pickle_and_copy_as_bare_ones_do(clone: Anything, method: Anything) -> None:
-    """By qualified name: there is no object that they are bound to."""
-    assert clone(method)(2) == -2
 
 
 @each("function", [remit.agent, remit.span_type, remit.span, remit.risk])

@@ -297,42 +297,6 @@ def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> N
     assert span.parent == recorder.runs[0].root.key
 
 
-def test_async_runs_do_not_mix(recorder: RecordingSink) -> None:
-    """200 concurrent runs in one loop: every span's canary equals its run's."""
-
-    @remit.span_type
-    async def step(canary: int) -> int:
-        await asyncio.sleep(0)
-        return canary
-
-    @remit.agent
-    async def answer(canary: int) -> int:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(step(canary)) for _ in range(3)]
-        assert await asyncio.to_thread(step_sync, canary) == canary
-        return sum(task.result() for task in tasks) // 3
-
-    @remit.span_type("step_sync")
-    def step_sync(canary: int) -> int:
-        return canary
-
-    async def one(canary: int) -> None:
-        async with answer.run(subject=str(canary)):
-            assert await answer(canary) == canary
-
-    async def main() -> None:
-        await asyncio.gather(*(one(n) for n in range(200)))
-
-    asyncio.run(main())
-    assert len(recorder.runs) == 200
-    for run in recorder.runs:
-        subject = run.root.payload["subject"]
-        spans = run.spans[1:]
-        assert len(spans) == 5
-        assert {str(span.payload["canary"]) for span in spans} == {subject}
-        assert run.status == "complete"
-
-
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
     """A span lasts what it lasted, whatever the wall clock does; later spans follow the clock."""
