@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.python
 
 
 @contextmanager
-def fresh() -> Iterator[pytest.MonkeyPatch]:
+def fresh() -> Generator[pytest.MonkeyPatch]:
     """Start from a process that has configured nothing, with an environment that says nothing."""
     BODIES.clear()
     with pytest.MonkeyPatch.context() as environment, unconfigured():
