@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import EmailStr, SecretStr
 
 from remit import Sensitive
-from tests.inside import Plan, Rules, read, snapshot
+from tests.inside import Plan, Rules, snapshot
+from tests.inside import plan_of as plan_of
 
 
 def withheld(rule: str) -> dict[str, object]:
@@ -27,11 +27,6 @@ def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") ->
     categories = frozenset(excluded.split())
     data = snapshot({"it": value}, rules or Rules(), excluded=categories)
     return json.loads(data)["it"]
-
-
-def plan_of(function: Callable[..., object], **declared: Any) -> Plan:  # noqa: ANN401
-    """Return the plan of *function* with what a declaration says."""
-    return Plan(read(function, skip_first=False), **declared)
 
 
 def params_of(plan: Plan, *args: object, **kwargs: object) -> Any:  # noqa: ANN401

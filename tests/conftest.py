@@ -1,4 +1,4 @@
-"""What the tests of every level share."""
+"""What the tests of all levels share."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from remit.testing import RecordingSink, isolated
 from tests.inside import Faults, counting
 
 
 @pytest.fixture(autouse=True)
 def _own_faults() -> Iterator[None]:
-    """Count faults of each test apart; outside `isolated()` they are contained, as in a program."""
+    """Count the faults of each test apart; outside `isolated()` they are contained."""
     with counting(Faults()):
         yield
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory; a fault inside remit raises."""
+    with isolated() as sink:
+        yield sink

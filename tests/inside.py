@@ -6,6 +6,9 @@ that a new layout of the packages changes these two modules and no test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from remit import _endpoints as _endpoints
 from remit import _guard as _guard
 from remit import _ids as _ids
@@ -111,3 +114,12 @@ from remit.client._http import AsyncHttp as AsyncHttp
 from remit.client._http import AsyncInProcessTransport as AsyncInProcessTransport
 from remit.client._http import Http as Http
 from remit.client._http import InProcessTransport as InProcessTransport
+
+# Plan
+
+
+def plan_of(described: Callable[..., object] | Reading, **declared: Any) -> Plan:  # noqa: ANN401 - fields of Plan
+    """Return the capture plan of a function, or of its signature, with what is declared of it."""
+    if not isinstance(described, Reading):
+        described = read(described, skip_first=False)
+    return Plan(described, **declared)

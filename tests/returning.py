@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    asynccontextmanager,
     contextmanager,
 )
 from typing import Any, Self
@@ -165,14 +164,6 @@ def session(name: str) -> Generator[dict[str, str]]:
         yield {"session": name}
     finally:
         inner(1)
-
-
-@asynccontextmanager
-async def session_later(name: str) -> AsyncGenerator[dict[str, str]]:
-    """Open a session, in a while."""
-    with session(name) as opened:
-        await asyncio.sleep(0)
-        yield opened
 
 
 def response(count: int) -> StreamingResponse:

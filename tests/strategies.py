@@ -52,14 +52,15 @@ def hostile_namespace() -> dict[str, Any]:
 
 
 _META_METHODS: Final = (
-    "__hash__ __eq__ __getattribute__ __instancecheck__ __subclasscheck__ __repr__ __len__ __iter__"
+    "__eq__ __getattribute__ __instancecheck__ __subclasscheck__ __repr__ __len__ __iter__"
 )
 _META_PROPERTIES: Final = "__mro__ __dict__ __module__"
 
 HostileMeta: Final = type(
     "HostileMeta",
     (type,),
-    {name: _recorder(f"meta {name}") for name in _META_METHODS.split()}
+    {"__hash__": type.__hash__}
+    | {name: _recorder(f"meta {name}") for name in _META_METHODS.split()}
     | {name: property(_recorder(f"meta {name}")) for name in _META_PROPERTIES.split()},
 )
 """A metaclass that lets nothing of its classes be asked."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from functools import wraps
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import pytest
 
 Case: TypeAlias = Any
 """The value of the one argument, a sequence of values, or a `pytest.param` of either."""
 Test: TypeAlias = Callable[..., Any]
+MAX_LABEL_CHARS: Final = 80
+Opening: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 
 def each(
@@ -19,49 +23,84 @@ def each(
     cases: Iterable[Case],
     *,
     ids: Callable[[Any], object] | Iterable[object] | None = None,
+    **own: Opening,
 ) -> Callable[[Test], Test]:
     """Run a test once for each case, as subtests of one item.
 
     It takes what `pytest.mark.parametrize` takes. The cases share the fixtures of the item, so no
     case may change them.
+
+    Args:
+        names: The arguments that differ by case.
+        cases: Their values.
+        ids: What the cases are called.
+        **own: Arguments of which each case has its own: what this context manager gives, as in
+            `recorder=isolated`. A test that does not take the argument goes without.
     """
     arguments = names.replace(" ", "").split(",") if isinstance(names, str) else list(names)
-    listed = list(_labelled(arguments, cases, ids))
+    listed = [
+        (label, dict(zip(arguments, values, strict=True)))
+        for label, values in _labelled(arguments, cases, ids)
+    ]
 
     def decorate(test: Test) -> Test:
-        signature = inspect.signature(test)
-        kept = [own for own in signature.parameters.values() if own.name not in arguments]
-        takes_subtests = "subtests" in signature.parameters
-        if not takes_subtests:
-            kept.append(inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY))
-
-        def with_values(fixtures: dict[str, Any], values: Sequence[object]) -> dict[str, Any]:
-            given = fixtures if takes_subtests else _without(fixtures, "subtests")
-            return {**given, **dict(zip(arguments, values, strict=True))}
+        inner: _Table = getattr(test, "table", _Table(test, [("", {})], own))
+        table = _Table(
+            inner.test,
+            [
+                (f"{label}-{more}".strip("-"), {**values, **others})
+                for label, values in listed
+                for more, others in inner.cases
+            ],
+            {**own, **inner.own},
+        )
 
         @wraps(test)
         def run(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
-            for label, values in listed:
-                with fixtures["subtests"].test(msg=label):
-                    test(**with_values(fixtures, values))
+            for label, values in table.cases:
+                with fixtures["subtests"].test(msg=label), ExitStack() as stack:
+                    table.test(**table.arguments(fixtures, values, stack))
 
         @wraps(test)
         async def run_async(**fixtures: Any) -> None:  # noqa: ANN401 - whatever the test asks for
-            for label, values in listed:
-                with fixtures["subtests"].test(msg=label):
-                    await test(**with_values(fixtures, values))
+            for label, values in table.cases:
+                with fixtures["subtests"].test(msg=label), ExitStack() as stack:
+                    await table.test(**table.arguments(fixtures, values, stack))
 
-        chosen: Any = run_async if inspect.iscoroutinefunction(test) else run
-        parameters = sorted(kept, key=lambda parameter: parameter.kind)
-        chosen.__signature__ = signature.replace(parameters=parameters)
+        chosen: Any = run_async if inspect.iscoroutinefunction(inner.test) else run
+        chosen.table = table
+        chosen.__signature__ = table.signature()
         del chosen.__wrapped__  # pytest would read the test's own signature
         return cast("Test", chosen)
 
     return decorate
 
 
-def _without(fixtures: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in fixtures.items() if key != name}
+@dataclass
+class _Table:
+    """A test, its cases by label, and what each case opens of its own."""
+
+    test: Test
+    cases: list[tuple[str, dict[str, object]]]
+    own: dict[str, Opening]
+
+    def arguments(
+        self, fixtures: dict[str, Any], values: dict[str, object], stack: ExitStack
+    ) -> dict[str, Any]:
+        """Return all that the test asks for."""
+        asked = inspect.signature(self.test).parameters
+        opened = {name: self.own[name] for name in self.own if name in asked}
+        fresh = {name: stack.enter_context(opening()) for name, opening in opened.items()}
+        shared = {name: fixtures[name] for name in fixtures if name in asked}
+        return {**shared, **fresh, **values}
+
+    def signature(self) -> inspect.Signature:
+        """Return what is asked of pytest: the fixtures of the test, and `subtests`."""
+        signature = inspect.signature(self.test)
+        given = {*self.cases[0][1], *self.own, "subtests"}
+        kept = [one for one in signature.parameters.values() if one.name not in given]
+        subtests = inspect.Parameter("subtests", inspect.Parameter.KEYWORD_ONLY)
+        return signature.replace(parameters=[*kept, subtests])
 
 
 def _labelled(
@@ -80,8 +119,17 @@ def _labelled(
             values, label = case.values, case.id or number
         else:
             values = (case,) if len(arguments) == 1 else case
-            if labels is not None:
+            if labels is None:
+                label = "-".join(_name(value, number) for value in values)
+            else:
                 label = labels[number]
         if callable(ids):
             label = "-".join(str(ids(value)) for value in values)
-        yield str(label), values
+        yield ascii(str(label))[1:-1][:MAX_LABEL_CHARS], values
+
+
+def _name(value: object, number: int) -> str:
+    """Return what a value is called in a label: as pytest does, its text or its name."""
+    if isinstance(value, str | int | float | bool | None):
+        return str(value)
+    return getattr(value, "__name__", str(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,17 +20,20 @@ class Module:
     Attributes:
         path: Where it stands.
         text: What it says.
-        tree: The same, parsed.
     """
 
     path: Path
     text: str
-    tree: ast.Module
 
     @property
     def place(self) -> str:
         """Its path inside the repository."""
         return str(self.path.relative_to(ROOT))
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The text, parsed."""
+        return ast.parse(self.text)
 
     @cached_property
     def nodes(self) -> tuple[ast.AST, ...]:
@@ -40,5 +44,11 @@ class Module:
 @cache
 def package() -> tuple[Module, ...]:
     """Return the modules of `remit` itself, by path."""
-    paths = sorted(SOURCE.rglob("*.py"))
-    return tuple(Module(path, text := path.read_text(), ast.parse(text)) for path in paths)
+    return tuple(Module(path, path.read_text()) for path in sorted(SOURCE.rglob("*.py")))
+
+
+def package_with(pattern: str) -> list[Module]:
+    """Return those of `package` in which *pattern* stands: the others need not be parsed."""
+    found = [module for module in package() if re.search(pattern, module.text, re.MULTILINE)]
+    assert found, f"{pattern} stands nowhere, so there is nothing to look at"
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.sources import ROOT
+from tests.subtests import each
 
 pytestmark = pytest.mark.gate
 
@@ -41,7 +42,7 @@ def run(folder: Path, test: str, *more: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("decoration", "body"),
     [
         pytest.param('@pytest.mark.skipif(True, reason="needs Chromium")', "pass", id="marked"),

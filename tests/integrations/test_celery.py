@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 
 Anything: TypeAlias = Any
 
@@ -32,18 +32,6 @@ def double_bound(self: Anything, a: int) -> int:
     """Double, knowing the task."""
     assert self.request.id
     return a * 2
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @pytest.mark.parametrize("task", [double, double_bound], ids=["plain", "bound"])

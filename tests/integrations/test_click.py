@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import click
 import pytest
 from click.testing import CliRunner
@@ -11,13 +9,6 @@ from click.testing import CliRunner
 import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @click.group()

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.subtests import each
 
 Anything: TypeAlias = Any
 
@@ -113,11 +114,10 @@ DEPENDENCIES: dict[str, tuple[Anything, str]] = {
 }
 
 
-@pytest.fixture
-def recorder(caplog: pytest.LogCaptureFixture) -> Iterator[RecordingSink]:
-    """Record into memory; nothing may be logged as an error."""
-    with isolated() as sink:
-        yield sink
+@pytest.fixture(autouse=True)
+def _nothing_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing may be logged as an error."""
+    yield
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
@@ -128,8 +128,11 @@ async def ask(app: FastAPI, method: str, url: str, **options: Anything) -> httpx
         return await client.request(method, url, **options)
 
 
-@pytest.mark.parametrize(
-    ("dependency", "value"), list(DEPENDENCIES.values()), ids=list(DEPENDENCIES)
+@each(
+    ("dependency", "value"),
+    list(DEPENDENCIES.values()),
+    ids=list(DEPENDENCIES),
+    recorder=isolated,
 )
 async def test_a_decorated_dependency_is_resolved_and_recorded(
     recorder: RecordingSink, dependency: Anything, value: str

@@ -10,14 +10,10 @@ import pytest
 import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 
 Anything: TypeAlias = Any
 closed: list[str] = []
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @pytest.fixture

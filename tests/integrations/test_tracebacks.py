@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from tests.subtests import each
+
 pytestmark = pytest.mark.python
 
 pytest.importorskip("sentry_sdk")
@@ -228,7 +230,7 @@ def leaks(
     return found
 
 
-@pytest.mark.parametrize("call", CALLS)
+@each("call", CALLS)
 def test_no_reader_of_tracebacks_finds_an_argument_in_remits_frames(
     leaks: dict[str, list[str]], call: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import MISSING, Parameter, Plan, Reading, Rules
+from tests.inside import MISSING, Parameter, Reading, Rules, plan_of
 
 pytestmark = pytest.mark.python
 Kind = inspect._ParameterKind  # noqa: SLF001 - the kinds have no other name as a type
@@ -92,7 +92,7 @@ def test_what_is_bound_quickly_is_what_the_walk_binds(
 ) -> None:
     """Whether the call fits the signature or not; counts and withheld texts are the same too."""
     reading, args, kwargs = call
-    plan = Plan(reading)
+    plan = plan_of(reading)
     quick, walked = Rules(), Rules(hook=lambda payload: payload)
     found: list[str] = []
     expected: list[str] = []
@@ -112,8 +112,8 @@ def test_a_call_that_fits_is_recorded_by_the_names_of_its_parameters(
         return
     names = [each.name for each in plain]
     given_values = values[: len(names)]
-    by_position: Any = json.loads(Plan(reading).params(given_values, {}, Rules()))
-    by_name = Plan(reading).params((), dict(zip(names, given_values, strict=True)), Rules())
+    by_position: Any = json.loads(plan_of(reading).params(given_values, {}, Rules()))
+    by_name = plan_of(reading).params((), dict(zip(names, given_values, strict=True)), Rules())
     assert list(by_position) == names
     if reading.sure:
         assert json.loads(by_name) == by_position

@@ -6,7 +6,16 @@ import json
 
 from hypothesis import given
 
-from tests.inside import Known, Limits, Plan, Rules, Stream, error_payload, read, redacted, snapshot
+from tests.inside import (
+    Known,
+    Limits,
+    Rules,
+    Stream,
+    error_payload,
+    plan_of,
+    redacted,
+    snapshot,
+)
 from tests.strategies import CANARY, planted
 
 
@@ -15,7 +24,7 @@ def step(document: object, *rest: object, password: object = None, **others: obj
     del document, rest, password, others
 
 
-PLAN = Plan(read(step, skip_first=False))
+PLAN = plan_of(step)
 RULES = [Rules(), Rules(Limits(512)), Rules(hook=lambda payload: payload)]
 
 

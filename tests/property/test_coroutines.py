@@ -25,6 +25,7 @@ from tests.scripts import (
     sync_body,
     watched,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -133,8 +134,7 @@ def step(
         scene.closed() if act == "close" else scene.came(item)
 
 
-@pytest.mark.parametrize("part", range(2))
-@pytest.mark.parametrize(
+@each(
     ("body", "scene"),
     [
         pytest.param(coroutine_body, Scene, id="coroutine"),
@@ -143,9 +143,9 @@ def step(
     ],
 )
 def test_what_was_closed_or_collected_elsewhere_ended_once(
-    body: Anything, scene: type[Scene], part: int
+    body: Anything, scene: type[Scene]
 ) -> None:
     """Equal traces, the consumer's span untouched, one end with the right status."""
     with stage(body, play, scene) as played:
-        for seed in range(part, int(SCRIPTS * FACTOR / 3) + 2, 2):
+        for seed in range(int(SCRIPTS * FACTOR / 3) + 2):
             played.compare(Script.random(seed, ACTS, PLACES, UNFIT))

@@ -54,9 +54,8 @@ def step_sync(scene: Scene, generator: Anything, act: str, number: int, where: s
         scene.closed() if act == "close" else scene.came(item)
 
 
-@pytest.mark.parametrize("part", range(8))
-def test_a_decorated_generator_equals_the_bare_one(part: int) -> None:
+def test_a_decorated_generator_equals_the_bare_one() -> None:
     """Stepped, sent to, thrown into, closed and dropped, in any context and on any thread."""
     with stage(sync_body, play_sync) as played:
-        for seed in range(part, int(SYNC_SCRIPTS * FACTOR), 8):
+        for seed in range(int(SYNC_SCRIPTS * FACTOR)):
             played.compare(Script.random(seed, STEPS, PLACES))

@@ -20,23 +20,16 @@ import remit
 from remit.errors import UsageError
 from remit.testing import RecordingSink, isolated
 from tests.strategies import CALLS, hostile_class, hostile_values
+from tests.subtests import each
 from tests.untraced import untraced
 
 pytestmark = pytest.mark.python
 
-MAX_MORE_MS: Final = 2.0
+MAX_MORE_MS: Final = 20.0
+"""Most take 0.1 ms, the huge list 1.3; to look into any of them would take a tenth of a second."""
 TRIES: Final = 7
-PATIENCE_S: Final = 5.0
-"""As long may a machine that others use as well run at half its pace."""
 
 Door: TypeAlias = Callable[[Any], object]
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record in memory; a fault inside remit raises."""
-    with isolated() as sink:
-        yield sink
 
 
 @remit.agent
@@ -120,8 +113,8 @@ DOORS: Final[tuple[Door, ...]] = (
     a_run,
     a_manual_span,
 )
-in_every_way = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
-each_hostile = pytest.mark.parametrize("number", range(len(hostile_values())))
+in_every_way = each("door", DOORS, ids=lambda door: door.__name__, recorder=isolated)
+each_hostile = each("number", range(len(hostile_values())))
 
 
 @in_every_way
@@ -141,7 +134,7 @@ def test_no_door_asks_a_hostile_object_anything(
         assert run.status in {"complete", "failed"}
 
 
-@pytest.mark.parametrize("base", [str, int, dict, object], ids=lambda base: base.__name__)
+@each("base", [str, int, dict, object], ids=lambda base: base.__name__, recorder=isolated)
 def test_a_hostile_purpose_is_refused_without_asking_it(
     recorder: RecordingSink, base: type
 ) -> None:
@@ -154,7 +147,7 @@ def test_a_hostile_purpose_is_refused_without_asking_it(
     assert recorder.runs == []
 
 
-@pytest.mark.parametrize("base", [str, int, list, object], ids=lambda base: base.__name__)
+@each("base", [str, int, list, object], ids=lambda base: base.__name__, recorder=isolated)
 def test_a_hostile_payload_that_is_no_mapping_is_refused_without_asking_it(
     recorder: RecordingSink, base: type
 ) -> None:
@@ -227,9 +220,9 @@ def cpu_ms(call: Callable[[object], object], value: object) -> float:
     return least_ns / 1e6
 
 
-@pytest.mark.parametrize("name", HEAVY)
+@each("name", HEAVY, recorder=isolated)
 def test_a_hostile_argument_costs_next_to_nothing(recorder: RecordingSink, name: str) -> None:
-    """At most two milliseconds more than the bare call, argument and result together."""
+    """A few milliseconds of the processor, argument and result together, whatever its size."""
 
     def bare(value: object) -> object:
         return value
@@ -238,9 +231,7 @@ def test_a_hostile_argument_costs_next_to_nothing(recorder: RecordingSink, name:
     value = HEAVY[name]()
     with desk.run():
         assert decorated(value) is value
-        more_ms, until_s = math.inf, time.monotonic() + PATIENCE_S
-        while more_ms >= MAX_MORE_MS and time.monotonic() < until_s:
-            more_ms = cpu_ms(decorated, value) - cpu_ms(bare, value)
-    assert more_ms < MAX_MORE_MS
-    for span in recorder.spans("heavy"):
-        assert json.dumps([span.payload, span.result])
+        assert cpu_ms(decorated, value) - cpu_ms(bare, value) < MAX_MORE_MS
+    spans = recorder.spans("heavy")
+    assert len(spans) == 1 + TRIES
+    assert all(json.dumps([span.payload, span.result]) for span in spans)

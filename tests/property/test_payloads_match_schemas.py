@@ -52,11 +52,11 @@ from tests.inside import (
     CallKind,
     Limits,
     Parameter,
-    Plan,
     Reading,
     Rules,
     Stream,
     params_schema,
+    plan_of,
     result_schema,
 )
 
@@ -223,7 +223,7 @@ def test_arguments_match_the_schema_of_the_parameters(case: Case, data: st.DataO
         (inspect.Parameter.VAR_KEYWORD, (), {"a": value}),
     ):
         reading = reading_of(annotation, kind)
-        payload = json.loads(Plan(reading).params(args, cast("Any", kwargs), RULES))
+        payload = json.loads(plan_of(reading).params(args, cast("Any", kwargs), RULES))
         schema = params_schema(reading, redact=redact)
         assert payload.keys() == schema["properties"].keys()
         TOLERANT(schema).validate(payload)
@@ -237,7 +237,7 @@ def test_a_value_that_is_returned_matches_the_schema_of_the_result(
     annotation, values = case
     value = data.draw(values)
     reading = reading_of(annotation, inspect.Parameter.KEYWORD_ONLY)
-    payload = json.loads(Plan(reading).result(value, RULES))
+    payload = json.loads(plan_of(reading).result(value, RULES))
     TOLERANT(result_schema(reading, CallKind.FUNCTION, redact=redact)).validate(payload)
 
 
@@ -247,7 +247,7 @@ def test_a_streams_items_match_the_schema_of_the_result(case: Case, data: st.Dat
     annotation, values = case
     returns = MISSING if annotation is MISSING else GenericAlias(Iterator, (annotation,))
     reading = reading_of(returns, inspect.Parameter.KEYWORD_ONLY)
-    stream = Stream(RULES, Plan(reading))
+    stream = Stream(RULES, plan_of(reading))
     items = data.draw(st.lists(values, max_size=SMALL))
     for item in items:
         stream.add(item)

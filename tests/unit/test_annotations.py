@@ -93,7 +93,7 @@ def test_marks_are_found_where_they_count(annotation: object, expected: Marks) -
     assert marks_of(annotation) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "expected"),
     [
         pytest.param("Annotated[Gone, Skip]", Marks(skip=True), id="skip"),
@@ -132,7 +132,7 @@ def test_reading_leaves_the_users_forward_references_alone() -> None:
     assert Scope(module, {}).read(annotation).annotation == typing.List[int]  # noqa: UP006 - as above
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "note"),
     [
         ("Gone", "annotation `Gone` cannot be resolved: no name `Gone` at run time"),
@@ -153,7 +153,7 @@ def test_no_annotation_is_missing_without_a_note() -> None:
     assert (meaning.annotation, meaning.note, meaning.marks) == (MISSING, None, Marks())
 
 
-@pytest.mark.parametrize(
+@each(
     ("marker", "expected"),
     [
         (Depends(Other), True),

@@ -16,6 +16,7 @@ import pytest
 import remit
 from remit.testing import RecordingSink, isolated
 from tests.returning import step_of
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -23,13 +24,6 @@ LOOP_RUNS = 200
 THREADS = 16
 RUNS_OF_A_THREAD = 20
 LONG_LIVED_TASKS = 10_000
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @remit.span_type
@@ -228,8 +222,10 @@ def yields_now(held: Big) -> Generator[int]:
     raise KeyError(type(held))
 
 
-@pytest.mark.parametrize(
-    "kind", ["failed", "cancelled", "thrown", "thrown-now", "returned", "stand-in"]
+@each(
+    "kind",
+    ["failed", "cancelled", "thrown", "thrown-now", "returned", "stand-in"],
+    recorder=isolated,
 )
 def test_what_failed_is_freed_at_once(recorder: RecordingSink, kind: str) -> None:
     """No frame of ours is in a cycle with the exception: nothing waits for the collector."""

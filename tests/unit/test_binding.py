@@ -5,30 +5,18 @@ from __future__ import annotations
 import functools
 import gc
 import weakref
-from collections.abc import Iterator
 from types import MethodType
 from typing import Any, ClassVar, Self, TypeAlias
 
 import pytest
 
 import remit
-from remit.testing import RecordingSink, isolated
+from remit.testing import RecordingSink
+from tests.desk import agent
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 class Plain:

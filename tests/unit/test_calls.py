@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import inspect
 import logging
-import pickle
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeAlias
 
@@ -17,22 +14,12 @@ from remit import _runtime
 from remit.config import Settings
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @remit.span_type
@@ -63,7 +50,7 @@ async def async_generator(n: int) -> AsyncIterator[int]:
 
 
 class Service:
-    """Holds methods of every kind, in both orders."""
+    """Holds a method."""
 
     factor = 3
 
@@ -71,30 +58,6 @@ class Service:
     def method(self, a: int) -> int:
         """Multiply."""
         return a * self.factor
-
-    @remit.span_type
-    @classmethod
-    def outer_class(cls, a: int) -> int:
-        """Multiply."""
-        return a * cls.factor
-
-    @classmethod
-    @remit.span_type
-    def inner_class(cls, a: int) -> int:
-        """Multiply."""
-        return a * cls.factor
-
-    @remit.span_type
-    @staticmethod
-    def outer_static(a: int) -> int:
-        """Negate."""
-        return -a
-
-    @staticmethod
-    @remit.span_type
-    def inner_static(a: int) -> int:
-        """Negate."""
-        return -a
 
 
 class Louder(Service):
@@ -110,36 +73,6 @@ class Louder(Service):
 
 async def _collect(stream: AsyncIterator[int]) -> list[int]:
     return [item async for item in stream]
-
-
-CALLS: dict[str, tuple[Any, object, dict[str, object], dict[str, object]]] = {
-    "plain": (lambda: plain(1), {"a": 1, "b": "x"}, {"a": 1, "b": "x"}, {"a": 1, "b": "x"}),
-    "coroutine": (lambda: asyncio.run(coroutine(2)), 4, {"a": 2}, {"result": 4}),
-    "method": (lambda: Service().method(2), 6, {"a": 2}, {"result": 6}),
-    "method-by-class": (lambda: Service.method(Service(), 2), 6, {"a": 2}, {"result": 6}),
-    "outer-class": (lambda: Service.outer_class(2), 6, {"a": 2}, {"result": 6}),
-    "outer-class-instance": (lambda: Louder().outer_class(2), 8, {"a": 2}, {"result": 8}),
-    "inner-class": (lambda: Louder.inner_class(2), 8, {"a": 2}, {"result": 8}),
-    "outer-static": (lambda: Service.outer_static(2), -2, {"a": 2}, {"result": -2}),
-    "inner-static": (lambda: Service().inner_static(2), -2, {"a": 2}, {"result": -2}),
-}
-
-
-@pytest.mark.parametrize(
-    ("call", "value", "payload", "result"), list(CALLS.values()), ids=list(CALLS)
-)
-def test_a_call_is_recorded_with_arguments_and_result(
-    recorder: RecordingSink,
-    call: Anything,
-    value: object,
-    payload: dict[str, object],
-    result: dict[str, object],
-) -> None:
-    """Defaults that were not passed are in the payload; `self` and `cls` never are."""
-    with agent.run():
-        assert call() == value
-    (span,) = recorder.spans()
-    assert (span.payload, span.result, span.status) == (payload, result, "complete")
 
 
 def test_a_super_call_is_a_child_span(recorder: RecordingSink) -> None:
@@ -251,52 +184,7 @@ def test_a_failing_call_keeps_its_exception(recorder: RecordingSink) -> None:
     assert span.result == {"error": {"type": "ValueError", "message": "no such order"}}
 
 
-@pytest.mark.parametrize(
-    "function",
-    [plain, coroutine, generator, async_generator, Service.method],
-    ids=["plain", "coroutine", "generator", "async_generator", "unbound"],
-)
-def test_a_decorated_callable_passes_for_the_bare_one(function: Anything) -> None:
-    """`inspect` tells the same of both, signature included."""
-    bare = function.__wrapped__
-    for probe in (
-        inspect.isfunction,
-        inspect.ismethod,
-        inspect.iscoroutinefunction,
-        inspect.isgeneratorfunction,
-        inspect.isasyncgenfunction,
-    ):
-        assert probe(function) == probe(bare)
-    assert inspect.signature(function) == inspect.signature(bare)
-    assert function.__name__ == bare.__name__
-    assert function.__doc__ == bare.__doc__
-
-
-@pytest.mark.parametrize(
-    "clone", [copy.copy, copy.deepcopy, lambda f: pickle.loads(pickle.dumps(f))]
-)
-def test_functions_and_methods_pickle_and_copy_as_bare_ones_do(clone: Anything) -> None:
-    """By qualified name, bound and unbound."""
-    assert clone(plain) is plain
-    assert clone(agent) is agent
-    assert clone(Service().method)(2) == 6
-    assert clone(Service.outer_class)(2) == 6
-
-
-def test_coroutine_and_generator_objects_have_the_name_of_the_function(
-    recorder: RecordingSink,
-) -> None:
-    """Debuggers and warnings show the user's name, not ours."""
-    with agent.run():
-        pending: Anything = coroutine(1)
-        stream: Anything = generator(1)
-        assert (pending.__name__, pending.__qualname__) == ("coroutine", "coroutine")
-        assert (stream.__name__, stream.__qualname__) == ("generator", "generator")
-        pending.close()
-    assert recorder.spans() == []
-
-
-@pytest.mark.parametrize(
+@each(
     ("target", "says"),
     [
         pytest.param(Service, "decorate the method which answers", id="class"),
@@ -304,7 +192,7 @@ def test_coroutine_and_generator_objects_have_the_name_of_the_function(
         pytest.param(7, "an object of type int", id="number"),
     ],
 )
-@pytest.mark.parametrize("decorator", [remit.span_type, remit.agent])
+@each("decorator", [remit.span_type, remit.agent])
 def test_what_cannot_be_decorated_is_a_clear_error(
     decorator: Anything, target: object, says: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from tests.captured import copy_of, opaque
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -38,9 +39,10 @@ def table_class(dtypes: list[str]) -> type:
     return type("Table", (), body)
 
 
-@pytest.mark.parametrize(
+@each(
     ("package", "name"),
     [("numpy", "ndarray"), ("torch", "Tensor"), ("pandas", "Series"), ("polars", "Series")],
+    monkeypatch=pytest.MonkeyPatch.context,
 )
 def test_an_array_is_told_by_type_shape_and_dtype(
     monkeypatch: pytest.MonkeyPatch, package: str, name: str
@@ -56,7 +58,7 @@ def test_an_array_is_told_by_type_shape_and_dtype(
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("dtypes", "dtype"),
     [
         pytest.param(["int64", "int64"], "int64", id="one type"),
@@ -64,6 +66,7 @@ def test_an_array_is_told_by_type_shape_and_dtype(
         pytest.param(["int64"] * 200, "mixed", id="too many columns to compare"),
         pytest.param([], "mixed", id="no columns"),
     ],
+    monkeypatch=pytest.MonkeyPatch.context,
 )
 def test_a_table_is_told_by_the_type_that_its_columns_share(
     monkeypatch: pytest.MonkeyPatch, dtypes: list[str], dtype: str
@@ -109,7 +112,7 @@ def number_class(item: Any) -> type:  # noqa: ANN401
     return type("generic", (), {"item": item})
 
 
-@pytest.mark.parametrize(
+@each(
     ("item", "written"),
     [
         pytest.param(lambda _: 5, 5, id="a number"),
@@ -118,6 +121,7 @@ def number_class(item: Any) -> type:  # noqa: ANN401
         pytest.param(lambda self: self, opaque("numpy.generic"), id="one that Python has not"),
         pytest.param(lambda _: 1 / 0, opaque("numpy.generic"), id="one that fails"),
     ],
+    monkeypatch=pytest.MonkeyPatch.context,
 )
 def test_a_scalar_of_numpy_is_written_as_pythons(
     monkeypatch: pytest.MonkeyPatch,

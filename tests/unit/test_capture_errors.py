@@ -132,7 +132,7 @@ REDACTED = [
 ]
 
 
-@pytest.mark.parametrize(("error", "rule"), REDACTED)
+@each(("error", "rule"), REDACTED)
 def test_a_message_is_redacted_as_a_value_is(error: BaseException, rule: str | None) -> None:
     """No canary survives, and the rest is told."""
     shown = told(error)
@@ -176,7 +176,7 @@ def login(user: str, password: str, card: SecretStr, pin: int, extra: object = N
     del user, password, card, pin, extra
 
 
-@pytest.mark.parametrize(
+@each(
     ("message", "quotes"),
     [
         pytest.param("no such user bob", False, id="nothing secret"),
@@ -227,7 +227,7 @@ def chain(length: int) -> BaseException:
     return error
 
 
-@pytest.mark.parametrize("length", [1, 2, 5])
+@each("length", [1, 2, 5])
 def test_an_error_that_repeats_the_text_of_its_cause_is_withheld_too(length: int) -> None:
     """The function that wraps the error never had the secret."""
     rules = Rules()

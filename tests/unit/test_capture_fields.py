@@ -114,7 +114,7 @@ class State(TypedDict):
     inner: Record
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, EmailStr, Field, RootModel
 from remit._capture.fields import given_to
 from remit._marks import Sensitive
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -90,7 +91,7 @@ class Holder(BaseModel, Generic[T]):
 ONE = Diagnosis("canary")
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param(ONE, SENSITIVE, id="a root"),
@@ -129,7 +130,7 @@ def test_what_shows_an_excluded_category_is_withheld(value: object, written: obj
     assert copy_of(value, excluded=CONTACT) == written
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param(ONE, {"result": SENSITIVE}, id="a root"),

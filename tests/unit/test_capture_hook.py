@@ -11,6 +11,7 @@ import pytest
 from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
 from remit.errors import DeniedError
 from tests.captured import copy_of, opaque, plan_of, withheld
+from tests.subtests import each
 
 
 def raises(payload: dict[str, object]) -> object:
@@ -23,7 +24,7 @@ def denies(payload: dict[str, object]) -> object:
     raise DeniedError("step", [str(payload)])
 
 
-@pytest.mark.parametrize(
+@each(
     "hook",
     [
         raises,
@@ -149,7 +150,7 @@ def test_every_door_asks_the_hook() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param({"limit": 10}, {"limit": 10}, id="a named default"),

@@ -16,6 +16,7 @@ from remit._capture import Limits, Plan, Rules, snapshot
 from remit._capture.statics import snapshot as first_of
 from remit.errors import SettingsError
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.subtests import each
 
 SMALL = Rules(Limits(256))
 
@@ -88,7 +89,7 @@ class Box:
     second: object = None
 
 
-@pytest.mark.parametrize(
+@each(
     "wrap",
     [
         pytest.param(lambda inner: frozenset({inner}), id="sets"),
@@ -115,7 +116,7 @@ def test_sets_in_sets_take_no_longer_than_other_containers() -> None:
     assert time.thread_time() - began < 0.5
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "unit"),
     [
         pytest.param([Pair("x" * 40_000, "y" * 40_000), Pair("z", "z")], "items", id="NamedTuples"),
@@ -182,8 +183,8 @@ def test_every_parameter_keeps_its_key_when_nothing_is_left() -> None:
     assert set(shown) == {"document", "question", "limit"}
 
 
-@pytest.mark.parametrize("limit", [256, 300, 1000, 5000, 65_536])
-@pytest.mark.parametrize(
+@each("limit", [256, 300, 1000, 5000, 65_536])
+@each(
     "value",
     [
         pytest.param("\x00" * 100_000, id="text that grows when it is written"),
@@ -250,7 +251,7 @@ def test_a_call_that_has_used_up_the_stack_is_recorded_as_a_marker() -> None:
     assert json.loads(dive(0))
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [
         pytest.param([{"a": n, "b": [n] * 3, "c": "x" * 20} for n in range(100_000)], id="rows"),

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from remit._capture import Plan, Rules
+from remit._capture import Rules
 from remit._marks import Skip
 from remit._signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
@@ -270,7 +270,7 @@ PASSWORD = withheld("name:password")
 MOVED = {"session": PASSWORD, "user": PASSWORD, "password": PASSWORD}
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "args", "kwargs", "written"),
     [
         pytest.param(moving(login), ("bob", "x"), {}, {**MOVED, "retries": 3}, id="moved"),
@@ -389,7 +389,7 @@ def test_a_parameter_may_have_a_name_that_classes_use() -> None:
 def test_arguments_that_a_decorator_may_move_are_not_bound_quickly() -> None:
     """Which of them is the password nobody knows."""
     reading = replace(read(secretive, skip_first=False), sure=False)
-    assert json.loads(Plan(reading).params(("p-1234", "ada"), {}, Rules())) == {
+    assert json.loads(plan_of(reading).params(("p-1234", "ada"), {}, Rules())) == {
         "user": withheld("name:password"),
         "password": withheld("name:password"),
         "api_key": withheld("name:api_key"),

@@ -11,11 +11,12 @@ import remit
 from remit._capture import Limits, Rules, beside, denial_payload, exceeding, told_apart
 from remit.errors import DeniedError
 from remit.testing import RecordingSink
+from tests.subtests import each
 
 SAID = ("one", 'two "quoted"')
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
     [
         pytest.param({}, id="nothing"),
@@ -40,7 +41,7 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
     assert told_apart(shown) == (payload, SAID)
 
 
-@pytest.mark.parametrize(
+@each(
     "payload",
     [
         {"order": 7},
@@ -83,7 +84,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("by_hand", "written"),
     [
         pytest.param({"a": 1}, {"a": 1, "error": {"type": "E"}}, id="beside it"),

@@ -71,7 +71,7 @@ DECLARED = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "rules"), DECLARED)
+@each(("declared", "rules"), DECLARED)
 def test_a_declaration_withholds_by_parameter(
     declared: dict[str, Any], rules: dict[str, str | None]
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_result_like_a_mapping_is_the_object_itself(value: object, written: ob
     assert result_of(plan_of(ordinary), value) == written
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "written"),
     [
         pytest.param({"a@b.example": 1}, withheld(RESTRICTED), id="a dict, its keys are data"),

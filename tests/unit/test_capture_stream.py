@@ -14,6 +14,7 @@ import remit
 from remit._capture import Limits, Rules, Stream
 from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -65,10 +66,8 @@ ITEMS = [
 ]
 
 
-@pytest.mark.parametrize(("items", "written"), ITEMS)
-@pytest.mark.parametrize(
-    "rules", [Rules(), Rules(hook=lambda payload: payload)], ids=["no hook", "a hook"]
-)
+@each(("items", "written"), ITEMS)
+@each("rules", [Rules(), Rules(hook=lambda payload: payload)], ids=["no hook", "a hook"])
 def test_items_are_recorded_with_their_number_and_the_first_ones_time(
     items: list[object], written: object, rules: Rules
 ) -> None:
@@ -96,8 +95,8 @@ def test_a_long_stream_is_cut_and_says_how_long_it_was() -> None:
     assert shown["items"]["head"][:3] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("piece", ["x" * 100, "\x00" * 100, "漢" * 50, "\ud800" * 100], ids=ascii)
-@pytest.mark.parametrize("limit", [256, 1000, 65_536])
+@each("piece", ["x" * 100, "\x00" * 100, "漢" * 50, "\ud800" * 100], ids=ascii)
+@each("limit", [256, 1000, 65_536])
 def test_a_stream_is_never_larger_than_the_limit(piece: str, limit: int) -> None:
     """Whatever its pieces become when they are written."""
     stream = Stream(Rules(Limits(limit)), plan_of(step))
@@ -217,8 +216,8 @@ def pieces_of(text: str, size: int, first: int) -> list[str]:
     return [text[:first], *(text[each : each + size] for each in range(first, len(text), size))]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("size", [1, 3, 7, 12, 25])
+@each("form", FORMS)
+@each("size", [1, 3, 7, 12, 25])
 def test_a_key_in_pieces_is_withheld_whatever_the_items_are(form: str, size: int) -> None:
     """Texts at one place of the items are one text, as language models send them."""
     for first in range(1, size + 1):
@@ -231,7 +230,7 @@ def test_a_key_in_pieces_is_withheld_whatever_the_items_are(form: str, size: int
             assert not inside or json.dumps(piece) not in told
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each("form", FORMS)
 def test_the_rest_of_a_key_that_was_withheld_is_withheld(form: str) -> None:
     """A piece may be long enough to be known as a key by itself; the next goes on with it."""
     pieces = ["sk-proj-9aB8cD7eF6gH5iJ4kL3m", "nOpQ", "rStU, and", " so on"]
@@ -241,7 +240,7 @@ def test_the_rest_of_a_key_that_was_withheld_is_withheld(form: str) -> None:
     assert " so on" in told
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each("form", FORMS)
 def test_the_lines_of_a_private_key_are_withheld_whatever_the_items_are(form: str) -> None:
     """By themselves they look like nothing in particular."""
     for size in (5, 30, 200):
@@ -259,7 +258,7 @@ def test_pieces_of_several_texts_that_come_by_turns_are_told_apart() -> None:
     assert recorded_of(items).count('"pattern:llm_key"') == 1
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each("form", FORMS)
 def test_pieces_of_ordinary_text_are_recorded(form: str) -> None:
     """Item by item, as they came."""
     text = "an answer of many words, in which no key stands, and no password either"

@@ -14,6 +14,7 @@ from remit._capture.patterns import PATTERN_RULES, key_shaped
 from remit.errors import DeclarationError, SettingsError
 from remit.testing import isolated
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
+from tests.subtests import each
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 STRIPE = "sk_live_51HabcdefghijKLM"
@@ -85,7 +86,7 @@ def test_rules_are_off_in_one_process(keep: dict[str, bool] | None) -> None:
     assert rules.withheld == {"name:password": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "value"),
     [
         pytest.param("name:token", {"token": "x"}, id="a key"),
@@ -162,9 +163,7 @@ def test_a_hook_sees_what_is_recorded_and_it_stays() -> None:
     assert rules.withheld == {"name:password": 1}
 
 
-@pytest.mark.parametrize(
-    "name", ["pattern:jwt", "pattern:assignment", "pattern:aws", "pattern:private_key"]
-)
+@each("name", ["pattern:jwt", "pattern:assignment", "pattern:aws", "pattern:private_key"])
 def test_a_shape_that_is_off_is_not_found(name: str) -> None:
     """Nor under another name, but where a text shows both."""
     for rule in PATTERN_RULES:
@@ -190,7 +189,7 @@ def named_in(way: str) -> Iterator[str]:
             yield quoted
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "said"),
     [
         ("name:tokens", "did you mean 'name:token'"),
@@ -207,7 +206,7 @@ def test_what_turns_nothing_off_is_an_error_of_the_setting(name: str, said: str)
         remit.configure(redact_off=[name], mode="off")
 
 
-@pytest.mark.parametrize(
+@each(
     ("capture", "said"),
     [
         pytest.param({"name:tokens": True}, "did you mean 'name:token'", id="a misspelt rule"),

@@ -271,7 +271,7 @@ def test_each_kind_of_value_is_written_as_the_format_says(value: object, written
     assert copy_of(value) == written
 
 
-@pytest.mark.parametrize("value", [True, False, None, 0, "", [], {}], ids=repr)
+@each("value", [True, False, None, 0, "", [], {}], ids=repr)
 def test_what_json_has_is_written_as_it_is(value: object) -> None:
     """Values that JSON knows pass unchanged, empty ones too."""
     assert copy_of(value) == value
@@ -361,7 +361,7 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "written"), KEYS)
+@each(("value", "written"), KEYS)
 def test_each_kind_of_key_has_a_text_and_none_is_lost(value: object, written: object) -> None:
     """JSON has only texts for keys; two that become the same text are told apart."""
     assert copy_of(value) == written

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -16,22 +16,12 @@ import pytest
 import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @runtime_checkable
@@ -153,7 +143,7 @@ CLASSES: dict[str, Callable[[], Anything]] = {
 }
 
 
-@pytest.mark.parametrize("make", list(CLASSES.values()), ids=list(CLASSES))
+@each("make", list(CLASSES.values()), ids=list(CLASSES), recorder=isolated)
 def test_a_method_of_every_kind_of_class_is_recorded(
     recorder: RecordingSink, make: Callable[[], Anything]
 ) -> None:

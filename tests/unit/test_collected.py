@@ -17,17 +17,11 @@ import pytest
 import remit
 from remit.testing import RecordingSink, isolated
 from tests.returning import holder, inner, step_of
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 @coroutine
@@ -109,7 +103,7 @@ BEGUN: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("begin", BEGUN.values(), ids=BEGUN)
+@each("begin", BEGUN.values(), ids=BEGUN, recorder=isolated)
 def test_what_is_collected_in_another_run_stays_in_its_own(
     recorder: RecordingSink, begin: Callable[[], Any]
 ) -> None:

@@ -13,6 +13,7 @@ from remit.client import Client
 from remit.config import Settings, default_data_dir, load, variables
 from remit.errors import SettingsError
 from remit.testing import isolated
+from tests.subtests import each
 from tests.unconfigured import unconfigured
 
 
@@ -97,7 +98,7 @@ def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.Mo
     assert load({"control_flow": KeyError}).control_flow == (KeyError,)
 
 
-@pytest.mark.parametrize(
+@each(
     ("overrides", "says"),
     [
         pytest.param({"flsh_interval_s": 1}, "did you mean 'flush_interval_s'", id="typo"),
@@ -152,7 +153,7 @@ def test_a_module_that_fails_when_it_is_imported_is_a_wrong_setting(
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "shown"),
     [
         pytest.param("ftp://me:hunter2@api.example/hunter2", "ftp://api.example", id="password"),
@@ -177,7 +178,7 @@ def test_a_client_shows_no_url_that_may_be_secret(url: str) -> None:
     assert "hunter2" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@each(
     ("variables_set", "said"),
     [
         pytest.param(
@@ -197,6 +198,7 @@ def test_a_client_shows_no_url_that_may_be_secret(url: str) -> None:
             id="of-others",
         ),
     ],
+    monkeypatch=pytest.MonkeyPatch.context,
 )
 def test_a_variable_that_is_no_setting_is_said_once(
     variables_set: dict[str, str],
@@ -205,6 +207,7 @@ def test_a_variable_that_is_no_setting_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Of Kubernetes and of `remit serve`, nothing."""
+    caplog.clear()
     for name, value in variables_set.items():
         monkeypatch.setenv(name, value)
     with unconfigured():
@@ -215,7 +218,7 @@ def test_a_variable_that_is_no_setting_is_said_once(
     assert all(re.search(pattern, line) for pattern, line in zip(said, lines, strict=True))
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "warned"),
     [
         pytest.param("http://collector.internal:8000", True, id="http"),
@@ -230,6 +233,7 @@ def test_an_unencrypted_way_to_another_machine_is_said_once(
     url: str, *, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it is configured, before anything is sent."""
+    caplog.clear()
     with unconfigured():
         for _ in range(2):
             remit.configure(api_url=url, api_token="hunter2", data_dir=tmp_path)

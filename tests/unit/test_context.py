@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import gc
 import inspect
 import threading
 import types
 import weakref
 from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
+    Awaitable,
     Callable,
     Coroutine,
     Generator,
-    Iterator,
 )
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
@@ -25,22 +22,12 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @remit.span_type("work")
@@ -161,7 +148,7 @@ CARRIERS: list[Callable[[], None]] = [
 ]
 
 
-@pytest.mark.parametrize("carry", CARRIERS, ids=lambda carry: carry.__name__)
+@each("carry", CARRIERS, ids=lambda carry: carry.__name__, recorder=isolated)
 def test_the_parent_is_kept(recorder: RecordingSink, carry: Callable[[], None]) -> None:
     """Wherever the work runs, it is a child of the span that asked for it."""
     with agent.run(), remit.span("asker") as asker:
@@ -178,87 +165,27 @@ async def work_later() -> int:
     return 1
 
 
-@remit.span_type("work in parts")
-def work_in_parts() -> Iterator[int]:
-    """Yield."""
-    yield 1
-
-
-@remit.span_type("work in parts later")
-async def work_in_parts_later() -> AsyncIterator[int]:
-    """Yield."""
-    yield 1
-
-
-class Later:
-    """An object whose call is a coroutine."""
-
-    async def __call__(self) -> int:
-        """Call a step."""
-        return await work_later()
-
-
 async def through_later() -> int:
     """Call a step, without being one."""
     await asyncio.sleep(0)
     return await work_later()
 
 
-def through() -> Generator[int]:
-    """Call a step, without being one."""
-    yield 0
-    work()
-    yield 1
-
-
-async def through_in_parts_later() -> AsyncGenerator[int]:
-    """Call a step, without being one."""
-    yield 0
-    work()
-    yield 1
-
-
-ELSEWHERE: dict[str, tuple[Callable[..., Anything], int | list[int]]] = {
-    "coroutine": (work_later, 1),
-    "generator": (work_in_parts, [1]),
-    "async-generator": (work_in_parts_later, [1]),
-    "bare-coroutine": (through_later, 1),
-    "bare-generator": (through, [0, 1]),
-    "bare-async-generator": (through_in_parts_later, [0, 1]),
-    "object": (Later(), 1),
-    "lambda": (lambda: work_later(), 1),  # noqa: PLW0108 - as the others
-    "partial": (functools.partial(work_later), 1),
-}
-
-
-@pytest.mark.parametrize(("make", "given"), list(ELSEWHERE.values()), ids=list(ELSEWHERE))
-def test_what_is_awaited_or_iterated_elsewhere_runs_where_it_was_carried_from(
-    recorder: RecordingSink, make: Callable[..., Anything], given: object
+@each("make", [work_later, through_later], ids=["step", "bare"], recorder=isolated)
+def test_a_coroutine_function_is_awaited_where_it_was_carried_from(
+    recorder: RecordingSink, make: Callable[[], Awaitable[int]]
 ) -> None:
-    """Every step of it; whoever makes the steps stays outside the run."""
-
-    async def elsewhere(carried: Anything) -> object:
-        made = carried()
-        if hasattr(made, "__await__"):
-            return await made
-        if hasattr(made, "__aiter__"):
-            found = [(each, remit.current_run()) async for each in made]
-        else:
-            found = [(each, remit.current_run()) for each in made]
-        assert {run for _, run in found} == {None}
-        return [each for each, _ in found]
-
+    """Every step of it is a child of the span that asked for it; it stays a coroutine function."""
     with agent.run(), remit.span("asker") as asker:
         carried = remit.copy_context(make)
-    assert asyncio.run(elsewhere(carried)) == given
-    (span,) = [each for each in recorder.spans() if each.name.startswith("work")]
+
+    async def elsewhere() -> int:
+        return await carried()
+
+    assert asyncio.run(elsewhere()) == 1
+    (span,) = recorder.spans("work later")
     assert span.parent == asker.key
-    for is_kind in (
-        inspect.iscoroutinefunction,
-        inspect.isgeneratorfunction,
-        inspect.isasyncgenfunction,
-    ):
-        assert is_kind(carried) == is_kind(make)
+    assert inspect.iscoroutinefunction(carried)
 
 
 @pytest.mark.usefixtures("recorder")

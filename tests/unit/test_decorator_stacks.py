@@ -13,23 +13,12 @@ import pytest
 import wrapt
 
 import remit
-from remit.testing import RecordingSink, isolated
+from remit.testing import RecordingSink
+from tests.desk import agent
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 def passing(function: Anything) -> Anything:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from remit._docstrings import parameter_descriptions, prose, sendable, summary
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -38,7 +39,7 @@ def test_the_args_section_describes_the_parameters() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     "docstring",
     [
         None,
@@ -62,7 +63,7 @@ def test_indentation_and_trailing_space_are_no_part_of_a_docstring() -> None:
     assert prose(compiled_by_3_12) == prose(compiled_by_3_13) == "First.\n\nSecond.\n  Deeper."
 
 
-@pytest.mark.parametrize(
+@each(
     ("docstring", "expected"),
     [
         (DOC, "Summarise."),

@@ -9,15 +9,13 @@ from typing import Annotated
 import pytest
 
 import remit
-from remit._policy import Ceiling, under
-from remit._spans import ManualPlan, Step
-from remit._spans._step import MAX_VERDICTS
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
+from tests.subtests import each
 
 pytestmark = [pytest.mark.python, pytest.mark.usefixtures("no_bodies")]
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+kinds = each("kind", list(KINDS), recorder=isolated)
 
 
 @pytest.fixture
@@ -72,6 +70,8 @@ def test_observe_lets_the_step_run_and_marks_its_span(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The mark stands beside the parameters; the log says it once."""
+    BODIES.clear()
+    caplog.clear()
     with isolated() as recorder:
         with agent.run():
             for _ in range(3):
@@ -108,7 +108,7 @@ def test_terminate_ends_the_run_before_the_body(kind: str) -> None:
         assert recorder.runs[0].status == "failed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("on_violation", "outcome"),
     [
         ("observe", "it runs, as on_violation is observe"),
@@ -120,6 +120,7 @@ def test_the_log_names_both_declarations_and_where_they_stand(
     on_violation: str, outcome: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """So that a reader knows which of the two to mend."""
+    caplog.clear()
     with isolated(on_violation=on_violation), agent.run(), suppress(DeniedError, RunTerminated):
         pay()
     (line,) = lines(caplog)
@@ -139,11 +140,12 @@ def test_the_log_says_where_a_block_begins(caplog: pytest.LogCaptureFixture) -> 
     assert re.match(r"by hand \(\S+governed\.py:\d+\) exceeds", line)
 
 
-@pytest.mark.parametrize("on_violation", ["observe", "deny", "terminate"])
+@each("on_violation", ["observe", "deny", "terminate"])
 def test_a_violation_is_logged_once_and_counted(
     caplog: pytest.LogCaptureFixture, on_violation: str
 ) -> None:
     """Neither a loop nor a thousand runs fill the log; the spans and the counts have them all."""
+    caplog.clear()
     with isolated(on_violation=on_violation):
         for _ in range(3):
             with suppress(DeniedError, RunTerminated), agent.run():
@@ -193,15 +195,6 @@ def test_blocks_of_ever_new_names_do_not_fill_memory(caplog: pytest.LogCaptureFi
                 pass
         assert len(lines(caplog)) == 1_000
         assert all(span.exceeds for span in recorder.spans())
-
-
-def test_agents_of_a_factory_do_not_fill_memory() -> None:
-    """A step forgets its verdicts under ceilings that come and go."""
-    step = Step("pay", lambda: ManualPlan({}), find_risk=lambda: PAYS)
-    for number in range(1_000):
-        ceiling = Ceiling.of(f"agent {number}", "here", remit.risk(forbids="destroy_data"))
-        assert step.verdict(under((), ceiling), strict=False) == ((), ())
-    assert len(step._verdicts) <= MAX_VERDICTS
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from remit._runs import Run
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, PAYS, agent, free, pay, paying_agent, undeclared
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -120,7 +121,7 @@ STREAMS: dict[str, tuple[Begin, Callable[[], Stream]]] = {
     # What a call outside any run returns is no concern of remit.
     "is returned, begun elsewhere": (begun_elsewhere, returning),
 }
-streams = pytest.mark.parametrize(("begin", "call"), list(STREAMS.values()), ids=list(STREAMS))
+streams = each(("begin", "call"), list(STREAMS.values()), ids=list(STREAMS))
 
 
 @streams
@@ -128,6 +129,7 @@ def test_the_remit_of_the_reader_holds_for_a_stream_that_began_elsewhere(
     begin: Begin, call: Callable[[], Stream]
 ) -> None:
     """What an agent may not do it may not have done by a stream either."""
+    BODIES.clear()
     with isolated(on_violation="deny", outside_run="record"):
         stream, _ = begin(call)
         with agent.run(), pytest.raises(DeniedError):
@@ -140,6 +142,7 @@ def test_the_stream_goes_on_where_its_reader_may_do_what_it_does(
     begin: Begin, call: Callable[[], Stream]
 ) -> None:
     """And nothing of the reader's stays behind."""
+    BODIES.clear()
     with isolated(on_violation="deny", outside_run="record") as recorder:
         stream, first = begin(call)
         with free.run() as run:
@@ -175,7 +178,7 @@ def test_the_reader_of_a_stream_is_terminated_with_what_the_stream_exceeds(steps
     assert [each.status for each in recorder.runs] == ["failed", "failed"]
 
 
-@pytest.mark.parametrize("call", [paying, paying_later, paying_after_a_block, returning])
+@each("call", [paying, paying_later, paying_after_a_block, returning])
 def test_a_stream_does_no_step_for_a_reader_whose_run_was_terminated(
     call: Callable[[], Stream],
 ) -> None:

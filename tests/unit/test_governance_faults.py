@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 
 from remit import _guard, _runtime
 from remit._policy import Ceiling, Limit
@@ -15,14 +17,16 @@ from remit._recording import at, here
 from remit._sink import SpanStart
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
-from remit.testing import RecordingSink
+from remit.testing import RecordingSink, isolated
+from tests.declaring import agent as declared
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
 """A ceiling with which nothing can be compared."""
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+kinds = each("kind", list(KINDS), recorder=isolated)
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +41,7 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
     sink = sink or RecordingSink()
     settings = Settings.model_validate({"on_violation": on_violation})
     contained = _guard.faults
+    contained.counts.clear()
     with _runtime.isolated(settings, sink=sink), _guard.counting(contained):
         yield sink
 
@@ -47,7 +52,7 @@ def under_an_unreadable_ceiling() -> Generator[None]:
     with free.run():
         place = here()
         assert place is not None
-        with at(replace(place, ceilings=(UNREADABLE,))):
+        with at(structs.replace(place, ceilings=(UNREADABLE,))):
             yield
 
 
@@ -65,17 +70,13 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
-def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(
-    on_violation: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: str) -> None:
     """A fault in the comparison with the agents of the process is no permission either."""
-
-    def broken(*_: object) -> Ceiling:
-        raise OSError
-
-    monkeypatch.setattr(Ceiling, "of", broken)
-    with recording(on_violation), pytest.raises(DeniedError, match="a fault inside"):
-        pay()
+    odd: Any = object()
+    with recording(on_violation):
+        _runtime.registry().add_agent(replace(declared(lambda: None), data_risk=odd))
+        with pytest.raises(DeniedError, match="a fault inside"):
+            pay()
     assert BODIES == []
     assert _guard.faults.counts["the policy"] == 1
 
@@ -95,6 +96,7 @@ def test_a_step_that_cannot_be_judged_ends_the_run_where_violations_do(kind: str
 @kinds
 def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: str) -> None:
     """Telemetry fails open: the fault costs neither the call nor its span."""
+    BODIES.clear()
     with recording("observe") as recorder:
         with under_an_unreadable_ceiling():
             KINDS[kind]()

@@ -13,6 +13,7 @@ from remit import _guard
 from remit._guard import EscapeError, attempt, escaped, guarded, logger
 from remit.errors import DeniedError
 from remit.testing import isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -47,7 +48,7 @@ def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFix
     assert "secret-7" not in caplog.text
 
 
-@pytest.mark.parametrize("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
+@each("error", [DeniedError("step", ["no"]), KeyboardInterrupt(), SystemExit(1)])
 def test_a_denial_and_an_interrupt_pass(error: BaseException) -> None:
     """Governance fails closed, and Ctrl-C is the user's."""
     with pytest.raises(type(error)):
@@ -72,7 +73,7 @@ def test_functions_of_two_and_of_four_arguments_are_guarded_alike() -> None:
         _guard.faults.strict = False
 
 
-@pytest.mark.parametrize("number", range(6))
+@each("number", range(6))
 def test_any_number_of_arguments_passes_through(number: int) -> None:
     """Before a `/` or after it, with defaults or without."""
     names = [f"a{each}" for each in range(number)]
@@ -111,7 +112,7 @@ def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
     assert _guard.faults.counts == {}
 
 
-@pytest.mark.parametrize(
+@each(
     "error",
     [SystemExit(1), GeneratorExit(), CancelledError()],
     ids=lambda error: type(error).__name__,

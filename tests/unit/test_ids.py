@@ -7,11 +7,11 @@ import random
 import time
 
 import pfid
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from remit import _ids
+from tests.subtests import each
 
 KEYS = st.integers(0, (1 << 127) - 1)
 PARTITIONS = st.integers(0, (1 << 30) - 1)
@@ -34,9 +34,7 @@ def test_a_published_pfid_is_one_to_us() -> None:
     assert _ids.partition_of(text) == 123456789
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x", "8" * 32, "0" * 31, "0" * 33, "U" * 32, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"]
-)
+@each("text", ["", "x", "8" * 32, "0" * 31, "0" * 33, "U" * 32, "0123456789ABCDEFGHJKMNPQRSTVWXYZ"])
 def test_what_is_no_pfid_has_no_parts(text: str) -> None:
     """A wrong length, letter or first character is refused."""
     assert not _ids.is_pfid(text)

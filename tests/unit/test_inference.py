@@ -287,7 +287,7 @@ def test_what_is_no_data_shows_nothing(annotation: object) -> None:
     assert shown(annotation) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("returns", "category"),
     [
         pytest.param(Generator[EmailStr, SecretStr, None], CONTACT, id="yielded"),

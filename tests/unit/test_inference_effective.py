@@ -18,6 +18,7 @@ from remit.testing import isolated
 from tests.data.redaction import redact
 from tests.declaring import agent
 from tests.declaring import step as declared
+from tests.subtests import each
 
 CONTACT = "contact_information"
 
@@ -128,8 +129,8 @@ def test_a_registration_says_what_the_types_show() -> None:
         return len(word)
 
     registry = Registry()
-    for each in (find, plain):
-        registry.add_span_type(declared(each))
+    for step in (find, plain):
+        registry.add_span_type(declared(step))
     own = agent(answer)
     registry.add_agent(own)
     payload: Any = registration(own, registry, redact=redact)
@@ -155,7 +156,7 @@ def decorators() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("decorate", "decorator", "side"), decorators())
+@each(("decorate", "decorator", "side"), decorators())
 def test_a_type_that_contradicts_is_an_error_at_the_decoration(
     decorate: Callable[..., object], decorator: str, side: str
 ) -> None:
@@ -217,7 +218,7 @@ def test_a_type_that_is_known_only_later_is_logged_once_and_the_declaration_stay
     assert [each.payload["customer"]["email"] for each in recorder.spans("late")] == [marker] * 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("options", "read"),
     [
         pytest.param({}, False, id="undeclared"),

@@ -26,6 +26,7 @@ from benchmarks.instructions import (
     main,
     read,
 )
+from tests.subtests import each
 
 FIGURES = {YARDSTICK: 1_000, "sync": 10_000, "async": 20_000, "nested": 30_000}
 
@@ -95,7 +96,7 @@ def test_a_call_is_the_difference_of_two_numbers_of_calls() -> None:
     assert FEW < MANY
 
 
-@pytest.mark.parametrize("tool", [LOST, REFUSED, SILENT], ids=lambda tool: tool.name)
+@each("tool", [LOST, REFUSED, SILENT], ids=lambda tool: tool.name)
 def test_a_tool_that_is_not_there_or_cannot_count_is_passed_over(tool: Counter) -> None:
     """`perf` may be forbidden; in a virtual machine it writes that nothing is supported."""
     assert not tool.counts()
@@ -119,8 +120,8 @@ def test_a_call_beyond_its_figure_fails(tmp_path: Path, capsys: pytest.CaptureFi
     assert [line[:36] for line in said] == ["a call (async) takes 7 instructions;"]
 
 
-@pytest.mark.parametrize("figures", [{}, {"seven": {YARDSTICK: 7, "sync": 7}}], ids=["no", "part"])
-@pytest.mark.parametrize("arguments", [[], ["--if-possible"]], ids=["", "if possible"])
+@each("figures", [{}, {"seven": {YARDSTICK: 7, "sync": 7}}], ids=["no", "part"])
+@each("arguments", [[], ["--if-possible"]], ids=["", "if possible"])
 def test_where_something_counts_and_nothing_is_stored_it_fails(
     arguments: list[str],
     figures: dict[str, Counts],
@@ -134,9 +135,7 @@ def test_where_something_counts_and_nothing_is_stored_it_fails(
     assert "--store" in said
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status"), [([], UNCOUNTED), (["--if-possible"], 0), (["--store"], UNCOUNTED)]
-)
+@each(("arguments", "status"), [([], UNCOUNTED), (["--if-possible"], 0), (["--store"], UNCOUNTED)])
 def test_where_nothing_can_count_it_says_so(
     arguments: list[str], status: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from remit._runs import Run
 from remit._sink import AnyItem, Item, Kind
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
+from tests.desk import agent
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -29,16 +32,16 @@ class Question(Interrupt):
     """A special wait."""
 
 
+def told() -> AbstractContextManager[RecordingSink]:
+    """Record into memory, told which exceptions are interrupts."""
+    return isolated(clock=FakeClock(), control_flow=(Interrupt,))
+
+
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:
-    """Record into memory, told which exceptions are interrupts."""
-    with isolated(clock=FakeClock(), control_flow=(Interrupt,)) as sink:
+    """Record with the interrupts known."""
+    with told() as sink:
         yield sink
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs."""
 
 
 @remit.span_type
@@ -103,8 +106,8 @@ KINDS: dict[str, Callable[[BaseException], object]] = {
 }
 
 
-@pytest.mark.parametrize("error", [Interrupt(), Question()], ids=["the type", "a subclass"])
-@pytest.mark.parametrize("kind", list(KINDS))
+@each("error", [Interrupt(), Question()], ids=["the type", "a subclass"])
+@each("kind", list(KINDS), recorder=told)
 def test_an_interrupt_cancels_the_spans_and_leaves_the_run_open(
     kind: str, error: BaseException, recorder: RecordingSink
 ) -> None:
@@ -167,7 +170,7 @@ def test_a_run_left_open_is_not_finished(recorder: RecordingSink) -> None:
     assert [span.status for span in recorder.spans()] == ["complete"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "status"),
     [
         (("fail", "leave_open"), "open"),
@@ -177,7 +180,7 @@ def test_a_run_left_open_is_not_finished(recorder: RecordingSink) -> None:
     ],
     ids=lambda said: " then ".join(said) if isinstance(said, tuple) else said,
 )
-@pytest.mark.parametrize("error", [None, Interrupt(), ValueError()], ids=["end", "wait", "failure"])
+@each("error", [None, Interrupt(), ValueError()], ids=["end", "wait", "failure"], recorder=told)
 def test_what_is_said_last_of_a_run_counts_however_its_block_ends(
     error: Exception | None, said: tuple[str, ...], status: str, recorder: RecordingSink
 ) -> None:

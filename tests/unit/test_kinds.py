@@ -12,7 +12,6 @@ from collections.abc import (
     Container,
     Hashable,
     Iterable,
-    Iterator,
     Reversible,
     Sized,
 )
@@ -33,6 +32,7 @@ import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 from tests.kinds import KINDS, Kind, bare
 from tests.subtests import each
 
@@ -50,21 +50,9 @@ PROBES = (
 )
 
 
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
-
-
 def every_kind(test: Anything) -> Anything:
     """Run a test with each kind of callable."""
-    return pytest.mark.parametrize("kind", list(KINDS.values()), ids=list(KINDS))(test)
+    return each("kind", list(KINDS.values()), ids=list(KINDS), recorder=isolated)(test)
 
 
 STANDS_FOR = (
@@ -185,8 +173,8 @@ def test_each_kind_answers_for_an_agent(recorder: RecordingSink, kind: Kind) -> 
     assert set(span.payload or {}) == set(schema.get("properties", {}))
 
 
-@pytest.mark.parametrize("decorator", [remit.span_type, remit.agent])
-@pytest.mark.parametrize("kind", ["object", "async-object"])
+@each("decorator", [remit.span_type, remit.agent])
+@each("kind", ["object", "async-object"])
 def test_the_call_of_an_object_tells_its_kind(kind: str, decorator: Anything) -> None:
     """Frameworks ask `obj.__call__`, because the object itself is no coroutine function."""
     with isolated():

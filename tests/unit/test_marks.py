@@ -20,7 +20,7 @@ def test_a_mark_is_of_a_category_or_of_none(category: str) -> None:
     assert Sensitive(category).category == category
 
 
-@pytest.mark.parametrize(
+@each(
     ("category", "asked"),
     [
         pytest.param("helth_and_medical", " (did you mean 'health_and_medical'?)", id="slip"),
@@ -97,9 +97,7 @@ def test_the_note_says_what_is_wrong_with_a_mark() -> None:
     assert "remit.Sensitive('helth'): the category is unknown" in note
 
 
-@pytest.mark.parametrize(
-    "mark", [remit.Sensitive, remit.Sensitive(), remit.Sensitive("minors_data")], ids=repr
-)
+@each("mark", [remit.Sensitive, remit.Sensitive(), remit.Sensitive("minors_data")], ids=repr)
 def test_a_marked_value_is_withheld(mark: object) -> None:
     """Bare, called, and with a category."""
 

@@ -104,7 +104,7 @@ def test_a_class_takes_its_fields_as_keywords(name: str) -> None:
         model("by position")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
-@pytest.mark.parametrize("module", [agent, agent_instance, agent_span, bulk, envelope])
+@each("module", [agent, agent_instance, agent_span, bulk, envelope])
 def test_every_class_says_what_it_is(module: object) -> None:
     """The reference documents are made from it."""
     assert models(module)
@@ -126,7 +126,7 @@ def test_data_risk_keeps_extra_keys_and_needs_its_three_members() -> None:
             DataRisk.model_validate({name: parts[name] for name in parts if name != missing})
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "field", "value"),
     [
         (ActionProfile, "read_data", "yes"),
@@ -188,7 +188,7 @@ def test_a_quality_schema_is_named_schema_on_the_wire() -> None:
     assert QualitySchemaForCreate.model_validate(written.model_dump(by_alias=True)) == written
 
 
-@pytest.mark.parametrize(
+@each(
     "control",
     [None, True, "stop", ["terminate"], 1],
     ids=["null", "true", "text", "list", "number"],
@@ -209,7 +209,7 @@ def test_a_control_signal_keeps_what_a_newer_server_adds() -> None:
     assert output.control.model_dump() == signal
 
 
-@pytest.mark.parametrize(
+@each(
     ("items", "fault"),
     [
         ([], "at least 1"),

@@ -8,6 +8,7 @@ import pytest
 
 from remit._outcomes import is_only, status_of
 from remit.errors import RunTerminated
+from tests.subtests import each
 
 
 class Wait(Exception):  # noqa: N818 - named as frameworks name theirs
@@ -23,7 +24,7 @@ class Mean(ExceptionGroup[Exception]):
         raise AssertionError
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "status"),
     [
         pytest.param(ValueError(), "failed", id="exception"),
@@ -64,7 +65,7 @@ def test_an_error_is_judged_by_its_class_and_not_asked() -> None:
     assert status_of(Disguised(), (Disguised,)) == "cancelled"
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "status"),
     [(None, "complete"), (0, "complete"), (False, "complete"), (1, "failed"), ("", "failed")],
 )

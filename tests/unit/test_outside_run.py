@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import sys
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import remit
 from remit.errors import DeniedError
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, agent, free, pay, ran, undeclared
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -76,11 +76,11 @@ def in_thread(function: Callable[[], object]) -> None:
         raise raised[0]
 
 
-ways = pytest.mark.parametrize("way", [in_pool, in_executor, in_thread])
+ways = each("way", [in_pool, in_executor, in_thread])
 
 
-@pytest.mark.parametrize("on_violation", ["deny", "terminate"])
-@pytest.mark.parametrize("function", [pay, work], ids=["the step itself", "a function of the user"])
+@each("on_violation", ["deny", "terminate"])
+@each("function", [pay, work], ids=["the step itself", "a function of the user"])
 @ways
 def test_a_thread_without_the_run_is_no_way_around_the_policy(
     way: Callable[[Callable[[], object]], None], function: Callable[[], object], on_violation: str
@@ -122,7 +122,7 @@ def test_with_the_run_carried_there_nothing_is_outside(
         assert remit.status().outside_run == {}
 
 
-@pytest.mark.parametrize("kind", WITHOUT_RUN)
+@each("kind", WITHOUT_RUN)
 def test_every_kind_of_step_is_refused(kind: str) -> None:
     """Before its body runs, each time."""
     with isolated(on_violation="deny") as recorder:
@@ -138,8 +138,8 @@ def test_every_kind_of_step_is_refused(kind: str) -> None:
     assert BODIES == []
 
 
-@pytest.mark.parametrize("kind", WITHOUT_RUN)
-@pytest.mark.parametrize(
+@each("kind", WITHOUT_RUN)
+@each(
     "settings",
     [{}, {"on_violation": "deny", "outside_run": "record"}],
     ids=["observe", "record"],
@@ -148,6 +148,8 @@ def test_where_it_is_not_refused_it_runs_and_is_counted(
     kind: str, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line for each step, with the caller's place."""
+    BODIES.clear()
+    caplog.clear()
     with isolated(**settings):
         for _ in range(2):
             KINDS[kind]()
@@ -227,7 +229,7 @@ def test_the_refusal_crosses_processes() -> None:
     """With the place of the call."""
     with isolated(on_violation="deny"), pytest.raises(DeniedError) as raised:
         pay()
-    line = sys._getframe().f_lineno - 1
+    line = raised.traceback[0].lineno + 1
     copied = pickle.loads(pickle.dumps(raised.value))
     assert str(copied) == str(raised.value)
     assert copied.outside_run == f"at {__file__}:{line}"

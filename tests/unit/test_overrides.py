@@ -18,7 +18,7 @@ import typing_extensions
 from pydantic import BaseModel, Field, SecretStr
 
 import remit
-from remit._capture import Plan, Rules
+from remit._capture import Rules
 from remit._marks import Sensitive, Skip
 from remit._overrides import check_overrides, overridden
 from remit._schema import params_schema, result_schema
@@ -27,6 +27,8 @@ from remit.errors import DeclarationError
 from remit.testing import RecordingSink
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
+from tests.inside import plan_of
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -122,20 +124,20 @@ def check(function: Callable[..., object], params: object = None, result: object
 CLASSES = (Order, OrderRecord, OrderAttrs, OrderDict, OrderTuple)
 
 
-@pytest.mark.parametrize("declared", CLASSES)
+@each("declared", CLASSES)
 def test_capture_follows_the_class_that_was_declared(declared: object) -> None:
     """Secret types, marks and hidden fields withhold, though the function says nothing of types."""
     check(order, params=declared)
-    plan = Plan(reading_of(order, params=declared))
+    plan = plan_of(reading_of(order, params=declared))
     payload = json.loads(plan.params(("tea", PLANTED), {"note": PLANTED}, Rules()))
     assert payload["article"] == "tea"
     assert {payload[name]["$remit"] for name in ("pin", "note")} == {"withheld"}
 
 
-@pytest.mark.parametrize("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
+@each("declared", [Order, OrderRecord, OrderAttrs, OrderDict])
 def test_payload_keys_are_the_properties_of_the_class_that_was_declared(declared: object) -> None:
     """As without one."""
-    plan = Plan(reading_of(order, params=declared))
+    plan = plan_of(reading_of(order, params=declared))
     payload = json.loads(plan.params(("tea",), {"pin": "1"}, Rules()))
     assert payload.keys() == params_of(order, declared)["properties"].keys()
 
@@ -191,7 +193,7 @@ def test_what_is_no_parameter_describes_a_member_of_the_keywords() -> None:
         "properties": {"colour": {"type": "string", "x-remit-withheld": "type:Sensitive"}},
         "type": "object",
     }
-    plan = Plan(reading_of(loose, params=Some))
+    plan = plan_of(reading_of(loose, params=Some))
     payload = json.loads(plan.params(("tea",), {"colour": PLANTED, "size": 3}, Rules()))
     assert payload["others"]["size"] == 3
     assert payload["others"]["colour"]["$remit"] == "withheld"
@@ -213,7 +215,7 @@ def test_a_mark_in_the_signature_stays_and_a_skipped_parameter_stays_away() -> N
         session: str
 
     reading = reading_of(marked, params=Open)
-    payload = json.loads(Plan(reading).params((PLANTED, object()), {}, Rules()))
+    payload = json.loads(plan_of(reading).params((PLANTED, object()), {}, Rules()))
     assert payload["article"]["$remit"] == "withheld"
     assert payload.keys() == params_of(marked, Open)["properties"].keys() == {"article", "count"}
 
@@ -253,7 +255,7 @@ def one_by_one(a: int) -> Iterator[Any]: ...
 def on_entering(a: int) -> AbstractContextManager[Any]: ...
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "declared", "good"),
     [
         pytest.param(at_once, Answer, {"text": "a"}, id="at once"),
@@ -285,12 +287,12 @@ def test_the_items_of_an_unannotated_generator_can_be_declared() -> None:
 
 def test_capture_follows_the_type_of_the_result() -> None:
     """A dict that is returned for a model is withheld where the model is."""
-    plan = Plan(reading_of(at_once, result=Answer))
+    plan = plan_of(reading_of(at_once, result=Answer))
     payload = json.loads(plan.result({"text": PLANTED}, Rules()))
     assert payload["text"]["$remit"] == "withheld"
 
 
-@pytest.mark.parametrize(
+@each(
     ("params", "message"),
     [
         pytest.param(
@@ -313,14 +315,14 @@ def test_what_cannot_describe_the_parameters_is_an_error(params: object, message
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("result", ["Answer", 5, Answer(text=SecretStr("a")), order])
+@each("result", ["Answer", 5, Answer(text=SecretStr("a")), order])
 def test_what_cannot_describe_a_result_is_an_error(result: object) -> None:
     """A value in place of its type is the usual mistake."""
     with pytest.raises(DeclarationError, match="result is an object of type"):
         check(at_once, result=result)
 
 
-@pytest.mark.parametrize(
+@each(
     "result",
     [Answer, int | None, list[int], Annotated[int, "x"], typing.NewType("Id", int), Any, {}],
     ids=str,

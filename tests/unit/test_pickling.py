@@ -6,23 +6,19 @@ import copy
 import functools
 import math
 import pickle
-from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import pytest
 
 import remit
 from remit.testing import RecordingSink, isolated
+from tests.desk import agent
 from tests.kinds import Times, TimesSoon, triple
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
-
-
-@remit.agent
-def agent() -> None:
-    """Hold the runs of these tests."""
 
 
 @remit.span_type
@@ -110,15 +106,8 @@ CLONES: dict[str, Anything] = {
 }
 
 
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
-
-
-@pytest.mark.parametrize("clone", list(CLONES.values()), ids=list(CLONES))
-@pytest.mark.parametrize("original", list(PLACES.values()), ids=list(PLACES))
+@each("clone", list(CLONES.values()), ids=list(CLONES))
+@each("original", list(PLACES.values()), ids=list(PLACES), recorder=isolated)
 def test_a_clone_is_recorded_as_the_original_is(
     recorder: RecordingSink, clone: Anything, original: Anything
 ) -> None:
@@ -131,8 +120,8 @@ def test_a_clone_is_recorded_as_the_original_is(
     assert (first.name, first.payload) == (second.name, second.payload)
 
 
-@pytest.mark.parametrize("clone", list(CLONES.values()), ids=list(CLONES))
-@pytest.mark.parametrize("original", [named, cached, agent], ids=["function", "cached", "agent"])
+@each("clone", list(CLONES.values()), ids=list(CLONES))
+@each("original", [named, cached, agent], ids=["function", "cached", "agent"])
 def test_what_has_a_name_in_its_module_is_its_own_clone(
     clone: Anything, original: Anything
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from remit._policy import Ceiling, under, verdict
 from remit._risk import coerce, risk
 from remit.models.agent_instance import DataRisk
+from tests.subtests import each
 
 REMIT = risk(
     forbids=("destroy_data", "financial_transactions"),
@@ -23,7 +24,7 @@ def violations(remit: DataRisk | None, step: DataRisk | None, *, strict: bool) -
     return verdict(under((), ceiling), "desk:pay", step, strict=strict).violations
 
 
-@pytest.mark.parametrize(
+@each(
     ("step", "expected"),
     [
         pytest.param(None, (), id="undeclared"),
@@ -66,7 +67,7 @@ def test_strictly_a_step_that_agrees_stays_below() -> None:
     assert violations(REMIT, same, strict=True) == ()
 
 
-@pytest.mark.parametrize("remit", [None, risk(), risk(allows="read_data")])
+@each("remit", [None, risk(), risk(allows="read_data")])
 def test_an_agent_that_forbids_nothing_has_no_ceiling(remit: DataRisk | None) -> None:
     """Whatever a step does, nothing is compared."""
     assert Ceiling.of("desk:agent", "desk.py:1", remit) is None

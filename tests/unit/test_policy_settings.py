@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,19 +11,27 @@ import remit
 from remit.config import Settings, variables
 from remit.errors import DeniedError, SettingsError
 from tests.governed import BODIES, agent, free, pay, undeclared
+from tests.subtests import each
 from tests.unconfigured import unconfigured
 
 pytestmark = pytest.mark.python
 
 
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@contextmanager
+def fresh() -> Generator[pytest.MonkeyPatch]:
     """Start from a process that has configured nothing, with an environment that says nothing."""
     BODIES.clear()
-    for name in Settings.model_fields:
-        for variable in variables(name):
-            monkeypatch.delenv(variable, raising=False)
-    with unconfigured():
+    with pytest.MonkeyPatch.context() as environment, unconfigured():
+        for name in Settings.model_fields:
+            for variable in variables(name):
+                environment.delenv(variable, raising=False)
+        yield environment
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    """Start afresh."""
+    with fresh():
         yield
 
 
@@ -36,7 +45,7 @@ def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     assert BODIES == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("environment", "said"),
     [
         pytest.param(
@@ -53,6 +62,7 @@ def use(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
         pytest.param({"REMIT_REDACT": "no.such:hook"}, "cannot be imported", id="hook"),
         pytest.param({"REMIT_REDACT_OFF": "nonsense"}, "no rule of redaction", id="redact-off"),
     ],
+    monkeypatch=fresh,
 )
 def test_the_policy_holds_beside_a_setting_that_cannot_be_read(
     environment: dict[str, str],
@@ -61,6 +71,7 @@ def test_the_policy_holds_beside_a_setting_that_cannot_be_read(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Nothing is recorded until it is mended, and one line says so."""
+    caplog.clear()
     use(monkeypatch, environment | {"REMIT_ON_VIOLATION": "deny"})
     assert remit.status().mode == "off"
     (line,) = [each.getMessage() for each in caplog.records if "off until" in each.getMessage()]
@@ -68,11 +79,12 @@ def test_the_policy_holds_beside_a_setting_that_cannot_be_read(
     assert "on_violation is deny" in line
 
 
-@pytest.mark.parametrize("word", ["Deny", "DENY", " deny "])
+@each("word", ["Deny", "DENY", " deny "], monkeypatch=fresh)
 def test_on_violation_is_read_in_any_case(
     word: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is a right value: nothing is said of it."""
+    caplog.clear()
     use(monkeypatch, {"REMIT_ON_VIOLATION": word, "REMIT_MODE": "off"})
     assert "off until" not in caplog.text
 
@@ -102,7 +114,7 @@ def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> N
     assert BODIES == ["undeclared"]
 
 
-@pytest.mark.parametrize(
+@each(
     "settings",
     [
         pytest.param({"flush_interval_s": "1s"}, id="value"),
@@ -112,17 +124,18 @@ def test_an_unreadable_outside_run_refuses(monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_the_policy_of_a_configure_that_failed_holds(settings: dict[str, object]) -> None:
     """A program may catch the error, and go on without recording."""
-    with pytest.raises(SettingsError):
-        remit.configure(on_violation="deny", **settings)
-    with agent.run(), pytest.raises(DeniedError):
-        pay()
-    assert BODIES == []
-    assert remit.status().mode == "off"
-    remit.shutdown()
-    remit.configure(mode="off")
-    with agent.run():
-        pay()
-    assert BODIES == ["function 5"]
+    with fresh():
+        with pytest.raises(SettingsError):
+            remit.configure(on_violation="deny", **settings)
+        with agent.run(), pytest.raises(DeniedError):
+            pay()
+        assert BODIES == []
+        assert remit.status().mode == "off"
+        remit.shutdown()
+        remit.configure(mode="off")
+        with agent.run():
+            pay()
+        assert BODIES == ["function 5"]
 
 
 def test_a_configure_that_fails_changes_nothing_that_was_configured() -> None:

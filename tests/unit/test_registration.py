@@ -25,6 +25,7 @@ from remit.models.agent_instance import (
 from tests.data import signatures
 from tests.data.corpus import is_valid
 from tests.data.redaction import redact
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -255,7 +256,7 @@ def test_the_order_of_declarations_does_not_matter() -> None:
     assert identifier(one) == identifier(two) != identifier(Desk())
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"title": "Other"},

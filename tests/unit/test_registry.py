@@ -14,6 +14,7 @@ from remit._registry import AgentType, Registry
 from remit._risk import risk
 from remit.errors import DeclarationError
 from tests.declaring import SOURCE, agent, define, step
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -139,7 +140,7 @@ def test_an_agent_has_the_span_types_of_its_package(shop: Shop) -> None:
     assert names_of(registry, declare()) == OWN
 
 
-@pytest.mark.parametrize(
+@each(
     ("selector", "more"),
     [
         pytest.param("bank.deep", BANK, id="prefix"),
@@ -176,7 +177,7 @@ def test_an_agent_may_name_functions(shop: Shop) -> None:
         assert found == ["bank.deep.tools:Store.find", *OWN]
 
 
-@pytest.mark.parametrize(
+@each(
     ("selector", "message"),
     [
         pytest.param(Registry, "span_types holds <class", id="class"),
@@ -272,12 +273,3 @@ def test_threads_may_declare_at_once() -> None:
         thread.join()
     assert len(registry.span_types()) == 200
     assert registry.version == 200
-
-
-def test_a_forked_child_can_declare() -> None:
-    """The inherited lock may be held by a thread that is gone."""
-    registry = Registry()
-    registry._lock.acquire()
-    registry.after_fork_in_child()
-    registry.add_span_type(step(define()["tool"]))
-    assert len(registry.span_types()) == 1

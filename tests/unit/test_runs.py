@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -15,14 +15,20 @@ from pydantic import BaseModel, Field
 import remit
 from remit.errors import UsageError
 from remit.testing import FakeClock, RecordingSink, isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 
+def stopped() -> AbstractContextManager[RecordingSink]:
+    """Record into memory with a clock that stands still."""
+    return isolated(clock=FakeClock())
+
+
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:
-    """Record into memory with a clock that stands still."""
-    with isolated(clock=FakeClock()) as sink:
+    """Record with a clock that stands still."""
+    with stopped() as sink:
         yield sink
 
 
@@ -148,7 +154,7 @@ def test_a_nested_agent_is_a_child_span_of_the_outer_run(recorder: RecordingSink
     assert inner_span.parent == recorder.spans("outer")[0].key
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "status"),
     [
         pytest.param(ValueError("x"), "failed", id="exception"),
@@ -157,6 +163,7 @@ def test_a_nested_agent_is_a_child_span_of_the_outer_run(recorder: RecordingSink
         pytest.param(SystemExit(0), "complete", id="exit-0"),
         pytest.param(SystemExit(3), "failed", id="exit-3"),
     ],
+    recorder=stopped,
 )
 def test_a_block_left_by_an_exception_has_the_status_of_it(
     recorder: RecordingSink, error: BaseException, status: str
@@ -245,7 +252,7 @@ DECLARED = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "payload", "wrong"),
     [
         ("review", Review(score=1), []),
@@ -284,6 +291,7 @@ def test_a_quality_payload_is_compared_with_its_declaration_and_sent_all_the_sam
     caplog: pytest.LogCaptureFixture, name: str, payload: object, wrong: list[str]
 ) -> None:
     """What is not as declared is one line in the log and a finding on the run."""
+    caplog.clear()
     with isolated() as recorder:
 
         @remit.agent(quality=DECLARED)
@@ -351,7 +359,7 @@ def noter() -> None:
     """Hold runs with labels."""
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "said"),
     [
         pytest.param({"subject": 17}, "subject.*of type int; expected a text", id="number"),
@@ -360,6 +368,7 @@ def noter() -> None:
         pytest.param({"labels": 17}, "labels.*of type int", id="number-as-labels"),
         pytest.param({"labels": object()}, "labels.*of type object", id="object"),
     ],
+    recorder=stopped,
 )
 def test_a_subject_or_labels_of_another_kind_are_errors(
     recorder: RecordingSink, given: dict[str, Any], said: str
@@ -370,7 +379,7 @@ def test_a_subject_or_labels_of_another_kind_are_errors(
     assert recorder.runs == []
 
 
-@pytest.mark.parametrize("labels", [["a"], ("a",), {"a"}, {"a": 1}, Counter(["a"])])
+@each("labels", [["a"], ("a",), {"a"}, {"a": 1}, Counter(["a"])], recorder=stopped)
 def test_labels_are_words_or_a_mapping(recorder: RecordingSink, labels: Collection[str]) -> None:
     """Of any class."""
     with noter.run(labels=labels):
@@ -389,13 +398,13 @@ def test_a_span_outside_any_run_is_said_once_with_file_and_line(
 
     for _ in range(3):
         assert lonely() == 1
-    assert sys._getframe().f_code.co_filename in caplog.text
+    assert __file__ in caplog.text
     lines = [record for record in caplog.records if record.name == "remit"]
     assert len(lines) == 1
     assert recorder.runs == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("resume", "seen"),
     [
         (5, "an object of type int"),
@@ -403,6 +412,7 @@ def test_a_span_outside_any_run_is_said_once_with_file_and_line(
         ("nonsense", "'nonsense'"),
         ("x" * 50, f"'{'x' * 40}'\\.\\.\\."),
     ],
+    recorder=stopped,
 )
 def test_what_is_no_id_cannot_be_resumed(
     recorder: RecordingSink, resume: object, seen: str

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Final, TypeAlias
 
 import pytest
@@ -17,14 +17,20 @@ from remit._runs import Run
 from remit.config import Settings
 from remit.errors import DeniedError
 from remit.testing import FakeClock, RecordingSink, isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
 
+def stopped() -> AbstractContextManager[RecordingSink]:
+    """Record into memory with a clock that stands still."""
+    return isolated(clock=FakeClock())
+
+
 @pytest.fixture
 def recorder() -> Iterator[RecordingSink]:
-    """Record into memory with a clock that stands still."""
-    with isolated(clock=FakeClock()) as sink:
+    """Record with a clock that stands still."""
+    with stopped() as sink:
         yield sink
 
 
@@ -92,7 +98,7 @@ STREAMS: Final[dict[str, Callable[[], Stream]]] = {
     "method": Counter().count,
     "async method": Counter().count_later,
 }
-streams = pytest.mark.parametrize("call", list(STREAMS.values()), ids=list(STREAMS))
+streams = each("call", list(STREAMS.values()), ids=list(STREAMS), recorder=stopped)
 
 
 def read(stream: Stream) -> list[int]:
@@ -125,7 +131,7 @@ def test_a_run_waits_for_a_stream_that_its_block_has_called(
     assert [span.status for span in recorder.spans()] == ["complete"]
 
 
-@pytest.mark.parametrize("closes", [True, False], ids=["closed", "collected"])
+@each("closes", [True, False], ids=["closed", "collected"], recorder=stopped)
 @streams
 def test_a_run_does_not_wait_for_a_stream_that_nobody_will_read(
     recorder: RecordingSink, call: Callable[[], Stream], *, closes: bool
@@ -178,8 +184,8 @@ def two() -> tuple[Iterator[int], str]:
     return count_and_fail(), "text/plain"
 
 
-@pytest.mark.parametrize("steps", [0, 1], ids=["called", "begun"])
-@pytest.mark.parametrize(
+@each("steps", [0, 1], ids=["called", "begun"])
+@each(
     ("call", "outcome"),
     [
         (count_and_fail, ("failed", "LookupError")),
@@ -189,6 +195,7 @@ def two() -> tuple[Iterator[int], str]:
         (count_on, ("complete", None)),
     ],
     ids=["fails", "fails within", "returned", "returned among others", "is caught"],
+    recorder=stopped,
 )
 def test_a_run_fails_when_what_outlived_its_block_fails(
     recorder: RecordingSink,
@@ -288,42 +295,6 @@ def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> N
     (span,) = recorder.spans("step")
     assert span.run_key == run.key
     assert span.parent == recorder.runs[0].root.key
-
-
-def test_async_runs_do_not_mix(recorder: RecordingSink) -> None:
-    """200 concurrent runs in one loop: every span's canary equals its run's."""
-
-    @remit.span_type
-    async def step(canary: int) -> int:
-        await asyncio.sleep(0)
-        return canary
-
-    @remit.agent
-    async def answer(canary: int) -> int:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(step(canary)) for _ in range(3)]
-        assert await asyncio.to_thread(step_sync, canary) == canary
-        return sum(task.result() for task in tasks) // 3
-
-    @remit.span_type("step_sync")
-    def step_sync(canary: int) -> int:
-        return canary
-
-    async def one(canary: int) -> None:
-        async with answer.run(subject=str(canary)):
-            assert await answer(canary) == canary
-
-    async def main() -> None:
-        await asyncio.gather(*(one(n) for n in range(200)))
-
-    asyncio.run(main())
-    assert len(recorder.runs) == 200
-    for run in recorder.runs:
-        subject = run.root.payload["subject"]
-        spans = run.spans[1:]
-        assert len(spans) == 5
-        assert {str(span.payload["canary"]) for span in spans} == {subject}
-        assert run.status == "complete"
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, EmailStr, Field, WithJsonSchema
 
-from remit._capture import Plan, Rules
+from remit._capture import Rules
 from remit._schema import canonical, declared_schema, params_schema, result_schema
 from remit._schema._results import as_object
 from remit._signature import MISSING, CallKind, Parameter, Reading, read
@@ -29,6 +29,7 @@ from tests.data.corpus import (
     text_of,
 )
 from tests.data.redaction import WITHHELD, redact
+from tests.inside import plan_of
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -90,9 +91,9 @@ def test_a_payload_has_the_keys_of_its_schema(name: str) -> None:
     reading = read(CASES[name], skip_first=has_receiver(CASES[name]))
     properties = params_schema(reading, redact=redact)["properties"].keys()
     by_name = {each.name: 1 for each in reading.parameters if each.kind is Kind.KEYWORD_ONLY}
-    full = json.loads(Plan(reading).params((1,) * len(reading.names), by_name, Rules()))
+    full = json.loads(plan_of(reading).params((1,) * len(reading.names), by_name, Rules()))
     assert full.keys() == properties
-    empty = json.loads(Plan(reading).params((), {}, Rules()))
+    empty = json.loads(plan_of(reading).params((), {}, Rules()))
     assert empty.keys() <= properties
 
 
@@ -168,7 +169,7 @@ def test_a_note_of_the_result_stands_with_it() -> None:
     assert schema == {"$comment": "why", "type": "object"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("default", "expected"),
     [
         pytest.param(1, {"default": 1}, id="plain"),
@@ -230,7 +231,7 @@ def test_withheld_values_are_left_out_of_an_enumeration() -> None:
     assert schema["$defs"]["Kind"] == {"type": "string"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "kind", "item"),
     [
         (typing.Iterator[int], CallKind.GENERATOR, {"type": "integer"}),
@@ -278,7 +279,7 @@ def test_a_result_that_holds_itself_keeps_its_definition() -> None:
     assert is_valid(schema, Recursive(children=[Recursive()]).model_dump())
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "good", "bad"),
     [
         pytest.param(int, {"result": 1}, {"result": "x"}, id="scalar"),
@@ -302,7 +303,7 @@ class Answer(BaseModel):
     text: str = "x"
 
 
-@pytest.mark.parametrize(
+@each(
     ("declared", "expected"),
     [
         pytest.param(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from remit._overrides import overridden
 from remit._schema import Grade, Weakness, weaknesses
 from remit._signature import CallKind, read
+from tests.subtests import each
 
 NONE, WEAK = Grade.NONE, Grade.WEAK
 ANYTHING = "may be anything"
@@ -103,7 +104,7 @@ def is_opaque(a: Opaque, b: Half, c: list[Opaque] | int) -> Opaque | None: ...
 def misses(a: Missing, b: list[Missing]) -> Missing: ...  # noqa: F821 - missing on purpose
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "expected"),
     [
         pytest.param(
@@ -169,7 +170,7 @@ def opens(a: int) -> AbstractContextManager[list]: ...
 def either(a: int) -> Iterator[int] | list[Any]: ...
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "expected"),
     [(streams, "return[]"), (opens, "return[]"), (either, "return[]")],
     ids=["items", "entered", "a union"],

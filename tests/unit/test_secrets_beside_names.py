@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 import remit
 from remit.testing import RecordingSink, isolated
 from tests.captured import withheld
+from tests.subtests import each
 
 SECRET: Final = "31d4d96e40"
 KEY: Final = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
@@ -114,7 +115,7 @@ def told_by(recorder: RecordingSink) -> str:
     return json.dumps([span.payload, span.result])
 
 
-@pytest.mark.parametrize("call", CALLS)
+@each("call", CALLS)
 def test_a_value_is_withheld_for_the_name_beside_it(call: str) -> None:
     """Headers, settings and environments are handed on as name and value."""
     step, arguments = CALLS[call]
@@ -150,7 +151,7 @@ class Login(BaseModel):
         return value
 
 
-@pytest.mark.parametrize("field", ["password", "pin_hint", "code", "city"])
+@each("field", ["password", "pin_hint", "code", "city"])
 def test_the_message_of_a_validator_does_not_tell_what_it_refuses(field: str) -> None:
     """By the name of the field, and wherever the message quotes the input."""
     with isolated() as recorder, desk.run():

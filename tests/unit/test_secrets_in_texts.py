@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import remit
 from remit.testing import isolated
+from tests.subtests import each
 
 HEADERS: Final = """
 Cookie: theme=dark; sid=31d4d96e40
@@ -252,7 +253,7 @@ def told_of(text: str) -> dict[str, object]:
     return dict(zip((*PLACES, "error"), spans[-len(PLACES) - 1 :], strict=True))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@each("shape", SHAPES)
 def test_a_text_with_a_secret_is_withheld_in_every_place(shape: str) -> None:
     """As an argument, in containers, in what is returned, in the message of an error."""
     told = told_of(shape)
@@ -260,7 +261,7 @@ def test_a_text_with_a_secret_is_withheld_in_every_place(shape: str) -> None:
     assert '"withheld"' in json.dumps(told["text"])
 
 
-@pytest.mark.parametrize("text", PROSE)
+@each("text", PROSE)
 def test_a_text_that_only_looks_alike_is_recorded(text: str) -> None:
     """Prose, placeholders, names of settings, code that hands a secret on without showing it."""
     told = told_of(text)
@@ -268,7 +269,7 @@ def test_a_text_that_only_looks_alike_is_recorded(text: str) -> None:
     assert '"withheld"' not in json.dumps(told)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "why"),
     [
         ("token 31d4d9", "a text of fewer than 16 characters without an equals sign"),

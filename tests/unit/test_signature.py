@@ -17,6 +17,7 @@ from fastapi import Depends
 
 from remit._marks import Sensitive, Skip
 from remit._signature import MISSING, Parameter, read
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -75,7 +76,7 @@ def test_positions_are_kept_for_skipped_parameters() -> None:
     assert reading.returns is int
 
 
-@pytest.mark.parametrize(
+@each(
     ("function", "names"),
     [(Service.method, ("a",)), (Service.of_class.__func__, ("a",)), (Service.loose, ())],  # type: ignore[attr-defined]  # the function inside
     ids=["self", "cls", "in args"],
@@ -120,7 +121,7 @@ def test_a_callable_without_a_signature_takes_anything() -> None:
     assert reading.names == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("annotation", "category"),
     [
         pytest.param(Annotated[str, Sensitive("minors_data")], "minors_data", id="sensitive"),

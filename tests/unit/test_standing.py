@@ -13,6 +13,7 @@ import pytest
 import remit
 from remit.errors import DeniedError
 from remit.testing import RecordingSink, isolated
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -183,7 +184,7 @@ def made() -> AbstractContextManager[None]:
     return _Manager()
 
 
-@pytest.mark.parametrize("manager", [below, above, made])
+@each("manager", [below, above, made])
 def test_the_body_of_a_block_stands_where_its_manager_left_off(
     manager: Callable[[], AbstractContextManager[None]],
 ) -> None:

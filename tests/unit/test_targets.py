@@ -17,6 +17,7 @@ from remit._registry import SpanType
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.kinds import KINDS, Times, methods, triple
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
@@ -81,7 +82,7 @@ NAMES: dict[str, tuple[Callable[[], Anything], str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "name"), list(NAMES.values()), ids=list(NAMES))
+@each(("make", "name"), list(NAMES.values()), ids=list(NAMES))
 def test_the_name_is_that_of_the_function_inside(make: Callable[[], Anything], name: str) -> None:
     """Of an object, that of its class; of a builtin, that of its module."""
     assert declared(make()).name == name
@@ -98,7 +99,7 @@ def test_an_object_of_the_program_itself_has_the_name_of_its_source(
     assert declared(vars(program)["Step"]()).name == "desk:Step"
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "line"),
     [
         pytest.param(Times(3), Times.__call__.__code__.co_firstlineno, id="object"),
@@ -113,7 +114,7 @@ def test_the_place_is_where_the_code_stands(given: Anything, line: int) -> None:
     assert found.line == line
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "doc"),
     [
         pytest.param(Times(3), "Multiply.", id="call"),
@@ -193,12 +194,13 @@ def test_an_agent_has_the_description_of_its_object() -> None:
     assert (version["name"], version["description"]) == ("Documented", "Answer what is asked.")
 
 
-@pytest.mark.parametrize("kind", ["function", "partial", "object", "bound-method", "cached"])
+@each("kind", ["function", "partial", "object", "bound-method", "cached"])
 def test_an_agent_may_name_each_kind_of_step(kind: str) -> None:
     """By what the decorator returned."""
-    step = KINDS[kind].make(remit.span_type("step of another package"))
-    agent: Anything = remit.agent(span_types=[step])(triple)
-    entries = agent.registration()["agent_schema_version"]["span_type_schemas"]
+    with isolated():
+        step = KINDS[kind].make(remit.span_type("step of another package"))
+        agent: Anything = remit.agent(span_types=[step])(triple)
+        entries = agent.registration()["agent_schema_version"]["span_type_schemas"]
     assert "step of another package" in {each["name"] for each in entries}
 
 
@@ -215,7 +217,7 @@ def test_a_mistake_names_a_builtin_too() -> None:
         remit.span_type(title=5)(len)  # type: ignore[call-overload] # this is what is tested
 
 
-@pytest.mark.parametrize(
+@each(
     ("given", "names"),
     [
         pytest.param(functools.partial(triple, 2), "by, return", id="partial"),
@@ -239,8 +241,8 @@ def test_a_function_of_a_library_is_a_step_of_whoever_decorates_it() -> None:
     assert {"remove", "tell"} <= {each["name"] for each in entries}
     elsewhere: Anything = ModuleType("elsewhere")
     exec("def copy(step): return step.__copy__()", elsewhere.__dict__)
-    for each in (remove, step):
-        elsewhere.copy(each)
+    for original in (remove, step):
+        elsewhere.copy(original)
     again = agent.registration()["agent_schema_version"]["span_type_schemas"]
     assert again == entries
 

@@ -15,10 +15,11 @@ from remit._runs import Run
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared
+from tests.subtests import each
 
 pytestmark = pytest.mark.python
 
-kinds = pytest.mark.parametrize("kind", list(KINDS))
+kinds = each("kind", list(KINDS), recorder=isolated)
 STEPS: list[str] = []
 REASON = "by an operator"
 
@@ -28,13 +29,6 @@ def _nothing_ran() -> None:
     """Forget what ran."""
     BODIES.clear()
     STEPS.clear()
-
-
-@pytest.fixture
-def recorder() -> Iterator[RecordingSink]:
-    """Record into memory."""
-    with isolated() as sink:
-        yield sink
 
 
 def terminate(recorder: RecordingSink, number: int = 0) -> None:
@@ -75,6 +69,7 @@ def test_the_next_step_of_any_kind_is_refused_and_each_later_one(
     kind: str, recorder: RecordingSink
 ) -> None:
     """Nothing runs and nothing more is recorded."""
+    BODIES.clear()
     with free.run() as run:
         terminate(recorder)
         for _ in range(2):
@@ -238,12 +233,12 @@ def test_a_run_that_has_ended_is_not_held_by_those_begun_in_it(recorder: Recordi
         alive.append(sum(handle() is not None for handle in handles))
 
     async def main() -> None:
-        await chain(20)
+        await chain(8)
         while tasks and not tasks[0].done():
             await tasks[0]
 
     asyncio.run(main())
-    assert len(recorder.runs) == 21
+    assert len(recorder.runs) == 9
     assert max(alive) < 5
 
 
