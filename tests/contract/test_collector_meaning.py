@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.collecting import Api, World, details
+from tests.collecting import Api, details
 from tests.subtests import each
 
 Json = Any
@@ -190,23 +190,3 @@ def test_a_bulk_request_is_not_stopped_by_what_does_not_match(api: Api, run_id: 
     ]
     outputs = api.bulk(*items)
     assert [each["details"]["valid"] for each in outputs.values()] == [True, False, True]
-
-
-def test_schemas_are_read_again_when_others_took_their_place(
-    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only so many are kept."""
-    monkeypatch.setattr("remit.collector.meaning.declared.MAX_VERSIONS", 2)
-    del world
-    runs = [
-        api.instance(
-            agent_schema_version={
-                "external_identifier": f"s-{kind}",
-                "span_schemas": {"one": {"properties": {"a": {"type": kind}}}},
-            }
-        )["id"]
-        for kind in ("string", "integer", "boolean")
-    ]
-    for _ in range(2):
-        made = [api.span(each, schema_name="one", payload={"a": 1})["valid"] for each in runs]
-        assert made == [False, True, False]

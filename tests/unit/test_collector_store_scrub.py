@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from remit.collector.store import SqliteStore
+from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.testing import FakeClock
 from tests.collecting import World
 
@@ -19,15 +22,14 @@ def content(folder: Path) -> bytes:
 def test_a_scrubbed_file_holds_nothing_that_was_removed(tmp_path: Path) -> None:
     """Also where SQLite leaves what is deleted in place, which depends on how it was built."""
     store = SqliteStore(tmp_path / "remit.db")
-    connection = store._connection
-    assert connection is not None
-    connection.execute("PRAGMA secure_delete = OFF")
     api = World(store).account()
     run = api.instance("active")
     for number in range(50):
         api.span(run["id"], payload={"q": CANARY * (number * 40 + 1)})
-    with store.writing() as tx:
-        tx.erase(run["id"], 1)
+    with closing(sqlite3.connect(tmp_path / "remit.db")) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        SqliteTransaction(connection).erase(run["id"], 1)
+        connection.commit()
     assert CANARY.encode() in content(tmp_path)
 
     store.scrub()

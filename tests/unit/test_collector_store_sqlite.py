@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,19 +166,29 @@ def test_a_database_that_cannot_be_read_is_unavailable_too(tmp_path: Path) -> No
     store.close()
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Generator[None]:
+    """Let no file of this process grow beyond *size* bytes in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """SQLite is told that the file may not grow."""
+    """The limit of a file's length stands for the end of the disk."""
     store = SqliteStore(tmp_path / "remit.db")
     api = World(store).account()
     run = api.instance("active")
-    connection = store._connection
-    assert connection is not None
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    room = max(path.stat().st_size for path in tmp_path.iterdir())
     big = {"text": "x" * 100_000}
 
-    answers = [api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)]
-    connection.execute("PRAGMA max_page_count = 1000000")
+    with files_of_at_most(room + len(big["text"]) // 2):
+        answers = [
+            api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)
+        ]
 
     assert {answer.status_code for answer in answers} == {503}
     assert api.spans(run["id"]) == []
@@ -240,6 +251,15 @@ def test_a_fault_in_a_statement_is_not_taken_for_a_full_disk(tmp_path: Path) -> 
     store.close()
 
 
+def times_open(path: Path) -> int:
+    """Return how many descriptors of this process are of a file."""
+    file, found = path.stat(), 0
+    for descriptor in range(1024):
+        with suppress(OSError):
+            found += os.path.samestat(os.fstat(descriptor), file)
+    return found
+
+
 def in_child(store: SqliteStore) -> int:
     """Return how many tokens a forked child sees after it wrote one."""
     reader, writer = os.pipe()
@@ -247,8 +267,9 @@ def in_child(store: SqliteStore) -> int:
     if child == 0:
         try:
             # The parent's connection must not be used, nor closed, by anybody else.
-            assert store._connection is None
+            inherited = times_open(Path(store.path))
             create_token(store, "account")
+            assert times_open(Path(store.path)) > inherited
             with store.reading() as tx:
                 os.write(writer, bytes([len(tx.tokens())]))
             store.close()

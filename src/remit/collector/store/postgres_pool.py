@@ -10,35 +10,21 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import conninfo, errors
 
 from remit._clock import Deadline, SystemClock
-from remit.collector.store.postgres_connection import (
-    ANSWER_S,
-    BEGIN_S,
-    LOOK_S,
-    BoundedConnection,
-    SilentError,
-)
+from remit.collector.store.postgres_connection import BoundedConnection, SilentError
 
 T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
-# Who waits keeps one of the few threads on which requests are carried out.
-WAIT_S: Final = 5.0
-SILENCE_S: Final = 5.0
-"""A server that did not answer is not asked again for so long: each question keeps a thread, and
-all who ask are to be told soon."""
-LIMITS: Final = {
-    "lock_timeout": "5s",
-    "statement_timeout": "30s",
-    # A process that was stopped in the middle must not keep its locks for ever.
-    "idle_in_transaction_session_timeout": "30s",
-}
+# A process that was stopped in the middle must not keep its locks for ever.
+_IDLE_S: Final = 30.0
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -47,17 +33,46 @@ _DEFAULTS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long is waited for what, in seconds.
+
+    Attributes:
+        connection_s: For one of the connections, by one of the few threads that carry out requests.
+        lock_s: For a lock, by the server.
+        statement_s: For the end of a statement, by the server.
+        begin_s: For the beginning of a transaction: at once, or the server is not there.
+        look_s: For the answer to one question; longer than the server waits for a lock.
+        answer_s: For any other; longer than a statement may take, of which the server speaks first.
+        silence_s: After a server did not answer until it is asked again: each question keeps a
+            thread, and all who ask are to be told soon.
+    """
+
+    connection_s: float = 5.0
+    lock_s: float = 5.0
+    statement_s: float = 30.0
+    begin_s: float = 5.0
+    look_s: float = 7.0
+    answer_s: float = 35.0
+    silence_s: float = 5.0
+
+
 class Pool:
     """Connections to one database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, waits: Waits | None = None) -> None:
         """Connect to *url* when the first one is needed.
+
+        Args:
+            url: The database.
+            waits: How long is waited for what.
 
         Raises:
             psycopg.ProgrammingError: It cannot be read.
         """
         given = conninfo.conninfo_to_dict(url)
         self._options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._waits = waits or Waits()
         self._silent = Deadline.after(0, SystemClock())
         self._start()
         _pools.add(self)
@@ -76,8 +91,10 @@ class Pool:
         pid = os.getpid()
         with self._admitted():
             with self._heard():
-                connection, _ = self._first(lambda each: each.execute(begin.encode()))
-            connection.answer_within_s = None if patient else ANSWER_S
+                connection, _ = self._first(
+                    lambda each: each.execute(begin.encode()), self._waits.begin_s
+                )
+            connection.answer_within_s = None if patient else self._waits.answer_s
             try:
                 with self._heard():
                     yield connection
@@ -94,7 +111,7 @@ class Pool:
             psycopg.OperationalError: There is none to be had.
         """
         with self._admitted(), self._heard():
-            connection, found = self._first(question, within_s=LOOK_S)
+            connection, found = self._first(question, self._waits.look_s)
             self._take_back(connection)
             return found
 
@@ -106,7 +123,7 @@ class Pool:
     def _admitted(self) -> Generator[None]:
         """Wait for room for one more connection."""
         room = self._room
-        if not room.acquire(timeout=WAIT_S):
+        if not room.acquire(timeout=self._waits.connection_s):
             raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
         try:
             yield
@@ -121,12 +138,12 @@ class Pool:
         try:
             yield
         except (SilentError, errors.ConnectionTimeout):
-            self._silent = Deadline.after(SILENCE_S, SystemClock())
+            self._silent = Deadline.after(self._waits.silence_s, SystemClock())
             self.close()
             raise
 
     def _first(
-        self, ask: Callable[[BoundedConnection], T], *, within_s: float = BEGIN_S
+        self, ask: Callable[[BoundedConnection], T], within_s: float
     ) -> tuple[BoundedConnection, T]:
         """Return a connection, and what it was asked first."""
         while True:
@@ -153,9 +170,15 @@ class Pool:
 
     def _connect(self) -> BoundedConnection:
         connection = BoundedConnection.connect(**self._options, autocommit=True)
+        connection.answer_within_s = self._waits.begin_s
+        limits = {
+            "lock_timeout": self._waits.lock_s,
+            "statement_timeout": self._waits.statement_s,
+            "idle_in_transaction_session_timeout": _IDLE_S,
+        }
         try:
-            for name, value in LIMITS.items():
-                connection.execute(f"SET {name} = '{value}'".encode())
+            for name, seconds in limits.items():
+                connection.execute(f"SET {name} = '{seconds * 1000:.0f}ms'".encode())
         except BaseException:
             connection.close()
             raise
