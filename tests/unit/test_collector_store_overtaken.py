@@ -15,10 +15,12 @@ import pytest
 from remit import _ids
 from remit.collector import Store, open_store
 from remit.collector.store import Reading, SpanRow, StoreUnavailableError
+from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_copy import copied
-from remit.collector.store.postgres_pool import LIMITS
+from remit.collector.store.postgres_pool import Waits
 from tests.collecting import Api, Json, World, details, refusal
 from tests.postgres import WAITING, emptied
+from tests.subtests import each
 
 pytestmark = pytest.mark.gate
 
@@ -118,7 +120,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
+@each("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
 def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
     """Whatever is in their texts."""
     api = World(store).account()
@@ -165,12 +167,9 @@ def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store
     assert store.look(lambda tx: tx.accounts()) == []
 
 
-def test_a_question_that_waits_for_a_lock_is_given_up(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_question_that_waits_for_a_lock_is_given_up(url: str) -> None:
     """After the server's limit; it is not asked again on the next connection."""
-    monkeypatch.setitem(LIMITS, "lock_timeout", "200ms")
-    store = open_store(url)
+    store = PostgresStore(url, waits=Waits(lock_s=0.2))
     asked: list[Reading] = []
 
     def ask(tx: Reading) -> object:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from remit.collector import open_store
+from remit._clock import Deadline, SystemClock
 from remit.collector.store import StoreUnavailableError
-from remit.collector.store.postgres_pool import Pool
+from remit.collector.store.postgres import PostgresStore
+from remit.collector.store.postgres_pool import Pool, Waits
 from tests.collecting import World, refusal
 from tests.postgres import emptied
 
 pytestmark = pytest.mark.gate
-
-POOL = "remit.collector.store.postgres_pool"
-
 
 class Wire:
     """What lies between a collector and its server; nothing comes through while it is cut.
@@ -89,21 +88,13 @@ def wired() -> Generator[tuple[str, Wire]]:
             wire.close()
 
 
-@pytest.fixture(autouse=True)
-def limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Wait for less than the tests can spare."""
-    for name in ("BEGIN_S", "LOOK_S", "ANSWER_S"):
-        monkeypatch.setattr(f"{POOL}.{name}", 0.5)
-    return iter([None])
+IMPATIENT: Final = Waits(begin_s=0.5, look_s=0.5, answer_s=0.5)
 
 
-def test_a_server_that_falls_silent_is_unavailable_until_it_speaks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It is not waited for again at each request; when it answers, so does the collector."""
-    monkeypatch.setattr(f"{POOL}.SILENCE_S", 3.0)
+def test_a_server_that_falls_silent_is_unavailable_until_it_speaks() -> None:
+    """When it answers again, so does the collector."""
     with wired() as (url, wire):
-        store = open_store(url)
+        store = PostgresStore(url, waits=replace(IMPATIENT, silence_s=0.1))
         api = World(store).account()
         run = api.instance("active")
 
@@ -111,24 +102,33 @@ def test_a_server_that_falls_silent_is_unavailable_until_it_speaks(
         refused = api.get("/ping")
         assert refusal(refused, 503)["code"] == "unavailable"
         assert int(refused.headers["retry-after"]) >= 1
-        begin = time.monotonic()
-        for _ in range(20):
-            refusal(api.get("/ping"), 503)
-        assert time.monotonic() - begin < 20 * 0.5
 
         wire.whole.set()
-        deadline = time.monotonic() + 30
+        deadline = Deadline.after(30, SystemClock())
         while api.get("/ping").status_code != 200:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.1)
+            assert not deadline.passed
         assert api.span(run["id"])["status"] == "active"
+        store.close()
+
+
+def test_a_silent_server_is_not_waited_for_at_each_request() -> None:
+    """For some seconds it is not asked at all."""
+    with wired() as (url, wire):
+        store = PostgresStore(url, waits=replace(IMPATIENT, silence_s=600))
+        api = World(store).account()
+        wire.whole.clear()
+        refusal(api.get("/ping"), 503)
+        wire.whole.set()
+
+        # It would answer by now.
+        assert {api.get("/ping").status_code for _ in range(20)} == {503}
         store.close()
 
 
 def test_a_statement_without_an_answer_is_given_up() -> None:
     """In the middle of a transaction, of which nothing is kept."""
     with wired() as (url, wire):
-        store = open_store(url)
+        store = PostgresStore(url, waits=IMPATIENT)
 
         def ask_twice() -> None:
             with store.writing() as tx:
@@ -142,9 +142,9 @@ def test_a_statement_without_an_answer_is_given_up() -> None:
 
 
 def test_a_new_connection_to_a_silent_server_is_given_up() -> None:
-    """After the time that a connection may take; then it is not tried at once again."""
+    """It is not tried at once again."""
     with wired() as (url, wire):
-        pool = Pool(url)
+        pool = Pool(url, IMPATIENT)
         wire.whole.clear()
         for said in ("timeout", "asked again in a few seconds"):
             with pytest.raises(Exception, match=said), pool.connection("BEGIN"):
@@ -154,9 +154,9 @@ def test_a_new_connection_to_a_silent_server_is_given_up() -> None:
 def test_who_is_patient_waits() -> None:
     """Tables are vacuumed, and parts dropped, for as long as it takes."""
     with emptied() as url:
-        pool = Pool(url)
+        pool = Pool(url, replace(IMPATIENT, answer_s=0.2))
         with pool.connection("BEGIN", patient=True) as connection:
-            connection.execute("SELECT pg_sleep(1)")
+            connection.execute("SELECT pg_sleep(0.5)")
             connection.execute("COMMIT")
         with pool.connection("BEGIN") as connection, pytest.raises(Exception, match="no answer"):
             connection.execute("SELECT pg_sleep(10)")
