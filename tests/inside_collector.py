@@ -40,6 +40,5 @@ from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Writing as Writing
-from remit.collector.store import sqlite_rows as sqlite_rows
 from remit.collector.wire import object_of as object_of
 from remit.collector.workers import Workers as Workers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, refusal
-from tests.inside_collector import sqlite_rows
+from tests.inside_collector import SqliteStore
+from tests.stores import on_each_store
 from tests.subtests import each
 
 
@@ -207,12 +210,20 @@ def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     assert between(end_time="2026-01-01T01:00:00 01:00") == spans[:1]
 
 
-@pytest.mark.parametrize("few", [True, False])
-def test_spans_of_a_time_are_those_of_the_agent_and_type(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, few: bool
-) -> None:
-    """In order and counted, however the database comes by them; the next page goes on."""
-    monkeypatch.setattr(sqlite_rows, "MOST_BY_START", 20_000 if few else 0)
+@on_each_store
+def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
+    """In order and counted; the next page goes on."""
+    check_spans_of_a_time(world)
+
+
+def test_spans_of_a_time_with_many_are_those_of_the_agent_and_type(tmp_path: Path) -> None:
+    """As they are where SQLite reads by the time because there are few."""
+    with closing(SqliteStore(tmp_path / "remit.db", most_by_start=0)) as store:
+        check_spans_of_a_time(World(store))
+
+
+def check_spans_of_a_time(world: World) -> None:
+    """Ask for the spans of two agents, by time and type."""
     api, other = world.account(), world.account()
     runs = [api.instance("active")["id"] for _ in range(3)]
     times = [f"2026-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3, 4)]
@@ -252,6 +263,7 @@ def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None
         AgentSpan.model_validate(answer["summaries"][0])
 
 
+@on_each_store
 @pytest.mark.parametrize("by", ["agent_instance_id", "agent_id"])
 def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
     """The next page begins where it ends, and no page is empty."""

@@ -21,6 +21,7 @@ from tests.postgres import emptied
 
 pytestmark = pytest.mark.gate
 
+
 class Wire:
     """What lies between a collector and its server; nothing comes through while it is cut.
 
