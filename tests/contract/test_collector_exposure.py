@@ -13,20 +13,21 @@ import httpx
 import pytest
 
 from remit.collector import Settings, Store, create_token
+from remit.testing import FakeClock
 from tests.collecting import Api, details, refusal
 from tests.exposed import answered, served, told
 from tests.inside import Deadline, SystemClock
 from tests.inside_collector import Door, StoreUnavailableError
 from tests.subtests import each
 
-LIMITS = Settings(max_requests_per_s=5, max_failures_per_minute=3, body_timeout_s=1)
+LIMITS = Settings(max_requests_per_s=5, max_failures_per_minute=3)
 HEAD = b"POST /api/v1/agent HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.fixture
-def url(store: Store) -> Iterator[str]:
-    """Return where a collector with small limits listens."""
-    with served(store, LIMITS) as listening:
+def url(store: Store, clock: FakeClock) -> Iterator[str]:
+    """Return where a collector with small limits listens, for which no time passes."""
+    with served(store, LIMITS, clock=clock) as listening:
         yield listening
 
 
@@ -48,7 +49,7 @@ def until(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
     return answer
 
 
-@pytest.mark.parametrize(
+@each(
     "sent",
     [
         HEAD + b"X: " + b"y" * 20_000,
@@ -92,25 +93,26 @@ def test_a_body_in_chunks_is_refused(url: str, store: Store) -> None:
     """Its trailers become nothing, and the connection ends."""
     chunks = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Forwarded-For: a\r\n\r\n"
 
-    assert told(answered(url, HEAD + authorization(store) + chunks)) == (411, "length_required")
+    sent = HEAD + authorization(store) + chunks
+    assert told(answered(url, sent, closed=True)) == (411, "length_required")
 
 
 @pytest.mark.parametrize("dripping", [False, True], ids=["half of it", "byte by byte"])
-def test_a_body_that_does_not_arrive_is_given_up(url: str, store: Store, *, dripping: bool) -> None:
+def test_a_body_that_does_not_arrive_is_given_up(store: Store, *, dripping: bool) -> None:
     """With 408, and the connection ends."""
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    got = b""
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
-        connection.sendall(HEAD + authorization(store) + b"Content-Length: 1000\r\n\r\n{")
-        connection.settimeout(0.2 if dripping else 20)
-        for _ in range(100):
-            try:
-                got += connection.recv(65536)
-                break
-            except TimeoutError:
-                connection.sendall(b"{")
-        connection.settimeout(20)
-        got += b"".join(iter(lambda: connection.recv(65536), b""))
+    got, sent = b"", HEAD + authorization(store) + b"Content-Length: 1000\r\n\r\n{"
+    with served(store, Settings(body_timeout_s=0.2)) as url:
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(sent)
+            connection.settimeout(0.05 if dripping else 20)
+            while not got:
+                try:
+                    got = connection.recv(65536)
+                except TimeoutError:
+                    connection.sendall(b"{")
+            connection.settimeout(20)
+            got += b"".join(iter(lambda: connection.recv(65536), b""))
 
     assert told(got) == (408, "request_timeout")
 

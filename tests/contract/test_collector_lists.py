@@ -6,8 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
@@ -54,6 +52,7 @@ def test_an_empty_list_has_every_key(api: Api) -> None:
     }
 
 
+@on_each_store
 def test_pages_follow_each_other_to_the_end(api: Api) -> None:
     """Oldest first, also among what was made in one millisecond."""
     made = [api.instance("pending")["id"] for _ in range(7)]
@@ -80,6 +79,7 @@ def test_pages_follow_each_other_to_the_end(api: Api) -> None:
     assert {(place["item_count"], place["page_count"]) for place in places} == {(7, 3)}
 
 
+@on_each_store
 def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
     """Counts and payloads stay with the detail view."""
     made = api.instance("terminated")
@@ -95,6 +95,7 @@ def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
     AgentInstance.model_validate(row)
 
 
+@on_each_store
 @each(
     ("query", "order"),
     [
@@ -159,6 +160,7 @@ def test_unknown_parameters_are_ignored(api: Api) -> None:
     assert ids(answer) == [made["id"]]
 
 
+@on_each_store
 def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     """The agent is required."""
     api, other = world.account(), world.account()
@@ -178,6 +180,7 @@ def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     assert list(refusal(api.get("/agent_instance"), 422)["errors"]) == ["agent_id"]
 
 
+@on_each_store
 def test_spans_are_listed_by_run_or_agent(world: World) -> None:
     """One of the two is required, both may be given."""
     api, other = world.account(), world.account()
@@ -193,6 +196,7 @@ def test_spans_are_listed_by_run_or_agent(world: World) -> None:
     assert list(refusal(api.get("/agent_spans"), 422)["errors"]) == ["agent_instance_id"]
 
 
+@on_each_store
 def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     """It looks at when a span started, so that a pending one is in no window."""
     run = api.instance("active")["id"]
@@ -251,6 +255,7 @@ def check_spans_of_a_time(world: World) -> None:
     assert found(schema_name="desk:1") == (["4 1", "3 1", "2 1", "1 1"], 4)
 
 
+@on_each_store
 def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:
     """With its payloads; summaries are not written yet, asked for or not."""
     run = api.instance("active")["id"]
@@ -264,7 +269,7 @@ def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None
 
 
 @on_each_store
-@pytest.mark.parametrize("by", ["agent_instance_id", "agent_id"])
+@each("by", ["agent_instance_id", "agent_id"])
 def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
     """The next page begins where it ends, and no page is empty."""
     api = World(store, settings=Settings(max_answer_bytes=10_000)).account()

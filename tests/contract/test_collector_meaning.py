@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.collecting import Api, details
+from tests.stores import on_each_store
 from tests.subtests import each
 
 Json = Any
@@ -76,7 +77,8 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
     assert (made["valid"], made["schema_errors"]) == (True, [])
 
 
-@pytest.mark.parametrize(
+@on_each_store
+@each(
     ("payload", "error"),
     [
         ({}, 'payload "number" is a required property'),
@@ -88,9 +90,10 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
     ids=str,
 )
 def test_a_payload_that_is_not_as_declared_is_stored_and_flagged(
-    api: Api, run_id: str, payload: Json, error: str
+    api: Api, payload: Json, error: str
 ) -> None:
     """It is never refused, and says what is wrong wherever it is shown."""
+    run_id = api.instance(agent_schema_version=DECLARED)["id"]
     made = order(api, run_id, payload)
     (listed,) = api.spans(run_id)
     assert listed == made
@@ -115,6 +118,7 @@ def test_a_user_s_own_key_is_compared_under_its_own_name(api: Api, run_id: str) 
     assert details(escaped)["valid"] is True
 
 
+@on_each_store
 def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> None:
     """How a step fails is declared nowhere."""
     bad = {"result": "yes"}
@@ -128,6 +132,7 @@ def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> 
     assert finished["schema_errors"] == created["schema_errors"]
 
 
+@on_each_store
 def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> None:
     """What the finish showed is not in it."""
     body = api.span_body(run_id, schema_name="shop:order", payload={"number": 3})
@@ -138,6 +143,7 @@ def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> Non
     assert details(api.post("/agent_spans", body)) == first
 
 
+@on_each_store
 def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
     """Also under another key: the id is that of the same span."""
     span_id = f"{run_id[:-4]}zzzz"
@@ -155,7 +161,7 @@ def test_a_span_of_an_undeclared_type_is_compared_with_nothing(api: Api, run_id:
     assert made["schema_errors"] == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "why"),
     [("shop:loop", "refers to itself"), ("shop:remote", "refers to something outside")],
 )
