@@ -19,7 +19,7 @@ from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_copy import copied
 from remit.collector.store.postgres_pool import Waits
 from tests.collecting import Api, Json, World, details, refusal
-from tests.postgres import WAITING, emptied
+from tests.postgres import await_waiting, emptied
 from tests.subtests import each
 
 pytestmark = pytest.mark.gate
@@ -51,11 +51,7 @@ def meanwhile(url: str, ask: Callable[[], httpx.Response]) -> Generator[list[htt
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(ask()))
     thread.start()
-    deadline = time.monotonic() + 30
-    with psycopg.connect(url, autocommit=True) as other:
-        while other.execute(WAITING).fetchall() != [(1,)]:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.02)
+    await_waiting(url)
     yield answers
     thread.join(30)
     assert not thread.is_alive()

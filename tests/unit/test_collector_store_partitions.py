@@ -17,7 +17,7 @@ from remit.collector.store.postgres_partitions import Part, part_at, week_at
 from remit.collector.store.retention import bound_at
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details
-from tests.postgres import database
+from tests.postgres import await_waiting, database
 
 pytestmark = pytest.mark.gate
 
@@ -177,7 +177,7 @@ def test_a_part_takes_what_is_being_written_too(api: Api, clock: FakeClock, url:
         other.execute(sql.encode(), (later,))
         writer = threading.Thread(target=api.span, args=(run["id"],))
         writer.start()
-        writer.join(0.3)
+        await_waiting(url)
         other.commit()
         writer.join(20)
 
