@@ -7,18 +7,14 @@ import json
 import random
 import zlib
 from time import thread_time
-from typing import Any, Final
 
 import httpx
 import pytest
 
 from remit.collector import Settings, Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import zstd as module_of_zstd
 from tests.inside_collector import Refusal, unzip
 from tests.subtests import each
-
-zstd: Final[Any] = module_of_zstd()
 
 MALFORMED = {
     "cut off": b'{"details":',
@@ -203,34 +199,9 @@ def test_a_compressed_body_is_read(api: Api) -> None:
         assert details(made)["name"] == "zipped"
 
 
-def test_a_body_compressed_as_zstandard_is_read(api: Api) -> None:
-    """In one frame or several; answers say which encodings are taken."""
-    body = b'{"details":{"name":"packed"}}'
-    for sent in (zstd.compress(body), zstd.compress(body[:9]) + zstd.compress(body[9:])):
-        made = api.post("/agent", content=sent, headers={"Content-Encoding": "zstd"})
-        assert details(made)["name"] == "packed"
-        assert made.headers["accept-encoding"] == "zstd, gzip"
-    refused = api.post("/agent", content=b"", headers={"Content-Encoding": "br"})
-    assert refusal(refused, 415)
-    assert refused.headers["accept-encoding"] == "zstd, gzip"
-
-
-def wide(body: bytes) -> bytes:
-    """Return *body* compressed so that whoever reads it has to hold 32 MiB."""
-    options = {zstd.CompressionParameter.window_log: 25}
-    # In two pieces: of a length that is known before, less is to be held.
-    packer = zstd.ZstdCompressor(options=options)
-    return bytes(packer.compress(body) + packer.flush())
-
-
 @each(
     ("body", "encoding", "status"),
     [
-        (b"{}", "zstd", 400),
-        (zstd.compress(b"{}")[:-1], "zstd", 400),
-        (zstd.compress(b"{}") + b"more", "zstd", 400),
-        (wide(b'{"details":{"name":"wide"}}'), "zstd", 400),
-        (zstd.compress(b"\0" * 100_000_000), "zstd", 413),
         (b"{}", "gzip", 400),
         (gzip.compress(b"{}", mtime=0)[:-4], "gzip", 400),
         (gzip.compress(b"{}", mtime=0) + b"more", "gzip", 400),

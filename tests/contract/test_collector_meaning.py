@@ -133,17 +133,6 @@ def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> 
 
 
 @on_each_store
-def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> None:
-    """What the finish showed is not in it."""
-    body = api.span_body(run_id, schema_name="shop:order", payload={"number": 3})
-    body["idempotency_key"] = "create-once"
-    first = details(api.post("/agent_spans", body))
-    finish = f"/agent_spans/{first['id']}/finish"
-    assert details(api.post(finish, {"result_payload": {}}))["valid"] is False
-    assert details(api.post("/agent_spans", body)) == first
-
-
-@on_each_store
 def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
     """Also under another key: the id is that of the same span."""
     span_id = f"{run_id[:-4]}zzzz"
