@@ -13,7 +13,7 @@ import msgspec
 
 from remit.collector import Store, create_token
 from tests.collecting import SCHEMA, Api, Json, World, details
-from tests.inside_collector import ENDPOINTS, PREFIX, Endpoint, SqliteStore, TokenRow
+from tests.inside_collector import ENDPOINTS, PREFIX, Endpoint, TokenRow, sqlite_store
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "reference" / "endpoints.md"
 HEADING: Final = "## Who is answered what"
@@ -41,7 +41,7 @@ class Two:
     def __init__(self, folder: Path) -> None:
         """Make both in a file that each question gets a copy of."""
         self._path = folder / "remit.db"
-        with closing(SqliteStore(self._path)) as store:
+        with closing(sqlite_store(self._path)) as store:
             self._make(store)
         self._file = self._path.read_bytes()
 
@@ -91,7 +91,7 @@ class Two:
     def anew(self) -> Generator[None]:
         """Return a block in which all is as it was made."""
         self._path.write_bytes(self._file)
-        with closing(SqliteStore(self._path)) as store:
+        with closing(sqlite_store(self._path)) as store:
             self.world = World(store)
             self.owner = Api(self.world.http(self.secrets["account"]))
             yield

@@ -12,7 +12,7 @@ from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, refusal
-from tests.inside_collector import SqliteStore
+from tests.inside_collector import sqlite_store
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -222,7 +222,7 @@ def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
 
 def test_spans_of_a_time_with_many_are_those_of_the_agent_and_type(tmp_path: Path) -> None:
     """As they are where SQLite reads by the time because there are few."""
-    with closing(SqliteStore(tmp_path / "remit.db", most_by_start=0)) as store:
+    with closing(sqlite_store(tmp_path / "remit.db", most_by_start=0)) as store:
         check_spans_of_a_time(World(store))
 
 

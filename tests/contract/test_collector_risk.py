@@ -11,7 +11,7 @@ from remit import risk
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
 from tests.inside import new_key, pfid
-from tests.inside_collector import PAGE_SPANS, SqliteStore
+from tests.inside_collector import PAGE_SPANS, sqlite_store
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -128,7 +128,7 @@ def test_all_that_was_withheld_is_counted(api: Api) -> None:
 @each(("count", "chars"), [(10_050, 0), (40, 2 * 1024 * 1024)], ids=["many", "long"])
 def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
     """Some of it is, and the answer says that this is not all."""
-    with closing(SqliteStore(":memory:")) as store:
+    with closing(sqlite_store(":memory:")) as store:
         api = World(store).account()
         run_id: str = api.instance()["id"]
         withholding(api, run_id, 1, chars)

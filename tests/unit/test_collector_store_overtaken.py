@@ -15,10 +15,9 @@ import pytest
 from remit import _ids
 from remit.collector import Store, open_store
 from remit.collector.store import Reading, SpanRow, StoreUnavailableError
-from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_copy import copied
-from remit.collector.store.postgres_pool import Waits
 from tests.collecting import Api, Json, World, details, refusal
+from tests.inside_collector import postgres_store
 from tests.postgres import await_waiting, emptied
 from tests.subtests import each
 
@@ -165,7 +164,7 @@ def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store
 
 def test_a_question_that_waits_for_a_lock_is_given_up(url: str) -> None:
     """After the server's limit; it is not asked again on the next connection."""
-    store = PostgresStore(url, waits=Waits(lock_s=0.2))
+    store = postgres_store(url, waits={"lock_s": 0.2})
     asked: list[Reading] = []
 
     def ask(tx: Reading) -> object:

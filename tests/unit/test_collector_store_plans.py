@@ -14,10 +14,11 @@ import pytest
 
 from remit._ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
-from remit.collector.store import Page, Reading, SpanFilter, SpanRow, SqliteStore, write
+from remit.collector.store import Page, Reading, SpanFilter, SpanRow, write
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
 from tests.collecting import World
+from tests.inside_collector import sqlite_store
 from tests.postgres import database
 from tests.stores import empty_database
 
@@ -123,7 +124,7 @@ class Noting(psycopg.Cursor[Any]):
 
 def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
     """Unless it is so much that the runs of the agent are the shorter way."""
-    with closing(SqliteStore(path)) as store:
+    with closing(sqlite_store(path)) as store:
         wanted = filled(store)
 
     def read(tx: Reading) -> object:
@@ -142,7 +143,7 @@ def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
 
 def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     """All of an account's and those of one agent, which are as many as there ever were."""
-    store = SqliteStore(path)
+    store = sqlite_store(path)
     wanted = filled(store)
     everything: dict[str, str] = {}
     of_agent = {"agent_id": str(wanted.agent_id)}
@@ -167,7 +168,7 @@ def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
 
 def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
     """Also where another one asks, and when there are two."""
-    store = SqliteStore(path)
+    store = sqlite_store(path)
     account = str(filled(store).account_id)
 
     assert _listed(store, account) == (2, 2)

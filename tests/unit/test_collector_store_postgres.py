@@ -16,12 +16,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remit.cli import main
-from remit.collector import create_token, open_store
+from remit.collector import Store, create_token, open_store
 from remit.collector.store import AccountRow, StoreUnavailableError, opening, shown
 from remit.collector.store.postgres import PostgresStore
-from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Waits
+from remit.collector.store.postgres_pool import MAX_CONNECTIONS
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
+from tests.inside_collector import postgres_store
 from tests.postgres import database, emptied, server
 from tests.subtests import each
 
@@ -194,7 +195,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 def test_a_locked_row_is_unavailable_for_now(url: str) -> None:
     """503 with `Retry-After`; when the lock is gone, all is well."""
-    store = PostgresStore(url, waits=Waits(lock_s=0.05))
+    store = postgres_store(url, waits={"lock_s": 0.05})
     api = World(store).account()
     run = api.instance("active")
     with psycopg.connect(url) as blocker:
@@ -211,7 +212,7 @@ def test_a_locked_row_is_unavailable_for_now(url: str) -> None:
 
 def test_a_slow_read_is_no_outage(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """It alone fails, by a statement_timeout; nobody is told that the database is away."""
-    store = PostgresStore(url, waits=Waits(statement_s=0.2))
+    store = postgres_store(url, waits={"statement_s": 0.2})
     api = World(store).account()
     run = api.instance("active")
     with psycopg.connect(url) as blocker:
@@ -314,7 +315,7 @@ def test_more_threads_than_connections_take_turns(url: str) -> None:
 
 def test_all_connections_in_use_is_unavailable(url: str) -> None:
     """After a short wait."""
-    store = PostgresStore(url, waits=Waits(connection_s=0.05))
+    store = postgres_store(url, waits={"connection_s": 0.05})
 
     def all_at_once(number: int) -> None:
         with store.reading():
@@ -352,7 +353,7 @@ def test_a_text_that_no_row_can_hold_finds_nothing(url: str) -> None:
     store.close()
 
 
-def in_child(store: PostgresStore) -> int:
+def in_child(store: Store) -> int:
     """Return how many tokens a forked child sees after it wrote one."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -374,7 +375,7 @@ def in_child(store: PostgresStore) -> int:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_connections_of_its_own(url: str) -> None:
     """Also while other threads of the parent are writing; both go on with theirs."""
-    store = PostgresStore(url)
+    store = postgres_store(url)
     create_token(store, "account")
     stop = threading.Event()
 

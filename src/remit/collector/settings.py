@@ -52,7 +52,7 @@ class Settings:
     max_body_bytes: int = 8 * MIB
     max_body_values: int = 250_000
     max_pending_bytes: int = 64 * MIB
-    body_timeout_s: float = 60
+    body_timeout_s: int = 60
     max_bulk_items: int = 10_000
     max_bulk_s: float = 0.5
     max_answer_bytes: int = 8 * MIB

@@ -7,13 +7,19 @@ nothing, and takes a client that trusts it along.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 
 from remit._clock import Deadline, SystemClock
 
+BEGIN_S: Final = 5.0
+"""A transaction begins at once, or the server is not there."""
+LOOK_S: Final = 7.0
+"""So is one question answered; longer than the server's own limit of a wait for a lock."""
+ANSWER_S: Final = 35.0
+"""Longer than the server's own limit of a statement, which is to speak first."""
 RV = TypeVar("RV")
 
 
@@ -28,7 +34,7 @@ class BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
         answer_within_s: How long the answer to a statement is waited for; None is for ever.
     """
 
-    answer_within_s: float | None = None
+    answer_within_s: float | None = BEGIN_S
 
     def wait(self, gen: PQGen[RV], *args: Any, **more: Any) -> RV:  # noqa: ANN401 - psycopg's own
         """Wait for what *gen* waits for.

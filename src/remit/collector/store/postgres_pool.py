@@ -17,12 +17,21 @@ import psycopg
 from psycopg import conninfo, errors
 
 from remit._clock import Deadline, SystemClock
-from remit.collector.store.postgres_connection import BoundedConnection, SilentError
+from remit.collector.store.postgres_connection import (
+    ANSWER_S,
+    BEGIN_S,
+    LOOK_S,
+    BoundedConnection,
+    SilentError,
+)
 
 T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
+SILENCE_S: Final = 5.0
+"""A server that did not answer is not asked again for so long: each question keeps a thread, and
+all who ask are to be told soon."""
 # A process that was stopped in the middle must not keep its locks for ever.
 _IDLE_S: Final = 30.0
 _DEFAULTS: Final = {
@@ -41,20 +50,11 @@ class Waits:
         connection_s: For one of the connections, by one of the few threads that carry out requests.
         lock_s: For a lock, by the server.
         statement_s: For the end of a statement, by the server.
-        begin_s: For the beginning of a transaction: at once, or the server is not there.
-        look_s: For the answer to one question; longer than the server waits for a lock.
-        answer_s: For any other; longer than a statement may take, of which the server speaks first.
-        silence_s: After a server did not answer until it is asked again: each question keeps a
-            thread, and all who ask are to be told soon.
     """
 
     connection_s: float = 5.0
     lock_s: float = 5.0
     statement_s: float = 30.0
-    begin_s: float = 5.0
-    look_s: float = 7.0
-    answer_s: float = 35.0
-    silence_s: float = 5.0
 
 
 class Pool:
@@ -91,10 +91,8 @@ class Pool:
         pid = os.getpid()
         with self._admitted():
             with self._heard():
-                connection, _ = self._first(
-                    lambda each: each.execute(begin.encode()), self._waits.begin_s
-                )
-            connection.answer_within_s = None if patient else self._waits.answer_s
+                connection, _ = self._first(lambda each: each.execute(begin.encode()))
+            connection.answer_within_s = None if patient else ANSWER_S
             try:
                 with self._heard():
                     yield connection
@@ -111,7 +109,7 @@ class Pool:
             psycopg.OperationalError: There is none to be had.
         """
         with self._admitted(), self._heard():
-            connection, found = self._first(question, self._waits.look_s)
+            connection, found = self._first(question, within_s=LOOK_S)
             self._take_back(connection)
             return found
 
@@ -138,12 +136,12 @@ class Pool:
         try:
             yield
         except (SilentError, errors.ConnectionTimeout):
-            self._silent = Deadline.after(self._waits.silence_s, SystemClock())
+            self._silent = Deadline.after(SILENCE_S, SystemClock())
             self.close()
             raise
 
     def _first(
-        self, ask: Callable[[BoundedConnection], T], within_s: float
+        self, ask: Callable[[BoundedConnection], T], *, within_s: float = BEGIN_S
     ) -> tuple[BoundedConnection, T]:
         """Return a connection, and what it was asked first."""
         while True:
@@ -170,7 +168,6 @@ class Pool:
 
     def _connect(self) -> BoundedConnection:
         connection = BoundedConnection.connect(**self._options, autocommit=True)
-        connection.answer_within_s = self._waits.begin_s
         limits = {
             "lock_timeout": self._waits.lock_s,
             "statement_timeout": self._waits.statement_s,
