@@ -19,8 +19,8 @@ from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
 from tests.subtests import each
 from tests.untraced import untraced
 
-MAX_S = 0.5
-"""Of this thread's own time: the machine may be busy with something else."""
+MAX_S = 1.5
+"""Of this thread's own time; the slowest takes a tenth."""
 MAX_MIB = 64
 HARMLESS = {
     "deep paths",  # from Python 3.12 on its stack is deep enough; what it names is not there
@@ -58,7 +58,7 @@ def test_a_template_can_neither_hang_nor_grow(name: str) -> None:
     assert summary is None or (name in HARMLESS and len(summary) < 100)
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@each("name", SCHEMAS)
 def test_a_schema_cannot_keep_the_collector_busy(name: str) -> None:
     """Nor can saying what does not match it: what takes too long is left and said so."""
     schema, payload = SCHEMAS[name]
