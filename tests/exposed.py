@@ -10,17 +10,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from remit.collector import Settings, Store, create_app
+from remit.testing import FakeClock
 from tests.collecting import on_a_port
 from tests.inside_collector import AccessLog, Door
 
 
 @contextmanager
 def served(
-    store: Store, settings: Settings, *, log: Path | None = None, door: Door | None = None
+    store: Store,
+    settings: Settings,
+    *,
+    log: Path | None = None,
+    door: Door | None = None,
+    clock: FakeClock | None = None,
 ) -> Generator[str]:
     """Serve a store within limits on a free port; yield the URL."""
     access_log = None if log is None else AccessLog(str(log))
-    app = create_app(store, settings=settings, access_log=access_log)
+    app = create_app(store, settings=settings, clock=clock, access_log=access_log)
     try:
         with on_a_port(app, settings=settings, door=door) as url:
             yield url
@@ -29,15 +35,21 @@ def served(
             access_log.close()
 
 
-def answered(url: str, sent: bytes) -> bytes:
-    """Return what comes back until the connection is closed, for what was sent and left open."""
+def answered(url: str, sent: bytes, *, closed: bool = False) -> bytes:
+    """Return the answer to what was sent, all of it or, if asked, all until the server closes."""
     host, _, port = url.removeprefix("http://").rpartition(":")
+    answer = b""
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(sent)
-        parts = []
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
+        while (closed or not _whole(answer)) and (part := connection.recv(65536)):
+            answer += part
+    return answer
+
+
+def _whole(answer: bytes) -> bool:
+    head, ended, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: ([0-9]+)", head)
+    return bool(ended) and length is not None and len(body) >= int(length[1])
 
 
 def told(answer: bytes) -> tuple[int, str]:

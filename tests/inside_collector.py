@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from remit._clock import Clock
 from remit.collector.exposure import AccessLog as AccessLog
 from remit.collector.ingest import AskedFor as AskedFor
 from remit.collector.ingest import Erased as Erased
@@ -35,11 +38,33 @@ from remit.collector.store import Page as Page
 from remit.collector.store import Reading as Reading
 from remit.collector.store import Removed as Removed
 from remit.collector.store import SpanFilter as SpanFilter
-from remit.collector.store import SqliteStore as SqliteStore
+from remit.collector.store import SqliteStore
 from remit.collector.store import Store as Store
 from remit.collector.store import StoreUnavailableError as StoreUnavailableError
 from remit.collector.store import TokenRow as TokenRow
 from remit.collector.store import Writing as Writing
-from remit.collector.store import sqlite_rows as sqlite_rows
+from remit.collector.store.postgres import PostgresStore
+from remit.collector.store.postgres_pool import Waits
+from remit.collector.store.sqlite import BUSY_TIMEOUT_S
+from remit.collector.store.sqlite_rows import MOST_BY_START
 from remit.collector.wire import object_of as object_of
 from remit.collector.workers import Workers as Workers
+
+# Store
+
+
+def sqlite_store(
+    path: Path | str = ":memory:",
+    *,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    most_by_start: int = MOST_BY_START,
+) -> Store:
+    """Open an SQLite file, made if need be, with limits of a test's own."""
+    return SqliteStore(path, busy_timeout_s=busy_timeout_s, most_by_start=most_by_start)
+
+
+def postgres_store(
+    url: str, *, clock: Clock | None = None, waits: dict[str, float] | None = None
+) -> Store:
+    """Open a PostgreSQL database, with a clock of a test's own and some of the `Waits`."""
+    return PostgresStore(url, clock=clock, waits=Waits(**waits or {}))

@@ -43,6 +43,7 @@ WAITING: Final = (
     "WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 """Counts who waits for somebody else's lock in the database that is asked."""
+LOCK_TRIES: Final = 1500
 # Stops the server when the standard input ends: also when the tests are killed.
 WATCHED: Final = '"$@" & read -r _; kill -INT $!; wait'
 
@@ -163,6 +164,16 @@ def server() -> Server:
     made.create()
     made.start()
     return made
+
+
+def await_waiting(url: str) -> None:
+    """Return when somebody waits for another one's lock in the database at *url*."""
+    with psycopg.connect(url, autocommit=True) as other:
+        for _ in range(LOCK_TRIES):
+            if other.execute(WAITING).fetchall() != [(0,)]:
+                return
+            threading.Event().wait(0.02)
+    raise AssertionError("nobody waits for a lock")
 
 
 _numbers = count(1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from remit.models.agent import Agent
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.inside import partition_of
+from tests.stores import on_each_store
 from tests.subtests import each
 
 
@@ -18,6 +17,7 @@ def made(api: Api, **said: Json) -> dict[str, Any]:
     return details(api.post("/agent", {"details": {"name": "A", **said}}))
 
 
+@on_each_store
 def test_an_agent_is_made_and_found(api: Api) -> None:
     """By its id and by the client's own name of it."""
     agent = made(api, description="answers", external_identifier="desk:support", team_id="t1")
@@ -43,6 +43,7 @@ def test_what_does_not_exist_is_not_found(api: Api) -> None:
     assert list(refusal(api.get("/agent/show"), 422)["errors"]) == ["agent_id"]
 
 
+@on_each_store
 def test_an_external_identifier_belongs_to_one_agent_of_an_account(world: World, api: Api) -> None:
     """Another account may use it too."""
     made(api, external_identifier="desk")
@@ -53,6 +54,7 @@ def test_an_external_identifier_belongs_to_one_agent_of_an_account(world: World,
     assert made(world.foreign(), external_identifier="desk")["external_identifier"] == "desk"
 
 
+@on_each_store
 def test_a_client_may_choose_the_id(api: Api, clock: FakeClock) -> None:
     """An equal creation answers the first result, another one is refused."""
     chosen = details(api.post("/pfid/generate"))["pfids"][0]
@@ -85,6 +87,7 @@ def test_a_wrong_field_of_an_agent_is_named(api: Api, said: dict[str, Any], fiel
     assert len(api.get("/agent").json()["summaries"]) == 1
 
 
+@on_each_store
 def test_an_agent_is_changed_where_a_field_is_given(api: Api, clock: FakeClock) -> None:
     """An absent field stays, a null clears; the external identifier cannot be changed."""
     agent = made(api, description="d", team_id="t", external_identifier="e")
@@ -99,6 +102,7 @@ def test_an_agent_is_changed_where_a_field_is_given(api: Api, clock: FakeClock) 
     refusal(api.put(f"/agent/{agent['id']}", {"details": {"name": None}}), 422)
 
 
+@on_each_store
 def test_an_agent_is_retired_and_brought_back(api: Api) -> None:
     """What may be done with it is always said."""
     path = f"/agent/{made(api)['id']}"
@@ -117,6 +121,7 @@ def test_an_agent_is_retired_and_brought_back(api: Api) -> None:
     refusal(api.post(f"{path}/reinstate"), 409)
 
 
+@on_each_store
 def test_an_agent_that_ran_is_not_deleted(api: Api) -> None:
     """Its runs would hang in the air; one that never ran is gone for good."""
     unused = made(api, external_identifier="e")
@@ -130,6 +135,7 @@ def test_an_agent_that_ran_is_not_deleted(api: Api) -> None:
     assert used["code"] == "invalid_action"
 
 
+@on_each_store
 def test_an_agent_counts_its_instances(api: Api) -> None:
     """In all states, alone and in the list."""
     for status in ("pending", "active", "complete", "failed", "terminated"):
@@ -150,6 +156,7 @@ def test_an_agent_counts_its_instances(api: Api) -> None:
     assert listed["instance_counts"] == counts
 
 
+@on_each_store
 def test_agents_are_listed_by_team_owner_and_profile(api: Api) -> None:
     """Each filter alone."""
     one = made(api, team_id="t", owner_person_id="o", risk_profile_id="r")
@@ -168,7 +175,7 @@ def test_ids_are_made_in_the_accounts_partition_and_in_order(api: Api) -> None:
     assert {partition_of(one) for one in ids} == {partition_of(api.agent_id or "")}
 
 
-@pytest.mark.parametrize("body", [{"count": 0}, {"count": 1001}, {"count": "x"}, {"count": True}])
+@each("body", [{"count": 0}, {"count": 1001}, {"count": "x"}, {"count": True}])
 def test_a_number_of_ids_that_cannot_be_meant_is_refused(api: Api, body: dict[str, Any]) -> None:
     """So are ids for another account."""
     assert list(refusal(api.post("/pfid/generate", body), 422)["errors"]) == ["count"]

@@ -6,13 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from remit.collector import Store
 from remit.models.api_token import ApiToken
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.inside_collector import NS_PER_US, revoke_token
+from tests.stores import on_each_store
 from tests.subtests import each
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,6 +28,7 @@ def step(api: Api, token: dict[str, Any], name: str) -> dict[str, Any]:
     return details(api.post(f"/api_token/{token['id']}/{name}", {}))
 
 
+@on_each_store
 def test_a_token_is_told_once_and_kept_as_a_hash(
     world: World, store: Store, tmp_path: Path
 ) -> None:
@@ -52,6 +52,7 @@ def test_a_token_is_told_once_and_kept_as_a_hash(
     ApiToken.model_validate(first["details"])
 
 
+@on_each_store
 def test_a_suspended_token_comes_back_and_a_revoked_one_does_not(world: World) -> None:
     """Each step only from where it leads on."""
     api = world.account()
@@ -92,6 +93,7 @@ def test_a_suspended_token_can_be_revoked(api: Api) -> None:
     assert step(api, token, "revoke")["status"] == "revoked"
 
 
+@on_each_store
 def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> None:
     """Not before; a time that is over already is refused, as is one that is none."""
     api = world.account()
@@ -109,6 +111,7 @@ def test_a_token_ends_when_it_was_said_to(world: World, clock: FakeClock) -> Non
         assert list(refusal(api.post("/api_token", body), 422)["errors"]) == ["expires_at"]
 
 
+@on_each_store
 def test_a_deployments_token_is_bound_to_agent_and_environment(world: World) -> None:
     """To the agent's only environment unless another is said, which is deployed then."""
     api = world.account()
@@ -127,6 +130,7 @@ def test_a_deployments_token_is_bound_to_agent_and_environment(world: World) -> 
     assert len(api.get("/api_token", agent_id=api.agent_id).json()["summaries"]) == 2
 
 
+@on_each_store
 def test_a_deployments_token_sees_its_own_environment_only(world: World) -> None:
     """Staging does not read what production's runs of the same agent did."""
     api = world.account()
@@ -170,6 +174,7 @@ def test_a_token_that_cannot_be_meant_is_refused(
     assert len(api.get("/api_token").json()["summaries"]) == 1
 
 
+@on_each_store
 def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
     """Keys belong to the account; what they were answered does not belong to every agent of it."""
     one, two = world.deployment("one"), world.deployment("two")
@@ -187,7 +192,8 @@ def test_a_key_of_another_agents_token_answers_nothing(world: World) -> None:
     assert details(one.post("/agent_instance/register", one.registration(**key))) == run
 
 
-@pytest.mark.parametrize("step_name", ["suspend", "revoke"])
+@on_each_store
+@each("step_name", ["suspend", "revoke"])
 def test_a_token_ends_with_the_token_that_made_it(world: World, step_name: str) -> None:
     """Suspending or revoking a token does the same to the tokens that were made with it."""
     owner = world.account()
@@ -225,6 +231,7 @@ def test_a_token_outlives_the_one_that_made_it_by_no_second(world: World, clock:
         assert world.http(secret).get("/api/v1/ping").status_code == 401
 
 
+@on_each_store
 def test_the_command_line_revokes_what_a_token_made(world: World, store: Store) -> None:
     """As the API does."""
     maker, maker_secret = made(world.account())
@@ -235,6 +242,7 @@ def test_the_command_line_revokes_what_a_token_made(world: World, store: Store) 
     assert world.http(secret).get("/api/v1/ping").status_code == 401
 
 
+@on_each_store
 def test_the_tokens_of_a_retired_agent_stop(world: World) -> None:
     """Until it is reinstated."""
     api = world.account()

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from remit.collector import Settings, Store
 from remit.models.bulk import BulkResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
 from tests.inside import _ids
+from tests.stores import on_each_store
 from tests.subtests import each
 
 CREATE = "agent_spans/create"
 FINISH = "agent_spans/finish"
 
 
+@on_each_store
 def test_every_documented_operation_answers_its_endpoints_envelope(api: Api) -> None:
     """Each under its key."""
     run = api.instance("pending")
@@ -55,6 +55,7 @@ def test_every_documented_operation_answers_its_endpoints_envelope(api: Api) -> 
     BulkResponse.model_validate({"outputs": outputs})
 
 
+@on_each_store
 def test_items_are_carried_out_in_order(api: Api) -> None:
     """Each sees what those before it did: a span is created, finished, and refused once more."""
     run = api.instance("active")
@@ -76,6 +77,7 @@ def test_items_are_carried_out_in_order(api: Api) -> None:
     assert api.shown(run["id"])["span_counts"]["total"] == 1
 
 
+@on_each_store
 def test_it_stops_at_the_first_error(api: Api) -> None:
     """Successes before it are kept, items after it are absent, the whole is a success."""
     run = api.instance("active")
@@ -192,7 +194,7 @@ def in_several_requests(api: Api, items: list[dict[str, Any]]) -> list[dict[str,
     return sent
 
 
-@pytest.mark.parametrize("operation", [CREATE, "agents/create", "agent_spans/list"])
+@each("operation", [CREATE, "agents/create", "agent_spans/list"])
 def test_a_request_does_not_work_for_ever(store: Store, operation: str) -> None:
     """What is left out is sent again, and each time some of it is done."""
     api = World(store, clock=Slow(), settings=Settings(max_bulk_s=3)).account()
@@ -212,7 +214,7 @@ def test_a_request_does_not_work_for_ever(store: Store, operation: str) -> None:
     assert api.shown(run["id"])["span_counts"]["total"] == len(api.spans(run["id"]))
 
 
-@pytest.mark.parametrize("operation", [CREATE, "agent_spans/list"])
+@each("operation", [CREATE, "agent_spans/list"])
 def test_an_answer_does_not_grow_for_ever(store: Store, operation: str) -> None:
     """An item that lists is a hundred bytes, and a hundred spans are answered."""
     api = World(store, settings=Settings(max_answer_bytes=5000)).account()
@@ -230,6 +232,7 @@ def test_an_answer_does_not_grow_for_ever(store: Store, operation: str) -> None:
     assert list(first.values())[-1]["code"] == "payload_too_large"
 
 
+@on_each_store
 def test_a_refused_item_leaves_nothing_of_its_own(store: Store) -> None:
     """Not even what it wrote before it was found to be wrong: an agent, a version."""
     api = World(store, settings=Settings(create_agents=True)).account()
@@ -275,6 +278,7 @@ def test_fields_may_stand_flat_or_in_details_which_win(api: Api) -> None:
     assert {output["details"]["status"] for output in finished.values()} == {"failed"}
 
 
+@on_each_store
 def test_a_bulk_request_sent_again_is_answered_as_before(api: Api) -> None:
     """Also when the connection broke in between, and the client asks for more than it did."""
     run = api.instance("active")
@@ -302,6 +306,7 @@ def test_a_bulk_request_sent_again_is_answered_as_before(api: Api) -> None:
     assert api.shown(run["id"])["span_counts"]["total"] == 3
 
 
+@on_each_store
 def test_the_sdks_spans_are_taken_again_and_again(api: Api) -> None:
     """A hundred spans, sent three times, overlapping: each is kept once."""
     run = api.instance("active")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from remit.models.agent import Agent
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
+from tests.stores import on_each_store
 from tests.subtests import each
 
 RISKY: dict[str, Json] = {
@@ -41,6 +42,7 @@ RISKY: dict[str, Json] = {
 }
 
 
+@on_each_store
 def test_the_risk_of_an_agent_is_told_when_asked(api: Api) -> None:
     """Over the span types of its newest schema version: what one may do, the agent may."""
     show = {"agent_id": api.agent_id, "include_risk_rollup": "true"}
@@ -62,6 +64,7 @@ def test_the_risk_of_an_agent_is_told_when_asked(api: Api) -> None:
     refusal(api.get("/agent/show", agent_id=api.agent_id, include_risk_rollup="perhaps"), 422)
 
 
+@on_each_store
 def test_the_counts_of_an_agent_are_of_one_environment_when_asked(api: Api) -> None:
     """Or left out; the agent is found by its external identifier too."""
     agent = details(api.post("/agent", {"details": {"name": "B", "external_identifier": "b"}}))
@@ -97,6 +100,7 @@ def test_the_counts_of_another_environment_are_not_told(world: World) -> None:
         assert ("instance_counts" in shown) is told
 
 
+@on_each_store
 def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
     """In Markdown: the agent, its version, its span types."""
     agent = details(api.post("/agent", {"details": {"name": "Payer", "description": "Pays."}}))
@@ -116,6 +120,7 @@ def test_the_context_of_a_run_says_what_its_agent_is(api: Api) -> None:
     }
 
 
+@on_each_store
 def test_test_spans_are_complete_and_of_the_declared_types(api: Api) -> None:
     """In turn; they count as any other span, and one key makes them once."""
     run = api.instance("active")["id"]

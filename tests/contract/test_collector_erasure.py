@@ -13,6 +13,7 @@ from remit.collector import Store
 from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details
 from tests.inside_collector import AskedFor, Erased, erase, runs_about
+from tests.stores import on_each_store
 from tests.subtests import each
 
 CANARY = "canary-4711"
@@ -55,6 +56,7 @@ def erased(
     return erase(store, runs, asked_for, reason="they asked", erased_by="ann", clock=clock)
 
 
+@on_each_store
 def test_the_payloads_go_and_the_skeleton_stays(api: Api, store: Store) -> None:
     """Of this run, and of no other."""
     run, other = told(api), api.instance("active")
@@ -75,6 +77,7 @@ def test_the_payloads_go_and_the_skeleton_stays(api: Api, store: Store) -> None:
     assert CANARY in json.dumps(api.spans(other["id"]))
 
 
+@on_each_store
 def test_a_record_says_what_was_erased_when_why_and_by_whom(api: Api, store: Store) -> None:
     """Once more erased, nothing more is there; the record has both."""
     run = told(api)
@@ -95,6 +98,7 @@ def test_a_record_says_what_was_erased_when_why_and_by_whom(api: Api, store: Sto
     assert second.spans == 0
 
 
+@on_each_store
 def test_a_repeated_request_is_not_answered_what_was_erased(api: Api, store: Store) -> None:
     """The answers that were kept for it are the skeleton's."""
     run = told(api)
@@ -112,6 +116,7 @@ def test_a_repeated_request_is_not_answered_what_was_erased(api: Api, store: Sto
         assert CANARY not in answer.text
 
 
+@on_each_store
 def test_what_comes_later_for_an_erased_run_is_kept_without_payloads(
     api: Api, store: Store
 ) -> None:
@@ -138,6 +143,7 @@ def test_what_comes_later_for_an_erased_run_is_kept_without_payloads(
         assert runs_about(tx, "customer-9") == []
 
 
+@on_each_store
 def test_a_repeated_create_of_an_erased_span_is_the_same_still(api: Api, store: Store) -> None:
     """A client that did not see the answer may send it again, with its payload."""
     run = api.instance("active")
@@ -149,6 +155,7 @@ def test_a_repeated_create_of_an_erased_span_is_the_same_still(api: Api, store: 
     assert (again["id"], again["payload"]) == (span["id"], {})
 
 
+@on_each_store
 def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World) -> None:
     """By exactly what the program called them, in every account; created in bulk too."""
     foreign = world.foreign()
@@ -167,6 +174,7 @@ def test_all_runs_about_somebody_are_found(api: Api, store: Store, world: World)
         assert runs_about(tx, "customer-9") == []
 
 
+@on_each_store
 @each(
     "subject",
     [None, 5, {"$remit": "withheld"}, "", "nul\x00", "x" * 100_000],
@@ -180,6 +188,7 @@ def test_a_subject_may_be_anything(api: Api, store: Store, subject: Json) -> Non
         assert found == ([run["id"]] if isinstance(subject, str) else [])
 
 
+@on_each_store
 def test_two_spans_may_name_the_same_subject(api: Api, store: Store) -> None:
     """A resumed run has a root span for each part."""
     run = told(api)
@@ -194,6 +203,7 @@ def test_a_run_that_is_gone_is_passed_over(store: Store) -> None:
     assert erased(store, "nothing") == Erased(0, 0, 0)
 
 
+@on_each_store
 def test_nothing_is_left_in_the_database(api: Api, store: Store) -> None:
     """Every column of every table; on SQLite also the files, with their free pages and the log."""
     run = told(api)

@@ -7,18 +7,14 @@ import json
 import random
 import zlib
 from time import thread_time
-from typing import Any, Final
 
 import httpx
 import pytest
 
 from remit.collector import Settings, Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import zstd as module_of_zstd
 from tests.inside_collector import Refusal, unzip
 from tests.subtests import each
-
-zstd: Final[Any] = module_of_zstd()
 
 MALFORMED = {
     "cut off": b'{"details":',
@@ -111,7 +107,7 @@ def test_a_payload_that_a_reader_could_not_read_is_refused(
     assert api.spans(run["id"]) == []
 
 
-@pytest.mark.parametrize("body", [b"", b" ", b"\n\t", b"{}"])
+@each("body", [b"", b" ", b"\n\t", b"{}"])
 def test_an_empty_body_is_an_empty_object(api: Api, body: bytes) -> None:
     """Clients send none with some of their posts."""
     run = api.instance("active")
@@ -119,18 +115,17 @@ def test_an_empty_body_is_an_empty_object(api: Api, body: bytes) -> None:
     assert details(api.post(f"/agent_instance/{run['id']}/finish", content=body))
 
 
-@pytest.mark.parametrize(
-    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"]
-)
+@each("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "nonsense"])
 def test_the_content_type_does_not_matter(api: Api, content_type: str | None) -> None:
     """Published clients send one with GETs and none with some posts."""
     headers = {} if content_type is None else {"Content-Type": content_type}
+    before = len(api.get("/agent").json()["summaries"])
 
     made = api.post("/agent", content=b'{"details":{"name":"x"}}', headers=headers)
     listed = api.http.get("/api/v1/agent", headers={"Content-Type": "application/json"})
 
     assert details(made)["name"] == "x"
-    assert len(listed.json()["summaries"]) == 2
+    assert len(listed.json()["summaries"]) == before + 1
 
 
 def test_unknown_fields_are_ignored(api: Api) -> None:
@@ -185,9 +180,7 @@ def test_a_head_is_answered_like_its_get(api: Api) -> None:
     assert api.http.head("/api/v1/ping").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/agent_instance/%00", "/agent/%ff", "/agent_instance/" + "x" * 5000]
-)
+@each("path", ["/agent_instance/%00", "/agent/%ff", "/agent_instance/" + "x" * 5000])
 def test_an_id_that_is_none_is_not_found(api: Api, path: str) -> None:
     """Whatever bytes it is made of."""
     refusal(api.get(path), 404)
@@ -206,34 +199,9 @@ def test_a_compressed_body_is_read(api: Api) -> None:
         assert details(made)["name"] == "zipped"
 
 
-def test_a_body_compressed_as_zstandard_is_read(api: Api) -> None:
-    """In one frame or several; answers say which encodings are taken."""
-    body = b'{"details":{"name":"packed"}}'
-    for sent in (zstd.compress(body), zstd.compress(body[:9]) + zstd.compress(body[9:])):
-        made = api.post("/agent", content=sent, headers={"Content-Encoding": "zstd"})
-        assert details(made)["name"] == "packed"
-        assert made.headers["accept-encoding"] == "zstd, gzip"
-    refused = api.post("/agent", content=b"", headers={"Content-Encoding": "br"})
-    assert refusal(refused, 415)
-    assert refused.headers["accept-encoding"] == "zstd, gzip"
-
-
-def wide(body: bytes) -> bytes:
-    """Return *body* compressed so that whoever reads it has to hold 32 MiB."""
-    options = {zstd.CompressionParameter.window_log: 25}
-    # In two pieces: of a length that is known before, less is to be held.
-    packer = zstd.ZstdCompressor(options=options)
-    return bytes(packer.compress(body) + packer.flush())
-
-
 @each(
     ("body", "encoding", "status"),
     [
-        (b"{}", "zstd", 400),
-        (zstd.compress(b"{}")[:-1], "zstd", 400),
-        (zstd.compress(b"{}") + b"more", "zstd", 400),
-        (wide(b'{"details":{"name":"wide"}}'), "zstd", 400),
-        (zstd.compress(b"\0" * 100_000_000), "zstd", 413),
         (b"{}", "gzip", 400),
         (gzip.compress(b"{}", mtime=0)[:-4], "gzip", 400),
         (gzip.compress(b"{}", mtime=0) + b"more", "gzip", 400),
@@ -264,7 +232,7 @@ def test_a_body_beyond_the_limit_is_too_large(store: Store) -> None:
         assert refusal(send(2000, zipped=zipped), 413)["code"] == "payload_too_large"
 
 
-@pytest.mark.parametrize(
+@each(
     ("payload", "accepted"),
     [
         ([1] * 80, True),
@@ -296,7 +264,7 @@ def test_an_answer_names_twenty_errors(api: Api) -> None:
     assert max(map(len, errors)) <= 200
 
 
-@pytest.mark.parametrize(
+@each(
     "schemas",
     [{"span_type_schemas": [1] * 2001}, {"span_schemas": {str(n): 1 for n in range(2001)}}],
     ids=["list", "map"],

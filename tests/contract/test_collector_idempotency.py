@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import pytest
 
 from remit.collector import Store
-from remit.testing import FakeClock
 from tests.collecting import Api, Json, World, details, refusal
 from tests.inside import _ids
 from tests.inside_collector import AskedFor, erase
+from tests.stores import on_each_store
+from tests.subtests import each
 
 KEY = "key-12345678"
 Send = Callable[[Api, str, dict[str, Any]], httpx.Response]
@@ -40,12 +40,14 @@ def in_query(api: Api, path: str, body: dict[str, Any]) -> httpx.Response:
 
 
 PLACES = [at_top, in_details, in_header, in_query]
-places = pytest.mark.parametrize("send", PLACES, ids=lambda place: place.__name__)
+places = each("send", PLACES, ids=lambda place: place.__name__)
 
 
+@on_each_store
 @places
-def test_a_span_is_created_once(api: Api, send: Send) -> None:
+def test_a_span_is_created_once(world: World, send: Send) -> None:
     """From whichever place the key comes; the first answer comes again, and nothing else."""
+    api = world.foreign()
     run = api.instance("active")
 
     first = send(api, "/agent_spans", api.span_body(run["id"]))
@@ -55,9 +57,11 @@ def test_a_span_is_created_once(api: Api, send: Send) -> None:
     assert len(api.spans(run["id"])) == 1
 
 
+@on_each_store
 @places
-def test_a_span_is_finished_once(api: Api, send: Send) -> None:
+def test_a_span_is_finished_once(world: World, send: Send) -> None:
     """A repeated finish is no conflict."""
+    api = world.foreign()
     made = api.span(api.instance("active")["id"])
     path = f"/agent_spans/{made['id']}/finish"
 
@@ -68,9 +72,11 @@ def test_a_span_is_finished_once(api: Api, send: Send) -> None:
     assert {answer.content for answer in again} == {first.content}
 
 
+@on_each_store
 @places
-def test_an_instance_is_registered_once(api: Api, send: Send) -> None:
+def test_an_instance_is_registered_once(world: World, send: Send) -> None:
     """Also when the later requests tell nothing but where they come from otherwise."""
+    api = world.foreign()
     register = "/agent_instance/register"
     first = send(api, register, api.registration())
     elsewhere = api.registration(update_current_version=False)
@@ -85,8 +91,9 @@ def test_an_instance_is_registered_once(api: Api, send: Send) -> None:
     assert api.get("/agent_instance", agent_id=api.agent_id).json()["pagination"]["item_count"] == 1
 
 
+@on_each_store
 @places
-@pytest.mark.parametrize(
+@each(
     ("step", "body"),
     [
         ("start", {}),
@@ -98,16 +105,15 @@ def test_an_instance_is_registered_once(api: Api, send: Send) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_step_on_an_instance_is_taken_once(
-    api: Api, clock: FakeClock, send: Send, step: str, body: dict[str, Any]
+    world: World, send: Send, step: str, body: dict[str, Any]
 ) -> None:
-    """The first answer comes again after other steps too, as it was."""
+    """The first answer comes again, with another time too."""
+    api = world.foreign()
     run = api.instance("pending" if step == "start" else "active")
     path = f"/agent_instance/{run['id']}"
 
     first = send(api, f"{path}/{step}", body)
     assert details(first)["id"] == run["id"]
-    clock.advance(1)
-    details(api.post(f"{path}/record_quality", {"name": "later", "payload": {}}))
     again = [place(api, f"{path}/{step}", body) for place in PLACES]
     # Published clients read the clock for each request.
     again.append(send(api, f"{path}/{step}", {**body, "timestamp": "2026-01-01T00:00:00Z"}))
@@ -115,9 +121,11 @@ def test_a_step_on_an_instance_is_taken_once(
     assert {answer.content for answer in again} == {first.content}
 
 
+@on_each_store
 @places
-def test_an_agent_is_made_once(api: Api, send: Send) -> None:
+def test_an_agent_is_made_once(world: World, send: Send) -> None:
     """So are ids."""
+    api = world.foreign()
     for path, body in (
         ("/agent", {"details": {"name": "A", "external_identifier": "a"}}),
         ("/pfid/generate", {"count": 2}),
@@ -127,30 +135,7 @@ def test_an_agent_is_made_once(api: Api, send: Send) -> None:
         assert send(api, path, body).content == first.content
 
 
-def test_the_first_answer_shows_the_thing_as_it_was(api: Api, clock: FakeClock) -> None:
-    """Also when it went on since: a client reads what it would have read then."""
-    run = api.instance("active")
-    body = {**api.span_body(run["id"]), "idempotency_key": KEY}
-    register = {**api.registration(), "idempotency_key": KEY}
-    first = api.post("/agent_spans", body)
-    registered = api.post("/agent_instance/register", register)
-    clock.advance(1)
-    details(api.post(f"/agent_spans/{details(first)['id']}/finish", {"sensitive_encoding": True}))
-    details(api.post(f"/agent_instance/{details(registered)['id']}/start"))
-
-    assert api.post("/agent_spans", body).content == first.content
-    assert api.post("/agent_instance/register", register).content == registered.content
-
-
-def test_a_pending_span_is_answered_again_as_pending(api: Api) -> None:
-    """Although it has a start since it was cancelled."""
-    body = api.span_body(api.instance("active")["id"], status="pending")
-    first = api.post("/agent_spans", {**body, "idempotency_key": KEY})
-    details(api.post(f"/agent_spans/{details(first)['id']}/finish", {"status": "cancelled"}))
-
-    assert api.post("/agent_spans", {**body, "idempotency_key": KEY}).content == first.content
-
-
+@on_each_store
 def test_an_endpoint_and_a_bulk_item_share_their_keys(api: Api) -> None:
     """They are one operation."""
     run = api.instance("active")
@@ -171,6 +156,7 @@ def test_an_endpoint_and_a_bulk_item_share_their_keys(api: Api) -> None:
             assert again == bulk_first
 
 
+@on_each_store
 def test_one_key_means_something_else_to_another_operation(api: Api) -> None:
     """A client may use the run's key for its start and its finish."""
     run = api.instance("pending")
@@ -262,7 +248,8 @@ def other_status(api: Api) -> tuple[Request, Request]:
     return (path, {}), (path, {"status": "failed"})
 
 
-@pytest.mark.parametrize(
+@on_each_store
+@each(
     "requests",
     [
         other_instance,
@@ -280,9 +267,10 @@ def other_status(api: Api) -> tuple[Request, Request]:
     ids=lambda requests: requests.__name__,
 )
 def test_a_key_with_another_resource_or_body_is_refused(
-    api: Api, requests: Callable[[Api], tuple[Request, Request]]
+    world: World, requests: Callable[[Api], tuple[Request, Request]]
 ) -> None:
     """The second request is refused with 422; with another key it is carried out."""
+    api = world.foreign()
     (path, body), (other_path, other) = requests(api)
     first = api.post(path, {**body, "idempotency_key": KEY})
 
@@ -294,6 +282,7 @@ def test_a_key_with_another_resource_or_body_is_refused(
     assert own.status_code == (409 if path == other_path and "finish" in path else 200)
 
 
+@on_each_store
 def test_what_was_erased_does_not_tell_a_key_from_another(api: Api, store: Store) -> None:
     """What is kept of a request's body goes with the payloads."""
     run = api.instance()["id"]
@@ -313,6 +302,7 @@ def test_what_was_erased_does_not_tell_a_key_from_another(api: Api, store: Store
     details(api.post("/agent_spans", span))
 
 
+@on_each_store
 def test_a_key_of_one_account_is_none_of_another(world: World) -> None:
     """Both may choose the same."""
     one, other = world.account(), world.foreign()
@@ -340,7 +330,7 @@ def test_a_refusal_is_not_kept(api: Api) -> None:
     assert details(finished)["status"] == "complete"
 
 
-@pytest.mark.parametrize("key", ["", "x" * 65, 5, ["a"], {"a": 1}, True, "a\x00b"])
+@each("key", ["", "x" * 65, 5, ["a"], {"a": 1}, True, "a\x00b"])
 def test_a_key_that_is_none_is_refused(api: Api, key: object) -> None:
     """1 to 64 characters; the field is named."""
     run = api.instance("active")
@@ -356,7 +346,8 @@ def test_a_key_that_is_none_is_refused(api: Api, key: object) -> None:
     assert api.spans(run["id"]) == []
 
 
-@pytest.mark.parametrize("key", ["x", "x" * 64, "schlüssel ✓"])
+@on_each_store
+@each("key", ["x", "x" * 64, "schlüssel ✓"])
 def test_short_long_and_foreign_keys_are_taken(api: Api, key: str) -> None:
     """A character is a character, not a byte."""
     body = {**api.span_body(api.instance("active")["id"]), "idempotency_key": key}
@@ -381,6 +372,7 @@ def span_key(api: Api) -> tuple[str, str]:
     return _ids.pfid(key, partition), _ids.key_text(key)
 
 
+@on_each_store
 def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
     """The SDK's own keys: repeated, they answer first, as any other key does."""
     run = api.instance("active")
@@ -401,6 +393,7 @@ def test_keys_derived_from_the_span_are_kept_in_its_row(api: Api) -> None:
     refusal(api.post(f"/agent_spans/{span_id}/finish", {"idempotency_key": "f-else"}), 409)
 
 
+@on_each_store
 def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
     """So that a repetition, with the id or without, finds it."""
     run = api.instance("active")
@@ -414,6 +407,7 @@ def test_a_derived_key_without_an_id_makes_that_span(api: Api) -> None:
     assert again.content == first.content
 
 
+@on_each_store
 def test_a_derived_key_on_another_span_is_still_one_key(api: Api) -> None:
     """Whoever uses it so gets the first answer all the same."""
     run = api.instance("active")
@@ -429,6 +423,7 @@ def test_a_derived_key_on_another_span_is_still_one_key(api: Api) -> None:
     assert again.content == first.content
 
 
+@on_each_store
 def test_the_same_request_many_times_at_once_happens_once(api: Api) -> None:
     """Clients retry while the first try is still on its way."""
     run = api.instance("active")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
-
-import pytest
 
 from remit.collector import Settings, Store
 from remit.models.agent_instance import AgentInstance
@@ -12,7 +12,8 @@ from remit.models.agent_span import AgentSpan
 from remit.models.envelope import ListResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, refusal
-from tests.inside_collector import sqlite_rows
+from tests.inside_collector import sqlite_store
+from tests.stores import on_each_store
 from tests.subtests import each
 
 
@@ -51,6 +52,7 @@ def test_an_empty_list_has_every_key(api: Api) -> None:
     }
 
 
+@on_each_store
 def test_pages_follow_each_other_to_the_end(api: Api) -> None:
     """Oldest first, also among what was made in one millisecond."""
     made = [api.instance("pending")["id"] for _ in range(7)]
@@ -77,6 +79,7 @@ def test_pages_follow_each_other_to_the_end(api: Api) -> None:
     assert {(place["item_count"], place["page_count"]) for place in places} == {(7, 3)}
 
 
+@on_each_store
 def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
     """Counts and payloads stay with the detail view."""
     made = api.instance("terminated")
@@ -92,6 +95,7 @@ def test_a_list_row_has_what_the_service_lists(api: Api) -> None:
     AgentInstance.model_validate(row)
 
 
+@on_each_store
 @each(
     ("query", "order"),
     [
@@ -156,6 +160,7 @@ def test_unknown_parameters_are_ignored(api: Api) -> None:
     assert ids(answer) == [made["id"]]
 
 
+@on_each_store
 def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     """The agent is required."""
     api, other = world.account(), world.account()
@@ -175,6 +180,7 @@ def test_instances_are_listed_by_agent_and_version(world: World) -> None:
     assert list(refusal(api.get("/agent_instance"), 422)["errors"]) == ["agent_id"]
 
 
+@on_each_store
 def test_spans_are_listed_by_run_or_agent(world: World) -> None:
     """One of the two is required, both may be given."""
     api, other = world.account(), world.account()
@@ -190,6 +196,7 @@ def test_spans_are_listed_by_run_or_agent(world: World) -> None:
     assert list(refusal(api.get("/agent_spans"), 422)["errors"]) == ["agent_instance_id"]
 
 
+@on_each_store
 def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     """It looks at when a span started, so that a pending one is in no window."""
     run = api.instance("active")["id"]
@@ -207,12 +214,20 @@ def test_a_window_of_time_includes_both_ends(api: Api) -> None:
     assert between(end_time="2026-01-01T01:00:00 01:00") == spans[:1]
 
 
-@pytest.mark.parametrize("few", [True, False])
-def test_spans_of_a_time_are_those_of_the_agent_and_type(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, few: bool
-) -> None:
-    """In order and counted, however the database comes by them; the next page goes on."""
-    monkeypatch.setattr(sqlite_rows, "MOST_BY_START", 20_000 if few else 0)
+@on_each_store
+def test_spans_of_a_time_are_those_of_the_agent_and_type(world: World) -> None:
+    """In order and counted; the next page goes on."""
+    check_spans_of_a_time(world)
+
+
+def test_spans_of_a_time_with_many_are_those_of_the_agent_and_type(tmp_path: Path) -> None:
+    """As they are where SQLite reads by the time because there are few."""
+    with closing(sqlite_store(tmp_path / "remit.db", most_by_start=0)) as store:
+        check_spans_of_a_time(World(store))
+
+
+def check_spans_of_a_time(world: World) -> None:
+    """Ask for the spans of two agents, by time and type."""
     api, other = world.account(), world.account()
     runs = [api.instance("active")["id"] for _ in range(3)]
     times = [f"2026-01-0{day}T00:00:00.000000Z" for day in (1, 2, 3, 4)]
@@ -240,6 +255,7 @@ def test_spans_of_a_time_are_those_of_the_agent_and_type(
     assert found(schema_name="desk:1") == (["4 1", "3 1", "2 1", "1 1"], 4)
 
 
+@on_each_store
 def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None:
     """With its payloads; summaries are not written yet, asked for or not."""
     run = api.instance("active")["id"]
@@ -252,7 +268,8 @@ def test_a_span_is_listed_as_it_was_answered(api: Api, clock: FakeClock) -> None
         AgentSpan.model_validate(answer["summaries"][0])
 
 
-@pytest.mark.parametrize("by", ["agent_instance_id", "agent_id"])
+@on_each_store
+@each("by", ["agent_instance_id", "agent_id"])
 def test_a_page_of_long_spans_is_shorter(store: Store, by: str) -> None:
     """The next page begins where it ends, and no page is empty."""
     api = World(store, settings=Settings(max_answer_bytes=10_000)).account()

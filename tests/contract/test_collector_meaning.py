@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.collecting import Api, World, details
+from tests.collecting import Api, details
+from tests.stores import on_each_store
 from tests.subtests import each
 
 Json = Any
@@ -76,7 +77,8 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
     assert (made["valid"], made["schema_errors"]) == (True, [])
 
 
-@pytest.mark.parametrize(
+@on_each_store
+@each(
     ("payload", "error"),
     [
         ({}, 'payload "number" is a required property'),
@@ -88,9 +90,10 @@ def test_a_payload_as_declared_is_valid(api: Api, run_id: str, payload: Json) ->
     ids=str,
 )
 def test_a_payload_that_is_not_as_declared_is_stored_and_flagged(
-    api: Api, run_id: str, payload: Json, error: str
+    api: Api, payload: Json, error: str
 ) -> None:
     """It is never refused, and says what is wrong wherever it is shown."""
+    run_id = api.instance(agent_schema_version=DECLARED)["id"]
     made = order(api, run_id, payload)
     (listed,) = api.spans(run_id)
     assert listed == made
@@ -115,6 +118,7 @@ def test_a_user_s_own_key_is_compared_under_its_own_name(api: Api, run_id: str) 
     assert details(escaped)["valid"] is True
 
 
+@on_each_store
 def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> None:
     """How a step fails is declared nowhere."""
     bad = {"result": "yes"}
@@ -128,16 +132,7 @@ def test_a_result_is_compared_when_the_step_went_well(api: Api, run_id: str) -> 
     assert finished["schema_errors"] == created["schema_errors"]
 
 
-def test_a_repeated_creation_is_answered_as_it_was(api: Api, run_id: str) -> None:
-    """What the finish showed is not in it."""
-    body = api.span_body(run_id, schema_name="shop:order", payload={"number": 3})
-    body["idempotency_key"] = "create-once"
-    first = details(api.post("/agent_spans", body))
-    finish = f"/agent_spans/{first['id']}/finish"
-    assert details(api.post(finish, {"result_payload": {}}))["valid"] is False
-    assert details(api.post("/agent_spans", body)) == first
-
-
+@on_each_store
 def test_a_creation_is_the_same_whatever_its_finish_showed(api: Api, run_id: str) -> None:
     """Also under another key: the id is that of the same span."""
     span_id = f"{run_id[:-4]}zzzz"
@@ -155,7 +150,7 @@ def test_a_span_of_an_undeclared_type_is_compared_with_nothing(api: Api, run_id:
     assert made["schema_errors"] == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "why"),
     [("shop:loop", "refers to itself"), ("shop:remote", "refers to something outside")],
 )
@@ -190,23 +185,3 @@ def test_a_bulk_request_is_not_stopped_by_what_does_not_match(api: Api, run_id: 
     ]
     outputs = api.bulk(*items)
     assert [each["details"]["valid"] for each in outputs.values()] == [True, False, True]
-
-
-def test_schemas_are_read_again_when_others_took_their_place(
-    world: World, api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only so many are kept."""
-    monkeypatch.setattr("remit.collector.meaning.declared.MAX_VERSIONS", 2)
-    del world
-    runs = [
-        api.instance(
-            agent_schema_version={
-                "external_identifier": f"s-{kind}",
-                "span_schemas": {"one": {"properties": {"a": {"type": kind}}}},
-            }
-        )["id"]
-        for kind in ("string", "integer", "boolean")
-    ]
-    for _ in range(2):
-        made = [api.span(each, schema_name="one", payload={"a": 1})["valid"] for each in runs]
-        assert made == [False, True, False]

@@ -31,9 +31,9 @@ from tests.inside_collector import (
     OPERATIONS,
     PREFIX,
     Endpoint,
-    SqliteStore,
     document,
     object_of,
+    sqlite_store,
 )
 from tests.subtests import each
 
@@ -114,7 +114,7 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked() -> Iterator[Asked]:
     """Return a collector in memory."""
-    store = SqliteStore(":memory:")
+    store = sqlite_store(":memory:")
     yield Asked(store)
     store.close()
 
@@ -136,7 +136,7 @@ def test_every_route_is_described_and_nothing_else() -> None:
         (method.upper(), path) for path, found in DESCRIBED["paths"].items() for method in found
     }
 
-    assert described == routes(create_app(SqliteStore(":memory:")))
+    assert described == routes(create_app(sqlite_store(":memory:")))
     named = {endpoint.operation for endpoint in ENDPOINTS} - {BULK, DOCUMENT}
     assert named == OPERATIONS.keys()
 

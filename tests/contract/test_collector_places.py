@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-
-import pytest
+from uuid import uuid4
 
 from remit.models.account import Account, Environment
 from remit.models.deployment import AgentDeployment, AgentSchemaVersion, AgentVersion
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, Json, World, details, refusal
+from tests.stores import on_each_store
 from tests.subtests import each
 
 
@@ -30,6 +30,7 @@ def deleted(api: Api, path: str) -> dict[str, Any]:
     return details(api.http.delete(f"/api/v1{path}"))
 
 
+@on_each_store
 def test_an_account_is_seen_and_renamed_by_its_own_tokens(api: Api, clock: FakeClock) -> None:
     """The list holds it and no other."""
     account_id = details(api.get("/ping"))["account_id"]
@@ -47,6 +48,7 @@ def test_an_account_is_seen_and_renamed_by_its_own_tokens(api: Api, clock: FakeC
         refusal(api.put(path, {"details": {"name": name}}), 422)
 
 
+@on_each_store
 def test_an_environment_is_made_found_and_renamed(api: Api, clock: FakeClock) -> None:
     """The account may be said."""
     account_id = details(api.get("/ping"))["account_id"]
@@ -65,7 +67,8 @@ def test_an_environment_is_made_found_and_renamed(api: Api, clock: FakeClock) ->
     refusal(api.post("/environment", {"details": {}}), 422)
 
 
-@pytest.mark.parametrize("path", ["/environment", "/agent_deployment"])
+@on_each_store
+@each("path", ["/environment", "/agent_deployment"])
 def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
     """An equal creation answers the first result, another one is refused."""
     api = world.account()
@@ -86,6 +89,7 @@ def test_a_chosen_id_is_taken_once(world: World, path: str) -> None:
     refusal(api.post(path, {"details": {"id": "mine", **said}}), 422)
 
 
+@on_each_store
 def test_an_environment_in_use_is_not_deleted(api: Api) -> None:
     """Nor is the last one: a registration needs it."""
     environment = made(api, "/environment", name="staging")
@@ -102,6 +106,7 @@ def test_an_environment_in_use_is_not_deleted(api: Api) -> None:
     assert listed(api, "/environment") == [first]
 
 
+@on_each_store
 def test_a_deployment_is_made_by_a_registration_or_by_hand(api: Api) -> None:
     """Once for an agent and an environment."""
     run = api.instance("active")
@@ -124,6 +129,7 @@ def test_a_deployment_is_made_by_a_registration_or_by_hand(api: Api) -> None:
     AgentDeployment.model_validate(by_hand)
 
 
+@on_each_store
 def test_a_deployment_shows_and_pins_a_version(world: World, clock: FakeClock) -> None:
     """A registration pins the newest, unless it says not to; another agent's version is none."""
     api, other = world.account(), world.account()
@@ -149,6 +155,7 @@ def test_a_deployment_shows_and_pins_a_version(world: World, clock: FakeClock) -
     assert details(api.get(path)) == cleared
 
 
+@on_each_store
 def test_versions_are_found_again_by_their_external_identifier(api: Api) -> None:
     """Whether a registration or a request made them; what is there stays as it was."""
     run = api.instance("active")
@@ -174,6 +181,7 @@ def test_versions_are_found_again_by_their_external_identifier(api: Api) -> None
     refusal(api.post("/agent_version", {"details": {"agent_id": NOBODY}}), 404)
 
 
+@on_each_store
 def test_schema_versions_are_found_again_and_read_in_both_forms(api: Api) -> None:
     """The list leaves the schemas out."""
     api.instance("active")
@@ -204,6 +212,7 @@ def test_schema_versions_are_found_again_and_read_in_both_forms(api: Api) -> Non
     AgentSchemaVersion.model_validate(older)
 
 
+@on_each_store
 @each(
     ("path", "field"),
     [
@@ -237,10 +246,9 @@ def test_what_a_collector_has_not_is_empty(api: Api) -> None:
     refusal(api.post("/admin_user_invite", {"details": {}}), 422)
 
 
-@pytest.mark.parametrize("place", ["body", "details", "header", "query"])
-@pytest.mark.parametrize(
-    "path", ["/environment", "/agent_deployment", "/agent_version", "/agent_schema_version"]
-)
+@on_each_store
+@each("place", ["body", "details", "header", "query"])
+@each("path", ["/environment", "/agent_deployment", "/agent_version", "/agent_schema_version"])
 def test_a_key_makes_one_of_each(api: Api, path: str, place: str) -> None:
     """Wherever it stands: the repetition answers the first result."""
     environment = made(api, "/environment", name="staging")["id"]
@@ -248,25 +256,26 @@ def test_a_key_makes_one_of_each(api: Api, path: str, place: str) -> None:
         "/environment": {"name": "x"},
         "/agent_deployment": {"agent_id": api.agent_id, "environment_id": environment},
     }.get(path, {"agent_id": api.agent_id})
-    before = len(listed(api, path))
+    before, key = len(listed(api, path)), f"key-{uuid4().hex}"
 
     def send() -> dict[str, Any]:
         body: dict[str, Json] = {"details": {**said}}
         where: dict[str, Json] = {}
         if place == "body":
-            body["idempotency_key"] = "key-1"
+            body["idempotency_key"] = key
         elif place == "details":
-            body["details"]["idempotency_key"] = "key-1"
+            body["details"]["idempotency_key"] = key
         elif place == "header":
-            where["headers"] = {"Idempotency-Key": "key-1"}
+            where["headers"] = {"Idempotency-Key": key}
         else:
-            where["params"] = {"idempotency_key": "key-1"}
+            where["params"] = {"idempotency_key": key}
         return details(api.post(path, body, **where))
 
     assert send() == send()
     assert len(listed(api, path)) == before + 1
 
 
+@on_each_store
 def test_every_resource_can_be_made_and_read_in_bulk(api: Api) -> None:
     """Flat or in details, which win; each output is its endpoint's own envelope."""
     outputs = api.bulk(

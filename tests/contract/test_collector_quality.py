@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.collecting import SCHEMA, Api, Json, details, refusal
+from tests.stores import on_each_store
+from tests.subtests import each
 
 
+@on_each_store
 def test_a_quality_is_set_and_removed_by_name(api: Api) -> None:
     """The other names stay; null removes."""
     path = f"/agent_instance/{api.instance('active')['id']}/record_quality"
@@ -39,7 +40,7 @@ DECLARED = {
 }
 
 
-@pytest.mark.parametrize(
+@each(
     ("declared", "name", "payload", "found"),
     [
         (DECLARED, "review", {"score": 0.5}, None),
@@ -68,7 +69,8 @@ def test_a_quality_that_is_not_as_declared_is_kept_and_found(
     assert run["quality_errors"] == {}
 
 
-@pytest.mark.parametrize("status", ["pending", "active", "complete", "failed", "terminated"])
+@on_each_store
+@each("status", ["pending", "active", "complete", "failed", "terminated"])
 def test_a_quality_is_taken_in_any_state(api: Api, status: str) -> None:
     """Evaluations come after the run."""
     run = api.instance(status)
@@ -80,7 +82,7 @@ def test_a_quality_is_taken_in_any_state(api: Api, status: str) -> None:
     assert api.shown(run["id"])["quality_payloads"] == {"review": {"ok": True}}
 
 
-@pytest.mark.parametrize("form", ["update", "put"])
+@each("form", ["update", "put"])
 def test_older_clients_have_one_quality_without_a_name(api: Api, form: str) -> None:
     """It is replaced as a whole, and newer readers find it as `quality`."""
     path = f"/agent_instance/{api.instance('active')['id']}"
@@ -99,7 +101,7 @@ def test_older_clients_have_one_quality_without_a_name(api: Api, form: str) -> N
     assert send(quality_payload=None)["quality_payload"] is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "field"),
     [
         ({}, "name"),
@@ -120,7 +122,7 @@ def test_a_wrong_field_of_a_quality_is_named(api: Api, body: dict[str, Any], fie
     assert api.shown(run["id"])["quality_payloads"] == {}
 
 
-@pytest.mark.parametrize("body", [{}, {"quality_payload": {}}, {"details": []}, {"details": None}])
+@each("body", [{}, {"quality_payload": {}}, {"details": []}, {"details": None}])
 def test_the_older_forms_need_their_details(api: Api, body: dict[str, Any]) -> None:
     """As every body that is wrapped."""
     path = f"/agent_instance/{api.instance('active')['id']}"
@@ -131,6 +133,7 @@ def test_the_older_forms_need_their_details(api: Api, body: dict[str, Any]) -> N
     assert list(refusal(api.put(path, wrong), 422)["errors"]) == ["quality_payload"]
 
 
+@on_each_store
 def test_the_qualities_of_a_run_have_a_bound_together(api: Api) -> None:
     """Every answer about the run holds them all; one may be removed at any time."""
     path = f"/agent_instance/{api.instance('active')['id']}/record_quality"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from dirty_equals import IsStr
 
 from remit.collector import Settings, Store
@@ -12,6 +11,7 @@ from remit.models.agent_instance import AgentInstance
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, World, details, refusal
 from tests.inside import partition_of
+from tests.stores import on_each_store
 from tests.subtests import each
 
 ZERO_COUNTS = dict.fromkeys(
@@ -23,6 +23,7 @@ TOO_LONG = "".join(chr(0x4E00 + 7 * number) for number in range(834))
 LONGEST = TOO_LONG[:833]
 
 
+@on_each_store
 def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
     """The keys are those that any published client requires; a later one finds its own too."""
     made = details(api.post("/agent_instance/register", api.registration()))
@@ -57,6 +58,7 @@ def test_a_registered_instance_is_pending_and_has_every_key(api: Api) -> None:
     } == {partition_of(made["account_id"])}
 
 
+@on_each_store
 def test_the_detail_view_has_what_the_service_shows_there(api: Api) -> None:
     """What the collector does not work out is there and null."""
     made = api.instance("pending")
@@ -68,6 +70,7 @@ def test_the_detail_view_has_what_the_service_shows_there(api: Api) -> None:
     }
 
 
+@on_each_store
 def test_versions_are_found_again_by_external_identifier(api: Api) -> None:
     """The same identifiers give the same ids; other ones or none give new ones."""
     first = api.instance("pending")
@@ -81,7 +84,8 @@ def test_versions_are_found_again_by_external_identifier(api: Api) -> None:
     assert len(versions) == 4
 
 
-@pytest.mark.parametrize(
+@on_each_store
+@each(
     ("said", "pinned"),
     [({}, 2), ({"update_current_version": True}, 2), ({"update_current_version": False}, 1)],
 )
@@ -98,6 +102,7 @@ def test_a_registration_makes_its_version_the_current_one_unless_told_not_to(
     assert deployment.current_version_id == versions[pinned]
 
 
+@on_each_store
 def test_other_content_under_a_known_identifier_is_a_schema_version_of_its_own(
     world: World, clock: FakeClock
 ) -> None:
@@ -158,6 +163,7 @@ def test_every_generation_of_schema_declaration_is_taken(
     assert api.span(made["id"])["schema_title"] == (title or "desk:answer")
 
 
+@on_each_store
 def test_a_client_may_choose_the_id(api: Api) -> None:
     """An equal registration for it answers the first result, another one is refused."""
     (chosen,) = details(api.post("/pfid/generate", {"count": 1}))["pfids"]
@@ -181,6 +187,7 @@ def test_an_id_that_is_no_pfid_is_refused(api: Api, chosen: object) -> None:
     assert list(answer["errors"]) == ["id"]
 
 
+@on_each_store
 def test_an_external_identifier_belongs_to_one_instance_of_an_agent_and_environment(
     world: World,
 ) -> None:
@@ -198,7 +205,8 @@ def test_an_external_identifier_belongs_to_one_instance_of_an_agent_and_environm
     assert elsewhere["environment_id"] == dev
 
 
-@pytest.mark.parametrize("purpose", ["live", "smoke_test", "eval"])
+@on_each_store
+@each("purpose", ["live", "smoke_test", "eval"])
 def test_the_purpose_is_kept_and_its_spans_show_it(api: Api, purpose: str) -> None:
     """Evaluations are told from real work by it."""
     made = api.instance("active", purpose=purpose)
@@ -254,6 +262,7 @@ def test_a_wrong_field_of_a_registration_is_named(
     assert details(api.get(f"/agent/{api.agent_id}"))["available_actions"]["delete"] is True
 
 
+@on_each_store
 def test_the_longest_identifiers_are_kept(api: Api) -> None:
     """Of any characters, in either database, and found again."""
     named = {
@@ -283,6 +292,7 @@ def test_an_unknown_agent_is_not_found(api: Api) -> None:
     assert answer["code"] == "not_found"
 
 
+@on_each_store
 def test_local_mode_makes_an_agent_that_only_a_server_knows(store: Store) -> None:
     """A program that is set up for a server runs without it."""
     api = World(store, settings=Settings(create_agents=True)).account()
@@ -296,6 +306,7 @@ def test_local_mode_makes_an_agent_that_only_a_server_knows(store: Store) -> Non
     refusal(answer, 404)
 
 
+@on_each_store
 def test_the_environment_is_the_one_that_was_asked_for(api: Api) -> None:
     """Without one it is the agent's only one, or the account's first."""
     made = api.instance("pending")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import httpx
 
 from tests.collecting import Api, Json, World, details
+from tests.stores import on_each_store
 
 ROUNDS = 12
 
@@ -46,6 +47,7 @@ def made(api: Api, path: str, **said: Json) -> str:
     return found
 
 
+@on_each_store
 def test_no_run_is_left_in_an_environment_that_was_deleted(world: World) -> None:
     """Either the registration is 404, or the removal 409."""
     api = world.account()
@@ -60,6 +62,7 @@ def test_no_run_is_left_in_an_environment_that_was_deleted(world: World) -> None
         assert there == (200 if registered.status_code == 200 else 404)
 
 
+@on_each_store
 def test_no_run_is_left_under_a_deployment_that_was_deleted(world: World) -> None:
     """A registration that comes too late deploys the agent anew."""
     api = world.account()
@@ -78,6 +81,7 @@ def test_no_run_is_left_under_a_deployment_that_was_deleted(world: World) -> Non
         details(api.get(f"/agent_deployment/{run['agent_deployment_id']}"))
 
 
+@on_each_store
 def test_something_is_deleted_once(world: World) -> None:
     """Whoever is later finds nothing."""
     api = world.account()

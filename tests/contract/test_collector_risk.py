@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any, Final
 
-import pytest
+from msgspec.structs import replace
 
 from remit import risk
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
-from tests.inside_collector import PAGE_SPANS
+from tests.inside import new_key, pfid
+from tests.inside_collector import PAGE_SPANS, sqlite_store
+from tests.stores import on_each_store
 from tests.subtests import each
 
 Json = Any
@@ -57,6 +60,7 @@ def risk_of(api: Api, path: str, **query: str) -> Json:
     return details(api.get(f"{path}/risk", **query))
 
 
+@on_each_store
 def test_a_run_tells_its_risk(api: Api) -> None:
     """By span type, and all together."""
     run_id = recorded(api)
@@ -109,6 +113,7 @@ def withholding(api: Api, run_id: str, count: int, chars: int) -> None:
     api.bulk(*[{"_type": "agent_spans/create", **said} for _ in range(count)])
 
 
+@on_each_store
 def test_all_that_was_withheld_is_counted(api: Api) -> None:
     """Spans are looked into some at a time, each once."""
     run_id: str = api.instance()["id"]
@@ -120,21 +125,23 @@ def test_all_that_was_withheld_is_counted(api: Api) -> None:
     assert risk["complete"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "most"), [("MOST_CHARS", 500_000), ("MOST_SPANS", 250)], ids=["long", "many"]
-)
-def test_what_is_too_much_is_not_looked_into(
-    api: Api, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
-) -> None:
-    """The newest are, and the answer says that these are not all."""
-    monkeypatch.setattr(f"remit.collector.ingest.marked.{limit}", most)
-    run_id: str = api.instance()["id"]
-    withholding(api, run_id, 400, 2000)
+@each(("count", "chars"), [(10_050, 0), (40, 2 * 1024 * 1024)], ids=["many", "long"])
+def test_what_is_too_much_is_not_looked_into(count: int, chars: int) -> None:
+    """Some of it is, and the answer says that this is not all."""
+    with closing(sqlite_store(":memory:")) as store:
+        api = World(store).account()
+        run_id: str = api.instance()["id"]
+        withholding(api, run_id, 1, chars)
+        (made,) = api.spans(run_id)
+        with store.writing() as tx:
+            pattern = tx.spans(None, [made["id"]])[made["id"]]
+            ids = (pfid(new_key(number * 1_000_000), 5) for number in range(1, count))
+            tx.add_spans([replace(pattern, id=each_id, create_key=None) for each_id in ids])
 
-    risk = risk_of(api, f"/agent_instance/{run_id}")
+        risk = risk_of(api, f"/agent_instance/{run_id}")
 
-    assert 200 <= risk["withheld"]["name"] <= 250
-    assert risk["spans"] == 400
+    assert risk["spans"] == count
+    assert 0 < risk["withheld"]["name"] < count
     assert not risk["complete"]
 
 
@@ -145,6 +152,7 @@ def test_a_terminated_run_says_why(api: Api) -> None:
     assert (refused["terminated_runs"], refused["termination_reasons"]) == (1, ["enough"])
 
 
+@on_each_store
 def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: FakeClock) -> None:
     """The last thirty days unless it is asked for other ones; versions of a type taken together."""
     recorded(api)
@@ -172,12 +180,13 @@ def test_an_agent_tells_the_risk_of_its_runs_within_a_time(api: Api, clock: Fake
     assert whole["agent_instance_id"] is None
 
 
-@pytest.mark.parametrize("path", [f"/agent/{NOBODY}/risk", f"/agent_instance/{NOBODY}/risk"])
+@each("path", [f"/agent/{NOBODY}/risk", f"/agent_instance/{NOBODY}/risk"])
 def test_what_is_not_there_has_no_risk(api: Api, path: str) -> None:
     """Nor has what belongs to someone else."""
     refusal(api.get(path), 404)
 
 
+@on_each_store
 def test_the_risk_of_another_account_is_not_found(api: Api, world: World) -> None:
     """Whoever asks."""
     run_id = recorded(api)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from dirty_equals import IsStr
 
 from remit.models.agent_span import AgentSpan
 from remit.testing import FakeClock
 from tests.collecting import FINISHED, NOBODY, Api, World, details, refusal
+from tests.stores import on_each_store
 from tests.subtests import each
 
 AT = "2026-01-02T03:04:05.678901Z"
@@ -23,6 +23,7 @@ def counts_of(api: Api, instance_id: str) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+@on_each_store
 def test_a_span_has_every_key_that_a_reader_needs(api: Api) -> None:
     """What is worked out later, or not at all, is there and null."""
     run = api.instance("active")
@@ -58,6 +59,7 @@ def test_a_span_has_every_key_that_a_reader_needs(api: Api) -> None:
     assert api.spans(run["id"]) == [made]
 
 
+@on_each_store
 @each("status", STATUSES)
 def test_a_span_can_be_created_in_any_state(api: Api, clock: FakeClock, status: str) -> None:
     """A start that is not named is now, an end likewise; a pending span has neither."""
@@ -77,6 +79,7 @@ def test_a_span_can_be_created_in_any_state(api: Api, clock: FakeClock, status: 
     }
 
 
+@on_each_store
 def test_a_span_that_is_sent_when_it_ended_keeps_its_times_and_result(api: Api) -> None:
     """So does every span of the SDK that ended within one interval."""
     run = api.instance("active")
@@ -89,7 +92,8 @@ def test_a_span_that_is_sent_when_it_ended_keeps_its_times_and_result(api: Api) 
     assert made["result_payload"] == {"why": "x"}
 
 
-@pytest.mark.parametrize(
+@on_each_store
+@each(
     ("before", "after"),
     [
         ("active", "complete"),
@@ -125,8 +129,8 @@ def test_finish_without_a_body_means_complete_and_now(api: Api, clock: FakeClock
 
 @each(
     ("before", "after"),
-    [(status, "complete") for status in FINISHED]
-    + [("complete", "cancelled"), ("pending", "complete"), ("pending", "failed")],
+    [(before, after) for before in FINISHED for after in FINISHED]
+    + [("pending", "complete"), ("pending", "failed")],
 )
 def test_a_finish_that_the_state_does_not_allow_is_a_conflict(
     api: Api, before: str, after: str
@@ -141,6 +145,7 @@ def test_a_finish_that_the_state_does_not_allow_is_a_conflict(
     assert api.spans(made["agent_instance_id"]) == shown
 
 
+@on_each_store
 def test_a_second_finish_says_what_the_span_is(api: Api) -> None:
     """In the words that the published clients were seen to accept."""
     made = api.span(api.instance("active")["id"], status="failed")
@@ -150,6 +155,7 @@ def test_a_second_finish_says_what_the_span_is(api: Api) -> None:
     assert answer["message"] == "span is already failed"
 
 
+@on_each_store
 def test_a_payload_is_kept_to_the_byte(api: Api) -> None:
     """Order of keys, number forms and escapes come back as they went in."""
     run = api.instance("active")
@@ -165,6 +171,7 @@ def test_a_payload_is_kept_to_the_byte(api: Api) -> None:
     assert payload in api.get("/agent_spans", agent_instance_id=run["id"]).content
 
 
+@on_each_store
 def test_the_sensitive_flag_is_kept(api: Api) -> None:
     """A finish can raise it, and does not lower it."""
     run = api.instance("active")
@@ -179,6 +186,7 @@ def test_the_sensitive_flag_is_kept(api: Api) -> None:
     assert finish(marked)
 
 
+@on_each_store
 @each("status", ["pending", "complete", "failed", "cancelled", "terminated"])
 def test_spans_are_taken_whatever_the_run_is(api: Api, status: str) -> None:
     """Clients send spans before the start was answered, and finish them after the run ended."""
@@ -198,9 +206,8 @@ def test_spans_are_taken_whatever_the_run_is(api: Api, status: str) -> None:
     assert details(api.post(f"/agent_spans/{after['id']}/finish"))["status"] == "complete"
 
 
-@pytest.mark.parametrize(
-    "parent", [NOBODY, "0ec9b9f2-0e5e-4a6d-a9f1-4b9e4ae1a9c3"], ids=["pfid", "uuid"]
-)
+@on_each_store
+@each("parent", [NOBODY, "0ec9b9f2-0e5e-4a6d-a9f1-4b9e4ae1a9c3"], ids=["pfid", "uuid"])
 def test_a_parent_that_does_not_exist_is_kept_as_given(api: Api, parent: str) -> None:
     """A client may start a child before it knows the id of its parent."""
     run = api.instance("active")
@@ -235,6 +242,7 @@ def test_open_spans_of_a_terminated_run_stay_open(api: Api) -> None:
     assert counts_of(api, run["id"]) == {"total": 1, "active": 1}
 
 
+@on_each_store
 def test_spans_of_a_terminated_run_are_answered_with_a_control_signal(api: Api) -> None:
     """On create and finish, at the top level; without a termination the key is absent."""
     run = api.instance("active")
@@ -255,6 +263,7 @@ def test_spans_of_a_terminated_run_are_answered_with_a_control_signal(api: Api) 
         assert answer["control"] == {"terminate": True, "reason": "too dear"}
 
 
+@on_each_store
 def test_a_client_may_choose_the_id(api: Api) -> None:
     """An equal creation for it answers the first result, whatever happened since."""
     run = api.instance("active")
@@ -271,6 +280,7 @@ def test_a_client_may_choose_the_id(api: Api) -> None:
     assert counts_of(api, run["id"]) == {"total": 1, "complete": 1, "finished": 1}
 
 
+@on_each_store
 @each(
     "change",
     [
@@ -295,6 +305,7 @@ def test_a_taken_id_is_refused_to_another_span(api: Api, change: dict[str, Any])
     assert api.spans(run["id"]) == [made]
 
 
+@on_each_store
 def test_an_id_is_taken_in_every_run_of_the_account(world: World, api: Api) -> None:
     """A finish names a span by its id alone. Another account does not even learn of it."""
     foreign = world.foreign()

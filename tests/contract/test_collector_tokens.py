@@ -17,6 +17,7 @@ from remit.errors import UsageError
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details, refusal
 from tests.inside_collector import NS_PER_US, ConflictError, Reading, Writing
+from tests.stores import on_each_store
 from tests.subtests import each
 
 PATHS = [
@@ -57,7 +58,7 @@ def test_nobody_gets_in_without_a_token(
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+@each("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_is_read_in_any_case(world: World, store: Store, scheme: str) -> None:
     """As HTTP says."""
     secret = create_token(store, "account").secret
@@ -166,7 +167,7 @@ def test_a_token_is_made_and_revoked_though_others_write(store: Store) -> None:
     assert [(row.id, row.status) for row in list_tokens(store)] == [(revoked.id, "revoked")]
 
 
-@pytest.mark.parametrize("agent", ["", "a\x00", "x" * 1001, "\U0001f600" * 626])
+@each("agent", ["", "a\x00", "x" * 1001, "\U0001f600" * 626])
 def test_a_token_for_an_agent_that_cannot_be_is_refused(store: Store, agent: str) -> None:
     """By a sentence, whatever the database would say."""
     with pytest.raises(UsageError, match="external identifier of an agent must have"):
@@ -223,6 +224,7 @@ def test_a_deployments_token_does_everything_for_its_own_runs(world: World) -> N
     assert details(api.post(f"{path}/finish"))["status"] == "complete"
 
 
+@on_each_store
 def test_a_deployments_token_sees_no_other_agents_runs(world: World) -> None:
     """They do not exist for it; what is the account's it may not touch."""
     api, owner = world.deployment(), world.account()
@@ -253,6 +255,7 @@ def test_a_deployments_token_sees_no_other_agents_runs(world: World) -> None:
     assert owner.shown(run["id"])["status"] == "active"
 
 
+@on_each_store
 def test_no_account_sees_another(world: World) -> None:
     """Neither by id, nor in a list, nor through a parent, an environment or a bulk item."""
     owner, foreign = world.account(), world.foreign()

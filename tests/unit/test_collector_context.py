@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from remit._ids import is_pfid, partition_of
-from remit.collector import open_store
+from remit.collector import Store
 from remit.collector.ingest.context import IdSource
 from remit.collector.meaning import Declarations, declared
 from remit.collector.store import Reading, SchemaVersionRow
 from remit.testing import FakeClock
+from tests.stores import empty_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Return an empty store."""
+    with empty_store("sqlite", tmp_path) as opened:
+        yield opened
 
 
 def test_ids_grow_although_the_clock_goes_back() -> None:
-    """To sort by id is to sort by creation."""
+    """Ids sort in the order in which they were made."""
     clock = FakeClock()
     ids = IdSource(clock)
     made: list[str] = []
@@ -30,7 +39,7 @@ def test_ids_grow_although_the_clock_goes_back() -> None:
 
 
 def test_ids_are_different_on_all_threads() -> None:
-    """However many ask at once."""
+    """No id is made twice, however many threads ask."""
     ids = IdSource(FakeClock())
     made: list[str] = []
     threads = [
@@ -45,38 +54,34 @@ def test_ids_are_different_on_all_threads() -> None:
     assert len(set(made)) == 2000
 
 
-def test_a_schema_version_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And forgotten when there are too many; one that is not there says nothing."""
-    monkeypatch.setattr(declared, "MAX_VERSIONS", 2)
-    store = open_store(tmp_path / "remit.db")
+def test_a_schema_version_is_read_once(store: Store) -> None:
+    """It is read again when it was forgotten for others; one that is not there says nothing."""
     types = '[{"name":"a","title":"A"},{"name":"b","title":null}]'
     with store.writing() as tx:
         tx.add(SchemaVersionRow("one", "x", "y", None, types, "[]", "", None, None, 0, 0))
-        declarations = Declarations()
+        declarations = Declarations(max_versions=2)
         first = declarations.of(tx, "one")
         assert {name: each.title for name, each in first.types.items()} == {"a": "A", "b": "b"}
         assert declarations.of(tx, "one") is first
         assert declarations.of(tx, "unknown").types == {}
         declarations.of(tx, "third")
-        assert declarations.of(tx, "one") is not first
-    store.close()
+        again = declarations.of(tx, "one")
+        assert again is not first
+        assert again.types.keys() == first.types.keys()
 
 
-def test_only_so_much_of_schemas_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_much_of_schemas_is_kept(store: Store) -> None:
     """The last is kept, however large it is."""
-    monkeypatch.setattr(declared, "MAX_CHARS", 10)
-    store = open_store(tmp_path / "remit.db")
     with store.writing() as tx:
         for name in ("one", "two"):
             tx.add(
                 SchemaVersionRow(name, "x", "y", name, '[{"name":"a"}]', "[]", "", None, None, 0, 0)
             )
-        declarations = Declarations()
+        declarations = Declarations(max_chars=10)
         first = declarations.of(tx, "one")
         assert declarations.of(tx, "one") is first
         declarations.of(tx, "two")
         assert declarations.of(tx, "one") is not first
-    store.close()
 
 
 class Slow:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
-import anyio
 import pytest
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
 
 from remit.collector import Settings
-from remit.collector.exposure import Gate, Rates
+from remit.collector.exposure import Rates
 from remit.collector.exposure.rates import BURST_S, MAX_BUCKETS, Buckets
-from remit.collector.metrics import Metrics
 from remit.collector.refusals import Refusal
 from remit.testing import FakeClock
 
@@ -68,29 +62,6 @@ def test_a_token_is_the_same_however_its_header_is_written(rates: Rates) -> None
     assert refused(rates, "bearer   good") == "429 1"
 
 
-def test_an_address_with_wrong_tokens_has_to_wait(rates: Rates, clock: FakeClock) -> None:
-    """Another one has not, nor has whoever carries a token that is known to be good."""
-    for number in range(A_MINUTE):
-        assert refused(rates, f"Bearer {number}") is None
-        rates.failed("192.0.2.1", f"Bearer {number}")
-
-    assert refused(rates, "Bearer more") == "429 10"
-    assert refused(rates, "") == "429 10"
-    assert refused(rates) is None
-    assert refused(rates, "Bearer more", address="192.0.2.2") is None
-
-    clock.advance(10)
-    assert refused(rates, "Bearer more") is None
-
-
-def test_a_token_that_was_good_is_not_any_more_when_it_is_refused(rates: Rates) -> None:
-    """It counts as a wrong one from then on."""
-    for _ in range(A_MINUTE):
-        rates.failed("192.0.2.1", TOKEN)
-
-    assert refused(rates) == "429 10"
-
-
 def test_no_limit_is_none(clock: FakeClock) -> None:
     """Zero turns a limit off."""
     rates = Rates(Settings(max_requests_per_s=0, max_failures_per_minute=0), clock)
@@ -108,56 +79,3 @@ def test_so_many_are_remembered_and_no_more(clock: FakeClock) -> None:
 
     assert buckets.wait_s(b"0") == 0
     assert buckets.wait_s(b"1") > 0
-
-
-@pytest.mark.anyio
-async def test_tokens_that_are_tried_at_once_are_no_more(rates: Rates, clock: FakeClock) -> None:
-    """Requests are admitted while others are under way, of which nobody knows yet what they are."""
-    at_once = 5 * A_MINUTE
-    came, statuses = anyio.Event(), Counter[int]()
-
-    async def refusing(scope: Scope, receive: Receive, send: Send) -> None:
-        await came.wait()
-        await Response(status_code=401)(scope, receive, send)
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            statuses[message["status"]] += 1
-
-    gate = Gate(refusing, routes=[], metrics=Metrics(), rates=rates, clock=clock)
-
-    async def ask(token: str) -> None:
-        headers = [(b"authorization", f"Bearer {token}".encode())]
-        await gate(
-            {
-                "type": "http",
-                "method": "GET",
-                "path": "/api/v1/ping",
-                "client": ("192.0.2.1", 1),
-                "headers": headers,
-            },
-            receive,
-            send,
-        )
-
-    async with anyio.create_task_group() as tasks:
-        for number in range(at_once):
-            tasks.start_soon(ask, f"wrong {number}")
-        await anyio.wait_all_tasks_blocked()
-        came.set()
-
-    assert statuses == {401: A_MINUTE, 429: at_once - A_MINUTE}
-    clock.advance(60)
-    assert refused(rates, "Bearer more") is None
-
-
-def test_one_token_may_come_in_many_requests_at_once(rates: Rates) -> None:
-    """A new client opens all its connections before it is known to be good."""
-    with rates.trial("192.0.2.1", "Bearer new"):
-        for number in range(A_MINUTE - 1):
-            with rates.trial("192.0.2.1", "Bearer new"):
-                assert refused(rates, "Bearer new") is None
-                assert refused(rates, f"Bearer other {number}") is None

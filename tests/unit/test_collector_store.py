@@ -18,7 +18,6 @@ from remit.collector import Store, create_token, open_store
 from remit.collector.ingest import prepare, runs_about
 from remit.collector.store import AccountRow, ConflictError, Page, Writing, content_hash, write
 from remit.collector.store.migrate import migrations, statements
-from remit.collector.store.statements import SELECT, TABLES
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
 from tests.stores import EACH_STORE, STORES, empty_database, new_database
@@ -299,10 +298,3 @@ def test_only_columns_get_into_a_statement(store: Store) -> None:
             tx.list_instances(None, {"1=1; --": "x"}, Page(0, 1, "id", descending=False))
         with pytest.raises(ValueError, match="no column"):
             tx.list_instances(None, {}, Page(0, 1, "id; --", descending=False))
-
-
-def test_each_field_of_a_row_is_a_column(store: Store) -> None:
-    """Of its table, in both databases."""
-    with store.reading() as tx:
-        for kind in TABLES:
-            assert tx._all(kind, SELECT[kind]) == []  # type: ignore[attr-defined] # from the inside

@@ -16,9 +16,10 @@ from remit import _ids
 from remit.collector import Store, open_store
 from remit.collector.store import Reading, SpanRow, StoreUnavailableError
 from remit.collector.store.postgres_copy import copied
-from remit.collector.store.postgres_pool import LIMITS
 from tests.collecting import Api, Json, World, details, refusal
-from tests.postgres import WAITING, emptied
+from tests.inside_collector import postgres_store
+from tests.postgres import await_waiting, emptied
+from tests.subtests import each
 
 pytestmark = pytest.mark.gate
 
@@ -49,11 +50,7 @@ def meanwhile(url: str, ask: Callable[[], httpx.Response]) -> Generator[list[htt
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(ask()))
     thread.start()
-    deadline = time.monotonic() + 30
-    with psycopg.connect(url, autocommit=True) as other:
-        while other.execute(WAITING).fetchall() != [(1,)]:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.02)
+    await_waiting(url)
     yield answers
     thread.join(30)
     assert not thread.is_alive()
@@ -118,7 +115,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
+@each("name", ["desk:answer", "None", "\\N", "a\x01b", "a\x02b", "\t\n\r\\"])
 def test_spans_come_back_as_they_were_written(store: Store, name: str) -> None:
     """Whatever is in their texts."""
     api = World(store).account()
@@ -165,12 +162,9 @@ def test_a_question_is_asked_again_where_the_connection_had_died(url: str, store
     assert store.look(lambda tx: tx.accounts()) == []
 
 
-def test_a_question_that_waits_for_a_lock_is_given_up(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_question_that_waits_for_a_lock_is_given_up(url: str) -> None:
     """After the server's limit; it is not asked again on the next connection."""
-    monkeypatch.setitem(LIMITS, "lock_timeout", "200ms")
-    store = open_store(url)
+    store = postgres_store(url, waits={"lock_s": 0.2})
     asked: list[Reading] = []
 
     def ask(tx: Reading) -> object:

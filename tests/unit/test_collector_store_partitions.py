@@ -12,12 +12,12 @@ import pytest
 from remit._ids import new_key, pfid
 from remit.collector import Store
 from remit.collector.store import Page, SpanFilter, SpanRow
-from remit.collector.store.postgres import PostgresStore
 from remit.collector.store.postgres_partitions import Part, part_at, week_at
 from remit.collector.store.retention import bound_at
 from remit.testing import FakeClock
 from tests.collecting import Api, World, details
-from tests.postgres import database
+from tests.inside_collector import postgres_store
+from tests.postgres import await_waiting, database
 
 pytestmark = pytest.mark.gate
 
@@ -44,7 +44,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def store(url: str, clock: FakeClock) -> Iterator[Store]:
     """Return a store that was opened at that time."""
-    opened = PostgresStore(url, clock=clock)
+    opened = postgres_store(url, clock=clock)
     yield opened
     opened.close()
 
@@ -137,7 +137,7 @@ def test_a_part_takes_what_was_there_before_it(api: Api, clock: FakeClock, url: 
 
 def test_parts_are_made_while_others_write(url: str, clock: FakeClock) -> None:
     """Several notice the new week at once: no span is lost, none is refused."""
-    stores = [PostgresStore(url, clock=clock) for _ in range(4)]
+    stores = [postgres_store(url, clock=clock) for _ in range(4)]
     apis = [World(store, clock=clock).account() for store in stores]
     runs = [api.instance("active")["id"] for api in apis]
     made: list[str] = []
@@ -177,7 +177,7 @@ def test_a_part_takes_what_is_being_written_too(api: Api, clock: FakeClock, url:
         other.execute(sql.encode(), (later,))
         writer = threading.Thread(target=api.span, args=(run["id"],))
         writer.start()
-        writer.join(0.3)
+        await_waiting(url)
         other.commit()
         writer.join(20)
 

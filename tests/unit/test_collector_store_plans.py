@@ -2,74 +2,40 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from remit._ids import new_key, pfid
-from remit.collector import Store, open_store
-from remit.collector.store import (
-    Page,
-    Reading,
-    SpanFilter,
-    SpanRow,
-    postgres,
-    postgres_rows,
-    sqlite_rows,
-    write,
-)
+from remit.collector import Settings, Store, open_store
+from remit.collector.store import Page, Reading, SpanFilter, SpanRow, write
+from remit.collector.store.postgres_rows import PostgresTransaction
+from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
 from tests.collecting import World
+from tests.inside_collector import sqlite_store
 from tests.postgres import database
+from tests.stores import empty_database
 
-pytestmark = pytest.mark.gate
-
-IDS = "{01kdvdna007h8tmebxatc59jzrb36jtn,01kdvdna007h8tmebxatc59jzrb36jtp}"
-LOW, HIGH = IDS.strip("{}").split(",")
-TEXTS = {
-    "keys": (postgres_rows._KEYS_OF_TEXTS, (IDS, "account", "agent_spans/create")),
-    "spans": (postgres_rows._SPANS_OF_ACCOUNT, (IDS, LOW, HIGH, "account")),
-    "held": (postgres_rows._HOLD, (IDS,)),
-    "held with spans": (postgres_rows._HOLD_WITH_SPANS, (IDS, LOW, HIGH, IDS)),
-    "finished": (postgres_rows._UPDATE_SPANS, ("[]", IDS, LOW, HIGH)),
-}
-FOUND_BY = {
-    "keys": "(account_id = $2) AND (operation = $3) AND (key = wanted.key)",
-    "spans": "Index Cond: ((id = ANY ($1)) AND (id >= $2) AND (id <= $3))",
-    "held": "Index Cond: (id = ANY ($1))",
-    "held with spans": "Index Cond: ((id = ANY ($1)) AND (id >= $2) AND (id <= $3))",
-    "finished": "Index Cond: ((id = ANY ($2)) AND (id >= $3) AND (id <= $4))",
-}
+BY_START = Page(0, 200, "started_at", descending=False)
+NEWEST = Page(0, 50, "id", descending=True)
+LOOKED_UP = "agent_spans", "agent_instances", "idempotency_keys"
+READ = """
+    SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0), seq_scan
+    FROM pg_stat_user_tables WHERE relname ~ %s
+"""
 
 
 @pytest.fixture
-def connection() -> Iterator[psycopg.Connection[tuple[str]]]:
-    """Return a connection in a writing transaction of an empty database."""
-    with database() as url:
-        open_store(url).close()
-        with psycopg.connect(url, autocommit=True) as connected:
-            connected.execute(postgres._WRITE.encode())
-            yield connected
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_what_is_asked_for_by_keys_is_looked_up(
-    connection: psycopg.Connection[tuple[str]], name: str
-) -> None:
-    """Each row by all that is known of it; no table is read from one end to the other."""
-    text, values = TEXTS[name]
-    for number in range(1, len(values) + 1):
-        text = text.replace("?", f"${number}", 1)
-    literals = ", ".join(f"'{value}'" for value in values)
-    connection.execute(f"PREPARE asked AS {text}".encode())
-
-    explained = connection.execute(f"EXPLAIN EXECUTE asked ({literals})".encode()).fetchall()
-
-    plan = "\n".join(line.replace("::text[]", "") for (line,) in explained)
-    assert "Seq Scan" not in plan
-    assert FOUND_BY[name] in plan.replace("s.id", "id").replace("s.agent", "agent"), plan
+def path(tmp_path: Path) -> Iterator[Path]:
+    """Return an SQLite file with remit's tables and no rows."""
+    with empty_database("sqlite", tmp_path) as named:
+        yield Path(named)
 
 
 def span(run: str, number: int) -> SpanRow:
@@ -77,34 +43,6 @@ def span(run: str, number: int) -> SpanRow:
     span_id = pfid(new_key((number + 1) * 1_000_000), 5)
     text = ("complete", "complete", 0, number, number, number, number, None, None, "{}", None)
     return SpanRow(run, span_id, None, "desk:answer", *text)
-
-
-BY_START = Page(0, 200, "started_at", descending=False)
-NEWEST = Page(0, 50, "id", descending=True)
-
-
-def plans_of(store: Store, wanted: SpanFilter, explain: str) -> str:
-    """Return how a database comes by spans in the order of their starts."""
-    return plans(store, lambda tx: tx.list_spans(wanted, BY_START), explain)
-
-
-def plans(
-    store: Store, read: Callable[[Reading], object], explain: str, *, column: int = -1
-) -> str:
-    """Return how a database comes by what is read."""
-    asked: list[tuple[str, Sequence[Any]]] = []
-    with store.reading() as tx:
-        source: Any = tx
-        ask = source._rows
-
-        def noted(sql: str, values: Sequence[Any] = ()) -> object:
-            asked.append((sql, values))
-            return ask(sql, values)
-
-        source._rows = noted
-        read(tx)
-        told = [row[column] for sql, values in asked for row in ask(explain + sql, values)]
-    return "\n".join(told)
 
 
 def filled(store: Store) -> SpanFilter:
@@ -121,16 +59,79 @@ def filled(store: Store) -> SpanFilter:
     )
 
 
-def test_sqlite_reads_what_began_within_a_time_by_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless it is so much that the runs of the agent are the shorter way."""
-    store = open_store(tmp_path / "remit.db")
-    wanted = filled(store)
+@pytest.mark.gate
+def test_postgres_looks_up_what_it_is_asked_for_by_keys() -> None:
+    """To write spans it reads the rows that are named, and none of the hundreds beside them."""
+    with database() as url:
+        store = open_store(url)
+        api = World(store, settings=Settings(max_bulk_s=60)).account()
+        run = api.instance("active")["id"]
+        api.bulk(*[{"_type": "agent_instances/register", **api.registration()}] * 300)
+        names = [f"key-{uuid4().hex}" for _ in range(1000)]
+        body = {"_type": "agent_spans/create", **api.span_body(run)}
+        spans = api.bulk(*[{**body, "idempotency_key": name} for name in names])
+        store.close()
+        with psycopg.connect(url, autocommit=True) as connected:
+            connected.execute("SELECT pg_stat_reset()")
 
-    few = plans_of(store, wanted, "EXPLAIN QUERY PLAN ")
-    monkeypatch.setattr(sqlite_rows, "MOST_BY_START", 20)
-    many = plans_of(store, wanted, "EXPLAIN QUERY PLAN ")
+        again = [{**body, "idempotency_key": name} for name in names[::100]]
+        ends = [
+            {"_type": "agent_spans/finish", "agent_span_id": spans[name]["details"]["id"]}
+            for name in names[::100]
+        ]
+        outputs = api.bulk(*again, *ends)
+        store.close()
+
+        # What was read is told when the connection is closed.
+        with psycopg.connect(url, autocommit=True) as connected:
+            read = connected.execute(READ, (f"^({'|'.join(LOOKED_UP)})",)).fetchall()
+
+    assert {output["status"] for output in outputs.values()} == {"success"}
+    assert sum(rows for _, rows, _ in read) >= 20
+    assert [found for found in read if found[1] > 100 or (found[1] and found[2])] == []
+
+
+def plans_in_sqlite(
+    path: Path,
+    read: Callable[[Reading], object],
+    explain: str = "EXPLAIN QUERY PLAN ",
+    *,
+    most_by_start: int = MOST_BY_START,
+) -> str:
+    """Return how SQLite comes by what is read: the last column of what it explains."""
+    asked: list[str] = []
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_trace_callback(asked.append)
+        read(SqliteTransaction(connection, most_by_start=most_by_start))
+        connection.set_trace_callback(None)
+        column = 1 if explain == "EXPLAIN " else -1
+        return "\n".join(row[column] for sql in asked for row in connection.execute(explain + sql))
+
+
+class Noting(psycopg.Cursor[Any]):
+    """A cursor that notes what it was asked."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        """Note nothing yet."""
+        super().__init__(connection)
+        self.asked: list[tuple[bytes, Sequence[Any] | None]] = []
+
+    def execute(self, query: Any, params: Any = None, **more: Any) -> Noting:  # noqa: ANN401 - psycopg's own
+        """Note a statement, and carry it out."""
+        self.asked.append((query, params))
+        return super().execute(query, params, **more)
+
+
+def test_sqlite_reads_what_began_within_a_time_by_that(path: Path) -> None:
+    """Unless it is so much that the runs of the agent are the shorter way."""
+    with closing(sqlite_store(path)) as store:
+        wanted = filled(store)
+
+    def read(tx: Reading) -> object:
+        return tx.list_spans(wanted, BY_START)
+
+    few = plans_in_sqlite(path, read)
+    many = plans_in_sqlite(path, read, most_by_start=20)
 
     # To know whether it is few, to count, and to read.
     by_start = "agent_spans_by_start (started_at>? AND started_at<?)"
@@ -138,12 +139,11 @@ def test_sqlite_reads_what_began_within_a_time_by_that(
     assert "SCAN i" not in few
     assert many.count(by_start) == 1
     assert many.count("SEARCH s USING INDEX sqlite_autoindex_agent_spans_1") == 2
-    store.close()
 
 
-def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
+def test_sqlite_counts_runs_without_reading_them(path: Path) -> None:
     """All of an account's and those of one agent, which are as many as there ever were."""
-    store = open_store(tmp_path / "remit.db")
+    store = sqlite_store(path)
     wanted = filled(store)
     everything: dict[str, str] = {}
     of_agent = {"agent_id": str(wanted.agent_id)}
@@ -156,19 +156,19 @@ def test_sqlite_counts_runs_without_reading_them(tmp_path: Path) -> None:
             def read(tx: Reading, equal: Mapping[str, str] = equal) -> object:
                 return tx.list_instances(wanted.account_id, equal, NEWEST)
 
-            plan = plans(store, read, "EXPLAIN QUERY PLAN ")
+            plan = plans_in_sqlite(path, read)
             if alone and not equal:
                 # SQLite's word for counting pages, of which there is one.
-                assert "Count" in plans(store, read, "EXPLAIN ", column=1)
+                assert "Count" in plans_in_sqlite(path, read, "EXPLAIN ")
             else:
                 assert "SEARCH agent_instances USING COVERING INDEX agent_instances_of_" in plan
             assert "TEMP B-TREE" not in plan
     store.close()
 
 
-def test_runs_of_the_only_account_are_its_own(tmp_path: Path) -> None:
+def test_runs_of_the_only_account_are_its_own(path: Path) -> None:
     """Also where another one asks, and when there are two."""
-    store = open_store(tmp_path / "remit.db")
+    store = sqlite_store(path)
     account = str(filled(store).account_id)
 
     assert _listed(store, account) == (2, 2)
@@ -187,34 +187,41 @@ def _listed(store: Store, account_id: str) -> tuple[int, int]:
     return len(found.rows), found.total
 
 
+@pytest.mark.gate
 def test_postgres_reads_what_began_within_a_time_by_that() -> None:
     """In each part of the table, those to come too."""
     with database() as url:
-        store = open_store(url)
-        wanted = filled(store)
+        with closing(open_store(url)) as store:
+            wanted = filled(store)
         with psycopg.connect(url, autocommit=True) as connected:
             connected.execute("ANALYZE")
-        plan = plans_of(store, wanted, "EXPLAIN ")
-        store.close()
+            cursor = Noting(connected)
+            PostgresTransaction(cursor, writing=False).list_spans(wanted, BY_START)
+            told = [
+                line
+                for sql, values in cursor.asked
+                for (line,) in connected.execute(b"EXPLAIN " + sql, values).fetchall()
+            ]
 
+    plan = "\n".join(told)
     assert plan.count("_started_at_idx on agent_spans") >= 2, plan
 
 
+@pytest.mark.gate
 def test_postgres_plans_for_the_times_that_are_asked_for() -> None:
     """However often: one plan for all times would read as much for a second as for a year."""
     with database() as url:
-        store = open_store(url)
-        wanted = filled(store)
-        with store.reading() as tx:
+        with closing(open_store(url)) as store:
+            wanted = filled(store)
+        with psycopg.connect(url, autocommit=True) as connected:
+            tx = PostgresTransaction(connected.cursor(), writing=False)
             (run, *_) = tx.instances_of_agent(str(wanted.agent_id))
             for _ in range(12):
                 tx.list_spans(wanted, BY_START)
                 tx.span_kinds(wanted)
                 tx.list_spans(SpanFilter(agent_instance_id=run), BY_START)
-            source: Any = tx
-            kept = [row[0] for row in source._rows("SELECT statement FROM pg_prepared_statements")]
-        store.close()
+            kept = connected.execute("SELECT statement FROM pg_prepared_statements").fetchall()
 
-    of_spans = [text for text in kept if "agent_spans" in text]
+    of_spans = [text for (text,) in kept if "agent_spans" in text]
     assert len(of_spans) == 2
     assert all("agent_instance_id = $1" in text for text in of_spans)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
-from remit.collector.store import SqliteStore
+from remit.collector.store.sqlite_rows import SqliteTransaction
 from remit.testing import FakeClock
 from tests.collecting import World
+from tests.inside_collector import sqlite_store
 
 CANARY = "canary-4711"
 
@@ -18,16 +21,15 @@ def content(folder: Path) -> bytes:
 
 def test_a_scrubbed_file_holds_nothing_that_was_removed(tmp_path: Path) -> None:
     """Also where SQLite leaves what is deleted in place, which depends on how it was built."""
-    store = SqliteStore(tmp_path / "remit.db")
-    connection = store._connection
-    assert connection is not None
-    connection.execute("PRAGMA secure_delete = OFF")
+    store = sqlite_store(tmp_path / "remit.db")
     api = World(store).account()
     run = api.instance("active")
     for number in range(50):
         api.span(run["id"], payload={"q": CANARY * (number * 40 + 1)})
-    with store.writing() as tx:
-        tx.erase(run["id"], 1)
+    with closing(sqlite3.connect(tmp_path / "remit.db")) as connection:
+        connection.execute("PRAGMA secure_delete = OFF")
+        SqliteTransaction(connection).erase(run["id"], 1)
+        connection.commit()
     assert CANARY.encode() in content(tmp_path)
 
     store.scrub()
@@ -40,13 +42,13 @@ def test_a_scrubbed_file_holds_nothing_that_was_removed(tmp_path: Path) -> None:
 def test_what_was_old_is_not_in_the_file_any_more(tmp_path: Path) -> None:
     """Once it was removed, though the file is in use."""
     clock = FakeClock()
-    store = SqliteStore(tmp_path / "remit.db")
+    store = sqlite_store(tmp_path / "remit.db")
     api = World(store, clock=clock).account()
     run = api.instance("active")
     for number in range(50):
         api.span(run["id"], payload={"q": CANARY * (number * 40 + 1)})
     # As it is when others serve it: nothing is tidied up when the command ends.
-    other = SqliteStore(tmp_path / "remit.db")
+    other = sqlite_store(tmp_path / "remit.db")
     other.scrub()
     assert CANARY.encode() in content(tmp_path)
 

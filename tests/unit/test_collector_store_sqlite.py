@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from remit.collector import create_token, open_store
+from remit.collector import Store, create_token, open_store
 from remit.collector.store import SqliteStore, StoreUnavailableError, Writing
 from remit.errors import SettingsError
 from tests.collecting import World, details, refusal
+from tests.inside_collector import sqlite_store
 
 
 def test_a_new_database_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -75,7 +77,7 @@ def test_a_locked_database_is_unavailable_for_now(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """503 with `Retry-After`; when the lock is gone, all is well. The log says each once."""
-    store = SqliteStore(tmp_path / "remit.db", busy_timeout_s=0.05)
+    store = sqlite_store(tmp_path / "remit.db", busy_timeout_s=0.05)
     api = World(store).account()
     run = api.instance("active")
     blocker = sqlite3.connect(tmp_path / "remit.db", isolation_level=None)
@@ -155,7 +157,7 @@ def test_a_write_from_before_the_fault_does_not_tell_that_it_is_over(
 
 def test_a_database_that_cannot_be_read_is_unavailable_too(tmp_path: Path) -> None:
     """A table that is gone stands for a file that is."""
-    store = SqliteStore(tmp_path / "remit.db")
+    store = sqlite_store(tmp_path / "remit.db")
     api = World(store).account()
     with sqlite3.connect(tmp_path / "remit.db") as connection:
         connection.execute("DROP TABLE agents")
@@ -165,19 +167,29 @@ def test_a_database_that_cannot_be_read_is_unavailable_too(tmp_path: Path) -> No
     store.close()
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Generator[None]:
+    """Let no file of this process grow beyond *size* bytes in the block."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_a_full_disk_is_unavailable_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    """SQLite is told that the file may not grow."""
-    store = SqliteStore(tmp_path / "remit.db")
+    """The limit of a file's length stands for the end of the disk."""
+    store = sqlite_store(tmp_path / "remit.db")
     api = World(store).account()
     run = api.instance("active")
-    connection = store._connection
-    assert connection is not None
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    room = max(path.stat().st_size for path in tmp_path.iterdir())
     big = {"text": "x" * 100_000}
 
-    answers = [api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)]
-    connection.execute("PRAGMA max_page_count = 1000000")
+    with files_of_at_most(room + len(big["text"]) // 2):
+        answers = [
+            api.post("/agent_spans", api.span_body(run["id"], payload=big)) for _ in range(3)
+        ]
 
     assert {answer.status_code for answer in answers} == {503}
     assert api.spans(run["id"]) == []
@@ -240,15 +252,25 @@ def test_a_fault_in_a_statement_is_not_taken_for_a_full_disk(tmp_path: Path) -> 
     store.close()
 
 
-def in_child(store: SqliteStore) -> int:
+def times_open(path: Path) -> int:
+    """Return how many descriptors of this process are of a file."""
+    file, found = path.stat(), 0
+    for descriptor in range(1024):
+        with suppress(OSError):
+            found += os.path.samestat(os.fstat(descriptor), file)
+    return found
+
+
+def in_child(store: Store, path: Path) -> int:
     """Return how many tokens a forked child sees after it wrote one."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             # The parent's connection must not be used, nor closed, by anybody else.
-            assert store._connection is None
+            inherited = times_open(path)
             create_token(store, "account")
+            assert times_open(path) > inherited
             with store.reading() as tx:
                 os.write(writer, bytes([len(tx.tokens())]))
             store.close()
@@ -264,7 +286,7 @@ def in_child(store: SqliteStore) -> int:
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
     """Also while other threads of the parent are writing; both go on."""
-    store = SqliteStore(tmp_path / "remit.db")
+    store = sqlite_store(tmp_path / "remit.db")
     create_token(store, "account")
     stop = threading.Event()
 
@@ -277,7 +299,7 @@ def test_a_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
     for thread in writers:
         thread.start()
     try:
-        seen = [in_child(store) for _ in range(5)]
+        seen = [in_child(store, tmp_path / "remit.db") for _ in range(5)]
     finally:
         stop.set()
         for thread in writers:

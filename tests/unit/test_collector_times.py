@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from remit._clock import iso8601
 from remit.collector.times import format_us, parse_us
+from tests.subtests import each
 
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MOMENTS = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=OFFSETS)  # noqa: DTZ001 - bounds, as hypothesis wants them
@@ -37,7 +38,7 @@ def test_a_time_without_an_offset_is_utc() -> None:
     assert parse_us("2026-01-02T03:04:05") == parse_us("2026-01-02T03:04:05Z")
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "now", "2026", "2026-02-30", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"],
 )

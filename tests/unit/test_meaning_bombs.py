@@ -13,15 +13,14 @@ from time import thread_time
 import pytest
 
 from remit.collector.meaning import Budget, Verdict
-from remit.collector.meaning import budget as limits
 from remit.collector.meaning.checks import Checker
 from remit.collector.meaning.templates import Template
 from tests.bombs import BIG, BIG_CHARS, SCHEMAS, TEMPLATES, Json
 from tests.subtests import each
 from tests.untraced import untraced
 
-MAX_S = 0.5
-"""Of this thread's own time: the machine may be busy with something else."""
+MAX_S = 1.5
+"""Of this thread's own time; the slowest takes a tenth."""
 MAX_MIB = 64
 HARMLESS = {
     "deep paths",  # from Python 3.12 on its stack is deep enough; what it names is not there
@@ -59,7 +58,7 @@ def test_a_template_can_neither_hang_nor_grow(name: str) -> None:
     assert summary is None or (name in HARMLESS and len(summary) < 100)
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@each("name", SCHEMAS)
 def test_a_schema_cannot_keep_the_collector_busy(name: str) -> None:
     """Nor can saying what does not match it: what takes too long is left and said so."""
     schema, payload = SCHEMAS[name]
@@ -85,15 +84,15 @@ def test_all_of_them_together_take_little_memory() -> None:
     assert float(done.stdout) < MAX_MIB
 
 
-def test_a_failing_template_takes_nothing_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page has a hundred spans: what failed in it once is not rendered again."""
-    # However slow the machine: the one render that fails leaves something.
-    monkeypatch.setattr(limits, "HEAVY_S", 2 * MAX_S)
-    monkeypatch.setattr(limits, "RENDERS_S", 2 * MAX_S)
-    failing, other, budget = Template(TEMPLATES["sort again and again"]), Template("x"), Budget()
+def test_a_failing_template_takes_nothing_from_the_others() -> None:
+    """What failed in a request once is not rendered again in it."""
+    failing, other = Template(TEMPLATES["sort again and again"]), Template("x")
+    budget = Budget(heavy_s=60, renders_s=60)
     begin = thread_time()
-    assert [failing.summary(BIG, BIG_CHARS, budget) for _ in range(100)] == [None] * 100
-    assert thread_time() - begin < MAX_S
+    assert failing.summary(BIG, BIG_CHARS, budget) is None
+    first = thread_time()
+    assert [failing.summary(BIG, BIG_CHARS, budget) for _ in range(1000)] == [None] * 1000
+    assert thread_time() - first < 100 * (first - begin)
     assert other.summary({}, 0, budget) == "x"
 
 

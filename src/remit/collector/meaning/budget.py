@@ -15,10 +15,15 @@ class Budget:
 
     __slots__ = ("_given_up", "_left_s", "_renders_left_s")
 
-    def __init__(self) -> None:
-        """Allow as much as one request may take."""
-        self._left_s = HEAVY_S
-        self._renders_left_s = RENDERS_S
+    def __init__(self, *, heavy_s: float = HEAVY_S, renders_s: float = RENDERS_S) -> None:
+        """Allow as much as one request may take.
+
+        Args:
+            heavy_s: What comparisons that are not done at once and failed renders may take.
+            renders_s: What all renders may take.
+        """
+        self._left_s = heavy_s
+        self._renders_left_s = renders_s
         self._given_up: set[int] = set()
 
     @property

@@ -86,8 +86,15 @@ class Declarations:
     Any thread may ask.
     """
 
-    def __init__(self) -> None:
-        """Start with none read."""
+    def __init__(self, *, max_versions: int = MAX_VERSIONS, max_chars: int = MAX_CHARS) -> None:
+        """Start with none read.
+
+        Args:
+            max_versions: How many are kept.
+            max_chars: How many characters of schemas are kept; the last read is kept in any case.
+        """
+        self._max_versions = max_versions
+        self._max_chars = max_chars
         self._known: OrderedDict[str, Declared] = OrderedDict()
         self._chars = 0
         self._lock = threading.Lock()
@@ -115,7 +122,9 @@ class Declarations:
 
     def _forget(self) -> None:
         """Forget what was not asked for lately, if there is too much."""
-        while len(self._known) > 1 and (len(self._known) > MAX_VERSIONS or self._chars > MAX_CHARS):
+        while len(self._known) > 1 and (
+            len(self._known) > self._max_versions or self._chars > self._max_chars
+        ):
             self._chars -= self._known.popitem(last=False)[1].chars
 
 

@@ -19,7 +19,7 @@ from remit._guard import logger
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.naming import shown
 from remit.collector.store.postgres_connection import BoundedConnection
-from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool
+from remit.collector.store.postgres_pool import MAX_CONNECTIONS, Pool, Waits
 from remit.collector.store.postgres_rows import PostgresTransaction
 from remit.collector.store.postgres_schema import check_readable, is_current, migrate
 from remit.collector.store.protocol import (
@@ -71,6 +71,7 @@ class PostgresStore:
         create: bool = True,
         read_only: bool = False,
         clock: Clock | None = None,
+        waits: Waits | None = None,
     ) -> None:
         """Connect to the database at *url*, brought up to date if need be.
 
@@ -79,13 +80,14 @@ class PostgresStore:
             create: Whether to make the tables if there are none.
             read_only: Whether to change nothing; an older schema is refused then.
             clock: Tells for which times there must be partitions.
+            waits: How long is waited for what.
 
         Raises:
             SettingsError: It cannot be reached, is no database of remit's, or has a newer schema.
         """
         self.path = shown(url)
         try:
-            self._pool = Pool(url)
+            self._pool = Pool(url, waits)
         except psycopg.ProgrammingError as error:
             raise SettingsError(
                 f"{self.path} is no URL of a PostgreSQL database: {error}"

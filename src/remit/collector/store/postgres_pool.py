@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -28,17 +29,11 @@ T = TypeVar("T")
 
 MAX_CONNECTIONS: Final = 4
 CONNECT_TIMEOUT_S: Final = 5
-# Who waits keeps one of the few threads on which requests are carried out.
-WAIT_S: Final = 5.0
 SILENCE_S: Final = 5.0
 """A server that did not answer is not asked again for so long: each question keeps a thread, and
 all who ask are to be told soon."""
-LIMITS: Final = {
-    "lock_timeout": "5s",
-    "statement_timeout": "30s",
-    # A process that was stopped in the middle must not keep its locks for ever.
-    "idle_in_transaction_session_timeout": "30s",
-}
+# A process that was stopped in the middle must not keep its locks for ever.
+_IDLE_S: Final = 30.0
 _DEFAULTS: Final = {
     "application_name": "remit",
     "connect_timeout": CONNECT_TIMEOUT_S,
@@ -47,17 +42,37 @@ _DEFAULTS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """How long is waited for what, in seconds.
+
+    Attributes:
+        connection_s: For one of the connections, by one of the few threads that carry out requests.
+        lock_s: For a lock, by the server.
+        statement_s: For the end of a statement, by the server.
+    """
+
+    connection_s: float = 5.0
+    lock_s: float = 5.0
+    statement_s: float = 30.0
+
+
 class Pool:
     """Connections to one database."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, waits: Waits | None = None) -> None:
         """Connect to *url* when the first one is needed.
+
+        Args:
+            url: The database.
+            waits: How long is waited for what.
 
         Raises:
             psycopg.ProgrammingError: It cannot be read.
         """
         given = conninfo.conninfo_to_dict(url)
         self._options: dict[str, Any] = {**_DEFAULTS, **given, "client_encoding": "UTF8"}
+        self._waits = waits or Waits()
         self._silent = Deadline.after(0, SystemClock())
         self._start()
         _pools.add(self)
@@ -106,7 +121,7 @@ class Pool:
     def _admitted(self) -> Generator[None]:
         """Wait for room for one more connection."""
         room = self._room
-        if not room.acquire(timeout=WAIT_S):
+        if not room.acquire(timeout=self._waits.connection_s):
             raise psycopg.OperationalError(f"all {MAX_CONNECTIONS} connections are in use")
         try:
             yield
@@ -153,9 +168,14 @@ class Pool:
 
     def _connect(self) -> BoundedConnection:
         connection = BoundedConnection.connect(**self._options, autocommit=True)
+        limits = {
+            "lock_timeout": self._waits.lock_s,
+            "statement_timeout": self._waits.statement_s,
+            "idle_in_transaction_session_timeout": _IDLE_S,
+        }
         try:
-            for name, value in LIMITS.items():
-                connection.execute(f"SET {name} = '{value}'".encode())
+            for name, seconds in limits.items():
+                connection.execute(f"SET {name} = '{seconds * 1000:.0f}ms'".encode())
         except BaseException:
             connection.close()
             raise

@@ -18,14 +18,20 @@ def bound_at(ms: int) -> str:
     return encode(ms, TIME_CHARS)
 
 
-def forget(store: Store, before_us: int) -> Removed:
-    """Remove from *store* what is older than *before_us*, in many transactions."""
+def forget(store: Store, before_us: int, *, most_rows: int = MOST_ROWS) -> Removed:
+    """Remove from *store* what is older than *before_us*, in many transactions.
+
+    Args:
+        store: The store.
+        before_us: The time.
+        most_rows: How many rows of a kind one transaction removes.
+    """
     first_id = bound_at(before_us // US_PER_MS)
     total = Removed()
-    while count := write(store, lambda tx: tx.forget_spans(first_id, MOST_ROWS)):
+    while count := write(store, lambda tx: tx.forget_spans(first_id, most_rows)):
         total = total._replace(spans=total.spans + count)
     while True:
-        some = write(store, lambda tx: tx.forget_old(before_us, first_id, MOST_ROWS))
+        some = write(store, lambda tx: tx.forget_old(before_us, first_id, most_rows))
         total = total._replace(
             instances=total.instances + some.instances, keys=total.keys + some.keys
         )

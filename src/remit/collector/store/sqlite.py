@@ -22,7 +22,7 @@ from remit.collector.store.protocol import Reading, StoreUnavailableError, Writi
 from remit.collector.store.questions import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.rows import content_hash
-from remit.collector.store.sqlite_rows import SqliteTransaction
+from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction
 from remit.collector.store.subjects import subject_hash
 from remit.errors import SettingsError
 
@@ -57,18 +57,26 @@ class SqliteStore:
 
     at_once = 1
 
-    def __init__(self, path: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        most_by_start: int = MOST_BY_START,
+    ) -> None:
         """Open the database at *path*, made and brought up to date if need be; its folder exists.
 
         Args:
             path: The file, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
+            most_by_start: How many spans of a time are read by it.
 
         Raises:
             SettingsError: The path holds something else, a newer schema, or cannot be opened.
         """
         self.path = str(path)
         self._busy_timeout_s = busy_timeout_s
+        self._most_by_start = most_by_start
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._finalizer: weakref.finalize[[], SqliteStore] | None = None
@@ -129,7 +137,7 @@ class SqliteStore:
             connection = self._connection or self._open()
             connection.execute(begin)
             try:
-                yield SqliteTransaction(connection)
+                yield SqliteTransaction(connection, most_by_start=self._most_by_start)
                 connection.execute("COMMIT")
             except BaseException:
                 # After some faults (a full disk) SQLite has rolled back by itself.

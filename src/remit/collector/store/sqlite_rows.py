@@ -44,9 +44,17 @@ _FORGET_SPANS: Final = (
 class SqliteTransaction(Transaction):
     """One transaction of the SQLite store: a writing one has the file to itself."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Work on *connection*, on which a transaction was begun."""
+    def __init__(
+        self, connection: sqlite3.Connection, *, most_by_start: int = MOST_BY_START
+    ) -> None:
+        """Work on *connection*, on which a transaction was begun.
+
+        Args:
+            connection: The connection.
+            most_by_start: How many spans of a time are read by it.
+        """
         self._connection = connection
+        self._most_by_start = most_by_start
 
     def spans(self, account_id: str | None, span_ids: Collection[str]) -> dict[str, SpanRow]:
         """Return those of the spans that exist, by id."""
@@ -107,9 +115,9 @@ class SqliteTransaction(Transaction):
         if wanted.agent_id is None:
             return True
         since = -_EVER if begins is None else begins
-        values = (since, _EVER if ends is None else ends, MOST_BY_START)
+        values = (since, _EVER if ends is None else ends, self._most_by_start)
         ((count,),) = self._rows(_OF_THE_TIMES, values)
-        return int(count) < MOST_BY_START
+        return int(count) < self._most_by_start
 
     def _page_of_spans(self, passing: str, wanted: SpanFilter, page: Page, columns: str) -> str:
         """Put the spans of many runs in order first, and then read what the page holds."""
