@@ -41,6 +41,7 @@ from tests.doors import (
 )
 from tests.fake_api import FakeApi
 from tests.loopback import request_of, serving
+from tests.subtests import each
 
 MIB = 1024 * 1024
 
@@ -318,8 +319,8 @@ def test_space_around_a_token_or_a_url_is_not_part_of_it() -> None:
 def test_nothing_shows_the_token() -> None:
     """Not the door, not its target, not an answer."""
     http = Http("http://h", TOKEN, transport=httpx.MockTransport(answering(TOKEN.encode())))
-    for each in (http, http.target, http.exchange(PING)):
-        assert TOKEN not in repr(each)
+    for shown in (http, http.target, http.exchange(PING)):
+        assert TOKEN not in repr(shown)
 
 
 def test_an_exchange_returns_the_answer_as_it_came() -> None:
@@ -425,15 +426,17 @@ class Closing(httpx.MockTransport):
         self.closed = True
 
 
-def test_an_inherited_client_is_not_closed_by_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux and macOS")
+def test_an_inherited_client_is_not_closed_by_the_child() -> None:
     """A lock of the parent may be held there for ever; the parent itself closes it."""
     transport = Closing(answering(b"{}"))
     http = Http("http://h", TOKEN, transport=transport)
     http.send(PING)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: -1)
+    child = os.fork()
+    if not child:
         http.close()
-    assert not transport.closed
+        os._exit(int(transport.closed))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     http.close()
     assert transport.closed
 
@@ -449,3 +452,35 @@ def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
     assert done == [1, 1]
     assert Http("http://api.example", TOKEN, transport=api.transport).send(call) == {}
     assert done == [1, 1]
+
+
+@each(
+    ("variables", "proxied"),
+    [
+        ({}, False),
+        ({"HTTP_PROXY": "http://{proxy}"}, True),
+        ({"http_proxy": "{proxy}"}, True),
+        ({"ALL_PROXY": "http://{proxy}"}, True),
+        ({"HTTPS_PROXY": "http://{proxy}"}, False),
+        ({"HTTP_PROXY": "http://{proxy}", "NO_PROXY": "127.0.0.1"}, False),
+    ],
+    ids=["none", "scheme", "without scheme", "all", "another scheme", "not for this host"],
+)
+def test_the_proxy_is_the_one_that_the_environment_names(
+    variables: dict[str, str], *, proxied: bool
+) -> None:
+    """The variables mean what they mean to httpx."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    with (
+        counting() as (url, direct),
+        counting() as (proxy, through),
+        pytest.MonkeyPatch.context() as env,
+    ):
+        for name in (*names, *map(str.lower, names)):
+            env.delenv(name, raising=False)
+        for name, value in variables.items():
+            env.setenv(name, value.format(proxy=proxy.removeprefix("http://")))
+        http = Http(url, TOKEN)
+        http.send(PING)
+        http.close()
+    assert (len(direct), len(through)) == ((0, 1) if proxied else (1, 0))
