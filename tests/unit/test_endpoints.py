@@ -87,7 +87,7 @@ WRITES: dict[str, Write] = {
 }
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
+@each("write", WRITES.values(), ids=list(WRITES))
 def test_every_write_carries_a_key(write: Write) -> None:
     """Made here if none is given, so that the same call may be sent again; new for each call."""
     assert body(write())["idempotency_key"] == MADE
@@ -176,7 +176,7 @@ def test_a_member_that_only_a_newer_server_knows_is_sent() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("moment", "text"),
     [
         (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05.000000Z"),  # noqa: DTZ001
@@ -229,7 +229,7 @@ def test_a_wrong_argument_is_named(write: Write, named: str) -> None:
         write()
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [object(), "\ud800", "circle"],
     ids=["object", "surrogate", "circle"],

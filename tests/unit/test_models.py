@@ -13,6 +13,7 @@ from dirty_equals import IsPartialDict
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
+from remit.errors import ContractError
 from remit.models import agent, agent_instance, agent_span, bulk, envelope
 from remit.models.agent_instance import (
     ActionProfile,
@@ -37,6 +38,7 @@ from remit.models.envelope import (
     PingResponse,
     SuccessResponse,
 )
+from tests.calls import OURS, again
 from tests.subtests import each
 from tests.vectors import Exchange, everything
 
@@ -289,14 +291,30 @@ def test_every_answer_that_a_published_client_took_is_read_whole(exchange: Excha
     """The models know every member of it, and write back what they read."""
     model = ANSWERS[exchange.endpoint] if exchange.status < 400 else ErrorResponse
     answer = model.model_validate_json(json.dumps(exchange.response))
-    written = answer.model_dump(mode="json")
-    missing = [
-        path for path, value in leaves(exchange.response) if not agrees(value, at(written, path))
-    ]
-    assert [path for path in missing if path[-1] not in LEFT_OUT] == []
+    assert unread(exchange.response, answer) == []
+
+
+@each("exchange", OURS, ids=str)
+def test_a_call_reads_the_answer_that_the_published_client_took(exchange: Exchange) -> None:
+    """It returns what the answer is about; a refusal is no answer, except to a ping."""
+    parse, answer = again(exchange).parse, json.dumps(exchange.response).encode()
+    if exchange.status < 400 or exchange.endpoint == "GET /api/v1/ping":
+        read = parse(answer)
+        whole = isinstance(read, PingResponse | BulkResponse)
+        assert unread(exchange.response if whole else exchange.response["details"], read) == []
+    else:
+        with pytest.raises(ContractError):
+            parse(answer)
 
 
 Path_: TypeAlias = tuple[str | int, ...]
+
+
+def unread(recorded: Json, read: BaseModel) -> list[Path_]:
+    """Return the paths of the members of a recorded answer that *read* does not write back."""
+    written = read.model_dump(mode="json")
+    missing = [path for path, value in leaves(recorded) if not agrees(value, at(written, path))]
+    return [path for path in missing if path[-1] not in LEFT_OUT]
 
 
 def leaves(value: Json, path: Path_ = ()) -> list[tuple[Path_, object]]:
@@ -311,7 +329,7 @@ def leaves(value: Json, path: Path_ = ()) -> list[tuple[Path_, object]]:
 
 
 def at(value: Json, path: Path_) -> object:
-    """Return what stands at *path*, or a mark if nothing does."""
+    """Return the value at *path*, or a mark if there is none."""
     for name in path:
         try:
             value = value[name]
