@@ -85,7 +85,6 @@ from remit._sink import Sink as Sink
 from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
-from remit._spool import NO_OTHERS as NO_OTHERS
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
 from remit._spool import DamagedError as DamagedError
 from remit._spool import Files as Files

@@ -100,7 +100,7 @@ def key_of(item: BaseModel) -> str:
 def test_a_model_is_read_back_as_it_was_written(
     model: type[BaseModel], data: st.DataObject
 ) -> None:
-    """By alias, as the wire has it; without nulls too, except where a null must be there."""
+    """Names are aliases; nulls may be left out, except in a pagination."""
     value = data.draw(instances(model))
     assert model.model_validate(value.model_dump(by_alias=True)) == value
     assert model.model_validate_json(value.model_dump_json(by_alias=True)) == value

@@ -230,7 +230,7 @@ async def test_a_lost_connection_is_tried_again(use: Use) -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("status", "kind"),
     [(404, NotFoundError), (409, RejectedError), (302, ContractError)],
     ids=str,
@@ -251,7 +251,7 @@ async def test_what_cannot_help_is_not_tried_again(
 
 
 @both
-@pytest.mark.parametrize("max_retries", [0, 1, 4])
+@each("max_retries", [0, 1, 4])
 async def test_the_number_of_tries_is_bounded(use: Use, max_retries: int) -> None:
     """The last failure is raised."""
     tried: list[int] = []

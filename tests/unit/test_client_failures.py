@@ -29,7 +29,7 @@ from tests.subtests import each
 async def test_certificates_that_are_not_there_are_told(
     send: Sends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variable that names them: the server may be well, and what waits is kept."""
+    """The error names the variable; it may work later, so what waits is kept."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
     with pytest.raises(UnavailableError, match="SSL_CERT_FILE"):
         await send(PING, url=f"https://127.0.0.1:{unused_port()}")
@@ -37,7 +37,7 @@ async def test_certificates_that_are_not_there_are_told(
 
 @both
 async def test_a_refused_connection_is_told(send: Sends) -> None:
-    """With host and port, and what to do."""
+    """The error has host and port, and says what to do."""
     port = unused_port()
     with pytest.raises(
         UnavailableError, match=f"127.0.0.1:{port} refused the connection.*Start the server"
@@ -49,7 +49,7 @@ async def test_a_refused_connection_is_told(send: Sends) -> None:
 
 @both
 async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver is this test's: a real one would ask the network."""
+    """The error names the host."""
 
     def unknown(*_args: object, **_options: object) -> NoReturn:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -61,7 +61,7 @@ async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPa
 
 @both
 async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
-    """Within the time that was allowed."""
+    """The error says how long the call waited."""
 
     def silent(connection: socket.socket, over: threading.Event) -> None:
         request_of(connection)
@@ -96,7 +96,7 @@ async def test_an_answer_that_trickles_cannot_hold_a_call(send: Sends) -> None:
 
 @both
 async def test_a_connection_that_breaks_is_told(send: Sends) -> None:
-    """Reset while the answer comes."""
+    """The connection is reset while the answer comes."""
 
     def reset(connection: socket.socket, _over: threading.Event) -> None:
         request_of(connection)
@@ -111,9 +111,9 @@ async def test_a_connection_that_breaks_is_told(send: Sends) -> None:
 
 
 @both
-@pytest.mark.parametrize("words", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["nothing", "ssh"])
+@each("words", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["nothing", "ssh"])
 async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes) -> None:
-    """It closes, or answers in another protocol."""
+    """The server closes the connection, or answers in another protocol."""
 
     def other(connection: socket.socket, _over: threading.Event) -> None:
         request_of(connection)
@@ -128,7 +128,7 @@ async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes
 
 @both
 async def test_a_port_that_does_not_speak_tls_is_told(send: Sends) -> None:
-    """A URL with https for a server without."""
+    """The error asks whether the server speaks https."""
 
     def plain(connection: socket.socket, _over: threading.Event) -> None:
         connection.recv(100)
@@ -166,7 +166,7 @@ async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
 async def test_every_failure_of_httpx_has_its_sentence(
     send: Sends, raised: Exception, said: str
 ) -> None:
-    """The kinds that a test cannot bring about by a server."""
+    """The sentence shows neither token nor payload."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise raised
@@ -192,7 +192,7 @@ def untrusted() -> ssl.SSLCertVerificationError:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("cause", "said"),
     [
         (untrusted(), r"TLS certificate of api.example is not trusted.*SSL_CERT_FILE"),
@@ -208,7 +208,7 @@ def untrusted() -> ssl.SSLCertVerificationError:
 async def test_the_reason_is_looked_for_among_the_causes(
     send: Sends, cause: BaseException, said: str
 ) -> None:
-    """Because httpx says "connect error" for all of them."""
+    """The error of httpx is a `ConnectError` for all of them."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise connect_error(cause)
@@ -229,7 +229,7 @@ async def test_the_reason_is_looked_for_among_the_causes(
 async def test_a_proxy_that_cannot_be_used_is_told_apart_from_the_server(
     send: Sends, proxy: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What to change is the environment; user and password of the proxy are not shown."""
+    """The error names the variable; user and password of the proxy are not shown."""
     for name in ("http_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", proxy.format(port=unused_port()))

@@ -75,7 +75,7 @@ def models(module: object) -> list[type[BaseModel]]:
 
 @each("name", PAGE)
 def test_a_class_has_the_fields_types_and_defaults_of_the_published_page(name: str) -> None:
-    """In the page's order, before what the API added later."""
+    """They are in the page's order, before what the API added later."""
     model: type[BaseModel] = getattr(agent_instance, name)
     fields = list(model.model_fields.items())[: len(PAGE[name])]
     assert [field for field, _ in fields] == [row["name"] for row in PAGE[name]]
@@ -100,13 +100,13 @@ def test_what_the_api_added_later_is_optional(name: str) -> None:
 
 @each("name", PAGE)
 def test_a_class_takes_its_fields_as_keywords(name: str) -> None:
-    """As the page's constructors show, and in no other way."""
+    """Positional arguments are refused."""
     model: type[BaseModel] = getattr(agent_instance, name)
     with pytest.raises(TypeError):
         model("by position")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
-@pytest.mark.parametrize("module", [agent, agent_instance, agent_span, bulk, envelope])
+@each("module", [agent, agent_instance, agent_span, bulk, envelope])
 def test_every_class_says_what_it_is(module: object) -> None:
     """The reference documents are made from it."""
     assert models(module)
@@ -128,7 +128,7 @@ def test_data_risk_keeps_extra_keys_and_needs_its_three_members() -> None:
             DataRisk.model_validate({name: parts[name] for name in parts if name != missing})
 
 
-@pytest.mark.parametrize(
+@each(
     ("model", "field", "value"),
     [
         (ActionProfile, "read_data", "yes"),
@@ -160,7 +160,7 @@ def test_a_registration_needs_an_agent_under_an_accounts_token_only() -> None:
 
 
 def test_an_answer_with_keys_of_a_newer_server_is_read() -> None:
-    """What is not known does not matter."""
+    """Unknown keys are ignored."""
     given = {**INSTANCE, "mood": "good", "purpose": "rehearsal", "status": "terminated"}
     instance = AgentInstance.model_validate(given)
     assert instance.inserted_at == datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -179,7 +179,7 @@ def test_counts_that_a_server_leaves_out_are_zero_in_an_instance() -> None:
 
 
 def test_a_quality_schema_is_named_schema_on_the_wire() -> None:
-    """In Python the name belongs to pydantic."""
+    """In Python it is `schema_`, since pydantic uses the name."""
     written = QualitySchemaForCreate.model_validate(
         {"name": "review", "schema_": {"type": "object"}}
     )
@@ -190,13 +190,13 @@ def test_a_quality_schema_is_named_schema_on_the_wire() -> None:
     assert QualitySchemaForCreate.model_validate(written.model_dump(by_alias=True)) == written
 
 
-@pytest.mark.parametrize(
+@each(
     "control",
     [None, True, "stop", ["terminate"], 1],
     ids=["null", "true", "text", "list", "number"],
 )
 def test_a_control_signal_that_is_no_object_is_none(control: object) -> None:
-    """As the published clients read it."""
+    """The published clients read it so, too."""
     assert BulkOutput.model_validate({"status": "success", "control": control}).control is None
     answer = SuccessResponse[int].model_validate({"details": 1, "control": control})
     assert answer.control is None
@@ -211,7 +211,7 @@ def test_a_control_signal_keeps_what_a_newer_server_adds() -> None:
     assert output.control.model_dump() == signal
 
 
-@pytest.mark.parametrize(
+@each(
     ("items", "fault"),
     [
         ([], "at least 1"),
@@ -225,7 +225,7 @@ def test_a_control_signal_keeps_what_a_newer_server_adds() -> None:
 def test_a_bulk_request_that_a_server_must_refuse_is_refused(
     items: list[dict[str, str]], fault: str
 ) -> None:
-    """The whole request would be, so it is not sent."""
+    """It is not sent."""
     with pytest.raises(ValidationError, match=fault):
         BulkRequest.model_validate({"items": items})
 
@@ -255,7 +255,7 @@ def test_pagination_has_the_nine_keys_that_published_clients_need() -> None:
 
 
 def test_a_span_type_schema_needs_a_name_and_the_params_only() -> None:
-    """As the page says."""
+    """The other fields are left out of the request."""
     schema = SpanTypeSchemaForCreate(name="n", params_schema={"type": "object"})
     assert schema.model_dump(exclude_none=True) == {
         "name": "n",
