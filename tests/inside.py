@@ -7,6 +7,7 @@ that a new layout of the packages changes these two modules and no test.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from remit import _endpoints as _endpoints
@@ -87,7 +88,6 @@ from remit._sink import Sink as Sink
 from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
-from remit._spool import NO_OTHERS as NO_OTHERS
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
 from remit._spool import DamagedError as DamagedError
 from remit._spool import Files as Files
@@ -102,10 +102,9 @@ from remit._spool import RunState as RunState
 from remit._spool import SpoolFile as SpoolFile
 from remit._spool import SpoolOutbox as SpoolOutbox
 from remit._spool import is_damage as is_damage
-from remit._spool.database import SMALL_FOLDER_BYTES as SMALL_FOLDER_BYTES
-from remit._spool.database import SMALL_PAGE_BYTES as SMALL_PAGE_BYTES
 from remit._spool.database import log_bytes as log_bytes
 from remit._spool.packing import Body as Body
+from remit._spool.room import Lose as Lose
 from remit._zstd import zstd as zstd
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
@@ -123,3 +122,55 @@ def plan_of(described: Callable[..., object] | Reading, **declared: Any) -> Plan
     if not isinstance(described, Reading):
         described = read(described, skip_first=False)
     return Plan(described, **declared)
+
+
+# Spool
+
+
+def spool_folder(data_dir: Path, *, target: str, token: str | None, max_bytes: int) -> Folder:
+    """Return the spool's folder in *data_dir*; nothing is created on disk."""
+    return Folder(data_dir, Identity.of(target, token), max_bytes)
+
+
+def spool_files(
+    folder: Folder,
+    *,
+    lose: Lose,
+    wall_ns: Callable[[], int] = SystemClock.wall_ns,
+    any_token: bool = False,
+    keep_bytes: int,
+) -> Files:
+    """Return the files of *folder*, as one process sees them."""
+    others = Others(any_token=any_token)
+    return Files(folder, wall_ns=wall_ns, lose=lose, others=others, keep_bytes=keep_bytes)
+
+
+def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> SpoolOutbox:
+    """Return the outbox of a process; without *files* it keeps everything in memory."""
+    return SpoolOutbox(files, release=release)
+
+
+def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
+    """Return an outbox in memory."""
+    return MemoryOutbox(release=release)
+
+
+def adopted(files: Files) -> list[AnyItem]:
+    """Return, in order, the items that the next process sends of what others left in *files*."""
+    items: list[AnyItem] = []
+    file = files.take()
+    while file is not None:
+        try:
+            while rows := file.head(1000):
+                items += [row for _, row in rows]
+                file.settle([row_id for row_id, _ in rows])
+            for run in file.open_runs():
+                file.forget_run(run.key)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            if not is_damage(error):
+                raise
+            file = files.rescue(file.surrender(), error)
+        else:
+            file.close()
+            file = files.take()
+    return items

@@ -7,44 +7,37 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
 
 from tests.inside import (
-    NO_OTHERS,
     AnyItem,
-    Files,
-    Folder,
-    Identity,
     Item,
     Kind,
     Loss,
-    Others,
     Registration,
     RunRecord,
     RunState,
     SpoolFile,
     SpoolOutbox,
     Status,
-    SystemClock,
+    adopted,
+    spool_files,
+    spool_folder,
+    spool_outbox,
 )
 
 TARGET = "https://api.example"
 TOKEN = "pf_0123456789abcdef"
 GIB = 1 << 30
-KEEP_BYTES = 8 << 20
 RUN = "01m87w83jttgb1tsy0aqwcmb8r"
 ROOT = 7 << 80
 REGISTRATION = Registration("m:a", "A", None, None, None, b"{}", b"{}")
 
 
-Make: TypeAlias = "Callable[..., Spooled]"
-
-
 class Spooled:
-    """A folder, and what had to be given up in it."""
+    """The spool's folder as one process sees it, and what the process lost in it."""
 
     def __init__(
         self,
@@ -53,70 +46,51 @@ class Spooled:
         target: str = TARGET,
         token: str | None = TOKEN,
         max_bytes: int = GIB,
-        others: Others = NO_OTHERS,
-        keep_bytes: int = KEEP_BYTES,
+        any_token: bool = False,
+        keep_bytes: int = 8 << 20,
     ) -> None:
-        """Name the folder; nothing is made."""
+        """Name the folder; nothing is created on disk."""
         self.lost: Counter[str] = Counter()
         self.runs_lost: Counter[str] = Counter()
         self.freed_bytes = 0
-        self.now_ns = SystemClock.wall_ns()
-        self._outboxes: list[SpoolOutbox] = []
-        self._taken: list[SpoolFile] = []
-        self.folder = Folder(data_dir, Identity.of(target, token), max_bytes)
-        self.files = Files(
-            self.folder,
-            wall_ns=lambda: self.now_ns,
-            lose=self.lose,
-            others=others,
-            keep_bytes=keep_bytes,
+        self._open: list[SpoolOutbox | SpoolFile] = []
+        self.folder = spool_folder(data_dir, target=target, token=token, max_bytes=max_bytes)
+        self.files = spool_files(
+            self.folder, lose=self._lose, any_token=any_token, keep_bytes=keep_bytes
         )
 
-    def lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Count what is given up."""
-        self.lost[reason] += count
-        self.runs_lost.update(run_keys)
-
     def outbox(self) -> SpoolOutbox:
-        """Return an outbox of a process in the folder."""
-        made = SpoolOutbox(self.files, release=self._release)
-        self._outboxes.append(made)
+        """Return an outbox of the process."""
+        made = spool_outbox(self.files, release=self._release)
+        self._open.append(made)
         return made
 
     def take(self) -> SpoolFile:
-        """Return the one file that a process left."""
+        """Return the one file that another process left."""
         file = self.files.take()
         assert file is not None
-        self._taken.append(file)
+        self._open.append(file)
         return file
+
+    def adopted(self) -> list[AnyItem]:
+        """Return, in order, all items that other processes left; the folder is empty then."""
+        return adopted(self.files)
 
     def end(self) -> None:
         """Close what is still open."""
-        for outbox in self._outboxes:
-            outbox.close()
-        for file in self._taken:
-            file.close()
+        for each in self._open:
+            each.close()
 
     def names(self) -> set[str]:
-        """Return the endings of what is in the folder."""
+        """Return the suffixes of what is in the folder."""
         return {path.suffix for path in self.folder.path.iterdir()}
+
+    def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
+        self.lost[reason] += count
+        self.runs_lost.update(run_keys)
 
     def _release(self, freed_bytes: int) -> None:
         self.freed_bytes += freed_bytes
-
-
-@contextmanager
-def folders(data_dir: Path) -> Generator[Make]:
-    """Yield what opens a folder, with what is asked for; all is closed at the end."""
-    made: list[Spooled] = []
-
-    def make(**asked: Any) -> Spooled:  # noqa: ANN401 - as `Spooled` takes them
-        made.append(Spooled(data_dir, **asked))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.end()
 
 
 def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> AnyItem:

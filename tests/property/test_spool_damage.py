@@ -11,28 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import (
-    SMALL_FOLDER_BYTES,
-    SMALL_PAGE_BYTES,
-    STORAGE_ERRORS,
-    AnyItem,
-    DamagedError,
-    RunState,
-    SpoolOutbox,
-    is_damage,
-)
+from tests.inside import AnyItem, Loss, RunState, SpoolOutbox
 from tests.spooling import Spooled, in_child, item, record
 
-CHUNKS: Final = 40
-# A folder of this size has small pages, so that many of them are read.
-SMALL: Final = SMALL_FOLDER_BYTES - 1
+PUTS: Final = 40
+# The smaller the folder, the more pages a file has.
+SMALL: Final = 64 << 20
+PAGE: Final = b"\xaa" * 4096
 # Source: SQLite's file format, "The Database Header".
 SCHEMA_FORMAT_AT: Final = 44
-ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(CHUNKS * 5)]
+ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 5)]
 
 
 def fill(spooled: Spooled) -> SpoolOutbox:
-    """Record some chunks, delivering nothing."""
+    """Record many items and deliver none."""
     outbox = spooled.outbox()
     outbox.put([], [record(RunState.ENDED)])
     for begin in range(0, len(ITEMS), 5):
@@ -49,39 +41,22 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def taken(data_dir: Path) -> tuple[list[AnyItem], Spooled]:
-    """Return the items that an adopter reads, however often it has to begin again."""
-    spooled = Spooled(data_dir)
-    items: list[AnyItem] = []
-    file = spooled.files.take()
-    while file is not None:
-        try:
-            while rows := file.head(1000):
-                items += [each for _, each in rows]
-                file.settle([row_id for row_id, _ in rows])
-        except (DamagedError, *STORAGE_ERRORS) as error:
-            if not is_damage(error):
-                raise
-            file = spooled.files.rescue(file.surrender(), error)
-        else:
-            file.close()
-            file = spooled.files.take()
-    return items, spooled
-
-
-def harmed(source: Path, harm: bytes | None, place: float, suffix: str) -> list[AnyItem]:
-    """Return what is read of a copy of *source*, cut or altered at *place* (0 to 1) of a file."""
+def harmed(
+    source: Path, harm: bytes | None, place: float, suffix: str
+) -> tuple[list[AnyItem], Spooled]:
+    """Read a copy of *source* of which a file was cut or altered at *place* (0 to 1)."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         shutil.copytree(source, data_dir)
-        (path,) = (each for each in (data_dir / "spool").iterdir() if each.suffix == suffix)
+        (path,) = (file for file in (data_dir / "spool").iterdir() if file.suffix == suffix)
         content = path.read_bytes()
         at = int(place * (len(content) - 1))
         rest = b"" if harm is None else harm + content[at + len(harm) :]
         path.write_bytes(content[:at] + rest)
-        items, spooled = taken(data_dir)
+        spooled = Spooled(data_dir)
+        items = spooled.adopted()
         assert spooled.folder.files(".db") == [], "it is sent, deleted or put aside"
-        return items
+        return items, spooled
 
 
 @pytest.mark.parametrize(
@@ -94,29 +69,46 @@ def harmed(source: Path, harm: bytes | None, place: float, suffix: str) -> list[
 def test_what_is_read_of_a_damaged_file_was_written_so(
     written: dict[str, Path], kind: str, suffix: str, place: float, harm: bytes | None
 ) -> None:
-    """Cut off or overwritten anywhere: no exception, no item that nobody recorded, in order."""
-    found = harmed(written[kind], harm, place, suffix)
+    """A file may be cut off or overwritten anywhere: nothing raises, and order is kept."""
+    found, _ = harmed(written[kind], harm, place, suffix)
     assert all(each in ITEMS for each in found)
     assert [each[2] for each in found] == sorted(each[2] for each in found)
 
 
+@pytest.mark.parametrize("kind", ["closed", "killed"])
+def test_an_undamaged_file_is_read_whole_without_a_word(
+    written: dict[str, Path], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is counted as lost, and the log has no line."""
+    found, spooled = harmed(written[kind], b"", 0.5, ".db")
+    assert found == ITEMS
+    assert not spooled.lost
+    assert not caplog.text
+
+
 def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -> None:
-    """SQLite says so in words of its own, which damage has nowhere else."""
+    """SQLite reports this kind of damage in words of its own."""
     (path,) = (written["closed"] / "spool").glob("*.db")
     place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
-    assert harmed(written["closed"], b"\0\0\0\5", place, ".db") == []
+    assert harmed(written["closed"], b"\0\0\0\5", place, ".db")[0] == []
 
 
-def test_most_of_a_file_that_is_cut_in_its_middle_is_saved(written: dict[str, Path]) -> None:
-    """What is before the cut is sent."""
-    found = harmed(written["closed"], None, 0.75, ".db")
-    assert len(found) > len(ITEMS) / 3
-
-
-def test_a_page_that_was_overwritten_costs_no_more_than_it_held(
-    written: dict[str, Path], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("harm", [None, PAGE], ids=["cut", "page overwritten"])
+def test_what_is_before_the_damage_is_sent_and_the_rest_is_counted(
+    written: dict[str, Path], harm: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The chunks before and after it are sent; one line says that the file was put aside."""
-    found = harmed(written["closed"], b"\xaa" * SMALL_PAGE_BYTES, 0.5, ".db")
-    assert len(ITEMS) * 3 / 4 < len(found) < len(ITEMS)
-    assert caplog.text.count("is damaged") <= 1
+    """One line of the log says that the file was put aside."""
+    found, spooled = harmed(written["closed"], harm, 0.75, ".db")
+    assert len(ITEMS) / 3 < len(found) < len(ITEMS)
+    assert found[: len(ITEMS) // 3] == ITEMS[: len(ITEMS) // 3]
+    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
+    (line,) = caplog.messages
+    assert "put aside with the ending .damaged" in line
+
+
+def test_a_log_that_was_cut_is_counted(written: dict[str, Path]) -> None:
+    """What is before the cut is sent."""
+    found, spooled = harmed(written["killed"], None, 0.75, ".db-wal")
+    assert found == ITEMS[: len(found)]
+    assert 0 < len(found) < len(ITEMS)
+    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0

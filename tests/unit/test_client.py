@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypedDict, Unpack
 
@@ -200,7 +200,7 @@ async def test_every_endpoint_is_there_and_typed(
 @both
 @each("name", [name for name in CALLS if "POST" in CALLS[name][1]])
 async def test_a_write_is_tried_again_with_the_same_bytes(use: Use, name: str) -> None:
-    """And so with the same key: the server does it once."""
+    """The key in them lets the server do it once."""
     call, _, answer, _ = CALLS[name]
     bodies: list[bytes] = []
 
@@ -218,7 +218,7 @@ async def test_a_write_is_tried_again_with_the_same_bytes(use: Use, name: str) -
 
 @both
 async def test_a_lost_connection_is_tried_again(use: Use) -> None:
-    """After a wait of our own."""
+    """The wait before a try is the client's own."""
     failures = [httpx.ConnectError("down"), httpx.ReadTimeout("slow")]
 
     def handle(_request: httpx.Request) -> httpx.Response:
@@ -230,7 +230,7 @@ async def test_a_lost_connection_is_tried_again(use: Use) -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("status", "kind"),
     [(404, NotFoundError), (409, RejectedError), (302, ContractError)],
     ids=str,
@@ -238,7 +238,7 @@ async def test_a_lost_connection_is_tried_again(use: Use) -> None:
 async def test_what_cannot_help_is_not_tried_again(
     use: Use, status: int, kind: type[Exception]
 ) -> None:
-    """Once, and the error."""
+    """The first failure is raised."""
     tried: list[int] = []
 
     def handle(_request: httpx.Request) -> httpx.Response:
@@ -251,9 +251,9 @@ async def test_what_cannot_help_is_not_tried_again(
 
 
 @both
-@pytest.mark.parametrize("max_retries", [0, 1, 4])
+@each("max_retries", [0, 1, 4])
 async def test_the_number_of_tries_is_bounded(use: Use, max_retries: int) -> None:
-    """Then the last failure is raised."""
+    """The last failure is raised."""
     tried: list[int] = []
 
     def handle(_request: httpx.Request) -> httpx.Response:
@@ -267,33 +267,34 @@ async def test_the_number_of_tries_is_bounded(use: Use, max_retries: int) -> Non
 
 @both
 async def test_a_wait_beyond_the_deadline_is_left_to_the_caller(use: Use) -> None:
-    """At once, with the seconds that the server asked for."""
+    """The error has the seconds that the server asked for."""
+    tried: list[int] = []
 
     def handle(_request: httpx.Request) -> httpx.Response:
+        tried.append(429)
         return httpx.Response(429, headers={"Retry-After": "60"})
 
-    start = time.monotonic()
     with pytest.raises(UnavailableError) as caught:
         await use(lambda client: client.ping(), handle, timeout_s=5)
     assert caught.value.retry_after_s == 60
-    assert time.monotonic() - start < 2
+    assert tried == [429]
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["sync", "async"])
 async def test_all_tries_together_keep_to_one_deadline(kind: type) -> None:
-    """A server that never answers costs the timeout once, not once for each try."""
+    """A server that never answers gets one request: there is no time for a second."""
+    requests: list[bytes] = []
 
     def silent(connection: socket.socket, over: threading.Event) -> None:
-        request_of(connection)
+        requests.append(request_of(connection))
         over.wait()
 
     with serving(silent) as url:
         client = kind(url, "token", timeout_s=0.3, max_retries=5)
-        start = time.monotonic()
         with pytest.raises(UnavailableError, match="no answer"):
             await waited(client.ping)
-        assert time.monotonic() - start < 1.5
         await waited(getattr(client, "aclose", None) or client.close)
+    assert len(requests) == 1
 
 
 async def waited(function: Callable[[], Result]) -> Result:
@@ -304,7 +305,7 @@ async def waited(function: Callable[[], Result]) -> Result:
 
 @both
 async def test_a_wrong_argument_sends_nothing(use: Use) -> None:
-    """The error says what to mend."""
+    """The error names the argument."""
 
     def handle(_request: httpx.Request) -> httpx.Response:
         raise AssertionError
@@ -315,7 +316,7 @@ async def test_a_wrong_argument_sends_nothing(use: Use) -> None:
 
 @both
 async def test_fields_are_named_as_on_the_wire(use: Use) -> None:
-    """Every argument of a span stands under its name."""
+    """Every argument of a span is sent under its name."""
     fields = {
         "agent_instance_id": ID,
         "schema_name": "n",
@@ -343,17 +344,20 @@ async def test_fields_are_named_as_on_the_wire(use: Use) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient], ids=["sync", "async"])
-def test_a_client_without_a_url_says_so(kind: type) -> None:
-    """The environment is read by `remit.configure()`, not here."""
+def test_a_client_that_cannot_work_is_refused(kind: type) -> None:
+    """A URL is needed, and limits have to be possible; the environment is not read."""
     with pytest.raises(SettingsError, match="api_url is missing"):
         kind()
-    with pytest.raises(SettingsError, match="timeout_s"):
-        kind("http://h", timeout_s=0)
+    for timeout_s in (0, -1, math.nan):
+        with pytest.raises(SettingsError, match=r"timeout_s is .* above 0"):
+            kind("http://h", timeout_s=timeout_s)
+    with pytest.raises(SettingsError, match="max_retries is -1; expected 0 or more"):
+        kind("http://h", max_retries=-1)
 
 
 @both
 async def test_a_client_is_closed_by_its_block(use: Use) -> None:
-    """And says so when it is used after that."""
+    """A call after that is an error."""
     kept: list[AnyClient] = []
 
     def keep(client: AnyClient) -> Result:

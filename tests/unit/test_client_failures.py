@@ -7,25 +7,15 @@ import socket
 import ssl
 import struct
 import threading
-import time
-from collections.abc import Awaitable
 from typing import NoReturn
 
 import httpx
 import pytest
 
-from remit import _endpoints
-from remit.client._http import Http
-from remit.errors import (
-    ContractError,
-    UnavailableError,
-)
+from remit.errors import ContractError, UnavailableError
 from tests.doors import (
     PING,
-    TIMEOUT_S,
-    TOKEN,
     WRITE,
-    Result,
     Sends,
     answering,
     both,
@@ -39,7 +29,7 @@ from tests.subtests import each
 async def test_certificates_that_are_not_there_are_told(
     send: Sends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variable that names them: the server may be well, and what waits is kept."""
+    """The error names the variable; it may work later, so what waits is kept."""
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
     with pytest.raises(UnavailableError, match="SSL_CERT_FILE"):
         await send(PING, url=f"https://127.0.0.1:{unused_port()}")
@@ -47,7 +37,7 @@ async def test_certificates_that_are_not_there_are_told(
 
 @both
 async def test_a_refused_connection_is_told(send: Sends) -> None:
-    """With host and port, and what to do."""
+    """The error has host and port, and says what to do."""
     port = unused_port()
     with pytest.raises(
         UnavailableError, match=f"127.0.0.1:{port} refused the connection.*Start the server"
@@ -59,7 +49,7 @@ async def test_a_refused_connection_is_told(send: Sends) -> None:
 
 @both
 async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolver is this test's: a real one would ask the network."""
+    """The error names the host."""
 
     def unknown(*_args: object, **_options: object) -> NoReturn:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -71,7 +61,7 @@ async def test_an_unknown_host_is_told(send: Sends, monkeypatch: pytest.MonkeyPa
 
 @both
 async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
-    """Within the time that was allowed."""
+    """The error says how long the call waited."""
 
     def silent(connection: socket.socket, over: threading.Event) -> None:
         request_of(connection)
@@ -81,60 +71,32 @@ async def test_a_server_that_says_nothing_is_told(send: Sends) -> None:
         serving(silent) as url,
         pytest.raises(UnavailableError, match=r"no answer from .* within 0.3 s") as caught,
     ):
-        await within(1.5, send(WRITE, url=url))
+        await send(WRITE, url=url)
     hides_everything(caught.value)
-
-
-async def within(seconds: float, awaitable: Awaitable[Result]) -> Result:
-    """Return what *awaitable* does, and assert that it took at most *seconds*."""
-    start = time.monotonic()
-    try:
-        return await awaitable
-    finally:
-        assert time.monotonic() - start < seconds
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 
 
 @both
-@pytest.mark.parametrize("prefix", [b"", HEAD], ids=["head", "body"])
-async def test_a_server_that_trickles_cannot_hold_a_call(send: Sends, prefix: bytes) -> None:
-    """One deadline for all of it: a timeout for each read would start again with each byte."""
+async def test_an_answer_that_trickles_cannot_hold_a_call(send: Sends) -> None:
+    """The deadline is one for the whole answer, not one for each read."""
 
     def trickle(connection: socket.socket, over: threading.Event) -> None:
         request_of(connection)
-        connection.sendall(prefix)
-        for byte in HEAD + b" " * 100_000:
-            connection.sendall(bytes([byte]))
+        connection.sendall(HEAD)
+        for _ in range(100_000):
+            connection.sendall(b" ")
             if over.wait(0.05):
                 return
 
     with serving(trickle) as url, pytest.raises(UnavailableError, match="no answer from"):
-        await within(1.5, send(PING, url=url))
-
-
-def test_a_server_that_takes_nothing_in_cannot_hold_a_call() -> None:
-    """A body that does not fit into the connection's buffers is bounded too."""
-
-    def deaf(connection: socket.socket, over: threading.Event) -> None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        while not over.wait(0.05):
-            connection.recv(100)
-
-    call = _endpoints.bulk_raw([b'"' + b"x" * 50_000_000 + b'"'])
-    with serving(deaf) as url:
-        http = Http(url, TOKEN, timeout_s=TIMEOUT_S)
-        start = time.monotonic()
-        with pytest.raises(UnavailableError, match="no answer from"):
-            http.send(call)
-        assert time.monotonic() - start < 1.5
-        http.close()
+        await send(PING, url=url)
 
 
 @both
 async def test_a_connection_that_breaks_is_told(send: Sends) -> None:
-    """Reset while the answer comes."""
+    """The connection is reset while the answer comes."""
 
     def reset(connection: socket.socket, _over: threading.Event) -> None:
         request_of(connection)
@@ -149,9 +111,9 @@ async def test_a_connection_that_breaks_is_told(send: Sends) -> None:
 
 
 @both
-@pytest.mark.parametrize("words", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["nothing", "ssh"])
+@each("words", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["nothing", "ssh"])
 async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes) -> None:
-    """It closes, or answers in another protocol."""
+    """The server closes the connection, or answers in another protocol."""
 
     def other(connection: socket.socket, _over: threading.Event) -> None:
         request_of(connection)
@@ -166,7 +128,7 @@ async def test_a_port_that_does_not_speak_http_is_told(send: Sends, words: bytes
 
 @both
 async def test_a_port_that_does_not_speak_tls_is_told(send: Sends) -> None:
-    """A URL with https for a server without."""
+    """The error asks whether the server speaks https."""
 
     def plain(connection: socket.socket, _over: threading.Event) -> None:
         connection.recv(100)
@@ -204,7 +166,7 @@ async def test_an_answer_in_a_broken_encoding_is_told(send: Sends) -> None:
 async def test_every_failure_of_httpx_has_its_sentence(
     send: Sends, raised: Exception, said: str
 ) -> None:
-    """The kinds that a test cannot bring about by a server."""
+    """The sentence shows neither token nor payload."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise raised
@@ -230,7 +192,7 @@ def untrusted() -> ssl.SSLCertVerificationError:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("cause", "said"),
     [
         (untrusted(), r"TLS certificate of api.example is not trusted.*SSL_CERT_FILE"),
@@ -246,7 +208,7 @@ def untrusted() -> ssl.SSLCertVerificationError:
 async def test_the_reason_is_looked_for_among_the_causes(
     send: Sends, cause: BaseException, said: str
 ) -> None:
-    """Because httpx says "connect error" for all of them."""
+    """The error of httpx is a `ConnectError` for all of them."""
 
     def fail(_request: httpx.Request) -> httpx.Response:
         raise connect_error(cause)
@@ -267,7 +229,7 @@ async def test_the_reason_is_looked_for_among_the_causes(
 async def test_a_proxy_that_cannot_be_used_is_told_apart_from_the_server(
     send: Sends, proxy: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What to change is the environment; user and password of the proxy are not shown."""
+    """The error names the variable; user and password of the proxy are not shown."""
     for name in ("http_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HTTP_PROXY", proxy.format(port=unused_port()))

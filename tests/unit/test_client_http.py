@@ -41,13 +41,14 @@ from tests.doors import (
 )
 from tests.fake_api import FakeApi
 from tests.loopback import request_of, serving
+from tests.subtests import each
 
 MIB = 1024 * 1024
 
 
 @both
 async def test_a_request_has_the_headers_of_the_contract(send: Sends) -> None:
-    """The token, JSON, and who sends it; a prefix in the URL is kept."""
+    """They name token, JSON and sender; a prefix in the URL is kept."""
     seen: list[httpx.Request] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -66,7 +67,7 @@ async def test_a_request_has_the_headers_of_the_contract(send: Sends) -> None:
 
 @both
 async def test_a_query_is_sent_with_brackets_quoted(send: Sends) -> None:
-    """As the published client does."""
+    """The published client quotes them too."""
     page: dict[str, object] = {
         "status": "success",
         "summaries": [],
@@ -83,7 +84,7 @@ async def test_a_query_is_sent_with_brackets_quoted(send: Sends) -> None:
 
 
 def test_without_a_token_none_is_sent() -> None:
-    """The server then says what it thinks of that."""
+    """An empty token is none."""
 
     def handle(request: httpx.Request) -> httpx.Response:
         assert "authorization" not in request.headers
@@ -94,7 +95,7 @@ def test_without_a_token_none_is_sent() -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("status", "content", "kind"),
     [
         (401, b'{"status":"error","code":"bad_authtoken","message":"no"}', UnauthorizedError),
@@ -107,7 +108,7 @@ def test_without_a_token_none_is_sent() -> None:
 async def test_an_answer_becomes_an_error_that_names_the_request(
     send: Sends, status: int, content: bytes, kind: type[ApiError]
 ) -> None:
-    """Method and URL, never the token or what was sent."""
+    """It has method and URL, never the token or what was sent."""
     with pytest.raises(kind) as caught:
         await send(WRITE, handler=answering(content, status))
     said = str(caught.value)
@@ -118,7 +119,7 @@ async def test_an_answer_becomes_an_error_that_names_the_request(
 
 @both
 async def test_a_token_that_a_server_quotes_is_not_repeated(send: Sends) -> None:
-    """Some tell which token they do not take."""
+    """The error has a mark in its place."""
     quoted = f'{{"code": "bad_authtoken", "message": "{TOKEN} is not known"}}'.encode()
     with pytest.raises(UnauthorizedError, match="<token> is not known") as caught:
         await send(PING, handler=answering(quoted, 401))
@@ -153,8 +154,8 @@ TALKATIVE = b'{"status":"error","message":"' + b"x" * 2000 + b'"}'
 
 
 @both
-@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "zipped"])
-@pytest.mark.parametrize(
+@each("zipped", [False, True], ids=["plain", "zipped"])
+@each(
     ("call", "limit", "advice"),
     [
         (PING, MIB, "something else does"),
@@ -166,7 +167,7 @@ TALKATIVE = b'{"status":"error","message":"' + b"x" * 2000 + b'"}'
 async def test_an_answer_without_end_is_cut_off(
     send: Sends, call: _endpoints.Call[object], limit: int, advice: str, *, zipped: bool
 ) -> None:
-    """Memory is bounded, whatever answers; what to do about it fits the call."""
+    """The error says what to do about it, for each kind of call."""
     body = b" " * (limit + 1)
     sent = gzip.compress(body) if zipped else body
     handler = arriving(sent, 65_536, encoding="gzip" if zipped else "identity")
@@ -176,7 +177,7 @@ async def test_an_answer_without_end_is_cut_off(
 
 @both
 async def test_an_answer_within_the_limit_is_read(send: Sends) -> None:
-    """To the last byte, and compressed too."""
+    """It may be compressed, and have as many bytes as are allowed."""
     body = b"{}" + b" " * (MIB - 2)
     zipped = gzip.compress(body)
     assert await send(PING, handler=arriving(body, 65_536), timeout_s=10)
@@ -184,7 +185,7 @@ async def test_an_answer_within_the_limit_is_read(send: Sends) -> None:
 
 
 @both
-@pytest.mark.parametrize("length", [1021, 65_536, 10**7], ids=["small", "usual", "whole"])
+@each("length", [1021, 65_536, 10**7], ids=["small", "usual", "whole"])
 async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     """Each output holds a whole span, of which nothing is kept."""
     hard = {"outputs": {'a"}{': "\\"}, "[": ['"', "}", {"status": "error"}]}
@@ -216,7 +217,7 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
 
 
 @both
-@pytest.mark.parametrize(
+@each(
     ("body", "status"),
     [
         (b'{"outputs":{"k":{"status":"success","details":"' + b"x" * 2 * MIB + b'"}}}', 200),
@@ -226,14 +227,14 @@ async def test_a_bulk_answer_may_be_long(send: Sends, length: int) -> None:
     ids=["one output", "a refusal", "many outputs"],
 )
 async def test_no_part_of_a_bulk_answer_is_longer(send: Sends, body: bytes, status: int) -> None:
-    """Than an answer about one thing."""
+    """One output, a refusal and the sum of messages are each bounded."""
     with pytest.raises(ContractError, match=f"longer than {MIB} bytes"):
         await send(BULK, handler=arriving(body, 65_536, status))
 
 
 @both
 async def test_a_long_bulk_answer_that_breaks_off_is_none(send: Sends) -> None:
-    """Though outputs of it came whole."""
+    """The outputs that came whole are not used."""
     output = b'{"status":"success","details":"' + b"x" * 1000 + b'"}'
     body = b'{"outputs":{' + b",".join(b'"k%d":%s' % (n, output) for n in range(2000))
     with pytest.raises(ContractError, match="not JSON"):
@@ -241,7 +242,7 @@ async def test_a_long_bulk_answer_that_breaks_off_is_none(send: Sends) -> None:
 
 
 def test_a_server_that_never_stops_sending_is_left() -> None:
-    """Though it never lets a read wait."""
+    """The deadline ends the call although each read succeeds at once."""
 
     def endless(connection: socket.socket, over: threading.Event) -> None:
         request_of(connection)
@@ -256,13 +257,13 @@ def test_a_server_that_never_stops_sending_is_left() -> None:
         http.close()
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     ["", "api.example", "ftp://api.example", "https://", "https://h/?q=1", "https://h/#f"],
     ids=["empty", "no scheme", "ftp", "no host", "query", "fragment"],
 )
 def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
-    """Before anything is sent, with what is expected."""
+    """Nothing is sent, and the error says what is expected."""
     with pytest.raises(SettingsError, match="expected https://host"):
         Http(url, TOKEN)
 
@@ -286,44 +287,44 @@ def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
     ]
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://h:port"], ids=["bracket", "port"])
+@each("url", ["http://[::1", "http://h:port"], ids=["bracket", "port"])
 def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
-    """With Python's reason."""
+    """The error has Python's reason."""
     with pytest.raises(SettingsError, match="api_url cannot be read"):
         Http(url, TOKEN)
 
 
 def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
-    """Because httpx would send it in place of the token."""
+    """The client of httpx would send it in place of the token."""
     with pytest.raises(SettingsError, match="user or password") as caught:
         Http("https://user:s3cret@h", TOKEN)
     assert "s3cret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("token", ["a b", "a\nb", "a\x00b", "tökén"], ids=ascii)
+@each("token", ["a b", "a\nb", "a\x00b", "tökén"], ids=ascii)
 def test_a_token_that_no_header_may_hold_is_refused_without_quoting_it(token: str) -> None:
-    """Because httpx would raise an error that quotes it."""
+    """The error of httpx would quote it."""
     with pytest.raises(SettingsError, match="api_token holds") as caught:
         Http("http://h", token)
     assert token not in str(caught.value)
 
 
 def test_space_around_a_token_or_a_url_is_not_part_of_it() -> None:
-    """As it comes from a file."""
+    """A token that is read from a file may end in a newline."""
     http = Http(" http://h/ \n", f" {TOKEN}\n")
     assert http.target.url == "http://h"
     assert http.target.headers()["Authorization"] == f"Bearer {TOKEN}"
 
 
 def test_nothing_shows_the_token() -> None:
-    """Not the door, not its target, not an answer."""
+    """Client, target and answer have a `repr` without it."""
     http = Http("http://h", TOKEN, transport=httpx.MockTransport(answering(TOKEN.encode())))
-    for each in (http, http.target, http.exchange(PING)):
-        assert TOKEN not in repr(each)
+    for shown in (http, http.target, http.exchange(PING)):
+        assert TOKEN not in repr(shown)
 
 
 def test_an_exchange_returns_the_answer_as_it_came() -> None:
-    """For a look at headers such as the server's time."""
+    """Status, headers and body are not interpreted."""
     transport = httpx.MockTransport(answering(b"<no>", 404))
     answer = Http("http://h", TOKEN, transport=transport).exchange(PING)
     assert (answer.status, answer.body) == (404, b"<no>")
@@ -331,7 +332,7 @@ def test_an_exchange_returns_the_answer_as_it_came() -> None:
 
 
 def test_a_call_may_have_a_time_of_its_own() -> None:
-    """In place of the client's."""
+    """It replaces the client's own."""
     seen: list[Any] = []
 
     def handle(request: httpx.Request) -> httpx.Response:
@@ -377,7 +378,7 @@ def counting() -> Generator[tuple[str, list[int]]]:
 
 
 def test_connections_are_kept_and_shared_by_threads() -> None:
-    """One client serves all of them."""
+    """As many connections are open as calls at one time."""
     with counting() as (url, connections):
         http = Http(url, TOKEN)
         for _ in range(3):
@@ -425,21 +426,23 @@ class Closing(httpx.MockTransport):
         self.closed = True
 
 
-def test_an_inherited_client_is_not_closed_by_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock of the parent may be held there for ever; the parent itself closes it."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only on Linux and macOS")
+def test_an_inherited_client_is_not_closed_by_the_child() -> None:
+    """The parent closes it; a lock may be held for ever in the child."""
     transport = Closing(answering(b"{}"))
     http = Http("http://h", TOKEN, transport=transport)
     http.send(PING)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: -1)
+    child = os.fork()
+    if not child:
         http.close()
-    assert not transport.closed
+        os._exit(int(transport.closed))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     http.close()
     assert transport.closed
 
 
 def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
-    """Over a network once for each request; a transport without a wait does without."""
+    """It is done once for each request over a network."""
     api, done = FakeApi(), list[int]()
     call = _endpoints.bulk_raw([], lambda: done.append(1))
     with serving(api.behave) as url:
@@ -449,3 +452,35 @@ def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
     assert done == [1, 1]
     assert Http("http://api.example", TOKEN, transport=api.transport).send(call) == {}
     assert done == [1, 1]
+
+
+@each(
+    ("variables", "proxied"),
+    [
+        ({}, False),
+        ({"HTTP_PROXY": "http://{proxy}"}, True),
+        ({"http_proxy": "{proxy}"}, True),
+        ({"ALL_PROXY": "http://{proxy}"}, True),
+        ({"HTTPS_PROXY": "http://{proxy}"}, False),
+        ({"HTTP_PROXY": "http://{proxy}", "NO_PROXY": "127.0.0.1"}, False),
+    ],
+    ids=["none", "scheme", "without scheme", "all", "another scheme", "not for this host"],
+)
+def test_the_proxy_is_the_one_that_the_environment_names(
+    variables: dict[str, str], *, proxied: bool
+) -> None:
+    """The variables mean what they mean to httpx."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    with (
+        counting() as (url, direct),
+        counting() as (proxy, through),
+        pytest.MonkeyPatch.context() as env,
+    ):
+        for name in (*names, *map(str.lower, names)):
+            env.delenv(name, raising=False)
+        for name, value in variables.items():
+            env.setenv(name, value.format(proxy=proxy.removeprefix("http://")))
+        http = Http(url, TOKEN)
+        http.send(PING)
+        http.close()
+    assert (len(direct), len(through)) == ((0, 1) if proxied else (1, 0))

@@ -25,6 +25,7 @@ from remit import _guard
 from remit.client._asgi import AsgiApp
 from remit.client._http import AsyncInProcessTransport, InProcessTransport
 from remit.errors import UsageError
+from tests.subtests import each
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -70,7 +71,7 @@ EXPECTED = {
 
 
 def test_an_app_gets_the_request_and_answers_it() -> None:
-    """As a server would hand it over."""
+    """The scope is what a server would make of the request."""
     with sync_client(echo) as client:
         answer = client.post("/a b/c?q=1&q=2", content=b"hello", headers={"X-Name": "value"})
     assert (answer.status_code, answer.headers["x-said"]) == (201, "yes")
@@ -78,7 +79,7 @@ def test_an_app_gets_the_request_and_answers_it() -> None:
 
 
 async def test_the_async_twin_does_the_same() -> None:
-    """Inside the caller's loop."""
+    """The app runs in the caller's loop."""
     transport = AsyncInProcessTransport(echo)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
         answer = await client.post("/a b/c?q=1&q=2", content=b"hello", headers={"X-Name": "value"})
@@ -86,7 +87,7 @@ async def test_the_async_twin_does_the_same() -> None:
 
 
 def test_a_port_in_the_url_is_handed_over() -> None:
-    """And https has its own."""
+    """The default port is that of the scheme."""
     with sync_client(echo) as client:
         for url, server in (("http://h:81/", ["h", 81]), ("https://h/", ["h", 443])):
             answer = client.get(url, headers={"X-Name": "v"})
@@ -161,7 +162,7 @@ APP = Starlette(
 
 
 def test_starlette_works() -> None:
-    """Routes, parameters, JSON, streams, and its own answers to what is not there."""
+    """Routes, parameters, JSON, streams and its own refusals are answered."""
     with sync_client(APP) as client:
         assert client.post("/read/7", json={"a": 1}).json() == {"id": "7", "said": {"a": 1}}
         assert client.get("/stream").text == "0;1;2;"
@@ -170,16 +171,16 @@ def test_starlette_works() -> None:
     assert not _guard.faults.counts
 
 
-@pytest.mark.parametrize("handler", WAITING, ids=lambda handler: handler.__name__)
+@each("handler", WAITING, ids=lambda handler: handler.__name__)
 def test_a_handler_that_waits_is_told_what_it_may_not(handler: Callable[..., Any]) -> None:
-    """At once, and with the request that it was."""
+    """The error names the request."""
     with sync_client(APP) as client:
         for _ in range(2):
             with pytest.raises(UsageError, match=rf"waited .* GET /{handler.__name__}\. .*port"):
                 client.get(f"/{handler.__name__}")
 
 
-@pytest.mark.parametrize("handler", WAITING, ids=lambda handler: handler.__name__)
+@each("handler", WAITING, ids=lambda handler: handler.__name__)
 async def test_a_handler_may_not_wait_in_a_loop_either(handler: Callable[..., Any]) -> None:
     """The app runs within one step of it, so that both twins behave alike."""
     transport = AsyncInProcessTransport(APP)
@@ -189,7 +190,7 @@ async def test_a_handler_may_not_wait_in_a_loop_either(handler: Callable[..., An
 
 
 def test_an_app_that_raises_has_answered_500(caplog: pytest.LogCaptureFixture) -> None:
-    """Its own answer, if it gave one; the fault is counted and logged by type only."""
+    """The fault is counted, and logged by its type only."""
     with sync_client(APP) as client, caplog.at_level(logging.DEBUG, "remit"):
         assert client.get("/fail").status_code == 500
         assert client.get("/other_runtime_error").status_code == 500
@@ -214,9 +215,9 @@ async def says_nothing(_scope: Message, _receive: Receive, _send: Send) -> None:
     """End without an answer."""
 
 
-@pytest.mark.parametrize("app", [raises, raises_in_between, says_nothing], ids=lambda a: a.__name__)
+@each("app", [raises, raises_in_between, says_nothing], ids=lambda a: a.__name__)
 def test_an_app_without_a_whole_answer_is_an_answer_with_500(app: AsgiApp) -> None:
-    """An error envelope, as every refusal of the API."""
+    """The body is an error envelope of the API."""
     with sync_client(app) as client:
         answer = client.get("/")
     assert answer.status_code == 500
@@ -225,7 +226,7 @@ def test_an_app_without_a_whole_answer_is_an_answer_with_500(app: AsgiApp) -> No
 
 
 def test_a_fault_of_the_app_is_raised_where_tests_want_it() -> None:
-    """By the guard's switch, as every other fault of remit's own."""
+    """The switch of the guard decides."""
     _guard.faults.strict = True
     with sync_client(raises) as client, pytest.raises(KeyError):
         client.get("/")
@@ -237,7 +238,7 @@ async def interrupts(_scope: Message, _receive: Receive, _send: Send) -> None:
 
 
 def test_an_interrupt_is_not_contained() -> None:
-    """It is the user's."""
+    """It passes through the app to the caller."""
     with sync_client(interrupts) as client, pytest.raises(KeyboardInterrupt):
         client.get("/")
 
@@ -254,7 +255,7 @@ async def paints(_scope: Message, _receive: Receive, send: Send) -> None:
 
 
 def test_what_an_app_sets_in_its_context_stays_there() -> None:
-    """The caller's is as it was."""
+    """The caller's context is unchanged."""
     colour.set("blue")
     with sync_client(paints) as client:
         assert [client.get("/").text, client.get("/").text] == ["blue", "blue"]
@@ -262,7 +263,7 @@ def test_what_an_app_sets_in_its_context_stays_there() -> None:
 
 
 def test_threads_call_at_once() -> None:
-    """Nothing is shared but the app."""
+    """Each gets its own answers."""
     gate = threading.Barrier(8)
     answers: list[Any] = []
     transport = InProcessTransport(APP)
@@ -285,7 +286,7 @@ def test_threads_call_at_once() -> None:
 
 
 async def test_it_works_inside_a_loop_that_runs() -> None:
-    """A synchronous call from a coroutine."""
+    """A coroutine may make a synchronous call."""
     with sync_client(APP) as client:
         assert client.post("/read/7", json=1).json() == {"id": "7", "said": 1}
 
@@ -314,7 +315,7 @@ print(client.post("/", json={"when": "before"}).json())
 
 
 def test_it_works_while_the_interpreter_exits() -> None:
-    """When no executor takes work any more."""
+    """No executor takes work at that time."""
     ran = subprocess.run(
         [sys.executable, "-c", AT_EXIT], capture_output=True, text=True, timeout=30, check=True
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -11,63 +15,55 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from remit._endpoints import ping
-from remit.client._http import AsyncHttp, Http
+from remit.client import AsyncClient, Client
+from tests.loopback import request_of, serving
 
 
-def answer(request: httpx.Request) -> httpx.Response:
-    """Answer every ping."""
-    del request
-    return httpx.Response(200, json={"status": "success", "details": {}})
+@contextmanager
+def server() -> Generator[str]:
+    """Serve an answer to every request; yield the URL."""
+
+    def answer(connection: socket.socket, _over: threading.Event) -> None:
+        while request_of(connection):
+            connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"status":"success"}')
+
+    with serving(answer) as url:
+        yield url
 
 
-TRANSPORT = httpx.MockTransport(answer)
+async def ping_twice(url: str) -> None:
+    """Send a ping through each of the two clients."""
+    with Client(url, "t") as client:
+        client.ping()
+    async with AsyncClient(url, "t") as async_client:
+        await async_client.ping()
 
 
-async def send_both() -> None:
-    """Send a ping of ours through each door."""
-    Http("http://remit.test", "t", transport=TRANSPORT).send(ping())
-    await AsyncHttp("http://remit.test", "t", transport=TRANSPORT).send(ping())
-
-
-@pytest.mark.anyio
 async def test_a_request_of_ours_leaves_no_line_of_httpx(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The host's own request does."""
+    """The log has the host's own request alone."""
     caplog.set_level(logging.INFO)
-    await send_both()
-    assert caplog.records == []
-    async with httpx.AsyncClient(transport=TRANSPORT) as client:
-        await client.get("http://host.test")
+    with server() as url:
+        await ping_twice(url)
+        assert caplog.records == []
+        async with httpx.AsyncClient() as client:
+            await client.get(url)
     assert [record.name for record in caplog.records] == ["httpx"]
 
 
-def test_a_request_of_ours_is_no_span_of_opentelemetry(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Although it wraps the very transport that we hand it to; the host's request is one."""
+async def test_a_request_of_ours_is_no_span_of_opentelemetry() -> None:
+    """Its instrumentation of httpx sees the host's own request alone."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(httpx, "HTTPTransport", Loopback)
     instrumentor = HTTPXClientInstrumentor()
     instrumentor.instrument(tracer_provider=provider)
     try:
-        Http("http://remit.test", "t").send(ping())
-        assert exporter.get_finished_spans() == ()
-        with httpx.Client(transport=httpx.HTTPTransport()) as client:
-            client.get("http://host.test")
+        with server() as url:
+            await ping_twice(url)
+            assert exporter.get_finished_spans() == ()
+            async with httpx.AsyncClient() as client:
+                await client.get(url)
         assert len(exporter.get_finished_spans()) == 1
     finally:
         instrumentor.uninstrument()
-
-
-class Loopback(httpx.BaseTransport):
-    """Stands in for the network."""
-
-    def __init__(self, **options: object) -> None:
-        """Take what httpx's own takes."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer."""
-        return answer(request)

@@ -46,7 +46,7 @@ def body(call: Call[Any]) -> Json:
 
 @each("exchange", OURS, ids=str)
 def test_what_is_sent_is_what_the_published_client_sent(exchange: Exchange) -> None:
-    """The same method, path and body; a key is added where it sent none."""
+    """Method, path and body are the same; a key is added where it sent none."""
     call = again(exchange)
     assert call.method == exchange.method
     assert call.path == exchange.path.partition("?")[0]
@@ -87,9 +87,9 @@ WRITES: dict[str, Write] = {
 }
 
 
-@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
+@each("write", WRITES.values(), ids=list(WRITES))
 def test_every_write_carries_a_key(write: Write) -> None:
-    """Made here if none is given, so that the same call may be sent again; new for each call."""
+    """A new key is made for each call, unless one is given."""
     assert body(write())["idempotency_key"] == MADE
     assert body(write())["idempotency_key"] != body(write())["idempotency_key"]
     assert body(write(idempotency_key="k"))["idempotency_key"] == "k"
@@ -105,7 +105,7 @@ def test_a_key_of_a_wrong_length_is_refused(write: Write, key: str) -> None:
 
 
 def test_a_span_carries_its_key_in_both_places() -> None:
-    """One published client sends it here, the other there."""
+    """The two published clients send it in different places."""
     sent = body(
         _endpoints.create_span(
             agent_instance_id=ID,
@@ -130,7 +130,7 @@ def test_a_span_carries_its_key_in_both_places() -> None:
 
 
 def test_models_are_sent_as_the_dictionaries_that_they_stand_for() -> None:
-    """Without what they leave open, also inside a dictionary; `schema_` is `schema`."""
+    """Fields that are not set are left out; `schema_` is sent as `schema`."""
     risk = DataRisk(
         action_profile=ActionProfile(),
         params_data_categories=DataCategories(),
@@ -176,7 +176,7 @@ def test_a_member_that_only_a_newer_server_knows_is_sent() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each(
     ("moment", "text"),
     [
         (datetime(2026, 1, 2, 3, 4, 5), "2026-01-02T03:04:05.000000Z"),  # noqa: DTZ001
@@ -224,18 +224,18 @@ def test_a_moment_is_sent_in_utc(moment: datetime | str | None, text: str | None
     ids=range(20),
 )
 def test_a_wrong_argument_is_named(write: Write, named: str) -> None:
-    """Before anything is sent."""
+    """The error names it, and nothing is sent."""
     with pytest.raises(UsageError, match=re.escape(named)):
         write()
 
 
-@pytest.mark.parametrize(
+@each(
     "value",
     [object(), "\ud800", "circle"],
     ids=["object", "surrogate", "circle"],
 )
 def test_what_json_cannot_say_is_refused_without_being_quoted(value: object) -> None:
-    """The value may be a user's data, and the error ends up in a log."""
+    """The value may be a user's data, and the error may be logged."""
     payload: dict[str, object] = {"note": "s3cret", "value": value}
     if value == "circle":
         payload["value"] = payload
@@ -252,7 +252,7 @@ def test_numbers_that_json_has_not_are_null() -> None:
 
 
 def test_a_wrong_payload_is_not_quoted() -> None:
-    """As it is in pydantic's own error."""
+    """The error does not chain pydantic's own, which quotes it."""
     with pytest.raises(UsageError) as caught:
         anyhow.finish_span(ID, result_payload="s3cret")
     assert "s3cret" not in str(caught.value)
@@ -260,7 +260,7 @@ def test_a_wrong_payload_is_not_quoted() -> None:
 
 
 def test_a_call_does_not_show_its_payload() -> None:
-    """Whatever logs it."""
+    """Its `repr` names method and path."""
     call = _endpoints.record_quality(ID, name="n", payload={"a": "s3cret"})
     assert "s3cret" not in repr(call)
     assert "record_quality" in repr(call)
@@ -272,7 +272,7 @@ def test_an_id_is_one_segment_of_the_path() -> None:
 
 
 def test_a_list_is_asked_for_as_the_api_pages() -> None:
-    """Offset and size in brackets, sorting bare; what is not asked for is not sent."""
+    """Offset and size are sent in brackets; what is not asked for is not sent."""
     call = _endpoints.list_spans(
         agent_instance_id=ID,
         start_time=datetime(2026, 1, 2, tzinfo=UTC),
@@ -295,7 +295,7 @@ def test_a_list_is_asked_for_as_the_api_pages() -> None:
 
 
 def test_bulk_items_are_sent_as_given() -> None:
-    """Models and mappings; a key is made where there is none."""
+    """They may be models or mappings; a key is made where there is none."""
     call = _endpoints.bulk(
         [
             BulkItem.model_validate({"_type": "agents/list", "idempotency_key": "12345678"}),
@@ -317,13 +317,13 @@ def test_bulk_items_are_sent_as_given() -> None:
 
 
 def test_raw_bulk_items_are_joined_and_not_parsed() -> None:
-    """They were made for it."""
+    """Their bytes are sent unchanged."""
     call = _endpoints.bulk_raw([b'{"a":1}', b'{"b":2}'])
     assert call.body == b'{"items":[{"a":1},{"b":2}]}'
 
 
 def test_a_call_is_equal_to_another_that_sends_the_same() -> None:
-    """Its parser does not count."""
+    """The parser is not compared."""
     assert _endpoints.start_instance(ID, idempotency_key="k") == _endpoints.start_instance(
         ID, idempotency_key="k"
     )

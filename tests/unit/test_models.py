@@ -13,6 +13,7 @@ from dirty_equals import IsPartialDict
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticUndefined
 
+from remit.errors import ContractError
 from remit.models import agent, agent_instance, agent_span, bulk, envelope
 from remit.models.agent_instance import (
     ActionProfile,
@@ -37,6 +38,7 @@ from remit.models.envelope import (
     PingResponse,
     SuccessResponse,
 )
+from tests.calls import OURS, again
 from tests.subtests import each
 from tests.vectors import Exchange, everything
 
@@ -73,7 +75,7 @@ def models(module: object) -> list[type[BaseModel]]:
 
 @each("name", PAGE)
 def test_a_class_has_the_fields_types_and_defaults_of_the_published_page(name: str) -> None:
-    """In the page's order, before what the API added later."""
+    """They are in the page's order, before what the API added later."""
     model: type[BaseModel] = getattr(agent_instance, name)
     fields = list(model.model_fields.items())[: len(PAGE[name])]
     assert [field for field, _ in fields] == [row["name"] for row in PAGE[name]]
@@ -98,7 +100,7 @@ def test_what_the_api_added_later_is_optional(name: str) -> None:
 
 @each("name", PAGE)
 def test_a_class_takes_its_fields_as_keywords(name: str) -> None:
-    """As the page's constructors show, and in no other way."""
+    """Positional arguments are refused."""
     model: type[BaseModel] = getattr(agent_instance, name)
     with pytest.raises(TypeError):
         model("by position")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
@@ -158,7 +160,7 @@ def test_a_registration_needs_an_agent_under_an_accounts_token_only() -> None:
 
 
 def test_an_answer_with_keys_of_a_newer_server_is_read() -> None:
-    """What is not known does not matter."""
+    """Unknown keys are ignored."""
     given = {**INSTANCE, "mood": "good", "purpose": "rehearsal", "status": "terminated"}
     instance = AgentInstance.model_validate(given)
     assert instance.inserted_at == datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -177,7 +179,7 @@ def test_counts_that_a_server_leaves_out_are_zero_in_an_instance() -> None:
 
 
 def test_a_quality_schema_is_named_schema_on_the_wire() -> None:
-    """In Python the name belongs to pydantic."""
+    """In Python it is `schema_`, since pydantic uses the name."""
     written = QualitySchemaForCreate.model_validate(
         {"name": "review", "schema_": {"type": "object"}}
     )
@@ -194,7 +196,7 @@ def test_a_quality_schema_is_named_schema_on_the_wire() -> None:
     ids=["null", "true", "text", "list", "number"],
 )
 def test_a_control_signal_that_is_no_object_is_none(control: object) -> None:
-    """As the published clients read it."""
+    """The published clients read it so, too."""
     assert BulkOutput.model_validate({"status": "success", "control": control}).control is None
     answer = SuccessResponse[int].model_validate({"details": 1, "control": control})
     assert answer.control is None
@@ -223,7 +225,7 @@ def test_a_control_signal_keeps_what_a_newer_server_adds() -> None:
 def test_a_bulk_request_that_a_server_must_refuse_is_refused(
     items: list[dict[str, str]], fault: str
 ) -> None:
-    """The whole request would be, so it is not sent."""
+    """It is not sent."""
     with pytest.raises(ValidationError, match=fault):
         BulkRequest.model_validate({"items": items})
 
@@ -253,7 +255,7 @@ def test_pagination_has_the_nine_keys_that_published_clients_need() -> None:
 
 
 def test_a_span_type_schema_needs_a_name_and_the_params_only() -> None:
-    """As the page says."""
+    """The other fields are left out of the request."""
     schema = SpanTypeSchemaForCreate(name="n", params_schema={"type": "object"})
     assert schema.model_dump(exclude_none=True) == {
         "name": "n",
@@ -289,14 +291,30 @@ def test_every_answer_that_a_published_client_took_is_read_whole(exchange: Excha
     """The models know every member of it, and write back what they read."""
     model = ANSWERS[exchange.endpoint] if exchange.status < 400 else ErrorResponse
     answer = model.model_validate_json(json.dumps(exchange.response))
-    written = answer.model_dump(mode="json")
-    missing = [
-        path for path, value in leaves(exchange.response) if not agrees(value, at(written, path))
-    ]
-    assert [path for path in missing if path[-1] not in LEFT_OUT] == []
+    assert unread(exchange.response, answer) == []
+
+
+@each("exchange", OURS, ids=str)
+def test_a_call_reads_the_answer_that_the_published_client_took(exchange: Exchange) -> None:
+    """It returns what the answer is about; a refusal is no answer, except to a ping."""
+    parse, answer = again(exchange).parse, json.dumps(exchange.response).encode()
+    if exchange.status < 400 or exchange.endpoint == "GET /api/v1/ping":
+        read = parse(answer)
+        whole = isinstance(read, PingResponse | BulkResponse)
+        assert unread(exchange.response if whole else exchange.response["details"], read) == []
+    else:
+        with pytest.raises(ContractError):
+            parse(answer)
 
 
 Path_: TypeAlias = tuple[str | int, ...]
+
+
+def unread(recorded: Json, read: BaseModel) -> list[Path_]:
+    """Return the paths of the members of a recorded answer that *read* does not write back."""
+    written = read.model_dump(mode="json")
+    missing = [path for path, value in leaves(recorded) if not agrees(value, at(written, path))]
+    return [path for path in missing if path[-1] not in LEFT_OUT]
 
 
 def leaves(value: Json, path: Path_ = ()) -> list[tuple[Path_, object]]:
@@ -311,7 +329,7 @@ def leaves(value: Json, path: Path_ = ()) -> list[tuple[Path_, object]]:
 
 
 def at(value: Json, path: Path_) -> object:
-    """Return what stands at *path*, or a mark if nothing does."""
+    """Return the value at *path*, or a mark if there is none."""
     for name in path:
         try:
             value = value[name]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remit._losses import ITEM_BYTES
-from remit._spool import MemoryOutbox, Outbox, RunState, SpoolOutbox
-from tests.delivering import Stepped
-from tests.fake_api import FakeApi
+from remit._spool import Outbox, RunState
+from tests.inside import AnyItem, memory_outbox, spool_outbox
 from tests.spooling import RUN, Spooled, item, numbers, record
 
 Make = Callable[[], Outbox]
@@ -23,8 +23,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Return what makes an empty outbox of a kind."""
     spooled = Spooled(tmp_path)
     makers: dict[str, Make] = {
-        "memory": lambda: MemoryOutbox(release=lambda _: None),
-        "no folder": lambda: SpoolOutbox(None, release=lambda _: None),
+        "memory": lambda: memory_outbox(release=lambda _: None),
+        "no folder": lambda: spool_outbox(None, release=lambda _: None),
         "disk": spooled.outbox,
     }
     yield makers[request.param]
@@ -39,7 +39,7 @@ def filled(make: Make, items: int) -> Outbox:
 
 
 def test_rows_come_in_the_order_in_which_they_were_put(make: Make) -> None:
-    """Ids grow over all puts; no row so far is beyond the last id."""
+    """Ids grow over all puts, and no row exceeds the last id."""
     outbox = filled(make, 2)
     last = outbox.last_id()
     outbox.put([item(7)], [])
@@ -52,7 +52,7 @@ def test_rows_come_in_the_order_in_which_they_were_put(make: Make) -> None:
 
 
 def test_a_row_is_the_item_that_was_put(make: Make) -> None:
-    """Whatever is in it, and whatever is not."""
+    """Every field is read back, also one that is empty or None."""
     outbox, key = make(), (1 << 128) - 1
     items = [
         (2, RUN, key, None, None, None, None, None, None, None),
@@ -63,7 +63,7 @@ def test_a_row_is_the_item_that_was_put(make: Make) -> None:
 
 
 def test_settled_rows_are_gone(make: Make) -> None:
-    """Also when they are settled out of order, twice, or were never there."""
+    """They may be settled out of order, twice, or without being there."""
     outbox = filled(make, 4)
     ids = [row_id for row_id, _ in outbox.head(9)]
     outbox.settle(ids[1:3])
@@ -76,7 +76,7 @@ def test_settled_rows_are_gone(make: Make) -> None:
 
 
 def test_what_is_pending_can_be_counted_up_to_a_row(make: Make) -> None:
-    """A flush waits for what existed when it began, whatever came since."""
+    """A flush waits for the rows that existed when it began."""
     outbox = filled(make, 3)
     newest = outbox.last_id()
     outbox.put([item(8), item(9)], [])
@@ -87,7 +87,7 @@ def test_what_is_pending_can_be_counted_up_to_a_row(make: Make) -> None:
 
 
 def test_what_is_set_aside_is_out_of_the_way(make: Make) -> None:
-    """It does not hold up the rest."""
+    """The rows behind it go on."""
     outbox = filled(make, 3)
     outbox.set_aside(outbox.head(2), "bad_request")
     assert numbers(outbox.head(9)) == [3]
@@ -95,7 +95,7 @@ def test_what_is_set_aside_is_out_of_the_way(make: Make) -> None:
 
 
 def test_a_run_is_kept_until_it_is_forgotten(make: Make) -> None:
-    """Its record comes with its first items and changes as its delivery goes on."""
+    """Its record is put with its first items, and changes are saved."""
     outbox = filled(make, 1)
     known = outbox.run(RUN)
     assert known is not None
@@ -111,13 +111,13 @@ def test_a_run_is_kept_until_it_is_forgotten(make: Make) -> None:
 
 
 def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
-    """On disk at once, in memory when what is before it has gone too."""
+    """A row on disk releases them at once, one in memory when all rows before it have left."""
     spooled = Spooled(tmp_path)
     spooled.outbox().put([item(1), item(2)], [])
     spooled.end()
     assert spooled.freed_bytes == 2 * (ITEM_BYTES + 2)
     freed: list[int] = []
-    memory = MemoryOutbox(release=freed.append)
+    memory = memory_outbox(release=freed.append)
     memory.put([item(1), item(2)], [])
     memory.settle([2])
     assert sum(freed) == 0
@@ -125,34 +125,22 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
     assert sum(freed) == 2 * (ITEM_BYTES + 2)
 
 
-def test_what_comes_after_the_close_is_left_to_a_later_process(tmp_path: Path) -> None:
-    """A writer may have hung beyond a shutdown; nobody else would let go of its file."""
-    spooled = Spooled(tmp_path)
-    outbox = spooled.outbox()
-    outbox.close()
-    outbox.put([item(1)], [record()])
-    assert numbers(spooled.take().head(9)) == [1]
-    spooled.end()
-
-
 def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path) -> None:
-    """With its spans, from recording to sending: an outage of a day may leave many runs waiting."""
-    runs, spooled = 1_000, Spooled(tmp_path, keep_bytes=0)
-    stepped = Stepped(FakeApi())
-    outbox = SpoolOutbox(spooled.files, release=stepped.buffer.release)
-    stepped.writer._outbox = outbox
-    stepped.record().close()
-    stepped.writer.step()
+    """Its record and six rows count, once all room for rows in memory is used."""
+    items, runs, spooled = list[AnyItem](), 500, Spooled(tmp_path, keep_bytes=0)
+    outbox = spooled.outbox()
+    outbox.put([item(0)], [record()])
     tracemalloc.start()
     try:
-        for _ in range(runs):
-            stepped.record("m:f", "m:g").close()
-        stepped.writer.step()
+        for number in range(runs):
+            key = f"{number:026}"
+            items = [item(6 * number + row, run=key) for row in range(6)]
+            outbox.put(items, [replace(record(), key=key)])
+        del items
         gc.collect()
         taken_bytes = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert outbox.spooled() == 4 + 6 * runs
-    assert stepped.buffer.held_bytes == 0
+    assert outbox.spooled() == 1 + 6 * runs
     assert taken_bytes <= 512 * runs
-    outbox.close()
+    spooled.end()
