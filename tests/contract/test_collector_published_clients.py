@@ -13,8 +13,6 @@ import pytest
 from remit.collector import Store, create_app, create_token, list_tokens
 from tests.collecting import SCHEMA, on_a_port
 
-pytestmark = pytest.mark.gate
-
 # Neither has type information, so that they are taken as they come.
 Published: TypeAlias = Any
 http: Published = importlib.import_module("prefactor_http")

@@ -12,7 +12,6 @@ import remit
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
 
-pytestmark = pytest.mark.gate
 Anything: TypeAlias = Any
 
 celery: Anything = importlib.import_module("celery")  # has no types

@@ -9,8 +9,6 @@ from typing import Final
 
 import pytest
 
-pytestmark = pytest.mark.python
-
 pytest.importorskip("sentry_sdk")
 pytest.importorskip("rich")
 

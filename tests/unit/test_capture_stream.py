@@ -15,8 +15,6 @@ from remit._capture import Limits, Rules, Stream
 from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
 
-pytestmark = pytest.mark.python
-
 
 def step() -> None:
     """Stand for a streaming step."""

@@ -16,7 +16,7 @@ from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
 
-pytestmark = [pytest.mark.python, pytest.mark.usefixtures("no_bodies")]
+pytestmark = pytest.mark.usefixtures("no_bodies")
 kinds = pytest.mark.parametrize("kind", list(KINDS))
 
 

@@ -19,8 +19,6 @@ from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
 
-pytestmark = pytest.mark.python
-
 UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
 """A ceiling with which nothing can be compared."""
 kinds = pytest.mark.parametrize("kind", list(KINDS))

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # pyright: ignore - pandas has no types
-import pytest
 from jsonschema import Draft202012Validator
 from pydantic_extra_types.phone_numbers import PhoneNumber, PhoneNumberValidator
 
@@ -34,7 +33,6 @@ from tests.inside import (
 )
 from tests.subtests import each
 
-pytestmark = pytest.mark.gate
 RULES = Rules(Limits(1 << 20))
 VALUES: tuple[tuple[Any, object], ...] = (
     (np.int64, np.int64(-4)),

@@ -12,8 +12,6 @@ from remit.errors import DeniedError, SettingsError
 from tests.governed import BODIES, agent, free, pay, undeclared
 from tests.unconfigured import unconfigured
 
-pytestmark = pytest.mark.python
-
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

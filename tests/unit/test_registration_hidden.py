@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 import remit
 from remit.testing import RecordingSink, isolated
 
-pytestmark = pytest.mark.python
-
 PLANTED = "swordCANARYfish9"
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 RESTRICTED = remit.risk(classification="restricted")
