@@ -9,7 +9,7 @@ PINNED := -c requirements/dev.txt
 # What needs no PostgreSQL, no processes and no seconds of waiting; what ARGS picks runs in this
 # process, whatever it needs.
 FAST := $(if $(ARGS),$(ARGS),-m 'not gate and not full' -n 3 --dist loadscope)
-# The gate imports little of what pip would compile; Python compiles that itself.
+# CI imports little of what pip would compile; Python compiles that itself.
 UNCOMPILED := $(if $(CI),--no-compile)
 # The same sessions as nox runs, in .venv instead of an environment for each.
 NOX := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv -s
@@ -33,14 +33,15 @@ test: $(VENV)/.test ## run the tests of a desk; ARGS="-k name" picks some of all
 	  && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
 	else $(BIN)/python -m pytest $(FAST); fi
 
-gate: $(VENV)/.test ## run the tests with processes, PostgreSQL and broken back ends
+gate: $(VENV)/.gate ## run the tests with processes, PostgreSQL and broken back ends
 	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full' -n 3 --dist loadscope $(ARGS)
 
-full: $(VENV)/.dev $(VENV)/.test ## run the tests with all that they can do; takes hours
+full: $(VENV)/.dev ## run the tests with all that they can do, on each Python; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
 	REMIT_TEST_MODEL_EXAMPLES=1000 REMIT_TEST_FORKS=200 REMIT_TEST_SPANS=1000000 REMIT_TEST_STOP_S=60 \
 	$(BIN)/python -m coverage run --branch -m pytest --timeout 7200 $(ARGS)
 	@$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=97
+	@$(BIN)/nox -s lowest pythons
 	@$(MAKE) bench ARGS=--quick
 
 lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
@@ -49,7 +50,7 @@ lint: $(VENV)/.dev ## check style, format, floors and changelog fragments
 types: $(VENV)/.dev ## check types with mypy and pyright
 	@$(NOX) types
 
-lowest: $(VENV)/.dev ## run what depends on the libraries with the lowest versions of them
+lowest: $(VENV)/.dev ## run the tests of Python 3.11, on the lowest versions of the libraries
 	@$(BIN)/nox -s lowest
 
 docs: $(VENV)/.dev ## build the documentation into docs/_build
@@ -71,16 +72,19 @@ clean: ## remove what these targets made
 	  .pytest_cache .ruff_cache build dist docs/_build htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What each target needs: remit itself, the tests' libraries, every tool. The build backend comes
-# first, so that the project is built with the pinned one.
+# What each target needs: remit itself, the fast tests' libraries, those of the gate, every tool.
+# The build backend comes first, so that the project is built with the pinned one.
 $(VENV)/.demo: EXTRAS := collector
 $(VENV)/.test: EXTRAS := all,test
+$(VENV)/.gate: EXTRAS := all,test-gate
 $(VENV)/.dev: EXTRAS := all,dev
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(BIN)/python pyproject.toml requirements/dev.txt
+$(VENV)/.gate: HOLDS := $(VENV)/.test
+$(VENV)/.dev: HOLDS := $(VENV)/.test $(VENV)/.gate
+$(VENV)/.demo $(VENV)/.test $(VENV)/.gate $(VENV)/.dev: $(BIN)/python pyproject.toml requirements/dev.txt
 	@echo "installing remit[$(EXTRAS)] into $(VENV)"
 	@$(PIP) install --quiet $(UNCOMPILED) $(PINNED) hatchling editables
 	@$(PIP) install --quiet $(UNCOMPILED) $(PINNED) --no-build-isolation --editable '.[$(EXTRAS)]'
-	@touch $@
+	@touch $@ $(HOLDS)
 
 $(BIN)/python:
 	@for python in $(PYTHONS); do \

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,15 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 
 from remit.testing import isolated
 
+# What imports a library that only the extra `test-gate` installs, and so is for the gate.
+NEEDS = {
+    "test_celery.py": "celery",
+    "test_collector_openapi.py": "schemathesis",
+    "test_collector_published_clients.py": "prefactor_core",
+    "test_library_types.py": "pandas",
+    "run-under-gevent.md": "gevent",
+}
+NUMBERS = count()
 ACCEPTED_SKIPS = ("only on Python", "only on Linux", "only on macOS", "only on Windows")
 
 # Logfire is installed to be tested beside; as a plugin of pydantic it would load in every child.
@@ -45,14 +57,10 @@ pytest_collect_file = Sybil(
 
 
 @pytest.fixture(autouse=True)
-def _own_state(
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a test leaves to be sent later from your folder and from other tests."""
-    own = f"state-{abs(hash(request.node.nodeid))}"
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / own))
+    own = tmp_path_factory.getbasetemp() / f"state-{next(NUMBERS)}"
+    monkeypatch.setenv("XDG_STATE_HOME", str(own))
 
 
 @pytest.fixture
@@ -77,24 +85,33 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(SkipGate(), "strict-skips")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run first what takes long: at the end, of several processes, all but one would have nothing.
-
-    Tests of one module stay together.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("gate") is None)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop() -> None:
-    """Leave what pytest itself keeps out of every collection of garbage from here on.
-
-    Ten thousand tests are 2.7 million objects: to look at them takes 1 s, and many tests have it
-    done more than once.
-    """
-    gc.collect()
+def pytest_collection_finish() -> None:
+    """Leave the tests themselves out of every collection of garbage: it would take 0.3 s each."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_report_header() -> list[str]:
+    """Name the files that are left out."""
+    return [f"{name} needs {NEEDS[name]}: `make gate` installs it" for name in NEEDS if lacks(name)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs a library that is not installed; the gate does not leave it out."""
+    strict = config.getoption("strict_skips")
+    return True if not strict and lacks(collection_path.name) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the libraries of the gate."""
+    for item in items:
+        if item.path.name in NEEDS:
+            item.add_marker(pytest.mark.gate)
+
+
+def lacks(name: str) -> bool:
+    """Return whether a file of that name needs a library that is not installed."""
+    return name in NEEDS and find_spec(NEEDS[name]) is None
 
 
 class SkipGate:

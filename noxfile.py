@@ -19,34 +19,17 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 PINNED = ("-c", "requirements/dev.txt")
 # What is imported is compiled at its first import: half of what pip would compile never is.
 UNCOMPILED = ("--no-compile",)
-# What depends on the libraries that are asked for by their lowest version.
+# What depends on the libraries that are asked for by their lowest version, whatever the Python.
 ON_THE_LOWEST = (
-    "tests/unit/test_annotations.py",
-    "tests/unit/test_binding.py",
-    "tests/unit/test_calls.py",
     "tests/unit/test_capture*.py",
-    "tests/unit/test_classes.py",
     "tests/unit/test_client_http.py",
-    "tests/unit/test_decorator_stacks.py",
     "tests/unit/test_delivery*.py",
-    "tests/unit/test_docstrings.py",
-    "tests/unit/test_kinds.py",
-    "tests/unit/test_overrides.py",
-    "tests/unit/test_pending.py",
-    "tests/unit/test_pickling.py",
-    "tests/unit/test_registration.py",
-    "tests/unit/test_runs.py",
-    "tests/unit/test_schema*.py",
-    "tests/unit/test_signature.py",
     "tests/unit/test_spool*.py",
-    "tests/unit/test_targets.py",
     "tests/property/test_capture*.py",
-    "tests/property/test_payloads_match_schemas.py",
-    "tests/property/test_schemas.py",
 )
 SDIST_MUST_NOT_HOLD = (".venv", ".nox", ".git/", "__pycache__", "docs/_build", ".db")
 
-nox.options.sessions = ["lint", "types", "pythons", "docs", "package"]
+nox.options.sessions = ["lint", "types", "lowest", "docs", "package"]
 nox.options.default_venv_backend = "virtualenv"
 
 
@@ -91,22 +74,37 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=PYTHONS[1:])
 def pythons(session: nox.Session) -> None:
     """Run the tests whose answer can depend on the version of Python."""
     install(session, "all,test")
-    session.run("python", "-m", "pytest", "--strict-skips", "-m", "python", *session.posargs)
+    run_tests(session, of_each_python())
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests of schemas, capture and delivery on the lowest versions that we ask for."""
+    """Run those tests, and those of delivery, with the lowest versions that we ask for."""
     session.install(*UNCOMPILED, "-r", "requirements/lowest.txt")
     session.install(*UNCOMPILED, "--no-deps", "--no-build-isolation", "--editable", ".")
-    files = [str(path) for pattern in ON_THE_LOWEST for path in sorted(Path().glob(pattern))]
+    more = {path for pattern in ON_THE_LOWEST for path in Path().glob(pattern)}
+    run_tests(session, of_each_python() | more)
+
+
+def of_each_python() -> set[Path]:
+    """Return the files with the marker `python`: to collect the others takes longer."""
+    return {
+        path
+        for path in Path("tests").glob("*/test_*.py")
+        if "pytest.mark.python" in path.read_text()
+    }
+
+
+def run_tests(session: nox.Session, files: set[Path]) -> None:
+    """Run the tests of *files* that have the marker `python` or need no gate."""
     session.run(
-        "python", "-m", "pytest", "--strict-skips", "-m", "not gate", *files, *session.posargs
-    )
+        "python", "-m", "pytest", "--strict-skips", "-q", "-m", "python or not gate",
+        *map(str, sorted(files)), *session.posargs,
+    )  # fmt: skip
 
 
 @nox.session

@@ -73,9 +73,9 @@ def is_valid(schema: object, value: object) -> bool:
     return bool(checker.is_valid(value))
 
 
-def text_of(name: str) -> str:
-    """Return the golden text of a case as the code makes it now."""
-    return json.dumps(schemas_of(CASES[name]), indent=2) + "\n"
+def golden_text(function: Callable[..., object]) -> str:
+    """Return the golden text of a function as the code makes it now."""
+    return json.dumps(schemas_of(function), indent=2) + "\n"
 
 
 def registration(names: Iterable[str] = CASES) -> dict[str, Any]:
@@ -99,6 +99,6 @@ def hash_of(payload: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    for name in CASES:
-        (GOLDEN / f"{name}.json").write_text(text_of(name))
+    for name, function in CASES.items():
+        (GOLDEN / f"{name}.json").write_text(golden_text(function))
     GOLDEN_HASH.write_text(f"{hash_of(registration())}\n")

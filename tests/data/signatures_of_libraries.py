@@ -2,7 +2,7 @@
 # ruff: noqa: ANN401, B008, D101, D102, D103, ICN001, PLR0913, PLR0917, PYI025, UP044
 # mypy: disable-error-code="empty-body, import-untyped, misc, type-arg, valid-type, var-annotated"
 # pyright: basic, reportInvalidTypeForm=false, reportGeneralTypeIssues=false
-"""Signatures made of what libraries bring: pydantic, numpy, pandas, the standard library."""
+"""Signatures made of what libraries bring: pydantic, attrs, msgspec, the standard library."""
 
 import array
 import collections
@@ -27,9 +27,6 @@ from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pydantic
 import typing_extensions
 from pydantic import (
@@ -189,27 +186,6 @@ class Table(dict[str, T], typing.Generic[T]):
 
 class Opaque:
     pass
-
-
-def arrays(
-    a: np.ndarray,
-    b: npt.NDArray[np.float64],
-    c: np.int64,
-    d: np.float32,
-    e: np.bool_,
-    f: np.str_,
-    g: np.floating[Any],
-    h: list[np.ndarray] | None,
-    i: np.dtype[np.float64],
-) -> np.ndarray: ...
-
-
-def frames(
-    a: pd.DataFrame, b: pd.Series, c: pd.Index, d: pd.Timestamp, e: dict[str, pd.DataFrame]
-) -> pd.DataFrame: ...
-
-
-def frame_or_number(a: pd.DataFrame | float) -> pd.Series | int: ...
 
 
 def computed(a: Rectangle) -> Rectangle: ...

@@ -11,8 +11,6 @@ import pytest
 
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 pytest.importorskip("sentry_sdk")
 pytest.importorskip("rich")
 

@@ -16,8 +16,6 @@ from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, cast
 
 import httpx
-import numpy as np
-import pandas as pd  # type: ignore[import-untyped]  # pyright: ignore - pandas has no types
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,12 +146,6 @@ LEAVES: tuple[Case, ...] = (
     (Fraction, st.fractions()),
     (Rectangle, st.builds(Rectangle, width=st.floats())),
     (Renamed, st.builds(Renamed, Alpha=INTEGERS, x=INTEGERS)),
-    (np.int64, st.integers(-SMALL, SMALL).map(np.int64)),
-    (np.float32, st.floats(width=32).map(np.float32)),
-    (np.bool_, st.booleans().map(np.bool_)),
-    (np.ndarray, st.just(np.zeros((2, 3)))),
-    (pd.DataFrame, st.just(pd.DataFrame({"a": [1]}))),
-    (pd.Timestamp, st.just(pd.Timestamp(0))),
     (httpx.Client, st.just(object())),
     (Plain, st.builds(Plain)),
     (Callable[[int], str], st.just(print)),

@@ -20,8 +20,6 @@ from tests.alarms import AlarmError, everywhere
 from tests.buffered import RUN, Made
 from tests.recording import HandRun, agent
 
-pytestmark = pytest.mark.python
-
 if TYPE_CHECKING:
     from _typeshed import TraceFunction
 

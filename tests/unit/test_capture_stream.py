@@ -16,8 +16,6 @@ from remit.testing import isolated
 from tests.captured import opaque, plan_of, withheld
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 
 def step() -> None:
     """Stand for a streaming step."""

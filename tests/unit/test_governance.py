@@ -14,7 +14,7 @@ from remit.testing import isolated
 from tests.governed import BODIES, KINDS, PAYS, agent, block, free, given, pay, ran, undeclared
 from tests.subtests import each
 
-pytestmark = [pytest.mark.python, pytest.mark.usefixtures("no_bodies")]
+pytestmark = pytest.mark.usefixtures("no_bodies")
 kinds = each("kind", list(KINDS), recorder=isolated)
 
 

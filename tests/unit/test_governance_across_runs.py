@@ -15,8 +15,6 @@ from remit.testing import isolated
 from tests.governed import BODIES, PAYS, agent, free, pay, paying_agent, undeclared
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 Stream: TypeAlias = Generator[int] | AsyncGenerator[int]
 PAYS_NOT = remit.risk(forbids="financial_transactions")
 ID = "01m88cc4qgd20z7j4v56eaavhx2qccjt"

@@ -22,8 +22,6 @@ from tests.declaring import agent as declared
 from tests.governed import BODIES, KINDS, agent, free, pay, ran
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 UNREADABLE = Ceiling("desk:agent", "desk.py:1", (Limit("no such part", "any", "disallowed"),))
 """A ceiling with which nothing can be compared."""
 kinds = each("kind", list(KINDS), recorder=isolated)

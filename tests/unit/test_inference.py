@@ -29,7 +29,6 @@ from pydantic_extra_types.coordinate import Coordinate, Latitude, Longitude
 from pydantic_extra_types.iban import IBAN
 from pydantic_extra_types.mac_address import MacAddress
 from pydantic_extra_types.payment import PaymentCardNumber
-from pydantic_extra_types.phone_numbers import PhoneNumber, PhoneNumberValidator
 from pydantic_extra_types.routing_number import ABARoutingNumber
 
 from remit._inference import Inferred, Side, Suggested, inferred, suggested
@@ -174,7 +173,6 @@ def shown(annotation: object) -> list[tuple[str, str, str]]:
     [
         (CONTACT, EmailStr),
         (CONTACT, pydantic.NameEmail),
-        (CONTACT, PhoneNumber),
         (CONTACT, WorkAddress),
         (SECRETS, SecretStr),
         (SECRETS, SecretBytes),
@@ -222,9 +220,6 @@ EMAIL = "EmailStr"
         pytest.param(EmailStr | None, "value", EMAIL, id="union"),
         pytest.param(typing.Optional[EmailStr], "value", EMAIL, id="old-union"),  # noqa: UP045
         pytest.param(Annotated[EmailStr, "a note"], "value", EMAIL, id="annotated"),
-        pytest.param(
-            Annotated[str, PhoneNumberValidator()], "value", "PhoneNumberValidator", id="validator"
-        ),
         pytest.param(Address, "value", EMAIL, id="NewType"),
         pytest.param(Alias, "value[]", EMAIL, id="alias"),
         pytest.param(Wrapped[EmailStr], "value", EMAIL, id="generic-alias"),

@@ -18,8 +18,6 @@ from remit.testing import isolated
 from tests.governed import BODIES, KINDS, agent, free, pay, ran, undeclared
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 WITHOUT_RUN = [kind for kind in KINDS if "agent" not in kind]
 """Kinds of steps; an agent opens a run of its own."""
 ACTIONS = tuple(remit.ActionProfile.model_fields)

@@ -14,8 +14,6 @@ from tests.governed import BODIES, agent, free, pay, undeclared
 from tests.subtests import each
 from tests.unconfigured import unconfigured
 
-pytestmark = pytest.mark.python
-
 
 @contextmanager
 def fresh() -> Generator[pytest.MonkeyPatch]:

@@ -13,8 +13,6 @@ import remit
 from remit.testing import isolated
 from tests.subtests import each
 
-pytestmark = pytest.mark.python
-
 PLANTED = "swordCANARYfish9"
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 RESTRICTED = remit.risk(classification="restricted")

@@ -21,12 +21,12 @@ from tests.data.corpus import (
     CASES,
     GOLDEN,
     GOLDEN_HASH,
+    golden_text,
     has_receiver,
     hash_of,
     is_valid,
     registration,
     schemas_of,
-    text_of,
 )
 from tests.data.redaction import WITHHELD, redact
 from tests.inside import plan_of
@@ -61,7 +61,7 @@ def test_a_signature_has_its_golden_schemas(name: str) -> None:
 
     After a change that is meant: `python -m tests.data.corpus`.
     """
-    assert text_of(name) == (GOLDEN / f"{name}.json").read_text()
+    assert golden_text(CASES[name]) == (GOLDEN / f"{name}.json").read_text()
 
 
 def test_the_registration_of_the_corpus_has_its_golden_hash() -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
-import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
@@ -75,7 +74,7 @@ def says_all(
     c: Closed,
     d: tuple[()],
     e: typing.Literal["x"],
-    f: np.ndarray,
+    f: bytes,
     *args: int,
     **kwargs: dict[str, int],
 ) -> None: ...
