@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from remit._clock import iso8601
-from remit._delivery import batches
 from remit._delivery.batches import (
     MAX_HEADS,
     MAX_WORDS,
@@ -233,15 +232,6 @@ def identifier(key: int, run: Track) -> str:
     return f"{text[:TIME_CHARS]}{run.partition}{text[TIME_CHARS:]}"
 
 
-def test_words_that_are_remembered_are_bounded() -> None:
-    """A program that names a million spans differently takes no more memory."""
-    composer, run = Composer(), track()
-    for number in range(MAX_WORDS + 10):
-        _, body = composer.compose(span()._replace(name=f"n{number}"), run) or ("", b"")
-        assert json.loads(body)["details"]["schema_name"] == f"n{number}"
-    assert len(vars(composer)["_words"]) <= MAX_WORDS
-
-
 LIMITS = BatchLimits(500, 1 << 20)
 
 
@@ -332,40 +322,36 @@ def test_runs_in_turn_get_their_own_instances() -> None:
         assert json.loads(body)["details"]["agent_instance_id"] == run.record.instance_id
 
 
-def test_what_is_remembered_of_parents_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten runs with parents of their own take no more than one with as many."""
-    monkeypatch.setattr(batches, "MAX_PARENTS", 500)
-    tracks = [track(pfid(new_key(STARTED_NS), number)) for number in range(10)]
-    assert remembered_bytes(tracks) < 1.5 * remembered_bytes(tracks[:1])
-
-
-def test_parents_are_forgotten_also_of_a_run_in_the_middle_of_a_batch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """When too many are remembered as a second run begins, and the first goes on after that."""
-    monkeypatch.setattr(batches, "MAX_PARENTS", 50)
-    composer, long = Composer(), track()
-    for number in range(20):
-        short = track(pfid(new_key(STARTED_NS), number))
-        long.record.state = short.record.state = RunState.STARTED
-        items = [span() for _ in range(60)]
-        items[-2] = items[-2]._replace(run_key="short")
-        rows: list[Row] = list(enumerate(items))
-        of = {"run": long, "short": short}.get
-        assert composer.extend(Batch(), rows, BatchLimits(100, 1 << 20), of, lambda _: False) == 60
-    assert sum(map(len, composer._parents.values())) < 50 + 60
-
-
-def remembered_bytes(tracks: list[Track]) -> int:
-    """Return what a composer has taken in memory after spans of each with parents of their own."""
-    composer = Composer()
+def test_what_is_remembered_of_parents_is_bounded() -> None:
+    """However many runs there are, also in one batch, whose spans have parents of their own."""
+    composer, long, taken = Composer(max_parents=300), started(), list[int]()
     tracemalloc.start()
     try:
-        for number in range(3_499):
-            composer.compose(span(), tracks[number % len(tracks)])
-        return tracemalloc.get_traced_memory()[0]
+        for number in range(5):
+            items = [span() for _ in range(310)]
+            items[-2] = items[-2]._replace(run_key="short")
+            runs = {"run": long, "short": started(pfid(new_key(STARTED_NS), number))}
+            rows: list[Row] = list(enumerate(items))
+            assert composer.extend(Batch(), rows, LIMITS, runs.get, lambda _: False) == len(rows)
+            del items, rows
+            taken.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
+    assert taken[-1] < 1.5 * taken[0]
+
+
+def test_words_that_are_remembered_are_bounded() -> None:
+    """A program that names a million spans differently takes no more memory."""
+    composer, run, item, taken = Composer(), track(), span(), list[int]()
+    tracemalloc.start()
+    try:
+        for number in range(3 * MAX_WORDS):
+            composer.compose(item._replace(name=f"n{number}"), run)
+            if number % MAX_WORDS == MAX_WORDS - 2:
+                taken.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert taken[-1] < 1.5 * taken[0]
 
 
 def test_a_run_that_gets_another_id_forgets_the_ids_of_its_parents() -> None:

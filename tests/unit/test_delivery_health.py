@@ -93,12 +93,11 @@ def ailing(runs: int, rule: Rule, needs_agent_id: bool = False) -> Stepped:  # n
     """Return delivery with real waits to a server with a rule, and so many runs to be sent."""
     api = FakeApi(needs_agent_id=needs_agent_id)
     api.rules.append(rule)
-    made = Stepped(api)
-    made.pulse = made.sender._pulse = Pulse("http://api.example", made.clock, waits)
+    made = Stepped(api, waits=waits)
     for _ in range(runs):
         run = made.record("health:step")
         run.close()
-    made.writer.step()
+    made.move()
     return made
 
 
@@ -110,8 +109,8 @@ def test_a_server_that_fails_at_each_second_request_is_delivered_to_soon(
     """Each success is worth a try soon after: else the waits grow, and with them all that waits."""
     turns = cycle([refusal(502), None][first:] + [refusal(502), None][:first])
     made, passed_s = ailing(20, lambda _path, _body: next(turns), needs_agent_id), 0.0
-    while made.outbox.pending():
-        rest_s = made.sender.step()
+    while made.status.pending:
+        rest_s = made.send()
         made.clock.advance(rest_s)
         passed_s += rest_s
         assert passed_s < 15
@@ -123,7 +122,7 @@ def test_a_server_that_is_down_for_spans_alone_is_tried_as_rarely_as_one_that_is
     made = ailing(1, lambda path, _body: refusal(502) if path.endswith("/bulk") else None)
     passed_s, tries = 0.0, 0
     while passed_s < 300:
-        rest_s = made.sender.step()
+        rest_s = made.send()
         made.clock.advance(rest_s)
         passed_s, tries = passed_s + rest_s, tries + 1
     assert tries < 100

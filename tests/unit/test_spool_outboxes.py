@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -138,21 +139,18 @@ def test_what_comes_after_the_close_is_left_to_a_later_process(tmp_path: Path) -
 def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path) -> None:
     """With its spans, from recording to sending: an outage of a day may leave many runs waiting."""
     runs, spooled = 1_000, Spooled(tmp_path, keep_bytes=0)
-    stepped = Stepped(FakeApi())
-    outbox = SpoolOutbox(spooled.files, release=stepped.buffer.release)
-    stepped.writer._outbox = outbox
+    stepped = Stepped(FakeApi(), outbox=partial(SpoolOutbox, spooled.files))
     stepped.record().close()
-    stepped.writer.step()
+    stepped.move()
     tracemalloc.start()
     try:
         for _ in range(runs):
             stepped.record("m:f", "m:g").close()
-        stepped.writer.step()
+        stepped.move()
         gc.collect()
         taken_bytes = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert outbox.spooled() == 4 + 6 * runs
-    assert stepped.buffer.held_bytes == 0
+    assert stepped.status.spooled == 4 + 6 * runs
+    assert stepped.status.buffer_bytes == 0
     assert taken_bytes <= 512 * runs
-    outbox.close()

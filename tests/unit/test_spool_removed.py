@@ -13,9 +13,8 @@ import pytest
 
 from remit._spool import Files, RunState, SpoolFile, SpoolOutbox
 from remit._spool.folder import DATABASE, LOCK, Claim
-from tests.adopting import delivery, down
+from tests.delivering import delivery, down, within
 from tests.delivering import record as record_run
-from tests.delivering import within
 from tests.fake_api import FakeApi
 from tests.spooling import RUN, Spooled, active, in_child, item, numbers, record
 
