@@ -170,7 +170,8 @@ def test_an_instance_that_gets_another_id_takes_its_spans_along() -> None:
     assert run.feed.instance_id != old
     (span,) = api.spans.values()
     assert span["agent_instance_id"] == run.feed.instance_id
-    assert span["id"][10:16] == (run.feed.instance_id or "")[10:16]
+    partition = (run.feed.instance_id or "")[10:16]
+    assert span["id"][10:16] == span["parent_span_id"][10:16] == partition
 
 
 def test_what_was_written_ahead_for_the_old_id_is_written_anew() -> None:
@@ -212,10 +213,11 @@ def test_an_instance_that_stays_unknown_sets_its_run_aside() -> None:
     assert stepped.status.set_aside == {"run_not_found": 5}
 
 
-def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> None:
+@pytest.mark.parametrize("code", ["internal", "invalid_action"])
+def test_an_item_with_another_code_is_tried_five_times_with_growing_waits(code: str) -> None:
     """Then it is set aside; the rest does not wait for it."""
     api = FakeApi()
-    api.refuse_item(named("b"), *[error("internal")] * 99)
+    api.refuse_item(named("b"), *[error(code)] * 99)
     stepped = Stepped(api)
     stepped.record(*"abc")
     stepped.deliver()
@@ -223,7 +225,7 @@ def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> N
     stepped.settle()
     sent = [key for keys in api.bulk_keys() for key in keys]
     assert max(Counter(sent).values()) == MAX_TRIES
-    assert stepped.status.set_aside == {"internal": 1}
+    assert stepped.status.set_aside == {code: 1}
 
 
 def test_an_item_that_fails_for_a_while_is_delivered_in_the_end() -> None:
