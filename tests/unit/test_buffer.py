@@ -316,9 +316,9 @@ class Tally:
 @pytest.mark.parametrize("recording", [1, 4], ids=["one thread", "four threads"])
 @pytest.mark.usefixtures("restless")
 def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording: int) -> None:
-    """200,000 spans, and a writer that announces as often as it can: each arrives exactly once."""
+    """5,000 spans, and a writer that announces as often as it can: each arrives exactly once."""
     made, tally, over = Made(max_bytes=1 << 30), Tally(), threading.Event()
-    total = 200_000
+    total = 5_000
     begun: set[int] = set()
 
     def record() -> None:
@@ -326,6 +326,7 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
         starts: list[SpanStart] = []
         for _ in range(total // recording):
             start = run.start()
+            time.sleep(0)  # noqa: TID251 - the writer may be anywhere in its pass then
             made.buffer.end_span(start, 9, "complete", None)
             starts.append(start)
         begun.update(start[1] for start in starts)
@@ -346,6 +347,7 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
         tally.take(made.drain(everything=True))
     assert set(tally.whole.values()) | set(tally.active.values()) == {1}
     assert tally.active == tally.ended
+    assert tally.active, "the writer came between no beginning and its end"
     assert set(tally.whole).isdisjoint(tally.active)
     assert set(tally.whole) | set(tally.active) == begun
     assert len(begun) == total

@@ -10,9 +10,7 @@ import httpx
 import pytest
 
 from remit._delivery.reactions import MAX_TRIES
-from remit._delivery.troubles import Troubles
 from remit._guard import faults
-from remit.testing._clock import FakeClock
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json
 from tests.inside import POLL_INTERVAL_S
@@ -243,19 +241,3 @@ def test_what_is_no_fault_of_ours_is_none(answer: Answer) -> None:
     stepped.settle()
     assert faults.counts == {}
     assert len(finished(api)) == 2
-
-
-def test_troubles_have_their_own_waits_and_end() -> None:
-    """Each key for itself; after the last try it is as new."""
-    clock = FakeClock()
-    troubles: Troubles[str] = Troubles(clock)
-    assert not troubles
-    assert troubles.wait_s() is None
-    assert [troubles.again("a") for _ in range(MAX_TRIES)] == [True] * (MAX_TRIES - 1) + [False]
-    assert "a" not in troubles
-    assert troubles.again("a")
-    assert troubles.again("b")
-    troubles.over("a")
-    clock.advance(10)
-    assert (troubles.waits("a"), troubles.waits("b")) == (False, False)
-    assert troubles.wait_s() == 0.0

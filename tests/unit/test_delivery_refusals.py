@@ -175,7 +175,7 @@ def test_the_time_that_the_server_asks_for_is_waited(status: int, form: str) -> 
 
 
 def test_a_flush_tries_once_while_the_circuit_is_open() -> None:
-    """The server may be back, and the process may be about to end."""
+    """The server may be back; what comes next need not wait for the time of the next try."""
     api = FakeApi()
     api.script("/bulk", refusal(500), refusal(500))
     stepped = Stepped(api)
@@ -185,6 +185,9 @@ def test_a_flush_tries_once_while_the_circuit_is_open() -> None:
     assert stepped.send() == 2.0
     stepped.send(urged=True)
     assert api.names() == ["a"]
+    stepped.record("b")
+    stepped.deliver()
+    assert api.names() == ["a", "b"]
 
 
 def test_what_was_sent_before_the_server_failed_is_not_sent_again() -> None:
