@@ -16,8 +16,6 @@ from tests.delivering import Stepped
 from tests.fake_api import FakeApi, refusal
 from tests.recording import HandRun, agent
 
-LACKS_AGENT = {"agent_id": ["can't be blank"]}
-
 
 def recorded(stepped: Stepped, ref: AgentRef | None = None, *, purpose: str = "live") -> HandRun:
     """Record a run with one span, and deliver it."""
