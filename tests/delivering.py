@@ -1,49 +1,27 @@
-"""Delivery without threads: a test makes each pass and each step, on a clock that it moves."""
+"""Delivery to a server in memory: with its threads, or one pass and one window at a time."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from remit.testing import FakeClock
-from tests.fake_api import FakeApi
+from tests.fake_api import FakeApi, refusal
 from tests.inside import (
-    BatchLimits,
-    Buffer,
-    Call,
+    URL,
     Deadline,
     Delivery,
-    Door,
     Health,
-    Http,
-    Losses,
-    MemoryOutbox,
-    Opening,
-    Parts,
-    Pulse,
-    Registrations,
-    Row,
-    Sender,
-    Settling,
-    Spans,
+    SteppedDelivery,
     SystemClock,
-    Tally,
-    Tracks,
-    Writer,
+    make_delivery,
 )
 from tests.recording import HandRun
-
-T = TypeVar("T")
-
-TOKEN = "pf_0123456789abcdef"
-URL = "http://api.example"
-POLL_INTERVAL_S = 30.0
-STREAM_INTERVAL_S = 1.0
 
 
 def sure_waits(_: Health) -> Iterator[float]:
@@ -54,99 +32,27 @@ def sure_waits(_: Health) -> Iterator[float]:
         yield wait_s
 
 
-class Keeping(MemoryOutbox):
-    """An outbox in memory that keeps what is set aside, as one with a spool does."""
+class Stepped(SteppedDelivery):
+    """Delivery without threads to a server in memory; it waits for 1, 2, 3, ... seconds.
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Take rows out of the order, and keep them."""
-        super().set_aside(rows, reason)
-        return len(rows)
-
-
-class Foresighted(Http):
-    """A client that does before a call what there is to do while the server works.
-
-    On a network it is done between request and answer, in memory there is no such time.
+    Attributes:
+        api: The server.
     """
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Do it, then send *call*."""
-        if call.meanwhile is not None:
-            call.meanwhile()
-        return super().send(call, timeout_s=timeout_s)
-
-
-class Stepped:
-    """Every part of delivery, wired as `Delivery` wires them, but for the threads."""
 
     def __init__(
         self,
         api: FakeApi,
         *,
-        limits: BatchLimits | None = None,
-        max_bytes: int = 1 << 26,
-        window_items: int = 2000,
-        ticks: tuple[Callable[[], None], ...] = (),
+        waits: Callable[[Health], Iterator[float]] = sure_waits,
+        **more: Any,  # noqa: ANN401 - as `SteppedDelivery` takes them
     ) -> None:
         """Wire the parts to *api*."""
+        super().__init__(api.transport, waits=waits, **more)
         self.api = api
-        self.clock = FakeClock()
-        self.losses = Losses()
-        self.registrations = Registrations()
-        self.nudges = 0
-        self.moves = 0
-        self.buffer = Buffer(
-            max_bytes=max_bytes,
-            losses=self.losses,
-            clock=self.clock,
-            announce_after_s=1.0,
-            rouse=lambda: None,
-            nudge=self._nudge,
-        )
-        self.outbox = Keeping(release=self.buffer.release)
-        self.writer = self._writer(ticks)
-        self.pulse = Pulse("http://api.example", self.clock, sure_waits)
-        http = Foresighted(URL, TOKEN, transport=api.transport, clock=self.clock)
-        self.door = Door(http, 10.0)
-        self.tally = Tally()
-        self.settling = Settling(self.outbox, self.losses, self.tally, self.pulse)
-        self.tracks = Tracks(self.outbox, feed_of=self.buffer.feed, forget=self.buffer.forget)
-        parts = self._parts()
-        spans = Spans(parts, limits or BatchLimits(500, 1 << 20))
-        self.sender = Sender(
-            parts,
-            spans,
-            window_items=window_items,
-            poll_interval_s=POLL_INTERVAL_S,
-            stream_interval_s=STREAM_INTERVAL_S,
-        )
-
-    def _writer(self, ticks: tuple[Callable[[], None], ...]) -> Writer:
-        return Writer(
-            buffer=self.buffer,
-            outbox=self.outbox,
-            registrations=self.registrations,
-            clock=self.clock,
-            interval_s=1.0,
-            ticks=ticks,
-            moved=self._moved,
-        )
-
-    def _parts(self) -> Parts:
-        return Parts(
-            outbox=self.outbox,
-            door=self.door,
-            tracks=self.tracks,
-            opening=Opening(self.door, self.outbox, self.clock, self.tally),
-            settling=self.settling,
-            losses=self.losses,
-            pulse=self.pulse,
-            clock=self.clock,
-        )
 
     def record(self, *span_names: str, payload: bytes = b'{"order":1}') -> HandRun:
         """Record an open run with spans of these types."""
-        run = HandRun(self.buffer).open()
+        run = HandRun(self.sink).open()
         for name in span_names:
             run.span(name, payload)
         return run
@@ -155,30 +61,20 @@ class Stepped:
         """Deliver, and let time pass, until nothing waits."""
         self.deliver()
         for _ in range(rounds):
-            if not self.outbox.pending():
+            if not self.status.pending:
                 return
             self.clock.advance(10)
             self.deliver()
-        raise AssertionError(f"{self.outbox.pending()} rows still wait")
+        raise AssertionError(f"{self.status.pending} items still wait")
 
-    def deliver(self, *, steps: int = 100) -> float:
-        """Make a pass, then steps until one has nothing to do; return how long that one rests."""
-        self.writer.step()
+    def deliver(self, *, announce: bool = False, steps: int = 100) -> float:
+        """Make a pass, then send until there is nothing to do; return how long that rests."""
+        self.move(announce=announce)
         for _ in range(steps):
-            rest_s = self.sender.step()
+            rest_s = self.send()
             if rest_s > 0:
                 return rest_s
         raise AssertionError(f"the sender was not done after {steps} steps")
-
-    def deadline(self, seconds: float) -> Deadline:
-        """Return the deadline that lies *seconds* ahead on the test's clock."""
-        return Deadline.after(seconds, self.clock)
-
-    def _nudge(self) -> None:
-        self.nudges += 1
-
-    def _moved(self) -> None:
-        self.moves += 1
 
 
 def within(timeout_s: float) -> Deadline:
@@ -224,24 +120,37 @@ def hang(_: socket.socket, over: threading.Event) -> None:
     over.wait(60)
 
 
-def delivery(api: FakeApi | None = None, *, url: str = URL, **pace: float) -> Delivery:
+def delivery(
+    api: FakeApi | None = None,
+    data_dir: Path | None = None,
+    *,
+    url: str = URL,
+    **more: Any,  # noqa: ANN401 - as `make_delivery` takes them
+) -> Delivery:
     """Return delivery with its threads, on the machine's clock.
 
     Args:
         api: The server; without one, what listens at *url*.
+        data_dir: Where the spool is; without one, all is in memory.
         url: Where to.
-        **pace: What differs from the defaults.
+        **more: What differs from the defaults.
     """
-    clock = SystemClock()
-    transport = None if api is None else api.transport
-    return Delivery(
-        http=Http(url, TOKEN, transport=transport, clock=clock),
-        clock=clock,
-        target=url,
-        flush_interval_s=pace.get("flush_interval_s", 0.05),
-        max_buffer_bytes=int(pace.get("max_buffer_bytes", 1 << 26)),
-        max_batch_items=int(pace.get("max_batch_items", 500)),
-        max_batch_bytes=int(pace.get("max_batch_bytes", 1 << 20)),
-        request_timeout_s=pace.get("request_timeout_s", 10.0),
-        poll_interval_s=pace.get("poll_interval_s", 30.0),
-    )
+    return make_delivery(None if api is None else api.transport, data_dir, url=url, **more)
+
+
+def wait_for(fact: Callable[[], object], timeout_s: float = 60.0) -> None:
+    """Wait until something is so."""
+    pause, over_s = threading.Event(), time.monotonic() + timeout_s
+    while not fact():
+        assert time.monotonic() < over_s, "waited in vain"
+        pause.wait(0.005)
+
+
+def down(api: FakeApi) -> None:
+    """Have the server refuse everything, until its rules are cleared."""
+    api.rules.append(lambda _path, _body: refusal(503))
+
+
+def files(data_dir: Path) -> list[str]:
+    """Return what is in the spool's folder."""
+    return sorted(path.suffix for path in (data_dir / "spool").iterdir())

@@ -127,6 +127,11 @@ class FakeApi:
         left = deque(outputs)
         self.item_rules.append(lambda item: left.popleft() if left and wanted(item) else None)
 
+    def lose_everything(self) -> None:
+        """Begin anew, as a server whose database is another one."""
+        self.instances, self.spans, self._keys = {}, {}, {}
+        self.partition = new_partition()
+
     def paths(self) -> list[str]:
         """Return the last word of each request's path."""
         return [seen.path.rpartition("/")[2] for seen in self.seen]
@@ -149,7 +154,7 @@ class FakeApi:
 
     def _right(self, request: httpx.Request, path: str, body: Json) -> httpx.Response:
         if path == "/api/v1/bulk":
-            return httpx.Response(200, json=self._bulk(body["items"]))
+            return httpx.Response(200, json=self.take_bulk(body["items"]))
         if path == f"{INSTANCES}/register":
             return self._register(body)
         if path == "/api/v1/agent/show":
@@ -192,17 +197,19 @@ class FakeApi:
             self.quality[body["name"]] = body["payload"]
         return _one(instance)
 
-    def _bulk(self, items: list[Json]) -> Json:
+    def take_bulk(self, items: list[Json]) -> Json:
+        """Return the right answer to a bulk request."""
         outputs: Json = {}
         for item in items:
             told = next((out for rule in self.item_rules if (out := rule(item))), None)
-            output = told or self._item(item)
+            output = told or self.take_item(item)
             outputs[item["idempotency_key"]] = output
             if output["status"] == "error":
                 break
         return {"status": "success", "outputs": outputs}
 
-    def _item(self, item: Json) -> Json:
+    def take_item(self, item: Json) -> Json:
+        """Return the right output of a bulk item."""
         if item["_type"] == "agent_spans/create":
             details = item["details"]
             if details["agent_instance_id"] not in self.instances:

@@ -6,9 +6,12 @@ that a new layout of the packages changes these two modules and no test.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import httpx
 
 from remit import _endpoints as _endpoints
 from remit import _guard as _guard
@@ -28,18 +31,16 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._delivery import Delivery as Delivery
-from remit._delivery.batches import BatchLimits as BatchLimits
-from remit._delivery.calls import Door as Door
-from remit._delivery.health import Pulse as Pulse
-from remit._delivery.opening import Opening as Opening
-from remit._delivery.parts import Parts as Parts
-from remit._delivery.registration import Registrations as Registrations
-from remit._delivery.sender import Sender as Sender
-from remit._delivery.settling import Settling as Settling
-from remit._delivery.settling import Tally as Tally
-from remit._delivery.spans import Spans as Spans
-from remit._delivery.tracks import Tracks as Tracks
-from remit._delivery.writer import Writer as Writer
+from remit._delivery.accounts import Accounts
+from remit._delivery.adoption import Adoption
+from remit._delivery.batches import BatchLimits
+from remit._delivery.calls import Door
+from remit._delivery.health import Pulse, waits
+from remit._delivery.lane import Shared, sender_of
+from remit._delivery.registration import Registrations
+from remit._delivery.settling import Tally
+from remit._delivery.tracks import Tracks
+from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
 from remit._guard import Faults as Faults
 from remit._guard import counting as counting
@@ -96,7 +97,7 @@ from remit._spool import Identity as Identity
 from remit._spool import MemoryOutbox as MemoryOutbox
 from remit._spool import Others as Others
 from remit._spool import Registration as Registration
-from remit._spool import Row as Row
+from remit._spool import Row
 from remit._spool import RunRecord as RunRecord
 from remit._spool import RunState as RunState
 from remit._spool import SpoolFile as SpoolFile
@@ -113,6 +114,209 @@ from remit.client._http import AsyncHttp as AsyncHttp
 from remit.client._http import AsyncInProcessTransport as AsyncInProcessTransport
 from remit.client._http import Http as Http
 from remit.client._http import InProcessTransport as InProcessTransport
+from remit.testing import FakeClock
+
+T = TypeVar("T")
+
+URL = "http://api.example"
+TOKEN = "pf_0123456789abcdef"
+
+# Buffer
+
+
+def make_buffer(
+    *,
+    losses: Losses,
+    clock: Clock,
+    max_bytes: int = 1 << 26,
+    rouse: Callable[[], None] = lambda: None,
+    nudge: Callable[[], None] = lambda: None,
+) -> Buffer:
+    """Return a buffer that announces spans that are open for a second."""
+    return Buffer(
+        max_bytes=max_bytes,
+        losses=losses,
+        clock=clock,
+        announce_after_s=1.0,
+        rouse=rouse,
+        nudge=nudge,
+    )
+
+
+# Delivery
+
+POLL_INTERVAL_S = 30.0
+STREAM_INTERVAL_S = 1.0
+PACE = {
+    "flush_interval_s": 0.05,
+    "max_buffer_bytes": 1 << 26,
+    "max_batch_items": 500,
+    "max_batch_bytes": 1 << 20,
+    "request_timeout_s": 10.0,
+    "poll_interval_s": POLL_INTERVAL_S,
+}
+
+
+def make_delivery(
+    transport: httpx.BaseTransport | None,
+    data_dir: Path | None = None,
+    *,
+    url: str = URL,
+    max_spool_bytes: int = 1 << 30,
+    ticks: Sequence[Callable[[], None]] = (),
+    **pace: float,
+) -> Delivery:
+    """Return delivery with its threads, on the machine's clock.
+
+    Args:
+        transport: The server; without one, what listens at *url*.
+        data_dir: Where the spool is; without one, all is in memory.
+        url: Where to.
+        max_spool_bytes: Most that the spool may take.
+        ticks: Called at each pass of the writer.
+        **pace: What differs from `PACE`.
+    """
+    clock = SystemClock()
+    settings: dict[str, Any] = {**PACE, **pace}
+    spool = Folder(data_dir, Identity.of(url, TOKEN), max_spool_bytes) if data_dir else None
+    return Delivery(
+        http=Http(url, TOKEN, transport=transport, clock=clock),
+        clock=clock,
+        target=url,
+        spool=spool,
+        ticks=ticks,
+        **settings,
+    )
+
+
+class Keeping(SpoolOutbox):
+    """An outbox in memory that keeps what is set aside, as one with a spool does."""
+
+    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
+        """Take rows out of the order, and keep them."""
+        super().set_aside(rows, reason)
+        return len(rows)
+
+
+class Foresighted(Http):
+    """A client that does before a call what there is to do while the server works.
+
+    On a network it is done between request and answer, in memory there is no such time.
+    """
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Do it, then send *call*."""
+        if call.meanwhile is not None:
+            call.meanwhile()
+        return super().send(call, timeout_s=timeout_s)
+
+
+class SteppedDelivery:
+    """Delivery without threads: its owner moves the clock, makes each pass and sends each window.
+
+    Attributes:
+        clock: The time.
+        moves: How many passes told the sender that something waits.
+        sink: Where to record.
+    """
+
+    def __init__(
+        self,
+        transport: httpx.BaseTransport,
+        *,
+        outbox: Callable[..., SpoolOutbox] = partial(Keeping, None),  # noqa: B008 - makes no state
+        max_buffer_bytes: int = 1 << 26,
+        max_batch_items: int = 500,
+        max_batch_bytes: int = 1 << 20,
+        ticks: Sequence[Callable[[], None]] = (),
+        waits: Callable[[Health], Iterator[float]] = waits,
+    ) -> None:
+        """Wire the parts as `Delivery` does.
+
+        Args:
+            transport: The server.
+            outbox: Makes what holds what waits, given how to `release` memory.
+            max_buffer_bytes: Most that may wait in memory.
+            max_batch_items: Most items of one bulk request.
+            max_batch_bytes: Most bytes of one.
+            ticks: Called at each pass.
+            waits: How long to wait between two tries.
+        """
+        self.clock = clock = FakeClock()
+        self.moves = 0
+        losses = Losses()
+        self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
+        self._outbox = outbox(release=self.sink.release)
+        self._shared = Shared(
+            door=Door(Foresighted(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            pulse=Pulse(URL, clock, waits),
+            losses=losses,
+            tally=Tally(),
+            limits=BatchLimits(max_batch_items, max_batch_bytes),
+            poll_interval_s=POLL_INTERVAL_S,
+            stream_interval_s=STREAM_INTERVAL_S,
+            clock=clock,
+        )
+        tracks = Tracks(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
+        self._sender = sender_of(self._outbox, tracks, self._shared)
+        self._writer = Writer(
+            buffer=self.sink,
+            outbox=self._outbox,
+            registrations=Registrations(),
+            clock=clock,
+            interval_s=1.0,
+            ticks=ticks,
+            moved=self._moved,
+        )
+        adoption = Adoption(None, self._shared, POLL_INTERVAL_S)
+        self._accounts = Accounts(
+            URL, self.sink, self._writer, self._outbox, adoption, self._shared, None
+        )
+
+    def _moved(self) -> None:
+        self.moves += 1
+
+    def move(self, *, announce: bool = False) -> float:
+        """Make a pass; return the seconds until the next.
+
+        Args:
+            announce: Send the beginnings of all open spans, however young.
+        """
+        if announce:
+            self._writer.urge()
+        return self._writer.step()
+
+    def send(self, *, urged: bool = False) -> float:
+        """Send one window; return the seconds until the next step makes sense.
+
+        Args:
+            urged: Try even if the last try failed just before.
+        """
+        if urged:
+            self._sender.urge()
+        return self._sender.step()
+
+    def end_within(self, seconds: float) -> None:
+        """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
+        self._shared.door.limit = Deadline.after(seconds, self.clock)
+
+    def give_up(self) -> None:
+        """Settle all that waits to be sent, as where the spool had no room for it."""
+        self._outbox.settle([row_id for row_id, _ in self._outbox.head(1_000)])
+
+    def fork(self) -> None:
+        """Go on as the child of a fork does."""
+        self.sink.after_fork_in_child()
+
+    def holds(self, run_key: str) -> bool:
+        """Tell whether anything of a run is kept for what may still come of it."""
+        return self.sink.feed(run_key) is not None
+
+    @property
+    def status(self) -> Status:
+        """Where delivery stands."""
+        return self._accounts.status()
+
 
 # Plan
 

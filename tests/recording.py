@@ -10,6 +10,7 @@ from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, SpanStart, key_tex
 
 ROOT = "remit:run"
 ROOT_PAYLOAD = b'{"labels":null}'
+RUN_NS = 5_000_000
 
 
 def declared(version: str = "1") -> Callable[[], dict[str, object]]:
@@ -100,22 +101,29 @@ class HandRun:
             )
         )
 
-    def close(self, status: str = "complete", *, leave_open: bool = False) -> None:
-        """End the root span and the run, unless it is left open."""
-        ended_ns = self.started_ns + 5_000_000
-        if leave_open:
-            self.sink.put(self._item(Kind.CLOSE, finished_ns=ended_ns))
-            return
+    def end_root(self, status: str = "complete") -> None:
+        """End the root span alone."""
         self.sink.put(
             self._item(
                 Kind.FINISH,
                 status=status,
-                finished_ns=ended_ns,
+                finished_ns=self.started_ns + RUN_NS,
                 payload=ROOT_PAYLOAD,
                 result=b'{"lost":0,"spans":1}',
             )
         )
-        self.sink.put(self._item(Kind.CLOSE, status=status, finished_ns=ended_ns))
+
+    def close(self, status: str = "complete", *, leave_open: bool = False) -> None:
+        """End the root span and the run, unless it is left open."""
+        if not leave_open:
+            self.end_root(status)
+        self.sink.put(
+            self._item(
+                Kind.CLOSE,
+                status=None if leave_open else status,
+                finished_ns=self.started_ns + RUN_NS,
+            )
+        )
 
     def _item(
         self,

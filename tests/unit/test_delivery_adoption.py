@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from remit._delivery import Delivery
-from tests.adopting import delivery, down, files
-from tests.delivering import record, seconds, threads, within
+from remit._delivery.delivery import SENDER, WRITER
+from tests.delivering import delivery, down, files, record, refuse_ours, threads, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
 from tests.spooling import in_child, wait_until_written
@@ -124,11 +124,12 @@ def test_a_parents_run_is_the_parents_to_end(made: Delivery, api: FakeApi) -> No
     assert made.flush(within(20))
 
     def act() -> None:
+        down(api)
         made.after_fork_in_child()
         run.span("child's")
         run.start("child's open")
-        made._writer.urge()
-        made._writer.step()
+        made.flush(within(0.1))
+        wait_until_written(made.status)
 
     in_child(act)
     assert made.flush(within(20))
@@ -152,8 +153,6 @@ def test_a_child_of_a_fork_leaves_its_parents_file_alone(
     assert other.flush(within(5)).sent == 0
     other.shutdown(within(1))
     api.rules.clear()
-    made._shared.pulse.succeeded()
-    made._shared.pulse._next_ns = 0
     assert made.flush(within(20)).sent == 7
 
 
@@ -198,7 +197,7 @@ def test_what_is_found_at_the_start_is_sent_without_a_flush(
     assert threads() == set()
     leave(tmp_path)
     assert made.adopt()
-    made._sending.wait(lambda: made.status().sent == 7, 20)
+    wait_for(lambda: made.status().sent == 7)
     assert len(api.spans) == 4
 
 
@@ -236,8 +235,6 @@ def test_a_registration_that_was_refused_can_be_sent_again(
     leave(tmp_path)
     api.script("/register", refusal(403, "forbidden"), refusal(422, "validation_errors"))
     made.flush(within(0.5))
-    made._shared.pulse._next_ns = 0
-    made._shared.pulse._bidden = False
     assert made.flush(within(20)).set_aside == 7
     assert files(tmp_path) == [".aside"]
     made.bring_back()
@@ -268,8 +265,7 @@ def test_two_processes_do_not_send_the_same_file(api: FakeApi, tmp_path: Path) -
     pair = [delivery(api, tmp_path) for _ in range(2)]
     for each in pair:
         assert each.adopt()
-    for each in pair:
-        each._sending.wait(lambda: len(api.instances) == 4 and not any(files(tmp_path)), 20)
+    wait_for(lambda: len(api.instances) == 4 and not files(tmp_path))
     assert sum(each.status().sent for each in pair) == 4 * 7
     registered = [seen for seen in api.seen if seen.path.endswith("/register")]
     assert len(registered) == 4
@@ -283,39 +279,25 @@ def test_a_living_process_finds_what_another_leaves_later(api: FakeApi, tmp_path
     record(made)
     assert made.flush(within(20)).sent == 7
     leave(tmp_path)
-    made._sending.wait(lambda: made.status().sent == 14, 20)
+    wait_for(lambda: made.status().sent == 14)
     assert len(api.instances) == 2
     made.shutdown(within(5))
 
 
-def test_what_a_child_inherits_is_on_disk(made: Delivery, tmp_path: Path) -> None:
+def test_what_a_child_inherits_is_on_disk(
+    made: Delivery, api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that was opened just before the fork can be ended whoever of the two is killed."""
-    made._writing.stop(5)
-    run = HandRun(made.sink).open()
-    assert not (tmp_path / "spool").exists()
-    made.before_fork()
-    made.after_fork_in_parent()
-    known = made._outbox.run(run.key)
-    assert known is not None
-    assert made._outbox.spooled() == 2
 
+    def act() -> None:
+        refuse_ours(monkeypatch, WRITER, SENDER)
+        parent = delivery(api, tmp_path)
+        HandRun(parent.sink).open()
+        parent.before_fork()
 
-def test_a_fork_waits_for_whoever_is_in_the_file(made: Delivery) -> None:
-    """Else the child could inherit a mutex of SQLite's that nobody opens."""
-    record(made)
-    made.flush(within(20))
-    made.before_fork()
-    try:
-        outbox = made._outbox
-        file = outbox._file
-        assert file is not None
-        assert seconds(lambda: file.hold(0)) < 1
-        file.let_go()
-        (held,) = made._forking._held.values()
-        assert len(held) >= 3
-    finally:
-        made.after_fork_in_parent()
+    in_child(act)
     assert made.flush(within(20))
+    assert [run["status"] for run in api.instances.values()] == ["failed"]
 
 
 def test_a_span_that_the_spool_gave_up_is_counted_for_its_run(api: FakeApi, tmp_path: Path) -> None:

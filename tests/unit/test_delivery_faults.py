@@ -10,10 +10,9 @@ import pytest
 
 from remit import _guard
 from remit._delivery.reactions import MAX_TRIES
-from remit._delivery.troubles import Troubles
-from remit.testing._clock import FakeClock
-from tests.delivering import POLL_INTERVAL_S, Stepped
+from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json
+from tests.inside import POLL_INTERVAL_S
 from tests.recording import HandRun, agent
 
 FAULTY = "desk:faulty"
@@ -48,7 +47,7 @@ def plant(api: FakeApi, ending: str, times: int, run_key: str = "") -> list[str]
 def with_two_runs(api: FakeApi) -> tuple[Stepped, HandRun, HandRun]:
     """Record a run, and one that a fault is planted for; each with a span and a quality."""
     stepped = Stepped(api)
-    runs = [HandRun(stepped.buffer, agent(name)).open() for name in (FAULTY, "desk:sound")]
+    runs = [HandRun(stepped.sink, agent(name)).open() for name in (FAULTY, "desk:sound")]
     for run in runs:
         run.span(run.ref.external_identifier)
         run.quality()
@@ -77,10 +76,10 @@ def test_a_run_that_cannot_be_opened_is_set_aside_and_the_others_go_on(
         stepped.settle()
     assert len(met) == MAX_TRIES
     assert _guard.faults.counts == {"opening a run at the server": MAX_TRIES}
-    assert stepped.tally.set_aside == {"run_fault": 6}
+    assert stepped.status.set_aside == {"run_fault": 6}
     assert sum("fault of remit's" in line for line in caplog.messages) == 1
     assert finished(api) == [sound.key]
-    assert stepped.buffer.feed(faulty.key) is None
+    assert not stepped.holds(faulty.key)
     assert stepped.deliver() == POLL_INTERVAL_S
 
 
@@ -94,8 +93,8 @@ def test_a_fault_that_passes_costs_nothing(ending: str) -> None:
     assert len(met) == MAX_TRIES - 1
     assert sorted(finished(api)) == sorted(run.key for run in runs)
     assert sorted(api.names()) == [FAULTY, "desk:sound"]
-    assert stepped.tally.set_aside == {}
-    assert stepped.tally.sent == 12
+    assert stepped.status.set_aside == {}
+    assert stepped.status.sent == 12
 
 
 @pytest.mark.parametrize(("ending", "ended"), [("/record_quality", 2), ("/finish", 0)])
@@ -106,10 +105,10 @@ def test_a_call_that_cannot_be_made_is_set_aside_alone(ending: str, ended: int) 
     stepped, *runs = with_two_runs(api)
     stepped.settle()
     assert len(met) == 2 * MAX_TRIES
-    assert stepped.tally.set_aside == {"fault": 2}
+    assert stepped.status.set_aside == {"fault": 2}
     assert len(finished(api)) == ended
     assert sorted(api.names()) == [FAULTY, "desk:sound"]
-    assert [stepped.buffer.feed(run.key) for run in runs] == [None, None]
+    assert not any(stepped.holds(run.key) for run in runs)
     assert _guard.faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
 
 
@@ -119,8 +118,8 @@ def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() ->
     met = plant(api, "/bulk", ALWAYS)
     stepped, *runs = with_two_runs(api)
     stepped.settle()
-    assert stepped.outbox.pending() == 0
-    assert stepped.tally.set_aside == {"fault": 6}
+    assert stepped.status.pending == 0
+    assert stepped.status.set_aside == {"fault": 6}
     assert sorted(finished(api)) == sorted(run.key for run in runs)
     assert len(met) == _guard.faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
     assert stepped.deliver() == POLL_INTERVAL_S
@@ -140,7 +139,7 @@ def test_an_item_that_keeps_a_bulk_call_from_being_made_is_set_aside_alone() -> 
     stepped.deliver()
     assert "desk:sound" in api.names()
     stepped.settle()
-    assert stepped.tally.set_aside == {"fault": 1}
+    assert stepped.status.set_aside == {"fault": 1}
     assert sorted(finished(api)) == sorted(run.key for run in runs)
 
 
@@ -149,7 +148,7 @@ def test_nothing_of_a_run_overtakes_its_opening() -> None:
     api = FakeApi()
     met = plant(api, "/start", 1)
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     assert len(met) == 1
     run.close()
@@ -163,7 +162,7 @@ def test_what_waits_for_its_run_is_not_tried_without_it() -> None:
     """Nor does it keep the sender busy: the run has its own times."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     api.instances.clear()
     met = plant(api, "/register", 3)
@@ -181,7 +180,7 @@ def test_a_run_of_which_everything_was_given_up_waits_no_longer() -> None:
     stepped.record("a")
     plant(api, "/start", 1)
     assert stepped.deliver() < POLL_INTERVAL_S
-    stepped.outbox.settle([row_id for row_id, _ in stepped.outbox.head(99)])
+    stepped.give_up()
     stepped.clock.advance(10)
     assert stepped.deliver() == POLL_INTERVAL_S
 
@@ -210,7 +209,7 @@ def test_a_fault_while_a_run_is_registered_again_is_that_runs_alone(
     """It waits, and is set aside in the end."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     api.instances.clear()
     met = plant(api, "/register", times, run.key)
@@ -220,7 +219,7 @@ def test_a_fault_while_a_run_is_registered_again_is_that_runs_alone(
     stepped.settle()
     assert sorted(api.names()) == arrived
     assert len(met) == (1 if times == 1 else MAX_TRIES + 1)
-    assert stepped.tally.set_aside == ({} if times == 1 else {"run_fault": 2})
+    assert stepped.status.set_aside == ({} if times == 1 else {"run_fault": 2})
 
 
 @pytest.mark.parametrize("answer", [httpx.ConnectError("down"), None], ids=["down", "up"])
@@ -232,19 +231,3 @@ def test_what_is_no_fault_of_ours_is_none(answer: Answer) -> None:
     stepped.settle()
     assert _guard.faults.counts == {}
     assert len(finished(api)) == 2
-
-
-def test_troubles_have_their_own_waits_and_end() -> None:
-    """Each key for itself; after the last try it is as new."""
-    clock = FakeClock()
-    troubles: Troubles[str] = Troubles(clock)
-    assert not troubles
-    assert troubles.wait_s() is None
-    assert [troubles.again("a") for _ in range(MAX_TRIES)] == [True] * (MAX_TRIES - 1) + [False]
-    assert "a" not in troubles
-    assert troubles.again("a")
-    assert troubles.again("b")
-    troubles.over("a")
-    clock.advance(10)
-    assert (troubles.waits("a"), troubles.waits("b")) == (False, False)
-    assert troubles.wait_s() == 0.0

@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 from itertools import cycle
 
+import httpx
 import pytest
 
-from remit._delivery.health import (
-    FRESH_PART,
-    MAX_TOPICS,
-    MAX_WAIT_FOR_PEOPLE_S,
-    MAX_WAIT_S,
-    Pulse,
-    waits,
-)
+from remit._delivery.health import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
 from remit._results import Health
-from remit.errors import ContractError, UnauthorizedError, UnavailableError
-from remit.testing._clock import FakeClock
-from tests.delivering import Stepped, sure_waits
-from tests.fake_api import FakeApi, Rule, refusal
+from tests.delivering import Stepped
+from tests.fake_api import Answer, FakeApi, Rule, error, named, refusal
+from tests.inside import URL
 
-DOWN = UnavailableError("connection refused")
+UNAUTHORIZED = refusal(401, "bad_authtoken")
 
 
-def pulse(clock: FakeClock | None = None) -> Pulse:
-    """Return a pulse with sure waits."""
-    return Pulse("http://api.example", clock or FakeClock(), sure_waits)
+def answering(*answers: Answer) -> Stepped:
+    """Return delivery of a span to a server that knows its run and gives *answers*."""
+    api = FakeApi()
+    stepped = Stepped(api)
+    run = stepped.record()
+    stepped.deliver()
+    api.script("/bulk", *answers)
+    run.span("a")
+    return stepped
+
+
+def rests(stepped: Stepped, count: int) -> list[float]:
+    """Deliver so many times; return how long each time rests, which has passed then."""
+    found: list[float] = []
+    for _ in range(count):
+        found.append(stepped.deliver())
+        stepped.clock.advance(found[-1])
+    return found
 
 
 def test_one_line_says_that_delivery_fails_and_one_that_it_works_again(
@@ -34,71 +42,39 @@ def test_one_line_says_that_delivery_fails_and_one_that_it_works_again(
 ) -> None:
     """However often it fails between the two."""
     caplog.set_level(logging.INFO, "remit")
-    beat = pulse()
-    beat.succeeded()
-    for _ in range(10):
-        beat.failed(DOWN)
-    beat.succeeded()
-    beat.succeeded()
+    stepped = answering(*[httpx.ConnectError("[Errno 111] Connection refused")] * 5)
+    stepped.settle()
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "http://api.example" in caplog.messages[0]
-    assert "connection refused" in caplog.messages[0]
+    assert f"nothing can be delivered to {URL}" in caplog.messages[0]
+    assert "cannot be reached" in caplog.messages[0]
     assert "works again" in caplog.messages[1]
-    assert beat.last_error == "connection refused"
+    assert "cannot be reached" in (stepped.status.last_error or "")
 
 
-@pytest.mark.parametrize(
-    ("error", "health"),
-    [
-        (DOWN, Health.FAILING),
-        (UnauthorizedError("wrong token", status=401), Health.UNAUTHORIZED),
-        (ContractError("a login page"), Health.WRONG_SERVER),
-    ],
-    ids=["unavailable", "unauthorized", "contract"],
-)
-def test_each_kind_of_trouble_is_a_health_of_its_own(
-    error: UnavailableError | UnauthorizedError | ContractError,
-    health: Health,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """From one to another is a change, which is said."""
-    beat = pulse()
-    beat.failed(DOWN)
-    caplog.clear()
-    beat.failed(error)
-    assert beat.health is health
-    assert len(caplog.records) == (error is not DOWN)
-
-
-def test_waits_grow_until_something_succeeds() -> None:
-    """And begin anew for another kind of trouble."""
-    beat = pulse()
-    assert [beat.failed(DOWN) for _ in range(3)] == [1.0, 2.0, 3.0]
-    assert beat.failed(UnauthorizedError("no")) == 1.0
-    beat.succeeded()
-    assert beat.failed(UnauthorizedError("no")) == 1.0
-
-
-def test_waits_begin_anew_where_something_was_delivered_just_before() -> None:
-    """With a short one; not where it takes a person to mend what is wrong."""
-    beat = pulse()
-    assert [beat.failed(DOWN) for _ in range(3)] == [1.0, 2.0, 3.0]
-    assert [beat.failed(DOWN, afresh=True) for _ in range(2)] == [FRESH_PART] * 2
-    assert beat.failed(DOWN) == 2.0
-    refused = UnauthorizedError("no")
-    assert [beat.failed(refused, afresh=True) for _ in range(3)] == [1.0, 2.0, 3.0]
+def test_from_one_kind_of_trouble_to_another_is_a_change(caplog: pytest.LogCaptureFixture) -> None:
+    """It has a line and a health of its own, and the waits begin anew."""
+    down, page = refusal(503), httpx.Response(200, text="<html>log in</html>")
+    stepped = answering(down, down, down, UNAUTHORIZED, page, page, None, UNAUTHORIZED)
+    found = rests(stepped, 3)
+    assert (found, stepped.status.health) == ([1.0, 2.0, 3.0], Health.FAILING)
+    assert (rests(stepped, 1), stepped.status.health) == ([1.0], Health.UNAUTHORIZED)
+    assert (rests(stepped, 2), stepped.status.health) == ([1.0, 2.0], Health.WRONG_SERVER)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+    stepped.deliver()
+    assert stepped.status.health is Health.OK
+    stepped.record("b")
+    assert (rests(stepped, 1), stepped.status.health) == ([1.0], Health.UNAUTHORIZED)
 
 
 def ailing(runs: int, rule: Rule, needs_agent_id: bool = False) -> Stepped:  # noqa: FBT001, FBT002 - a server's kind
     """Return delivery with real waits to a server with a rule, and so many runs to be sent."""
     api = FakeApi(needs_agent_id=needs_agent_id)
     api.rules.append(rule)
-    made = Stepped(api)
-    made.pulse = made.sender._pulse = Pulse("http://api.example", made.clock, waits)
+    made = Stepped(api, waits=waits)
     for _ in range(runs):
         run = made.record("health:step")
         run.close()
-    made.writer.step()
+    made.move()
     return made
 
 
@@ -110,8 +86,8 @@ def test_a_server_that_fails_at_each_second_request_is_delivered_to_soon(
     """Each success is worth a try soon after: else the waits grow, and with them all that waits."""
     turns = cycle([refusal(502), None][first:] + [refusal(502), None][:first])
     made, passed_s = ailing(20, lambda _path, _body: next(turns), needs_agent_id), 0.0
-    while made.outbox.pending():
-        rest_s = made.sender.step()
+    while made.status.pending:
+        rest_s = made.send()
         made.clock.advance(rest_s)
         passed_s += rest_s
         assert passed_s < 15
@@ -123,24 +99,10 @@ def test_a_server_that_is_down_for_spans_alone_is_tried_as_rarely_as_one_that_is
     made = ailing(1, lambda path, _body: refusal(502) if path.endswith("/bulk") else None)
     passed_s, tries = 0.0, 0
     while passed_s < 300:
-        rest_s = made.sender.step()
+        rest_s = made.send()
         made.clock.advance(rest_s)
         passed_s, tries = passed_s + rest_s, tries + 1
     assert tries < 100
-
-
-def test_a_flush_skips_our_own_wait_but_not_the_servers() -> None:
-    """A server that names a time is not asked before it."""
-    clock = FakeClock()
-    beat = pulse(clock)
-    assert beat.wait_s(urged=False) == 0.0
-    beat.failed(DOWN)
-    assert beat.wait_s(urged=False) == 1.0
-    assert beat.wait_s(urged=True) == 0.0
-    assert beat.failed(UnavailableError("slow down", retry_after_s=7.0)) == 7.0
-    assert beat.wait_s(urged=True) == 7.0
-    clock.advance(7)
-    assert beat.wait_s(urged=True) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -155,19 +117,26 @@ def test_what_a_person_must_mend_is_tried_more_rarely(health: Health, at_most_s:
     assert at_most_s / 2 < max(drawn) <= at_most_s
 
 
-def test_a_complaint_is_said_once_for_each_topic(caplog: pytest.LogCaptureFixture) -> None:
-    """Ten thousand refused items are one line; the last of all is kept as the last error."""
-    beat = pulse()
-    for _ in range(1000):
-        beat.complain("a", "about a")
-        beat.complain("b", "about b")
-    assert caplog.messages == ["about a", "about b"]
-    assert beat.last_error == "about b"
+def test_a_complaint_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred refused items are one line for each reason; the last is kept as the last error."""
+    api = FakeApi()
+    for code in ("bad_request", "validation_errors"):
+        api.refuse_item(named("bad"), *[error(code)] * 50)
+    stepped = Stepped(api)
+    stepped.record(*["bad"] * 100)
+    stepped.deliver()
+    assert stepped.status.set_aside == {"bad_request": 50, "validation_errors": 50}
+    assert ["bad_request" in line for line in caplog.messages] == [True, False]
+    assert "validation_errors" in (stepped.status.last_error or "")
 
 
-def test_the_number_of_topics_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_complaints_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     """A server that words each refusal anew does not fill the log."""
-    beat = pulse()
-    for number in range(10 * MAX_TOPICS):
-        beat.complain(str(number), f"complaint {number}")
+    api, many = FakeApi(), 3 * MAX_TOPICS
+    for number in range(many):
+        api.refuse_item(named("bad"), error("bad_request", errors={f"field {number}": ["no"]}))
+    stepped = Stepped(api)
+    stepped.record(*["bad"] * many)
+    stepped.deliver(steps=2 * many)
+    assert stepped.status.set_aside == {"bad_request": many}
     assert len(caplog.messages) == MAX_TOPICS

@@ -10,20 +10,25 @@ import httpx
 import pytest
 
 from remit._delivery import Delivery
-from remit._delivery.batches import BatchLimits
 from remit._delivery.lost import corrected, loss_key, telling
 from remit._ids import key_text
 from remit._losses import MAX_RUNS, Loss, Losses
 from remit._registry import LOSS_TYPE
 from remit._sink import Item, Kind
 from remit._spool import RunRecord
-from tests.adopting import delivery, down, files
-from tests.delivering import Stepped, within
+from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal
+from tests.loopback import serving
 from tests.recording import HandRun
-from tests.spooling import REGISTRATION, in_child
+from tests.spooling import REGISTRATION, in_child, wait_until_written
 
 LARGE = json.dumps({"text": "x" * 9000}).encode()
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    """Return a server."""
+    return FakeApi()
 
 
 def told(api: FakeApi) -> list[Json]:
@@ -50,13 +55,13 @@ def too_large(path: str, body: Json) -> httpx.Response | None:
 def test_what_found_no_room_is_told_in_one_span_when_the_run_ends() -> None:
     """Under the root, by reason; the root's result says the same number."""
     api = FakeApi()
-    stepped = Stepped(api, max_bytes=64_000)
-    run = HandRun(stepped.buffer).open()
+    stepped = Stepped(api, max_buffer_bytes=64_000)
+    run = HandRun(stepped.sink).open()
     for _ in range(200):
         run.span()
     run.close()
     stepped.settle()
-    counts = stepped.losses.by_reason()
+    counts = stepped.status.dropped
     assert counts[Loss.BUFFER_FULL] > 0
     assert counts[Loss.PAYLOAD_BUFFER_FULL] > 0
     assert told(api) == [{"reason": "buffer_full", "counts": counts}]
@@ -65,8 +70,8 @@ def test_what_found_no_room_is_told_in_one_span_when_the_run_ends() -> None:
     assert span["status"] == "complete"
     assert span["started_at"] == span["finished_at"] == root(api)["finished_at"]
     assert lost(api) == counts[Loss.BUFFER_FULL] == run.feed.lost
-    assert stepped.losses.by_reason() == counts
-    assert stepped.tally.sent == len(api.spans) - 1 + 3
+    assert stepped.status.dropped == counts
+    assert stepped.status.sent == len(api.spans) - 1 + 3
 
 
 def test_a_run_that_lost_nothing_is_not_told_of_the_losses_of_others() -> None:
@@ -92,7 +97,7 @@ def test_a_refused_span_is_lost_to_its_run() -> None:
     stepped.deliver()
     assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
     assert lost(api) == 1
-    assert stepped.losses.by_reason() == {}
+    assert stepped.status.dropped == {}
 
 
 def test_a_payload_that_arrives_cut_is_told_and_its_span_is_not_lost() -> None:
@@ -133,7 +138,7 @@ def test_a_replay_tells_it_once() -> None:
         if not telling or heard:
             return None
         heard.extend(telling)
-        api._bulk(body["items"])
+        api.take_bulk(body["items"])
         return httpx.ConnectError("reset")
 
     api.rules.append(break_off)
@@ -156,8 +161,8 @@ def test_a_loss_that_is_refused_is_let_go(code: str) -> None:
     stepped.deliver()
     assert told(api) == []
     assert lost(api) == 1
-    assert stepped.tally.set_aside == {"validation_errors": 1}
-    assert stepped.outbox.pending() == 0
+    assert stepped.status.set_aside == {"validation_errors": 1}
+    assert stepped.status.pending == 0
 
 
 def test_a_request_that_is_refused_as_a_whole_goes_on_without_the_loss() -> None:
@@ -173,7 +178,7 @@ def test_a_request_that_is_refused_as_a_whole_goes_on_without_the_loss() -> None
     stepped.record("a").close()
     stepped.deliver()
     assert (told(api), lost(api)) == ([], 1)
-    assert stepped.tally.set_aside == {"validation_errors": 1}
+    assert stepped.status.set_aside == {"validation_errors": 1}
 
 
 def test_a_request_that_is_halved_keeps_the_loss() -> None:
@@ -197,7 +202,7 @@ def test_a_batch_with_a_loss_keeps_to_its_bounds(most: int) -> None:
     """However few items go into one."""
     api = FakeApi()
     api.refuse_item(named("a"), error("validation_errors"))
-    stepped = Stepped(api, limits=BatchLimits(most, 1 << 20))
+    stepped = Stepped(api, max_batch_items=most)
     stepped.record("a", "b").close()
     stepped.deliver()
     assert (len(told(api)), lost(api)) == (1, 1)
@@ -238,7 +243,6 @@ def test_a_refused_run_is_told_nothing() -> None:
     stepped.record("a").close()
     stepped.deliver()
     assert api.spans == {}
-    assert stepped.losses.runs() == []
 
 
 def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
@@ -253,7 +257,6 @@ def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
     run.close()
     made.flush(within(0.5))
     api.rules.clear()
-    made._shared.pulse.succeeded()
     made.flush(within(20))
     dropped = made.status().dropped
     assert dropped[Loss.SPOOL_FULL] > 0
@@ -263,24 +266,29 @@ def test_what_the_spool_gave_up_is_told_when_the_server_is_back(
     made.shutdown(within(5))
 
 
-def lose_much(made: Delivery) -> HandRun:
-    """Record more into an open run than the spool has room for."""
-    run = HandRun(made.sink).open()
-    run.start("open")
-    for _ in range(3_000):
-        run.span()
-    made._writer.urge()
-    made._writer.step()
-    run.span("last")
-    made._writer.step()
-    return run
+def write(made: Delivery) -> None:
+    """Have all that was recorded written to disk."""
+    made.flush(within(0.1))
+    wait_until_written(made.status)
 
 
 def test_what_a_killed_process_had_counted_is_told_by_its_heir(
     api: FakeApi, tmp_path: Path
 ) -> None:
     """Its record says it; what it did not end arrives as failed, and is told beside."""
-    in_child(lambda: lose_much(delivery(api, tmp_path, max_spool_bytes=200_000)))
+
+    def act() -> None:
+        down(api)
+        made = delivery(api, tmp_path, max_spool_bytes=200_000)
+        run = HandRun(made.sink).open()
+        run.start("open")
+        for _ in range(3_000):
+            run.span()
+        write(made)
+        run.span("last")
+        write(made)
+
+    in_child(act)
     made = delivery(api, tmp_path)
     made.flush(within(20))
     (each,) = told(api)
@@ -298,43 +306,34 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
     api: FakeApi, tmp_path: Path, *, killed: bool
 ) -> None:
     """The run's end is the parent's, and does not know of it."""
-    made = delivery(api, tmp_path / "parent")
-    run = HandRun(made.sink).open()
-    assert made.flush(within(20))
-    other = delivery(api, tmp_path / "child", max_spool_bytes=200_000)
-    other._buffer._feeds[run.key] = run.feed
-    other._buffer.inherited.add(run.key)
+    large = b'"%b"' % (b"x" * 200_000)
+    with serving(api.behave) as url:
+        made = delivery(url=url, data_dir=tmp_path, max_buffer_bytes=200_000)
+        run = HandRun(made.sink).open()
+        assert made.flush(within(20))
+        if killed:
+            down(api)
 
-    def act() -> None:
-        run.sink = other.sink
-        for _ in range(3_000):
-            run.span()
-        other._writer.step()
-        run.span("last")
-        other._writer.step()
+        def act() -> None:
+            made.after_fork_in_child()
+            for _ in range(3):
+                run.span(payload=large)
+            if killed:
+                write(made)
+                run.span("last")
+                write(made)
+            else:
+                assert made.shutdown(within(20)).sent
 
-    if killed:
         in_child(act)
-        other.flush(within(20))
-    else:
-        act()
-        other.shutdown(within(20))
-    (each,) = told(api)
-    # What was counted after the last write went with the process.
-    missing = 3_001 - (len(api.names()) - 1)
-    assert missing - killed <= each["counts"]["spool_full"] <= missing
-    run.sink = made.sink
-    run.close()
-    assert made.flush(within(20))
-    assert len(told(api)) == 1
-    made.shutdown(within(5))
-    other.shutdown(within(5))
-
-
-@pytest.fixture
-def api() -> FakeApi:
-    """Return a server."""
-    return FakeApi()
+        api.rules.clear()
+        made.flush(within(20))
+        counts = {"payload_buffer_full": 3}
+        assert told(api) == [{"reason": "payload_buffer_full", "counts": counts}]
+        run.close()
+        assert made.flush(within(20))
+        assert len(told(api)) == 1
+        made.shutdown(within(5))
 
 
 def record(lost: dict[str, int]) -> RunRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 
@@ -12,18 +11,15 @@ from msgspec.structs import replace
 from remit import _guard
 from remit._results import Health
 from remit._sink import AgentRef
-from remit._spool import Registration
 from remit._version import __version__
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, refusal
 from tests.recording import HandRun, agent
 
-LACKS_AGENT = {"agent_id": ["can't be blank"]}
-
 
 def recorded(stepped: Stepped, ref: AgentRef | None = None, *, purpose: str = "live") -> HandRun:
     """Record a run with one span, and deliver it."""
-    run = HandRun(stepped.buffer, ref or agent(), purpose).open()
+    run = HandRun(stepped.sink, ref or agent(), purpose).open()
     run.span()
     run.close()
     stepped.deliver()
@@ -86,7 +82,7 @@ def test_runs_that_are_recorded_as_another_agents_are_said_once_and_counted(
         for name in ("desk:support", "desk:cook"):
             recorded(stepped, agent(name, agent_id=agent_id))
 
-    assert stepped.tally.misattributed == dict.fromkeys(recorded_as, 2)
+    assert stepped.status.misattributed == dict.fromkeys(recorded_as, 2)
     said = [line for line in caplog.messages if "records the runs of" in line]
     told = [
         f"the runs of {mine} as runs of the agent {other}," for mine, other in recorded_as.items()
@@ -145,11 +141,11 @@ def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
     stepped = Stepped(api)
     recorded(stepped)
     api.script("/register", refusal(404, "not_found"))
-    HandRun(stepped.buffer).open()
+    HandRun(stepped.sink).open()
     stepped.deliver()
-    assert stepped.pulse.health is Health.WRONG_SERVER
+    assert stepped.status.health is Health.WRONG_SERVER
     stepped.settle()
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
     assert api.paths()[-6:] == ["register", "register", "show", "register", "start", "bulk"]
 
 
@@ -158,12 +154,12 @@ def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> N
     api = FakeApi(needs_agent_id=True)
     api.script("/show", refusal(503))
     stepped = Stepped(api)
-    HandRun(stepped.buffer).open()
+    HandRun(stepped.sink).open()
     assert stepped.deliver() == 1.0
     stepped.clock.advance(1)
     stepped.deliver()
     assert api.paths()[:5] == ["register", "show", "show", "agent", "register"]
-    assert stepped.outbox.pending() == 0
+    assert stepped.status.pending == 0
 
 
 def test_a_refused_registration_sets_the_whole_run_aside(
@@ -177,18 +173,18 @@ def test_a_refused_registration_sets_the_whole_run_aside(
     )
     stepped = Stepped(api)
     broken = agent("desk:broken", agent_id="bad")
-    runs = [HandRun(stepped.buffer, ref=broken).open() for _ in range(3)]
+    runs = [HandRun(stepped.sink, ref=broken).open() for _ in range(3)]
     for run in runs:
         run.span()
         run.quality()
         run.close()
     recorded(stepped)
-    assert stepped.tally.set_aside == {"run_validation_errors": 18}
+    assert stepped.status.set_aside == {"run_validation_errors": 18}
     assert len(api.instances) == 1
     (line,) = [text for text in caplog.messages if "refused" in text]
     assert "desk:broken" in line
     assert "bad schema" in line
-    assert [stepped.buffer.feed(run.key) for run in runs] == [None] * 3
+    assert not any(stepped.holds(run.key) for run in runs)
 
 
 def test_what_comes_late_for_a_refused_run_is_set_aside_too() -> None:
@@ -196,7 +192,7 @@ def test_what_comes_late_for_a_refused_run_is_set_aside_too() -> None:
     api = FakeApi()
     api.script("/register", refusal(400, "bad_request"))
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     run.span()
     run.close()
@@ -204,8 +200,8 @@ def test_what_comes_late_for_a_refused_run_is_set_aside_too() -> None:
     stepped.deliver()
     run.quality()
     stepped.deliver()
-    assert sum(stepped.tally.set_aside.values()) == 7
-    assert stepped.outbox.pending() == 0
+    assert sum(stepped.status.set_aside.values()) == 7
+    assert stepped.status.pending == 0
 
 
 @pytest.mark.parametrize("call", ["/start", "/finish"])
@@ -215,7 +211,7 @@ def test_a_conflict_on_start_or_finish_means_that_it_is_so_already(call: str) ->
     api.script(call, refusal(409, "invalid_action"))
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
     assert api.paths() == ["register", "start", "bulk", "finish"]
 
 
@@ -224,7 +220,7 @@ def test_a_start_that_fails_for_now_is_tried_again_without_another_registration(
     api = FakeApi()
     api.script("/start", refusal(503))
     stepped = Stepped(api)
-    HandRun(stepped.buffer).open().close()
+    HandRun(stepped.sink).open().close()
     stepped.deliver()
     stepped.clock.advance(1)
     stepped.deliver()
@@ -237,7 +233,7 @@ def test_a_refused_start_sets_the_run_aside() -> None:
     api.script("/start", refusal(422, "validation_errors"))
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.tally.set_aside == {"run_validation_errors": 5}
+    assert stepped.status.set_aside == {"run_validation_errors": 5}
     assert api.paths() == ["register", "start"]
 
 
@@ -251,7 +247,7 @@ def test_an_instance_that_the_server_forgot_is_registered_once_more(call: str) -
     keys = [seen.body["idempotency_key"] for seen in api.seen if "register" in seen.path]
     assert len(keys) == 2
     assert len(set(keys)) == 1
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
 
 
 def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFixture) -> None:
@@ -260,7 +256,7 @@ def test_an_instance_that_stays_unknown_is_set_aside(caplog: pytest.LogCaptureFi
     api.script("/start", *[refusal(404, "not_found")] * 5)
     stepped = Stepped(api)
     recorded(stepped)
-    assert stepped.tally.set_aside == {"run_not_found": 5}
+    assert stepped.status.set_aside == {"run_not_found": 5}
     assert api.paths() == ["register", "start", "register", "start"]
     assert "start answered 404" in caplog.text
 
@@ -290,7 +286,7 @@ def test_a_run_whose_registration_cannot_be_built_is_not_delivered(
     recorded(stepped, ref)
     recorded(stepped, ref)
     assert api.seen == []
-    assert set(stepped.tally.set_aside) == {"run_unregistered"}
+    assert set(stepped.status.set_aside) == {"run_unregistered"}
     assert _guard.faults.counts["building a registration"] == 1
     assert caplog.text.count("the registration of desk:support could not be built") == 1
     assert "secret" not in caplog.text
@@ -298,22 +294,21 @@ def test_a_run_whose_registration_cannot_be_built_is_not_delivered(
     assert api.paths() == ["register", "start", "bulk", "finish"]
 
 
-def test_a_registration_is_built_once_and_shared() -> None:
-    """Building schemas takes milliseconds, and a registration may be 100 KB long."""
+def test_a_registration_is_built_once() -> None:
+    """And once more for each declaration that comes later: building schemas takes milliseconds."""
     built: list[int] = []
 
     def registration() -> dict[str, object]:
         built.append(1)
         return {"agent_version": {}, "agent_schema_version": {"n": len(built) // 3}}
 
-    stepped = Stepped(FakeApi())
-    shared: list[Registration] = []
+    api = FakeApi()
+    stepped = Stepped(api)
     # A new reference to the agent means that something was declared since.
     for ref in (first := agent(registration=registration), first, replace(first), replace(first)):
-        runs = [HandRun(stepped.buffer, ref=ref).open() for _ in range(4)]
-        stepped.writer.step()
-        records = [stepped.outbox.run(run.key) for run in runs]
-        shared += [record.registration for record in records if record is not None]
+        for _ in range(4):
+            HandRun(stepped.sink, ref=ref).open()
+        stepped.deliver()
     assert len(built) == 3
-    assert len({id(one) for one in shared}) == 2
-    assert [json.loads(one.schema)["n"] for one in shared] == [0] * 12 + [1] * 4
+    told = [seen.body for seen in api.seen if seen.path.endswith("/register")]
+    assert [body["agent_schema_version"]["n"] for body in told] == [0] * 12 + [1] * 4

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._delivery.batches import BatchLimits
 from remit._delivery.health import FRESH_PART
 from remit._losses import Loss
 from remit._results import Health
@@ -34,7 +33,7 @@ def test_a_request_that_is_refused_as_a_whole_is_halved(status: int) -> None:
     stepped.record(*good[:40], "bad", *good[40:])
     stepped.deliver()
     assert api.names() == good
-    assert stepped.tally.set_aside == {"bad_request": 1}
+    assert stepped.status.set_aside == {"bad_request": 1}
     sent = Counter(key for keys in api.bulk_keys() for key in keys)
     assert max(sent.values()) <= math.ceil(math.log2(65)) + 1
 
@@ -49,6 +48,13 @@ def limited(limit_bytes: int) -> Callable[[str, Json], Answer]:
     return rule
 
 
+WITHOUT_LONG_VALUES = {
+    "wide": json.dumps({f"key{n}": n for n in range(2000)}).encode(),
+    "huge": json.dumps({str(n): "x" * 300 for n in range(99)}).encode(),
+    "list": b"[" + b"1," * 2000 + b"1]",
+}
+
+
 def test_a_single_item_that_is_too_large_is_cut_then_sent_as_a_skeleton() -> None:
     """Every span arrives, all JSON parses, and each lost payload is counted."""
     api = FakeApi()
@@ -56,17 +62,22 @@ def test_a_single_item_that_is_too_large_is_cut_then_sent_as_a_skeleton() -> Non
     stepped = Stepped(api)
     run = stepped.record("small")
     run.span("long", json.dumps({"id": 7, "text": "x" * 100_000}).encode())
-    run.span("wide", json.dumps({f"key{n}": n for n in range(2000)}).encode())
+    for name, payload in WITHOUT_LONG_VALUES.items():
+        run.span(name, payload)
+    run.end(run.start("answer"), result=json.dumps({"text": "x" * 9000}).encode())
     run.span("last")
     stepped.deliver()
-    assert api.names() == ["small", "long", "wide", "last"]
+    assert api.names() == ["small", "long", *WITHOUT_LONG_VALUES, "answer", "last"]
     payloads = {span["schema_name"]: span["payload"] for span in api.spans.values()}
     assert payloads["long"]["id"] == 7
     assert payloads["long"]["text"] == {"$remit": "cut", "of": 100_002, "unit": "bytes"}
-    assert payloads["wide"]["$remit"] == "cut"
-    assert payloads["last"] == {"order": 1}
-    assert stepped.losses.by_reason() == {Loss.PAYLOAD_TOO_LARGE: 2}
-    assert stepped.tally.set_aside == {}
+    for name, payload in WITHOUT_LONG_VALUES.items():
+        assert payloads[name] == {"$remit": "cut", "of": len(payload), "unit": "bytes"}
+    (answer,) = (each for each in api.spans.values() if each["schema_name"] == "answer")
+    assert answer["payload"] == payloads["last"] == {"order": 1}
+    assert answer["result_payload"] == {"text": {"$remit": "cut", "of": 9002, "unit": "bytes"}}
+    assert stepped.status.dropped == {Loss.PAYLOAD_TOO_LARGE: 2 + len(WITHOUT_LONG_VALUES)}
+    assert stepped.status.set_aside == {}
 
 
 def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
@@ -76,9 +87,9 @@ def test_an_item_that_is_too_large_even_bare_is_set_aside() -> None:
     stepped = Stepped(api)
     stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
     stepped.deliver()
-    assert stepped.tally.set_aside == {"http_413": 2}
-    assert stepped.outbox.pending() == 0
-    assert stepped.losses.by_reason() == {}
+    assert stepped.status.set_aside == {"http_413": 2}
+    assert stepped.status.pending == 0
+    assert stepped.status.dropped == {}
 
 
 @pytest.mark.parametrize(
@@ -114,16 +125,16 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     # The run was opened just before.
     wait_s = FRESH_PART if health is Health.FAILING else 1.0
     assert stepped.deliver() == wait_s
-    assert stepped.pulse.health is health
-    assert stepped.sender.step() == wait_s
+    assert stepped.status.health is health
+    assert stepped.send() == wait_s
     assert len(api.bulks()) == 1
     stepped.settle()
     assert api.names() == list("abc")
-    assert stepped.pulse.health is Health.OK
+    assert stepped.status.health is Health.OK
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     keys = api.bulk_keys()
     assert keys == [keys[0]] * 4
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
 
 
 def test_only_an_answer_is_a_recovery() -> None:
@@ -133,12 +144,12 @@ def test_only_an_answer_is_a_recovery() -> None:
     stepped = Stepped(api)
     stepped.record("a")
     stepped.deliver()
-    HandRun(stepped.buffer).span()
-    stepped.outbox.settle([row_id for row_id, _ in stepped.outbox.head(9)])
+    HandRun(stepped.sink).span()
+    stepped.give_up()
     stepped.clock.advance(1)
     stepped.deliver()
-    assert stepped.losses.by_reason() == {Loss.RUN_UNKNOWN: 1}
-    assert stepped.pulse.health is Health.FAILING
+    assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 1}
+    assert stepped.status.health is Health.FAILING
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -156,8 +167,7 @@ def test_the_time_that_the_server_asks_for_is_waited(status: int, form: str) -> 
     stepped = Stepped(api)
     stepped.record("a")
     assert stepped.deliver() == 7.0
-    stepped.sender.urge()
-    assert stepped.sender.step() == 7.0
+    assert stepped.send(urged=True) == 7.0
     assert len(api.bulks()) == 1
     stepped.clock.advance(7)
     stepped.deliver()
@@ -165,28 +175,29 @@ def test_the_time_that_the_server_asks_for_is_waited(status: int, form: str) -> 
 
 
 def test_a_flush_tries_once_while_the_circuit_is_open() -> None:
-    """The server may be back, and the process may be about to end."""
+    """The server may be back; what comes next need not wait for the time of the next try."""
     api = FakeApi()
     api.script("/bulk", refusal(500), refusal(500))
     stepped = Stepped(api)
     stepped.record("a")
     stepped.deliver()
-    stepped.sender.urge()
-    assert stepped.sender.step() == 2.0
-    assert stepped.sender.step() == 2.0
-    stepped.sender.urge()
-    stepped.deliver()
+    assert stepped.send(urged=True) == 2.0
+    assert stepped.send() == 2.0
+    stepped.send(urged=True)
     assert api.names() == ["a"]
+    stepped.record("b")
+    stepped.deliver()
+    assert api.names() == ["a", "b"]
 
 
 def test_what_was_sent_before_the_server_failed_is_not_sent_again() -> None:
     """The second batch of three meets a failure; the first is settled."""
     api = FakeApi()
     api.script("/bulk", None, refusal(500))
-    stepped = Stepped(api, limits=BatchLimits(2, 1 << 20))
+    stepped = Stepped(api, max_batch_items=2)
     stepped.record(*"abcde")
     stepped.deliver()
-    assert stepped.outbox.pending() == 4
+    assert stepped.status.pending == 4
     stepped.settle()
     sent = Counter(key for keys in api.bulk_keys() for key in keys)
     assert sorted(sent.values()) == [1, 1, 1, 1, 2, 2]
@@ -197,12 +208,12 @@ def test_no_time_left_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     api = FakeApi()
     stepped = Stepped(api)
     stepped.record("a")
-    stepped.writer.step()
-    stepped.door.limit = stepped.deadline(0)
-    assert stepped.sender.step() == 30.0
+    stepped.move()
+    stepped.end_within(0)
+    assert stepped.send() == 30.0
     assert api.seen == []
     assert caplog.messages == []
-    stepped.door.limit = stepped.deadline(1)
+    stepped.end_within(1)
     stepped.deliver()
     assert api.names() == ["a"]
 
@@ -220,10 +231,10 @@ def test_a_call_that_the_deadline_cuts_short_is_no_failure(
 
     api.rules.append(slow)
     stepped.record("a")
-    stepped.writer.step()
-    stepped.door.limit = stepped.deadline(1)
-    assert stepped.sender.step() == 30.0
-    assert stepped.pulse.health is Health.IDLE
+    stepped.move()
+    stepped.end_within(1)
+    assert stepped.send() == 30.0
+    assert stepped.status.health is Health.IDLE
     assert caplog.messages == []
 
 
@@ -235,5 +246,5 @@ def test_an_item_that_is_refused_when_it_was_already_cut_is_set_aside() -> None:
     stepped = Stepped(api)
     stepped.record("a", payload=json.dumps({"text": "x" * 9000}).encode())
     stepped.deliver()
-    assert stepped.tally.set_aside == {"bad_request": 1}
-    assert stepped.losses.by_reason() == {}
+    assert stepped.status.set_aside == {"bad_request": 1}
+    assert stepped.status.dropped == {}

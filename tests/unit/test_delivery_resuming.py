@@ -18,7 +18,7 @@ NOBODY = pfid(new_key(1_790_000_000_000_000_000), 5)
 def left_open(api: FakeApi) -> str:
     """Record a run with a span in a process of its own, leave it open; return its id."""
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     run.span("desk:ask")
     run.close(leave_open=True)
     stepped.deliver()
@@ -29,7 +29,7 @@ def left_open(api: FakeApi) -> str:
 def resumed(api: FakeApi, instance_id: str, *, leave_open: bool = False) -> HandRun:
     """Record a run with a span that goes on with an instance, in a process of its own."""
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer, resume=instance_id).open()
+    run = HandRun(stepped.sink, resume=instance_id).open()
     run.span("desk:act")
     run.close(leave_open=leave_open)
     stepped.deliver()
@@ -97,14 +97,14 @@ def test_an_unknown_id_is_said_once_and_nothing_is_registered(
     """A registration would make an instance that nobody asked for."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer, resume=NOBODY).open()
+    run = HandRun(stepped.sink, resume=NOBODY).open()
     run.span()
     run.close()
     stepped.deliver()
     assert api.paths() == [NOBODY]
     assert api.spans == {}
-    assert stepped.outbox.pending() == 0
-    assert stepped.tally.set_aside == {"run_not_found": 4}
+    assert stepped.status.pending == 0
+    assert stepped.status.set_aside == {"run_not_found": 4}
     (record,) = caplog.records
     assert NOBODY in record.message
     assert "expected the Run.id of a run that was left open" in record.message
@@ -115,7 +115,7 @@ def test_an_instance_that_is_deleted_while_its_run_goes_on_is_not_registered_ane
     api = FakeApi()
     instance_id = left_open(api)
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer, resume=instance_id).open()
+    run = HandRun(stepped.sink, resume=instance_id).open()
     run.span()
     stepped.deliver()
     api.instances.clear()
@@ -123,7 +123,7 @@ def test_an_instance_that_is_deleted_while_its_run_goes_on_is_not_registered_ane
     run.span()
     stepped.deliver()
     assert "register" not in api.paths()
-    assert stepped.tally.set_aside == {"run_not_found": 1}
+    assert stepped.status.set_aside == {"run_not_found": 1}
 
 
 def test_a_terminated_run_cannot_go_on() -> None:
@@ -134,7 +134,7 @@ def test_a_terminated_run_cannot_go_on() -> None:
         }
     )
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer, resume=NOBODY).open()
+    run = HandRun(stepped.sink, resume=NOBODY).open()
     stepped.deliver()
     assert run.feed.terminated == "by the operator"
 
@@ -155,9 +155,9 @@ def test_the_child_of_a_fork_finds_the_same_root() -> None:
     """Its spans stand under the root that its parent announced."""
     api = FakeApi()
     parent = Stepped(api)
-    run = HandRun(parent.buffer, agent()).open()
+    run = HandRun(parent.sink, agent()).open()
     parent.deliver()
-    parent.buffer.after_fork_in_child()
+    parent.fork()
     run.span()
     parent.deliver()
     (root,) = roots(api)

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import weakref
 
 import httpx
 import pytest
 
-from remit._delivery import tracks
 from remit._delivery.sender import MAX_LOOKS
-from remit._delivery.tracks import MAX_ENDED, Track
+from remit._delivery.tracks import MAX_ENDED
 from remit._losses import Loss
-from remit._sink import AgentRef, Item, Kind, RunFeed
-from remit._spool import RunRecord
-from tests.delivering import STREAM_INTERVAL_S, Stepped
+from remit._sink import AgentRef, Item, Kind
+from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
+from tests.inside import POLL_INTERVAL_S, STREAM_INTERVAL_S
 from tests.recording import HandRun, agent
-
-LACKS_AGENT = {"agent_id": ["can't be blank"]}
 
 
 def recorded(
@@ -30,7 +26,7 @@ def recorded(
     resume: str | None = None,
 ) -> HandRun:
     """Record a run with one span, and deliver it."""
-    run = HandRun(stepped.buffer, ref or agent(), purpose, resume).open()
+    run = HandRun(stepped.sink, ref or agent(), purpose, resume).open()
     run.span()
     run.close()
     stepped.deliver()
@@ -53,17 +49,17 @@ def test_a_run_is_registered_started_filled_and_finished_in_that_order() -> None
     assert finish["idempotency_key"] == f"fin-{run.key}"
     assert finish["status"] == "complete"
     assert run.feed.instance_id in api.instances
-    assert stepped.outbox.pending() == 0
-    assert stepped.tally.sent == 5
-    assert stepped.buffer.feed(run.key) is None
-    assert stepped.buffer.held_bytes == 0
+    assert stepped.status.pending == 0
+    assert stepped.status.sent == 5
+    assert not stepped.holds(run.key)
+    assert stepped.status.buffer_bytes == 0
 
 
 def test_a_quality_payload_goes_to_its_own_endpoint() -> None:
     """After the run's spans, before its end; `None` removes the name."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     run.quality("helpful", b'{"score":1}')
     run.quality("polite", None)
     run.close()
@@ -85,11 +81,11 @@ def test_a_refused_quality_payload_is_set_aside_alone() -> None:
     api = FakeApi()
     api.script("/record_quality", refusal(422, "validation_errors", errors={"payload": ["x"]}))
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     run.quality()
     run.close()
     stepped.deliver()
-    assert stepped.tally.set_aside == {"validation_errors": 1}
+    assert stepped.status.set_aside == {"validation_errors": 1}
     assert next(iter(api.instances.values()))["status"] == "complete"
 
 
@@ -109,84 +105,64 @@ def test_what_ended_long_ago_is_forgotten_and_what_comes_for_it_counted() -> Non
     stepped = Stepped(api)
     first = recorded(stepped)
     for _ in range(MAX_ENDED):
-        HandRun(stepped.buffer).open().close()
+        HandRun(stepped.sink).open().close()
     stepped.deliver()
     first.quality()
     first.span()
     first.close()
     stepped.deliver()
-    assert stepped.losses.by_reason() == {Loss.RUN_UNKNOWN: 4}
-    assert stepped.outbox.pending() == 0
+    assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 4}
+    assert stepped.status.pending == 0
 
 
 def test_a_run_that_waits_for_its_server_needs_no_feed_but_for_its_handle() -> None:
     """While the server is down any number of runs may wait."""
     api = FakeApi()
     stepped = Stepped(api)
-    run, other = HandRun(stepped.buffer).open(), HandRun(stepped.buffer).open()
+    run, other = HandRun(stepped.sink).open(), HandRun(stepped.sink).open()
     run.close()
     other.close()
-    stepped.writer.step()
-    assert stepped.buffer.feed(run.key) is run.feed
+    stepped.move()
+    assert stepped.holds(run.key)
     unheld, key = weakref.ref(other.feed), other.key
     del other
     assert unheld() is None
-    assert stepped.buffer.feed(key) is None
+    assert not stepped.holds(key)
     stepped.settle()
     assert run.feed.instance_id in api.instances
     assert [each["status"] for each in api.instances.values()] == ["complete"] * 2
 
 
-def test_runs_that_were_delivered_leave_as_much_however_many_they_were(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nothing but the last to end is remembered."""
-    monkeypatch.setattr(tracks, "MAX_ENDED", 5)
-    stepped = Stepped(FakeApi())
-
-    def left(runs: int) -> list[int]:
-        for _ in range(runs):
-            recorded(stepped)
-        gc.collect()
-        kinds = [type(each) for each in gc.get_objects()]
-        return [kinds.count(kind) for kind in (RunFeed, RunRecord, Track)]
-
-    before = left(10)
-    # Fewer, if something of another test was still there.
-    assert all(now <= then for now, then in zip(left(20), before, strict=True))
-
-
 def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:
     """The buffer had no room for it; its record was never made."""
     stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer)
-    stepped.buffer.put(Item(Kind.RUN, run.key, 1, None, None, 1, None, None, None, None))
+    run = HandRun(stepped.sink)
+    stepped.sink.put(Item(Kind.RUN, run.key, 1, None, None, 1, None, None, None, None))
     run.span()
     stepped.deliver()
-    assert stepped.losses.by_reason() == {Loss.RUN_UNKNOWN: 2}
+    assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 2}
 
 
 def test_a_run_that_is_left_open_is_let_go_of() -> None:
     """Nothing more will come of it here; a program that does so for ever does not grow."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     run.close(leave_open=True)
     stepped.deliver()
-    assert stepped.buffer.feed(run.key) is None
-    known = stepped.outbox.run(run.key)
-    assert known is not None
-    assert known.ended
+    assert not stepped.holds(run.key)
     assert next(iter(api.instances.values()))["status"] == "active"
-    assert len(stepped.tracks.running()) == 0
+    stepped.clock.advance(2 * POLL_INTERVAL_S)
+    stepped.deliver()
+    assert "GET" not in {seen.method for seen in api.seen}
 
 
 def test_a_span_in_a_run_that_came_through_a_fork_registers_it_with_the_same_key() -> None:
     """So the child learns the id; the parent, which opened the run, starts and ends it."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
-    stepped.buffer.after_fork_in_child()
+    run = HandRun(stepped.sink).open()
+    stepped.fork()
     run.span()
     stepped.deliver()
     assert api.paths() == ["register", "bulk"]
@@ -198,14 +174,14 @@ def test_a_span_in_a_forked_run_whose_id_is_known_is_just_sent() -> None:
     """The parent had its answer before the fork."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     child = Stepped(api)
-    child.buffer.open_run(
+    child.sink.open_run(
         Item(Kind.RUN, run.key, run.root, None, None, 1, None, None, None, None), run.feed
     )
-    child.buffer.after_fork_in_child()
-    run.sink = child.buffer
+    child.fork()
+    run.sink = child.sink
     run.span()
     seen = len(api.seen)
     child.deliver()
@@ -236,18 +212,18 @@ def test_a_run_that_sends_nothing_is_asked_after() -> None:
     """Its termination is found within the poll interval; then it is left alone."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     assert stepped.deliver() == 30.0
     stepped.clock.advance(29)
-    assert stepped.sender.step() == pytest.approx(1.0)
+    assert stepped.send() == pytest.approx(1.0)
     instance = next(iter(api.instances.values()))
     instance |= {"status": "terminated", "termination_reason": "stop it"}
     stepped.clock.advance(1)
-    stepped.sender.step()
+    stepped.send()
     assert run.feed.terminated == "stop it"
     seen = len(api.seen)
     stepped.clock.advance(60)
-    assert stepped.sender.step() == 30.0
+    assert stepped.send() == 30.0
     assert len(api.seen) == seen
 
 
@@ -255,7 +231,7 @@ def test_a_run_that_had_an_answer_is_not_asked_after() -> None:
     """The answer would have carried the signal."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     for _ in range(6):
         run.span()
         stepped.deliver()
@@ -267,13 +243,13 @@ def test_a_run_that_is_not_found_when_asked_after_goes_on() -> None:
     """Its next span will find out."""
     api = FakeApi()
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
     api.instances.clear()
     stepped.clock.advance(31)
-    stepped.sender.step()
+    stepped.send()
     assert run.feed.terminated is None
-    assert stepped.pulse.health == "ok"
+    assert stepped.status.health == "ok"
 
 
 def test_many_quiet_runs_are_asked_after_a_few_at_a_time() -> None:
@@ -281,10 +257,10 @@ def test_many_quiet_runs_are_asked_after_a_few_at_a_time() -> None:
     api = FakeApi()
     stepped = Stepped(api)
     for _ in range(MAX_LOOKS + 5):
-        HandRun(stepped.buffer).open()
+        HandRun(stepped.sink).open()
     stepped.deliver()
     stepped.clock.advance(31)
-    assert stepped.sender.step() == 0.0
+    assert stepped.send() == 0.0
     assert sum(seen.method == "GET" for seen in api.seen) == MAX_LOOKS
 
 
@@ -293,12 +269,12 @@ def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time
     api = FakeApi()
     stepped = Stepped(api)
     for number in range(MAX_LOOKS + 5):
-        HandRun(stepped.buffer).open().feed.streams.add(number)
+        HandRun(stepped.sink).open().feed.streams.add(number)
     stepped.deliver()
     looks = []
     for _ in range(3):
         stepped.clock.advance(STREAM_INTERVAL_S)
-        assert stepped.sender.step() == STREAM_INTERVAL_S
+        assert stepped.send() == STREAM_INTERVAL_S
         looks.append([seen.path for seen in api.seen if seen.method == "GET"])
     assert [len(paths) for paths in looks] == [MAX_LOOKS, 2 * MAX_LOOKS, 3 * MAX_LOOKS]
     assert len(set(looks[1])) == MAX_LOOKS + 5
@@ -308,11 +284,11 @@ def test_runs_are_not_asked_after_when_time_is_short() -> None:
     """At a shutdown what is left of the time belongs to what was recorded."""
     api = FakeApi()
     stepped = Stepped(api)
-    HandRun(stepped.buffer).open()
+    HandRun(stepped.sink).open()
     stepped.deliver()
     stepped.clock.advance(100)
-    stepped.door.limit = stepped.deadline(1)
-    stepped.sender.step()
+    stepped.end_within(1)
+    stepped.send()
     assert "GET" not in {seen.method for seen in api.seen}
 
 
@@ -321,9 +297,9 @@ def test_an_answer_that_is_not_the_apis_stops_the_sending() -> None:
     api = FakeApi()
     api.script("/register", httpx.Response(200, text="<html>log in</html>"))
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     stepped.deliver()
-    assert stepped.pulse.health == "wrong_server"
+    assert stepped.status.health == "wrong_server"
     assert run.feed.instance_id is None
     stepped.clock.advance(1)
     stepped.deliver()
@@ -338,13 +314,13 @@ def test_the_log_names_no_payload(caplog: pytest.LogCaptureFixture) -> None:
         lambda _: True, *[error("bad_request", message="c4nary", errors={"a": ["c4nary"]})] * 9
     )
     stepped = Stepped(api)
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     run.span(payload=b'{"q":"c4nary"}')
     stepped.deliver()
-    assert stepped.tally.set_aside == {"bad_request": 2}
+    assert stepped.status.set_aside == {"bad_request": 2}
     assert "bad_request" in caplog.text
     assert "c4nary" not in caplog.text
-    assert "c4nary" not in (stepped.pulse.last_error or "")
+    assert "c4nary" not in (stepped.status.last_error or "")
 
 
 def test_a_run_whose_end_alone_was_lost_is_let_go_of() -> None:
@@ -353,9 +329,10 @@ def test_a_run_whose_end_alone_was_lost_is_let_go_of() -> None:
     stepped = Stepped(api)
     run = stepped.record("a")
     stepped.deliver()
-    run.close()
-    stepped.buffer._queue.pop()
+    run.end_root()
     stepped.deliver()
     assert api.spans[min(api.spans)]["status"] == "complete"
-    assert stepped.buffer.feed(run.key) is None
-    assert stepped.tracks.running() == []
+    assert not stepped.holds(run.key)
+    stepped.clock.advance(2 * POLL_INTERVAL_S)
+    stepped.deliver()
+    assert "GET" not in {seen.method for seen in api.seen}

@@ -8,7 +8,6 @@ from collections import Counter
 import httpx
 import pytest
 
-from remit._delivery.batches import BatchLimits
 from remit._delivery.reactions import MAX_TRIES
 from remit._ids import pfid
 from remit._results import Health
@@ -31,7 +30,7 @@ def test_spans_of_all_runs_go_into_one_request() -> None:
 def test_a_batch_has_at_most_so_many_items() -> None:
     """`max_batch_items`."""
     api = FakeApi()
-    stepped = Stepped(api, limits=BatchLimits(4, 1 << 20))
+    stepped = Stepped(api, max_batch_items=4)
     stepped.record(*"abcdefgh")
     stepped.deliver()
     assert [len(items) for items in api.bulks()] == [4, 4, 1]
@@ -41,7 +40,7 @@ def test_a_batch_has_at_most_so_many_items() -> None:
 def test_a_batch_has_at_most_so_many_bytes() -> None:
     """`max_batch_bytes`; an item that is larger alone goes alone."""
     api = FakeApi()
-    stepped = Stepped(api, limits=BatchLimits(500, 2000))
+    stepped = Stepped(api, max_batch_bytes=2000)
     run = stepped.record("a", "b", "c")
     run.span("large", json.dumps({"text": "x" * 5000}).encode())
     run.span("d")
@@ -54,11 +53,11 @@ def test_a_batch_has_at_most_so_many_bytes() -> None:
 def test_the_window_bounds_what_is_looked_at_in_one_step() -> None:
     """A backlog of a million rows is not read at once."""
     api = FakeApi()
-    stepped = Stepped(api, window_items=5)
+    stepped = Stepped(api, max_batch_items=2)
     stepped.record(*"abcdefgh")
-    stepped.writer.step()
-    stepped.sender.step()
-    assert stepped.outbox.pending() == 5
+    stepped.move()
+    stepped.send()
+    assert stepped.status.pending == 2
     stepped.deliver()
     assert api.names() == list("abcdefgh")
 
@@ -69,14 +68,13 @@ def test_one_key_stands_in_a_request_once() -> None:
     stepped = Stepped(api)
     run = stepped.record()
     start = run.start()
-    stepped.writer.urge()
-    stepped.deliver()
+    stepped.deliver(announce=True)
     run.end(start)
     run.end(start, status="failed")
     stepped.deliver()
     assert [len(set(keys)) == len(keys) for keys in api.bulk_keys()] == [True] * 3
     assert api.spans[list(api.spans)[-1]]["status"] == "complete"
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
 
 
 @pytest.mark.parametrize("code", ["bad_request", "validation_errors"])
@@ -88,10 +86,10 @@ def test_a_refused_item_is_set_aside_and_the_rest_go_on(code: str) -> None:
     stepped.record(*"abcde")
     stepped.deliver()
     assert api.names() == list("abde")
-    assert stepped.tally.set_aside == {code: 1}
+    assert stepped.status.set_aside == {code: 1}
     first, second = api.bulk_keys()
     assert second == first[4:]
-    assert stepped.tally.sent == 6
+    assert stepped.status.sent == 6
 
 
 def test_three_refused_items_of_ten_are_told_as_seven_and_three() -> None:
@@ -103,8 +101,8 @@ def test_three_refused_items_of_ten_are_told_as_seven_and_three() -> None:
     stepped.record(*"abcdefghij")
     stepped.deliver()
     assert api.names() == list("abdeghj")
-    assert stepped.tally.sent == 7 + 2
-    assert stepped.tally.set_aside == {"bad_request": 3}
+    assert stepped.status.sent == 7 + 2
+    assert stepped.status.set_aside == {"bad_request": 3}
 
 
 def test_the_end_of_an_ended_span_is_done() -> None:
@@ -113,14 +111,13 @@ def test_the_end_of_an_ended_span_is_done() -> None:
     stepped = Stepped(api)
     run = stepped.record()
     start = run.start()
-    stepped.writer.urge()
-    stepped.deliver()
+    stepped.deliver(announce=True)
     api.refuse_item(finishes, error("invalid_action"))
     run.end(start)
     run.span("after")
     stepped.deliver()
-    assert stepped.outbox.pending() == 0
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.pending == 0
+    assert stepped.status.set_aside == {}
     assert "after" in api.names()
 
 
@@ -130,8 +127,7 @@ def test_a_span_that_the_server_lost_is_sent_whole_when_it_ends() -> None:
     stepped = Stepped(api)
     run = stepped.record()
     start = run.start("long", b'{"question":1}')
-    stepped.writer.urge()
-    stepped.deliver()
+    stepped.deliver(announce=True)
     api.spans.clear()
     run.end(start, "failed")
     stepped.deliver()
@@ -140,7 +136,7 @@ def test_a_span_that_the_server_lost_is_sent_whole_when_it_ends() -> None:
     assert span["payload"] == {"question": 1}
     assert span["result_payload"] == {"result": 2}
     assert span["id"] == pfid(start[1], api.partition)
-    assert stepped.outbox.pending() == 0
+    assert stepped.status.pending == 0
 
 
 def test_an_instance_that_the_server_forgot_is_registered_once_more() -> None:
@@ -158,7 +154,7 @@ def test_an_instance_that_the_server_forgot_is_registered_once_more() -> None:
     registrations = [seen.body for seen in api.seen if "register" in seen.path]
     assert len(registrations) == 2
     assert registrations[0] == registrations[1]
-    assert stepped.outbox.pending() == 0
+    assert stepped.status.pending == 0
 
 
 def test_an_instance_that_gets_another_id_takes_its_spans_along() -> None:
@@ -168,26 +164,23 @@ def test_an_instance_that_gets_another_id_takes_its_spans_along() -> None:
     run = stepped.record("a")
     stepped.deliver()
     old = run.feed.instance_id
-    lost = FakeApi()
-    api.instances, api.spans, api.partition = lost.instances, lost.spans, lost.partition
-    api._keys.clear()
+    api.lose_everything()
     run.span("b")
     stepped.deliver()
     assert run.feed.instance_id != old
     (span,) = api.spans.values()
     assert span["agent_instance_id"] == run.feed.instance_id
-    assert span["id"][10:16] == (run.feed.instance_id or "")[10:16]
+    partition = (run.feed.instance_id or "")[10:16]
+    assert span["id"][10:16] == span["parent_span_id"][10:16] == partition
 
 
 def test_what_was_written_ahead_for_the_old_id_is_written_anew() -> None:
     """What comes next is composed while the server works; its answer may change what is right."""
     api = FakeApi()
-    stepped = Stepped(api, limits=BatchLimits(1, 1 << 20))
+    stepped = Stepped(api, max_batch_items=1)
     run = stepped.record("a")
     stepped.deliver()
-    lost = FakeApi()
-    api.instances, api.spans, api.partition = lost.instances, lost.spans, lost.partition
-    api._keys.clear()
+    api.lose_everything()
     for name in "bcd":
         run.span(name)
     stepped.deliver()
@@ -196,27 +189,6 @@ def test_what_was_written_ahead_for_the_old_id_is_written_anew() -> None:
     assert {span["id"][10:16] for span in api.spans.values()} == {
         (run.feed.instance_id or "")[10:16]
     }
-
-
-def test_what_is_written_ahead_is_as_little_as_a_batch() -> None:
-    """Large payloads of a whole window must not be in memory twice."""
-    api, size_bytes = FakeApi(), 10_000
-    stepped = Stepped(api, limits=BatchLimits(500, size_bytes))
-    run, payload = stepped.record(), b'"%b"' % (b"x" * (size_bytes // 3))
-    for _ in range(40):
-        run.span("large", payload)
-    spans = vars(stepped.sender)["_spans"]
-    most: list[int] = []
-
-    def look(path: str, _: Json) -> Answer:
-        if path.endswith("/bulk"):
-            most.append(sum(map(len, vars(spans)["_ahead"].bodies)))
-        return None
-
-    api.rules.append(look)
-    stepped.deliver()
-    assert len(api.spans) == 41
-    assert 0 < max(most) <= size_bytes
 
 
 def test_an_instance_that_stays_unknown_sets_its_run_aside() -> None:
@@ -238,13 +210,14 @@ def test_an_instance_that_stays_unknown_sets_its_run_aside() -> None:
     stepped.record("x").close()
     stepped.settle()
     assert api.names() == ["a", "x"]
-    assert stepped.tally.set_aside == {"run_not_found": 5}
+    assert stepped.status.set_aside == {"run_not_found": 5}
 
 
-def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> None:
+@pytest.mark.parametrize("code", ["internal", "invalid_action"])
+def test_an_item_with_another_code_is_tried_five_times_with_growing_waits(code: str) -> None:
     """Then it is set aside; the rest does not wait for it."""
     api = FakeApi()
-    api.refuse_item(named("b"), *[error("internal")] * 99)
+    api.refuse_item(named("b"), *[error(code)] * 99)
     stepped = Stepped(api)
     stepped.record(*"abc")
     stepped.deliver()
@@ -252,7 +225,7 @@ def test_an_item_with_another_code_is_tried_five_times_with_growing_waits() -> N
     stepped.settle()
     sent = [key for keys in api.bulk_keys() for key in keys]
     assert max(Counter(sent).values()) == MAX_TRIES
-    assert stepped.tally.set_aside == {"internal": 1}
+    assert stepped.status.set_aside == {code: 1}
 
 
 def test_an_item_that_fails_for_a_while_is_delivered_in_the_end() -> None:
@@ -263,7 +236,7 @@ def test_an_item_that_fails_for_a_while_is_delivered_in_the_end() -> None:
     stepped.record(*"abc")
     stepped.settle()
     assert sorted(api.names()) == ["a", "b", "c"]
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
 
 
 def test_an_item_that_has_to_wait_is_not_tried_before_its_time() -> None:
@@ -291,8 +264,7 @@ def test_neither_the_end_of_a_span_nor_of_its_run_overtakes_a_waiting_beginning(
     stepped = Stepped(api)
     run = stepped.record()
     start = run.start("slow")
-    stepped.writer.urge()
-    stepped.deliver()
+    stepped.deliver(announce=True)
     run.end(start)
     run.quality()
     run.close()
@@ -303,7 +275,7 @@ def test_neither_the_end_of_a_span_nor_of_its_run_overtakes_a_waiting_beginning(
     stepped.settle()
     assert [span["status"] for span in api.spans.values()] == ["complete", "complete"]
     assert next(iter(api.instances.values()))["status"] == "complete"
-    assert stepped.tally.set_aside == {}
+    assert stepped.status.set_aside == {}
 
 
 def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
@@ -311,12 +283,13 @@ def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
     api = FakeApi()
     stepped = Stepped(api)
     stepped.record(*"abc")
+    bad = error("bad_request")
 
     def all_at_once(path: str, body: Json) -> Answer:
         if not path.endswith("/bulk"):
             return None
         outputs = {
-            item["idempotency_key"]: error("bad_request") if named("b")(item) else api._item(item)
+            item["idempotency_key"]: bad if named("b")(item) else api.take_item(item)
             for item in body["items"]
         }
         return httpx.Response(200, json={"status": "success", "outputs": outputs})
@@ -325,7 +298,7 @@ def test_a_server_that_goes_on_after_an_error_is_understood() -> None:
     stepped.deliver()
     assert len(api.bulks()) == 1
     assert api.names() == ["a", "c"]
-    assert stepped.tally.set_aside == {"bad_request": 1}
+    assert stepped.status.set_aside == {"bad_request": 1}
 
 
 @pytest.mark.parametrize(
@@ -338,7 +311,7 @@ def test_a_bulk_answer_without_our_items_stops_the_sending(outputs: Json) -> Non
     stepped = Stepped(api)
     stepped.record("a")
     stepped.deliver()
-    assert stepped.pulse.health is Health.WRONG_SERVER
+    assert stepped.status.health is Health.WRONG_SERVER
     stepped.settle()
     assert api.names() == ["a"]
 
@@ -352,7 +325,7 @@ def test_an_item_that_cannot_be_written_is_set_aside_alone() -> None:
     run.span("b")
     stepped.deliver()
     assert api.names() == ["a", "b"]
-    assert stepped.tally.set_aside == {"fault": 1}
+    assert stepped.status.set_aside == {"fault": 1}
 
 
 def test_the_words_of_a_server_are_cut_before_they_become_counts() -> None:
@@ -362,6 +335,6 @@ def test_the_words_of_a_server_are_cut_before_they_become_counts() -> None:
     stepped = Stepped(api)
     stepped.record("a")
     stepped.settle()
-    (reason,) = stepped.tally.set_aside
+    (reason,) = stepped.status.set_aside
     assert reason.startswith("very_bad_x")
     assert len(reason) <= 60

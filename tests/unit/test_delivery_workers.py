@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
 from remit import _guard
-from remit._buffer import BACKLOG_ITEMS, CHUNK_ITEMS
+from remit._buffer import CHUNK_ITEMS
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
-from remit._delivery.writer import Writer
-from remit._gentle import TURN_S
 from remit._sink import AnyItem
-from remit._spool import MemoryOutbox, RunRecord
+from remit._spool import RunRecord, SpoolOutbox
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi
 from tests.recording import HandRun
@@ -137,23 +134,6 @@ def test_a_worker_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> 
     assert not steps.worker.start()
 
 
-def test_a_worker_that_is_asked_to_start_while_it_starts_starts_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A collected generator may record, and so rouse, on the thread that is starting it."""
-    steps = Steps()
-    real = threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        assert not steps.worker.start()
-        real(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    assert steps.worker.start()
-    assert [thread.name for thread in threading.enumerate()].count("remit-test") == 1
-    assert steps.worker.stop(10)
-
-
 def test_what_comes_last_is_done_on_the_thread_when_it_ends() -> None:
     """Where nothing else can be using what is closed then."""
     ended_on: list[str] = []
@@ -215,41 +195,40 @@ def test_a_stop_waits_no_longer_than_it_is_told() -> None:
 def test_a_pass_moves_everything_and_says_so() -> None:
     """The sender is woken when there is something, and only then."""
     stepped = Stepped(FakeApi())
-    assert stepped.writer.step() == 1.0
+    assert stepped.move() == 1.0
     assert stepped.moves == 0
-    HandRun(stepped.buffer).open().span()
+    HandRun(stepped.sink).open().span()
     stepped.clock.advance(0.5)
-    assert stepped.writer.lag_s == 0.5
-    stepped.writer.step()
+    assert stepped.status.writer_lag_s == 0.5
+    stepped.move()
     assert stepped.moves == 1
-    assert stepped.outbox.pending() == 3
-    assert stepped.writer.lag_s == 0.0
+    assert stepped.status.pending == 3
+    assert stepped.status.writer_lag_s == 0.0
 
 
 def test_a_pass_moves_a_backlog_of_several_chunks() -> None:
     """And wakes the sender at the first."""
     stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer).open()
+    run = HandRun(stepped.sink).open()
     for _ in range(CHUNK_ITEMS):
         run.span()
     run.close()
-    stepped.writer.step()
-    assert stepped.outbox.pending() == CHUNK_ITEMS + 4
+    stepped.move()
+    assert stepped.status.pending == CHUNK_ITEMS + 4
     assert stepped.moves == 2
-    assert len(stepped.buffer) == 0
+    assert len(stepped.sink) == 0
 
 
 def test_an_urged_pass_announces_the_open_spans_once() -> None:
     """The next one is an ordinary one."""
-    stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer)
-    run.start()
-    stepped.writer.urge()
-    stepped.writer.step()
-    assert stepped.outbox.pending() == 1
-    run.start()
-    stepped.writer.step()
-    assert stepped.outbox.pending() == 1
+    api = FakeApi()
+    stepped = Stepped(api)
+    run = stepped.record()
+    run.start("early")
+    stepped.deliver(announce=True)
+    run.start("late")
+    stepped.deliver()
+    assert api.names() == ["early"]
 
 
 def test_a_tick_that_fails_is_contained() -> None:
@@ -260,13 +239,13 @@ def test_a_tick_that_fails_is_contained() -> None:
         raise KeyError
 
     stepped = Stepped(FakeApi(), ticks=(broken, lambda: ticked.append(1)))
-    HandRun(stepped.buffer).open()
-    stepped.writer.step()
+    HandRun(stepped.sink).open()
+    stepped.move()
     assert ticked == [1]
-    assert stepped.outbox.pending() == 2
+    assert stepped.status.pending == 2
 
 
-class FullOutbox(MemoryOutbox):
+class FullOutbox(SpoolOutbox):
     """An outbox that cannot take anything for a while."""
 
     full = True
@@ -278,112 +257,18 @@ class FullOutbox(MemoryOutbox):
         super().put(items, runs)
 
 
-def test_what_an_outbox_does_not_take_is_kept_for_the_next_pass() -> None:
-    """In order, and counted as not yet moved."""
-    stepped = Stepped(FakeApi())
-    outbox = FullOutbox(release=stepped.buffer.release)
-    writer = Writer(
-        buffer=stepped.buffer,
-        outbox=outbox,
-        registrations=stepped.registrations,
-        clock=stepped.clock,
-        interval_s=1.0,
-        ticks=(),
-        moved=lambda: None,
-    )
-    run = HandRun(stepped.buffer).open()
-    with pytest.raises(OSError, match="disk full"):
-        writer.step()
-    stepped.clock.advance(3)
-    assert writer.lag_s == 3.0
-    run.span()
-    outbox.full = False
-    writer.step()
-    assert [item[4] for _, item in outbox.head(9)] == ["remit:run", "remit:run", "desk:find"]
-    assert outbox.run(run.key) is not None
-
-
-def test_others_get_their_turn_soon_while_the_writer_moves() -> None:
-    """An event loop that is in a callback would wait for whole chunks: on a busy machine 10 ms."""
-    turns: list[float] = []
-    before_s = sys.getswitchinterval()
-    stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer).open()
-    stepped.writer._moved = lambda: turns.append(sys.getswitchinterval())
-    for _ in range(CHUNK_ITEMS):
-        run.span()
-    stepped.writer.step()
-    assert turns == [TURN_S] * 2
-    assert sys.getswitchinterval() == before_s
-
-
-def test_turns_stay_long_as_long_as_threads_outrun_the_writer() -> None:
-    """Each that waits would look for its turn ten times as often, on the program's own account."""
-    turns: list[float] = []
-    stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer).open()
-    stepped.writer._moved = lambda: turns.append(sys.getswitchinterval())
-    for _ in range(CHUNK_ITEMS):
-        run.span()
-    stepped.buffer.outrun = True  # until the writer has come: so little is not behind
-    stepped.writer.step()
-    assert turns == [sys.getswitchinterval(), TURN_S]
-
-
-def test_the_buffer_knows_which_thread_moves() -> None:
-    """As long as it does."""
-    stepped = Stepped(FakeApi())
-    HandRun(stepped.buffer).open()
-    movers: list[int | None] = []
-    stepped.writer._moved = lambda: movers.append(stepped.buffer.mover)
-    stepped.writer.step()
-    assert (movers, stepped.buffer.mover) == ([threading.get_ident()], None)
-
-
-def test_a_finaliser_that_records_inside_remits_locks_does_not_hang() -> None:
-    """The collector may run anywhere, also on a thread that holds one of our locks."""
-    stepped = Stepped(FakeApi(), max_bytes=2048)
-    run = HandRun(stepped.buffer).open()
-    worker = Worker("remit-test", lambda: LONG_S, SystemClock())
-
-    class Records:
-        """Records when it is collected, as an abandoned generator does."""
-
-        def __init__(self) -> None:
-            self.me = self
-
-        def __del__(self) -> None:
-            run.span()
-            worker.wake()
-
-    done = threading.Event()
-
-    def inside() -> None:
-        Records()
-        with worker._changed, stepped.buffer._releasing, stepped.losses._lock:
-            gc.collect()
-        done.set()
-
-    thread = threading.Thread(target=inside, daemon=True)
-    thread.start()
-    assert done.wait(10)
-
-
-def test_a_pass_that_was_outrun_is_followed_by_the_next_at_once(
+def test_what_an_outbox_does_not_take_is_kept_for_the_next_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A writer that waited its interval then would find the buffer full."""
-    stepped = Stepped(FakeApi())
-    run = HandRun(stepped.buffer).open()
-    move = stepped.writer.move
-
-    more = iter([BACKLOG_ITEMS, BACKLOG_ITEMS + 1])
-
-    def outrun() -> None:
-        move()
-        for _ in range(next(more)):
-            run.span()
-
-    monkeypatch.setattr(stepped.writer, "move", outrun)
-    assert stepped.writer.step() == 1.0
-    assert stepped.writer.step() == 0.0
+    """In order, and counted as not yet moved."""
+    api = FakeApi()
+    stepped = Stepped(api, outbox=partial(FullOutbox, None))
+    run = HandRun(stepped.sink).open()
+    with pytest.raises(OSError, match="disk full"):
+        stepped.move()
+    stepped.clock.advance(3)
+    assert stepped.status.writer_lag_s == 3.0
+    run.span()
+    monkeypatch.setattr(FullOutbox, "full", False)
+    stepped.deliver()
+    assert [span["schema_name"] for span in api.spans.values()] == ["remit:run", "desk:find"]

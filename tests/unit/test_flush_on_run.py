@@ -19,11 +19,8 @@ import pytest
 
 import remit
 from remit import _runtime
-from remit._clock import SystemClock
-from remit._delivery.health import Pulse
 from remit.config import SERVERLESS, load
-from remit.errors import UnavailableError
-from tests.delivering import seconds, sure_waits
+from tests.delivering import seconds
 from tests.fake_api import FakeApi
 from tests.unconfigured import unconfigured
 
@@ -324,16 +321,6 @@ def test_a_run_waits_for_one_try_and_for_no_further_one(api: FakeApi) -> None:
     api.rules.append(fail_slowly)
     assert seconds(answer) < LONG_S / 2
     api.rules.clear()
-
-
-def test_a_try_before_its_time_that_succeeds_ends_the_wait() -> None:
-    """What comes after an urged flush need not wait for when the next try would have been."""
-    pulse = Pulse("http://remit.test", SystemClock(), sure_waits)
-    pulse.failed(UnavailableError("away"))
-    assert pulse.wait_s(urged=False) > 0
-    pulse.succeeded()
-    assert pulse.wait_s(urged=False) == 0
-    assert pulse.promising
 
 
 def test_a_stream_collected_by_the_sender_does_not_have_it_wait_for_itself(api: FakeApi) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from remit._spool import RunState, SpoolOutbox
-from tests.adopting import delivery, down
+from tests.delivering import delivery, down, within
 from tests.delivering import record as record_run
-from tests.delivering import within
 from tests.fake_api import FakeApi
 from tests.spooling import Spooled, active, in_child, item, numbers, record, wait_until_written
 from tests.subtests import each

@@ -172,9 +172,14 @@ class Composer:
     three times as long.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing remembered."""
+    def __init__(self, *, max_parents: int = MAX_PARENTS) -> None:
+        """Begin with nothing remembered.
+
+        Args:
+            max_parents: Of how many parents it is remembered, between batches, what names them.
+        """
         self._texts = Texts()
+        self._max_parents = max_parents
         self._words: dict[tuple[str | None, str | None], bytes] = {}
         # What is written of spans that others name as their parent, by instance and key.
         self._parents: dict[str | None, dict[int, bytes]] = {}
@@ -286,7 +291,7 @@ class Composer:
 
     def _forget(self) -> None:
         """Let go of the parents, if they are many: between batches, each run of which has its."""
-        if self._remembered >= MAX_PARENTS:
+        if self._remembered >= self._max_parents:
             self._parents, self._remembered = {}, 0
 
     def _within(self, track: Track) -> Within:
