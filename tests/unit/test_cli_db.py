@@ -16,6 +16,7 @@ from remit.collector import open_store
 from remit.collector.store import SqliteStore, StoreUnavailableError
 from tests.collecting import Api, World, details
 from tests.stores import empty_database
+from tests.subtests import each
 
 CANARY = "canary-4711"
 
@@ -102,7 +103,7 @@ def test_erase_asks_before_it_acts(db: Path, answer: str, *, erased: bool) -> No
     assert (done.exit_code == 0) == erased
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "told"),
     [
         (["--reason", "x"], "Give one of --run, --agent and --subject"),
