@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """Schemas of a callable: of its parameters, and of what it returns."""
 
 from __future__ import annotations

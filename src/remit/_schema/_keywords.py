@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """The keywords of JSON Schema that remit knows, and those that it adds."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """A schema that the author wrote, completed by what the signature says of the rest."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """Classes that are recorded as something plainer: subclasses of builtins, scalars, arrays.
 
 Arrays and tables are known by the name of their library, so that none of them is imported.

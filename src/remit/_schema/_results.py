@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """Schemas of the objects that record results and quality payloads, whatever the value is."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """The last pass over a schema: redacted, plain JSON, and in one order for ever."""
 
 from __future__ import annotations

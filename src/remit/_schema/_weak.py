@@ -1,4 +1,3 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """What a schema leaves open: what has none, and what has one that says little."""
 
 from __future__ import annotations
