@@ -74,7 +74,8 @@ class Place(NamedTuple):
     def inner(self) -> Callable[..., Any]:
         """The function, inside its guard if it has one."""
         inner: Any = getattr(self.value, "__func__", getattr(self.value, "fget", self.value))
-        return inspect.unwrap(inner)
+        unwrapped: Callable[..., Any] = inspect.unwrap(inner)
+        return unwrapped
 
     @property
     def code(self) -> CodeType | None:
