@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import atexit
-import gc
 import heapq
 import json
 import logging
-import os
 import sys
 import threading
 import time
@@ -27,64 +25,33 @@ from typing import Any
 BATCH = 20
 """Calls between two breaths: about a third of a millisecond in a loop."""
 LOOK_EVERY_S = 0.02
-SLOW_S = 0.005
-BUSY_NS = 15_000
+SLOW_S = 0.5
+"""A callback that waits for a network takes longer."""
 US_PER_S = 1e6
 NS_PER_US = 1e3
 NS_PER_S = 1e9
-NOT_NEEDED = ("pygments", "rich", "trio")
-"""What httpx imports if it is there; it takes 50 ms, and remit does not ask for it."""
+NOTICE_S = 60.0
 WORD = "where is my order? "
 
 told: dict[str, Any] = {}
-
-
-class Queues:
-    """How long the threads of this process have waited for a processor that others had.
-
-    A machine that is busy takes it from the loop, or from the thread for whose lock the loop waits.
-    """
-
-    def __init__(self) -> None:
-        """Look at the threads that there are now; none, where the system does not count."""
-        found = Path("/proc/self/task").glob("*/schedstat")
-        self._files = [os.open(path, os.O_RDONLY) for path in found]
-
-    def waited_s(self) -> float:
-        """Return the seconds so far, of all threads together."""
-        told = [os.pread(file, 100, 0).split() for file in self._files]
-        return sum(int(waited) for _, waited, _ in told) / NS_PER_S
 
 
 class SlowCallbacks(logging.Handler):
     """Collects what asyncio's debug mode says of slow callbacks.
 
     Attributes:
-        said: What it said of those that were slow by themselves.
-        kept_waiting: How many were slow only because the system gave the processor to others.
+        said: What it said.
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         super().__init__()
         self.said: list[str] = []
-        self.kept_waiting = 0
-        self._queues = Queues()
-        self.begin()
-
-    def begin(self) -> None:
-        """Take note that a callback begins."""
-        self._waited_s, self._began_s = self._queues.waited_s(), time.monotonic()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a line, which comes when the callback has just ended."""
-        if not record.msg.startswith("Executing"):
-            return
-        took_s = time.monotonic() - self._began_s
-        if took_s - (self._queues.waited_s() - self._waited_s) > SLOW_S:
+        """Take a line."""
+        if record.msg.startswith("Executing"):
             self.said.append(record.getMessage()[-60:])
-        else:
-            self.kept_waiting += 1
 
 
 def peak_kib() -> int:
@@ -124,7 +91,6 @@ async def work_in_loop(
     numbers: range,
     taken: array[int],
     pause: Callable[[int], float],
-    slow: SlowCallbacks,
 ) -> None:
     """Make calls in a loop that says which callbacks are slow, and note how long each takes."""
     asyncio.get_running_loop().slow_callback_duration = SLOW_S
@@ -132,7 +98,6 @@ async def work_in_loop(
     for number in numbers:
         if number % BATCH == 0:
             await asyncio.sleep(pause(number))
-            slow.begin()
         began = clock()
         await call(number, text)
         taken[number] = clock() - began
@@ -145,14 +110,6 @@ def answer(number: int, text: str) -> dict[str, object]:
 
 async def answer_later(number: int, text: str) -> dict[str, object]:
     """Return the same, in a coroutine."""
-    return answer(number, text)
-
-
-async def answer_busily(number: int, text: str) -> dict[str, object]:
-    """Return the same, and compute for about as long as it takes to record that."""
-    over_ns = time.thread_time_ns() + BUSY_NS
-    while time.thread_time_ns() < over_ns:
-        pass
     return answer(number, text)
 
 
@@ -169,7 +126,7 @@ def decorated(options: argparse.Namespace) -> tuple[Any, Callable[[], AbstractCo
     """Return the function that is called, and what opens a run around calls."""
     function: Any = answer_later if options.loop else answer
     if options.bare:
-        return answer_busily if options.loop else function, nullcontext
+        return function, nullcontext
     import remit  # noqa: PLC0415 - the bare program does without
 
     step = remit.span_type("endurance:step")(function)
@@ -192,12 +149,11 @@ def look_at_lag(over: threading.Event) -> None:
         told["lag_s"] = max(told["lag_s"], remit.status().writer_lag_s)
 
 
-def wait_for_imports() -> None:
-    """Wait until remit's threads have imported what they need: that belongs to the heap, too."""
-    pause, known = threading.Event(), 0
-    while "httpx" not in sys.modules or known != len(sys.modules):
-        known = len(sys.modules)
-        pause.wait(10 * LOOK_EVERY_S)
+def wait_for_trouble() -> None:
+    """Wait until remit has met what is wrong with the back end."""
+    pause, over_s = threading.Event(), time.monotonic() + NOTICE_S
+    while sys.modules["remit"].status().last_error is None and time.monotonic() < over_s:
+        pause.wait(LOOK_EVERY_S)
 
 
 def wait_while_more_wait(items: int | None, pause: threading.Event) -> None:
@@ -214,17 +170,15 @@ def record(options: argparse.Namespace) -> array[int]:
         with run():
             step(options.spans, told["text"])
         sys.modules["remit"].flush(options.flush_s)
-    if options.loop:
-        if not options.bare:
-            with run():
-                asyncio.run(step(options.spans, told["text"]))
-            wait_for_imports()
-        # A full collection of garbage takes 10 ms on this heap, whoever causes it.
-        gc.collect()
-        gc.freeze()
     taken = array("Q", bytes(8 * options.spans))
     each, began_s = options.spans // options.runs, time.monotonic()
     breathe = threading.Event()
+
+    def wait(number: int) -> None:
+        breathe.wait(due(number, options, began_s))
+        if number == BATCH and options.meet_trouble:
+            wait_for_trouble()
+
     writes = writes_of_this_thread()
     for first in range(0, options.spans, each):
         numbers = range(first, first + each)
@@ -232,11 +186,11 @@ def record(options: argparse.Namespace) -> array[int]:
             if options.loop:
                 slow = SlowCallbacks()
                 logging.getLogger("asyncio").addHandler(slow)
-                loop = work_in_loop(step, numbers, taken, lambda n: due(n, options, began_s), slow)
+                loop = work_in_loop(step, numbers, taken, lambda n: due(n, options, began_s))
                 asyncio.run(loop, debug=True)
-                told["slow"], told["kept_waiting"] = slow.said, slow.kept_waiting
+                told["slow"] = slow.said
             else:
-                work(step, numbers, taken, lambda n: breathe.wait(due(n, options, began_s)))
+                work(step, numbers, taken, wait)
         wait_while_more_wait(options.keep_up, breathe)
     told["writes"] = writes_of_this_thread() - writes
     told["began_s"], told["recorded_s"] = began_s, time.monotonic() - began_s
@@ -252,6 +206,7 @@ def main() -> None:
     parser.add_argument("--text-chars", type=int, default=100)
     parser.add_argument("--at-least-s", type=float, default=0.0, help="spread the calls over this")
     parser.add_argument("--bare", action="store_true", help="without remit")
+    parser.add_argument("--meet-trouble", action="store_true", help="go on when it was met")
     parser.add_argument("--nested", action="store_true", help="each span below another")
     parser.add_argument("--loop", action="store_true", help="in an event loop in debug mode")
     parser.add_argument(
@@ -259,8 +214,6 @@ def main() -> None:
     )
     options = parser.parse_args()
     atexit.register(tell)
-    for name in NOT_NEEDED if options.loop else ():
-        sys.modules[name] = None  # type: ignore[assignment] # how an import is made to fail
     told["text"] = (WORD * (1 + options.text_chars // len(WORD)))[: options.text_chars]
     over = threading.Event()
     looking = threading.Thread(target=look_at_lag, args=(over,))

@@ -70,6 +70,7 @@ from remit._results import Health as Health
 from remit._results import Status as Status
 from remit._risk import coerce as coerce
 from remit._run_blocks import RunBlock as RunBlock
+from remit._run_blocks import unopened as unopened
 from remit._runs import Run as Run
 from remit._runtime._runtime import payload_of as payload_of
 from remit._schema import canonical as canonical

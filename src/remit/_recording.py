@@ -266,6 +266,7 @@ def within(place: Place, outer: Place | None) -> Place:
     )
 
 
+# Unguarded: comparisons, of `Stand` and `at`.
 def place_for(place: Place, consumer: Place | None) -> Place:
     """Return the place of a stream's step: *place* under the ceilings of *consumer* as well.
 
@@ -282,6 +283,7 @@ def place_for(place: Place, consumer: Place | None) -> Place:
     return StepPlace(both.run, both.key, both.name, both.ceilings, both.enclosing, consumer)
 
 
+# Unguarded: comparisons, of `Stand` and `at`.
 def is_same(one: Place | None, other: Place | None) -> bool:
     """Return whether both are places of the same span, or both None."""
     return one is other or (one is not None and other is not None and one.key == other.key)
@@ -326,6 +328,7 @@ here: Final = cast("Callable[[], Place | None]", get_place)
 """Returns the current place, or `None` outside any run; nobody else sets the variable."""
 
 
+# Unguarded: assignments, and a context variable.
 class at:  # noqa: N801 - reads as a word: `with at(place):`
     """Make a place current, and restore by value what was current before.
 

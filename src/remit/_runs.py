@@ -306,6 +306,7 @@ class Run:
 
     __slots__ = ("__weakref__", "_run")
 
+    # Unguarded: an assignment.
     def __init__(self, run: OpenRun) -> None:
         """Hold *run*."""
         self._run = run
@@ -392,6 +393,7 @@ class Run:
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
+# Unguarded: a look at an attribute.
 def run_of(state: RunState | None) -> Run | None:
     """Return the public handle of a run's state."""
     handle = None if state is None else state.handle

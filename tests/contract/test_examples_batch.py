@@ -114,7 +114,11 @@ def test_a_record_that_does_not_arrive_is_said_and_the_report_is_there(
     folder: Path, tmp_path: Path
 ) -> None:
     """The server of this test does not exist."""
-    nowhere = {"REMIT_API_URL": "http://127.0.0.1:9", "REMIT_API_TOKEN": "none"}
+    nowhere = {
+        "REMIT_API_URL": "http://127.0.0.1:9",
+        "REMIT_API_TOKEN": "none",
+        "REMIT_EXIT_TIMEOUT_S": "0.2",
+    }
     done = scan(folder, tmp_path / "data", **nowhere)
     assert done.returncode == 2
     assert len(done.stdout.splitlines()) == len(ADDRESSES)

@@ -12,8 +12,6 @@ import json
 import logging
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +33,7 @@ from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.testing import RecordedSpan, isolated
 from tests.inside import _runtime
+from tests.serving import Ended, serving
 
 PAYMENT_TOKEN = "pay_live_9f8e7d6c5b4a39281706"
 DESK = "examples.support_desk:"
@@ -105,37 +104,22 @@ class Told:
     after: datetime
 
 
-def remit(*words: str | Path) -> list[str]:
-    """Return the command line of `remit`."""
-    return [sys.executable, "-m", "remit", *map(str, words)]
-
-
 def token_for(db: Path, *words: str) -> str:
     """Return a new token of the server over *db*."""
-    create = remit("token", "create", "--quiet", "--db", db, *words)
-    return subprocess.run(create, check=True, capture_output=True, text=True).stdout.strip()
+    create = ["token", "create", "--quiet", "--db", str(db), *words]
+    made = CliRunner().invoke(main, create)
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
 
 
 @contextmanager
-def serving(folder: Path, *token: str) -> Generator[Server]:
+def served(folder: Path, *token: str) -> Generator[Server]:
     """Serve a new database, with tokens that the command line made."""
-    db, log = folder / "served.db", folder / "served.log"
+    db = folder / "served.db"
     tokens = token_for(db, *token), token_for(db)
-    command = remit("serve", "--port", "0", "--db", db)
-    with (
-        log.open("w") as written,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=written, text=True) as process,
-    ):
-        assert process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
-        assert found, log.read_text()
-        try:
-            yield Server(found[0], db, *tokens)
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.stdout.read() == ""
-            assert process.wait(10) == 0
-    assert log.read_text() == ""
+    with serving(db) as collector:
+        yield Server(collector.url, db, *tokens)
+        assert collector.end(signal.SIGINT) == Ended(0)
 
 
 def answer_all(folder: Path) -> list[str]:
@@ -245,7 +229,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     logger = logging.getLogger("remit")
     level, logger.level = logger.level, logging.DEBUG
     logger.addHandler(handler)
-    with serving(folder, "--scope", request.param, *of_agent) as server:
+    with served(folder, "--scope", request.param, *of_agent) as server:
         settings = Settings(api_url=server.url, api_token=SecretStr(server.token), transport=wire)
         before = datetime.now(UTC)
         with _runtime.isolated(settings) as runtime:

@@ -88,7 +88,7 @@ def _is_bad(item: Json) -> bool:
 
 CASES: Final = (
     Case("nothing", changes=0),
-    Case("refuses connections", listens=False),
+    Case("refuses connections", trouble="refusal", listens=False),
     Case("never answers", backend.never_answers),
     Case("answers slowly", backend.answers_slowly, changes=0),
     Case("answers byte by byte", backend.drips),

@@ -3,67 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import socket
 import ssl
 import subprocess
-import sys
-import threading
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from remit.collector import Settings, create_token, open_store
+from remit.collector import Settings
 from tests.architecture.sources import ROOT
 from tests.inside import LIMITS, VARIABLE_PREFIX
+from tests.processes import wait_until
+from tests.serving import REMIT, environment, serving, token_of
 from tests.stores import new_database
 
 CREATE_AGENTS: Final = "create_agents"
 """The one setting that is local mode's alone."""
 
 
-def command(*words: str) -> list[str]:
-    """Return `remit serve` on a free port."""
-    return [sys.executable, "-m", "remit", "serve", "--port", "0", *words]
-
-
-@contextmanager
-def serving(*words: str, **env: str) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run `remit serve` on a free port; yield the process and the URL that it says."""
-    with started(command(*words), {**os.environ, **env}) as found:
-        yield found
-
-
-@contextmanager
-def started(
-    arguments: list[str], env: dict[str, str]
-) -> Generator[tuple[subprocess.Popen[str], str]]:
-    """Run what says a URL when it serves; yield the process and the URL."""
-    with subprocess.Popen(
-        arguments,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            found = re.search(r"https?://\S+", process.stdout.readline())
-            assert found, process.communicate(timeout=10)
-            yield process, found[0]
-        finally:
-            process.kill()
-
-
 def refused(*words: str) -> str:
     """Return what `remit serve` says when it does not serve."""
-    done = subprocess.run(command(*words), check=False, capture_output=True, text=True, timeout=60)
+    command = [*REMIT, "serve", "--port", "0", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode in {1, 2}
     assert "Traceback" not in done.stderr
     return done.stderr
@@ -80,26 +45,24 @@ def test_every_limit_has_an_option() -> None:
 def test_a_limit_is_set_by_option_or_variable(tmp_path: Path, by: str) -> None:
     """And holds."""
     db = tmp_path / "remit.db"
-    store = open_store(db)
-    headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
-    store.close()
+    token = token_of(db)
     option = ["--max-body-bytes", "100"] if by == "option" else []
     variable = {f"{VARIABLE_PREFIX}MAX_BODY_BYTES": "100"} if by == "variable" else {}
 
-    with serving("--db", str(db), *option, **variable) as (_, url):
+    with (
+        serving(db, *option, env=environment(**variable)) as collector,
+        collector.client(token) as client,
+    ):
         body = {"details": {"name": "x" * 200}}
-        assert httpx.post(f"{url}/api/v1/agent", json=body, headers=headers).status_code == 413
+        assert client.post("/api/v1/agent", json=body).status_code == 413
 
 
 def test_who_listens_for_others_is_told_so(tmp_path: Path) -> None:
     """That every request needs a token, and that nothing is encrypted."""
     db = tmp_path / "remit.db"
-    store = open_store(db)
-    create_token(store, "account")
-    store.close()
-    with serving("--db", str(db), "--host", "0.0.0.0") as (process, _):
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+    token_of(db)
+    with serving(db, "--host", "0.0.0.0") as collector:
+        errors = collector.end().errors
 
     assert "0.0.0.0 can be reached from other machines; every request needs a token" in errors
     assert "in the clear" in errors
@@ -121,24 +84,23 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 def test_it_serves_tls(tmp_path: Path) -> None:
     """With a certificate and its key; the URL says so."""
     cert, key = certificate(tmp_path)
-    words = ["--db", str(tmp_path / "remit.db"), "--ssl-certfile", str(cert)]
-    with serving(*words, "--ssl-keyfile", str(key)) as (_, url):
-        assert url.startswith("https://")
+    words = ["--ssl-certfile", str(cert), "--ssl-keyfile", str(key)]
+    with serving(tmp_path / "remit.db", *words) as collector:
+        assert collector.url.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
-        assert httpx.get(f"{url}/healthz", verify=context).status_code == 200
+        assert httpx.get(f"{collector.url}/healthz", verify=context).status_code == 200
 
 
 def test_it_takes_as_many_connections_as_it_may(tmp_path: Path) -> None:
     """However few files a process may open at first."""
     few_files = ["sh", "-c", 'ulimit -Sn 90; exec "$@"', "sh"]
-    words = ["--db", str(tmp_path / "remit.db"), "--max-connections", "100"]
-    running = started([*few_files, *command(*words)], dict(os.environ))
-    with running as (_, url), ExitStack() as stack:
-        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    running = serving(tmp_path / "remit.db", "--max-connections", "100", within=few_files)
+    with running as collector, ExitStack() as stack:
+        address = ("127.0.0.1", collector.port)
         for _ in range(99):
             stack.enter_context(socket.create_connection(address, timeout=30))
 
-        assert httpx.get(f"{url}/healthz", timeout=8).status_code == 200
+        assert httpx.get(f"{collector.url}/healthz", timeout=60).status_code == 200
 
 
 def test_tls_needs_both_of_its_files(tmp_path: Path) -> None:
@@ -162,12 +124,11 @@ def test_an_access_log_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/stderr"])
 def test_a_standard_stream_may_be_the_access_log(tmp_path: Path, name: str) -> None:
     """After the line with the URL, the stream has one JSON object for each request."""
-    with serving("--db", str(tmp_path / "remit.db"), "--access-log", name) as (process, url):
-        httpx.get(f"{url}/healthz")
-        process.send_signal(signal.SIGTERM)
-        output, errors = process.communicate(timeout=20)
+    with serving(tmp_path / "remit.db", "--access-log", name) as collector:
+        httpx.get(f"{collector.url}/healthz")
+        ended = collector.end()
 
-    lines = errors.splitlines()[1:] if name == "/dev/stderr" else output.splitlines()
+    lines = ended.errors.splitlines()[1:] if name == "/dev/stderr" else ended.output.splitlines()
     assert [json.loads(line)["route"] for line in lines] == ["/healthz"]
 
 
@@ -185,19 +146,14 @@ def test_workers_tell_together_what_they_counted(tmp_path: Path) -> None:
     """Whichever is asked: one tells what another counted that is not asked itself."""
     with (
         new_database("postgres", tmp_path) as named,
-        serving("--db", str(named), "--workers", "2") as (_, url),
-        httpx.Client(base_url=url) as one,
+        serving(named, "--workers", "2") as collector,
+        httpx.Client(base_url=collector.url) as one,
         ExitStack() as stack,
     ):
         worker = next(iter(counted(one)))
         other = one
         while next(iter(counted(other))) == worker:
-            other = stack.enter_context(httpx.Client(base_url=url))
+            other = stack.enter_context(httpx.Client(base_url=collector.url))
         for _ in range(40):
             one.get("/healthz")
-        for _ in range(100):
-            if counted(other)[worker] == 40:
-                break
-            threading.Event().wait(0.1)
-
-        assert counted(other)[worker] == 40
+        wait_until(lambda: counted(other)[worker] == 40)

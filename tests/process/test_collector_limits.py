@@ -14,9 +14,10 @@ from typing import Final
 import httpx
 import pytest
 
-from remit.collector import Settings, create_token, open_store
+from remit.collector import Settings
 from tests.collecting import Api, details
-from tests.process.test_cli_exposure import serving
+from tests.serving import serving, token_of
+from tests.subtests import each
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are read from /proc"
@@ -57,16 +58,11 @@ class Attacked:
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     """Serve a collector."""
     db = tmp_path_factory.mktemp("attacked") / "remit.db"
-    store = open_store(db)
-    headers = {"Authorization": f"Bearer {create_token(store, 'account').secret}"}
-    store.close()
-    with (
-        serving("--db", str(db)) as (process, url),
-        httpx.Client(base_url=url, headers=headers, timeout=60) as client,
-    ):
+    token = token_of(db)
+    with serving(db) as collector, collector.client(token) as client:
         agent = details(client.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
         api = Api(client, agent)
-        yield Attacked(process.pid, api, api.instance("active")["id"])
+        yield Attacked(collector.process.pid, api, api.instance("active")["id"])
 
 
 def listed(value: bytes, count: int) -> bytes:
@@ -173,7 +169,7 @@ BODIES: Final[dict[str, tuple[str, Callable[[], bytes], int]]] = {
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
+@each("name", BODIES)
 def test_a_request_takes_neither_long_nor_much(attacked: Attacked, name: str) -> None:
     """At most a second of CPU, and ten times the longest body."""
     path, made, status = BODIES[name]

@@ -1,17 +1,16 @@
-"""Collectors in processes of their own on one PostgreSQL: killed, restarted, several on a port."""
+"""Collectors in processes of their own on one PostgreSQL: killed, and several on a port."""
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import signal
 import subprocess
-import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,81 +20,58 @@ import pytest
 from click.testing import CliRunner
 
 from remit.cli import main
-from remit.collector import create_token, open_store
+from remit.collector import open_store
 from tests.collecting import Api, Json, details
 from tests.inside_collector import Page, SpanFilter
-from tests.postgres import WAITING, database, server
+from tests.postgres import WAITING, database
+from tests.processes import wait_until
+from tests.serving import Collector, Ended, serving, token_of
 
 pytestmark = pytest.mark.gate
 
-KILLS = 6
+KILLS = 4
 ITEMS = 10
 MOMENT_S = 0.05
 
 
+@dataclass(frozen=True)
+class Shared:
+    """A database that collectors share.
+
+    Attributes:
+        url: Where it is.
+        token: A token of its account.
+    """
+
+    url: str
+    token: str
+
+
 @pytest.fixture
-def url() -> Iterator[str]:
-    """Return the URL of a new database with a token in it."""
-    with database() as named:
-        store = open_store(named)
-        create_token(store, "account")
-        store.close()
-        yield named
+def shared() -> Iterator[Shared]:
+    """Return a new database with a token in it."""
+    with database() as url:
+        yield Shared(url, token_of(url))
 
 
-class Collector:
-    """`remit serve` in a process of its own, started again when it was killed."""
-
-    def __init__(self, url: str, *, workers: int = 1) -> None:
-        """Start on a free port, which stays the same."""
-        self._url = url
-        self._workers = workers
-        self.port = 0
-        self.start()
-
-    def start(self) -> None:
-        """Start; return when requests are taken."""
-        arguments = ["--port", str(self.port), "--workers", str(self._workers), "--db", self._url]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "remit", "serve", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        self.port = int(line.rpartition(":")[2])
-
-    def kill(self) -> None:
-        """Kill the process."""
-        self.process.kill()
-        self.process.communicate()
-
-    def children(self) -> list[int]:
-        """Return the ids of the workers."""
-        found = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        return [int(line.split()[0]) for line in found.splitlines() if "spawn_main" in line]
-
-    def client(self, secret: str) -> httpx.Client:
-        """Return a client of it."""
-        headers = {"Authorization": f"Bearer {secret}"}
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=30)
+def workers_of(collector: Collector) -> set[int]:
+    """Return the ids of the workers of a collector."""
+    found = subprocess.run(
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(collector.process.pid)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {int(line.split()[0]) for line in found.splitlines() if "spawn_main" in line}
 
 
-@contextmanager
-def collectors(url: str, count: int) -> Generator[list[Collector]]:
-    """Serve a database by several collectors."""
-    made = [Collector(url) for _ in range(count)]
+def is_there(process: int) -> bool:
+    """Return whether there is a process with this id."""
     try:
-        yield made
-    finally:
-        for one in made:
-            one.kill()
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def sent(ask: Callable[[], httpx.Response], stop: threading.Event) -> httpx.Response:
@@ -142,17 +118,31 @@ def check(url: str, runs: list[str], acknowledged: list[str]) -> None:
     assert counts == len(acknowledged)
 
 
-def under_load(url: str, made: list[Collector], harm: Callable[[], None]) -> None:
+class Load:
+    """What the collectors have acknowledged so far.
+
+    Attributes:
+        acknowledged: The ids of spans.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.acknowledged: list[str] = []
+
+    def wait_for_more(self, requests: int = 2) -> None:
+        """Wait until some more requests were acknowledged."""
+        enough = len(self.acknowledged) + requests * ITEMS
+        wait_until(lambda: len(self.acknowledged) >= enough)
+
+
+def under_load(shared: Shared, made: list[Collector], harm: Callable[[Load], None]) -> None:
     """Do *harm* while each collector is sent spans, then compare."""
-    store = open_store(url)
-    secret = create_token(store, "account").secret
-    store.close()
-    clients = [one.client(secret) for one in made]
+    clients = [one.client(shared.token) for one in made]
     agent = details(clients[0].post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
     apis = [Api(client, agent) for client in clients]
     runs = [apis[0].instance("active")["id"] for _ in range(2)]
-    acknowledged: list[str] = []
-    stop = threading.Event()
+    sent_so_far, stop = Load(), threading.Event()
+    acknowledged = sent_so_far.acknowledged
     threads = [
         threading.Thread(target=load, args=(api, runs[number // len(apis)], acknowledged, stop))
         for number, api in enumerate([*apis, *apis])
@@ -160,144 +150,102 @@ def under_load(url: str, made: list[Collector], harm: Callable[[], None]) -> Non
     for thread in threads:
         thread.start()
     try:
-        harm()
-        # On a busy machine the harm is done before much was sent.
-        deadline = time.monotonic() + 60
-        while len(acknowledged) <= 2 * ITEMS and time.monotonic() < deadline:
-            threading.Event().wait(MOMENT_S)
+        sent_so_far.wait_for_more()
+        harm(sent_so_far)
+        sent_so_far.wait_for_more()
     finally:
         stop.set()
         for thread in threads:
             thread.join(60)
         for client in clients:
             client.close()
-    assert len(acknowledged) > 2 * ITEMS
     assert not any(thread.is_alive() for thread in threads)
-    check(url, runs, acknowledged)
+    check(shared.url, runs, acknowledged)
 
 
-def test_collectors_killed_at_random_lose_nothing(url: str) -> None:
+def test_collectors_killed_at_random_lose_nothing(shared: Shared) -> None:
     """What was sent again under the same keys is there once."""
-    moments = random.Random(7)
-    with collectors(url, 2) as made:
+    choice = random.Random(7)
+    with serving(shared.url) as first, serving(shared.url) as second:
 
-        def harm() -> None:
+        def harm(load: Load) -> None:
             for _ in range(KILLS):
-                threading.Event().wait(moments.uniform(0.05, 0.4))
-                one = moments.choice(made)
-                one.kill()
+                load.wait_for_more(choice.randint(1, 6))
+                one = choice.choice((first, second))
+                one.end(signal.SIGKILL)
                 one.start()
 
-        under_load(url, made, harm)
+        under_load(shared, [first, second], harm)
 
 
-def test_postgresql_restarted_under_load_loses_nothing(url: str) -> None:
-    """The collectors answer 503 while it is away, and go on by themselves."""
-    with collectors(url, 2) as made:
-
-        def harm() -> None:
-            for _ in range(3):
-                threading.Event().wait(0.3)
-                server().stop()
-                threading.Event().wait(0.2)
-                server().start()
-            threading.Event().wait(0.3)
-
-        under_load(url, made, harm)
-        assert [one.process.poll() for one in made] == [None, None]
-
-
-def test_workers_share_a_port_and_the_dead_are_replaced(url: str) -> None:
+def test_workers_share_a_port_and_the_dead_are_replaced(shared: Shared) -> None:
     """Nothing that was acknowledged is lost with them."""
-    one = Collector(url, workers=2)
-    try:
+    with serving(shared.url, "--workers", "2") as collector:
 
-        def harm() -> None:
+        def harm(load: Load) -> None:
             for _ in range(2):
-                before = one.children()
-                subprocess.run(["kill", "-KILL", str(before[0])], check=True)
-                for _ in range(300):
-                    threading.Event().wait(MOMENT_S)
-                    if len(set(one.children()) - set(before)) == 1:
-                        break
-                assert len(one.children()) == 2
+                before = workers_of(collector)
+                os.kill(min(before), signal.SIGKILL)
+                wait_until(lambda before=before: len(workers_of(collector) - before) == 1)  # type: ignore[misc] # bound now
+                assert len(workers_of(collector)) == 2
+                load.wait_for_more()
 
-        under_load(url, [one], harm)
-    finally:
-        one.kill()
+        under_load(shared, [collector], harm)
 
 
-def test_a_request_that_waits_holds_up_no_other(url: str) -> None:
+def test_a_request_that_waits_holds_up_no_other(shared: Shared) -> None:
     """One whose run somebody else keeps; a second client and `/healthz` are answered meanwhile."""
-    store = open_store(url)
-    secret = create_token(store, "account").secret
-    store.close()
-    one = Collector(url)
-    try:
-        first, second = one.client(secret), one.client(secret)
+    with (
+        serving(shared.url) as collector,
+        collector.client(shared.token) as first,
+        collector.client(shared.token) as second,
+    ):
         agent = details(first.post("/api/v1/agent", json={"details": {"name": "A"}}))["id"]
         api, other = Api(first, agent), Api(second, agent)
         kept, free = (str(api.instance("active")["id"]) for _ in range(2))
         answers: list[httpx.Response] = []
         body = api.span_body(kept)
         asking = threading.Thread(target=lambda: answers.append(api.post("/agent_spans", body)))
-        with psycopg.connect(url) as keeper:
+        with psycopg.connect(shared.url) as keeper:
             keeper.execute("SELECT 1 FROM agent_instances WHERE id = %s FOR UPDATE", (kept,))
             asking.start()
-            with psycopg.connect(url, autocommit=True) as looking:
-                while looking.execute(WAITING).fetchall() != [(1,)]:
-                    threading.Event().wait(MOMENT_S)
+            with psycopg.connect(shared.url, autocommit=True) as looking:
+                wait_until(lambda: looking.execute(WAITING).fetchall() == [(1,)])
             assert other.span(free)["status"] == "active"
             assert second.get("/healthz").status_code == 200
             assert answers == []
-        asking.join(30)
+        asking.join(60)
         assert details(answers[0])["status"] == "active"
-        first.close()
-        second.close()
-    finally:
-        one.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_all_workers_in_peace(url: str, number: signal.Signals) -> None:
+def test_a_signal_stops_all_workers_in_peace(shared: Shared) -> None:
     """What was answered is kept, nothing is on standard error, nobody is left behind."""
-    one = Collector(url, workers=2)
-    children = one.children()
+    with serving(shared.url, "--workers", "2") as collector:
 
-    def harm() -> None:
-        threading.Event().wait(0.3)
-        one.process.send_signal(number)
-        _, errors = one.process.communicate(timeout=30)
-        assert (one.process.returncode, errors) == (0, "")
-        alive = subprocess.run(
-            ["ps", "-o", "pid=", "-p", ",".join(map(str, children))],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert alive.stdout == ""
-        one.start()
+        def harm(load: Load) -> None:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                workers = workers_of(collector)
+                assert collector.end(number) == Ended(0)
+                assert not any(map(is_there, workers))
+                collector.start()
+                load.wait_for_more()
 
-    try:
-        under_load(url, [one], harm)
-    finally:
-        one.kill()
+        under_load(shared, [collector], harm)
 
 
-def test_workers_end_when_their_parent_was_killed(url: str) -> None:
+def test_workers_end_when_their_parent_was_killed(shared: Shared) -> None:
     """The port is free again."""
-    one = Collector(url, workers=2)
-    port = one.port
 
-    one.kill()
-    for _ in range(200):
+    def nobody_answers() -> bool:
         try:
-            httpx.get(f"http://127.0.0.1:{port}/", timeout=5)
+            httpx.get(f"{collector.url}/healthz", timeout=5)
         except httpx.TransportError:
-            break
-        threading.Event().wait(MOMENT_S)
-    else:
-        pytest.fail("somebody still answers")
+            return True
+        return False
+
+    with serving(shared.url, "--workers", "2") as collector:
+        collector.process.kill()
+        wait_until(nobody_answers)
 
 
 def test_workers_on_sqlite_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ALL_SEEDS = 20
 """Processes that `REMIT_TEST_FULL=1` compares; a few are enough at the desk."""
 
-SEEDS = range(ALL_SEEDS if os.environ.get("REMIT_TEST_FULL") else 3)
+SEEDS = range(ALL_SEEDS if os.environ.get("REMIT_TEST_FULL") else 2)
 
 REGISTER = """
 from tests.data.corpus import CASES, hash_of, registration
@@ -166,19 +166,19 @@ def bot() -> None:
 
 if __name__ == "__main__":
     bot()
-    assert remit.flush(20)
+    assert remit.flush(60)
 '''
 
 
 def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> None:
     """Local mode writes one file for all of them; a project's agent is one however it starts."""
     environ = {**os.environ, "HOME": str(tmp_path), "REMIT_MODE": "local"}
-    environ["REMIT_DATA_DIR"] = str(tmp_path / "data")
+    environ |= {"REMIT_DATA_DIR": str(tmp_path / "data"), "REMIT_EXIT_TIMEOUT_S": "60"}
     remit = [sys.executable, "-m", "remit"]
 
     def out(*words: str, cwd: Path = tmp_path) -> str:
         done = subprocess.run(
-            words, cwd=cwd, env=environ, capture_output=True, text=True, check=True, timeout=60
+            words, cwd=cwd, env=environ, capture_output=True, text=True, check=True, timeout=100
         )
         return done.stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sqlite3
 import sys
 from contextlib import closing
@@ -109,15 +110,24 @@ def test_a_variable_that_is_no_setting_is_told(
     assert "hunter2" not in result.output
 
 
+def says_to_need(folder: Path, *libraries: str) -> None:
+    """Install metadata by which remit needs these libraries."""
+    made = folder / "site" / "remit-1.0.dist-info"
+    made.mkdir(parents=True, exist_ok=True)
+    needed = "".join(f"Requires-Dist: {library}\n" for library in libraries)
+    (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: remit\nVersion: 1.0\n{needed}")
+    importlib.invalidate_caches()
+
+
 def test_a_library_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or one that is not there; those of extras do not count."""
-    declared = ["click>=1.0", "starlette>=999; extra == 'collector'", "wrapt>=99.1"]
-    monkeypatch.setattr("remit.cli._checks.requires", lambda _: declared)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    says_to_need(tmp_path, "click>=1.0", "starlette>=999; extra == 'collector'", "wrapt>=99.1")
     check = wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))
     assert check["code"] == "version"
     assert "remit needs 99.1 or later" in check["said"]
     assert check["advice"] == "pip install --upgrade 'wrapt>=99.1'"
-    declared[:] = ["no-such-library>=1.0"]
+    says_to_need(tmp_path, "no-such-library>=1.0")
     assert "no-such-library none is" in wrong(doctor(REMIT_DATA_DIR=str(tmp_path)))["said"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.doctored import BAD_TOKEN, EMPTY, PONG, TOKEN, api, doctor, found, wrong
 from tests.loopback import serving, unused_port
 from tests.served import collector
+from tests.subtests import each
 
 
 def claiming(expiry: object) -> str:
@@ -21,7 +22,7 @@ def claiming(expiry: object) -> str:
     return ".".join([*(part.rstrip("=") for part in coded), "signature"])
 
 
-@pytest.mark.parametrize(
+@each(
     ("token", "code", "said"),
     [
         pytest.param(f'"{TOKEN}"', "malformed", 'begins or ends with "', id="quotes"),

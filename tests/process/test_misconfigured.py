@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -17,8 +15,9 @@ from typing import TypeAlias, TypedDict
 
 import pytest
 
+from tests.bad_servers import login_page, moved, plain, silent, tls
 from tests.fake_api import Answer, FakeApi, Json, refusal
-from tests.loopback import Behaviour, request_of, serving, unused_port
+from tests.loopback import Behaviour, serving, unused_port
 
 pytestmark = pytest.mark.gate
 
@@ -102,36 +101,6 @@ def at(behave: Behaviour, *, scheme: str = "http://", path: str = "") -> Generat
     """Serve, and give the URL with another scheme, user or path."""
     with serving(behave) as url:
         yield url.replace("http://", scheme) + path
-
-
-def login_page(connection: socket.socket, _: threading.Event) -> None:
-    """Answer as a login page does."""
-    while request_of(connection):
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n<html>Log in</html>")
-
-
-def moved(connection: socket.socket, _: threading.Event) -> None:
-    """Answer that it is elsewhere."""
-    where = b"Location: https://api.example/api/v1/ping\r\nContent-Length: 0\r\n\r\n"
-    while request_of(connection):
-        connection.sendall(b"HTTP/1.1 301 Moved\r\n" + where)
-
-
-def silent(_: socket.socket, over: threading.Event) -> None:
-    """Take the request and never answer."""
-    over.wait(30)
-
-
-def plain(connection: socket.socket, _: threading.Event) -> None:
-    """Answer a TLS greeting as a server of plain HTTP does."""
-    connection.recv(1024)
-    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-
-
-def tls(connection: socket.socket, _: threading.Event) -> None:
-    """Answer plain HTTP as a TLS server does: with an alert."""
-    connection.recv(1024)
-    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x46")
 
 
 def needs_agent(path: str, _: Json) -> Answer:

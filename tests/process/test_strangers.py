@@ -6,12 +6,8 @@ Each plays all that it can do, and tells what it did. What the collector holds h
 from __future__ import annotations
 
 import json
-import re
-import signal
 import subprocess
-import sys
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +17,7 @@ import httpx
 import pytest
 
 from tests.published import Client, environment
+from tests.serving import REMIT, serving
 from tests.stores import EACH_STORE, empty_database
 
 Json: TypeAlias = Any
@@ -44,7 +41,6 @@ FEATURES: Final = {
 CARRIED: Final = ("name", "inputs", "metadata", "span_id", "trace_id")
 """What of a payload stays as the tracer made it."""
 TIMES: Final = ("started_at", "finished_at")
-REMIT: Final = (sys.executable, "-m", "remit")
 REFUSED: Final = {
     "a run's second end": ["PrefactorApiError", 409, "invalid_action"],
     "a terminated run's end": ["PrefactorApiError", 409, "invalid_action"],
@@ -111,24 +107,6 @@ def made_token(database: str, *options: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-@contextmanager
-def serving(database: str) -> Generator[Served]:
-    """Serve *database* with `remit serve`."""
-    token = made_token(database)
-    command = [*REMIT, "serve", "--port", "0", "--db", database]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found is not None
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=found[0], headers=headers) as http:
-            try:
-                yield Served(found[0], database, http, token)
-            finally:
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(20) == 0
-
-
 @pytest.fixture(scope="module", params=EACH_STORE)
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -136,9 +114,12 @@ def served(
     """Return a collector that is being served, over each kind of store."""
     with (
         empty_database(request.param, tmp_path_factory.mktemp("served")) as database,
-        serving(str(database)) as collector,
+        serving(database) as collector,
     ):
-        yield collector
+        token = made_token(str(database))
+        with collector.client(token) as http:
+            yield Served(collector.url, str(database), http, token)
+        assert collector.end().code == 0
 
 
 def told_by(client: Client, folder: Path, served: Served, token: str, agent: str) -> Json:

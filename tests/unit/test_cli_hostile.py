@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from remit.cli import main
 from remit.collector import Store, open_store
 from tests.collecting import Api, World
+from tests.subtests import each
 
 EVIL: Final = "run\x1b]0;owned\x07\x1b[31m\r\x9b2J\u202e"
 """What sets a terminal's title, colours it, moves back, clears it and turns what follows around."""
@@ -97,7 +98,7 @@ def test_no_json_steers_the_terminal_and_programs_read_what_was_recorded(
         assert told(json.loads(written)) == text
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         ("db", "erase", "--run", "", "--reason", "x", "--yes"),
@@ -133,7 +134,7 @@ def test_a_key_that_several_runs_have_names_none(api: Api, db: Path) -> None:
     assert second["id"] in result.output
 
 
-@pytest.mark.parametrize(
+@each(
     "words",
     [
         ("db", "erase", "--subject", "\udcff", "--reason", "x", "--yes"),

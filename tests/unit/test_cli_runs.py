@@ -18,6 +18,7 @@ from remit.client import Client
 from remit.client._http import InProcessTransport
 from remit.collector.local import open_app
 from remit.config import Settings
+from tests.subtests import each
 
 
 @remit.span_type
@@ -132,7 +133,7 @@ def test_the_tree_is_shown_without_colours_when_no_terminal_reads_it(db: Path) -
     assert re.search(r"^└─ halve +failed ", shown, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         pytest.param(
@@ -257,7 +258,7 @@ def test_a_database_that_is_damaged_is_told_without_a_traceback(db: Path, tmp_pa
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "exit_code", "said"),
     [
         pytest.param(("create", "--scope", "agent_deployment"), 2, "needs --agent", id="no-agent"),

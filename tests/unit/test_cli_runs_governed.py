@@ -19,6 +19,7 @@ from remit.collector import open_store
 from tests.collecting import Api, World
 from tests.contract.test_collector_risk import DECLARED, EXCEEDS, recorded
 from tests.stores import EACH_STORE, empty_database
+from tests.subtests import each
 
 Json = Any
 
@@ -93,7 +94,7 @@ def test_a_run_is_terminated_in_a_database(api: Api, db: Path) -> None:
     assert "cannot be terminated, it is terminated" in again.stderr
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         (("terminate", "last"), "Missing option '--reason'"),

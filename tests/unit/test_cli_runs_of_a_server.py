@@ -24,6 +24,7 @@ from remit.config import Settings
 from tests.collecting import World, on_a_port
 from tests.doctored import AGENT, BAD_TOKEN, EMPTY, INVALID, PONG, TOKEN, Routes, api
 from tests.loopback import serving
+from tests.subtests import each
 
 NOBODY = "0" * 32
 
@@ -99,7 +100,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     store.close()
 
 
-@pytest.mark.parametrize("words", ["list", "show", "show --risk", "tail", "tail -n 2"])
+@each("words", ["list", "show", "show --risk", "tail", "tail -n 2"])
 def test_a_server_is_read_as_its_database_is(words: str, place: Place) -> None:
     """The lines are the same but for the last, which says what was read."""
     *there, last_there = place.run(*words.split()).stdout.splitlines()
@@ -128,7 +129,7 @@ def test_programs_are_told_on_standard_error_what_was_read(words: str, place: Pl
     assert ids[0] == ids[1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("env", "read"),
     [
         pytest.param({}, "url", id="URL and token"),
@@ -150,7 +151,7 @@ def test_a_database_that_is_named_is_read_whatever_the_settings_are(place: Place
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("named", ["key", "prefix", "id", "last"])
+@each("named", ["key", "prefix", "id", "last"])
 @pytest.mark.parametrize("where", ["server", "database"])
 def test_a_run_is_ended_by_whatever_names_it(where: str, named: str, place: Place) -> None:
     """Its key, its id, the beginning of one, or `last`."""
@@ -230,7 +231,7 @@ RUN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "said"),
     [
         pytest.param((401, BAD_TOKEN), "the token may not list runs at", id="token"),

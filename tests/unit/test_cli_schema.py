@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from remit.cli import main
 from remit.testing import isolated
+from tests.subtests import each
 
 PROGRAM = '''
 import remit
@@ -97,7 +98,7 @@ def test_people_read_what_each_step_takes_gives_and_may(program: str) -> None:
     assert "  service  quality\n    holds  solved?: boolean\n" in shown
 
 
-@pytest.mark.parametrize(
+@each(
     ("target", "exit_code", "said"),
     [
         pytest.param("no_such.module", 1, "there is no module 'no_such'", id="no-module"),
@@ -122,7 +123,7 @@ def test_what_cannot_be_shown_is_told_in_a_sentence(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "said"),
     [
         pytest.param("1 / 0", "ZeroDivisionError: division by zero", id="fails"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from remit.cli import main
 from remit.testing import isolated
+from tests.subtests import each
 
 PACKAGE = '''
 from typing import Any
@@ -48,8 +49,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     with isolated():
         yield name
-    for each in (name, f"{name}.steps"):
-        sys.modules.pop(each, None)
+    for module in (name, f"{name}.steps"):
+        sys.modules.pop(module, None)
 
 
 def check(*words: str) -> Result:
@@ -81,7 +82,7 @@ def test_programs_read_it_as_json(package: str) -> None:
     assert set(by_name) == {f"{package}:answer", f"{package}.steps:look", "tidy"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "status"),
     [
         pytest.param(("{}",), 0, id="without the option"),

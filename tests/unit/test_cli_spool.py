@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from remit._spool import RunState
-from remit._spool.folder import Claim, Folder, modified_ns
+from remit._spool.folder import modified_ns
 from remit.cli import main
 from remit.cli._terminal import size
 from tests.fake_api import FakeApi, error, named, refusal
@@ -25,7 +26,12 @@ Run = Callable[..., Result]
 def run(tmp_path: Path) -> Run:
     """Return what runs `remit spool`, with the spool in the test's folder."""
 
-    def invoke(*words: str, url: str = "http://127.0.0.1:9", **more: str) -> Result:
+    def invoke(
+        *words: str,
+        url: str = "http://127.0.0.1:9",
+        answer: io.BytesIO | None = None,
+        **more: str,
+    ) -> Result:
         env = {
             "REMIT_DATA_DIR": str(tmp_path),
             "REMIT_API_URL": url,
@@ -33,7 +39,7 @@ def run(tmp_path: Path) -> Run:
             "COLUMNS": "100",
             **more,
         }
-        return CliRunner().invoke(main, ["spool", *words], env=env)
+        return CliRunner().invoke(main, ["spool", *words], env=env, input=answer)
 
     return invoke
 
@@ -294,51 +300,42 @@ def test_purge_deletes_what_no_process_has(run: Run, tmp_path: Path) -> None:
     alive.close()
 
 
+class Thinking(io.BytesIO):
+    """A person who says yes, and does something else before."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        """Begin to think."""
+        super().__init__(b"y\n")
+        self._meanwhile = meanwhile
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        """Answer."""
+        self._meanwhile()
+        return super().read1(size)
+
+
 def test_purge_says_whose_it_is_and_deletes_only_what_it_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, tmp_path: Path
 ) -> None:
     """A process that ends while a person thinks about it keeps what it left."""
     leave(tmp_path)
     leave(tmp_path, "https://other.example")
     alive = Spooled(tmp_path, target="http://127.0.0.1:9").outbox()
     alive.put([item(1)], [record()])
-    folder = Spooled(tmp_path, target="http://127.0.0.1:9").folder
-
-    def think(prompt: str = "") -> str:
-        asked.append(prompt or capsys.readouterr().out)
-        alive.close()
-        return "y"
-
-    asked: list[str] = []
-    settings = {"REMIT_DATA_DIR": str(tmp_path), "REMIT_API_URL": "http://127.0.0.1:9"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**settings, "REMIT_API_TOKEN": TOKEN}.items():
-            patch.setenv(name, value)
-        patch.setattr("click.termui.visible_prompt_func", think)
-        main(["spool", "purge"], standalone_mode=False)
-    told = asked[0] + capsys.readouterr().out
+    told = run("purge", answer=Thinking(alive.close)).output
     assert "Delete 2 files with 6 items, never delivered, 1 file of them of another server" in told
     assert "Deleted 2 files with 6 items." in told
-    assert len(folder.files(".db")) == 1
+    assert len(Spooled(tmp_path).folder.files(".db")) == 1
 
 
-def test_purge_says_what_it_could_not_delete(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A folder that is not ours to write, or a program that was faster."""
+def test_purge_says_what_it_could_not_delete(run: Run, tmp_path: Path) -> None:
+    """A program was faster."""
     leave(tmp_path)
     leave(tmp_path)
-    folder = Spooled(tmp_path, target="http://127.0.0.1:9").folder
+    folder = Spooled(tmp_path).folder
     first = folder.files(".db")[0]
-    claim = Folder.claim
-
-    def refuse(self: Folder, path: Path) -> Claim | None:
-        if path == first:
-            raise PermissionError
-        return claim(self, path)
-
-    monkeypatch.setattr(Folder, "claim", refuse)
-    result = run("purge", "--yes")
+    claims: list[object] = []
+    result = run("purge", answer=Thinking(lambda: claims.append(folder.claim(first))))
     assert result.exit_code == 1
     assert "Deleted 1 file with 3 items." in result.output
     assert "1 file could not be deleted" in result.output

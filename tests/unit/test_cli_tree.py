@@ -17,6 +17,7 @@ from remit.cli._tree import drawn, took
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
+from tests.subtests import each
 
 BEGIN = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
@@ -162,7 +163,7 @@ def test_a_terminated_run_says_why() -> None:
     assert shown(given).splitlines()[0] == r"Answer  terminated  it paid\ntwice"
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "text"),
     [
         pytest.param(0.00025, "0.25 ms", id="microseconds"),
@@ -186,7 +187,7 @@ def test_a_step_that_exceeds_its_agents_remit_says_so_below_its_parameters() -> 
     assert drawing[-1].strip().startswith("✗ exceeds the remit: financial_transactions: shop:pay")
 
 
-@pytest.mark.parametrize(
+@each(
     ("result", "said"),
     [
         pytest.param(

@@ -65,7 +65,7 @@ def test_nothing_in_a_payload_can_steer_the_terminal() -> None:
     assert printable(hostile) == r"a\x1b[2Jb\x07\r\n\x9bc\u202ed"
 
 
-@pytest.mark.parametrize(
+@each(
     ("result", "error"),
     [
         pytest.param({"error": {"type": "KeyError", "message": "'a'"}}, "KeyError: 'a'", id="both"),
@@ -88,7 +88,7 @@ def test_an_error_is_shown_by_type_and_message(
     assert error_of(result) == error
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "most", "shown"),
     [
         pytest.param("short", 5, "short", id="fits"),

@@ -78,6 +78,7 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
     return await awaitable
 
 
+# Unguarded: a step of the user's coroutine itself.
 @types.coroutine
 def stepwise(
     awaited: Any,  # noqa: ANN401 - as said
@@ -114,6 +115,7 @@ def stepwise(
             thrown = None  # likewise
 
 
+# Unguarded: a step of the user's generator itself.
 def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand) -> Any:  # noqa: ANN401 - the next item
     """Run one step, as `with step(stand)` does in twice the time.
 
@@ -222,6 +224,7 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
             thrown = error
 
 
+# Unguarded: a step of the user's generator itself.
 def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
     """Return `asend` for the first step, which keeps *inner* from the event loop.
 

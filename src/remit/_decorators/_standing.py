@@ -11,6 +11,7 @@ from remit._context import set_place
 from remit._recording import Place, here, is_same, place_for
 
 
+# Unguarded: assignments, and a context variable.
 class Stand:
     """Where the steps of one call stand.
 
@@ -80,6 +81,7 @@ class Stand:
         return self.place
 
 
+# Unguarded: assignments, and a context variable.
 class step:  # noqa: N801 - reads as a word: `with step(stand):`
     """Runs one step where its call stands."""
 

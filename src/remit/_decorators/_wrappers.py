@@ -150,6 +150,7 @@ def as_function(step: StepFunction, instance: object, owner: object) -> object:
     return step if instance is None else MethodType(step, instance)
 
 
+# Unguarded: binds a method, as Python does.
 def _as_method(step: StepFunction, instance: object, owner: object) -> object:
     del owner
     return step if instance is None else MethodType(step, instance)

@@ -1,3 +1,4 @@
+# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
 """Types made ready for pydantic, in the same way on every Python.
 
 pydantic refuses `typing.TypedDict` before Python 3.12, warns about what is no type, and reads

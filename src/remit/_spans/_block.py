@@ -73,6 +73,7 @@ class SpanBlock:
 
     __slots__ = ("_at", "_name", "_outside", "_span", "_step", "_used")
 
+    # Unguarded: assignments.
     def __init__(self, name: str, step: Step | None, outside: Callable[[Step], object]) -> None:
         """Prepare the block.
 
