@@ -78,15 +78,16 @@ def agent(run: int) -> None:
     step(run, 0)
 
 def end() -> None:
-    print(ticks, f"{time.perf_counter() - began:.3f}", flush=True)
+    print(waited_s, time.perf_counter() - began, flush=True)
 
 atexit.register(end)
 for run in range(100):
     agent(run)
 ticks, began = 0, time.perf_counter()
-while time.perf_counter() < began + 1:
+while ticks < 20:
     gevent.sleep(0.005)
     ticks += 1
+waited_s = time.perf_counter() - began
 began = time.perf_counter()
 """
 
@@ -142,8 +143,8 @@ def test_a_server_that_never_answers_holds_no_other_greenlet(tmp_path: Path) -> 
         environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
         environ["REMIT_REQUEST_TIMEOUT_S"] = "60"
         output, errors = told_by(start(DECLARED + BESIDE_SILENCE, environ))
-    ticks, exit_s = output.split()
-    assert int(ticks) > 20
+    waited_s, exit_s = output.split()
+    assert float(waited_s) < 30
     assert float(exit_s) < MAX_EXIT_S
     assert len(errors.splitlines()) == 1
     assert "they are kept in" in errors

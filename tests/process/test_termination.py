@@ -120,9 +120,9 @@ def started(program: str, served: Served, folder: Path) -> Generator[subprocess.
             process.kill()
 
 
-def active(api: Api, instance_id: str) -> bool:
-    """Tell whether a span of a run is active."""
-    return "active" in {span["status"] for span in api.spans(instance_id)}
+def wait_for_the_end(api: Api, instance_id: str) -> None:
+    """Wait until no span of a run is active."""
+    wait_until(lambda: "active" not in {span["status"] for span in api.spans(instance_id)})
 
 
 def terminated(process: subprocess.Popen[str], api: Api) -> str:
@@ -144,7 +144,7 @@ def test_a_terminated_run_stops_within_an_interval(tmp_path: Path) -> None:
             assert process.stdout.readline() == "stays terminated\n"
             instance = served.api.shown(instance_id)
             assert (instance["status"], instance["termination_reason"]) == ("terminated", REASON)
-            wait_until(lambda run=instance_id: not active(served.api, run))
+            wait_for_the_end(served.api, instance_id)
         assert process.stdout.read() == "0\n"
         assert process.wait() == 0
 
@@ -211,7 +211,7 @@ def test_a_terminated_run_whose_stream_waits_ends_within_an_interval(tmp_path: P
         for kind in WAITING_KINDS:
             process.stdin.write(f"{kind}\n")
             instance_id = terminated(process, api)
-            wait_until(lambda run=instance_id: not active(api, run))
+            wait_for_the_end(api, instance_id)
             if kind == "waits for a model":
                 # The code is stopped where it waits, and nothing else goes on before that.
                 assert process.stdout.readline() == f"{REASON}\n"
