@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +25,14 @@ FLUSH_INTERVAL_S: Final = 0.1
 EXIT_TIMEOUT_S: Final = 20.0
 """Where a test is not about it: a busy machine is slow."""
 SHORT_EXIT_S: Final = 0.5
-END_S: Final = 110.0
-"""A program that takes longer hangs."""
 GRACE_S: Final = 0.5
 """How much longer than `exit_timeout_s` an exit may take."""
+MAX_EXIT_S: Final = 10 * (SHORT_EXIT_S + GRACE_S)
+"""Ten times what is promised of an exit: a busy machine is slow, and a request takes longer."""
+END_S: Final = 110.0
+"""A program that takes longer hangs."""
+FULL: Final = bool(os.environ.get("REMIT_TEST_FULL"))
+"""Whether tests take the large amounts of `make full`."""
 
 HEIR: Final = "import remit; remit.configure(); raise SystemExit(0 if remit.flush(60) else 3)"
 """Delivers what others left."""
@@ -39,11 +46,41 @@ def step(number: int) -> int:
     return number
 
 def wait_until_written() -> None:
-    time.sleep(0.3)
-    while remit.status().writer_lag_s:
+    while (now := remit.status()).writer_lag_s or now.pending != now.spooled:
         time.sleep(0.01)
 """
 """How a program begins; what it does is counted by its steps."""
+
+WARM: Final = """
+import httpx, sqlite3
+import remit.testing
+
+with remit.testing.isolated():
+    pass
+"""
+"""Imports what a program will need, and configures nothing."""
+
+FORKED: Final = """
+import json, os, sys
+
+folder = sys.argv[-1]
+forked = {}
+for case, (environ, arguments) in json.loads(sys.stdin.read()).items():
+    forked[case] = os.fork()
+    if not forked[case]:
+        for name, number in (("out", 1), ("err", 2)):
+            os.dup2(os.open(f"{folder}/{case}.{name}", os.O_WRONLY | os.O_CREAT), number)
+        os.environ.clear()
+        os.environ.update(environ)
+        sys.argv[1:] = arguments
+        break
+else:
+    ended = {case: os.waitpid(pid, 0)[1] for case, pid in forked.items()}
+    print(json.dumps({case: os.waitstatus_to_exitcode(each) for case, each in ended.items()}))
+    sys.stdout.flush()
+    os._exit(0)
+"""
+"""Goes on as one process for each case; the first one waits for the others."""
 
 BARE: Final = """
 import os, sys, threading, time
@@ -105,12 +142,61 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in spool.iterdir()) if spool.exists() else []
 
 
-def start(program: str, environ: dict[str, str], *arguments: object) -> subprocess.Popen[str]:
-    """Start a program, the first of a session of its own."""
-    command = [sys.executable, "-c", program, *map(str, arguments)]
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended.
+
+    Attributes:
+        code: Its exit code, or the signal below zero.
+        out: What it wrote on stdout.
+        errors: What it wrote on stderr.
+    """
+
+    code: int
+    out: str
+    errors: str
+
+
+def forked(
+    declared: str, body: str, cases: Mapping[str, tuple[dict[str, str], list[str]]]
+) -> dict[str, Ended]:
+    """Run a program to its end once for each case, all at once, and import for all of them once.
+
+    Args:
+        declared: What the processes have in common.
+        body: What each of them does, from the first use of remit to its end.
+        cases: Environment and arguments of each, by its name.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        program = start(declared + FORKED + body, dict(os.environ) | UNTRACED, name)
+        told, errors = told_by(program, json.dumps(cases))
+        assert errors == ""
+        texts = {path.name: path.read_text() for path in Path(name).iterdir()}
+        return {
+            case: Ended(code, texts[f"{case}.out"], texts[f"{case}.err"])
+            for case, code in json.loads(told).items()
+        }
+
+
+def start(
+    program: str | list[str],
+    environ: Mapping[str, str],
+    *arguments: object,
+    folder: Path | None = None,
+) -> subprocess.Popen[str]:
+    """Start a program, the first of a session of its own.
+
+    Args:
+        program: Its text, or Python's arguments: a file, or `-m` and a module.
+        environ: Its environment.
+        arguments: Its arguments.
+        folder: Where it runs.
+    """
+    chosen = ["-c", program] if isinstance(program, str) else program
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        command,
+        [sys.executable, *chosen, *map(str, arguments)],
+        cwd=folder,
         env=environ,
         stdin=pipe,
         stdout=pipe,

@@ -29,6 +29,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from remit._guard import attempt, logger
 from remit._words import closest, meant, shown_url
@@ -344,9 +345,6 @@ def unknown_variables() -> dict[str, str]:
 
 def _from_environment() -> dict[str, tuple[str, str]]:
     """Return, for each setting that the environment gives, the variable and its text."""
-    # pydantic-settings takes 30 ms to import, more than remit itself; only this function needs it.
-    from pydantic_settings import BaseSettings, SettingsConfigDict  # noqa: PLC0415
-
     fields = {
         name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
         for name in Settings.model_fields

@@ -68,8 +68,7 @@ except Alarm:
 """
 
 
-@pytest.mark.gate
-@pytest.mark.parametrize("seconds", [0.3, 1.0])
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(1.0, marks=pytest.mark.full)])
 def test_a_program_that_is_always_interrupted_loses_nothing_at_its_exit(
     tmp_path: Path, seconds: float
 ) -> None:

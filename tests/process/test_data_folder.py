@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
+from click.testing import CliRunner, Result
 
+import remit
+from remit.cli import main
+from tests.processes import settings, start, told_by, wait_until
 from tests.spooling import Spooled, in_child, item, record
+from tests.unconfigured import unconfigured
 
 PROGRAM: Final = """
+import os
 import remit
 
-@remit.agent
-def bot(number: int) -> int:
-    return number
+os.umask(0)
 
-assert [bot(number) for number in range(3)] == [0, 1, 2]
+@remit.agent
+def bot() -> None:
+    pass
+
+bot()
 remit.flush(0.3)
 """
-SERVER: Final = {"REMIT_API_URL": "http://127.0.0.1:9", "REMIT_API_TOKEN": "x"}
+URL: Final = "http://127.0.0.1:9"
+SERVER: Final = {"api_url": URL, "api_token": "x"}
 OTHER_USER: Final = 65534
 COMMANDS: Final = {
     "list": ("runs", "list"),
@@ -36,24 +43,24 @@ COMMANDS: Final = {
 }
 
 
-def python(
-    *words: str, env: Mapping[str, str], umask: int = 0o022
-) -> subprocess.CompletedProcess[str]:
-    """Run Python with nothing of remit's in the environment but *env*."""
-    kept = {
-        name: text
-        for name, text in os.environ.items()
-        if not name.startswith(("REMIT_", "PREFACTOR_", "XDG_"))
-    }
-    return subprocess.run(
-        [sys.executable, *words],
-        env={**kept, "REMIT_EXIT_TIMEOUT_S": "0.5", **env},
-        umask=umask,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@remit.agent
+def bot(number: int) -> int:
+    """Do nothing."""
+    return number
+
+
+def recorded(folder: Path, caplog: pytest.LogCaptureFixture, **settings: str) -> None:
+    """Have a process record that keeps its files in *folder*, until its log says something."""
+    with unconfigured():
+        mode = "remote" if settings else "local"
+        remit.configure(mode=mode, data_dir=folder, exit_timeout_s=0.5, **settings)
+        assert [bot(number) for number in range(3)] == [0, 1, 2]
+        wait_until(lambda: remit.flush(0.1).sent > 0 or caplog.messages != [])
+
+
+def run(*words: str, folder: Path, **more: str) -> Result:
+    """Run a command of remit's on a data folder."""
+    return CliRunner().invoke(main, words, env={"REMIT_DATA_DIR": str(folder), **more})
 
 
 def modes(home: Path) -> dict[str, int]:
@@ -62,15 +69,14 @@ def modes(home: Path) -> dict[str, int]:
     return {name: stat.S_IMODE(path.stat().st_mode) for name, path in found.items()}
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022], ids=["umask-0", "umask-022"])
-@pytest.mark.parametrize("server", [{}, SERVER], ids=["local", "remote"])
-def test_the_data_folder_is_made_for_its_owner_only(
-    tmp_path: Path, umask: int, server: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_the_data_folder_is_made_for_its_owner_only(tmp_path: Path, mode: str) -> None:
     """With the folders above it that are missing, and what is in it."""
-    done = python("-c", PROGRAM, env={"HOME": str(tmp_path), **server}, umask=umask)
-
-    assert done.returncode == 0, done.stderr
+    environ = settings(tmp_path, URL, "x", exit_timeout_s=0.5)
+    environ |= {"REMIT_MODE": mode, "HOME": str(tmp_path)}
+    for name in ("REMIT_DATA_DIR", "XDG_STATE_HOME"):
+        environ.pop(name, None)
+    told_by(start(PROGRAM, environ))
     found = modes(tmp_path)
     assert found.pop(".local/state/remit") == 0o700
     assert all(mode in (0o600, 0o700) for mode in found.values()), found
@@ -89,13 +95,14 @@ def of_another(folder: Path) -> None:
 
 
 each_shared = pytest.mark.parametrize("share", [of_all, of_another])
+each_server = pytest.mark.parametrize("server", [{}, SERVER], ids=["local", "remote"])
 
 
 @pytest.fixture
 def left(tmp_path: Path) -> Path:
     """Return a data folder in which an ended process left something for the server."""
     folder = tmp_path / "data"
-    spooled = Spooled(folder, target=SERVER["REMIT_API_URL"], token="x")
+    spooled = Spooled(folder, target=URL, token="x")
     in_child(lambda: spooled.outbox().put([item(1)], [record()]))
     return folder
 
@@ -106,43 +113,46 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @each_shared
-@pytest.mark.parametrize("server", [{}, SERVER], ids=["local", "remote"])
+@each_server
 def test_a_folder_that_others_may_write_to_is_not_used(
-    left: Path, share: Callable[[Path], None], server: dict[str, str]
+    left: Path,
+    share: Callable[[Path], None],
+    server: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The program goes on, and one line of the spool's says why nothing is kept."""
     share(left)
     before = content(left)
 
-    done = python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left), **server})
+    recorded(left, caplog, **server)
 
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
     assert content(left) == before
-    (said,) = [line for line in done.stderr.splitlines() if line.startswith("the spool in ")]
+    (said,) = [line for line in caplog.messages if line.startswith("the spool in ")]
     assert f"the folder {left} belongs to another user" in said or (
         f"other users may write to the folder {left}" in said
     )
 
 
-def test_a_folder_that_cannot_be_made_is_named_and_the_program_goes_on() -> None:
+def test_a_folder_that_cannot_be_made_is_named_and_the_program_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """In /proc making a folder says that there is no such folder, although the parent exists."""
-    done = python("-c", PROGRAM, env={"REMIT_DATA_DIR": "/proc/remit"})
+    recorded(Path("/proc/remit"), caplog)
 
-    assert done.returncode == 0, done.stderr
-    assert "a fault inside remit" not in done.stderr
-    assert "/proc/remit/remit.db cannot be opened" in done.stderr
+    assert "a fault inside remit" not in caplog.text
+    assert "/proc/remit/remit.db cannot be opened" in caplog.text
 
 
 @each_shared
 def test_a_spool_that_others_may_write_to_is_not_sent(
-    left: Path, share: Callable[[Path], None]
+    left: Path, share: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What lies in it may be anybody's."""
     share(left / "spool")
     before = content(left)
 
-    assert python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left), **SERVER}).returncode == 0
+    recorded(left, caplog, **SERVER)
+
     assert content(left) == before
 
 
@@ -155,16 +165,17 @@ def test_a_command_says_that_others_may_write_to_the_folder(
     share(left)
     before = content(left)
 
-    done = python("-m", "remit", *words, env={"REMIT_DATA_DIR": str(left)})
+    done = run(*words, folder=left)
 
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    said = " ".join((done.stdout + done.stderr).split())
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
     assert "belongs to another user" in said or "other users may write to" in said
     assert content(left) == before
 
 
-def test_links_in_the_data_folder_are_not_followed(left: Path, tmp_path: Path) -> None:
+def test_links_in_the_data_folder_are_not_followed(
+    left: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Of a database, of a spool file, of a lock."""
     (spooled,) = (left / "spool").glob("*.db")
     lock = spooled.with_suffix(".lock")
@@ -173,12 +184,10 @@ def test_links_in_the_data_folder_are_not_followed(left: Path, tmp_path: Path) -
         link.symlink_to(tmp_path / f"victim-{number}")
     (tmp_path / "victim-2").write_bytes(spooled.read_bytes())
 
-    program = python("-c", PROGRAM, env={"REMIT_DATA_DIR": str(left)})
-    sent = python("-m", "remit", "spool", "send", env={"REMIT_DATA_DIR": str(left), **SERVER})
+    recorded(left, caplog)
+    run("spool", "send", folder=left, REMIT_API_URL=URL, REMIT_API_TOKEN="x")
 
-    assert program.returncode == 0, program.stderr
-    assert "remit.db is a symbolic link to" in program.stderr
-    assert "Traceback" not in sent.stderr
+    assert "remit.db is a symbolic link to" in caplog.text
     assert [path.name for path in tmp_path.glob("victim-*")] == ["victim-2"]
 
 
@@ -188,8 +197,9 @@ def test_an_access_log_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     log.symlink_to(tmp_path / "victim")
     words = ("serve", "--port", "0", "--db", str(tmp_path / "remit.db"), "--access-log", str(log))
 
-    served = python("-m", "remit", *words, env={"HOME": str(tmp_path)})
+    served = run(*words, folder=tmp_path)
 
-    assert served.returncode == 1
-    assert f"{log} is a symbolic link to {tmp_path / 'victim'}" in served.stderr
+    assert served.exit_code == 1
+    said = " ".join(served.output.split())
+    assert f"{log} is a symbolic link to {tmp_path / 'victim'}" in said
     assert not (tmp_path / "victim").exists()

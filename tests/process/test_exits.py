@@ -6,20 +6,19 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remit.collector import create_token, open_store
-from tests.busy import taken
 from tests.collecting import World, on_a_port
 from tests.delivering import hang
 from tests.loopback import serving
@@ -27,8 +26,10 @@ from tests.processes import (
     BARE,
     DECLARED,
     GRACE_S,
-    SHORT_EXIT_S,
+    WARM,
+    Ended,
     errors_of,
+    forked,
     inherit,
     left_in,
     once,
@@ -47,35 +48,49 @@ pytestmark = [
     ),
 ]
 
-SPANS = 200
+SPANS = 50
 STOP_S = float(os.environ.get("REMIT_TEST_STOP_S", "1.5"))
 """How long a program is stopped; a minute on a long night."""
 REQUEST_TIMEOUT_S = 1.0
+EXIT_S = 1.0
+"""Enough for the writer on a busy machine, at the exits of several processes at once."""
 
-ENDING = """
-import atexit, signal
+TIMED = """
+import atexit, time
 
 # The last thing at the exit, as it was registered first.
 atexit.register(lambda: print(time.monotonic() - began_at))
+"""
+
+ENDING = """
+import signal
 
 def begin() -> None:
     global began_at
     began_at = time.monotonic()
 
-ending = sys.argv[1]
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+ending, first = sys.argv[1], int(sys.argv[2])
+if ending == "no thread":
+    threading.Thread.start = refuse
 if ending == "SIGTERM with a handler":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))
 handlers = {each: signal.getsignal(each) for each in signal.valid_signals()}
 
 @remit.agent("Worker")
 def agent() -> None:
-    for number in range(SPANS):
+    for number in range(first, first + SPANS):
         step(number)
 
 agent()
+if "REMIT_REQUEST_TIMEOUT_S" in os.environ and ending != "no thread":
+    # The server never answers: only the last run is to be written at the exit.
+    wait_until_written()
 atexit.register(begin)
 with agent.run():
-    step(SPANS)
+    step(first + SPANS)
     now = {each: signal.getsignal(each) for each in signal.valid_signals()}
     assert now == handlers, "a signal's handler was changed"
     if ending in ABRUPT:
@@ -97,6 +112,7 @@ with agent.run():
 
 ORDERLY = {
     "end of main": 0,
+    "no thread": 0,
     "sys.exit": 7,
     "sys.exit in a thread": 0,
     "exception": 1,
@@ -106,6 +122,7 @@ ORDERLY = {
 """Python does at these ends what is to be done at an exit."""
 ABRUPT = {"os._exit": 4, "SIGTERM": -signal.SIGTERM, "SIGKILL": -9}
 """Nobody does anything at these: what was written is delivered by an heir."""
+ENDINGS = ORDERLY | ABRUPT
 
 STOPPED = """
 @remit.agent("Worker")
@@ -124,89 +141,86 @@ raise SystemExit(0 if delivered else 1)
 """
 
 LEAVING = """
-import atexit
-
 @remit.agent("Worker")
 def agent() -> None:
     step(0)
 
 agent()
-atexit.register(lambda: print("leaving", flush=True))
 sys.exit(7)
 """
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a program ended.
-
-    Attributes:
-        code: Its exit code, or the signal below zero.
-        errors: What it wrote on stderr, without the numbers of lines.
-        exit_s: How long its exit took, in seconds; none if Python had no part in it.
-    """
-
-    code: int
-    errors: list[str]
-    exit_s: list[float]
-
-
-def ended(declared: str, ending: str, environ: dict[str, str]) -> Ended:
-    """Run a program to its end."""
+def ended(declared: str, environs: dict[str, dict[str, str]]) -> dict[str, Ended]:
+    """Run a program to each of its ends; return how it ended, with no numbers of lines."""
     body = ENDING.replace("SPANS", str(SPANS)).replace("ABRUPT", repr(set(ABRUPT)))
-    program = start(declared + body, environ, ending)
-    told, errors = output_of(program)
-    lines = re.sub(r"line \d+", "line", errors).splitlines()
-    return Ended(program.returncode, lines, [float(each) for each in told.split()])
-
-
-@pytest.mark.parametrize("ending", [*ORDERLY, *ABRUPT])
-def test_a_program_ends_as_the_bare_one_and_all_of_it_is_delivered(
-    tmp_path: Path, ending: str
-) -> None:
-    """By itself, or by an heir where it had no time: exit code, stderr and handlers are its own."""
-    with collector(tmp_path) as served:
-        environ = settings(tmp_path, served.url, served.token)
-        bare = ended(BARE, ending, environ)
-        ours = ended(DECLARED, ending, environ)
-        assert (left_in(tmp_path) == []) == (ending in ORDERLY)
-        inherit(environ)
-    assert ours.code == bare.code == {**ORDERLY, **ABRUPT}[ending]
-    assert ours.errors == bare.errors
-    assert len(ours.exit_s) == len(bare.exit_s) == (ending in ORDERLY)
-    assert steps_in(tmp_path) == once(range(SPANS + 1))
-    first, second = runs_in(tmp_path)
-    assert (first, second != "active") == ("complete", True)
-    assert left_in(tmp_path) == []
+    firsts = range(0, 1000 * len(environs), 1000)
+    cases = {
+        ending: (environ, [ending, str(first)])
+        for first, (ending, environ) in zip(firsts, environs.items(), strict=True)
+    }
+    return {
+        ending: Ended(each.code, each.out, re.sub(r"line \d+", "line", each.errors))
+        for ending, each in forked(TIMED + declared, body, cases).items()
+    }
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("ending", ORDERLY)
-def test_a_server_that_never_answers_holds_no_exit(tmp_path: Path, ending: str) -> None:
+def test_a_program_ends_as_the_bare_one_and_all_of_it_is_delivered(tmp_path: Path) -> None:
+    """By itself, or by an heir where it had no time: exit code, stderr and handlers are its own."""
+    with collector(tmp_path) as served:
+        orderly = settings(tmp_path / "orderly", served.url, served.token)
+        abrupt = settings(tmp_path / "abrupt", served.url, served.token)
+        environs = dict.fromkeys(ORDERLY, orderly) | dict.fromkeys(ABRUPT, abrupt)
+        bare = ended(BARE, environs)
+        ours = ended(DECLARED + WARM, environs)
+        assert left_in(tmp_path / "orderly") == [] != left_in(tmp_path / "abrupt")
+        inherit(abrupt)
+    assert {ending: each.code for ending, each in ours.items()} == ENDINGS
+    for ending in ENDINGS:
+        assert (ours[ending].code, ours[ending].errors) == (bare[ending].code, bare[ending].errors)
+        lines = (ending in ORDERLY, ending in ORDERLY)
+        assert (ours[ending].out.count("\n"), bare[ending].out.count("\n")) == lines, ending
+    assert left_in(tmp_path / "abrupt") == []
+    firsts = range(0, 1000 * len(ENDINGS), 1000)
+    assert steps_in(tmp_path) == once(*(range(first, first + SPANS + 1) for first in firsts))
+    runs = Counter(runs_in(tmp_path))
+    assert runs.total() == 2 * len(ENDINGS)
+    assert (runs["active"], runs["complete"] >= len(ENDINGS)) == (0, True)
+
+
+@pytest.mark.smoke
+def test_a_server_that_never_answers_holds_no_exit(tmp_path: Path) -> None:
     """The end takes no longer than its deadline, and one line says where things wait."""
     with serving(hang) as url:
-        environ = settings(tmp_path, url, "t", exit_timeout_s=SHORT_EXIT_S)
-        bare = ended(BARE, ending, environ)
-        with taken() as busy:
-            ours = ended(DECLARED, ending, environ)
-    assert ours.code == bare.code == ORDERLY[ending]
-    assert len(ours.exit_s) == 1
-    assert ours.exit_s[0] <= SHORT_EXIT_S + GRACE_S + busy.seconds
-    assert ours.errors[: len(bare.errors)] == bare.errors
-    (line,) = ours.errors[len(bare.errors) :]
-    assert f"kept in {tmp_path / 'data' / 'spool'}" in line
-    assert "remit spool send" in line
+        environ = settings(tmp_path, url, "t", exit_timeout_s=EXIT_S)
+        environ["REMIT_REQUEST_TIMEOUT_S"] = "60"
+        environs = dict.fromkeys(ORDERLY, environ)
+        bare = ended(BARE, environs)
+        ours = ended(DECLARED + WARM, environs)
+    assert {ending: each.code for ending, each in ours.items()} == ORDERLY
+    for ending in ORDERLY:
+        assert float(ours[ending].out) < 10 * (EXIT_S + GRACE_S), ending
+        assert ours[ending].errors.startswith(bare[ending].errors)
+        (line,) = ours[ending].errors.removeprefix(bare[ending].errors).splitlines()
+        assert f"kept in {tmp_path / 'data' / 'spool'}" in line
+        assert "remit spool send" in line
     assert left_in(tmp_path) != []
 
 
 def test_ctrl_c_ends_the_wait_for_a_server_at_the_exit(tmp_path: Path) -> None:
     """The program had ended: its exit code stays, one line says where things wait."""
-    with serving(hang) as url:
-        program = start(DECLARED + LEAVING, settings(tmp_path, url, "t", exit_timeout_s=60))
-        assert program.stdout is not None
-        assert program.stdout.readline() == "leaving\n"
-        # For the flush to be under way: it is what waits.
-        threading.Event().wait(0.3)
+    asked = threading.Event()
+
+    def hold(_: socket.socket, over: threading.Event) -> None:
+        asked.set()
+        over.wait(60)
+
+    with serving(hold) as url:
+        environ = settings(tmp_path, url, "t", exit_timeout_s=60)
+        # Then it is the exit that sends the first request.
+        environ["REMIT_FLUSH_INTERVAL_S"] = "60"
+        program = start(DECLARED + LEAVING, environ)
+        assert asked.wait(30)
         began = time.monotonic()
         program.send_signal(signal.SIGINT)
         _, errors = output_of(program)
@@ -267,7 +281,14 @@ def stop(program: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.timeout(120 + STOP_S)
-@pytest.mark.parametrize("answered", ["while it is stopped", "twice", "the second time"])
+@pytest.mark.parametrize(
+    "answered",
+    [
+        pytest.param("while it is stopped", marks=pytest.mark.full),
+        "twice",
+        pytest.param("the second time", marks=pytest.mark.full),
+    ],
+)
 def test_a_program_that_is_stopped_in_a_flush_goes_on_where_it_was(
     tmp_path: Path, answered: str
 ) -> None:

@@ -25,7 +25,7 @@ from tests.processes import (
 )
 from tests.served import collector
 
-CALLS = 12
+CALLS = 5
 STEPS = 3
 # No interval brings anything: only the end of a run does.
 FROZEN = {"AWS_LAMBDA_FUNCTION_NAME": "shop", "REMIT_FLUSH_INTERVAL_S": "3600"}

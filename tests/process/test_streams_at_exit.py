@@ -2,106 +2,124 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.architecture.sources import ROOT
 from tests.fake_api import FakeApi
 from tests.loopback import serving
-from tests.served import environment
-from tests.untraced import UNTRACED
+from tests.processes import DECLARED, left_in, runs_in, settings, start, told_by
+from tests.served import collector
 
-PROGRAM = """
-import asyncio, os, sys
-import remit
-
-url, what = sys.argv[1:]
-remit.configure(api_url=url, api_token="token", flush_interval_s=60)
+STREAMS = """
+import asyncio
+from functools import partial
 
 @remit.agent
 def agent(): ...
 
-@remit.span_type("stream")
-def stream():
+@remit.span_type("generator")
+def generator():
     yield 1
     yield 2
 
-@remit.span_type("stream_later")
-async def stream_later():
+@remit.span_type("async generator")
+async def async_generator():
     yield 1
     yield 2
 
-@remit.span_type("returned")
 def returned():
     return map(int, "12")
 
-@remit.span_type("awaited")
-def awaited():
+iterator = remit.span_type("iterator")(returned)
+of_parent = remit.span_type("iterator of a parent")(returned)
+
+@remit.span_type("coroutine")
+def coroutine():
     return asyncio.sleep(0)
 
-def begun(stream):
+with agent.run():
+    held = generator(), async_generator(), iterator(), coroutine()
+    next(held[0])
     try:
-        stream.asend(None).send(None)
+        held[1].asend(None).send(None)
     except StopIteration:
-        return stream
-
-HELD = {
-    "generator": lambda: (held := stream(), next(held)),
-    "async generator": lambda: begun(stream_later()),
-    "iterator": lambda: (held := returned(), next(held)),
-    "coroutine": lambda: awaited(),
-}
-
-def fork(held):
+        pass
+    next(held[2])
+    forked = [of_parent()]
+    next(forked[0])
     child = os.fork()
     if not child:
-        del held[0]
+        del forked[0]
         remit.flush()
         os._exit(0)
     os.waitpid(child, 0)
-    list(held[0])
+    list(forked[0])
+"""
 
-with agent.run() as run:
-    if what in HELD:
-        held = HELD[what]()
-    else:
-        held = [returned()]
-        next(held[0])
-        fork(held)
+DAEMON = """
+began = threading.Event()
+
+@remit.span_type("endless")
+def endless() -> None:
+    began.set()
+    threading.Event().wait()
+
+@remit.agent("Parent")
+def agent() -> None:
+    threading.Thread(target=remit.copy_context(endless), daemon=True).start()
+    began.wait()
+    step(1)
+
+agent()
+if sys.argv[1] == "shutdown":
+    remit.shutdown(20)
 """
 
 
-def spans_of(what: str, folder: Path) -> list[dict[str, Any]]:
-    """Return the spans that arrive from a program that ends with *what* in flight."""
+def test_what_is_still_referenced_at_exit_is_cancelled(tmp_path: Path) -> None:
+    """Its span ends, with the items that came, and the run that waited for it is complete.
+
+    The child of a fork ends nothing of its parent: that takes the rest, and its span is complete.
+    """
     api = FakeApi()
     with serving(api.behave) as url:
-        subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", PROGRAM, url, what],
-            cwd=ROOT,
-            env=environment(folder) | UNTRACED,
-            timeout=60,
-            check=True,
-        )
+        environ = settings(tmp_path, url, "token") | {"PYTHONWARNINGS": "ignore"}
+        told_by(start(DECLARED + STREAMS, environ))
     (instance,) = api.instances.values()
     assert instance["status"] == "complete"
-    return [span for span in api.spans.values() if span["schema_name"] != "remit:run"]
+    spans = {
+        span["schema_name"]: (span["status"], (span.get("result_payload") or {}).get("items"))
+        for span in api.spans.values()
+    }
+    spans.pop("remit:run")
+    assert spans == {
+        "generator": ("cancelled", [1]),
+        "async generator": ("cancelled", [1]),
+        "iterator": ("cancelled", [1]),
+        "coroutine": ("cancelled", None),
+        "iterator of a parent": ("complete", [1, 2]),
+    }
 
 
-@pytest.mark.parametrize("what", ["generator", "async generator", "iterator", "coroutine"])
-def test_what_is_still_referenced_at_exit_is_cancelled(what: str, tmp_path: Path) -> None:
-    """Its span ends, with the items that came, and the run that waited for it is complete."""
-    (span,) = spans_of(what, tmp_path)
-    assert span["status"] == "cancelled"
-    if what != "coroutine":
-        assert span["result_payload"]["items"] == [1]
+def spans_in(folder: Path) -> dict[str, str]:
+    """Return the statuses of the spans at the server, by their types."""
+    with closing(sqlite3.connect(folder / "remit.db")) as store:
+        return dict(store.execute("SELECT schema_name, status FROM agent_spans"))
 
 
-def test_the_child_of_a_fork_ends_nothing_of_its_parent(tmp_path: Path) -> None:
-    """The child drops its copy of a stream; the parent takes the rest, and its span is complete."""
-    (span,) = spans_of("fork", tmp_path)
-    assert span["status"] == "complete"
-    assert span["result_payload"]["items"] == [1, 2]
+@pytest.mark.parametrize("ending", ["end of main", "shutdown"])
+def test_a_span_that_a_daemon_thread_has_open_at_the_exit_is_ended_there(
+    tmp_path: Path, ending: str
+) -> None:
+    """As the next process would, which has nothing to do then; a shutdown before is no exit."""
+    with collector(tmp_path) as served:
+        environ = settings(tmp_path, served.url, served.token)
+        assert told_by(start(DECLARED + DAEMON, environ, ending)) == ("", "")
+    is_exit = ending == "end of main"
+    assert spans_in(tmp_path)["endless"] == ("failed" if is_exit else "active")
+    assert spans_in(tmp_path)["step"] == "complete"
+    assert runs_in(tmp_path) == ["complete" if is_exit else "active"]
+    assert (left_in(tmp_path) == []) is is_exit

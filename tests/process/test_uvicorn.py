@@ -5,40 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
-import subprocess
-import sys
+from collections import Counter
 from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
 
 from tests.loopback import unused_port
-from tests.processes import runs_in, settings, wait_until
+from tests.processes import runs_in, settings, start, wait_until
 from tests.served import collector
 
 REQUESTS = 20
 APP = """
-import remit
-
-@remit.agent("Under uvicorn")
-def agent() -> None:
-    pass
-
-async def app(scope, receive, send):
-    if scope["type"] == "lifespan":
-        await receive()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await remit.aflush(timeout_s=20.0)
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    if scope["path"] == "/run":
-        agent()
-    await send({"type": "http.response.start", "status": 204, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
-"""
-
-STREAMING_APP = """
 import asyncio, contextlib
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
@@ -60,6 +38,14 @@ async def lifespan(app):
 
 app = FastAPI(lifespan=lifespan)
 
+@remit.agent
+def agent() -> None:
+    pass
+
+@app.get("/run")
+async def run():
+    agent()
+
 @app.get("/{kind}")
 async def chat(kind):
     async with answer.run(subject=kind) as run:
@@ -72,26 +58,6 @@ def answers(url: str) -> bool:
     with suppress(httpx.TransportError):
         return httpx.get(url, trust_env=False).is_success
     return False
-
-
-def test_a_flush_in_the_lifespan_is_in_time(tmp_path: Path) -> None:
-    """No exit handler runs, and no interval ends: nothing else would deliver it."""
-    (tmp_path / "served.py").write_text(APP)
-    port = unused_port()
-    with collector(tmp_path) as served:
-        environ = settings(tmp_path, served.url, served.token) | {"REMIT_FLUSH_INTERVAL_S": "60"}
-        command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port)]
-        server = subprocess.Popen([*command, "--log-level", "error"], cwd=tmp_path, env=environ)
-        try:
-            wait_until(lambda: answers(f"http://127.0.0.1:{port}/"))
-            for _ in range(REQUESTS):
-                assert answers(f"http://127.0.0.1:{port}/run")
-            server.terminate()
-            assert server.wait(60) == -signal.SIGTERM
-        finally:
-            server.kill()
-            server.wait()
-        assert runs_in(tmp_path) == ["complete"] * REQUESTS
 
 
 def read(url: str, chunks: int | None = None) -> None:
@@ -111,26 +77,34 @@ def leave_at_once(url: str) -> None:
         httpx.get(url, trust_env=False, timeout=httpx.Timeout(30, read=0.1))
 
 
-def test_a_streamed_answer_holds_its_run_until_it_ends(tmp_path: Path) -> None:
-    """It is read to its end, or fails, or its client leaves: in the middle, or before an item."""
-    (tmp_path / "served.py").write_text(STREAMING_APP)
+def test_a_flush_in_the_lifespan_delivers_runs_and_streamed_answers(tmp_path: Path) -> None:
+    """No interval ends before it. A streamed answer holds its run until it ends.
+
+    It is read to its end, or fails, or its client leaves: in the middle, or before an item.
+    """
+    (tmp_path / "served.py").write_text(APP)
     port = unused_port()
     url = f"http://127.0.0.1:{port}"
     with collector(tmp_path) as served:
-        environ = settings(tmp_path, served.url, served.token)
-        command = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port)]
-        server = subprocess.Popen([*command, "--log-level", "critical"], cwd=tmp_path, env=environ)
+        environ = settings(tmp_path, served.url, served.token) | {"REMIT_FLUSH_INTERVAL_S": "60"}
+        command = ["-m", "uvicorn", "served:app", "--port", str(port), "--log-level", "critical"]
+        server = start(command, environ, folder=tmp_path)
         try:
             wait_until(lambda: answers(f"{url}/docs"))
+            for _ in range(REQUESTS):
+                assert answers(f"{url}/run")
             read(f"{url}/whole")
             read(f"{url}/fails")
             read(f"{url}/middle", 3)
             leave_at_once(f"{url}/early")
-            wait_until(lambda: sorted(spans_in(tmp_path)) == ENDS)
-        finally:
+            assert runs_in(tmp_path) == []
             server.terminate()
-            server.wait(60)
-        assert runs_in(tmp_path) == ["complete", "failed", "complete", "complete"]
+            assert server.wait(60) == -signal.SIGTERM
+        finally:
+            server.kill()
+            server.communicate()
+        assert sorted(spans_in(tmp_path)) == ENDS
+        assert Counter(runs_in(tmp_path)) == {"complete": REQUESTS + 3, "failed": 1}
 
 
 ENDS = [("early", "cancelled"), ("fails", "failed"), ("middle", "cancelled"), ("whole", "complete")]
