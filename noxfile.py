@@ -102,7 +102,8 @@ def of_each_python() -> set[Path]:
 def run_tests(session: nox.Session, files: set[Path]) -> None:
     """Run the tests of *files* that have the marker `python` or need no gate."""
     session.run(
-        "python", "-m", "pytest", "--strict-skips", "-q", "-m", "python or not gate",
+        "python", "-m", "pytest", "--strict-skips", "-q", "-n", "2", "--dist", "loadscope",
+        "-m", "python or not gate",
         *map(str, sorted(files)), *session.posargs,
     )  # fmt: skip
 

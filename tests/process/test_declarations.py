@@ -194,3 +194,16 @@ def test_two_projects_with_one_agents_name_are_told_apart(tmp_path: Path) -> Non
     listed = json.loads(out(*remit, "runs", "list", "--json"))
     identifiers = [each["agent"]["external_identifier"] for each in listed]
     assert identifiers == [f"~/{each}/app.main:bot" for each in ("shop", "bank", "shop")]
+
+
+def test_a_run_is_recorded_where_the_current_folder_is_gone(tmp_path: Path) -> None:
+    """Local mode names the project of an agent by its folder, and does without."""
+    environ = {**os.environ, "REMIT_MODE": "local", "REMIT_DATA_DIR": str(tmp_path / "data")}
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    leave = f"import os\nos.chdir({str(gone)!r})\nos.rmdir({str(gone)!r})\n"
+    program = [sys.executable, "-c", leave + AGENT]
+    subprocess.run(program, env=environ, check=True, timeout=60)
+    command = [sys.executable, "-m", "remit", "runs", "list", "--json"]
+    told = subprocess.run(command, env=environ, capture_output=True, check=True, timeout=60)
+    assert [each["run"]["status"] for each in json.loads(told.stdout)] == ["complete"]

@@ -123,3 +123,49 @@ def test_a_span_that_a_daemon_thread_has_open_at_the_exit_is_ended_there(
     assert spans_in(tmp_path)["step"] == "complete"
     assert runs_in(tmp_path) == ["complete" if is_exit else "active"]
     assert (left_in(tmp_path) == []) is is_exit
+
+
+FORKED = """
+import os, time
+import remit
+from tests.fake_api import FakeApi
+
+api = FakeApi()
+remit.configure(
+    api_url="http://remit.test",
+    api_token="token",
+    transport=api.transport,
+    flush_interval_s=0.05,
+    poll_interval_s=60,
+)
+
+@remit.agent
+def agent(): ...
+
+@remit.span_type("stream")
+def stream():
+    yield 1
+    yield 2
+
+with agent.run():
+    held = stream()
+    next(held)
+    remit.flush()
+    child = os.fork()
+    if not child:
+        api.seen.clear()
+        with remit.span("of the child"):
+            pass
+        remit.flush()
+        time.sleep(1)  # twenty times the interval at which a run with an open stream is polled
+        print(*(seen.method for seen in api.seen), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    list(held)
+"""
+
+
+def test_the_child_of_a_fork_does_not_poll_for_the_streams_of_its_parent(tmp_path: Path) -> None:
+    """It delivers its own span; the parent polls for terminations of the run."""
+    told, _ = told_by(start(FORKED, settings(tmp_path, "", "token")))
+    assert set(told.split()) == {"POST"}

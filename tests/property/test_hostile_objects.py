@@ -10,7 +10,7 @@ import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import suppress
 from typing import Any, Final, TypeAlias, cast
 
@@ -53,7 +53,7 @@ def failing(value: object) -> None:
 
 
 @remit.span_type
-def items(value: object) -> Iterator[object]:
+def items(value: object) -> Generator[object]:
     """Yield what it gets."""
     yield value
 
@@ -170,6 +170,55 @@ def test_a_hostile_dict_is_a_payload(recorder: RecordingSink) -> None:
     assert CALLS == []
     (span,) = recorder.spans("by hand")
     assert span.payload == {"goal": 1}
+
+
+@remit.span_type
+async def later_items(value: object) -> AsyncGenerator[object]:
+    """Yield what it gets."""
+    yield value
+
+
+async def thrown_into_a_stream(error: BaseException) -> None:
+    """Throw it where the consumer is."""
+    with desk.run():
+        stream = items("a")
+        next(stream)
+        stream.throw(error)
+
+
+async def thrown_into_an_async_stream(error: BaseException) -> None:
+    """Throw it where the consumer is."""
+    with desk.run():
+        stream = later_items("a")
+        await anext(stream)
+        await stream.athrow(error)
+
+
+async def raised_in_an_async_run(error: BaseException) -> None:
+    """Raise it in the block of a run."""
+    async with desk.run():
+        raise error
+
+
+@pytest.mark.parametrize("base", [ValueError, BaseException], ids=lambda base: base.__name__)
+@pytest.mark.parametrize(
+    "passing",
+    [thrown_into_a_stream, thrown_into_an_async_stream, raised_in_an_async_run],
+    ids=lambda passing: passing.__name__,
+)
+async def test_a_hostile_error_passes_without_being_asked(
+    recorder: RecordingSink, passing: Callable[[BaseException], Awaitable[None]], base: type
+) -> None:
+    """`isinstance` would ask it for its class."""
+    error = cast("Any", base).__new__(hostile_class(base))
+    same: list[bool] = []
+    CALLS.clear()
+    try:
+        await passing(error)
+    except BaseException as passed:  # noqa: BLE001 - pytest would ask it for its class
+        same.append(passed is error)
+    assert (same, CALLS) == ([True], [])
+    assert {span.status for span in recorder.runs[0].spans} == {"failed"}
 
 
 class Slow:
