@@ -34,7 +34,7 @@ test: $(VENV)/.test ## run the tests of a desk; ARGS="-k name" picks some of all
 	else $(BIN)/python -m pytest $(FAST); fi
 
 gate: $(VENV)/.gate ## run the tests with processes, PostgreSQL and broken back ends
-	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full' -n 3 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest --strict-skips -m 'gate and not full' -n 4 --dist loadscope $(ARGS)
 
 full: $(VENV)/.dev ## run the tests with all that they can do, on each Python; takes hours
 	@REMIT_TEST_FULL=1 REMIT_TEST_SCRIPTS=5 REMIT_TEST_KILLS=50 REMIT_TEST_API_EXAMPLES=120 \
