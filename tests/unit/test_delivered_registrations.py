@@ -75,7 +75,7 @@ def api(tmp_path: Path) -> Iterator[FakeApi]:
 
 
 def subsets(options: Mapping[str, object]) -> Iterator[dict[str, Any]]:
-    """Yield every pair of *options*, each alone, none and all; `make full` has every combination."""
+    """Yield none, each, each two and all of *options*; `make full` has every combination."""
     counts = range(len(options) + 1) if FULL else (0, 1, 2, len(options))
     for count in counts:
         for chosen in combinations(options, count):
