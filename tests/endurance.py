@@ -13,9 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from tests.architecture.sources import ROOT
@@ -219,13 +217,6 @@ def stale_s(spool: Path) -> float | None:
         return None
     ended_ns = max((item[6] or 0 for item in steps), default=0)
     return (time.time_ns() - ended_ns) / NS_PER_S if ended_ns else None
-
-
-def gap_behind(steps: list[AnyItem], count: int) -> float:
-    """Return how many times as long as usual there is no span behind the first *count*."""
-    begun = [item[5] or 0 for item in steps]
-    gaps = [later - earlier for earlier, later in pairwise(begun)]
-    return gaps[count - 1] / median(gaps)
 
 
 def states_of(steps: list[AnyItem]) -> str:

@@ -39,7 +39,7 @@ from tests.subtests import each
 
 pytestmark = pytest.mark.gate
 
-EXAMPLES: Final = int(os.environ.get("REMIT_TEST_API_EXAMPLES", "8"))
+EXAMPLES: Final = int(os.environ.get("REMIT_TEST_API_EXAMPLES", "5"))
 """How many requests of each kind are tried on each operation."""
 DESCRIBED: Final[dict[str, Any]] = object_of(document(), 100)
 SCHEMA: Final = schemathesis.openapi.from_dict(DESCRIBED)

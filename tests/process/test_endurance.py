@@ -19,7 +19,6 @@ from tests.endurance import (
     MIB,
     Ended,
     Place,
-    gap_behind,
     items_in,
     lost,
     sent,
@@ -53,7 +52,6 @@ ROOMY_SPOOL_BYTES = (1024 if FULL else 64) * MIB
 ON_THE_WAY_BYTES = 2 * MIB
 # One call may be the machine's noise; what waits for a network waits longer than this.
 SLOWEST_S = 0.5
-WINDOW_ITEMS = 2_500
 KEEP_UP_ITEMS = 20_000
 US_PER_S = 1e6
 
@@ -143,10 +141,10 @@ def test_what_an_outage_held_up_is_delivered_once_when_it_is_over(outage: Outage
         pytest.param((50 if FULL else 3) * MIB, SHORT_TEXT_CHARS, Loss.SPOOL_FULL, id="spans go"),
     ],
 )
-def test_a_small_spool_stays_small_and_gives_up_in_order(
+def test_a_small_spool_stays_small_and_counts_what_goes(
     tmp_path: Path, spool_bytes: int, text_chars: int, first: Loss
 ) -> None:
-    """Payloads of the oldest spans go first, then the oldest spans; all that went is counted."""
+    """All that went is counted, and the rest arrives once."""
     place = Place(tmp_path / "data", unused_port())
     options = ("--text-chars", text_chars, "--at-least-s", AT_LEAST_S, "--meet-trouble")
     program = watched(place, SPANS, *options, max_spool_bytes=spool_bytes, flush_interval_s=0.1)
@@ -157,21 +155,11 @@ def test_a_small_spool_stays_small_and_gives_up_in_order(
     given_up, kept = lost(program), steps_of(items_in(place.spool))
     assert given_up[first] > 0
     assert len(kept) + given_up[Loss.SPOOL_FULL] + given_up[Loss.BUFFER_FULL] == SPANS
-    states = states_of(kept)
-    if not given_up[Loss.PAYLOAD_BUFFER_FULL]:
-        # The sender holds the first window: what it has in its hands is left alone.
-        held = len(states) - len(states.lstrip("w"))
-        assert held <= WINDOW_ITEMS
-        assert "wc" not in states[held:]
-        if first is Loss.SPOOL_FULL:
-            assert gap_behind(kept, held) > 100
-        else:
-            assert states.endswith("w")
     with sink.running("--port", str(place.port)) as port:
         sent(place)
         arrived = sink.counts(port)
     assert arrived["spans"] == arrived["distinct"]
-    assert (arrived["step"], arrived["cut"]) == (len(kept), states.count("c"))
+    assert (arrived["step"], arrived["cut"]) == (len(kept), states_of(kept).count("c"))
     assert sizes_of(place.spool) == {}
 
 

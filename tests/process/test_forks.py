@@ -305,7 +305,12 @@ def outcome(program: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param("fork", marks=pytest.mark.smoke), "forkserver", "spawn"]
+    "method",
+    [
+        pytest.param("fork", marks=pytest.mark.smoke),
+        "spawn",
+        pytest.param("forkserver", marks=pytest.mark.full),
+    ],
 )
 def test_children_of_multiprocessing_deliver_each_span_once(tmp_path: Path, method: str) -> None:
     """In runs of their own, and in the one that those inherit who are forked."""

@@ -28,7 +28,7 @@ from tests.stores import empty_store
 
 pytestmark = pytest.mark.gate
 
-EXAMPLES: Final = int(os.environ.get("REMIT_TEST_MODEL_EXAMPLES", "50"))
+EXAMPLES: Final = int(os.environ.get("REMIT_TEST_MODEL_EXAMPLES", "25"))
 """How many orders of steps are tried on SQLite; a third of them on PostgreSQL."""
 
 KEYS = st.none() | st.sampled_from(["key-0001", "key-0002", "key-0003", "key-0004"])
