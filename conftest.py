@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -81,6 +82,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Watch over skips when `--strict-skips` was given; collect tests, and no garbage meanwhile."""
     gc.disable()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell has what it starts in the background ignore Ctrl-C, which tests send.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("strict_skips"):
         config.pluginmanager.register(SkipGate(), "strict-skips")
 
