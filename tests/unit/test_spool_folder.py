@@ -59,18 +59,21 @@ def test_claims_of_many_threads_never_overlap(folder: Folder) -> None:
 
 
 def test_a_lock_is_removed_when_its_file_has_gone_and_its_process_has_ended(
-    folder: Folder,
+    tmp_path: Path,
 ) -> None:
-    """The lock of a file of any kind stays, and so does what has another kind of name."""
+    """Looking for files does it; other locks stay, and what has another kind of name."""
+    spooled = Spooled(tmp_path)
+    folder = spooled.folder
+    folder.path.mkdir()
     alive = folder.create()
     alive.path.unlink()
     kept = {f"{alive.path.stem}.lock", "of-somebody-else.lock"}
-    for number, ending in enumerate((".db", ".aside", ".damaged", ".db-wal")):
+    for number, ending in enumerate((".aside", ".damaged", ".db-wal")):
         name = f"{NAME[:-1]}{number}"
         kept |= {f"{name}.lock", f"{name}{ending}"}
     for name in (kept | {f"{NAME}.lock"}) - {f"{alive.path.stem}.lock"}:
         (folder.path / name).touch()
-    folder.sweep()
+    assert spooled.files.take() is None
     assert {path.name for path in folder.path.iterdir()} == kept
     alive.release()
 
