@@ -140,7 +140,7 @@ def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
     values = account_values(ctx, params)
 
     def do() -> Done:
-        row = _deployment(ctx, values)
+        row = _deployment(ctx, values, to_remove=True)
         ctx.tx.remove(row)
         # Asked afterwards, when nobody can run there any more; a refusal undoes the removal.
         if count(ctx, InstanceRow, {"agent_deployment_id": row.id}):
@@ -182,5 +182,8 @@ def _check_version(ctx: Context, agent_id: str, version_id: str | None) -> None:
         raise not_found("agent_version")
 
 
-def _deployment(ctx: Context, values: Mapping[str, object]) -> DeploymentRow:
-    return found(ctx, DeploymentRow, required(values, "agent_deployment_id"), "agent_deployment")
+def _deployment(
+    ctx: Context, values: Mapping[str, object], *, to_remove: bool = False
+) -> DeploymentRow:
+    deployment_id = required(values, "agent_deployment_id")
+    return found(ctx, DeploymentRow, deployment_id, "agent_deployment", to_remove=to_remove)

@@ -95,7 +95,7 @@ def delete_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
     values = account_values(ctx, params)
 
     def do() -> Done:
-        row = _environment(ctx, values)
+        row = _environment(ctx, values, to_remove=True)
         ctx.tx.remove(row)
         # Asked afterwards, when nobody can deploy there any more; a refusal undoes the removal.
         if count(ctx, DeploymentRow, {"environment_id": row.id}):
@@ -128,5 +128,8 @@ def _account(ctx: Context, values: Mapping[str, object]) -> AccountRow:
     return found(ctx, AccountRow, required(values, "account_id"), "account")
 
 
-def _environment(ctx: Context, values: Mapping[str, object]) -> EnvironmentRow:
-    return found(ctx, EnvironmentRow, required(values, "environment_id"), "environment")
+def _environment(
+    ctx: Context, values: Mapping[str, object], *, to_remove: bool = False
+) -> EnvironmentRow:
+    environment_id = required(values, "environment_id")
+    return found(ctx, EnvironmentRow, environment_id, "environment", to_remove=to_remove)

@@ -57,13 +57,21 @@ def required(values: Mapping[str, object], field: str) -> str:
     return text
 
 
-def found(ctx: Context, kind: type[R], row_id: str, what: str) -> R:
+def found(ctx: Context, kind: type[R], row_id: str, what: str, *, to_remove: bool = False) -> R:
     """Return the row of this id in the caller's account.
 
+    Args:
+        ctx: The request.
+        kind: The kind of row.
+        row_id: Its id.
+        what: The row in a word, for the refusal.
+        to_remove: Whether the operation removes it.
+
     Raises:
-        Refusal: 404, there is none; *what* says of what.
+        Refusal: 404, there is none.
     """
-    row = ctx.tx.row(kind, ctx.caller.account_id, row_id)
+    read = ctx.tx.row_to_remove if to_remove else ctx.tx.row
+    row = read(kind, ctx.caller.account_id, row_id)
     if row is None:
         raise not_found(what)
     return row

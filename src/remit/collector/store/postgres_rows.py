@@ -285,6 +285,10 @@ class PostgresTransaction(Transaction):
     def _kept(self, kind: type[Row]) -> str:
         return _LOCKS.get(kind, "") if self._writing else ""
 
+    def _removable(self) -> str:
+        # A lock that is shared first and made stronger after deadlocks with another removal.
+        return " FOR UPDATE"
+
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:
         found = [_findable(value) for value in values]
         done = self._cursor.execute(_translated(sql), found or None, prepare=self._prepare)

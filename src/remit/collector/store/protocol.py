@@ -230,6 +230,10 @@ class Writing(Reading, Protocol):
         """Keep what can change in a row that exists; span counts are left alone."""
         ...
 
+    def row_to_remove(self, kind: type[R], account_id: str, row_id: str) -> R | None:
+        """Return the row of this id; another transaction that writes waits to read it."""
+        ...
+
     def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:
         """Forget a row; whoever reads an environment or a deployment meanwhile ends first.
 

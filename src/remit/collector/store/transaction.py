@@ -65,11 +65,16 @@ class Transaction(ABC):
         del kind
         return ""
 
+    def _removable(self) -> str:
+        """Return what a select of a row ends with that is to be removed."""
+        return ""
+
     def _all(self, kind: type[R], sql: str, values: Sequence[Value] = ()) -> list[R]:
         return [kind(*row) for row in self._rows(sql, values)]
 
-    def _one(self, kind: type[R], where: str, *values: Value) -> R | None:
-        sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{self._kept(kind)}"
+    def _one(self, kind: type[R], where: str, *values: Value, to_remove: bool = False) -> R | None:
+        lock = self._removable() if to_remove else self._kept(kind)
+        sql = f"{statements.SELECT[kind]} WHERE {where} LIMIT 1{lock}"
         found = self._all(kind, sql, values)
         return found[0] if found else None
 
@@ -79,6 +84,10 @@ class Transaction(ABC):
             return self._one(kind, "id = ?", row_id)
         owner = "id" if kind is AccountRow else "account_id"
         return self._one(kind, f"id = ? AND {owner} = ?", row_id, account_id)
+
+    def row_to_remove(self, kind: type[R], account_id: str, row_id: str) -> R | None:
+        """Return the row of this id; another transaction that writes waits to read it."""
+        return self._one(kind, "id = ? AND account_id = ?", row_id, account_id, to_remove=True)
 
     def list_rows(
         self, kind: type[R], account_id: str, equal: Mapping[str, str], page: Page
