@@ -1,4 +1,4 @@
-"""What answers in the place of the API, by mistake: behaviours for `tests.loopback.serving`."""
+"""Servers that are not the API: behaviours for `tests.loopback.serving`."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class FakeApi:
         self.item_rules.append(lambda item: left.popleft() if left and wanted(item) else None)
 
     def lose_everything(self) -> None:
-        """Begin anew, as a server whose database is another one."""
+        """Forget everything, as after a change of the database."""
         self.instances, self.spans, self._keys = {}, {}, {}
         self.partition = new_partition()
 

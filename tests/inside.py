@@ -302,7 +302,7 @@ class SteppedDelivery:
         self._shared.door.limit = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
-        """Settle all that waits to be sent, as where the spool had no room for it."""
+        """Settle everything that is waiting, as after a full spool."""
         self._outbox.settle([row_id for row_id, _ in self._outbox.head(1_000)])
 
     def fork(self) -> None:

@@ -184,7 +184,7 @@ def start(
     *arguments: object,
     folder: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """Start a program, the first of a session of its own.
+    """Start a program in a new session.
 
     Args:
         program: Its text, or Python's arguments: a file, or `-m` and a module.

@@ -1,4 +1,4 @@
-"""`remit serve` in a process of its own."""
+"""Runs `remit serve` as a child process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Ended(NamedTuple):
 
 
 class Collector:
-    """A collector in a process of its own; started again it takes the same port.
+    """A collector in a child process; a restart reuses the port.
 
     Attributes:
         process: The process.

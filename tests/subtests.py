@@ -34,8 +34,8 @@ def each(
         names: The arguments that differ by case.
         cases: Their values.
         ids: What the cases are called.
-        **own: Arguments of which each case has its own: what this context manager gives, as in
-            `recorder=isolated`. A test that does not take the argument goes without.
+        **own: Arguments that are opened for each case by a context manager, as in
+            `recorder=isolated`. They are left out where the test does not take them.
     """
     arguments = names.replace(" ", "").split(",") if isinstance(names, str) else list(names)
     listed = [
@@ -78,7 +78,7 @@ def each(
 
 @dataclass
 class _Table:
-    """A test, its cases by label, and what each case opens of its own."""
+    """A test, its cases by label, and the context managers that each case opens."""
 
     test: Test
     cases: list[tuple[str, dict[str, object]]]

@@ -51,7 +51,7 @@ GUARDED: tuple[Any, ...] = (pkgutil.walk_packages, _two, _four)
 GUARDS = {guarded("")(each).__code__ for each in GUARDED}
 """What stands around a guarded function, by how it takes its arguments."""
 MOST_FAULTS = 200
-"""So often a function raises at most: a walk over types asks some of them for every part."""
+"""Most calls of one function that raise: a walk over types calls some of them very often."""
 MEET_S = 20.0
 """A function that is not reached by then is not reached."""
 COUNT_S = 10.0

@@ -1,4 +1,4 @@
-"""The collector in processes of its own: stopped, several on one file, at exit."""
+"""`remit serve`: signals, several processes on one file, and the exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collectors in processes of their own on one PostgreSQL: killed, and several on a port."""
+"""Several `remit serve` on one PostgreSQL: kills, signals, and workers that share a port."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ def workers_of(collector: Collector) -> set[int]:
         text=True,
     ).stdout
     return {int(line.split()[0]) for line in found.splitlines() if "spawn_main" in line}
+
+
+def replace_worker(collector: Collector) -> None:
+    """Kill a worker, and wait until another one has replaced it."""
+    before = workers_of(collector)
+    os.kill(min(before), signal.SIGKILL)
+    wait_until(lambda: len(workers_of(collector) - before) == 1)
 
 
 def is_there(process: int) -> bool:
@@ -184,9 +191,7 @@ def test_workers_share_a_port_and_the_dead_are_replaced(shared: Shared) -> None:
 
         def harm(load: Load) -> None:
             for _ in range(2):
-                before = workers_of(collector)
-                os.kill(min(before), signal.SIGKILL)
-                wait_until(lambda before=before: len(workers_of(collector) - before) == 1)  # type: ignore[misc] # bound now
+                replace_worker(collector)
                 assert len(workers_of(collector)) == 2
                 load.wait_for_more()
 

@@ -42,7 +42,7 @@ MAX_BUFFER_MIB = 64
 OVERHEAD_MIB = 32
 GROWTH_MIB = 4
 EXIT_TIMEOUT_S = 2.0
-# An exit that waits for the back end waits for ever; unit tests hold its time by a clock of theirs.
+# Far above the promise: unit tests check the deadline with a fake clock.
 EXIT_S = 10 * EXIT_TIMEOUT_S
 INTERVAL_S = 0.1
 MAX_LAG_S = 20 * INTERVAL_S

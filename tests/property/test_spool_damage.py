@@ -87,7 +87,7 @@ def test_an_undamaged_file_is_read_whole_without_a_word(
 
 
 def test_a_file_of_an_impossible_format_is_put_aside(written: dict[str, Path]) -> None:
-    """SQLite reports this kind of damage in words of its own."""
+    """SQLite reports this kind of damage with a different message."""
     (path,) = (written["closed"] / "spool").glob("*.db")
     place = (SCHEMA_FORMAT_AT + 0.5) / path.stat().st_size
     assert harmed(written["closed"], b"\0\0\0\5", place, ".db")[0] == []

@@ -60,7 +60,7 @@ class Made:
             self.span()
 
     def drain(self, *, everything: bool = False) -> list[AnyItem]:
-        """Drain, and let go of what came."""
+        """Drain the buffer and release the memory of the items."""
         drained = Drained()
         self.buffer.drain(drained, everything=everything)
         items = drained.in_order()
@@ -366,7 +366,7 @@ def counted() -> Generator[None]:
 
 @pytest.mark.usefixtures("counted")
 def test_spans_that_wait_are_none_of_the_collectors_business() -> None:
-    """It begins a collection when so many more objects were made than went; of ours, none counts.
+    """The collector counts allocations of tracked objects; items are not tracked.
 
     A tuple for each would have it run at every 700 spans, and each tenth time look at more.
     """

@@ -52,7 +52,7 @@ def test_one_line_says_that_delivery_fails_and_one_that_it_works_again(
 
 
 def test_from_one_kind_of_trouble_to_another_is_a_change(caplog: pytest.LogCaptureFixture) -> None:
-    """It has a line and a health of its own, and the waits begin anew."""
+    """It is logged, sets the health, and restarts the waits."""
     down, page = refusal(503), httpx.Response(200, text="<html>log in</html>")
     stepped = answering(down, down, down, UNAUTHORIZED, page, page, None, UNAUTHORIZED)
     found = rests(stepped, 3)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]  # pyright: ignore - pandas has no types
+import pandas as pd  # type: ignore[import-untyped] # pandas has no types
 from jsonschema import Draft202012Validator
 from pydantic_extra_types.phone_numbers import PhoneNumber, PhoneNumberValidator
 

@@ -80,7 +80,7 @@ class PostgresStore:
             create: Whether to make the tables if there are none.
             read_only: Whether to change nothing; an older schema is refused then.
             clock: Tells for which times there must be partitions.
-            waits: How long is waited for what.
+            waits: The timeouts.
 
         Raises:
             SettingsError: It cannot be reached, is no database of remit's, or has a newer schema.

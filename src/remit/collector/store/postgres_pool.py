@@ -32,7 +32,7 @@ CONNECT_TIMEOUT_S: Final = 5
 SILENCE_S: Final = 5.0
 """A server that did not answer is not asked again for so long: each question keeps a thread, and
 all who ask are to be told soon."""
-# A process that was stopped in the middle must not keep its locks for ever.
+# Releases the locks of a process that was suspended during a transaction.
 _IDLE_S: Final = 30.0
 _DEFAULTS: Final = {
     "application_name": "remit",
@@ -44,12 +44,12 @@ _DEFAULTS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waits:
-    """How long is waited for what, in seconds.
+    """Timeouts of the store, in seconds.
 
     Attributes:
-        connection_s: For one of the connections, by one of the few threads that carry out requests.
-        lock_s: For a lock, by the server.
-        statement_s: For the end of a statement, by the server.
+        connection_s: Until a thread that serves a request gets a connection of the pool.
+        lock_s: Until a statement gets a lock.
+        statement_s: Until a statement ends.
     """
 
     connection_s: float = 5.0
@@ -65,7 +65,7 @@ class Pool:
 
         Args:
             url: The database.
-            waits: How long is waited for what.
+            waits: The timeouts.
 
         Raises:
             psycopg.ProgrammingError: It cannot be read.

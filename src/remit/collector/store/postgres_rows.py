@@ -286,7 +286,7 @@ class PostgresTransaction(Transaction):
         return _LOCKS.get(kind, "") if self._writing else ""
 
     def _removable(self) -> str:
-        # A lock that is shared first and made stronger after deadlocks with another removal.
+        # Two transactions that both hold FOR KEY SHARE and then delete the row deadlock.
         return " FOR UPDATE"
 
     def _rows(self, sql: str, values: Sequence[Value] = ()) -> Iterable[tuple[Any, ...]]:

@@ -66,7 +66,7 @@ class Transaction(ABC):
         return ""
 
     def _removable(self) -> str:
-        """Return what a select of a row ends with that is to be removed."""
+        """Return the lock clause of a select whose row is removed afterwards."""
         return ""
 
     def _all(self, kind: type[R], sql: str, values: Sequence[Value] = ()) -> list[R]:
