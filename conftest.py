@@ -83,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Watch over skips when `--strict-skips` was given; collect tests, and no garbage meanwhile."""
     gc.disable()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell has what it starts in the background ignore Ctrl-C, which tests send.
+        # A shell starts background jobs with SIGINT ignored; tests send it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("strict_skips"):
         config.pluginmanager.register(SkipGate(), "strict-skips")

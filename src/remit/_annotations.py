@@ -1,4 +1,4 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
+# Uncounted: a type that cannot be read is a result, not a fault.
 """Annotations: what they resolve to, and the marks that stand in them.
 
 One annotation is resolved at a time, so that a name that is missing at run time loses one

@@ -100,7 +100,7 @@ class Faults:
 
 
 faults = Faults()
-"""Those of the current runtime: of the process, or of an isolated block.
+"""The faults of the current runtime: of the process, or of an isolated block.
 
 It changes with the runtime, so it is read as `_guard.faults` where it is used, never imported by
 name. Reading it is no call, which the end of the stack would not allow.

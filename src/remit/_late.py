@@ -7,7 +7,8 @@ another does when it configures remit or opens its first run.
 
 from __future__ import annotations
 
-# Before the hooks below: its own, which then runs after them, takes a lock that imports need.
+# logging registers a fork hook that takes a lock which imports need. Hooks run in reverse order, so
+# it has to be registered before those below.
 import logging  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import os
 import sys

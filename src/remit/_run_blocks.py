@@ -36,7 +36,7 @@ def unopened() -> OpenRun:
     )
 
 
-# Unguarded: the block itself, as the user's `with` calls it.
+# Unguarded: called by the user's `with`.
 class RunBlock:
     """The block of `with agent.run(...)`; sync and async, used once."""
 

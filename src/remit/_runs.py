@@ -393,7 +393,7 @@ class Run:
         return f"<Run {self._run.feed.agent.external_identifier} {self.key} {self.status}>"
 
 
-# Unguarded: a look at an attribute.
+# Unguarded: reads an attribute.
 def run_of(state: RunState | None) -> Run | None:
     """Return the public handle of a run's state."""
     handle = None if state is None else state.handle

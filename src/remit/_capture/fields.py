@@ -67,7 +67,7 @@ def declared_fields(cls: type) -> tuple[DeclaredField, ...] | None:
     return None
 
 
-# Uncounted: a type whose fields cannot be read is an answer and no fault.
+# Uncounted: a type whose fields cannot be read is a result, not a fault.
 def given_to(cls: type) -> Mapping[object, tuple[object, ...]]:
     """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
     found: dict[object, tuple[object, ...]] = {}

@@ -78,7 +78,7 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
     return await awaitable
 
 
-# Unguarded: a step of the user's coroutine itself.
+# Unguarded: runs a step of the user's coroutine.
 @types.coroutine
 def stepwise(
     awaited: Any,  # noqa: ANN401 - as said
@@ -115,7 +115,7 @@ def stepwise(
             thrown = None  # likewise
 
 
-# Unguarded: a step of the user's generator itself.
+# Unguarded: runs a step of the user's generator.
 def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand) -> Any:  # noqa: ANN401 - the next item
     """Run one step, as `with step(stand)` does in twice the time.
 
@@ -224,7 +224,7 @@ async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGe
             thrown = error
 
 
-# Unguarded: a step of the user's generator itself.
+# Unguarded: runs a step of the user's generator.
 def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
     """Return `asend` for the first step, which keeps *inner* from the event loop.
 

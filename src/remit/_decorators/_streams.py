@@ -182,7 +182,7 @@ class InFlight(ABC):
     def interrupt(self) -> None:  # noqa: B027 - only streams are interrupted
         """Stop the step that is awaited, if there is one; called by the writer's thread."""
 
-    # Unguarded: called by the interpreter alone.
+    # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
         """Cancel the span of what was collected before its end."""
         self.cancel()

@@ -176,7 +176,7 @@ class Composer:
         """Begin with nothing remembered.
 
         Args:
-            max_parents: Of how many parents it is remembered, between batches, what names them.
+            max_parents: Number of parents that are kept between batches.
         """
         self._texts = Texts()
         self._max_parents = max_parents

@@ -233,7 +233,7 @@ class Worker:
         if fault is not None:
             raise fault
 
-    # Unguarded: called by the interpreter alone.
+    # Unguarded: only the interpreter calls it.
     def _run(self, again: bool) -> None:  # noqa: FBT001 - called by the thread alone
         try:
             if again:

@@ -1,4 +1,4 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
+# Uncounted: a type that cannot be read is a result, not a fault.
 """The places in a type where data stands: the value itself, its items, its fields, theirs.
 
 Only what annotations and classes say is read. Nothing of the user's is called, and a type that

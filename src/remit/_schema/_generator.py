@@ -1,4 +1,4 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
+# Uncounted: a type that cannot be read is a result, not a fault.
 """JSON Schema from pydantic, bent to what capture writes.
 
 pydantic says what a validator would accept; a registration says what a payload holds. Where the

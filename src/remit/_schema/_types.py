@@ -1,4 +1,4 @@
-# Uncounted: a type that cannot be read is an answer and no fault; the type may be to blame.
+# Uncounted: a type that cannot be read is a result, not a fault.
 """Types made ready for pydantic, in the same way on every Python.
 
 pydantic refuses `typing.TypedDict` before Python 3.12, warns about what is no type, and reads

@@ -19,8 +19,8 @@ class Budget:
         """Allow as much as one request may take.
 
         Args:
-            heavy_s: What comparisons that are not done at once and failed renders may take.
-            renders_s: What all renders may take.
+            heavy_s: For slow comparisons and failed renders, in seconds.
+            renders_s: For all renders, in seconds.
         """
         self._left_s = heavy_s
         self._renders_left_s = renders_s

@@ -231,7 +231,7 @@ class Writing(Reading, Protocol):
         ...
 
     def row_to_remove(self, kind: type[R], account_id: str, row_id: str) -> R | None:
-        """Return the row of this id; another transaction that writes waits to read it."""
+        """Return the row of this id, locked until the transaction ends."""
         ...
 
     def remove(self, row: EnvironmentRow | DeploymentRow | TokenRow) -> None:

@@ -69,7 +69,7 @@ class SqliteStore:
         Args:
             path: The file, or `:memory:`.
             busy_timeout_s: How long to wait for other processes, in seconds.
-            most_by_start: How many spans of a time are read by it.
+            most_by_start: Most spans of a time range that are found by the index on their start.
 
         Raises:
             SettingsError: The path holds something else, a newer schema, or cannot be opened.

@@ -51,7 +51,7 @@ class SqliteTransaction(Transaction):
 
         Args:
             connection: The connection.
-            most_by_start: How many spans of a time are read by it.
+            most_by_start: Most spans of a time range that are found by the index on their start.
         """
         self._connection = connection
         self._most_by_start = most_by_start

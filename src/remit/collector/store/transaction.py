@@ -86,7 +86,7 @@ class Transaction(ABC):
         return self._one(kind, f"id = ? AND {owner} = ?", row_id, account_id)
 
     def row_to_remove(self, kind: type[R], account_id: str, row_id: str) -> R | None:
-        """Return the row of this id; another transaction that writes waits to read it."""
+        """Return the row of this id, locked until the transaction ends."""
         return self._one(kind, "id = ? AND account_id = ?", row_id, account_id, to_remove=True)
 
     def list_rows(
