@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -117,7 +117,6 @@ from remit.client._http import Http as Http
 from remit.client._http import InProcessTransport as InProcessTransport
 from remit.testing import FakeClock
 
-T = TypeVar("T")
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
@@ -199,19 +198,6 @@ class Keeping(SpoolOutbox):
         return len(rows)
 
 
-class Foresighted(Http):
-    """A client that does before a call what there is to do while the server works.
-
-    On a network it is done between request and answer, in memory there is no such time.
-    """
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Do it, then send *call*."""
-        if call.meanwhile is not None:
-            call.meanwhile()
-        return super().send(call, timeout_s=timeout_s)
-
-
 class SteppedDelivery:
     """Delivery without threads: its owner moves the clock, makes each pass and sends each window.
 
@@ -249,7 +235,7 @@ class SteppedDelivery:
         self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
         self._outbox = outbox(release=self.sink.release)
         self._shared = Shared(
-            door=Door(Foresighted(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            door=Door(Http(URL, TOKEN, transport=transport, clock=clock), 10.0),
             pulse=Pulse(URL, clock, waits),
             losses=losses,
             tally=Tally(),

@@ -39,7 +39,6 @@ from tests.doors import (
     both,
     hides_everything,
 )
-from tests.fake_api import FakeApi
 from tests.loopback import request_of, serving
 from tests.subtests import each
 
@@ -439,19 +438,6 @@ def test_an_inherited_client_is_not_closed_by_the_child() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     http.close()
     assert transport.closed
-
-
-def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
-    """It is done once for each request over a network."""
-    api, done = FakeApi(), list[int]()
-    call = _endpoints.bulk_raw([], lambda: done.append(1))
-    with serving(api.behave) as url:
-        http = Http(url, TOKEN)
-        assert (http.send(call), http.send(call)) == ({}, {})
-        http.close()
-    assert done == [1, 1]
-    assert Http("http://api.example", TOKEN, transport=api.transport).send(call) == {}
-    assert done == [1, 1]
 
 
 @each(

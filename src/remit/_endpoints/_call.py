@@ -38,8 +38,6 @@ class Call(Generic[T]):
         limit_bytes: Longest answer that is read.
         by_output: Whether a longer answer is read one output at a time, without the `details` of
             each; for bulk requests.
-        meanwhile: What the caller has to do while the server works; it raises nothing, and is not
-            done where a client cannot.
     """
 
     method: str
@@ -49,7 +47,6 @@ class Call(Generic[T]):
     query: tuple[tuple[str, str], ...] = ()
     limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
     by_output: bool = field(default=False, repr=False, compare=False)
-    meanwhile: Callable[[], object] | None = field(default=None, repr=False, compare=False)
 
 
 def details(model: type[M]) -> Callable[[bytes], M]:

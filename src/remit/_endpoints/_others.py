@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Unpack
 
 from remit._endpoints._arguments import body_of, check, encode, key, query_of
@@ -99,13 +99,11 @@ def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
     return item.model_dump(mode="json", by_alias=True)
 
 
-def bulk_raw(
-    items: Sequence[bytes], meanwhile: Callable[[], object] | None = None
-) -> Call[dict[str, BulkOutput]]:
+def bulk_raw(items: Sequence[bytes]) -> Call[dict[str, BulkOutput]]:
     """Describe a bulk request of items that are JSON already, for the sender.
 
     The outputs have no `details`: a sender does not need them, and the answer to a batch of 500
     spans is read in 0.3 ms without, in 2.1 with.
     """
     body = b'{"items":[' + b",".join(items) + b"]}"
-    return Call("POST", f"{API}/bulk", outputs_of, body, meanwhile=meanwhile, by_output=True)
+    return Call("POST", f"{API}/bulk", outputs_of, body, by_output=True)

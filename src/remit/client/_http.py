@@ -225,7 +225,7 @@ class Http(Door["httpx.BaseTransport"]):
         try:
             with (
                 unseen(),
-                self._bound.until(deadline, call.meanwhile),
+                self._bound.until(deadline),
                 closing(transport.handle_request(request)) as response,
             ):
                 gathered = self._gathered(call, response)
