@@ -55,7 +55,6 @@ INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"
 UNANSWERED: Final = {
     "host": _failures.NO_NAME,
-    "resolver": _failures.NAME_HANGS,
     "refused": _failures.REFUSED,
     "certificate": _failures.UNTRUSTED,
     "tls": _failures.NO_TLS,

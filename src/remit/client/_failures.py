@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, cast
 
-from remit.client._names import NameLookUpError
-
 MAX_REASON_CHARS: Final = 200
 
 NO_CONNECTION: Final = (
@@ -39,10 +37,6 @@ NOT_PACKED: Final = "the answer of {place} cannot be decompressed ({reason}). Ch
 NO_NAME: Final = (
     "the host name of {place} is not known. Check its spelling in the api_url, and the network"
 )
-NAME_HANGS: Final = (
-    "the look-up of the host name of {place} hangs: no answer within {timeout_s:g} s. Check the "
-    "DNS server that this machine asks, and the network"
-)
 UNTRUSTED: Final = (
     "the TLS certificate of {place} is not trusted ({reason}). Check the host of the api_url; "
     "for an authority of your own set SSL_CERT_FILE"
@@ -60,7 +54,7 @@ UNREACHABLE: Final = (
     "network"
 )
 
-OF_THE_WAY: Final = (NO_NAME, NAME_HANGS, REFUSED, UNREACHABLE, NO_CONNECTION)
+OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION)
 """What may be said of the proxy rather than of the server, where there is one."""
 
 
@@ -87,8 +81,6 @@ def unconnected(error: BaseException) -> tuple[str, BaseException]:
     import socket  # noqa: PLC0415 - httpx has loaded both; together they cost 6 ms
     import ssl  # noqa: PLC0415 - as above
 
-    if isinstance(error, NameLookUpError):
-        return NAME_HANGS if error.hangs else NO_NAME, error
     causes = list(_causes(error))
     for kind, template in (
         (socket.gaierror, NO_NAME),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
-from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
@@ -19,10 +18,8 @@ from remit._endpoints import Call
 from remit._gentle import gently
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
-from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
 from remit.client._coding import Coding
 from remit.client._gathered import Gathered
-from remit.client._names import NameLookUpError
 from remit.client._target import Answer as Answer
 from remit.client._target import Target
 from remit.client._unseen import unseen
@@ -42,6 +39,8 @@ T = TypeVar("T")
 
 ENCODINGS: Final = {"Accept-Encoding": "gzip"}
 DEFAULT_TIMEOUT_S: Final = 10.0
+# 0 means "do not wait" to a socket, and gives another error.
+MIN_TIMEOUT_S: Final = 0.001
 # httpx, which knows what it waited for, speaks first; the rest is for an answer that trickles.
 GRACE_S: Final = 0.05
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -132,7 +131,7 @@ class Door(Generic[C]):
 
         template = _failures.BROKEN
         told: BaseException = error
-        if isinstance(error, httpx.ConnectError | NameLookUpError):
+        if isinstance(error, httpx.ConnectError):
             template, told = _failures.unconnected(error)
         for kind, words in (
             (httpx.ConnectTimeout, _failures.NO_CONNECTION),
@@ -223,15 +222,11 @@ class Http(Door["httpx.BaseTransport"]):
         request = self._request(call, seconds)
         self.waiting = self._given is None
         try:
-            with (
-                unseen(),
-                self._bound.until(deadline),
-                closing(transport.handle_request(request)) as response,
-            ):
+            with unseen(), closing(transport.handle_request(request)) as response:
                 gathered = self._gathered(call, response)
                 for chunk in _until(deadline, cast("Iterable[bytes]", response.stream)):
                     gathered.add(chunk)
-        except (httpx.HTTPError, NameLookUpError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
             answer = gathered.answer()
@@ -255,13 +250,7 @@ class Http(Door["httpx.BaseTransport"]):
 
         if self._given is not None:
             return self._given  # type: ignore[no-any-return]  # what the user says is a transport
-        transport = self._proxied(httpx.HTTPTransport, call)
-        bind(transport, self._bound)
-        return transport
-
-    @cached_property
-    def _bound(self) -> Bound:
-        return Bound()
+        return self._proxied(httpx.HTTPTransport, call)
 
 
 def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
