@@ -107,7 +107,6 @@ from remit._spool import is_damage as is_damage
 from remit._spool.database import log_bytes as log_bytes
 from remit._spool.packing import Body as Body
 from remit._spool.room import Lose as Lose
-from remit._zstd import zstd as zstd
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
@@ -116,7 +115,6 @@ from remit.client._http import AsyncInProcessTransport as AsyncInProcessTranspor
 from remit.client._http import Http as Http
 from remit.client._http import InProcessTransport as InProcessTransport
 from remit.testing import FakeClock
-
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"

@@ -8,21 +8,24 @@ remit in a test or a command never send anything.
 from __future__ import annotations
 
 import os
+import re
+import zlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from urllib.parse import urlsplit
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
 from remit._gentle import gently
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
-from remit.client._coding import Coding
 from remit.client._gathered import Gathered
 from remit.client._target import Answer as Answer
 from remit.client._target import Target
 from remit.client._unseen import unseen
+from remit.config import is_loopback
 from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -38,12 +41,47 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 ENCODINGS: Final = {"Accept-Encoding": "gzip"}
+UNSUPPORTED_MEDIA_TYPE: Final = 415
 DEFAULT_TIMEOUT_S: Final = 10.0
 # 0 means "do not wait" to a socket, and gives another error.
 MIN_TIMEOUT_S: Final = 0.001
 # httpx, which knows what it waited for, speaks first; the rest is for an answer that trickles.
 GRACE_S: Final = 0.05
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+class Compression:
+    """Compresses the bodies of requests to another machine whose answers name gzip.
+
+    Source: RFC 9110 section 12.5.3, `Accept-Encoding` in an answer. The contract promises nothing
+    of the kind, so a server that does not name gzip never gets a compressed request.
+    """
+
+    MIN_BYTES: Final = 4_096
+    _TAKES_GZIP: Final = re.compile(
+        r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)", re.IGNORECASE
+    )
+
+    def __init__(self, url: str, *, in_process: bool) -> None:
+        """Compress nothing before the first answer, and never to this machine."""
+        self._possible = not (in_process or is_loopback(urlsplit(url).hostname or ""))
+        self._accepted = False
+
+    def encoded(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+        """Return *body* as it is sent, and the header that says so."""
+        if not self._accepted or body is None or len(body) < self.MIN_BYTES:
+            return body, {}
+        return zlib.compress(body, 1, 16 + zlib.MAX_WBITS), {"Content-Encoding": "gzip"}
+
+    def refused(self, answer: Answer, request: httpx.Request) -> bool:
+        """Note what *answer* accepts; return whether *request* has to be sent uncompressed."""
+        if answer.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in request.headers:
+            self._possible = self._accepted = False
+            return True
+        accepts = answer.headers.get("accept-encoding")
+        if accepts is not None and self._possible:
+            self._accepted = self._GZIP.search(accepts.lower()) is not None
+        return False
 
 
 class Door(Generic[C]):
@@ -76,7 +114,7 @@ class Door(Generic[C]):
         self.target = Target.of(api_url, token)
         self._given: Any = transport
         in_process = isinstance(transport, InProcessTransport | AsyncInProcessTransport)
-        self._coding = Coding(self.target.url, in_process=in_process)
+        self._compression = Compression(self.target.url, in_process=in_process)
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         self._transports: dict[int, C] = {}
@@ -112,7 +150,7 @@ class Door(Generic[C]):
         import httpx  # noqa: PLC0415 - 57 ms, see the module
 
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
-        body, coded = self._coding.packed(call.body)
+        body, coded = self._compression.encoded(call.body)
         return httpx.Request(
             call.method,
             f"{self.target.url}{call.path}",
@@ -230,7 +268,7 @@ class Http(Door["httpx.BaseTransport"]):
             failure = self._failure(error, call, seconds)
         else:
             answer = gathered.answer()
-            if self._coding.heeds(answer.status, answer.headers, request.headers):
+            if self._compression.refused(answer, request):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         finally:
@@ -298,7 +336,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
             failure = self._failure(error, call, seconds)
         else:
             answer = gathered.answer()
-            if self._coding.heeds(answer.status, answer.headers, request.headers):
+            if self._compression.refused(answer, request):
                 return await self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         raise failure
