@@ -22,8 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from remit import _guard
-from remit.client._asgi import AsgiApp
-from remit.client._http import AsyncInProcessTransport, InProcessTransport
+from remit.client._inprocess import AsgiApp, AsyncInProcessTransport, InProcessTransport
 from remit.errors import UsageError
 from tests.subtests import each
 
@@ -297,7 +296,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from remit.client._http import InProcessTransport
+from remit.client._inprocess import InProcessTransport
 
 async def read(request):
     return JSONResponse(await request.json())

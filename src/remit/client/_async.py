@@ -1,26 +1,37 @@
-"""The asynchronous client; `_sync` is its twin, word for word but for `await`."""
+"""The asynchronous client; `_sync.py` is generated from it, by `python tools/sync_client.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar, Unpack
 
-from remit import _endpoints
 from remit._backoff import delays
 from remit._clock import Deadline, SystemClock
-from remit._endpoints import (
+from remit._endpoints import Call, JsonMapping, bulk
+from remit._endpoints.table import (
+    CREATE_AGENT,
+    CREATE_SPAN,
+    FINISH_INSTANCE,
+    FINISH_SPAN,
+    GET_INSTANCE,
+    LIST_INSTANCES,
+    LIST_SPANS,
+    PING,
+    RECORD_QUALITY,
+    REGISTER_INSTANCE,
+    SHOW_AGENT,
+    START_INSTANCE,
+    TERMINATE_INSTANCE,
     AgentFields,
-    Call,
     InstanceListFields,
-    JsonMapping,
     RegisterFields,
     SpanFields,
     SpanListFields,
     Timestamp,
 )
-from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttp, AsyncTransport
+from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
 from remit.client._retries import Policy, tries, url_for
-from remit.errors import UnavailableError
+from remit.errors import UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -48,7 +59,9 @@ class AsyncAgentInstances:
 
     async def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
-        return await self._send(_endpoints.register_instance(**fields))
+        return await self._send(
+            REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
+        )
 
     async def start(
         self,
@@ -59,7 +72,7 @@ class AsyncAgentInstances:
     ) -> AgentInstance:
         """Make a pending instance active, from *timestamp* or now on."""
         return await self._send(
-            _endpoints.start_instance(
+            START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
             )
         )
@@ -74,7 +87,7 @@ class AsyncAgentInstances:
     ) -> AgentInstance:
         """End an instance: `complete` unless *status* says otherwise."""
         return await self._send(
-            _endpoints.finish_instance(
+            FINISH_INSTANCE.call(
                 agent_instance_id,
                 status=status,
                 timestamp=timestamp,
@@ -84,18 +97,22 @@ class AsyncAgentInstances:
 
     async def get(self, agent_instance_id: str) -> AgentInstance:
         """Return one instance."""
-        return await self._send(_endpoints.get_instance(agent_instance_id))
+        return await self._send(GET_INSTANCE.call(agent_instance_id))
 
     async def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
         """Return a page of the instances of one agent."""
-        return await self._send(_endpoints.list_instances(**fields))
+        if not fields.get("agent_id"):
+            raise UsageError(
+                f"{LIST_INSTANCES.name} needs agent_id: the API lists the instances of one agent"
+            )
+        return await self._send(LIST_INSTANCES.call(**fields))
 
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
         """End a running instance from outside; its program is told with its next span."""
         return await self._send(
-            _endpoints.terminate_instance(
+            TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
             )
         )
@@ -110,7 +127,7 @@ class AsyncAgentInstances:
     ) -> AgentInstance:
         """Set the quality payload of *name*, or remove it with None; others stay."""
         return await self._send(
-            _endpoints.record_quality(
+            RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
             )
         )
@@ -125,7 +142,8 @@ class AsyncAgentSpans:
 
     async def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` tells whether the run was ended from outside."""
-        return await self._send(_endpoints.create_span(**fields))
+        payload = fields.get("payload") or {}
+        return await self._send(CREATE_SPAN.call(**{**fields, "payload": payload}))
 
     async def finish(
         self,
@@ -139,7 +157,7 @@ class AsyncAgentSpans:
     ) -> AnsweredSpan:
         """End a span; its `control` tells whether the run was ended from outside."""
         return await self._send(
-            _endpoints.finish_span(
+            FINISH_SPAN.call(
                 agent_span_id,
                 status=status,
                 result_payload=result_payload,
@@ -151,7 +169,11 @@ class AsyncAgentSpans:
 
     async def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
         """Return a page of the spans of an instance or of an agent."""
-        return await self._send(_endpoints.list_spans(**fields))
+        if not (fields.get("agent_instance_id") or fields.get("agent_id")):
+            raise UsageError(
+                f"{LIST_SPANS.name} needs agent_instance_id or agent_id: the API lists no others"
+            )
+        return await self._send(LIST_SPANS.call(**fields))
 
 
 class AsyncBulk:
@@ -163,7 +185,7 @@ class AsyncBulk:
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Do *items* in order up to the first that fails; later ones are not in the outputs."""
-        return await self._send(_endpoints.bulk(items))
+        return await self._send(bulk(items))
 
 
 class AsyncAgents:
@@ -183,8 +205,10 @@ class AsyncAgents:
         include_risk_rollup: bool = False,
     ) -> Agent:
         """Return one agent, by its id or by the client's name of it."""
+        if bool(agent_id) == bool(external_identifier):
+            raise UsageError(f"{SHOW_AGENT.name} needs either agent_id or external_identifier")
         return await self._send(
-            _endpoints.show_agent(
+            SHOW_AGENT.call(
                 agent_id=agent_id,
                 external_identifier=external_identifier,
                 environment_id=environment_id,
@@ -195,7 +219,7 @@ class AsyncAgents:
 
     async def create(self, **fields: Unpack[AgentFields]) -> Agent:
         """Create an agent."""
-        return await self._send(_endpoints.create_agent(**fields))
+        return await self._send(CREATE_AGENT.call(**fields))
 
 
 class AsyncClient:
@@ -236,7 +260,7 @@ class AsyncClient:
             SettingsError: A value cannot be right.
         """
         self._policy = Policy(timeout_s, max_retries)
-        self._http = AsyncHttp(url_for(api_url, transport), api_token, transport=transport)
+        self._http = AsyncHttpClient(url_for(api_url, transport), api_token, transport=transport)
         self.agent_instances = AsyncAgentInstances(self._send)
         self.agent_spans = AsyncAgentSpans(self._send)
         self.bulk = AsyncBulk(self._send)
@@ -252,20 +276,18 @@ class AsyncClient:
 
     async def ping(self) -> PingResponse:
         """Ask whether the API is there and takes the token."""
-        return await self._send(_endpoints.ping())
+        return await self._send(PING.call())
 
     async def aclose(self) -> None:
         """Close the connections; a call after that is an error."""
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:
-        import asyncio  # noqa: PLC0415 - 20 ms, and a loop that runs has loaded it
-
         deadline = Deadline.after(self._policy.timeout_s, SystemClock())
         decisions = tries(deadline, self._policy.max_retries, delays())
         wait_s = next(decisions)
         while True:
-            await asyncio.sleep(wait_s)
+            await self._http.wait(wait_s)
             try:
                 return await self._http.send(call, timeout_s=deadline.remaining_s())
             except UnavailableError as error:

@@ -1,27 +1,37 @@
-"""The synchronous client; `_async` is its twin, word for word but for `await`."""
+"""The synchronous client, generated from `_async.py` by `python tools/sync_client.py`."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar, Unpack
 
-from remit import _endpoints
 from remit._backoff import delays
 from remit._clock import Deadline, SystemClock
-from remit._endpoints import (
+from remit._endpoints import Call, JsonMapping, bulk
+from remit._endpoints.table import (
+    CREATE_AGENT,
+    CREATE_SPAN,
+    FINISH_INSTANCE,
+    FINISH_SPAN,
+    GET_INSTANCE,
+    LIST_INSTANCES,
+    LIST_SPANS,
+    PING,
+    RECORD_QUALITY,
+    REGISTER_INSTANCE,
+    SHOW_AGENT,
+    START_INSTANCE,
+    TERMINATE_INSTANCE,
     AgentFields,
-    Call,
     InstanceListFields,
-    JsonMapping,
     RegisterFields,
     SpanFields,
     SpanListFields,
     Timestamp,
 )
-from remit.client._http import DEFAULT_TIMEOUT_S, Http, Transport
+from remit.client._http import DEFAULT_TIMEOUT_S, HttpClient, Transport
 from remit.client._retries import Policy, tries, url_for
-from remit.errors import UnavailableError
+from remit.errors import UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -49,7 +59,7 @@ class AgentInstances:
 
     def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
-        return self._send(_endpoints.register_instance(**fields))
+        return self._send(REGISTER_INSTANCE.call(**{"update_current_version": True, **fields}))
 
     def start(
         self,
@@ -60,7 +70,7 @@ class AgentInstances:
     ) -> AgentInstance:
         """Make a pending instance active, from *timestamp* or now on."""
         return self._send(
-            _endpoints.start_instance(
+            START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
             )
         )
@@ -75,7 +85,7 @@ class AgentInstances:
     ) -> AgentInstance:
         """End an instance: `complete` unless *status* says otherwise."""
         return self._send(
-            _endpoints.finish_instance(
+            FINISH_INSTANCE.call(
                 agent_instance_id,
                 status=status,
                 timestamp=timestamp,
@@ -85,18 +95,22 @@ class AgentInstances:
 
     def get(self, agent_instance_id: str) -> AgentInstance:
         """Return one instance."""
-        return self._send(_endpoints.get_instance(agent_instance_id))
+        return self._send(GET_INSTANCE.call(agent_instance_id))
 
     def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
         """Return a page of the instances of one agent."""
-        return self._send(_endpoints.list_instances(**fields))
+        if not fields.get("agent_id"):
+            raise UsageError(
+                f"{LIST_INSTANCES.name} needs agent_id: the API lists the instances of one agent"
+            )
+        return self._send(LIST_INSTANCES.call(**fields))
 
     def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
         """End a running instance from outside; its program is told with its next span."""
         return self._send(
-            _endpoints.terminate_instance(
+            TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
             )
         )
@@ -111,7 +125,7 @@ class AgentInstances:
     ) -> AgentInstance:
         """Set the quality payload of *name*, or remove it with None; others stay."""
         return self._send(
-            _endpoints.record_quality(
+            RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
             )
         )
@@ -126,7 +140,8 @@ class AgentSpans:
 
     def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` tells whether the run was ended from outside."""
-        return self._send(_endpoints.create_span(**fields))
+        payload = fields.get("payload") or {}
+        return self._send(CREATE_SPAN.call(**{**fields, "payload": payload}))
 
     def finish(
         self,
@@ -140,7 +155,7 @@ class AgentSpans:
     ) -> AnsweredSpan:
         """End a span; its `control` tells whether the run was ended from outside."""
         return self._send(
-            _endpoints.finish_span(
+            FINISH_SPAN.call(
                 agent_span_id,
                 status=status,
                 result_payload=result_payload,
@@ -152,7 +167,11 @@ class AgentSpans:
 
     def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
         """Return a page of the spans of an instance or of an agent."""
-        return self._send(_endpoints.list_spans(**fields))
+        if not (fields.get("agent_instance_id") or fields.get("agent_id")):
+            raise UsageError(
+                f"{LIST_SPANS.name} needs agent_instance_id or agent_id: the API lists no others"
+            )
+        return self._send(LIST_SPANS.call(**fields))
 
 
 class Bulk:
@@ -164,7 +183,7 @@ class Bulk:
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Do *items* in order up to the first that fails; later ones are not in the outputs."""
-        return self._send(_endpoints.bulk(items))
+        return self._send(bulk(items))
 
 
 class Agents:
@@ -184,8 +203,10 @@ class Agents:
         include_risk_rollup: bool = False,
     ) -> Agent:
         """Return one agent, by its id or by the client's name of it."""
+        if bool(agent_id) == bool(external_identifier):
+            raise UsageError(f"{SHOW_AGENT.name} needs either agent_id or external_identifier")
         return self._send(
-            _endpoints.show_agent(
+            SHOW_AGENT.call(
                 agent_id=agent_id,
                 external_identifier=external_identifier,
                 environment_id=environment_id,
@@ -196,7 +217,7 @@ class Agents:
 
     def create(self, **fields: Unpack[AgentFields]) -> Agent:
         """Create an agent."""
-        return self._send(_endpoints.create_agent(**fields))
+        return self._send(CREATE_AGENT.call(**fields))
 
 
 class Client:
@@ -237,7 +258,7 @@ class Client:
             SettingsError: A value cannot be right.
         """
         self._policy = Policy(timeout_s, max_retries)
-        self._http = Http(url_for(api_url, transport), api_token, transport=transport)
+        self._http = HttpClient(url_for(api_url, transport), api_token, transport=transport)
         self.agent_instances = AgentInstances(self._send)
         self.agent_spans = AgentSpans(self._send)
         self.bulk = Bulk(self._send)
@@ -253,7 +274,7 @@ class Client:
 
     def ping(self) -> PingResponse:
         """Ask whether the API is there and takes the token."""
-        return self._send(_endpoints.ping())
+        return self._send(PING.call())
 
     def close(self) -> None:
         """Close the connections; a call after that is an error."""
@@ -264,7 +285,7 @@ class Client:
         decisions = tries(deadline, self._policy.max_retries, delays())
         wait_s = next(decisions)
         while True:
-            threading.Event().wait(wait_s)
+            self._http.wait(wait_s)
             try:
                 return self._http.send(call, timeout_s=deadline.remaining_s())
             except UnavailableError as error:

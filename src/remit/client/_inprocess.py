@@ -1,18 +1,27 @@
-"""Drives an ASGI app on the calling thread, without an event loop and without a thread.
+"""httpx transports that call an ASGI app on the calling thread, without an event loop.
 
 An app whose handlers never wait for anything runs from its first step to its end. So it can be
-called from any thread, inside a running loop, and while the interpreter exits, when no thread
-can be started any more (a handler that used a worker thread failed there 50 times of 50).
+called from any thread, inside a running loop, and while the interpreter exits, when no thread can
+be started any more.
 """
 
 from __future__ import annotations
 
 import contextvars
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
 
 from remit._guard import guarded
 from remit.errors import UsageError
+
+if TYPE_CHECKING:
+    import httpx
+
+    Transport = httpx.BaseTransport
+    AsyncTransport = httpx.AsyncBaseTransport
+else:
+    # httpx needs the methods only; deriving from its class would import it.
+    Transport = AsyncTransport = object
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -28,6 +37,7 @@ FAILURE: Final = (
 )
 # How asyncio, anyio and sniffio say that there is no loop to wait in.
 NO_LOOP: Final = ("event loop", "async library")
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class AsgiAnswer(NamedTuple):
@@ -116,3 +126,84 @@ def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
         return False
     steps.close()
     return False
+
+
+class InProcessTransport(Transport):
+    """An httpx transport that calls an ASGI app on the calling thread: no port, no event loop.
+
+    For apps whose handlers are `async def` and never wait, such as remit's collector. It works
+    on every thread, several at once, and while the interpreter exits.
+    """
+
+    def __init__(self, app: AsgiApp) -> None:
+        """Call *app* for each request."""
+        self._app = app
+
+    def __enter__(self) -> Self:
+        """Return it; there is nothing to open."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Do nothing; there is nothing to close."""
+
+    def close(self) -> None:
+        """Do nothing; there is nothing to close."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return what the app answers.
+
+        Raises:
+            UsageError: The app waited for something.
+        """
+        return _respond(self._app, request, request.read())
+
+
+class AsyncInProcessTransport(AsyncTransport):
+    """The same for an asynchronous client; the app runs within one step of the caller's loop."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        """Call *app* for each request."""
+        self._app = app
+
+    async def __aenter__(self) -> Self:
+        """Return it; there is nothing to open."""
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Do nothing; there is nothing to close."""
+
+    async def aclose(self) -> None:
+        """Do nothing; there is nothing to close."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return what the app answers.
+
+        Raises:
+            UsageError: The app waited for something.
+        """
+        return _respond(self._app, request, await request.aread())
+
+
+def _respond(app: AsgiApp, request: httpx.Request, body: bytes) -> httpx.Response:
+    import httpx
+
+    url = request.url
+    path, _, query = url.raw_path.partition(b"?")
+    scope = {
+        "type": "http",
+        "asgi": dict(ASGI),
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": url.scheme,
+        "path": url.path,
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": None,
+        "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
+    }
+    answer = respond(app, scope, body)
+    return httpx.Response(
+        answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
+    )

@@ -1,4 +1,4 @@
-"""Why no answer came, in words: what was seen, and what to do."""
+"""The sentences that say why there is no answer: what was seen, and what to do."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ UNREACHABLE: Final = (
 )
 
 OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION)
-"""What may be said of the proxy rather than of the server, where there is one."""
+"""If a proxy is in use, these are about the proxy and not about the server."""
 
 
 def sentence(template: str, error: BaseException, *, place: str, timeout_s: float) -> str:
@@ -69,17 +69,19 @@ def sentence(template: str, error: BaseException, *, place: str, timeout_s: floa
     """
     text = str(error)[:MAX_REASON_CHARS]
     reason = "".join(char if char.isprintable() else " " for char in text)
-    return template.format(place=place, timeout_s=timeout_s, reason=reason or type(error).__name__)
+    return template.format(
+        place=place, timeout_s=round(timeout_s, 2), reason=reason or type(error).__name__
+    )
 
 
 def unconnected(error: BaseException) -> tuple[str, BaseException]:
     """Return why no connection came about: the template, and the error that tells most.
 
     Args:
-        error: What httpx raised; what the system said is among its causes.
+        error: What httpx raised; the system's error is among its causes.
     """
-    import socket  # noqa: PLC0415 - httpx has loaded both; together they cost 6 ms
-    import ssl  # noqa: PLC0415 - as above
+    import socket
+    import ssl
 
     causes = list(_causes(error))
     for kind, template in (
