@@ -41,8 +41,8 @@ from remit._delivery.settling import Tally
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
+from remit._endpoints import Endpoint, table
 from remit._endpoints import bulk_raw as bulk_raw
-from remit._endpoints.table import PING
 from remit._guard import Faults as Faults
 from remit._guard import counting as counting
 from remit._guard import guarded as guarded
@@ -113,7 +113,6 @@ from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
-from remit.client._inprocess import AsyncInProcessTransport as AsyncInProcessTransport
 from remit.client._inprocess import InProcessTransport as InProcessTransport
 from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.testing import FakeClock
@@ -131,7 +130,7 @@ class Described:
         """Send nothing."""
         unsent: Any = lambda call: call  # noqa: E731
         instances, spans, agents = AgentInstances(unsent), AgentSpans(unsent), Agents(unsent)
-        self.ping: Any = PING.call
+        self.ping: Any = table.PING.call
         self.register_instance: Any = instances.register
         self.start_instance: Any = instances.start
         self.finish_instance: Any = instances.finish
@@ -149,6 +148,7 @@ class Described:
 
 
 described = Described()
+CLIENT_ENDPOINTS = [value for value in vars(table).values() if isinstance(value, Endpoint)]
 
 # Buffer
 

@@ -8,27 +8,7 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from remit._backoff import delays
 from remit._clock import Deadline, SystemClock
 from remit._endpoints import Call, JsonMapping, bulk
-from remit._endpoints.table import (
-    CREATE_AGENT,
-    CREATE_SPAN,
-    FINISH_INSTANCE,
-    FINISH_SPAN,
-    GET_INSTANCE,
-    LIST_INSTANCES,
-    LIST_SPANS,
-    PING,
-    RECORD_QUALITY,
-    REGISTER_INSTANCE,
-    SHOW_AGENT,
-    START_INSTANCE,
-    TERMINATE_INSTANCE,
-    AgentFields,
-    InstanceListFields,
-    RegisterFields,
-    SpanFields,
-    SpanListFields,
-    Timestamp,
-)
+from remit._endpoints import table as endpoints
 from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
 from remit.client._retries import Policy, tries, url_for
 from remit.errors import UnavailableError, UsageError
@@ -57,22 +37,22 @@ class AsyncAgentInstances:
         """Send through *send*."""
         self._send: Final = send
 
-    async def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
+    async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
         return await self._send(
-            REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
+            endpoints.REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
         )
 
     async def start(
         self,
         agent_instance_id: str,
         *,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """Make a pending instance active, from *timestamp* or now on."""
         return await self._send(
-            START_INSTANCE.call(
+            endpoints.START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
             )
         )
@@ -82,12 +62,12 @@ class AsyncAgentInstances:
         agent_instance_id: str,
         *,
         status: FinishStatus | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """End an instance: `complete` unless *status* says otherwise."""
         return await self._send(
-            FINISH_INSTANCE.call(
+            endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
                 status=status,
                 timestamp=timestamp,
@@ -97,22 +77,24 @@ class AsyncAgentInstances:
 
     async def get(self, agent_instance_id: str) -> AgentInstance:
         """Return one instance."""
-        return await self._send(GET_INSTANCE.call(agent_instance_id))
+        return await self._send(endpoints.GET_INSTANCE.call(agent_instance_id))
 
-    async def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
+    async def list(
+        self, **fields: Unpack[endpoints.InstanceListFields]
+    ) -> ListResponse[AgentInstance]:
         """Return a page of the instances of one agent."""
         if not fields.get("agent_id"):
             raise UsageError(
-                f"{LIST_INSTANCES.name} needs agent_id: the API lists the instances of one agent"
+                "agent_instances.list needs agent_id: the API lists the instances of one agent"
             )
-        return await self._send(LIST_INSTANCES.call(**fields))
+        return await self._send(endpoints.LIST_INSTANCES.call(**fields))
 
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
         """End a running instance from outside; its program is told with its next span."""
         return await self._send(
-            TERMINATE_INSTANCE.call(
+            endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
             )
         )
@@ -127,7 +109,7 @@ class AsyncAgentInstances:
     ) -> AgentInstance:
         """Set the quality payload of *name*, or remove it with None; others stay."""
         return await self._send(
-            RECORD_QUALITY.call(
+            endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
             )
         )
@@ -140,10 +122,10 @@ class AsyncAgentSpans:
         """Send through *send*."""
         self._send: Final = send
 
-    async def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
+    async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` tells whether the run was ended from outside."""
         payload = fields.get("payload") or {}
-        return await self._send(CREATE_SPAN.call(**{**fields, "payload": payload}))
+        return await self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
     async def finish(
         self,
@@ -151,13 +133,13 @@ class AsyncAgentSpans:
         *,
         status: FinishStatus | None = None,
         result_payload: JsonMapping | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
         """End a span; its `control` tells whether the run was ended from outside."""
         return await self._send(
-            FINISH_SPAN.call(
+            endpoints.FINISH_SPAN.call(
                 agent_span_id,
                 status=status,
                 result_payload=result_payload,
@@ -167,13 +149,13 @@ class AsyncAgentSpans:
             )
         )
 
-    async def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
+    async def list(self, **fields: Unpack[endpoints.SpanListFields]) -> ListResponse[AgentSpan]:
         """Return a page of the spans of an instance or of an agent."""
         if not (fields.get("agent_instance_id") or fields.get("agent_id")):
             raise UsageError(
-                f"{LIST_SPANS.name} needs agent_instance_id or agent_id: the API lists no others"
+                "agent_spans.list needs agent_instance_id or agent_id: the API lists no others"
             )
-        return await self._send(LIST_SPANS.call(**fields))
+        return await self._send(endpoints.LIST_SPANS.call(**fields))
 
 
 class AsyncBulk:
@@ -206,9 +188,9 @@ class AsyncAgents:
     ) -> Agent:
         """Return one agent, by its id or by the client's name of it."""
         if bool(agent_id) == bool(external_identifier):
-            raise UsageError(f"{SHOW_AGENT.name} needs either agent_id or external_identifier")
+            raise UsageError("agents.show needs either agent_id or external_identifier")
         return await self._send(
-            SHOW_AGENT.call(
+            endpoints.SHOW_AGENT.call(
                 agent_id=agent_id,
                 external_identifier=external_identifier,
                 environment_id=environment_id,
@@ -217,9 +199,9 @@ class AsyncAgents:
             )
         )
 
-    async def create(self, **fields: Unpack[AgentFields]) -> Agent:
+    async def create(self, **fields: Unpack[endpoints.AgentFields]) -> Agent:
         """Create an agent."""
-        return await self._send(CREATE_AGENT.call(**fields))
+        return await self._send(endpoints.CREATE_AGENT.call(**fields))
 
 
 class AsyncClient:
@@ -276,7 +258,7 @@ class AsyncClient:
 
     async def ping(self) -> PingResponse:
         """Ask whether the API is there and takes the token."""
-        return await self._send(PING.call())
+        return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:
         """Close the connections; a call after that is an error."""

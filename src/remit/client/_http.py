@@ -23,15 +23,18 @@ from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
 from remit.client import _error_text
 from remit.client._body_reader import BodyReader
-from remit.client._inprocess import AsyncInProcessTransport, InProcessTransport
-from remit.client._inprocess import AsyncTransport as AsyncTransport
-from remit.client._inprocess import Transport as Transport
+from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer, Target
 from remit.config import is_loopback
 from remit.errors import ApiError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     import httpx
+
+    Transport = httpx.BaseTransport
+    AsyncTransport = httpx.AsyncBaseTransport
+else:
+    Transport = AsyncTransport = object
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -113,7 +116,7 @@ class HttpBase(Generic[C]):
 
         self.target = Target.of(api_url, token)
         self._given: Any = transport
-        in_process = isinstance(transport, InProcessTransport | AsyncInProcessTransport)
+        in_process = isinstance(transport, InProcessTransport)
         self._compression = Compression(self.target.url, in_process=in_process)
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()

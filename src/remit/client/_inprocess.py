@@ -1,4 +1,4 @@
-"""httpx transports that call an ASGI app on the calling thread, without an event loop.
+"""An httpx transport that calls an ASGI app on the calling thread, without an event loop.
 
 An app whose handlers never wait for anything runs from its first step to its end. So it can be
 called from any thread, inside a running loop, and while the interpreter exits, when no thread can
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     import httpx
 
     Transport = httpx.BaseTransport
-    AsyncTransport = httpx.AsyncBaseTransport
 else:
     # httpx needs the methods only; deriving from its class would import it.
-    Transport = AsyncTransport = object
+    Transport = object
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -155,55 +154,25 @@ class InProcessTransport(Transport):
         Raises:
             UsageError: The app waited for something.
         """
-        return _respond(self._app, request, request.read())
+        import httpx
 
-
-class AsyncInProcessTransport(AsyncTransport):
-    """The same for an asynchronous client; the app runs within one step of the caller's loop."""
-
-    def __init__(self, app: AsgiApp) -> None:
-        """Call *app* for each request."""
-        self._app = app
-
-    async def __aenter__(self) -> Self:
-        """Return it; there is nothing to open."""
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Do nothing; there is nothing to close."""
-
-    async def aclose(self) -> None:
-        """Do nothing; there is nothing to close."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what the app answers.
-
-        Raises:
-            UsageError: The app waited for something.
-        """
-        return _respond(self._app, request, await request.aread())
-
-
-def _respond(app: AsgiApp, request: httpx.Request, body: bytes) -> httpx.Response:
-    import httpx
-
-    url = request.url
-    path, _, query = url.raw_path.partition(b"?")
-    scope = {
-        "type": "http",
-        "asgi": dict(ASGI),
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": url.scheme,
-        "path": url.path,
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "client": None,
-        "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
-    }
-    answer = respond(app, scope, body)
-    return httpx.Response(
-        answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
-    )
+        url = request.url
+        path, _, query = url.raw_path.partition(b"?")
+        scope = {
+            "type": "http",
+            "asgi": dict(ASGI),
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": url.scheme,
+            "path": url.path,
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "client": None,
+            "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
+        }
+        answer = respond(self._app, scope, request.read())
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
+        )
