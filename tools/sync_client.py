@@ -35,6 +35,10 @@ TEXTS: Final = {
         "Usable from several threads; a context manager."
     ),
     ", awaitable.": ".",
+    "including retries and the waits between them.\n": (
+        "including retries and the waits between them. A\n"
+        "                server that sends its headers in small parts can take longer.\n"
+    ),
 }
 
 

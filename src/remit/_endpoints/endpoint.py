@@ -63,10 +63,10 @@ class Endpoint(Generic[T]):
     Attributes:
         name: The client's method, for messages: `agent_instances.start`.
         method: HTTP method.
-        path: Path after `/api/v1`; names in braces stand for ids.
+        path: Path after `/api/v1`; names in braces are ids.
         response: Reads the body of an answer; see `responses.py` for those that name a model.
         request: Model of the body; None without a body.
-        wrapped: Whether the body's fields stand under `details`, with the idempotency key beside.
+        wrapped: Whether the body's fields are under `details`, with the idempotency key beside it.
         nullable: Fields of the body that are sent as null if they are absent.
         query: Arguments that go into the query.
         limit_bytes: Longest answer that is read.

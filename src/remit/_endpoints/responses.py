@@ -92,7 +92,7 @@ class Details(Generic[M]):
 
 
 class DetailsWithControl(Details[AnsweredSpan]):
-    """Reads an answer about a span: its control signal stands beside the details."""
+    """Reads an answer about a span: its control signal is beside the details."""
 
     def __call__(self, body: bytes) -> AnsweredSpan:
         """Return the details of *body*, with its control signal."""

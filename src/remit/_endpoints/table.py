@@ -169,7 +169,7 @@ LIST_INSTANCES: Final = Endpoint(
     limit_bytes=MAX_LIST_BYTES,
 )
 
-# Its idempotency key stands in both places: the published Python client sends it under `details`,
+# The idempotency key is in both places: the published Python client sends it under `details`,
 # the TypeScript client beside them, and which of them a server reads is not known (CONTRACT.md
 # section 4).
 CREATE_SPAN: Final = Endpoint(

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncSender(Protocol):
-    """What sends a call and returns what came of it, awaitable."""
+    """Sends a call and returns its result, awaitable."""
 
     async def __call__(self, call: Call[T]) -> T:
         """Return what the API answers to *call*."""
@@ -92,7 +92,7 @@ class AsyncAgentInstances:
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program is told with its next span."""
+        """End a running instance from outside; its program learns of it with its next span."""
         return await self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -107,7 +107,7 @@ class AsyncAgentInstances:
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None; others stay."""
+        """Set the quality payload of *name*, or remove it with None."""
         return await self._send(
             endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
@@ -123,7 +123,7 @@ class AsyncAgentSpans:
         self._send: Final = send
 
     async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` tells whether the run was ended from outside."""
+        """Create a span; its `control` says whether the run was terminated."""
         payload = fields.get("payload") or {}
         return await self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
@@ -137,7 +137,7 @@ class AsyncAgentSpans:
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` tells whether the run was ended from outside."""
+        """End a span; its `control` says whether the run was terminated."""
         return await self._send(
             endpoints.FINISH_SPAN.call(
                 agent_span_id,
@@ -166,7 +166,7 @@ class AsyncBulk:
         self._send: Final = send
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Do *items* in order up to the first that fails; later ones are not in the outputs."""
+        """Execute *items* in order up to the first that fails; later ones have no output."""
         return await self._send(bulk(items))
 
 
@@ -207,7 +207,7 @@ class AsyncAgents:
 class AsyncClient:
     """The Prefactor API, typed. For one event loop; an asynchronous context manager.
 
-    Every call that changes something carries an idempotency key, so that it may be tried again.
+    Every call that changes something carries an idempotency key, so that it can be retried.
     """
 
     agent_instances: AsyncAgentInstances
@@ -228,18 +228,18 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = 2,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.AsyncBaseTransport` in place of the network.
-            timeout_s: Seconds for one call, further tries and the waits between them included.
-            max_retries: Further tries after the first, when the API cannot be reached or is
-                not able to answer.
+            timeout_s: Seconds for one call, including retries and the waits between them.
+            max_retries: Retries when the API cannot be reached, or answers that it is not
+                available.
 
         Raises:
-            SettingsError: A value cannot be right.
+            SettingsError: A value is not valid.
         """
         self._policy = Policy(timeout_s, max_retries)
         self._http = AsyncHttpClient(url_for(api_url, transport), api_token, transport=transport)
@@ -257,7 +257,7 @@ class AsyncClient:
         await self.aclose()
 
     async def ping(self) -> PingResponse:
-        """Ask whether the API is there and takes the token."""
+        """Check that the API answers and accepts the token."""
         return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:

@@ -18,12 +18,12 @@ _GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
 # A decompressed body may be a thousand times as long as the compressed one.
 PART_BYTES: Final = 65_536
 KEPT_TIMES: Final = 4
-"""Ten thousand outputs of a terminated run, each with its reason, have 4 MiB without spans."""
+"""Ten thousand outputs of a terminated run have 4 MiB without spans: each repeats the reason."""
 OK, REDIRECTION = 200, 300
 
 
 def remedy(call: Call[Any]) -> str:
-    """Return what to do about an answer to *call* that is too long."""
+    """Return the advice for an answer to *call* that is too long."""
     if call.method == "GET" and call.path.endswith(LISTS):
         return "Ask for less with page_size, or check the api_url"
     if call.path.endswith(BULK):

@@ -97,7 +97,7 @@ class HttpBase(Generic[C]):
         timeout_s: float = DEFAULT_TIMEOUT_S,
         clock: Clock | None = None,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`.
@@ -107,7 +107,7 @@ class HttpBase(Generic[C]):
             clock: Times the deadlines, and dates that the server names.
 
         Raises:
-            SettingsError: The URL or the token cannot be right.
+            SettingsError: The URL or the token is not valid.
         """
         # The look-up of a name needs it: imported here, no thread imports it while a process forks.
         import encodings.idna  # noqa: F401
@@ -233,13 +233,13 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
             timeout_s: Seconds for this call; the client's own if None.
 
         Raises:
-            ApiError: It refuses, cannot be reached, or is not the API.
+            ApiError: The API refuses, cannot be reached, or something else answers.
             UsageError: The client was closed.
         """
         return self.target.read(call, self.exchange(call, timeout_s=timeout_s), self._clock)
 
     def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
-        """Return the answer to *call* as it came, whatever it says.
+        """Return the answer to *call* as it came, also a refusal.
 
         The timeout bounds each wait for the network, and the time in which the body arrives. The
         look-up of a name, and a head that arrives in small parts, may take longer.
@@ -250,7 +250,7 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
 
         Raises:
             UnavailableError: No answer came.
-            ContractError: What came cannot be decompressed, or is too large.
+            ContractError: The answer cannot be decompressed, or is too long.
             UsageError: The client was closed.
         """
         import httpx

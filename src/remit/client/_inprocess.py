@@ -28,19 +28,19 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
-# 2.4 tells starlette that a send may fail, so that it streams without a task that watches.
+# With 2.4 starlette expects that a send may fail, and streams without a second task.
 ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
 FAILURE: Final = (
     b'{"status":"error","code":"internal_error",'
     b'"message":"the app inside this process failed; the log names the kind of error"}'
 )
-# How asyncio, anyio and sniffio say that there is no loop to wait in.
+# In the messages of asyncio, anyio and sniffio without a running loop.
 NO_LOOP: Final = ("event loop", "async library")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class AsgiAnswer(NamedTuple):
-    """What an app answered.
+    """The answer of an app.
 
     Attributes:
         status: HTTP status.
@@ -70,7 +70,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        """Take a part of the answer."""
+        """Collect a part of the answer."""
         if message["type"] == "http.response.start":
             self._start = message
         elif message["type"] == "http.response.body":
@@ -78,7 +78,7 @@ class Exchange:
             self._complete = not message.get("more_body", False)
 
     def answer(self) -> AsgiAnswer:
-        """Return what the app answered; if that is not whole, that it failed."""
+        """Return the app's answer, or a 500 if it is not complete."""
         if self._start is None or not self._complete:
             return AsgiAnswer(500, [(b"content-type", b"application/json")], FAILURE)
         headers: Iterable[Iterable[bytes]] = self._start.get("headers", ())
@@ -95,7 +95,7 @@ def respond(app: AsgiApp, scope: Message, body: bytes) -> AsgiAnswer:
         UsageError: The app waited for something.
     """
     exchange = Exchange(body)
-    # A copy: what the app sets in its context is not the caller's business.
+    # A copy: what the app sets in its context does not reach the caller.
     ended = contextvars.copy_context().run(_run, app, scope, exchange)
     if ended is False:
         raise UsageError(

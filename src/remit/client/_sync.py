@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """What sends a call and returns what came of it."""
+    """Sends a call and returns its result."""
 
     def __call__(self, call: Call[T]) -> T:
         """Return what the API answers to *call*."""
@@ -90,7 +90,7 @@ class AgentInstances:
     def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program is told with its next span."""
+        """End a running instance from outside; its program learns of it with its next span."""
         return self._send(
             endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
@@ -105,7 +105,7 @@ class AgentInstances:
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None; others stay."""
+        """Set the quality payload of *name*, or remove it with None."""
         return self._send(
             endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
@@ -121,7 +121,7 @@ class AgentSpans:
         self._send: Final = send
 
     def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` tells whether the run was ended from outside."""
+        """Create a span; its `control` says whether the run was terminated."""
         payload = fields.get("payload") or {}
         return self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
@@ -135,7 +135,7 @@ class AgentSpans:
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` tells whether the run was ended from outside."""
+        """End a span; its `control` says whether the run was terminated."""
         return self._send(
             endpoints.FINISH_SPAN.call(
                 agent_span_id,
@@ -164,7 +164,7 @@ class Bulk:
         self._send: Final = send
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Do *items* in order up to the first that fails; later ones are not in the outputs."""
+        """Execute *items* in order up to the first that fails; later ones have no output."""
         return self._send(bulk(items))
 
 
@@ -205,7 +205,7 @@ class Agents:
 class Client:
     """The Prefactor API, typed. Usable from several threads; a context manager.
 
-    Every call that changes something carries an idempotency key, so that it may be tried again.
+    Every call that changes something carries an idempotency key, so that it can be retried.
     """
 
     agent_instances: AgentInstances
@@ -226,18 +226,19 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = 2,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.BaseTransport` in place of the network.
-            timeout_s: Seconds for one call, further tries and the waits between them included.
-            max_retries: Further tries after the first, when the API cannot be reached or is
-                not able to answer.
+            timeout_s: Seconds for one call, including retries and the waits between them. A
+                server that sends its headers in small parts can take longer.
+            max_retries: Retries when the API cannot be reached, or answers that it is not
+                available.
 
         Raises:
-            SettingsError: A value cannot be right.
+            SettingsError: A value is not valid.
         """
         self._policy = Policy(timeout_s, max_retries)
         self._http = HttpClient(url_for(api_url, transport), api_token, transport=transport)
@@ -255,7 +256,7 @@ class Client:
         self.close()
 
     def ping(self) -> PingResponse:
-        """Ask whether the API is there and takes the token."""
+        """Check that the API answers and accepts the token."""
         return self._send(endpoints.PING.call())
 
     def close(self) -> None:
