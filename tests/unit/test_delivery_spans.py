@@ -135,7 +135,7 @@ def test_a_span_that_the_server_lost_is_sent_whole_when_it_ends() -> None:
     assert span["status"] == "failed"
     assert span["payload"] == {"question": 1}
     assert span["result_payload"] == {"result": 2}
-    assert span["id"] == pfid(start[1], api.partition)
+    assert span["id"] == pfid(start.run_key, api.partition)
     assert stepped.status.pending == 0
 
 
