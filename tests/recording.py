@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, key_text, new_key
 
 ROOT = "remit:run"
@@ -75,12 +77,16 @@ class HandRun:
         self.sink.start_span(start)
         return start
 
+    def broken(self) -> Item:
+        """Return the beginning of a span whose time no server can read."""
+        return replace(self._item(Kind.SPAN, status="active"), key=b"b" * 16, started_ns=1 << 90)
+
     def end(
         self, start: Item, status: str = "complete", result: bytes | None = b'{"result":2}'
     ) -> str:
         """End a span; return the 26 characters of its key."""
         self.sink.end_span(start, (start.started_ns or 0) + 1_500_000, status, result)
-        return key_text(start.run_key)
+        return key_text(start.key)
 
     def span(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> str:
         """Record a whole span."""

@@ -36,7 +36,7 @@ class CountingSink(RecordingSink):
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Take the end of a span."""
-        self.ended[start.run_key] += 1
+        self.ended[start.key] += 1
         super().end_span(start, finished_ns, status, result)
 
 

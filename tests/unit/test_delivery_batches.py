@@ -89,7 +89,7 @@ def test_a_finish_is_what_the_models_of_the_wire_read(stepped: Stepped, run: Han
     assert one == {
         "_type": "agent_spans/finish",
         "idempotency_key": one["idempotency_key"],
-        "agent_span_id": pfid(start.run_key, stepped.api.partition),
+        "agent_span_id": pfid(start.key, stepped.api.partition),
         "status": "failed",
         "result_payload": {"result": 2},
         "timestamp": iso8601((start.started_ns or 0) + 1_500_000),

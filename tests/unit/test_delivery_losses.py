@@ -118,7 +118,7 @@ def test_a_fault_of_ours_is_told() -> None:
     api = FakeApi()
     stepped = Stepped(api)
     run = stepped.record("a")
-    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    run.sink.end_span(run.broken(), 1, "complete", None)
     run.close()
     stepped.deliver()
     assert told(api) == [{"reason": "fault", "counts": {"fault": 1}}]
