@@ -60,7 +60,6 @@ from remit._losses import cost as cost
 from remit._policy import Ceiling as Ceiling
 from remit._policy import under as under
 from remit._policy import verdict as verdict
-from remit._queued import Drained as Drained
 from remit._registry import LOSS_TYPE as LOSS_TYPE
 from remit._registry import AgentType as AgentType
 from remit._registry import Registry as Registry
@@ -282,7 +281,7 @@ class SteppedDelivery:
             announce: Send the beginnings of all open spans, however young.
         """
         if announce:
-            self._writer.urge()
+            self._writer.announce_all()
         return self._writer.step()
 
     def send(self, *, urged: bool = False) -> float:

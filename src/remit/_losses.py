@@ -87,7 +87,7 @@ class Losses:
         self._counts: Counter[str] = Counter()
         # What is not in the account of its run yet.
         self._of_runs: dict[str, Counter[str]] = {}
-        # Reentrant: a collected generator may end its span while this very thread counts.
+        # Reentrant, because a signal's handler may record while this very thread counts.
         self._lock = threading.RLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:

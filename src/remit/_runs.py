@@ -83,12 +83,11 @@ class OpenRun(RunState):
         ceilings: Ceilings,
     ) -> None:
         """Open the run: from here on it has a key and, when recording, a root span."""
-        key = key_text(new_key(recorder.clock.wall_ns()))
-        root = new_key(recorder.clock.wall_ns())
+        self._started_ns = recorder.clock.wall_ns()
+        self._began_ns = recorder.clock.monotonic_ns()
+        key, root = key_text(new_key(self._started_ns)), new_key(self._started_ns)
         feed = RunFeed(key, agent, options.purpose, root=root, instance_id=options.resume)
         super().__init__(recorder, feed, recording=recording)
-        self._began_ns = recorder.clock.monotonic_ns()
-        self._started_ns = self._began_ns + self.offset_ns
         self.place: Final = Place(self, root, ROOT_SPAN, ceilings, enclosing(here()))
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
@@ -266,7 +265,7 @@ class OpenRun(RunState):
         sink.put(self._item(Kind.SPAN, status=ACTIVE, payload=body))
 
     def _now_ns(self) -> int:
-        """Return wall time by the monotonic clock, as it was when the run began."""
+        """Return the wall time of the start plus the monotonic time since."""
         return self._started_ns + self.recorder.clock.monotonic_ns() - self._began_ns
 
     def _finish(self, status: str, reason: str | None) -> None:

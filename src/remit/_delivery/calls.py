@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._clock import Deadline, iso8601
+from remit._delivery.losses import ORPHAN
 from remit._endpoints import Call, create_agent, get_instance, show_agent
 from remit._endpoints._call import API
 from remit._ids import key_text
@@ -25,8 +26,6 @@ T = TypeVar("T")
 
 REGISTER_PATH: Final = f"{API}/agent_instance/register"
 LIVE: Final = "live"
-ORPHAN: Final = "remit:orphan"
-"""Name of a `CLOSE` item that is not by the process that opened the run, but by its heir."""
 AGENT_KEY_CHARS: Final = 32
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from remit._delivery.batches import Batch, BatchLimits, Composer
 from remit._delivery.calls import OF_SENDING
-from remit._delivery.lost import corrected, telling
+from remit._delivery.losses import loss_span, with_loss_count
 from remit._delivery.parts import Parts
 from remit._delivery.reactions import (
     Reaction,
@@ -121,7 +121,7 @@ class Spans:
         if ends_run and self._has_lost(track):
             # What was sent before it is settled by then: the server stops at a refusal.
             self._add_telling(batch, track, item.finished_ns)
-            row = (row[0], corrected(item, track.record))
+            row = (row[0], with_loss_count(item, track.record))
         composed = self._composer.compose(row[1], track)
         if composed is None:
             self._refuse(row, FAULT)
@@ -144,7 +144,7 @@ class Spans:
         """Add to *batch* what a run lost; tell whether that is not told yet, and could be."""
         if track.told:
             return False
-        item = telling(track.record, at_ns or track.record.started_ns)
+        item = loss_span(track.record, at_ns or track.record.started_ns)
         composed = self._composer.compose(item, track)
         if composed is None:
             track.told = True
