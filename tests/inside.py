@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -31,15 +31,16 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._delivery import Delivery as Delivery
-from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import Door
-from remit._delivery.health import Pulse, waits
-from remit._delivery.lane import Shared, sender_of
+from remit._delivery.calls import DeadlineClient
+from remit._delivery.circuit import CircuitBreaker, waits
+from remit._delivery.context import SenderContext
+from remit._delivery.refusals import Tally
 from remit._delivery.registration import Registrations
-from remit._delivery.settling import Tally
-from remit._delivery.tracks import Tracks
+from remit._delivery.runs import RunTable
+from remit._delivery.sender import Sender
+from remit._delivery.status import StatusReader
 from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
 from remit._guard import Faults as Faults
@@ -113,8 +114,6 @@ from remit.client._http import AsyncInProcessTransport as AsyncInProcessTranspor
 from remit.client._http import Http as Http
 from remit.client._http import InProcessTransport as InProcessTransport
 from remit.testing import FakeClock
-
-T = TypeVar("T")
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
@@ -196,19 +195,6 @@ class Keeping(SpoolOutbox):
         return len(rows)
 
 
-class Foresighted(Http):
-    """A client that does before a call what there is to do while the server works.
-
-    On a network it is done between request and answer, in memory there is no such time.
-    """
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Do it, then send *call*."""
-        if call.meanwhile is not None:
-            call.meanwhile()
-        return super().send(call, timeout_s=timeout_s)
-
-
 class SteppedDelivery:
     """Delivery without threads: its owner moves the clock, makes each pass and sends each window.
 
@@ -245,9 +231,9 @@ class SteppedDelivery:
         losses = Losses()
         self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
         self._outbox = outbox(release=self.sink.release)
-        self._shared = Shared(
-            door=Door(Foresighted(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            pulse=Pulse(URL, clock, waits),
+        self._context = SenderContext(
+            client=DeadlineClient(Http(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            circuit=CircuitBreaker(URL, clock, waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),
@@ -255,8 +241,8 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        tracks = Tracks(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
-        self._sender = sender_of(self._outbox, tracks, self._shared)
+        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
+        self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,
             outbox=self._outbox,
@@ -266,9 +252,9 @@ class SteppedDelivery:
             ticks=ticks,
             moved=self._moved,
         )
-        adoption = Adoption(None, self._shared, POLL_INTERVAL_S)
-        self._accounts = Accounts(
-            URL, self.sink, self._writer, self._outbox, adoption, self._shared, None
+        adoption = Adoption(None, self._context, POLL_INTERVAL_S)
+        self._status = StatusReader(
+            URL, self.sink, self._writer, self._outbox, adoption, self._context, None
         )
 
     def _moved(self) -> None:
@@ -291,12 +277,12 @@ class SteppedDelivery:
             urged: Try even if the last try failed just before.
         """
         if urged:
-            self._sender.urge()
+            self._sender.force()
         return self._sender.step()
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._shared.door.limit = Deadline.after(seconds, self.clock)
+        self._context.client.limit = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
@@ -313,7 +299,7 @@ class SteppedDelivery:
     @property
     def status(self) -> Status:
         """Where delivery stands."""
-        return self._accounts.status()
+        return self._status.status()
 
 
 # Plan

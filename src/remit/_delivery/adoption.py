@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from remit._clock import NS_PER_S
-from remit._delivery.lane import Shared, sender_of
+from remit._delivery.context import SenderContext
 from remit._delivery.losses import failed_end, failed_run_ends, loss_span
+from remit._delivery.runs import RunTable
 from remit._delivery.sender import Sender
-from remit._delivery.tracks import Tracks
 from remit._losses import Loss
 from remit._sink import Item
 from remit._spool import (
@@ -27,18 +27,18 @@ class Adoption:
     A step is made by the sender's thread; the counts may be read from any.
     """
 
-    def __init__(self, files: Files | None, shared: Shared, look_every_s: float) -> None:
+    def __init__(self, files: Files | None, context: SenderContext, look_every_s: float) -> None:
         """Look for nothing yet.
 
         Args:
             files: Where to look; nowhere if None.
-            shared: How to send.
+            context: How to send.
             look_every_s: Seconds between two looks for files of processes that have ended.
         """
         self._files = files
-        self._shared = shared
+        self._context = context
         self._look_every_ns = int(look_every_s * NS_PER_S)
-        self._look_ns = shared.clock.monotonic_ns()
+        self._look_ns = context.clock.monotonic_ns()
         self._file: SpoolFile | None = None
         self._sender: Sender | None = None
         self._closed = False
@@ -47,7 +47,7 @@ class Adoption:
         """Have the next step look, and try even while the circuit is open."""
         self._look_ns = 0
         if self._sender is not None:
-            self._sender.urge()
+            self._sender.force()
 
     def likely(self) -> bool:
         """Tell whether there may be something to adopt, without opening a file."""
@@ -82,12 +82,12 @@ class Adoption:
     def step(self) -> float:
         """Send a window of a file, or look for one; return the seconds until the next step."""
         if self._files is None or self._closed:
-            return self._shared.poll_interval_s
+            return self._context.poll_interval_s
         if self._file is None:
             self._take(self._files)
         file, sender = self._file, self._sender
         if file is None or sender is None:
-            return max(0.0, (self._look_ns - self._shared.clock.monotonic_ns()) / NS_PER_S)
+            return max(0.0, (self._look_ns - self._context.clock.monotonic_ns()) / NS_PER_S)
         try:
             return self._send(file, sender)
         except (DamagedError, *STORAGE_ERRORS) as error:
@@ -117,7 +117,7 @@ class Adoption:
             file.close(timeout_s)
 
     def _take(self, files: Files) -> None:
-        now_ns = self._shared.clock.monotonic_ns()
+        now_ns = self._context.clock.monotonic_ns()
         if now_ns < self._look_ns:
             return
         file = files.take()
@@ -127,7 +127,7 @@ class Adoption:
             self._begin(file)
 
     def _begin(self, file: SpoolFile) -> None:
-        self._sender = sender_of(file, Tracks(file), self._shared)
+        self._sender = Sender(file, RunTable(file), self._context)
         self._file = file
         if self._closed:
             # Taken while another thread closed: one of the two sees the other.
@@ -145,7 +145,7 @@ class Adoption:
             self._file = self._sender = None
             if file.claim.path.exists():
                 # Left for somebody else; nobody gains if it is looked at all the time.
-                self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
+                self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
         return 0.0
 
     def _give_back(self, file: SpoolFile, error: Exception) -> None:
@@ -158,7 +158,7 @@ class Adoption:
                 self._begin(rescued)
         else:
             claim.release()
-            self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
+            self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
 
 
 def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:

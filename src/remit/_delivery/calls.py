@@ -54,7 +54,7 @@ OF_SENDING: Final = (ApiError, OutOfTimeError)
 """What a call may raise that is no fault of remit's."""
 
 
-class Door:
+class DeadlineClient:
     """Sends calls within the time that one may take.
 
     Attributes:

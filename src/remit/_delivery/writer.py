@@ -75,9 +75,15 @@ class Writer:
         self.move()
         return 0.0 if self._buffer.behind else self._interval_s
 
-    def move(self) -> None:
-        """Move everything that is queued to the outbox."""
-        with self._passing:
+    def move(self, timeout_s: float = -1) -> None:
+        """Move everything that is queued to the outbox.
+
+        Args:
+            timeout_s: Seconds to wait for another thread that makes a pass; without end by default.
+        """
+        if not self._passing.acquire(timeout=timeout_s):
+            return
+        try:
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
             self._put()
@@ -89,6 +95,8 @@ class Writer:
             if self._concluding:
                 self._put_last()
             self._passed_ns = began_ns
+        finally:
+            self._passing.release()
 
     @property
     def carried(self) -> int:
