@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from remit import _guard
 from remit._clock import NS_PER_S, Clock
@@ -38,7 +39,8 @@ class Worker:
         self._last = last or self.run_once
         self._thread: threading.Thread | None = None
         self._fault: Exception | None = None
-        self._stopping = False
+        self._stopping = self._forgotten = False
+        self._greenlet: Any = None
         self._woken = False
         self._requested = 0
         self._done = 0
@@ -108,9 +110,14 @@ class Worker:
         return not thread.is_alive()
 
     def forget_after_fork(self) -> None:
-        """Let go of the thread in the child of a fork: of gevent's it would go on there."""
-        self._stopping = True
-        self._last = lambda: None
+        """End the thread in the child of a fork, if it is a greenlet, as gevent makes of threads.
+
+        A real thread is not there any more. A greenlet goes on: it would read its parent's answers
+        from the connections that both have, and drain what the child records.
+        """
+        self._stopping = self._forgotten = True
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
 
     def run_once(self) -> float:
         """Make one step, on whatever thread; contain its fault."""
@@ -142,14 +149,25 @@ class Worker:
 
     # Unguarded: only the interpreter calls it.
     def _run(self) -> None:
+        gevent: Any = sys.modules.get("gevent")
+        current = gevent and gevent.getcurrent()
+        self._greenlet = current if gevent and isinstance(current, gevent.Greenlet) else None
         try:
             while not self._stopping:
                 wait_s = self.run_once()
                 with self._changed:
                     self._changed.wait_for(self._has_to_go_on, wait_s)
-            self._last()
+            if not self._forgotten:
+                self._last()
         except Exception as error:  # noqa: BLE001 - the thread dies, in silence but counted
             self._contain(error)
+        except BaseException:
+            if not self._forgotten:
+                raise
+        finally:
+            if self._forgotten:
+                # The fork forgot the thread; its end is an error unless it is known again.
+                threading.current_thread()
 
     def _has_to_go_on(self) -> bool:
         return self._woken or self._stopping
