@@ -144,7 +144,7 @@ class Adoption:
             file.close()
             self._file = self._sender = None
             if file.claim.path.exists():
-                # Left for somebody else; nobody gains if it is looked at all the time.
+                # It is left for another process, so there is no hurry to look again.
                 self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
         return 0.0
 
@@ -176,10 +176,10 @@ def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     owing = file.owing_runs()
-    told = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
+    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
     for record in owing:
         record.lost = {}
     ends = [
         item for record in runs.values() for item in failed_run_ends(record, file.last_write_ns)
     ]
-    return [*spans, *told, *ends], [*runs.values(), *owing]
+    return [*spans, *losses, *ends], [*runs.values(), *owing]

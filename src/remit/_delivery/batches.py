@@ -102,7 +102,7 @@ class Batch:
 
 @guarded("encoding an item")
 def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours.
+    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's.
 
     Source: CONTRACT.md section 11.
     """

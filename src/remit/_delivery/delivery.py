@@ -29,13 +29,13 @@ from remit._spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
-# For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
+# For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
 GRACE_S: Final = 0.2
 # Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.
 KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
-# For whoever is in the spool to come out before a fork.
+# How long a fork waits for threads that use the spool.
 FORK_WAIT_S: Final = 1.0
 
 
@@ -245,8 +245,8 @@ class Delivery:
         The child has no other thread: a lock that one of the parent's holds stays locked there.
         """
         if len(self._buffer):
-            # A child may record into a run that only memory knows: were this process killed now,
-            # nobody could end it.
+            # A child may record into a run that is only in memory. If this process were killed now,
+            # no process could end that run.
             self._writer.move(FORK_WAIT_S)
         held = self._held[threading.get_ident()] = list[SpoolOutbox | Adoption]()
         for part in (self._outbox, self._adoption):
@@ -305,7 +305,7 @@ class Delivery:
         return self._result(newest, unmoved=0 if moved else self._status.unmoved())
 
     def _stop(self, deadline: Deadline) -> None:
-        """End both threads, take in what came meanwhile, let go of everything."""
+        """End both threads, move what they left, close everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
         if stopped and (self._status.unmoved() or self._losses.runs()):

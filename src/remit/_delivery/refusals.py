@@ -27,10 +27,10 @@ class Refusal:
 
     Attributes:
         reason: In one word, for the counts.
-        topic: What it is about; each is said once.
+        topic: What it is about; each is logged once.
         complaint: In a sentence, for the log.
         given_up: The same where there is no spool to keep it in.
-        loss: As what its run is told to have lost it; None if the whole run is refused.
+        loss: The reason in the losses of its run; None if the whole run is refused.
     """
 
     reason: str

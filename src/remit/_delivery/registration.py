@@ -1,4 +1,4 @@
-"""What the server is told of an agent, as bytes, one object shared by its runs."""
+"""Run records, and the registration of each agent as bytes that its runs share."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class RunDelivery:
 
     Attributes:
         record: What must be known to deliver it; kept in the outbox.
-        feed: What its recording is told; None once the recording let go of it.
+        feed: Passes on to the recording what the server says; None once the run has ended there.
         partition: Of the instance's id, as text; the ids of its spans are in it.
         root_key: Key of its root span at the server.
         answered_ns: Monotonic time of the server's last answer about it.
@@ -77,7 +77,7 @@ class RunDelivery:
         return self.feed is not None and bool(self.feed.streams)
 
     def identify(self, instance_id: str) -> None:
-        """Take the id that the server gave the run, and tell the recording."""
+        """Take the id that the server gave the run, and pass it on to the recording."""
         self.record.instance_id = instance_id
         self.partition = partition_text(instance_id)
         # Derived, for a process that resumes the run knows nothing but the instance's id.
@@ -139,7 +139,7 @@ class RunTable:
         return self._open.get(run_key) or self._ended.get(run_key) or self._begin(run_key)
 
     def running(self) -> list[RunDelivery]:
-        """Return the runs whose recording goes on and may have to be told of a termination."""
+        """Return the runs whose recording goes on, and which may be terminated."""
         return [run for run in self._open.values() if run.running]
 
     def end(self, run: RunDelivery) -> None:
@@ -194,8 +194,8 @@ class RunRegistrar:
         self.advanced = 0
         self._names: dict[str, str] = {}
         self._agent_ids: dict[str, str] = {}
-        # What is known is not asked anew: a server that fails at each second request would never
-        # be asked the rest.
+        # Known answers are kept: a server that fails at each second request would otherwise be
+        # asked the same without end.
         self._wanted: set[str] = set()
         self._missing: set[str] = set()
 

@@ -36,7 +36,7 @@ class Sender:
     """Delivers what is in the outbox; nothing here knows threads.
 
     Attributes:
-        midway: Something may be settled already of what the pulse is not told yet.
+        midway: A step is under way: rows may be settled while the circuit is not updated yet.
     """
 
     def __init__(self, outbox: Outbox, runs: RunTable, context: SenderContext) -> None:
@@ -61,7 +61,7 @@ class Sender:
         self._next_round_ns = 0
         self._forced = False
         self.midway = False
-        # Faults of ours: one run's must not hold up the others.
+        # Faults of remit's: one run's must not hold up the others.
         self._run_retries: RetryQueue[str] = RetryQueue(context.clock)
         self._row_retries: RetryQueue[int] = RetryQueue(context.clock)
 
@@ -99,7 +99,7 @@ class Sender:
     def _send_window(self) -> None:
         rows = self._outbox.head(self._window_items)
         if self._run_retries:
-            # What a run waited with may have been given up meanwhile.
+            # The rows of a waiting run may have been given up since.
             self._run_retries.keep_only({item.run_key for _, item in rows})
         if not rows:
             self._runs.end_left()
@@ -133,7 +133,7 @@ class Sender:
         self._acks.deliver(opened)
 
     def _open(self, run: RunDelivery) -> None:
-        """Open a run; after a fault of ours later once more, and in the end not at all."""
+        """Open a run; a fault of remit's is retried a few times."""
         if self._opened(run):
             self._run_retries.remove(run.record.key)
         elif not self._run_retries.retry_later(run.record.key):
@@ -197,7 +197,7 @@ class Sender:
         if item.kind == Kind.CLOSE:
             self._spans.send_losses(run, item.finished_ns)
         if item.kind == Kind.CLOSE and item.status is None:
-            return  # left open: the server has nothing to be told
+            return  # left open: nothing is sent
         describe = calls.finish if item.kind == Kind.CLOSE else calls.quality
         self._client.call(describe(item, instance_id))
         run.answered_ns = self._clock.monotonic_ns()

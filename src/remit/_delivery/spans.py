@@ -88,7 +88,7 @@ class SpanSender:
         return batch, []
 
     def _add(self, batch: Batch, row: Row) -> bool:
-        """Add a row, or put it off; tell whether it is dealt with, and not the next batch's."""
+        """Add a row, or put it off; return False if it belongs to the next batch."""
         item = row[1]
         run = self._runs.get(item.run_key)
         if run is None or not run.ready or (self._retries and self._waits(row)):
@@ -157,7 +157,7 @@ class SpanSender:
             )
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
         missing = self._take_in(batch, outputs, refused)
-        again = [next_row for told in refused for next_row in self._react(*told)] + missing
+        again = [next_row for refusal in refused for next_row in self._react(*refusal)] + missing
         return [again] if again else []
 
     def _take_in(
@@ -241,7 +241,7 @@ class SpanSender:
         return self._client.call(bulk_raw(batch.bodies))
 
     def _part(self, batch: Batch) -> list[list[Row]]:
-        """Halve a batch that a fault of ours kept from being sent; try a single row later."""
+        """Halve a batch that a fault of remit's kept from being sent; retry a single row later."""
         halves = _halves(batch)
         if halves is not None:
             return halves
@@ -272,7 +272,7 @@ class SpanSender:
 
 
 def _halves(batch: Batch) -> list[list[Row]] | None:
-    """Return what to send in place of a batch; None if it is a single row, and no loss is told."""
+    """Return what to send instead of a batch; None if it is a single row without a loss span."""
     rows = [row for row in batch.rows.values() if row[0] != LOSS_ROW]
     if len(rows) > 1:
         middle = len(rows) // 2

@@ -1,4 +1,4 @@
-"""What is told of delivery: the result of a flush, where things stand, what a shutdown leaves."""
+"""The counts of delivery: the result of a flush, the status, what a shutdown leaves."""
 
 from __future__ import annotations
 

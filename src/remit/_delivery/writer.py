@@ -150,7 +150,7 @@ class Writer:
         return changed
 
     def _put_last(self) -> None:
-        """Put what was lost; of runs that another process ends as spans of their own."""
+        """Put what was lost; for runs that another process ends, as loss spans."""
         changed = self._book_losses()
         now_ns = self._clock.wall_ns()
         owing = [record for record in self._owing.values() if record.lost]
