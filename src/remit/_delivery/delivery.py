@@ -13,11 +13,9 @@ from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import Client, DeadlineClient
 from remit._delivery.circuit import CircuitBreaker, without_credentials
-from remit._delivery.context import SenderContext
 from remit._delivery.refusals import Tally
-from remit._delivery.registration import Registrations
-from remit._delivery.runs import RunTable
-from remit._delivery.sender import Sender
+from remit._delivery.runs import Registrations, RunTable
+from remit._delivery.sender import Sender, SenderContext
 from remit._delivery.status import StatusReader
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer

@@ -1,7 +1,9 @@
-"""The runs that are being delivered: how far each has come, and how it is opened at the server."""
+"""The runs that are being delivered: their records, how far each has come, how it is opened."""
 
 from __future__ import annotations
 
+import platform
+import sys
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,21 +11,113 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+
 from remit._clock import Clock
 from remit._delivery import calls
 from remit._delivery.calls import DeadlineClient, Instance
 from remit._delivery.refusals import Refusal, Tally
-from remit._guard import logger
+from remit._guard import guarded, logger
 from remit._ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
-from remit._sink import RunFeed
+from remit._sink import AgentRef, Item, RunFeed
 from remit._spool import Outbox, Registration, RunRecord, RunState
+from remit._version import __version__
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
+SDK: Final = f"remit@{__version__}"
 TERMINATED: Final = "terminated"
 AGENT_ID: Final = "agent_id"
 FINISHED: Final = ("complete", "failed", "cancelled")
+
+
+def runtime_environment() -> dict[str, object]:
+    """Return what runs the agent: added when sent, never part of a hash.
+
+    Source: CONTRACT.md section 9, `agent_version`.
+    """
+    version = ".".join(map(str, sys.version_info[:3]))
+    return {
+        "agent_sdk": [SDK],
+        "os": platform.system().lower(),
+        "prefactor_sdk": [SDK],
+        "runtime": f"python {version}",
+    }
+
+
+class Registrations:
+    """Makes run records; builds the registration of each agent once.
+
+    Recording gives an agent a new `AgentRef` when something was declared since, so that a span
+    type that is first seen later joins the registration of later runs.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._built: dict[str, tuple[AgentRef, Registration]] = {}
+
+    def record(self, item: Item, feed: RunFeed) -> RunRecord:
+        """Return the record of the run that *item* opened."""
+        return self._record(item.started_ns or 0, feed)
+
+    def inherited(self, feed: RunFeed) -> RunRecord:
+        """Return the record of a run that our parent process opened, and will end."""
+        record = self._record(0, feed)
+        record.inherited = True
+        return record
+
+    def _record(self, started_ns: int, feed: RunFeed) -> RunRecord:
+        opened = feed.instance_id is not None and not feed.resumed
+        return RunRecord(
+            feed.key,
+            feed.root,
+            started_ns,
+            feed.purpose,
+            self._registration(feed.agent),
+            feed.instance_id,
+            RunState.STARTED if opened else RunState.NEW,
+            resumed=feed.resumed,
+        )
+
+    def _registration(self, agent: AgentRef) -> Registration:
+        known = self._built.get(agent.external_identifier)
+        if known is not None and known[0] is agent:
+            return known[1]
+        built = _build(agent)
+        if known is not None and known[1] == built:
+            built = known[1]
+        self._built[agent.external_identifier] = (agent, built)
+        return built
+
+
+class _Payload(msgspec.Struct):
+    """The parts of a registration that are the same for every run of an agent."""
+
+    agent_version: dict[str, object]
+    agent_schema_version: dict[str, object]
+
+
+def _build(agent: AgentRef) -> Registration:
+    declared = _declared(agent)
+    version, schema = declared or (b"", b"")
+    return Registration(
+        agent.local_identifier or agent.external_identifier,
+        agent.name,
+        agent.description,
+        agent.agent_id,
+        agent.environment_id,
+        version,
+        schema,
+        complete=declared is not None,
+    )
+
+
+@guarded("building a registration")
+def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
+    declared = msgspec.convert(agent.registration(), _Payload)
+    running = {**declared.agent_version, "runtime_environment": runtime_environment()}
+    return msgspec.json.encode(running), msgspec.json.encode(declared.agent_schema_version)
 
 
 @dataclass(slots=True, eq=False)

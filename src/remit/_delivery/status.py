@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from remit._buffer import Buffer
 from remit._clock import NS_PER_S
 from remit._delivery.adoption import Adoption
-from remit._delivery.context import SenderContext
+from remit._delivery.sender import SenderContext
 from remit._delivery.writer import Writer
 from remit._guard import logger
 from remit._results import FlushResult, Status
