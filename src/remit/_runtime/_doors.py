@@ -13,7 +13,8 @@ from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
 from remit._gentle import gently
 from remit._spool import Folder, Identity
-from remit.client._http import Http, InProcessTransport
+from remit.client._http import HttpClient
+from remit.client._inprocess import InProcessTransport
 from remit.errors import UnavailableError
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class LocalDoor:
         """Keep what the collector will need."""
         self._settings = settings
         self._clock = clock
-        self._http: Http | None = None
+        self._http: HttpClient | None = None
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the collector answers.
@@ -55,7 +56,7 @@ class LocalDoor:
         if self._http is not None:
             self._http.close()
 
-    def _open(self) -> Http:
+    def _open(self) -> HttpClient:
         with gently():
             local = importlib.import_module(LOCAL_APP)
         folder = self._settings.data_dir
@@ -66,7 +67,7 @@ class LocalDoor:
                 f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "
                 "another with REMIT_DATA_DIR"
             ) from error
-        return Http(
+        return HttpClient(
             LOCAL_URL,
             token,
             transport=InProcessTransport(app),
@@ -143,10 +144,10 @@ def check_target(settings: config.Settings) -> None:
         remote_door(settings, SystemClock()).close()
 
 
-def remote_door(settings: config.Settings, clock: Clock) -> Http:
+def remote_door(settings: config.Settings, clock: Clock) -> HttpClient:
     """Return a client of the server that the settings name."""
     token = settings.api_token
-    return Http(
+    return HttpClient(
         settings.api_url or "",
         token.get_secret_value() if token is not None else None,
         transport=settings.transport,
