@@ -36,12 +36,13 @@ AGENT_KEY_CHARS: Final = 32
 
 
 class Client(Protocol):
-    """What sends calls: `remit.client._http.HttpClient`, or a test's double."""
+    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double.
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        ...
+    Attributes:
+        in_process: Whether the server is in this process and works with SQLite in a call.
+    """
+
+    in_process: bool
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Send *call* once and return what its answer says."""
@@ -97,11 +98,6 @@ class DeadlineClient:
             raise
         self.answered += 1
         return answer
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        return self._client.waiting
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypeAlias, TypedDict, Unpack
 
 from remit._buffer import Buffer
 from remit._clock import Clock, Deadline
@@ -33,8 +33,10 @@ GRACE_S: Final = 0.2
 KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
-# How long a fork waits for threads that use the spool.
+# How long a fork waits for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
+
+Holdable: TypeAlias = SpoolOutbox | Adoption | Worker
 
 
 class Pace(TypedDict):
@@ -88,7 +90,7 @@ class Delivery:
         self._pace = pace
         self._closed = False
         # What each thread that forks keeps others out of.
-        self._held: dict[int, list[SpoolOutbox | Adoption]] = {}
+        self._held: dict[int, list[Holdable]] = {}
         self._losses = Losses()
         self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
         self._buffer = Buffer(
@@ -238,7 +240,7 @@ class Delivery:
         return self._status.status()
 
     def before_fork(self) -> None:
-        """Keep others out of the spool until the process has forked, if that is in time.
+        """Keep others out of SQLite until the process has forked, if that is in time.
 
         The child has no other thread: a lock that one of the parent's holds stays locked there.
         """
@@ -246,8 +248,10 @@ class Delivery:
             # A child may record into a run that is only in memory. If this process were killed now,
             # no process could end that run.
             self._writer.move(FORK_WAIT_S)
-        held = self._held[threading.get_ident()] = list[SpoolOutbox | Adoption]()
-        for part in (self._outbox, self._adoption):
+        held = self._held[threading.get_ident()] = list[Holdable]()
+        # A sender that waits for the network is in no lock that a child needs.
+        sender = (self._sending,) if self._http.in_process else ()
+        for part in (*sender, self._outbox, self._adoption):
             if part.hold(FORK_WAIT_S):
                 held.append(part)
 

@@ -109,6 +109,14 @@ class Worker:
         thread.join(timeout_s)
         return not thread.is_alive()
 
+    def hold(self, timeout_s: float) -> bool:
+        """Keep the thread from its next step; tell whether it got there within *timeout_s*."""
+        return self._stepping.acquire(timeout=timeout_s)
+
+    def let_go(self) -> None:
+        """Let the thread go on that `hold` kept."""
+        self._stepping.release()
+
     def forget_after_fork(self) -> None:
         """End the thread in the child of a fork, if it is a greenlet, as gevent makes of threads.
 
