@@ -62,7 +62,7 @@ class FlushAfterRun:
     @guarded("the flush after a run")
     def _flush(self) -> None:
         deadline = Deadline.after(self._bound_s, self._clock)
-        self._delivery.flush(deadline, adopting=False, insisting=False)
+        self._delivery.flush(deadline, adopting=False, forced=False)
 
     @guarded("the flush after a run")
     def _nudge(self) -> None:

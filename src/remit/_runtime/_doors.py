@@ -30,10 +30,10 @@ class LocalDoor:
     """A client of the collector inside this process; its database is opened at the first call.
 
     Attributes:
-        waiting: False: nothing here waits for a network.
+        in_process: True: it works with SQLite in a call.
     """
 
-    waiting: bool = False
+    in_process: bool = True
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
         """Keep what the collector will need."""
@@ -80,10 +80,10 @@ class NoCollector:
     """The client of local mode where the collector is not installed: nothing can be sent.
 
     Attributes:
-        waiting: False: nothing here waits for a network.
+        in_process: False: nothing works here.
     """
 
-    waiting: bool = False
+    in_process: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
         """Say what is missing, and where things wait meanwhile."""

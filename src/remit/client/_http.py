@@ -219,11 +219,11 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
     """Sends calls over httpx, one try each. Usable from several threads.
 
     Attributes:
-        waiting: Whether a call is in httpx's own transport: it waits for the network, and a
-            process that forks meanwhile need not wait for it.
+        in_process: False: a call waits for the network, and a process that forks then need not
+            wait for it.
     """
 
-    waiting: bool = False
+    in_process: bool = False
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.
@@ -259,7 +259,6 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
         transport = self._transport(httpx.HTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
         request = self._request(call, seconds)
-        self.waiting = self._given is None
         try:
             with no_tracing(), closing(transport.handle_request(request)) as response:
                 reader = self._reader(call, response)
@@ -272,8 +271,6 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
             if self._compression.refused(answer, request):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
-        finally:
-            self.waiting = False
         raise failure
 
     def wait(self, seconds: float) -> None:
