@@ -8,6 +8,7 @@ Source: CONTRACT.md section 6; tested against the published `pfid` package.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -119,8 +120,6 @@ def key_within(identifier: str, name: str) -> int | None:
     whole = key_of(identifier)
     if whole is None:
         return None
-    import hashlib  # noqa: PLC0415 - 1 ms at import, for what a resumed run alone needs
-
     digest = hashlib.sha256(f"{identifier}/{name}".encode()).digest()
     return whole >> RANDOM_BITS << RANDOM_BITS | int.from_bytes(digest[: RANDOM_BITS // 8])
 

@@ -62,8 +62,6 @@ NOT_AT_IMPORT = {
     "jinja2",
     "opentelemetry",
     "psycopg",
-    "pydantic",
-    "pydantic_core",
     "pydantic_settings",
     "pytest",
     "sqlite3",
@@ -81,7 +79,6 @@ NOT_TO_DECLARE = {
     "remit.config",
     "remit.models.agent_instance",
     "remit.models.agent_span",
-    "remit.models.data_risk",
     "remit.testing",
     "urllib.request",
 }

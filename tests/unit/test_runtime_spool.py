@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 import remit
 from remit import _runtime
+from remit._runtime import _setup
 from remit._runtime._doors import NoCollector, spool_of
 from remit._spool import Others
 from remit.config import Settings
@@ -93,7 +94,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     assert remit.flush(5)
     assert api.seen == []
     settings = _runtime.current().settings
-    sent = _runtime.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
+    sent = _setup.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
     assert sent
     assert len(api.instances) == 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import gc
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
+from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
@@ -40,8 +42,6 @@ from remit._capture.statics import (
     type_name,
 )
 from remit._guard import attempt
-from remit._loaded import loaded
-from remit.models._pending import PendingRisk
 
 
 class Kind(IntEnum):
@@ -148,7 +148,7 @@ def _never_looked_into(cls: type) -> Shape | None:
 
 
 def _secret(cls: type) -> Shape | None:
-    if is_one_of(cls, *loaded("pydantic.types", "SecretStr", "SecretBytes", "Secret")):
+    if is_one_of(cls, SecretStr, SecretBytes, Secret):
         return Shape(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
     # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
@@ -159,7 +159,7 @@ def _inner(cls: type) -> Shape | None:
     name = _shown_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
-    if _is_root_model(cls) and has_dict(cls):
+    if is_one_of(cls, RootModel) and has_dict(cls):
         fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
@@ -171,25 +171,12 @@ def _inner(cls: type) -> Shape | None:
     return None
 
 
-def _pending(cls: type) -> Shape | None:
-    return Shape(Kind.INNER, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
-
-
-def _model_of(risk: Any) -> object:  # noqa: ANN401 - of ours, whichever class it is of by now
-    """Return the model that a declared risk is when it is touched."""
-    model: object = risk.model_copy()
-    return model
-
-
-def _is_root_model(cls: type) -> bool:
-    """Return whether *cls* is a model around one value."""
-    return is_one_of(cls, *loaded("pydantic.root_model", "RootModel"))
-
-
 def _is_url(cls: type) -> bool:
-    """Return whether *cls* wraps a URL of pydantic-core, as pydantic's classes do since 2.10."""
-    known = loaded("pydantic.networks", "AnyUrl", "PostgresDsn")
-    return is_one_of(cls, *(mro(each)[-2] for each in known))
+    """Return whether *cls* is one of pydantic's classes that wrap a URL of pydantic-core."""
+    # Imported already if there is such a class; importing it would cost 5 ms.
+    found = vars(sys.modules.get("pydantic.networks", object))
+    known = (found.get("AnyUrl"), found.get("PostgresDsn"))
+    return is_one_of(cls, *(mro(each)[-2] for each in known if isinstance(each, type)))
 
 
 def _from_dict(name: str, value: object) -> object:
@@ -221,9 +208,7 @@ def _record(cls: type) -> Shape | None:
             iterate=TUPLE.__iter__,
             fields=fields,
         )
-    extra = is_one_of(cls, *loaded("pydantic.main", "BaseModel")) and stores(
-        cls, "__pydantic_extra__"
-    )
+    extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return Shape(Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra)
 
 
@@ -305,7 +290,6 @@ _FINDERS: Final[tuple[Callable[[type], Shape | None], ...]] = (
     _never_looked_into,
     _secret,
     _inner,
-    _pending,
     _record,
     _scalar,
     _container,

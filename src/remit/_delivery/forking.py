@@ -13,10 +13,6 @@ from typing import Final, Protocol
 from remit._clock import Clock, Deadline
 
 FORK_WAIT_S: Final = 1.0
-# A step that imports httpx or the collector has to end, on however busy a machine: the child would
-# wait for ever for the module. One that waits for a server is left alone: it holds no lock that a
-# child needs.
-FORK_STEP_S: Final = 10.0
 FORK_LOOK_S: Final = 0.05
 
 
@@ -74,7 +70,7 @@ class Forking:
         return holds
 
     def _holds(self, worker: Holdable, unless: Callable[[], bool]) -> bool:
-        limit = Deadline.after(FORK_STEP_S, self._clock)
+        limit = Deadline.after(FORK_WAIT_S, self._clock)
         while not unless():
             if worker.hold(FORK_LOOK_S):
                 return True

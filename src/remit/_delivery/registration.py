@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from remit._gentle import gently
 from remit._guard import guarded
 from remit._sink import AgentRef, AnyItem, RunFeed
 from remit._spool import Registration, RunRecord, RunState
@@ -84,8 +83,7 @@ class _Payload(msgspec.Struct):
 
 
 def _build(agent: AgentRef) -> Registration:
-    with gently():
-        declared = _declared(agent)
+    declared = _declared(agent)
     version, schema = declared or (b"", b"")
     return Registration(
         agent.local_identifier or agent.external_identifier,

@@ -62,8 +62,8 @@ class Worker:
         self._make_locks()
 
     def _make_locks(self) -> None:
-        # Held during a step: a fork in its middle could leave the child a lock that nobody opens,
-        # of a module that is being imported or of SQLite's.
+        # Held during a step: a fork in its middle could leave the child a lock of SQLite's that
+        # nobody opens.
         self._stepping = threading.RLock()
         # Reentrant: a collected generator may end a span, and so wake, while this thread is in it.
         # Taken by its own name: `with` a lock in C is one step, with a condition it is several.

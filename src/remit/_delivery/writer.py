@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer
@@ -12,7 +11,6 @@ from remit._clock import NS_PER_S, Clock
 from remit._delivery.lost import telling
 from remit._delivery.orphans import span_end
 from remit._delivery.registration import Registrations
-from remit._gentle import gently
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._queued import Drained
@@ -95,12 +93,10 @@ class Writer:
             self._buffer.mover = threading.get_ident()
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
-            with self._turns():
-                self._put_rest()
+            self._put_rest()
             # Counted before, so that a program that records all the time does not hold the pass.
             for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-                with self._turns():
-                    self._move_chunk(everything=everything)
+                self._move_chunk(everything=everything)
                 everything = False
             if self._concluding:
                 self._put_last()
@@ -118,14 +114,6 @@ class Writer:
         if not (len(self._buffer) or self._drained):
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
-
-    def _turns(self) -> AbstractContextManager[None]:
-        """Have others get their turn soon: an event loop would have to wait for a whole chunk.
-
-        Not while threads outrun the writer: each that waits looks for its turn as often, which
-        takes a call of theirs a fifth more, and they leave an event loop the longer turns anyhow.
-        """
-        return nullcontext() if self._buffer.outrun else gently()
 
     def _move_chunk(self, *, everything: bool) -> None:
         self._buffer.drain(self._drained, everything=everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
@@ -138,8 +139,6 @@ def _about_redirection(headers: Mapping[str, str]) -> str:
 
 
 def _sentence(refusal: Refusal) -> str:
-    from http import HTTPStatus  # noqa: PLC0415 - 0.6 ms that an import of remit can spare
-
     try:
         phrase = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
     except ValueError:

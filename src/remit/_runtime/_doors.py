@@ -11,7 +11,6 @@ from remit import config
 from remit._clock import Clock, SystemClock
 from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
-from remit._gentle import gently
 from remit._spool import Folder, Identity
 from remit.client._http import Http, InProcessTransport
 from remit.errors import UnavailableError
@@ -35,7 +34,8 @@ class LocalDoor:
     waiting: bool = False
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
-        """Keep what the collector will need."""
+        """Import the collector; keep what it needs."""
+        self._local = importlib.import_module(LOCAL_APP)
         self._settings = settings
         self._clock = clock
         self._http: Http | None = None
@@ -56,11 +56,9 @@ class LocalDoor:
             self._http.close()
 
     def _open(self) -> Http:
-        with gently():
-            local = importlib.import_module(LOCAL_APP)
         folder = self._settings.data_dir
         try:
-            app, token = local.open_app(folder)
+            app, token = self._local.open_app(folder)
         except (OSError, RuntimeError) as error:
             raise UnavailableError(
                 f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "

@@ -7,20 +7,21 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
-from remit import _guard, _inference, config
-from remit._capture import Limits, Rules, redacted, switched_off
+from remit import _guard, config
+from remit._capture import Limits, Rules, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
 from remit._guard import guarded, logger
-from remit._late import late
 from remit._policy import Ceiling, Ceilings
+from remit._quality import Qualities
 from remit._recording import MAX_SAID, OBSERVE, AfterRun, NothingAfter, Recorder
+from remit._registration import REDACT, registration
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
@@ -31,20 +32,8 @@ from remit._spans import Step
 from remit._spool import NO_OTHERS, Others
 from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
 
-if TYPE_CHECKING:
-    from remit import _quality as qualities
-    from remit import _registration as registering
-else:
-    # At the first registration, on delivery's thread: schemas take 5 ms to import.
-    registering = late("remit._registration")
-    qualities = late("remit._quality")
-
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
-FIRST_CALL: Final = (_inference.plan_of, _inference.effective)
-"""What the first call in a run needs: imported with the runtime, so that the call need not wait."""
-# Without the user's hook: the same source registers the same payload whatever the settings.
-REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
 
 class Runtime:
@@ -323,9 +312,9 @@ class Runtime:
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
-            cache(partial(payload_of, agent, declared.copy())),
+            cache(partial(registration, agent, declared.copy())),
             agent.local_identifier if local else None,
-            cache(partial(quality_check_of, agent)),
+            cache(partial(_quality_check_of, agent)),
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
@@ -398,11 +387,6 @@ def _called_from(step: Step) -> str:
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
-def quality_check_of(agent: AgentType) -> QualityCheck:
+def _quality_check_of(agent: AgentType) -> QualityCheck:
     """Return the function that checks the quality payloads of *agent*."""
-    return qualities.Qualities(agent, redact=REDACT).errors
-
-
-def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:
-    """Return the registration payload of *agent* from what is *declared*."""
-    return registering.registration(agent, declared, redact=REDACT)
+    return Qualities(agent, redact=REDACT).errors

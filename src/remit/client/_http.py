@@ -1,22 +1,22 @@
 """The one door to the network: one try of one call over httpx, and the in-process transports.
 
 Calls go to httpx's transport, beneath its client: what other tracers wrap, and what httpx logs, is
-the client. httpx is imported at the first request: it costs 57 ms, and most programs that import
-remit in a test or a command never send anything.
+the client.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import aclosing, closing
 from functools import cached_property
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
+
+import httpx
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
-from remit._gentle import gently
 from remit.client import _failures
 from remit.client._asgi import ASGI, AsgiApp, respond
 from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
@@ -28,14 +28,8 @@ from remit.client._target import Target
 from remit.client._unseen import unseen
 from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 
-if TYPE_CHECKING:
-    import httpx
-
-    Transport = httpx.BaseTransport
-    AsyncTransport = httpx.AsyncBaseTransport
-else:
-    # What httpx asks of a transport is its methods: to derive from its class would import it.
-    Transport = AsyncTransport = object
+Transport: TypeAlias = httpx.BaseTransport
+AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -93,10 +87,9 @@ class Door(Generic[C]):
         transport = self._transports.get(pid)
         if transport is not None:
             return transport
-        # The first one imports httpx. Of two threads that make one at once, both get the same.
+        # Of two threads that make one at once, both get the same.
         try:
-            with gently():
-                return self._transports.setdefault(pid, make())
+            return self._transports.setdefault(pid, make())
         except OSError as error:
             said = _failures.sentence(
                 _failures.NOT_READY, error, place=self.target.place, timeout_s=0
@@ -110,8 +103,6 @@ class Door(Generic[C]):
 
     def _request(self, call: Call[T], timeout_s: float) -> httpx.Request:
         """Return *call* as httpx sends it."""
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
         body, coded = self._coding.packed(call.body)
         return httpx.Request(
@@ -128,8 +119,6 @@ class Door(Generic[C]):
 
         It is raised unchained: httpx's errors hold the request, and so the token and payloads.
         """
-        import httpx  # noqa: PLC0415 - loaded already: it made the error
-
         template = _failures.BROKEN
         told: BaseException = error
         if isinstance(error, httpx.ConnectError | NameLookUpError):
@@ -169,8 +158,6 @@ class Door(Generic[C]):
         Raises:
             UnavailableError: The proxy cannot be one; or its kind needs another package.
         """
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
         proxy = self.target.proxy()
         try:
             return make(proxy=proxy)
@@ -180,7 +167,7 @@ class Door(Generic[C]):
             raise self._no_proxy(error, call, proxy) from None
 
 
-class Http(Door["httpx.BaseTransport"]):
+class Http(Door[Transport]):
     """Sends calls over httpx: one try each, one deadline each. Usable from several threads.
 
     Attributes:
@@ -216,8 +203,6 @@ class Http(Door["httpx.BaseTransport"]):
             UsageError: The client was closed.
         """
         transport = self._open(lambda: self._make(call))
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
         request = self._request(call, seconds)
@@ -248,11 +233,7 @@ class Http(Door["httpx.BaseTransport"]):
         if transport is not None:
             transport.close()
 
-    def _make(self, call: Call[T]) -> httpx.BaseTransport:
-        # The look-up of a name would, while a fork may come in between.
-        import_module("encodings.idna")
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
+    def _make(self, call: Call[T]) -> Transport:
         if self._given is not None:
             return self._given  # type: ignore[no-any-return]  # what the user says is a transport
         transport = self._proxied(httpx.HTTPTransport, call)
@@ -278,7 +259,7 @@ def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
         late = deadline.passed
 
 
-class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
+class AsyncHttp(Door[AsyncTransport]):
     """Sends calls over httpx, awaitable: one try each, one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
@@ -288,10 +269,6 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
 
     async def exchange(self, call: Call[T], *, timeout_s: float | None = None) -> Answer:
         """Return the answer to *call* as it came, as `Http.exchange` does."""
-        import asyncio  # noqa: PLC0415 - 20 ms, and a loop that runs has loaded it
-
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
         transport = self._open(lambda: self._make(call))
         seconds = self._timeout_s if timeout_s is None else timeout_s
         deadline = Deadline.after(seconds, self._clock)
@@ -320,9 +297,7 @@ class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
         if transport is not None:
             await transport.aclose()
 
-    def _make(self, call: Call[T]) -> httpx.AsyncBaseTransport:
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
+    def _make(self, call: Call[T]) -> AsyncTransport:
         if self._given is not None:
             return self._given  # type: ignore[no-any-return]  # what the user says is a transport
         return self._proxied(httpx.AsyncHTTPTransport, call)
@@ -385,8 +360,6 @@ class AsyncInProcessTransport(AsyncTransport):
 
 
 def _respond(app: AsgiApp, request: httpx.Request, body: bytes) -> httpx.Response:
-    import httpx  # noqa: PLC0415 - loaded already: it made the request
-
     url = request.url
     path, _, query = url.raw_path.partition(b"?")
     scope = {
