@@ -11,7 +11,7 @@ from pydantic import SecretStr
 import remit
 from remit import _runtime
 from remit._runtime import _setup
-from remit._runtime._doors import NoCollector, spool_of
+from remit._runtime._targets import MissingCollector, spool_of
 from remit._spool import Others
 from remit.config import Settings
 from remit.errors import UnavailableError
@@ -131,7 +131,7 @@ def test_local_and_remote_never_share_a_file(tmp_path: Path) -> None:
 
 def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(tmp_path: Path) -> None:
     """The package that is missing, where things wait, and the commands."""
-    door = NoCollector("starlette", tmp_path / "spool")
+    door = MissingCollector("starlette", tmp_path / "spool")
     with pytest.raises(UnavailableError, match=r"starlette is not installed.*remit spool send"):
         door.send(None)  # type: ignore[arg-type]  # it sends nothing, whatever it is
     door.close()

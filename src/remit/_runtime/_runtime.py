@@ -26,7 +26,7 @@ from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
-from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
+from remit._runtime._targets import LOCAL_FILE, make_client, spool_of
 from remit._sink import AgentRef, NoSink, QualityCheck, Sink
 from remit._spans import Step
 from remit._spool import NO_OTHERS, Others
@@ -361,7 +361,7 @@ class Runtime:
         local, spool = self.mode == "local", spool_of(settings)
         self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
         return Delivery(
-            http=door_of(settings, self._clock, spool.path),
+            http=make_client(settings, self._clock, spool.path),
             clock=self._clock,
             flush_interval_s=settings.flush_interval_s,
             max_buffer_bytes=settings.max_buffer_bytes,

@@ -17,7 +17,7 @@ from remit._clock import Clock
 from remit._guard import Faults, counting, guarded, logger
 from remit._registry import Registry
 from remit._results import FlushResult
-from remit._runtime._doors import check_target
+from remit._runtime._targets import check_target
 from remit._runtime._runtime import Runtime
 from remit._runtime._state import InTests, hook_exit, registry, state
 from remit._sink import Sink

@@ -19,7 +19,7 @@ from remit import _sqlite, config
 from remit._capture import switched_off
 from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
-from remit._runtime._doors import check_target, missing_for_local, spool_of
+from remit._runtime._targets import check_target, missing_for_local, spool_of
 from remit._spool import Folder
 from remit._spool.listing import FileState, Listed, listed
 from remit._version import __version__

@@ -24,7 +24,7 @@ LOCAL_NEEDS: Final = ("starlette",)
 LOCAL_URL: Final = "http://remit.local"
 
 
-class LocalDoor:
+class LocalClient:
     """A client of the collector inside this process; its database is opened at the first call.
 
     Attributes:
@@ -73,7 +73,7 @@ class LocalDoor:
         )
 
 
-class NoCollector:
+class MissingCollector:
     """The client of local mode where the collector is not installed: nothing can be sent.
 
     Attributes:
@@ -110,14 +110,14 @@ def missing_for_local() -> str | None:
     return next((name for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None), None)
 
 
-def door_of(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
     """Return what sends to where the settings say; what waits meanwhile is in *spool*."""
     if settings.resolved_mode != "local":
-        return remote_door(settings, clock)
+        return remote_client(settings, clock)
     missing = missing_for_local()
     if missing is not None:
-        return NoCollector(missing, spool)
-    return LocalDoor(settings, clock)
+        return MissingCollector(missing, spool)
+    return LocalClient(settings, clock)
 
 
 def spool_of(settings: config.Settings) -> Folder:
@@ -138,10 +138,10 @@ def check_target(settings: config.Settings) -> None:
         SettingsError: One cannot be right. The message does not quote the token.
     """
     if settings.resolved_mode == "remote" and settings.api_url:
-        remote_door(settings, SystemClock()).close()
+        remote_client(settings, SystemClock()).close()
 
 
-def remote_door(settings: config.Settings, clock: Clock) -> Http:
+def remote_client(settings: config.Settings, clock: Clock) -> Http:
     """Return a client of the server that the settings name."""
     token = settings.api_token
     return Http(
