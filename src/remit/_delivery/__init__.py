@@ -7,10 +7,11 @@ the buffer. Both begin with the first run.
 from __future__ import annotations
 
 from remit._delivery.calls import Client
-from remit._delivery.delivery import Delivery
+from remit._delivery.delivery import THREADS, Delivery
 from remit._delivery.health import without_credentials
 
 __all__ = [
+    "THREADS",
     "Client",
     "Delivery",
     "without_credentials",

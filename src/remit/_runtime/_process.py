@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from remit import _guard
 from remit._guard import guarded
+from remit._loops import in_thread
 from remit._registry import AgentType
 from remit._results import UNKNOWN, UNSEEN, FlushResult, Status
-from remit._runtime._loops import beside
 from remit._runtime._state import registry, state
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
     Returns:
         Counts by fate; true only if all of it was delivered.
     """
-    return await beside(partial(flush, timeout_s))
+    return await in_thread(partial(flush, timeout_s))
 
 
 def shutdown(timeout_s: float = 2.0) -> FlushResult:

@@ -252,6 +252,8 @@ class Runtime:
         """Close what is open and deliver it, by one deadline; go on with what was broken off."""
         if self._exit is None:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
+        # One flush for all of them.
+        self.recorder.after_run = NothingAfter()
         for run in list(self._runs):
             run.cancel_in_flight()
             if not run.feed.closed:

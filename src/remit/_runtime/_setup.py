@@ -17,9 +17,9 @@ from remit._clock import Clock
 from remit._guard import Faults, counting, guarded, logger
 from remit._registry import Registry
 from remit._results import FlushResult
-from remit._runtime._targets import check_target
 from remit._runtime._runtime import Runtime
 from remit._runtime._state import InTests, hook_exit, registry, state
+from remit._runtime._targets import check_target
 from remit._sink import Sink
 from remit._spool import Others
 from remit.config import Settings

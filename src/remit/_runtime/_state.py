@@ -96,27 +96,11 @@ def hook_exit() -> None:
 
 @guarded("the exit of the process")
 def _at_exit(**_: object) -> None:
-    try:
-        # Ctrl-C ends the wait for a server; the program has ended already.
-        with suppress(KeyboardInterrupt):
-            if state.runtime is not None:
-                # Twice: an alarm may come while another is judged.
-                insist(partial(insist, state.runtime.at_exit))
-    finally:
-        _end_as_begun()
-
-
-def _end_as_begun() -> None:
-    """Have a process that ends by Ctrl-C end as one, whatever was imported for the last flush.
-
-    The interpreter then ends by the signal itself, as shells ask, unless a text was executed in
-    between: and that is how dataclasses are made, httpx's too. Another unhandled Ctrl-C in such a
-    text puts it right. Source: CPython, `run_eval_code_obj` in pythonrun.c, bpo-1054041.
-    """
-    interactive = hasattr(sys, "ps1") or sys.flags.interactive
-    if getattr(sys, "last_type", None) is KeyboardInterrupt and not interactive:
-        with suppress(KeyboardInterrupt):
-            exec("raise KeyboardInterrupt")  # noqa: S102 - a text is the point
+    # Ctrl-C ends the wait for a server; the program has ended already.
+    with suppress(KeyboardInterrupt):
+        if state.runtime is not None:
+            # Twice: an alarm may come while another is judged.
+            insist(partial(insist, state.runtime.at_exit))
 
 
 @guarded("a fork")
