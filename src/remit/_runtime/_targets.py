@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,7 +19,6 @@ T = TypeVar("T")
 # The collector is an extra, so it is found by name: the one import that the floors do not see.
 LOCAL_APP: Final = "remit.collector.local"
 LOCAL_FILE: Final = "remit.db"
-LOCAL_NEEDS: Final = ("starlette",)
 LOCAL_URL: Final = "http://remit.local"
 
 
@@ -105,19 +103,15 @@ class MissingCollector:
         """Do nothing: nothing is open."""
 
 
-def missing_for_local() -> str | None:
-    """Return the first package that the collector needs and that is not installed."""
-    return next((name for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None), None)
-
-
 def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
     """Return what sends to where the settings say; what waits meanwhile is in *spool*."""
     if settings.resolved_mode != "local":
         return remote_client(settings, clock)
-    missing = missing_for_local()
-    if missing is not None:
-        return MissingCollector(missing, spool)
-    return LocalClient(settings, clock)
+    try:
+        return LocalClient(settings, clock)
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        return MissingCollector(package, spool)
 
 
 def spool_of(settings: config.Settings) -> Folder:
