@@ -28,11 +28,16 @@ class FlushAfterRun:
         self._delivery = delivery
         self._clock = clock
         self._bound_s = bound_s
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Flush no more: the process ends, and its last flush is for all runs."""
+        self._stopped = True
 
     @guarded("the flush after a run")
     def __call__(self) -> None:
-        """Flush; in an event loop, and on a thread of delivery, only have a flush begun."""
-        if looping() or threading.current_thread().name in THREADS:
+        """Flush; only have a flush begun in an event loop, on a thread of delivery, and at the exit."""
+        if self._stopped or looping() or threading.current_thread().name in THREADS:
             self._delivery.nudge()
         else:
             self._flush()

@@ -20,7 +20,7 @@ from remit._frames import caller
 from remit._guard import guarded, logger
 from remit._policy import Ceiling, Ceilings
 from remit._quality import Qualities
-from remit._recording import MAX_SAID, OBSERVE, AfterRun, NothingAfter, Recorder
+from remit._recording import MAX_SAID, OBSERVE, NothingAfter, Recorder
 from remit._registration import REDACT, registration
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
@@ -86,6 +86,9 @@ class Runtime:
         self._counting = threading.RLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
+        self._after_run: FlushAfterRun | None = None
+        if self._delivery is not None and settings.flush_on == "run":
+            self._after_run = FlushAfterRun(self._delivery, self._clock, settings.exit_timeout_s)
         if sink is None:
             sink = self._delivery.sink if self._delivery else NoSink()
         self.recorder = Recorder(
@@ -99,7 +102,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run(),
+            after_run=self._after_run or NothingAfter(),
             on_first_seen=self._first_seen,
         )
 
@@ -252,8 +255,8 @@ class Runtime:
         """Close what is open and deliver it, by one deadline; go on with what was broken off."""
         if self._exit is None:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
-        # One flush for all of them.
-        self.recorder.after_run = NothingAfter()
+        if self._after_run is not None:
+            self._after_run.stop()  # one flush for all runs
         for run in list(self._runs):
             run.cancel_in_flight()
             if not run.feed.closed:
@@ -261,15 +264,9 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def keep_late(self) -> None:
-        """Have what is recorded from now on kept on disk at once: the exit of the process began."""
-        if self._delivery is not None:
-            self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
-
     def tend(self) -> None:
-        """Update the clocks of open runs, and end those that were terminated or are overdue."""
+        """Cancel the streams of terminated runs, and end runs that are overdue."""
         for run in list(self._runs):
-            run.follow_clock()
             if run.feed.terminated is not None:
                 run.cancel_streams()
             if run.overdue:
@@ -349,12 +346,6 @@ class Runtime:
                 name,
                 agent,
             )
-
-    def _after_run(self) -> AfterRun:
-        """Return what is done when a run has ended."""
-        if self._delivery is None or self.settings.flush_on != "run":
-            return NothingAfter()
-        return FlushAfterRun(self._delivery, self._clock, self.settings.exit_timeout_s)
 
     def _make_delivery(self) -> Delivery | None:
         settings = self.settings

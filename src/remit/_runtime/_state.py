@@ -74,7 +74,7 @@ def hook_exit() -> None:
     if not (state.exit_hooked or threading.main_thread().is_alive()):
         # The interpreter ends, and its exit handlers are at work: no new one will be called.
         if state.runtime is not None:
-            state.runtime.keep_late()
+            state.runtime.shutdown(0)
         return
     if not state.exit_hooked:
         # In this order: a signal's handler that raises in between has it done once more.
