@@ -36,7 +36,7 @@ class FlushAfterRun:
 
     @guarded("the flush after a run")
     def __call__(self) -> None:
-        """Flush; only have a flush begun in an event loop, on a thread of delivery, and at the exit."""
+        """Flush; in an event loop, on a thread of delivery or at the exit, only have it begun."""
         if self._stopped or looping() or threading.current_thread().name in THREADS:
             self._delivery.nudge()
         else:
