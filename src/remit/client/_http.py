@@ -13,6 +13,7 @@ from contextlib import aclosing, closing
 from functools import cached_property
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
 
+import httpcore  # noqa: F401 - httpx imports it at the first request, on whatever thread that is
 import httpx
 
 from remit._clock import Clock, Deadline, SystemClock
