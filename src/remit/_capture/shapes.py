@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
-from pydantic import BaseModel, RootModel, Secret, SecretBytes, SecretStr
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
@@ -34,6 +34,7 @@ from remit._capture.statics import (
     has_dict,
     is_a,
     is_one_of,
+    lookup,
     module_of,
     mro,
     name_of,
@@ -159,7 +160,7 @@ def _inner(cls: type) -> Shape | None:
     name = _shown_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
-    if is_one_of(cls, RootModel) and has_dict(cls):
+    if _is_root_model(cls) and has_dict(cls):
         fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
@@ -169,6 +170,12 @@ def _inner(cls: type) -> Shape | None:
     if cls is types.MappingProxyType:
         return Shape(Kind.INNER, name, plain=_behind_proxy)
     return None
+
+
+def _is_root_model(cls: type) -> bool:
+    # The class `RootModel` itself is not imported: that builds a schema, and so loads every
+    # installed plugin of pydantic.
+    return is_one_of(cls, BaseModel) and lookup(cls, "__pydantic_root_model__") is True
 
 
 def _is_url(cls: type) -> bool:
