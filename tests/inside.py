@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from remit import _endpoints as _endpoints
 from remit import _guard as _guard
 from remit import _ids as _ids
 from remit import _runtime as _runtime
@@ -42,6 +41,8 @@ from remit._delivery.settling import Tally
 from remit._delivery.tracks import Tracks
 from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
+from remit._endpoints import Endpoint, table
+from remit._endpoints import bulk_raw as bulk_raw
 from remit._guard import Faults as Faults
 from remit._guard import counting as counting
 from remit._guard import guarded as guarded
@@ -105,20 +106,47 @@ from remit._spool import is_damage as is_damage
 from remit._spool.database import log_bytes as log_bytes
 from remit._spool.packing import Body as Body
 from remit._spool.room import Lose as Lose
-from remit._zstd import zstd as zstd
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
-from remit.client._http import AsyncHttp as AsyncHttp
-from remit.client._http import AsyncInProcessTransport as AsyncInProcessTransport
-from remit.client._http import Http as Http
-from remit.client._http import InProcessTransport as InProcessTransport
+from remit.client._http import AsyncHttpClient as AsyncHttpClient
+from remit.client._http import HttpClient as HttpClient
+from remit.client._inprocess import InProcessTransport as InProcessTransport
+from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.testing import FakeClock
-
-T = TypeVar("T")
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
+
+# Client
+
+
+class Described:
+    """The methods of the client, which return what they would send as a `Call`."""
+
+    def __init__(self) -> None:
+        """Send nothing."""
+        unsent: Any = lambda call: call  # noqa: E731
+        instances, spans, agents = AgentInstances(unsent), AgentSpans(unsent), Agents(unsent)
+        self.ping: Any = table.PING.call
+        self.register_instance: Any = instances.register
+        self.start_instance: Any = instances.start
+        self.finish_instance: Any = instances.finish
+        self.get_instance: Any = instances.get
+        self.list_instances: Any = instances.list
+        self.terminate_instance: Any = instances.terminate
+        self.record_quality: Any = instances.record_quality
+        self.create_span: Any = spans.create
+        self.finish_span: Any = spans.finish
+        self.list_spans: Any = spans.list
+        self.show_agent: Any = agents.show
+        self.create_agent: Any = agents.create
+        self.bulk: Any = Bulk(unsent).execute
+        self.bulk_raw = bulk_raw
+
+
+described = Described()
+CLIENT_ENDPOINTS = [value for value in vars(table).values() if isinstance(value, Endpoint)]
 
 # Buffer
 
@@ -179,7 +207,7 @@ def make_delivery(
     settings: dict[str, Any] = {**PACE, **pace}
     spool = Folder(data_dir, Identity.of(url, TOKEN), max_spool_bytes) if data_dir else None
     return Delivery(
-        http=Http(url, TOKEN, transport=transport, clock=clock),
+        http=HttpClient(url, TOKEN, transport=transport, clock=clock),
         clock=clock,
         target=url,
         spool=spool,
@@ -195,19 +223,6 @@ class Keeping(SpoolOutbox):
         """Take rows out of the order, and keep them."""
         super().set_aside(rows, reason)
         return len(rows)
-
-
-class Foresighted(Http):
-    """A client that does before a call what there is to do while the server works.
-
-    On a network it is done between request and answer, in memory there is no such time.
-    """
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Do it, then send *call*."""
-        if call.meanwhile is not None:
-            call.meanwhile()
-        return super().send(call, timeout_s=timeout_s)
 
 
 class SteppedDelivery:
@@ -247,7 +262,7 @@ class SteppedDelivery:
         self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
         self._outbox = outbox(release=self.sink.release)
         self._shared = Shared(
-            door=Door(Foresighted(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            door=Door(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
             pulse=Pulse(URL, clock, waits),
             losses=losses,
             tally=Tally(),

@@ -15,7 +15,7 @@ import remit
 from remit._runtime import _setup
 from remit.cli import main
 from remit.client import Client
-from remit.client._http import InProcessTransport
+from remit.client._inprocess import InProcessTransport
 from remit.collector.local import open_app
 from remit.config import Settings
 from tests.subtests import each

@@ -175,7 +175,7 @@ class Spans:
     def _exchange(self, batch: Batch, later: Sequence[Row]) -> list[list[Row]]:
         """Send a batch; return what of it is to be sent next, in order.
 
-        While the server works, what comes *later* is composed.
+        What comes *later* is composed first.
         """
         try:
             outputs = self._called(batch, later)
@@ -290,7 +290,8 @@ class Spans:
 
     @guarded("the bulk call", passes=OF_SENDING)
     def _called(self, batch: Batch, later: Sequence[Row]) -> Mapping[str, BulkOutput]:
-        return self._door.call(bulk_raw(batch.bodies, lambda: self._fill_ahead(later)))
+        self._fill_ahead(later)
+        return self._door.call(bulk_raw(batch.bodies))
 
     def _part(self, batch: Batch) -> list[list[Row]]:
         """Halve a batch that a fault of ours kept from being sent; try a single row later."""

@@ -11,7 +11,8 @@ from remit._clock import Clock, SystemClock
 from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
 from remit._spool import Folder, Identity
-from remit.client._http import Http, InProcessTransport
+from remit.client._http import HttpClient
+from remit.client._inprocess import InProcessTransport
 from remit.errors import UnavailableError
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ class LocalClient:
         self._local = importlib.import_module(LOCAL_APP)
         self._settings = settings
         self._clock = clock
-        self._http: Http | None = None
+        self._http: HttpClient | None = None
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the collector answers.
@@ -53,7 +54,7 @@ class LocalClient:
         if self._http is not None:
             self._http.close()
 
-    def _open(self) -> Http:
+    def _open(self) -> HttpClient:
         folder = self._settings.data_dir
         try:
             app, token = self._local.open_app(folder)
@@ -62,7 +63,7 @@ class LocalClient:
                 f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "
                 "another with REMIT_DATA_DIR"
             ) from error
-        return Http(
+        return HttpClient(
             LOCAL_URL,
             token,
             transport=InProcessTransport(app),
@@ -135,10 +136,10 @@ def check_target(settings: config.Settings) -> None:
         remote_client(settings, SystemClock()).close()
 
 
-def remote_client(settings: config.Settings, clock: Clock) -> Http:
+def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
     """Return a client of the server that the settings name."""
     token = settings.api_token
-    return Http(
+    return HttpClient(
         settings.api_url or "",
         token.get_secret_value() if token is not None else None,
         transport=settings.transport,

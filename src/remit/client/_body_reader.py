@@ -1,4 +1,4 @@
-"""The body of an answer while it arrives, decompressed, up to the limit of its call."""
+"""Reads the body of an answer while it arrives: decompresses it, and keeps to the call's limit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from remit._endpoints import Call, Outputs
-from remit.client import _failures
+from remit.client import _error_text
 from remit.client._target import Answer
 from remit.errors import ContractError
 
@@ -18,12 +18,12 @@ _GZIP_FORMAT: Final = 16 + zlib.MAX_WBITS
 # A decompressed body may be a thousand times as long as the compressed one.
 PART_BYTES: Final = 65_536
 KEPT_TIMES: Final = 4
-"""Ten thousand outputs of a terminated run, each with its reason, have 4 MiB without spans."""
+"""Ten thousand outputs of a terminated run have 4 MiB without spans: each repeats the reason."""
 OK, REDIRECTION = 200, 300
 
 
 def remedy(call: Call[Any]) -> str:
-    """Return what to do about an answer to *call* that is too long."""
+    """Return the advice for an answer to *call* that is too long."""
     if call.method == "GET" and call.path.endswith(LISTS):
         return "Ask for less with page_size, or check the api_url"
     if call.path.endswith(BULK):
@@ -31,8 +31,8 @@ def remedy(call: Call[Any]) -> str:
     return "The API answers this call in a few lines: check the api_url, for something else does"
 
 
-class Gathered:
-    """What has arrived of an answer."""
+class BodyReader:
+    """Collects the body of one answer."""
 
     def __init__(
         self, where: str, place: str, call: Call[Any], status: int, headers: Mapping[str, str]
@@ -79,10 +79,10 @@ class Gathered:
             try:
                 yield self._inflate.decompress(chunk, PART_BYTES)
             except zlib.error as error:
-                said = _failures.sentence(
-                    _failures.NOT_PACKED, error, place=self._place, timeout_s=0
+                reason = _error_text.sentence(
+                    _error_text.NOT_PACKED, error, place=self._place, timeout_s=0
                 )
-                failure = ContractError(f"{self._where}: {said}")
+                failure = ContractError(f"{self._where}: {reason}")
             else:
                 chunk = self._inflate.unconsumed_tail
                 continue

@@ -7,8 +7,8 @@ import gzip
 import httpx
 
 from remit._endpoints import bulk_raw
-from remit.client._asgi import Message, Receive, Send
-from remit.client._http import AsyncHttp, Http, InProcessTransport
+from remit.client._http import AsyncHttpClient, HttpClient
+from remit.client._inprocess import InProcessTransport, Message, Receive, Send
 from tests.doors import TOKEN
 from tests.subtests import each
 
@@ -44,9 +44,9 @@ class Server:
             return httpx.Response(415, json={"status": "error", "code": "no"}, headers=headers)
         return httpx.Response(200, json=RIGHT, headers=headers)
 
-    def http(self, url: str = URL) -> Http:
+    def http(self, url: str = URL) -> HttpClient:
         """Return a client."""
-        return Http(url, TOKEN, transport=httpx.MockTransport(self.answer))
+        return HttpClient(url, TOKEN, transport=httpx.MockTransport(self.answer))
 
 
 def unpacked(encoding: str | None, body: bytes) -> bytes:
@@ -103,7 +103,7 @@ def test_a_server_that_refuses_what_it_said_that_it_takes_gets_it_plain() -> Non
 async def test_the_asynchronous_client_does_as_the_other() -> None:
     """It compresses after the first answer and stops after a refusal."""
     server = Server("gzip", refuses=True)
-    http = AsyncHttp(URL, TOKEN, transport=httpx.MockTransport(server.answer))
+    http = AsyncHttpClient(URL, TOKEN, transport=httpx.MockTransport(server.answer))
     for _ in range(3):
         assert await http.send(LARGE) == {}
     assert [came for came, _ in server.came] == [None, "gzip", None, None]
@@ -131,7 +131,7 @@ def test_nothing_is_compressed_within_the_process() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         await send({"type": "http.response.body", "body": answer.content})
 
-    http = Http("http://remit.example", TOKEN, transport=InProcessTransport(app))
+    http = HttpClient("http://remit.example", TOKEN, transport=InProcessTransport(app))
     for _ in range(2):
         assert http.send(LARGE) == {}
     assert server.came == [(None, BODY)] * 2

@@ -1,11 +1,11 @@
-"""Why no answer came, in words: what was seen, and what to do."""
+"""The sentences that say why there is no answer: what was seen, and what to do."""
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from typing import Final, cast
-
-from remit.client._names import NameLookUpError
 
 MAX_REASON_CHARS: Final = 200
 
@@ -39,10 +39,6 @@ NOT_PACKED: Final = "the answer of {place} cannot be decompressed ({reason}). Ch
 NO_NAME: Final = (
     "the host name of {place} is not known. Check its spelling in the api_url, and the network"
 )
-NAME_HANGS: Final = (
-    "the look-up of the host name of {place} hangs: no answer within {timeout_s:g} s. Check the "
-    "DNS server that this machine asks, and the network"
-)
 UNTRUSTED: Final = (
     "the TLS certificate of {place} is not trusted ({reason}). Check the host of the api_url; "
     "for an authority of your own set SSL_CERT_FILE"
@@ -60,8 +56,8 @@ UNREACHABLE: Final = (
     "network"
 )
 
-OF_THE_WAY: Final = (NO_NAME, NAME_HANGS, REFUSED, UNREACHABLE, NO_CONNECTION)
-"""What may be said of the proxy rather than of the server, where there is one."""
+OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION)
+"""If a proxy is in use, these are about the proxy and not about the server."""
 
 
 def sentence(template: str, error: BaseException, *, place: str, timeout_s: float) -> str:
@@ -75,20 +71,17 @@ def sentence(template: str, error: BaseException, *, place: str, timeout_s: floa
     """
     text = str(error)[:MAX_REASON_CHARS]
     reason = "".join(char if char.isprintable() else " " for char in text)
-    return template.format(place=place, timeout_s=timeout_s, reason=reason or type(error).__name__)
+    return template.format(
+        place=place, timeout_s=round(timeout_s, 2), reason=reason or type(error).__name__
+    )
 
 
 def unconnected(error: BaseException) -> tuple[str, BaseException]:
     """Return why no connection came about: the template, and the error that tells most.
 
     Args:
-        error: What httpx raised; what the system said is among its causes.
+        error: What httpx raised; the system's error is among its causes.
     """
-    import socket  # noqa: PLC0415 - httpx has loaded both; together they cost 6 ms
-    import ssl  # noqa: PLC0415 - as above
-
-    if isinstance(error, NameLookUpError):
-        return NAME_HANGS if error.hangs else NO_NAME, error
     causes = list(_causes(error))
     for kind, template in (
         (socket.gaierror, NO_NAME),

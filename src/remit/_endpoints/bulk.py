@@ -1,17 +1,20 @@
-"""The outputs of a bulk answer, read only as far as a sender needs them, one at a time."""
+"""Bulk requests: several operations in one, and their outputs, read as far as a sender needs."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 from pydantic import ValidationError
 
-from remit._endpoints._call import read
+from remit._endpoints.endpoint import API, Call, JsonMapping, check, encode, idempotency_key
+from remit._endpoints.responses import read
+from remit._endpoints.table import BULK
 from remit.errors import ContractError
-from remit.models.bulk import BulkOutput, BulkResponse
+from remit.models.bulk import BulkItem, BulkOutput, BulkRequest, BulkResponse
 
 NULL: Final = Raw(b"null")
 DONE: Final = BulkOutput.model_construct(status="success")
@@ -53,6 +56,39 @@ _read_output: Final = msgspec.json.Decoder(_Output).decode
 # msgspec itself takes 10 microseconds for a number like 1.1e300.
 _read_any: Final = msgspec.json.Decoder(float_hook=float).decode
 _encode: Final = msgspec.json.encode
+
+
+def bulk(items: Sequence[BulkItem | JsonMapping]) -> Call[BulkResponse]:
+    """Describe several operations in one request.
+
+    Args:
+        items: Each a `BulkItem`, or a mapping with `_type`, the parameters of that operation, and
+            `idempotency_key`, which is made here if absent.
+
+    Raises:
+        UsageError: There is none, one has no type, or a key is not 8 to 64 characters long and
+            unique.
+    """
+    body = {"items": [_item(item) for item in items]}
+    check(BULK.name, body, BulkRequest)
+    return BULK.raw(read=BULK.response, body=encode(BULK.name, body))
+
+
+def _item(item: BulkItem | JsonMapping) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        return item.model_dump(mode="json", by_alias=True)
+    if item.get("idempotency_key") is not None:
+        return dict(item)
+    return {**item, "idempotency_key": idempotency_key(None)}
+
+
+def bulk_raw(items: Sequence[bytes]) -> Call[dict[str, BulkOutput]]:
+    """Describe a bulk request of items that are JSON already, for the sender.
+
+    The outputs have no `details`: a sender does not need them, and they are most of the answer.
+    """
+    body = b'{"items":[' + b",".join(items) + b"]}"
+    return Call("POST", f"{API}{BULK.path}", outputs_of, body, by_output=True)
 
 
 def outputs_of(body: bytes) -> dict[str, BulkOutput]:
