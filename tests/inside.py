@@ -60,6 +60,7 @@ from remit._losses import cost as cost
 from remit._policy import Ceiling as Ceiling
 from remit._policy import under as under
 from remit._policy import verdict as verdict
+from remit._registration import registration as registration
 from remit._registry import LOSS_TYPE as LOSS_TYPE
 from remit._registry import AgentType as AgentType
 from remit._registry import Registry as Registry
@@ -71,7 +72,7 @@ from remit._risk import coerce as coerce
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import unopened as unopened
 from remit._runs import Run as Run
-from remit._runtime._runtime import payload_of as payload_of
+from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
 from remit._schema import result_schema as result_schema

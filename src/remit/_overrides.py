@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 import typing_extensions
 from msgspec.structs import replace
+from pydantic import Field
 from typing_extensions import is_typeddict
 
 from remit._annotations import (
@@ -194,7 +195,5 @@ def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
 
 
 def _hidden(meaning: Meaning) -> Meaning:
-    from pydantic import Field  # noqa: PLC0415 - half of pydantic, for what an author hid
-
     annotation = Any if meaning.annotation is MISSING else meaning.annotation
     return replace(meaning, annotation=annotated(annotation, Field(repr=False)))

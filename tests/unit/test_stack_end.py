@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import remit
-from remit import _guard, _runtime
+from remit import _guard
+from remit._runtime import _setup
 from remit.config import Settings
 from remit.testing import RecordingSink
 
@@ -52,7 +53,7 @@ def at_depth(depth: int, step: Callable[[], int]) -> int:
 def sink() -> Iterator[RecordingSink]:
     """Return what is recorded while faults are contained, as in a program."""
     sink = RecordingSink()
-    with _runtime.isolated(Settings(run_linger_s=300.0), sink=sink):
+    with _setup.isolated(Settings(run_linger_s=300.0), sink=sink):
         _guard.faults.strict = False
         yield sink
 

@@ -27,6 +27,8 @@ from remit._spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
+THREADS: Final = (WRITER, SENDER)
+"""Names of the threads of delivery."""
 # For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
 GRACE_S: Final = 0.2
 # Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.

@@ -11,8 +11,8 @@ import click
 
 from remit import config
 from remit._clock import NS_PER_S
-from remit._runtime import send_spooled
-from remit._runtime._doors import spool_of
+from remit._runtime._setup import send_spooled
+from remit._runtime._targets import spool_of
 from remit._spool import Folder, Others
 from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
