@@ -1,4 +1,4 @@
-"""How a call ended, in the API's words: complete, failed or cancelled."""
+"""Statuses of spans and runs, as the API spells them, and how a call ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ ACTIVE: Final = "active"
 COMPLETE: Final = "complete"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
+TERMINATED: Final = "terminated"
 
 _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, RunTerminated)
 # Read as the interpreter does: a property of a user's group would run the user's code.

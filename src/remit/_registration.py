@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, get_args
 
-from remit._capture.slots import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late
@@ -24,6 +23,7 @@ from remit._schema import (
     quality_schema,
     result_schema,
 )
+from remit._signature import RETURN
 from remit.models._words import Purpose
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from remit import _capture
 from remit._clock import NS_PER_S
 from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
-from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
+from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, TERMINATED, is_only, status_of
 from remit._policy import Ceilings
 from remit._recording import (
     MAX_SAID,
@@ -28,14 +28,11 @@ from remit._recording import (
     terminated_at,
     within,
 )
+from remit._registry import RUN_TYPE
 from remit._sink import AgentRef, Item, Kind, RunFeed
-from remit._version import __version__
+from remit._version import SDK
 from remit._words import shown
 from remit.errors import UsageError
-
-ROOT_SPAN: Final = "remit:run"
-TERMINATED: Final = "terminated"
-SDK: Final = f"remit@{__version__}"
 
 
 class RunOptions(Struct, frozen=True):
@@ -89,7 +86,7 @@ class OpenRun(RunState):
         super().__init__(recorder, feed, recording=recording)
         self._began_ns = recorder.clock.monotonic_ns()
         self._started_ns = self._began_ns + self.offset_ns
-        self.place: Final = Place(self, root, ROOT_SPAN, ceilings, enclosing(here()))
+        self.place: Final = Place(self, root, RUN_TYPE, ceilings, enclosing(here()))
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
@@ -293,7 +290,7 @@ class OpenRun(RunState):
     ) -> Item:
         """Return an item about the run itself; its key is the root span's."""
         return Item(
-            kind, self.feed.key, self.place.key, None, ROOT_SPAN, self._started_ns,
+            kind, self.feed.key, self.place.key, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
 

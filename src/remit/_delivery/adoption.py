@@ -11,10 +11,11 @@ from remit._clock import NS_PER_S
 from remit._delivery.calls import ORPHAN
 from remit._delivery.lane import Shared, sender_of
 from remit._delivery.lost import telling
-from remit._delivery.orphans import FAILED, REASON, ended, span_end
+from remit._delivery.orphans import REASON, ended, span_end
 from remit._delivery.sender import Sender
 from remit._delivery.tracks import Tracks
 from remit._losses import Loss
+from remit._outcomes import FAILED
 from remit._registry import RUN_TYPE
 from remit._sink import AnyItem, Item, Kind
 from remit._spool import (
@@ -26,7 +27,6 @@ from remit._spool import (
     is_damage,
 )
 
-ROOT_SPAN: Final = "remit:run"
 RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
 
 

@@ -14,11 +14,11 @@ from msgspec import Raw
 
 from remit._ids import RANDOM_BITS
 from remit._losses import Loss
+from remit._outcomes import COMPLETE
 from remit._registry import LOSS_TYPE
 from remit._sink import AnyItem, Kind
 from remit._spool import RunRecord
 
-COMPLETE: Final = "complete"
 LOST: Final = "lost"
 NO_RESULT: Final = b"{}"
 

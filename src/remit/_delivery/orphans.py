@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
+from remit._outcomes import FAILED
 from remit._sink import AnyItem, Kind
 
-FAILED: Final = "failed"
 REASON: Final = "process ended"
 SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
 

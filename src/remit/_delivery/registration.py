@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-from typing import Final
 
 import msgspec
 
@@ -12,9 +11,7 @@ from remit._gentle import gently
 from remit._guard import guarded
 from remit._sink import AgentRef, AnyItem, RunFeed
 from remit._spool import Registration, RunRecord, RunState
-from remit._version import __version__
-
-SDK: Final = f"remit@{__version__}"
+from remit._version import SDK
 
 
 def runtime_environment() -> dict[str, object]:

@@ -10,13 +10,13 @@ from typing import Final
 
 from remit._delivery.settling import Refusal
 from remit._ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
+from remit._outcomes import TERMINATED
 from remit._sink import RunFeed
 from remit._spool import Outbox, RunRecord, RunState
 from remit.errors import ApiError
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
-TERMINATED: Final = "terminated"
 
 
 @dataclass(slots=True, eq=False)

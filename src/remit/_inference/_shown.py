@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Final
 
 from msgspec import Struct
 
@@ -15,9 +14,7 @@ from remit._capture.statics import is_class, name_of
 from remit._inference._places import Place, category_of_class, places
 from remit._marks import Sensitive
 from remit._registry import SpanType
-
-RETURN: Final = "return"
-"""Stands for the result where a parameter's name would stand."""
+from remit._signature import RETURN
 
 
 class Side(StrEnum):

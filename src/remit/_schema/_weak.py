@@ -12,10 +12,7 @@ from remit._schema._build import params_schema, result_schema
 from remit._schema._keywords import Json
 from remit._schema._plain import BY_SHAPE
 from remit._schema._results import referred
-from remit._signature import CallKind, Reading
-
-RETURN: Final = "return"
-"""Stands for the result where a parameter's name would: a keyword, so it can be none."""
+from remit._signature import RETURN, CallKind, Reading
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
 """Keywords that say nothing of which values there may be."""

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from remit._losses import Loss, cost, skeleton
+from remit._outcomes import ACTIVE
 from remit._sink import AnyItem, Kind
 from remit._spool.database import Chunk, Database, log_bytes
 from remit._spool.folder import Folder, size_of
@@ -26,7 +27,6 @@ from remit._spool.packing import (
     size_of_parts,
 )
 
-ACTIVE: Final = "active"
 # As plain integers: comparing with a member of an IntEnum costs twice as much.
 SPAN: Final = int(Kind.SPAN)
 FINISH: Final = int(Kind.FINISH)

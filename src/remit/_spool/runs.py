@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from remit._outcomes import ACTIVE
 from remit._sink import AnyItem, Kind
 from remit._spool.database import Database
 from remit._spool.outbox import Registration, RunRecord, RunState
@@ -19,7 +20,6 @@ from remit._spool.packing import (
     unpack_run,
 )
 
-ACTIVE: Final = "active"
 # As plain integers: comparing with a member of an IntEnum costs twice as much.
 SPAN: Final = int(Kind.SPAN)
 ENDS: Final = (int(Kind.FINISH), int(Kind.CLOSE))

@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
+from remit._registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import ROOT_SPAN, Run, Step
+from remit.cli._records import Run, Step
 from remit.cli._source import runs_of, say_place
 from remit.cli._terminal import (
     coloured,
@@ -61,7 +62,7 @@ def _show(steps: Iterable[Step], *, as_json: bool) -> None:
     for step in steps:
         if as_json:
             emit_json(step.span.model_dump(mode="json"), indent=None)
-        elif step.span.schema_name != ROOT_SPAN:
+        elif step.span.schema_name != RUN_TYPE:
             emit(_line(step.span, step.run))
 
 

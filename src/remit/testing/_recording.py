@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from remit._capture import told_apart
 from remit._ids import key_text
-from remit._runs import ROOT_SPAN
+from remit._registry import RUN_TYPE
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
 
 Tree: TypeAlias = dict[str, Any]
@@ -139,7 +139,7 @@ class RecordingSink:
         return [
             span
             for span in list(self._spans.values())
-            if span.name != ROOT_SPAN and (name is None or _named(span.name, name))
+            if span.name != RUN_TYPE and (name is None or _named(span.name, name))
         ]
 
     def tree(self) -> list[Any]:
