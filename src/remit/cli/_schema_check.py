@@ -11,10 +11,10 @@ import click
 
 from remit import _runtime
 from remit._registry import SpanType
-from remit._schema import Grade, Weakness, weaknesses
 from remit.cli._failing import Failed
 from remit.cli._modules import imported
 from remit.cli._options import json_option
+from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
 
 MAX_PLACE_COLUMNS: Final = 28

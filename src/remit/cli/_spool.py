@@ -14,10 +14,10 @@ from remit._clock import NS_PER_S
 from remit._runtime import send_spooled
 from remit._runtime._doors import spool_of
 from remit._spool import Folder, Others
-from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import TEXT, json_option
+from remit.cli._spool_files import FileState, Listed, Refused, listed, purge
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 

@@ -1,4 +1,4 @@
-"""What a schema leaves open: what has none, and what has one that says little."""
+"""Finds parameters and results that have no schema, or one that any value fits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final, cast
 
 from remit._annotations import MISSING
-from remit._schema._build import params_schema, result_schema
+from remit._schema import params_schema, result_schema
 from remit._schema._keywords import Json
 from remit._schema._plain import BY_SHAPE
 from remit._schema._results import referred
