@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from remit._capture import told_apart
 from remit._ids import key_text
 from remit._registry import RUN_TYPE
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
-
-Tree: TypeAlias = dict[str, Any]
 
 
 @dataclass(slots=True)
