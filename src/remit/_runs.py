@@ -15,7 +15,16 @@ from remit import _capture
 from remit._clock import NS_PER_S
 from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
-from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, TERMINATED, is_only, status_of
+from remit._outcomes import (
+    ACTIVE,
+    CANCELLED,
+    COMPLETE,
+    FAILED,
+    TERMINATED,
+    Contained,
+    is_only,
+    status_of,
+)
 from remit._policy import Ceilings
 from remit._recording import (
     MAX_SAID,
@@ -384,6 +393,24 @@ class Run:
         """
         with at(within(self._run.place, here())):
             yield self
+
+    # Unguarded: makes a plain object.
+    def contained(self) -> Contained:
+        """Return a block in which the termination of this run is a value and not an exception.
+
+        For code that serves many runs in one task group, which an exception would end. Inside the
+        block `RunTerminated` of this run ends the block, also as part of an exception group; the
+        code behind it goes on. Everything else passes: terminations of other runs, and what else
+        is in such a group.
+
+        Example:
+            with agent.run() as run:
+                with run.contained() as ended:
+                    answer = agent(question)
+                if ended:
+                    answer = f"This session was ended: {ended.reason}"
+        """
+        return Contained(self.key)
 
     def __repr__(self) -> str:
         """Show the agent, the key and the status."""

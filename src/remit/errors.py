@@ -65,6 +65,11 @@ class RunTerminated(BaseException):
     It derives from `BaseException`, as `asyncio.CancelledError` does and for the same reason:
     agent frameworks put `except Exception` around their tools.
 
+    A program that runs one agent lets it pass, and reports it where it handles `KeyboardInterrupt`.
+    Code that serves many runs in one task group or nursery (a server of tools, of chats, of
+    sessions) contains it with `with run.contained() as ended:`, because an exception that leaves
+    one task ends the whole group, and the runs of everybody else with it.
+
     Attributes:
         run_key: Key of the run that was terminated, 26 characters.
         reason: What the person who ended it gave as the reason, if anything.
