@@ -59,7 +59,6 @@ from remit._losses import cost as cost
 from remit._policy import Ceiling as Ceiling
 from remit._policy import under as under
 from remit._policy import verdict as verdict
-from remit._queued import Drained as Drained
 from remit._registry import LOSS_TYPE as LOSS_TYPE
 from remit._registry import AgentType as AgentType
 from remit._registry import Registry as Registry
@@ -81,12 +80,10 @@ from remit._signature import Parameter as Parameter
 from remit._signature import Reading as Reading
 from remit._signature import read as read
 from remit._sink import AgentRef as AgentRef
-from remit._sink import AnyItem as AnyItem
 from remit._sink import Item as Item
 from remit._sink import Kind as Kind
 from remit._sink import RunFeed as RunFeed
 from remit._sink import Sink as Sink
-from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
@@ -284,7 +281,7 @@ class SteppedDelivery:
             announce: Send the beginnings of all open spans, however young.
         """
         if announce:
-            self._writer.urge()
+            self._writer.announce_all()
         return self._writer.step()
 
     def send(self, *, urged: bool = False) -> float:
@@ -360,9 +357,9 @@ def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
     return MemoryOutbox(release=release)
 
 
-def adopted(files: Files) -> list[AnyItem]:
+def adopted(files: Files) -> list[Item]:
     """Return, in order, the items that the next process sends of what others left in *files*."""
-    items: list[AnyItem] = []
+    items: list[Item] = []
     file = files.take()
     while file is not None:
         try:

@@ -89,12 +89,11 @@ class OpenRun(RunState):
         ceilings: Ceilings,
     ) -> None:
         """Open the run: from here on it has a key and, when recording, a root span."""
-        key = key_text(new_key(recorder.clock.wall_ns()))
-        root = new_key(recorder.clock.wall_ns())
+        self._started_ns = recorder.clock.wall_ns()
+        self._began_ns = recorder.clock.monotonic_ns()
+        key, root = key_text(new_key(self._started_ns)), new_key(self._started_ns)
         feed = RunFeed(key, agent, options.purpose, root=root, instance_id=options.resume)
         super().__init__(recorder, feed, recording=recording)
-        self._began_ns = recorder.clock.monotonic_ns()
-        self._started_ns = self._began_ns + self.offset_ns
         self.place: Final = Place(self, root, RUN_TYPE, ceilings, enclosing(here()))
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
@@ -178,7 +177,7 @@ class OpenRun(RunState):
             status = status_of(error, control_flow)
             self.decide(status, None if status == COMPLETE else type(error).__qualname__)
 
-    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+    def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the code around it may catch the exception.
@@ -272,7 +271,7 @@ class OpenRun(RunState):
         sink.put(self._item(Kind.SPAN, status=ACTIVE, payload=body))
 
     def _now_ns(self) -> int:
-        """Return wall time by the monotonic clock, as it was when the run began."""
+        """Return the wall time of the start plus the monotonic time since."""
         return self._started_ns + self.recorder.clock.monotonic_ns() - self._began_ns
 
     def _finish(self, status: str, reason: str | None) -> None:
@@ -285,12 +284,13 @@ class OpenRun(RunState):
         put = self.recorder.sink.put
         # With its payload: a server that does not have the span gets it whole.
         finish = self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result)
-        put(finish._replace(payload=self._payload))
+        finish.payload = self._payload
+        put(finish)
         put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
 
     def _item(
         self,
-        kind: Kind,
+        kind: int,
         *,
         status: str | None = None,
         finished_ns: int | None = None,

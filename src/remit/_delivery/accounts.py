@@ -101,26 +101,6 @@ class Accounts:
                 why,
             )
 
-    def say_what_is_late(self, *, kept: bool) -> None:
-        """Log that something was recorded after the shutdown: whether it is kept, and why so late.
-
-        Args:
-            kept: On disk, for the next process.
-        """
-        if kept and self.spool is not None:
-            logger.warning(
-                "something was recorded after remit's own exit, as by an atexit handler that was "
-                "registered before the first use of remit; it is kept in %s, and the next process "
-                "that records to there sends it, or `remit spool send`",
-                self.spool.path,
-            )
-            return
-        logger.warning(
-            "something was recorded after remit's shutdown, and is lost; "
-            "remit.status().dropped counts it (after_shutdown). Call remit.shutdown() last, or "
-            "open a new run after it"
-        )
-
     def _spool_age_s(self) -> float:
         written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
         now_ns = self.shared.clock.wall_ns()

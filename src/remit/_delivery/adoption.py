@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
-
-import msgspec
 
 from remit._clock import NS_PER_S
-from remit._delivery.calls import ORPHAN
 from remit._delivery.lane import Shared, sender_of
-from remit._delivery.lost import telling
-from remit._delivery.orphans import REASON, ended, span_end
+from remit._delivery.losses import failed_end, failed_run_ends, loss_span
 from remit._delivery.sender import Sender
 from remit._delivery.tracks import Tracks
 from remit._losses import Loss
-from remit._outcomes import FAILED
-from remit._registry import RUN_TYPE
-from remit._sink import AnyItem, Item, Kind
+from remit._sink import Item
 from remit._spool import (
     STORAGE_ERRORS,
     DamagedError,
@@ -26,8 +19,6 @@ from remit._spool import (
     SpoolFile,
     is_damage,
 )
-
-RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
 
 
 class Adoption:
@@ -170,7 +161,7 @@ class Adoption:
             self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
 
 
-def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
+def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:
     """Return the ends of what the process of *file* began and did not end, and what was lost.
 
     Returns:
@@ -179,25 +170,16 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
     spans = [
-        span_end(span, file.last_write_ns) for span in file.open_spans() if span[2] not in roots
+        failed_end(span, file.last_write_ns) for span in file.open_spans() if span.key not in roots
     ]
-    for run_key, count in Counter(span[1] for span in spans).items():
+    for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     owing = file.owing_runs()
-    told = [telling(each, file.last_write_ns, file.claim.path.stem) for each in owing]
+    told = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
     for record in owing:
         record.lost = {}
-    ends = [item for record in runs.values() for item in _run_ends(record, file.last_write_ns)]
+    ends = [
+        item for record in runs.values() for item in failed_run_ends(record, file.last_write_ns)
+    ]
     return [*spans, *told, *ends], [*runs.values(), *owing]
-
-
-def _run_ends(record: RunRecord, ended_ns: int) -> tuple[AnyItem, AnyItem]:
-    root = Item(
-        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
-        None, None, None, None,
-    )  # fmt: skip
-    return (
-        ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
-        ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
-    )

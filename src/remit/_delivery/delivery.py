@@ -87,8 +87,6 @@ class Delivery:
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = self._broken_off = self._ending = self._exiting = False
-        self._late_said = False
-        self._late_movers: set[int] = set()
         self._forking = Forking(clock)
         self._losses = Losses()
         self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
@@ -205,8 +203,7 @@ class Delivery:
 
         Args:
             deadline: When to return at the latest; a request that is under way is abandoned then.
-            exiting: The process ends: what is recorded later, by what else runs at its exit, is
-                kept on disk by the thread that records it.
+            exiting: The process ends, so spans that are open then are ended.
         """
         self._exiting = exiting
         try:
@@ -326,24 +323,6 @@ class Delivery:
             self._close_door()
         self._outbox.close(max(GRACE_S, deadline.remaining_s()))
         self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
-        if stopped:
-            self._buffer.close(self._keep_late)
-
-    def _keep_late(self) -> bool:
-        """Move what was recorded after the end, if there is where to; say so once."""
-        kept = self._exiting and self._outbox.reopen()
-        if not self._late_said:
-            self._late_said = True
-            self._accounts.say_what_is_late(kept=kept)
-        me = threading.get_ident()
-        # A collected generator may end its span on the very thread that moves.
-        if kept and me not in self._late_movers:
-            self._late_movers.add(me)
-            try:
-                self._writer.move()
-            finally:
-                self._late_movers.discard(me)
-        return kept
 
     def _raise_faults(self) -> None:
         for worker in (self._writing, self._sending):
@@ -352,7 +331,7 @@ class Delivery:
     def _move(self, deadline: Deadline) -> bool:
         """Have everything moved to the outbox; tell whether it was in time."""
         worker = self._writing
-        self._writer.urge()
+        self._writer.announce_all()
         if not worker.start():
             worker.attempt()
             return True

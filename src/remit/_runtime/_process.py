@@ -225,7 +225,7 @@ def _hook_exit() -> None:
     if not (_process.exit_hooked or threading.main_thread().is_alive()):
         # The interpreter ends, and its exit handlers are at work: no new one will be called.
         if _process.runtime is not None:
-            _process.runtime.keep_late()
+            _process.runtime.shutdown(0)
         return
     if not _process.exit_hooked:
         # In this order: a signal's handler that raises in between has it done once more.

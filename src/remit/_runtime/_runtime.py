@@ -271,15 +271,9 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def keep_late(self) -> None:
-        """Have what is recorded from now on kept on disk at once: the exit of the process began."""
-        if self._delivery is not None:
-            self._delivery.shutdown(Deadline.after(0, self._clock), exiting=True)
-
     def tend(self) -> None:
-        """Update the clocks of open runs, and end those that were terminated or are overdue."""
+        """Cancel the streams of terminated runs, and end runs that are overdue."""
         for run in list(self._runs):
-            run.follow_clock()
             if run.feed.terminated is not None:
                 run.cancel_streams()
             if run.overdue:
