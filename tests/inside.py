@@ -53,7 +53,6 @@ from remit._ids import pfid as pfid
 from remit._inference import Side as Side
 from remit._inference import effective as effective
 from remit._inference import inferred as inferred
-from remit._inference import suggested as suggested
 from remit._losses import Loss as Loss
 from remit._losses import Losses as Losses
 from remit._losses import cost as cost
@@ -107,6 +106,7 @@ from remit._spool.packing import Body as Body
 from remit._spool.room import Lose as Lose
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
+from remit.cli._schema_risk import suggested as suggested
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final, get_args
 
 from remit._capture import Limits, Rules, redacted
-from remit._capture.slots import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
@@ -25,6 +24,7 @@ from remit._schema import (
     quality_schema,
     result_schema,
 )
+from remit._signature import RETURN
 from remit.models._words import Purpose
 from remit.models.data_risk import DataRisk
 

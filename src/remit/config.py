@@ -35,6 +35,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from remit._guard import attempt, logger
 from remit._words import closest, meant, shown_url
 from remit.errors import SettingsError
+from remit.models._words import Purpose
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -64,7 +65,6 @@ SERVERLESS: Final = (
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
-Purpose: TypeAlias = Literal["live", "smoke_test", "eval"]
 
 
 def default_data_dir() -> Path:

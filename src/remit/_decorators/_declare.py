@@ -16,6 +16,7 @@ from remit._inference import check_types
 from remit._overrides import check_overrides
 from remit._registry import SpanType, default_name
 from remit._risk import coerce
+from remit._signature import RETURN
 from remit._words import meant
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
@@ -24,8 +25,6 @@ from remit.models.data_risk import DataRisk
 MAX_NAME_CHARS: Final = 1000
 # Of a wrong name, so that an error stays one line.
 SHOWN_CHARS: Final = 40
-RETURN: Final = "return"
-"""The key of the result in `capture=`: a keyword, so no parameter can have that name."""
 
 
 class StepOptions(Struct, frozen=True):

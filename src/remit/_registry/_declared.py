@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Final, TypeAlias, TypedDict
+from typing import Final, TypedDict
 
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
-from remit._overrides import overridden
+from remit._overrides import Wish, overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
@@ -22,10 +22,6 @@ from remit.models.data_risk import DataRisk
 
 _CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""
-
-
-Wish: TypeAlias = bool | Mapping[str, bool]
-"""What an author says of recording one parameter: whether, or which rules not to ask."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -30,7 +30,7 @@ from remit._runtime._targets import LOCAL_FILE, make_client, spool_of
 from remit._sink import AgentRef, NoSink, QualityCheck, Sink
 from remit._spans import Step
 from remit._spool import NO_OTHERS, Others
-from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
+from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
@@ -152,10 +152,11 @@ class Runtime:
         violations = self._refused_outside(step)
         first = self._count_outside(step.name)
         if violations is not None:
-            error = DeniedError(step.name, violations, _called_from(step))
+            where = _called_from(step)
             if first:
-                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", error)
-            raise error
+                told = denial(step.name, violations, where)
+                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", told)
+            raise DeniedError(step.name, violations, where)
         if first and self.mode != "off":
             self._say_outside(
                 "%s was called outside any run %s, so it is recorded nowhere. %s",

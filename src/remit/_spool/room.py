@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from remit._losses import Loss, cost, skeleton
+from remit._outcomes import ACTIVE
 from remit._sink import Item, Kind
 from remit._spool.database import Chunk, Database, log_bytes
 from remit._spool.folder import Folder, size_of
@@ -26,7 +27,6 @@ from remit._spool.packing import (
     size_of_parts,
 )
 
-ACTIVE: Final = "active"
 # Made at once beyond what is needed, so that the next puts need not look again.
 SPARE_PART: Final = 1 / 16
 MAX_SPARE_BYTES: Final = 4 * CHUNK_BYTES

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
 from msgspec.structs import replace
 
+from remit._outcomes import ACTIVE
 from remit._sink import Item, Kind
 from remit._spool.database import Database
 from remit._spool.outbox import Registration, RunRecord, RunState
@@ -19,8 +19,6 @@ from remit._spool.packing import (
     unpack_registration,
     unpack_run,
 )
-
-ACTIVE: Final = "active"
 
 
 class Runs:

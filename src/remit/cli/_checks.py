@@ -21,11 +21,11 @@ from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
 from remit._runtime._targets import check_target, spool_of
 from remit._spool import Folder
-from remit._spool.listing import FileState, Listed, listed
 from remit._version import __version__
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._probes import probed
+from remit.cli._spool_files import FileState, Listed, listed
 from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.config import Settings

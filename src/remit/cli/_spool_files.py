@@ -1,4 +1,4 @@
-"""What is in the spool's folder, for people: every file, whoever's it is."""
+"""Lists and deletes the files in the spool's folder, of every process, target and token."""
 
 from __future__ import annotations
 
