@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from remit import _capture, _guard
 from remit._clock import Clock
-from remit._guard import Faults, counting, guarded, insist, logger
+from remit._guard import Faults, counting, guarded, logger
 from remit._late import late
 from remit._registry import AgentType, Registry
 from remit._results import UNKNOWN, UNSEEN, FlushResult, Status
@@ -374,8 +374,7 @@ def _at_exit(**_: object) -> None:
         # Ctrl-C ends the wait for a server; the program has ended already.
         with suppress(KeyboardInterrupt):
             if _process.runtime is not None:
-                # Twice: an alarm may come while another is judged.
-                insist(partial(insist, _process.runtime.at_exit))
+                _process.runtime.at_exit()
     finally:
         _end_as_begun()
 
