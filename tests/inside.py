@@ -82,12 +82,10 @@ from remit._signature import Parameter as Parameter
 from remit._signature import Reading as Reading
 from remit._signature import read as read
 from remit._sink import AgentRef as AgentRef
-from remit._sink import AnyItem as AnyItem
 from remit._sink import Item as Item
 from remit._sink import Kind as Kind
 from remit._sink import RunFeed as RunFeed
 from remit._sink import Sink as Sink
-from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
@@ -360,9 +358,9 @@ def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
     return MemoryOutbox(release=release)
 
 
-def adopted(files: Files) -> list[AnyItem]:
+def adopted(files: Files) -> list[Item]:
     """Return, in order, the items that the next process sends of what others left in *files*."""
-    items: list[AnyItem] = []
+    items: list[Item] = []
     file = files.take()
     while file is not None:
         try:

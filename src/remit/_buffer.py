@@ -16,16 +16,13 @@ from operator import call
 from typing import Final
 from weakref import WeakValueDictionary
 
-from msgspec.structs import astuple
+from msgspec.structs import replace
 
 from remit._clock import NS_PER_S, Clock
 from remit._loops import looping
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._queued import Drained, Queued
-from remit._sink import AnyItem, Kind, RunFeed, SpanStart
-
-SPAN: Final = int(Kind.SPAN)
-FINISH: Final = int(Kind.FINISH)
+from remit._queued import Drained
+from remit._sink import Item, Kind, RunFeed
 
 # Beyond the first part of the bound payloads are left out, beyond the second whole spans, beyond
 # the third the ends of announced ones; the rest is for the starts and ends of runs.
@@ -112,12 +109,12 @@ class Buffer:
         self.inherited: set[str] = set()
 
     def _reset(self) -> None:
-        self._fresh: dict[int, SpanStart] = {}
+        self._fresh: dict[bytes, Item] = {}
         # Open spans of which the server was told nothing: an end alone, which it refuses, stops the
         # bulk request that it is in.
-        self._turned_away: set[int] = set()
-        self._queue: deque[Queued] = deque()
-        self._aging: set[int] = set()
+        self._turned_away: set[bytes] = set()
+        self._queue: deque[Item] = deque()
+        self._aging: set[bytes] = set()
         self._aged_ns = self._clock.monotonic_ns()
         # One counter for the host's threads and one for remit's. Another thread cannot come
         # between the load and the store of `+=` while what is added is a local: it would take a
@@ -140,46 +137,43 @@ class Buffer:
         # buffer that fills, a buffer that is closed. Below zero everything is rare.
         self._mark_bytes = -1
 
-    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+    def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run; its feed is kept until the run has ended."""
         self._feeds[feed.key] = feed
         self.put(item)
         if not self._closed:
             self._rouse()
 
-    def start_span(self, start: SpanStart) -> None:
+    def start_span(self, start: Item) -> None:
         """Keep a span's beginning until its end, or until it is old enough to be announced."""
-        self._fresh[start[1]] = start
-        added = ITEM_BYTES + len(start[5])
+        self._fresh[start.key] = start
+        added = cost(start)
         self._taken_bytes += added
         if self._taken_bytes - self._released_bytes > self._mark_bytes:
             self._press_start(start)
 
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Queue the whole span; or its end alone, if its beginning was announced.
 
         The end carries the beginning too: a server that lost the span gets it whole.
         """
-        run_key, key, parent, name, started_ns, payload = start
-        kind, added = SPAN, 0 if result is None else len(result)
-        if self._fresh.pop(key, None) is None:
-            added += ITEM_BYTES + len(payload)
-            if key in self._turned_away:
-                self._turned_away.discard(key)
+        item, added = start, 0 if result is None else len(result)
+        if self._fresh.pop(start.key, None) is None:
+            # The beginning may be on its way to the spool: it stays as it is.
+            item = replace(start)
+            added += cost(start)
+            if start.key in self._turned_away:
+                self._turned_away.discard(start.key)
             else:
-                kind = FINISH
-        item = Queued(
-            kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result,
-        )  # fmt: skip
+                item.kind = Kind.FINISH
+        item.finished_ns, item.status, item.result = finished_ns, status, result
         self._taken_bytes += added
         if self._taken_bytes - self._released_bytes > self._mark_bytes:
-            self._press(astuple(item), self._span_bound if kind == SPAN else self._end_bound)
+            self._press(item, self._span_bound if item.kind == Kind.SPAN else self._end_bound)
         else:
             self._queue.append(item)
 
-    def put(self, item: AnyItem) -> None:
+    def put(self, item: Item) -> None:
         """Queue any other item."""
         added = cost(item)
         self._taken_bytes += added
@@ -261,7 +255,7 @@ class Buffer:
         """Count the items that wait here, beginnings of open spans included."""
         return len(self._queue) + len(self._fresh)
 
-    def _ripe(self, *, everything: bool) -> list[int]:
+    def _ripe(self, *, everything: bool) -> list[bytes]:
         """Return the keys of the beginnings that were here a whole interval ago."""
         now_ns = self._clock.monotonic_ns()
         # A pass that came early, because the buffer filled, is no interval; a punctual one is.
@@ -313,25 +307,25 @@ class Buffer:
                 self._wake_at_bytes, self._mark_bytes = 0, -1
                 raise
 
-    def _press_start(self, start: SpanStart) -> None:
+    def _press_start(self, start: Item) -> None:
         """Take a beginning when it is the first, the buffer is filling, or it is closed."""
         if not self._closed:
             self._wake()
         full = self._closed or self.held_bytes > self._span_bound
         # Not noted then: the end, which carries it, will be counted or find room again.
-        if full and self._fresh.pop(start[1], None) is not None:
-            self.release(ITEM_BYTES + len(start[5]))
+        if full and self._fresh.pop(start.key, None) is not None:
+            self.release(cost(start))
             if len(self._turned_away) < MAX_TURNED_AWAY:
-                self._turned_away.add(start[1])
+                self._turned_away.add(start.key)
 
-    def _press(self, item: AnyItem, bound: int) -> None:
+    def _press(self, item: Item, bound: int) -> None:
         """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""
         if self._closed:
             self._press_late(item)
             return
         self._wake()
         if self.held_bytes <= self._payload_bound:
-            self._queue.append(Queued(*item))
+            self._queue.append(item)
             self._give_way()
             return
         bare = item if _is_root(item) else skeleton(item)
@@ -339,9 +333,9 @@ class Buffer:
             self._drop(item, Loss.BUFFER_FULL)
             return
         if bare != item:
-            self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item[1])
+            self.losses.add(Loss.PAYLOAD_BUFFER_FULL, run_key=item.run_key)
         self.release(cost(item) - cost(bare))
-        self._queue.append(Queued(*bare))
+        self._queue.append(bare)
         self._give_way()
 
     def _give_way(self) -> None:
@@ -366,28 +360,28 @@ class Buffer:
         self._turn_ns = turn_ns
         return turn_ns - now_ns
 
-    def _press_late(self, item: AnyItem) -> None:
+    def _press_late(self, item: Item) -> None:
         """Take an item that comes after the end, as long as it can be kept and there are few."""
         self._late += 1
         if self._keep is None or self._late > MAX_LATE:
             self._drop(item, Loss.AFTER_SHUTDOWN)
             return
-        self._queue.append(Queued(*item))
+        self._queue.append(item)
         if not self._keep():
             self._keep = None
             while self._queue:
-                self._drop(astuple(self._queue.popleft()), Loss.AFTER_SHUTDOWN)
+                self._drop(self._queue.popleft(), Loss.AFTER_SHUTDOWN)
 
-    def _drop(self, item: AnyItem, reason: Loss) -> None:
+    def _drop(self, item: Item, reason: Loss) -> None:
         self.release(cost(item))
-        feed = self.feed(item[1])
-        self.losses.add(reason, run_key=None if feed is None else item[1])
-        if feed is not None and item[0] in (SPAN, FINISH):
+        feed = self.feed(item.run_key)
+        self.losses.add(reason, run_key=None if feed is None else item.run_key)
+        if feed is not None and item.kind in (Kind.SPAN, Kind.FINISH):
             feed.lost += 1
-        if item[0] == Kind.RUN:
-            self.forget(item[1])
+        if item.kind == Kind.RUN:
+            self.forget(item.run_key)
 
 
-def _is_root(item: AnyItem) -> bool:
+def _is_root(item: Item) -> bool:
     """Tell whether an item is of a run's root span: what it says of the run is small and stays."""
-    return item[0] in (SPAN, FINISH) and item[3] is None
+    return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is None

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
-from remit._sink import AnyItem
+from msgspec.structs import replace
 
-# What an item costs beside its payload and result, measured: the tuple and its integers, its
+from remit._sink import Item
+
+# What an item costs beside its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the two bytes objects' own heads.
 ITEM_BYTES: Final = 512
 # Runs of which it is known what they lost until that is in their records; of more the oldest is
@@ -133,24 +135,24 @@ class Losses:
         self._lock = threading.RLock()
 
 
-def cost(item: AnyItem) -> int:
+def cost(item: Item) -> int:
     """Return the bytes of memory that *item* is counted with."""
-    payload, result = item[8], item[9]
+    payload, result = item.payload, item.result
     return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
 
 
-def costs(items: Sequence[AnyItem]) -> int:
+def costs(items: Sequence[Item]) -> int:
     """Return the sum of what *items* cost; without a call for each."""
-    contents = [len(item[8] or b"") + len(item[9] or b"") for item in items]
+    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
     return ITEM_BYTES * len(items) + sum(contents)
 
 
-def skeleton(item: AnyItem) -> AnyItem:
+def skeleton(item: Item) -> Item:
     """Return *item* with markers in place of its payload and result.
 
     Source: design.md section 3, payload format 1: the reserved key `$remit`.
     """
-    return (*item[:8], _cut(item[8]), _cut(item[9]))
+    return replace(item, payload=_cut(item.payload), result=_cut(item.result))
 
 
 def _cut(content: bytes | None) -> bytes | None:

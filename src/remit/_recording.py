@@ -145,13 +145,13 @@ class RunState:
         self.recording: Final = recording
         self.handle: object = None
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
-        self.open: Final[set[int]] = set()
-        self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
-        self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
-        self.secrets: Final[dict[int, _capture.Known]] = {}
+        self.open: Final[set[bytes]] = set()
+        self.in_flight: Final[dict[bytes, weakref.ref[InFlight]]] = {}
+        self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
+        self.secrets: Final[dict[bytes, _capture.Known]] = {}
         self.spans = 0
         self.exited = False
-        self.outliving: frozenset[int] = frozenset()
+        self.outliving: frozenset[bytes] = frozenset()
         self.offset_ns = _offset_ns(recorder.clock)
 
     def follow_clock(self) -> None:
@@ -180,12 +180,12 @@ class RunState:
                 stream.cancel()
                 stream.interrupt()
 
-    def hear(self, key: int | None, texts: Collection[str]) -> None:
+    def hear(self, key: bytes | None, texts: Collection[str]) -> None:
         """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
         if key is not None and texts and (key in self.open or key == self.feed.root):
             self.secrets.setdefault(key, _capture.Known()).add(texts)
 
-    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+    def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail the run if the span *key* outlived its block; `OpenRun` implements it."""
 
     def settle(self) -> None:
@@ -213,7 +213,7 @@ class Place(Struct, frozen=True, eq=False):
     """
 
     run: RunState
-    key: int
+    key: bytes
     name: str
     ceilings: Ceilings
     enclosing: tuple[Enclosing, ...] = ()

@@ -172,7 +172,7 @@ class OpenRun(RunState):
             status = status_of(error, control_flow)
             self.decide(status, None if status == COMPLETE else type(error).__qualname__)
 
-    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+    def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the code around it may catch the exception.
@@ -279,12 +279,13 @@ class OpenRun(RunState):
         put = self.recorder.sink.put
         # With its payload: a server that does not have the span gets it whole.
         finish = self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result)
-        put(finish._replace(payload=self._payload))
+        finish.payload = self._payload
+        put(finish)
         put(self._item(Kind.CLOSE, status=status, finished_ns=finished_ns))
 
     def _item(
         self,
-        kind: Kind,
+        kind: int,
         *,
         status: str | None = None,
         finished_ns: int | None = None,

@@ -267,7 +267,7 @@ def test_a_fault_in_a_thread_is_raised_by_a_strict_flush() -> None:
     assert made.flush(within(10))
     _guard.faults.strict = True
     run = HandRun(made.sink).open()
-    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    run.sink.end_span(run.broken(), 1, "complete", None)
     with pytest.raises((OverflowError, ValueError, OSError)):
         made.flush(within(10))
     _guard.faults.strict = False

@@ -137,7 +137,7 @@ def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:
     """The buffer had no room for it; its record was never made."""
     stepped = Stepped(FakeApi())
     run = HandRun(stepped.sink)
-    stepped.sink.put(Item(Kind.RUN, run.key, 1, None, None, 1, None, None, None, None))
+    stepped.sink.put(Item(Kind.RUN, run.key, b"1" * 16, None, None, 1, None, None, None, None))
     run.span()
     stepped.deliver()
     assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 2}

@@ -12,7 +12,7 @@ from remit import _guard
 from remit._buffer import CHUNK_ITEMS
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool import RunRecord, SpoolOutbox
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi
@@ -250,7 +250,7 @@ class FullOutbox(SpoolOutbox):
 
     full = True
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Refuse, or take."""
         if self.full:
             raise OSError("disk full")

@@ -14,7 +14,7 @@ from msgspec import structs
 from remit import _guard, _runtime
 from remit._policy import Ceiling, Limit
 from remit._recording import at, here
-from remit._sink import SpanStart
+from remit._sink import Item
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
@@ -107,7 +107,7 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
 class Broken(RecordingSink):
     """A sink that takes no span."""
 
-    def start_span(self, start: SpanStart) -> None:
+    def start_span(self, start: Item) -> None:
         """Fail."""
         raise OSError(start[3])
 

@@ -13,7 +13,7 @@ import pytest
 import remit
 from remit import _runtime
 from remit._runs import Run
-from remit._sink import AnyItem, Item, Kind
+from remit._sink import Item, Kind
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
 from tests.desk import agent
@@ -260,9 +260,9 @@ class Items(RecordingSink):
         super().__init__()
         self.items: list[Item] = []
 
-    def put(self, item: AnyItem) -> None:
+    def put(self, item: Item) -> None:
         """Keep an item."""
-        self.items.append(Item(*item))
+        self.items.append(item)
         super().put(item)
 
 

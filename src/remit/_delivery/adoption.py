@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from remit._clock import NS_PER_S
 from remit._delivery.calls import ORPHAN
@@ -16,7 +17,7 @@ from remit._delivery.sender import Sender
 from remit._delivery.tracks import Tracks
 from remit._losses import Loss
 from remit._registry import RUN_TYPE
-from remit._sink import AnyItem, Item, Kind
+from remit._sink import Item, Kind
 from remit._spool import (
     STORAGE_ERRORS,
     DamagedError,
@@ -170,7 +171,7 @@ class Adoption:
             self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
 
 
-def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
+def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:
     """Return the ends of what the process of *file* began and did not end, and what was lost.
 
     Returns:
@@ -179,9 +180,9 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
     spans = [
-        span_end(span, file.last_write_ns) for span in file.open_spans() if span[2] not in roots
+        span_end(span, file.last_write_ns) for span in file.open_spans() if span.key not in roots
     ]
-    for run_key, count in Counter(span[1] for span in spans).items():
+    for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     owing = file.owing_runs()
@@ -192,12 +193,12 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     return [*spans, *told, *ends], [*runs.values(), *owing]
 
 
-def _run_ends(record: RunRecord, ended_ns: int) -> tuple[AnyItem, AnyItem]:
+def _run_ends(record: RunRecord, ended_ns: int) -> tuple[Item, Item]:
     root = Item(
         Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
         None, None, None, None,
     )  # fmt: skip
     return (
         ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
-        ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
+        ended(replace(root, name=ORPHAN), Kind.CLOSE, ended_ns, None),
     )

@@ -17,7 +17,7 @@ from remit._clock import Deadline, iso8601
 from remit._endpoints import Call, create_agent, get_instance, show_agent
 from remit._endpoints._call import API
 from remit._ids import key_text
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool import Registration, RunRecord
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
 
@@ -197,20 +197,20 @@ def start(record: RunRecord, instance_id: str) -> Call[None]:
     return Call("POST", f"{_path(instance_id)}/start", _nothing, _encode(body))
 
 
-def finish(item: AnyItem, instance_id: str) -> Call[None]:
+def finish(item: Item, instance_id: str) -> Call[None]:
     """Describe the end of a run, from its `CLOSE` item."""
-    finished_ns = item[6]
+    finished_ns = item.finished_ns
     at = UNSET if finished_ns is None else iso8601(finished_ns)
-    by = "orphan" if item[4] == ORPHAN else "fin"
-    body = _Moment(f"{by}-{item[1]}", at, item[7] or UNSET)
+    by = "orphan" if item.name == ORPHAN else "fin"
+    body = _Moment(f"{by}-{item.run_key}", at, item.status or UNSET)
     return Call("POST", f"{_path(instance_id)}/finish", _nothing, _encode(body))
 
 
-def quality(item: AnyItem, instance_id: str) -> Call[None]:
+def quality(item: Item, instance_id: str) -> Call[None]:
     """Describe a quality record, from its `QUALITY` item."""
-    content = item[8]
+    content = item.payload
     payload = None if content is None else Raw(content)
-    body = _Quality(item[4] or "", payload, f"q-{key_text(item[2])}")
+    body = _Quality(item.name or "", payload, f"q-{key_text(item.key)}")
     return Call("POST", f"{_path(instance_id)}/record_quality", _nothing, _encode(body))
 
 

@@ -6,16 +6,16 @@ be full, and a process that takes over makes the same one.
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
-from remit._ids import RANDOM_BITS
+from remit._ids import derived_key
 from remit._losses import Loss
 from remit._registry import LOSS_TYPE
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 from remit._spool import RunRecord
 
 COMPLETE: Final = "complete"
@@ -26,31 +26,30 @@ _object: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def loss_key(root: int, salt: str = "") -> int:
+def loss_key(root: bytes, salt: str = "") -> bytes:
     """Return the key of the span that tells what the run of *root* lost; the same each time.
 
     Args:
         root: Key of the root span.
         salt: Tells one that is sent by another process than the run's own from the run's.
     """
-    digest = sha256(f"{root:032x}/{LOSS_TYPE}/{salt}".encode()).digest()
-    return root >> RANDOM_BITS << RANDOM_BITS | int.from_bytes(digest[: RANDOM_BITS // 8])
+    return derived_key(root, f"{root.hex()}/{LOSS_TYPE}/{salt}")
 
 
-def telling(record: RunRecord, at_ns: int, salt: str = "") -> AnyItem:
+def telling(record: RunRecord, at_ns: int, salt: str = "") -> Item:
     """Return the span that tells what a run lost: by reason, the most frequent named."""
     counts = dict(sorted(record.lost.items()))
     main = max(counts, key=counts.__getitem__)
     payload = _encode({"counts": counts, "reason": main})
-    return (
-        int(Kind.SPAN), record.key, loss_key(record.root, salt), record.root, LOSS_TYPE,
+    return Item(
+        Kind.SPAN, record.key, loss_key(record.root, salt), record.root, LOSS_TYPE,
         at_ns, at_ns, COMPLETE, payload, NO_RESULT,
     )  # fmt: skip
 
 
-def corrected(item: AnyItem, record: RunRecord) -> AnyItem:
+def corrected(item: Item, record: RunRecord) -> Item:
     """Return the end of a root span with all that its run lost, not only what it knew of then."""
-    result = item[9]
+    result = item.result
     if result is None:
         return item
     try:
@@ -60,7 +59,7 @@ def corrected(item: AnyItem, record: RunRecord) -> AnyItem:
     if LOST not in values:
         return item
     values[LOST] = Raw(b"%d" % whole(record))
-    return (*item[:9], _encode(values))
+    return replace(item, result=_encode(values))
 
 
 def whole(record: RunRecord) -> int:

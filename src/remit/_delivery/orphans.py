@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 
 FAILED: Final = "failed"
 REASON: Final = "process ended"
 SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
 
 
-def span_end(span: AnyItem, ended_ns: int) -> AnyItem:
+def span_end(span: Item, ended_ns: int) -> Item:
     """Return the end of a span of which the beginning was sent, and whose process has ended."""
     return ended(span, Kind.FINISH, ended_ns, SPAN_RESULT)
 
 
-def ended(item: AnyItem, kind: Kind, ended_ns: int, result: bytes | None) -> AnyItem:
+def ended(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
     """Return an end of what began with *item*, not before its beginning."""
-    _, run_key, key, parent, name, started_ns, *_ = item
-    finished_ns = max(ended_ns, started_ns or 0)
-    return (
-        int(kind), run_key, key, parent, name, started_ns, finished_ns, FAILED, None, result,
-    )  # fmt: skip
+    return replace(
+        item,
+        kind=kind,
+        finished_ns=max(ended_ns, item.started_ns or 0),
+        status=FAILED,
+        payload=None,
+        result=result,
+    )

@@ -10,7 +10,7 @@ import msgspec
 
 from remit._gentle import gently
 from remit._guard import guarded
-from remit._sink import AgentRef, AnyItem, RunFeed
+from remit._sink import AgentRef, Item, RunFeed
 from remit._spool import Registration, RunRecord, RunState
 from remit._version import __version__
 
@@ -42,9 +42,9 @@ class Registrations:
         """Start with none."""
         self._built: dict[str, tuple[AgentRef, Registration]] = {}
 
-    def record(self, item: AnyItem, feed: RunFeed) -> RunRecord:
+    def record(self, item: Item, feed: RunFeed) -> RunRecord:
         """Return the record of the run that *item* opened."""
-        return self._record(item[5] or 0, feed)
+        return self._record(item.started_ns or 0, feed)
 
     def inherited(self, feed: RunFeed) -> RunRecord:
         """Return the record of a run that our parent process opened, and will end."""

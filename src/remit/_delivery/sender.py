@@ -26,9 +26,7 @@ from remit.errors import (
     UnavailableError,
 )
 
-# As plain integers: comparing with members of an IntEnum costs five times as much.
-RUN: Final = int(Kind.RUN)
-OF_SPANS: Final = (int(Kind.SPAN), int(Kind.FINISH))
+OF_SPANS: Final = (Kind.SPAN, Kind.FINISH)
 # A few batches: runs that begin and end in one window cost one bulk request together.
 WINDOW_BATCHES: Final = 4
 # An hour of open runs must not become a burst of requests.
@@ -114,22 +112,22 @@ class Sender:
         rows = self._outbox.head(self._window_items)
         if self._run_troubles:
             # What a run waited with may have been given up meanwhile.
-            self._run_troubles.keep({item[1] for _, item in rows})
+            self._run_troubles.keep({item.run_key for _, item in rows})
         if not rows:
             self._tracks.end_left()
             return
-        others = [row for row in rows if row[1][0] not in OF_SPANS]
-        self._open_runs(rows, [row for row in others if row[1][0] == RUN])
+        others = [row for row in rows if row[1].kind not in OF_SPANS]
+        self._open_runs(rows, [row for row in others if row[1].kind == Kind.RUN])
         # Mostly there are no others.
-        spans = [row for row in rows if row[1][0] in OF_SPANS] if others else rows
+        spans = [row for row in rows if row[1].kind in OF_SPANS] if others else rows
         self._spans.send(spans)
         for row in others:
-            if row[1][0] != RUN:
+            if row[1].kind != Kind.RUN:
                 self._send_end(row)
 
     def _open_runs(self, rows: list[Row], beginnings: list[Row]) -> None:
         """Open the runs of *rows* that are not; settle the *beginnings* among those."""
-        for run_key in dict.fromkeys([item[1] for _, item in rows]):
+        for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             track = self._tracks.get(run_key)
             if track is None or track.ready or track.refusal is not None:
                 continue
@@ -137,7 +135,7 @@ class Sender:
                 self._open(track)
         opened: list[int] = []
         for row in beginnings:
-            track = self._tracks.get(row[1][1])
+            track = self._tracks.get(row[1].run_key)
             if track is None:
                 self._settling.drop([row], Loss.RUN_UNKNOWN)
             elif track.refusal is not None:
@@ -167,11 +165,11 @@ class Sender:
     def _send_end(self, row: Row) -> None:
         """Send a quality payload or the end of a run."""
         row_id, item = row
-        track = self._tracks.get(item[1])
+        track = self._tracks.get(item.run_key)
         if track is None:
             self._settling.drop([row], Loss.RUN_UNKNOWN)
             return
-        if item[1] in self._spans.held or not (track.ready or track.refusal):
+        if item.run_key in self._spans.held or not (track.ready or track.refusal):
             # It waits for others now, not for a time of its own.
             self._row_troubles.over(row_id)
             return
@@ -183,7 +181,7 @@ class Sender:
                 return
             refused = FAULT
         self._row_troubles.over(row_id)
-        if item[0] == Kind.CLOSE:
+        if item.kind == Kind.CLOSE:
             # First: what is settled takes with it what is new of the run.
             self._tracks.end(track)
         if isinstance(refused, Refusal):
@@ -201,18 +199,18 @@ class Sender:
                 self._opening.renew(track)
                 self._call_of(row, track)
         except RejectedError as error:
-            if row[1][0] == Kind.CLOSE and error.status == HTTPStatus.CONFLICT:
+            if row[1].kind == Kind.CLOSE and error.status == HTTPStatus.CONFLICT:
                 return False
             return Refusal.of_item(error.code or f"http_{error.status}", error.errors)
         return False
 
     def _call_of(self, row: Row, track: Track) -> None:
         item, instance_id = row[1], track.record.instance_id or ""
-        if item[0] == Kind.CLOSE:
-            self._spans.tell(track, item[6])
-        if item[0] == Kind.CLOSE and item[7] is None:
+        if item.kind == Kind.CLOSE:
+            self._spans.tell(track, item.finished_ns)
+        if item.kind == Kind.CLOSE and item.status is None:
             return  # left open: the server has nothing to be told
-        describe = calls.finish if item[0] == Kind.CLOSE else calls.quality
+        describe = calls.finish if item.kind == Kind.CLOSE else calls.quality
         self._door.call(describe(item, instance_id))
         track.answered_ns = self._clock.monotonic_ns()
 

@@ -158,8 +158,8 @@ class Settling:
         self._pulse.complain(refusal.topic, refusal.complaint if kept else refusal.given_up)
         if refusal.loss is not None:
             for _, item in rows:
-                if item[0] in (Kind.SPAN, Kind.FINISH):
-                    self._losses.note(item[1], refusal.loss)
+                if item.kind in (Kind.SPAN, Kind.FINISH):
+                    self._losses.note(item.run_key, refusal.loss)
         self.settled += len(rows)
 
     def drop(self, rows: Sequence[Row], loss: Loss) -> None:

@@ -23,13 +23,11 @@ from remit._delivery.troubles import Troubles
 from remit._endpoints import DONE, bulk_raw
 from remit._guard import guarded
 from remit._losses import Loss
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 from remit._spool import Row
 from remit.errors import ContractError, RejectedError, TooLargeError
 from remit.models.bulk import BulkOutput
 
-# As a plain integer: comparing with a member of an IntEnum costs twice as much.
-FINISH: Final = int(Kind.FINISH)
 TELLING: Final = 0
 """Stands in the place of a row's id for what a run lost: it is in no outbox."""
 
@@ -53,7 +51,7 @@ class Spans:
         self._limits = limits
         self._composer = Composer()
         self._troubles: Troubles[int] = Troubles(parts.clock)
-        self._shrunk: dict[int, Iterator[AnyItem]] = {}
+        self._shrunk: dict[int, Iterator[Item]] = {}
         # Of the rows that come next; composed anew if an answer may have changed what is right.
         self._ahead = Batch()
 
@@ -113,16 +111,16 @@ class Spans:
     def _add(self, batch: Batch, row: Row) -> bool:
         """Add a row, or put it off; tell whether it is dealt with, and not the next batch's."""
         item = row[1]
-        track = self._tracks.get(item[1])
+        track = self._tracks.get(item.run_key)
         if track is None or not track.ready or (self._troubles and self._waits(row)):
             self._put_off(row, track)
             return True
         if len(batch.bodies) >= self._limits.items:
             return False
-        ends_run = item[0] == FINISH and item[2] == track.record.root
+        ends_run = item.kind == Kind.FINISH and item.key == track.record.root
         if ends_run and self._has_lost(track):
             # What was sent before it is settled by then: the server stops at a refusal.
-            self._add_telling(batch, track, item[6])
+            self._add_telling(batch, track, item.finished_ns)
             row = (row[0], corrected(item, track.record))
         composed = self._composer.compose(row[1], track)
         if composed is None:
@@ -161,7 +159,7 @@ class Spans:
         if row[0] in self._troubles:
             return self._troubles.waits(row[0])
         # The end of a span must not overtake its beginning.
-        return row[1][0] == FINISH and row[1][1] in self.held
+        return row[1].kind == Kind.FINISH and row[1].run_key in self.held
 
     def _put_off(self, row: Row, track: Track | None) -> None:
         if track is None:
@@ -169,7 +167,7 @@ class Spans:
         elif track.refusal is not None:
             self._refuse(row, track.refusal)
         else:
-            self.held.add(row[1][1])
+            self.held.add(row[1].run_key)
             if not track.ready:
                 # It waits for its run now, not for a time of its own.
                 self._troubles.over(row[0])
@@ -211,7 +209,7 @@ class Spans:
         delivered: list[int] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
-            track, output = batch.tracks[row[1][1]], outputs.get(key)
+            track, output = batch.tracks[row[1].run_key], outputs.get(key)
             if row[0] == TELLING:
                 # Told or refused: a loss of it is none. What was not looked at is made anew.
                 track.told = output is not None
@@ -227,8 +225,8 @@ class Spans:
                 continue
             delivered.append(row[0])
             if self._shrunk and self._shrunk.pop(row[0], None) is not None:
-                self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1][1])
-            if row[1][0] == FINISH and row[1][2] == track.record.root:
+                self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1].run_key)
+            if row[1].kind == Kind.FINISH and row[1].key == track.record.root:
                 track.root_sent = True
         self._note_delivered(delivered)
         return missing
@@ -255,7 +253,7 @@ class Spans:
 
     def _react(self, row: Row, track: Track, output: BulkOutput) -> list[Row]:
         """Return the row in the form in which it is to be sent again at once, if it is."""
-        match reaction(row[1][0], output.code):
+        match reaction(row[1].kind, output.code):
             case Reaction.CREATE:
                 return [(row[0], whole(row[1]))]
             case Reaction.RENEW_RUN:
@@ -300,7 +298,7 @@ class Spans:
         if halves is not None:
             return halves
         for row in batch.rows.values():
-            if not self._try_later(row, batch.tracks[row[1][1]]):
+            if not self._try_later(row, batch.tracks[row[1].run_key]):
                 self._refuse(row, FAULT)
         return []
 
@@ -310,7 +308,7 @@ class Spans:
         if halves is not None:
             return halves
         ((row_id, item),) = batch.rows.values()
-        smaller: AnyItem | None = None
+        smaller: Item | None = None
         if isinstance(error, TooLargeError):
             smaller = next(self._shrunk.setdefault(row_id, smaller_forms(item)), None)
         if smaller is not None:

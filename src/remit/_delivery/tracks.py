@@ -38,7 +38,7 @@ class Track:
     record: RunRecord
     feed: RunFeed | None
     partition: str = ""
-    root_key: int = 0
+    root_key: bytes = b""
     answered_ns: int = 0
     renewed: bool = False
     root_sent: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
@@ -16,12 +15,8 @@ from remit._gentle import gently
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._queued import Drained
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 from remit._spool import Outbox, RunRecord
-
-# As a plain integer: comparing with a member of an IntEnum costs twice as much.
-RUN: Final = int(Kind.RUN)
-CLOSE: Final = int(Kind.CLOSE)
 
 
 class Writer:
@@ -67,7 +62,7 @@ class Writer:
         # Kept when the outbox fails, and put before what comes later.
         self._drained = Drained()
         # What of it is being put, and the records of its new runs; until it is let go of.
-        self._putting: tuple[list[AnyItem], list[RunRecord]] | None = None
+        self._putting: tuple[list[Item], list[RunRecord]] | None = None
 
     def urge(self) -> None:
         """Have the next pass announce every open span, however young."""
@@ -143,34 +138,34 @@ class Writer:
                 self._put(items)
             self._moved()
 
-    def _put(self, items: list[AnyItem]) -> None:
+    def _put(self, items: list[Item]) -> None:
         records = self._records(items)
         self._putting = (items, records)
         self._outbox.put(items, records + self._accounts())
         self._booked.clear()
         self._let_go(items, records)
 
-    def _let_go(self, items: list[AnyItem], records: list[RunRecord]) -> None:
+    def _let_go(self, items: list[Item], records: list[RunRecord]) -> None:
         """Let go of what was put; done once more it changes nothing."""
         self._drained.clear()
         self._buffer.inherited.difference_update(record.key for record in records)
         for item in items:
-            if item[0] == CLOSE:
-                self._buffer.ended(item[1])
+            if item.kind == Kind.CLOSE:
+                self._buffer.ended(item.run_key)
         # The outbox keeps the list, to know it again: not what is in it.
         items.clear()
         self._putting = None
 
-    def _records(self, items: list[AnyItem]) -> list[RunRecord]:
+    def _records(self, items: list[Item]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
-        opened = [item for item in items if item[0] == RUN]
+        opened = [item for item in items if item.kind == Kind.RUN]
         records = [
-            registrations.record(item, feed) for item in opened if (feed := feed_of(item[1]))
+            registrations.record(item, feed) for item in opened if (feed := feed_of(item.run_key))
         ]
         inherited = self._buffer.inherited
         if inherited:
-            keys = inherited.intersection(item[1] for item in items)
+            keys = inherited.intersection(item.run_key for item in items)
             records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
         return records
 

@@ -13,11 +13,11 @@ from msgspec import Struct
 
 from remit import _capture
 from remit._clock import NS_PER_MS
-from remit._ids import RANDOM_BITS, random_bits
-from remit._outcomes import COMPLETE, FAILED, status_of
+from remit._ids import new_key
+from remit._outcomes import ACTIVE, COMPLETE, FAILED, status_of
 from remit._policy import under
 from remit._recording import OBSERVE, Place
-from remit._sink import SpanStart
+from remit._sink import Item, Kind
 from remit._spans._ending import End, ending
 from remit._spans._step import Step
 
@@ -43,7 +43,7 @@ class OpenSpan(Struct, eq=False):
 
     step: Step
     place: Place
-    start: SpanStart
+    start: Item
     offset_ns: int
 
     @ending
@@ -76,7 +76,7 @@ class OpenSpan(Struct, eq=False):
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
         if status == FAILED and self.place.run.exited:
-            self.place.run.fail_after_block(self.place.key, self.start[2], error)
+            self.place.run.fail_after_block(self.place.key, self.start.parent, error)
         result = self._told(error, secrets) if status == FAILED else None
         return ended_ns, status, result
 
@@ -101,7 +101,7 @@ class OpenSpan(Struct, eq=False):
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the span began."""
-        return (self._now_ns() - self.start[4]) / NS_PER_MS
+        return (self._now_ns() - (self.start.started_ns or 0)) / NS_PER_MS
 
     @property
     def _rules(self) -> _capture.Rules:
@@ -113,7 +113,7 @@ class OpenSpan(Struct, eq=False):
 
 
 def open_span(
-    step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = (), key: int | None = None
+    step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = (), key: bytes | None = None
 ) -> OpenSpan:
     """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*.
 
@@ -130,8 +130,7 @@ def open_span(
     read_ns = run.monotonic_ns  # as in `complete`
     started_ns = read_ns() + offset_ns
     if key is None:
-        # As `new_key`.
-        key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
+        key = new_key(started_ns)
     if feed.agent.external_identifier not in step.agents:
         step.agents.add(feed.agent.external_identifier)
         recorder.on_first_seen(feed.agent.external_identifier, name)
@@ -139,7 +138,9 @@ def open_span(
         payload = _marked(payload, step, parent)
     if step.ceiling is not None:
         ceilings = under(ceilings, step.ceiling)
-    start = (feed.key, key, parent.key, name, started_ns, payload)
+    start = Item(
+        Kind.SPAN, feed.key, key, parent.key, name, started_ns, None, ACTIVE, payload, None,
+    )  # fmt: skip
     run.spans += 1
     try:
         run.open.add(key)
