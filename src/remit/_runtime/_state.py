@@ -9,14 +9,13 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from remit import _guard
 from remit._clock import Clock
-from remit._guard import guarded, insist
+from remit._guard import guarded
 from remit._registry import Registry
 from remit._sink import Sink
 
@@ -99,8 +98,7 @@ def _at_exit(**_: object) -> None:
     # Ctrl-C ends the wait for a server; the program has ended already.
     with suppress(KeyboardInterrupt):
         if state.runtime is not None:
-            # Twice: an alarm may come while another is judged.
-            insist(partial(insist, state.runtime.at_exit))
+            state.runtime.at_exit()
 
 
 @guarded("a fork")
