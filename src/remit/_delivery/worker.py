@@ -182,6 +182,6 @@ class Worker:
 
     def _contain(self, error: Exception) -> None:
         try:
-            _guard.faults.record(self._name, error)
+            _guard.contain(self._name, error)
         except Exception as strict:  # noqa: BLE001 - raised by the next flush, not in this thread
             self._fault = strict
