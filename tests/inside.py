@@ -30,15 +30,14 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._delivery import Delivery as Delivery
-from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import Door
-from remit._delivery.health import Pulse, waits
-from remit._delivery.lane import Shared, sender_of
-from remit._delivery.registration import Registrations
-from remit._delivery.settling import Tally
-from remit._delivery.tracks import Tracks
+from remit._delivery.calls import DeadlineClient
+from remit._delivery.circuit import CircuitBreaker, waits
+from remit._delivery.refusals import Tally
+from remit._delivery.runs import Registrations, RunTable
+from remit._delivery.sender import Sender, SenderContext
+from remit._delivery.status import StatusReader
 from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
 from remit._endpoints import Endpoint, table
@@ -54,14 +53,13 @@ from remit._ids import pfid as pfid
 from remit._inference import Side as Side
 from remit._inference import effective as effective
 from remit._inference import inferred as inferred
-from remit._inference import suggested as suggested
 from remit._losses import Loss as Loss
 from remit._losses import Losses as Losses
 from remit._losses import cost as cost
 from remit._policy import Ceiling as Ceiling
 from remit._policy import under as under
 from remit._policy import verdict as verdict
-from remit._queued import Drained as Drained
+from remit._registration import registration as registration
 from remit._registry import LOSS_TYPE as LOSS_TYPE
 from remit._registry import AgentType as AgentType
 from remit._registry import Registry as Registry
@@ -73,7 +71,7 @@ from remit._risk import coerce as coerce
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import unopened as unopened
 from remit._runs import Run as Run
-from remit._runtime._runtime import payload_of as payload_of
+from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
 from remit._schema import result_schema as result_schema
@@ -83,12 +81,10 @@ from remit._signature import Parameter as Parameter
 from remit._signature import Reading as Reading
 from remit._signature import read as read
 from remit._sink import AgentRef as AgentRef
-from remit._sink import AnyItem as AnyItem
 from remit._sink import Item as Item
 from remit._sink import Kind as Kind
 from remit._sink import RunFeed as RunFeed
 from remit._sink import Sink as Sink
-from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
@@ -110,6 +106,7 @@ from remit._spool.packing import Body as Body
 from remit._spool.room import Lose as Lose
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
+from remit.cli._schema_risk import suggested as suggested
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
@@ -263,9 +260,9 @@ class SteppedDelivery:
         losses = Losses()
         self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
         self._outbox = outbox(release=self.sink.release)
-        self._shared = Shared(
-            door=Door(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            pulse=Pulse(URL, clock, waits),
+        self._context = SenderContext(
+            client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            circuit=CircuitBreaker(URL, clock, waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),
@@ -273,8 +270,8 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        tracks = Tracks(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
-        self._sender = sender_of(self._outbox, tracks, self._shared)
+        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
+        self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,
             outbox=self._outbox,
@@ -284,9 +281,9 @@ class SteppedDelivery:
             ticks=ticks,
             moved=self._moved,
         )
-        adoption = Adoption(None, self._shared, POLL_INTERVAL_S)
-        self._accounts = Accounts(
-            URL, self.sink, self._writer, self._outbox, adoption, self._shared, None
+        adoption = Adoption(None, self._context, POLL_INTERVAL_S)
+        self._status = StatusReader(
+            URL, self.sink, self._writer, self._outbox, adoption, self._context, None
         )
 
     def _moved(self) -> None:
@@ -299,7 +296,7 @@ class SteppedDelivery:
             announce: Send the beginnings of all open spans, however young.
         """
         if announce:
-            self._writer.urge()
+            self._writer.announce_all()
         return self._writer.step()
 
     def send(self, *, urged: bool = False) -> float:
@@ -309,12 +306,12 @@ class SteppedDelivery:
             urged: Try even if the last try failed just before.
         """
         if urged:
-            self._sender.urge()
+            self._sender.force()
         return self._sender.step()
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._shared.door.limit = Deadline.after(seconds, self.clock)
+        self._context.client.limit = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
@@ -331,7 +328,7 @@ class SteppedDelivery:
     @property
     def status(self) -> Status:
         """Where delivery stands."""
-        return self._accounts.status()
+        return self._status.status()
 
 
 # Plan
@@ -375,9 +372,9 @@ def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
     return MemoryOutbox(release=release)
 
 
-def adopted(files: Files) -> list[AnyItem]:
+def adopted(files: Files) -> list[Item]:
     """Return, in order, the items that the next process sends of what others left in *files*."""
-    items: list[AnyItem] = []
+    items: list[Item] = []
     file = files.take()
     while file is not None:
         try:

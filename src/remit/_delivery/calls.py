@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._clock import Deadline, iso8601
+from remit._delivery.losses import ORPHAN
 from remit._endpoints import Call, Lenient
 from remit._endpoints.table import (
     CREATE_AGENT,
@@ -24,25 +25,24 @@ from remit._endpoints.table import (
     START_INSTANCE,
 )
 from remit._ids import key_text
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool import Registration, RunRecord
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
 
 T = TypeVar("T")
 
 LIVE: Final = "live"
-ORPHAN: Final = "remit:orphan"
-"""Name of a `CLOSE` item that is not by the process that opened the run, but by its heir."""
 AGENT_KEY_CHARS: Final = 32
 
 
 class Client(Protocol):
-    """What sends calls: `remit.client._http.HttpClient`, or a test's double."""
+    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double.
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        ...
+    Attributes:
+        in_process: Whether the server is in this process and works with SQLite in a call.
+    """
+
+    in_process: bool
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Send *call* once and return what its answer says."""
@@ -61,7 +61,7 @@ OF_SENDING: Final = (ApiError, OutOfTimeError)
 """What a call may raise that is no fault of remit's."""
 
 
-class Door:
+class DeadlineClient:
     """Sends calls within the time that one may take.
 
     Attributes:
@@ -98,11 +98,6 @@ class Door:
             raise
         self.answered += 1
         return answer
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        return self._client.waiting
 
     def close(self) -> None:
         """Close the connections."""
@@ -203,20 +198,20 @@ def start(record: RunRecord, instance_id: str) -> Call[None]:
     return START_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
-def finish(item: AnyItem, instance_id: str) -> Call[None]:
+def finish(item: Item, instance_id: str) -> Call[None]:
     """Describe the end of a run, from its `CLOSE` item."""
-    finished_ns = item[6]
+    finished_ns = item.finished_ns
     at = UNSET if finished_ns is None else iso8601(finished_ns)
-    by = "orphan" if item[4] == ORPHAN else "fin"
-    body = _Moment(f"{by}-{item[1]}", at, item[7] or UNSET)
+    by = "orphan" if item.name == ORPHAN else "fin"
+    body = _Moment(f"{by}-{item.run_key}", at, item.status or UNSET)
     return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
-def quality(item: AnyItem, instance_id: str) -> Call[None]:
+def quality(item: Item, instance_id: str) -> Call[None]:
     """Describe a quality record, from its `QUALITY` item."""
-    content = item[8]
+    content = item.payload
     payload = None if content is None else Raw(content)
-    body = _Quality(item[4] or "", payload, f"q-{key_text(item[2])}")
+    body = _Quality(item.name or "", payload, f"q-{key_text(item.key)}")
     return RECORD_QUALITY.raw(instance_id, read=_nothing, body=_encode(body))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -11,7 +10,6 @@ from remit import config
 from remit._clock import Clock, SystemClock
 from remit._delivery import Client, without_credentials
 from remit._endpoints import Call
-from remit._gentle import gently
 from remit._spool import Folder, Identity
 from remit.client._http import HttpClient
 from remit.client._inprocess import InProcessTransport
@@ -22,21 +20,21 @@ T = TypeVar("T")
 # The collector is an extra, so it is found by name: the one import that the floors do not see.
 LOCAL_APP: Final = "remit.collector.local"
 LOCAL_FILE: Final = "remit.db"
-LOCAL_NEEDS: Final = ("starlette",)
 LOCAL_URL: Final = "http://remit.local"
 
 
-class LocalDoor:
+class LocalClient:
     """A client of the collector inside this process; its database is opened at the first call.
 
     Attributes:
-        waiting: False: nothing here waits for a network.
+        in_process: True: it works with SQLite in a call.
     """
 
-    waiting: bool = False
+    in_process: bool = True
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
-        """Keep what the collector will need."""
+        """Import the collector; keep what it needs."""
+        self._local = importlib.import_module(LOCAL_APP)
         self._settings = settings
         self._clock = clock
         self._http: HttpClient | None = None
@@ -57,11 +55,9 @@ class LocalDoor:
             self._http.close()
 
     def _open(self) -> HttpClient:
-        with gently():
-            local = importlib.import_module(LOCAL_APP)
         folder = self._settings.data_dir
         try:
-            app, token = local.open_app(folder)
+            app, token = self._local.open_app(folder)
         except (OSError, RuntimeError) as error:
             raise UnavailableError(
                 f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "
@@ -76,14 +72,14 @@ class LocalDoor:
         )
 
 
-class NoCollector:
+class MissingCollector:
     """The client of local mode where the collector is not installed: nothing can be sent.
 
     Attributes:
-        waiting: False: nothing here waits for a network.
+        in_process: False: nothing works here.
     """
 
-    waiting: bool = False
+    in_process: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
         """Say what is missing, and where things wait meanwhile."""
@@ -108,19 +104,15 @@ class NoCollector:
         """Do nothing: nothing is open."""
 
 
-def missing_for_local() -> str | None:
-    """Return the first package that the collector needs and that is not installed."""
-    return next((name for name in LOCAL_NEEDS if importlib.util.find_spec(name) is None), None)
-
-
-def door_of(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
     """Return what sends to where the settings say; what waits meanwhile is in *spool*."""
     if settings.resolved_mode != "local":
-        return remote_door(settings, clock)
-    missing = missing_for_local()
-    if missing is not None:
-        return NoCollector(missing, spool)
-    return LocalDoor(settings, clock)
+        return remote_client(settings, clock)
+    try:
+        return LocalClient(settings, clock)
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        return MissingCollector(package, spool)
 
 
 def spool_of(settings: config.Settings) -> Folder:
@@ -141,10 +133,10 @@ def check_target(settings: config.Settings) -> None:
         SettingsError: One cannot be right. The message does not quote the token.
     """
     if settings.resolved_mode == "remote" and settings.api_url:
-        remote_door(settings, SystemClock()).close()
+        remote_client(settings, SystemClock()).close()
 
 
-def remote_door(settings: config.Settings, clock: Clock) -> HttpClient:
+def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
     """Return a client of the server that the settings name."""
     token = settings.api_token
     return HttpClient(

@@ -1,4 +1,4 @@
-"""What is told of delivery: the result of a flush, where things stand, what a shutdown leaves."""
+"""The counts of delivery: the result of a flush, the status, what a shutdown leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from remit._buffer import Buffer
 from remit._clock import NS_PER_S
 from remit._delivery.adoption import Adoption
-from remit._delivery.lane import Shared
+from remit._delivery.sender import SenderContext
 from remit._delivery.writer import Writer
 from remit._guard import logger
 from remit._results import FlushResult, Status
@@ -15,7 +15,7 @@ from remit._spool import Folder, SpoolOutbox
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
+class StatusReader:
     """Reads the counts of everything that delivers; from any thread.
 
     Attributes:
@@ -24,7 +24,7 @@ class Accounts:
         writer: What moves it.
         outbox: What is to be sent.
         adoption: What ended processes left.
-        shared: How sending fares, and what was lost.
+        context: How sending fares, and what was lost.
         spool: Where what waits is kept on disk; None if in memory.
     """
 
@@ -33,7 +33,7 @@ class Accounts:
     writer: Writer
     outbox: SpoolOutbox
     adoption: Adoption
-    shared: Shared
+    context: SenderContext
     spool: Folder | None
 
     def unmoved(self) -> int:
@@ -47,38 +47,38 @@ class Accounts:
             up_to: Id of the last row that counts as pending; all do if None.
             unmoved: How much of what is in no outbox yet counts as pending.
         """
-        outbox, shared, adopted = self.outbox, self.shared, self.adoption.pending()
+        outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
         return FlushResult(
-            sent=shared.tally.sent,
+            sent=context.tally.sent,
             pending=outbox.pending(up_to) + adopted + unmoved,
             spooled=outbox.spooled(up_to) + self.adoption.spooled(),
-            set_aside=sum(shared.tally.set_aside.values()),
-            dropped=shared.losses.by_reason(),
-            last_error=shared.pulse.last_error,
+            set_aside=sum(context.tally.set_aside.values()),
+            dropped=context.losses.by_reason(),
+            last_error=context.circuit.last_error,
         )
 
     def status(self) -> Status:
         """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
-        outbox, shared = self.outbox, self.shared
+        outbox, context = self.outbox, self.context
         adopted = self.adoption.pending()
         return Status(
             mode="",
             target=self.target,
-            health=shared.pulse.health,
-            sent=shared.tally.sent,
+            health=context.circuit.health,
+            sent=context.tally.sent,
             pending=outbox.pending() + adopted + self.unmoved(),
             spooled=outbox.spooled() + self.adoption.spooled(),
-            set_aside=dict(shared.tally.set_aside),
-            dropped=shared.losses.by_reason(),
-            last_error=shared.pulse.last_error,
+            set_aside=dict(context.tally.set_aside),
+            dropped=context.losses.by_reason(),
+            last_error=context.circuit.last_error,
             writer_lag_s=self.writer.lag_s,
             buffer_bytes=self.buffer.held_bytes,
             spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
             spool_age_s=self._spool_age_s(),
-            misattributed=dict(shared.tally.misattributed),
+            misattributed=dict(context.tally.misattributed),
         )
 
-    def say_what_is_left(self, result: FlushResult) -> None:
+    def log_what_is_left(self, result: FlushResult) -> None:
         """Log what a shutdown could not deliver, if anything: what is kept, what is lost."""
         why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
         lost = result.pending - result.spooled
@@ -97,32 +97,12 @@ class Accounts:
                 result.spooled,
                 self.target,
                 self.spool.path if self.spool is not None else "memory",
-                self.shared.pulse.remedy,
+                self.context.circuit.remedy,
                 why,
             )
 
-    def say_what_is_late(self, *, kept: bool) -> None:
-        """Log that something was recorded after the shutdown: whether it is kept, and why so late.
-
-        Args:
-            kept: On disk, for the next process.
-        """
-        if kept and self.spool is not None:
-            logger.warning(
-                "something was recorded after remit's own exit, as by an atexit handler that was "
-                "registered before the first use of remit; it is kept in %s, and the next process "
-                "that records to there sends it, or `remit spool send`",
-                self.spool.path,
-            )
-            return
-        logger.warning(
-            "something was recorded after remit's shutdown, and is lost; "
-            "remit.status().dropped counts it (after_shutdown). Call remit.shutdown() last, or "
-            "open a new run after it"
-        )
-
     def _spool_age_s(self) -> float:
         written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
-        now_ns = self.shared.clock.wall_ns()
+        now_ns = self.context.clock.wall_ns()
         oldest_ns = min((each for each in written if each is not None), default=now_ns)
         return max(0.0, (now_ns - oldest_ns) / NS_PER_S)

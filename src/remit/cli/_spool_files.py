@@ -1,4 +1,4 @@
-"""What is in the spool's folder, for people: every file, whoever's it is."""
+"""Lists and deletes the files in the spool's folder, of every process, target and token."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _read(folder: Folder, found: Listed, reader: sqlite3.Connection) -> Listed:
             items=sum(chunk.items for chunk in database.chunks()),
             open_runs=len(Runs(database).open()),
             refused=Counter(
-                Refused(reason, item[4] or "", item[1])
+                Refused(reason, item.name or "", item.run_key)
                 for reason, body in database.refused()
                 for item in body.unpacked()
                 if item is not None

@@ -1,4 +1,4 @@
-"""What a schema leaves open: what has none, and what has one that says little."""
+"""Finds parameters and results that have no schema, or one that any value fits."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from enum import StrEnum
 from typing import Final, cast
 
 from remit._annotations import MISSING
-from remit._schema._build import params_schema, result_schema
+from remit._schema import params_schema, result_schema
 from remit._schema._keywords import Json
 from remit._schema._plain import BY_SHAPE
 from remit._schema._results import referred
-from remit._signature import CallKind, Reading
-
-RETURN: Final = "return"
-"""Stands for the result where a parameter's name would: a keyword, so it can be none."""
+from remit._signature import RETURN, CallKind, Reading
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
 """Keywords that say nothing of which values there may be."""

@@ -1,4 +1,4 @@
-"""What becomes of rows: delivered, set aside, or given up; each counted, each said once."""
+"""What becomes of rows: delivered, set aside, or given up; each counted, each logged once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit._delivery.health import Pulse
+from remit._delivery.circuit import CircuitBreaker
 from remit._losses import Loss, Losses
 from remit._sink import Kind
 from remit._spool import Outbox, Row
@@ -27,10 +27,10 @@ class Refusal:
 
     Attributes:
         reason: In one word, for the counts.
-        topic: What it is about; each is said once.
+        topic: What it is about; each is logged once.
         complaint: In a sentence, for the log.
         given_up: The same where there is no spool to keep it in.
-        loss: As what its run is told to have lost it; None if the whole run is refused.
+        loss: The reason in the losses of its run; None if the whole run is refused.
     """
 
     reason: str
@@ -126,20 +126,22 @@ class Tally:
         self.misattributed: Counter[str] = Counter()
 
 
-class Settling:
+class Acknowledger:
     """Settles rows in the outbox and keeps the counts.
 
     Attributes:
         settled: Rows that were dealt with in any way.
     """
 
-    def __init__(self, outbox: Outbox, losses: Losses, tally: Tally, pulse: Pulse) -> None:
+    def __init__(
+        self, outbox: Outbox, losses: Losses, tally: Tally, circuit: CircuitBreaker
+    ) -> None:
         """Begin with nothing settled."""
         self.settled = 0
         self._outbox = outbox
         self._losses = losses
         self._tally = tally
-        self._pulse = pulse
+        self._circuit = circuit
 
     def deliver(self, ids: Sequence[int]) -> None:
         """Settle rows that the server took."""
@@ -155,11 +157,11 @@ class Settling:
             self._tally.set_aside[refusal.reason] += kept
         if kept < len(rows):
             self._losses.add(Loss.REFUSED, len(rows) - kept)
-        self._pulse.complain(refusal.topic, refusal.complaint if kept else refusal.given_up)
+        self._circuit.complain(refusal.topic, refusal.complaint if kept else refusal.given_up)
         if refusal.loss is not None:
             for _, item in rows:
-                if item[0] in (Kind.SPAN, Kind.FINISH):
-                    self._losses.note(item[1], refusal.loss)
+                if item.kind in (Kind.SPAN, Kind.FINISH):
+                    self._losses.note(item.run_key, refusal.loss)
         self.settled += len(rows)
 
     def drop(self, rows: Sequence[Row], loss: Loss) -> None:

@@ -1,25 +1,30 @@
-"""How delivery fares: the circuit with its growing waits, and one log line for each change."""
+"""When to try again: the circuit of one target, and the retries of single things."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import Final, Generic, TypeVar
 from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
 
 from remit._backoff import delays
 from remit._clock import NS_PER_S, Clock
+from remit._delivery.reactions import MAX_TRIES
 from remit._guard import logger
 from remit._results import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
+K = TypeVar("K", bound=Hashable)
+
 # A server that is down may be back at once; a wrong token or URL takes a person to mend.
 FIRST_WAIT_S: Final = 0.5
-# Of a first wait, where something was delivered just before: the server fails now and then.
+# Part of a first wait where something was delivered just before: the server fails now and then.
 FRESH_PART: Final = 1 / 5
 MAX_WAIT_S: Final = 30.0
 FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
 MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
-# What is said once is remembered; more different complaints than this are one.
+# More different complaints than this are not logged.
 MAX_TOPICS: Final = 100
 
 
@@ -30,7 +35,84 @@ def waits(health: Health) -> Iterator[float]:
     return delays(first_s=FIRST_WAIT_FOR_PEOPLE_S, max_s=MAX_WAIT_FOR_PEOPLE_S)
 
 
-class Pulse:
+class Retry(Struct):
+    """The tries of one thing.
+
+    Attributes:
+        clock: The time.
+        waits: The seconds before each next try.
+        tries: How many failed.
+        due_ns: Monotonic time of the next.
+    """
+
+    clock: Clock
+    waits: Iterator[float]
+    tries: int = 0
+    due_ns: int = 0
+
+    def postpone(self, wait_s: float | None = None, *, part: float = 1.0) -> float:
+        """Take note of a failed try; return the seconds until the next.
+
+        Args:
+            wait_s: Seconds to wait; by default the next of `waits`.
+            part: How much of that to wait.
+        """
+        self.tries += 1
+        if wait_s is None:
+            wait_s = next(self.waits) * part
+        self.due_ns = self.clock.monotonic_ns() + int(wait_s * NS_PER_S)
+        return wait_s
+
+    def due_in_s(self) -> float:
+        """Return the seconds until the next try, never below zero."""
+        return max(0.0, (self.due_ns - self.clock.monotonic_ns()) / NS_PER_S)
+
+
+class RetryQueue(Generic[K]):
+    """Things that did not work and may work later, each by its key."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with none."""
+        self._clock = clock
+        self._retries: dict[K, Retry] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._retries)
+
+    def __contains__(self, key: K) -> bool:
+        """Tell whether *key* did not work the last time."""
+        return key in self._retries
+
+    def retry_later(self, key: K) -> bool:
+        """Take note that *key* did not work; tell whether it is to be tried once more."""
+        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
+        if retry.tries + 1 >= MAX_TRIES:
+            del self._retries[key]
+            return False
+        retry.postpone()
+        return True
+
+    def is_waiting(self, key: K) -> bool:
+        """Tell whether it is too early for the next try."""
+        retry = self._retries.get(key)
+        return retry is not None and retry.due_in_s() > 0
+
+    def remove(self, key: K) -> None:
+        """Take note that *key* worked, or is not tried any more."""
+        self._retries.pop(key, None)
+
+    def keep_only(self, keys: Collection[K]) -> None:
+        """Forget all but *keys*."""
+        for key in self._retries.keys() - set(keys):
+            del self._retries[key]
+
+    def wait_s(self) -> float | None:
+        """Return the seconds until the next try is due; `None` if there is none to come."""
+        return min((retry.due_in_s() for retry in self._retries.values()), default=None)
+
+
+class CircuitBreaker:
     """The health of delivery to one target, and when it may be tried again.
 
     Attributes:
@@ -58,21 +140,20 @@ class Pulse:
         self._target = target
         self._clock = clock
         self._waits = waits
-        self._waiting: Iterator[float] | None = None
-        self._next_ns = clock.monotonic_ns()
-        self._bidden = False
-        self._said: set[str] = set()
+        self._retry: Retry | None = None
+        self._server_asked = False
+        self._logged: set[str] = set()
 
-    def wait_s(self, *, urged: bool) -> float:
-        """Return the seconds until the next try; *urged* skips our own waits, not the server's."""
-        if urged and not self._bidden:
+    def wait_s(self, *, forced: bool) -> float:
+        """Return the seconds until the next try; *forced* skips our own waits, not the server's."""
+        if self._retry is None or (forced and not self._server_asked):
             return 0.0
-        return max(0.0, (self._next_ns - self._clock.monotonic_ns()) / NS_PER_S)
+        return self._retry.due_in_s()
 
     @property
-    def promising(self) -> bool:
+    def may_try(self) -> bool:
         """Whether a flush may be worth its wait: a try is due, and none is under way in vain."""
-        return not self.silent and self.wait_s(urged=False) == 0
+        return not self.silent and self.wait_s(forced=False) == 0
 
     def succeeded(self) -> None:
         """Take note that the server took what was sent."""
@@ -80,25 +161,23 @@ class Pulse:
         if self.health not in (Health.OK, Health.IDLE):
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
-        self._waiting = None
-        self._bidden = False
-        # A flush may have tried before its time; the rest need not wait for that.
-        self._next_ns = self._clock.monotonic_ns()
+        self._retry = None
+        self._server_asked = False
 
     def failed(self, error: ApiError, *, afresh: bool = False) -> float:
         """Take note that nothing can be sent now; return the seconds until the next try.
 
         Args:
             error: What went wrong.
-            afresh: Something was delivered just before: the server is not down, and the waits begin
-                anew, with a short one.
+            afresh: Something was delivered just before: the server is not down, and the waits start
+                again, with a short one.
         """
         self.silent = False
         health = _health_of(error)
         # What takes a person to mend is as it was, whatever else was answered.
         afresh = afresh and health is Health.FAILING
         if afresh or health is not self.health:
-            self._waiting = None
+            self._retry = None
         changed, self.health = health is not self.health, health
         if changed:
             logger.warning(
@@ -111,13 +190,13 @@ class Pulse:
                 else "",
             )
         self.last_error = str(error)
-        self._waiting = self._waiting or self._waits(health)
-        wait_s = next(self._waiting) * (FRESH_PART if afresh else 1)
-        self._bidden = error.retry_after_s is not None
-        if error.retry_after_s is not None:
-            wait_s = error.retry_after_s
-        self._next_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
-        return wait_s
+        self._server_asked = error.retry_after_s is not None
+        if self._retry is None:
+            self._retry = Retry(self._clock, self._waits(health))
+        wait_s = self._retry.postpone(part=FRESH_PART if afresh else 1.0)
+        if error.retry_after_s is None:
+            return wait_s
+        return self._retry.postpone(error.retry_after_s)
 
     @property
     def command(self) -> str:
@@ -144,8 +223,8 @@ class Pulse:
     def complain(self, topic: str, complaint: str) -> None:
         """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""
         self.last_error = complaint
-        if topic not in self._said and len(self._said) < MAX_TOPICS:
-            self._said.add(topic)
+        if topic not in self._logged and len(self._logged) < MAX_TOPICS:
+            self._logged.add(topic)
             logger.warning("%s", complaint)
 
 
