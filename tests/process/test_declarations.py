@@ -47,7 +47,7 @@ def step() -> None:
     """Do something."""
 
 
-NAME = SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False).name
+NAME = SpanType(step, kind=CallKind.FUNCTION, skip_first=False).name
 
 
 def tell(answers: "multiprocessing.Queue[str]") -> None:
@@ -93,7 +93,7 @@ def step() -> None:
 
 def declare(registry: Registry) -> None:
     registry.add_span_type(
-        SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False, name="search")
+        SpanType(step, kind=CallKind.FUNCTION, skip_first=False, explicit_name="search")
     )
 '''
 
