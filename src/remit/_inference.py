@@ -19,7 +19,7 @@ from collections.abc import (
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
@@ -38,26 +38,16 @@ from remit._annotations import (
     text_of,
 )
 from remit._capture import Plan
-from remit._capture.categories import category_of_name, category_of_type
-from remit._capture.names import name_rule
+from remit._capture.categories import category_of_type
 from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
-from remit._late import late
 from remit._marks import Sensitive
 from remit._registry import SpanType
-from remit._risk import said, withholding
+from remit._risk import of_words, said, withholding
+from remit._signature import RETURN
 from remit.errors import DeclarationError
-from remit.models._pending import declared as risk_of
-from remit.models._pending import words_of
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
-RETURN: Final = "return"
-"""Stands for the result where a parameter's name would stand."""
+from remit.models.data_risk import DataRisk
 
 MAX_PATHS: Final = 2_000
 """A type with more places than this is not read to its end."""
@@ -103,20 +93,6 @@ class Inferred(Struct, frozen=True):
     type: str
 
 
-class Suggested(Struct, frozen=True):
-    """A data category that only a name suggests.
-
-    Attributes:
-        category: Field of `remit.DataCategories`.
-        side: Where the data stands.
-        path: Place in the signature; the name is its last part.
-    """
-
-    category: str
-    side: Side
-    path: str
-
-
 class TypePath(Struct, frozen=True):
     """One place in a signature where data stands.
 
@@ -132,7 +108,7 @@ class TypePath(Struct, frozen=True):
 
 
 _PLANS: Final[WeakKeyDictionary[SpanType, Plan]] = WeakKeyDictionary()
-_IN_EFFECT: Final[WeakKeyDictionary[SpanType, models.DataRisk | None]] = WeakKeyDictionary()
+_IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDictionary()
 """By declaration, so that types are read once and a contradiction is logged once."""
 
 
@@ -180,7 +156,7 @@ def check_types(declared: SpanType, where: str) -> None:
             raise DeclarationError(f"{where}: {_message(contradictions)}")
 
 
-def effective(declared: SpanType) -> models.DataRisk | None:
+def effective(declared: SpanType) -> DataRisk | None:
     """Return the declared risk with each category included that a type shows.
 
     Only what the author left unknown is set. Types are read at the first use, when the names in
@@ -198,9 +174,7 @@ def effective(declared: SpanType) -> models.DataRisk | None:
     return _IN_EFFECT[declared]
 
 
-def _contradictions(
-    risk: models.DataRisk | None, found: Iterable[Inferred]
-) -> tuple[Inferred, ...]:
+def _contradictions(risk: DataRisk | None, found: Iterable[Inferred]) -> tuple[Inferred, ...]:
     """Return what types show although the declaration excludes it."""
     return tuple(each for each in found if _word(risk, each) == "excluded")
 
@@ -214,20 +188,20 @@ def _message(contradictions: Iterable[Inferred]) -> str:
     return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
 
 
-def _word(risk: models.DataRisk | None, found: Inferred) -> str:
+def _word(risk: DataRisk | None, found: Inferred) -> str:
     """Return what the declaration says of a category on its side."""
     return str(said(risk)[found.side.part].get(found.category, "unknown"))
 
 
-def _completed(risk: models.DataRisk | None, found: Iterable[Inferred]) -> models.DataRisk | None:
+def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | None:
     new = [each for each in found if _word(risk, each) == "unknown"]
     if not new:
         return risk
     words = {
         side.part: {each.category: "included" for each in new if each.side is side} for side in Side
     }
-    if risk is None or words_of(risk) is not None:
-        return risk_of(
+    if risk is None:
+        return of_words(
             {part: {**known, **words.get(part, {})} for part, known in said(risk).items()}
         )
     return risk.model_copy(
@@ -242,21 +216,6 @@ def inferred(declared: SpanType) -> tuple[Inferred, ...]:
             Inferred(category, side, place.path, shown_by)
             for side, place in places_of(declared)
             for category, shown_by in _shown(place.part)
-        )
-    )
-
-
-def suggested(declared: SpanType) -> tuple[Suggested, ...]:
-    """Return each category that a name in the signature suggests, in the order of the signature.
-
-    A name proves nothing, so it sets no category: the author is asked.
-    """
-    return tuple(
-        dict.fromkeys(
-            Suggested(category, side, place.path)
-            for side, place in places_of(declared)
-            if place.name and place.part is not bool
-            for category in _suggested(place.name)
         )
     )
 
@@ -283,11 +242,6 @@ def _shown(part: object) -> Iterator[tuple[str, str]]:
     shown = _category_of_class(cls)
     if shown is not None:
         yield shown, name_of(cls)
-
-
-def _suggested(name: str) -> Iterable[str]:
-    category = SECRETS if name_rule(name) is not None else category_of_name(name)
-    return () if category is None else (category,)
 
 
 def _category_of_class(cls: type) -> str | None:

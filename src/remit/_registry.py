@@ -14,21 +14,16 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
+from typing import Any, ClassVar, Final, cast
 
 from remit._callables import layers, unwrapped
 from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
-from remit._late import late
-from remit._overrides import overridden
+from remit._overrides import Wish, overridden
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
+from remit.models.data_risk import DataRisk
 
 RUN_TYPE: Final = "remit:run"
 """Type of each run's root span."""
@@ -40,9 +35,6 @@ MAIN: Final = frozenset({"__main__", "__mp_main__"})
 """The program's own module, in the parent and in a spawned child."""
 
 _NOTEBOOK: Final = "notebook"
-
-Wish: TypeAlias = bool | Mapping[str, bool]
-"""What an author says of recording one parameter: whether, or which rules not to ask."""
 
 
 def module_name(function: Callable[..., object]) -> str:
@@ -140,7 +132,7 @@ class SpanType:
     find_receiver: Callable[[], bool] | None = field(default=None, compare=False)
     named_after: Callable[..., object] | None = field(default=None, compare=False)
     explicit_name: str | None = None
-    data_risk: models.DataRisk | None = None
+    data_risk: DataRisk | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
@@ -296,7 +288,7 @@ class AgentType:
         return self.span_type.description or summary(self.span_type.doc)
 
     @property
-    def data_risk(self) -> models.DataRisk | None:
+    def data_risk(self) -> DataRisk | None:
         """Its remit: how far the steps of its runs may go."""
         return self.span_type.data_risk
 

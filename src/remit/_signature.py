@@ -14,10 +14,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._annotations import MISSING, Scope, function_scope, is_injected, signature_of
+from remit._annotations import MISSING as MISSING
+from remit._annotations import Scope, function_scope, is_injected, signature_of
 from remit._callables import layers
 from remit._guard import attempt
 from remit._returns import as_called
+
+RETURN: Final = "return"
+"""Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
 
 _Kind: Final = inspect._ParameterKind  # noqa: SLF001 - public only through its members
 _BY_POSITION: Final = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
@@ -144,10 +148,9 @@ def _wrappers(function: object) -> Iterator[FunctionType]:
     Only their code tells which arguments they take, and what they pass on.
     """
     for layer in layers(function):
-        names = vars(layer) if type(layer) is FunctionType else {}
-        if "__wrapped__" not in names:
+        if type(layer) is not FunctionType or "__wrapped__" not in vars(layer):
             continue
-        if "__signature__" in names:
+        if "__signature__" in vars(layer):
             return
         home = str(layer.__globals__.get("__name__", "")).partition(".")[0]
         if home not in _FORWARDING:

@@ -40,7 +40,8 @@ PROGRAM = '''
 import json
 import multiprocessing
 
-from remit._registry import CallKind, Registry, SpanType
+from remit._registry import Registry, SpanType
+from remit._signature import CallKind
 
 
 def step() -> None:
@@ -84,7 +85,8 @@ print(again.name, again.line - first[0].line, again is not first[0])
 """
 
 DECLARING = '''
-from remit._registry import CallKind, Registry, SpanType
+from remit._registry import Registry, SpanType
+from remit._signature import CallKind
 
 
 def step() -> None:

@@ -14,9 +14,10 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel
 
 from remit._registration import registration
-from remit._registry import AgentType, CallKind, Registry, SpanType
+from remit._registry import AgentType, Registry, SpanType
 from remit._risk import risk
 from remit._schema import canonical
+from remit._signature import CallKind
 from remit.models.agent_instance import (
     DataRisk,
     RegisterAgentInstanceRequest,

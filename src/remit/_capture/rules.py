@@ -23,6 +23,7 @@ from remit._capture.rule import (
     Rule,
 )
 from remit._fields import EXCLUDED, UNSHOWN
+from remit._words import meant
 from remit.errors import SettingsError
 
 _TYPE_RULES: Final = (
@@ -195,11 +196,7 @@ def no_switch(name: str) -> str:
             f"{name!r} follows from the declaration itself and cannot be turned off by its name; "
             "the reference of redaction tells how to change the declaration"
         )
-    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
-
-    close = difflib.get_close_matches(name, SWITCHES, 1)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
     return (
-        f"{name!r} is no rule of redaction{meant}; expected the name of one, as it stands in a "
-        "marker: name:..., pattern:..., category:... or classification:..."
+        f"{name!r} is no rule of redaction{meant(name, SWITCHES)}; expected the name of one, as it "
+        "stands in a marker: name:..., pattern:..., category:... or classification:..."
     )

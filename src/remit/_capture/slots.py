@@ -16,7 +16,7 @@ from remit._capture.purse import is_bare
 from remit._capture.rule import CAPTURE_OFF
 from remit._capture.walk import Walk
 from remit._capture.wishes import Wishes
-from remit._signature import MISSING, Parameter
+from remit._signature import MISSING, RETURN, Parameter
 
 VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -26,9 +26,6 @@ BY_POSITION: Final = (
     VAR_POSITIONAL,
 )
 BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-RETURN: Final = "return"
-"""The key of the result in `capture=`."""
 
 
 class Side(Struct, frozen=True):
