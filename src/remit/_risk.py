@@ -246,7 +246,8 @@ def said(risk: DataRisk | None) -> Words:
     """Return the words of a data risk; an action or category that is not there is unknown."""
     if risk is None:
         return _NOTHING
-    return {part: vars(getattr(risk, part)) for part in MEMBERS}
+    parts = (risk.action_profile, risk.params_data_categories, risk.result_data_categories)
+    return {name: vars(part) for name, part in zip(MEMBERS, parts, strict=True)}
 
 
 def withholding(risk: DataRisk | None) -> Withholding:
