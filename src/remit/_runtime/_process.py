@@ -58,6 +58,7 @@ def registration(agent: AgentType) -> dict[str, object]:
     return payload_of(agent, registry())
 
 
+@guarded("a flush", UNKNOWN)
 def flush(timeout_s: float = 5.0) -> FlushResult:
     """Deliver everything recorded so far and tell what became of it.
 
@@ -67,12 +68,6 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
     Returns:
         Counts by fate; true only if all of it was delivered.
     """
-    flushed = _flushed(timeout_s)
-    return UNKNOWN if flushed is None else flushed
-
-
-@guarded("a flush")
-def _flushed(timeout_s: float) -> FlushResult:
     runtime = state.runtime or state.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
@@ -89,18 +84,13 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
     return await in_thread(partial(flush, timeout_s))
 
 
+@guarded("a shutdown", UNKNOWN)
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
     """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
     """
-    flushed = _shut_down(timeout_s)
-    return UNKNOWN if flushed is None else flushed
-
-
-@guarded("a shutdown")
-def _shut_down(timeout_s: float) -> FlushResult:
     with state.lock:
         runtime = state.ended = state.runtime or state.ended
         state.runtime = None
