@@ -253,7 +253,7 @@ class Runtime:
         )
 
     def at_exit(self) -> None:
-        """End the open runs and deliver everything; a second call keeps the deadline of the first."""
+        """End the open runs and deliver everything; all calls share one deadline."""
         if self._exit is None:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
         if self._after_run is not None:

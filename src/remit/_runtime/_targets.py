@@ -24,10 +24,10 @@ LOCAL_URL: Final = "http://remit.local"
 
 
 class LocalClient:
-    """A client of the collector inside this process; its database is opened at the first call.
+    """A client of the collector inside this process; the first call opens the database.
 
     Attributes:
-        in_process: True: it works with SQLite in a call.
+        in_process: True, because a call works with SQLite.
     """
 
     in_process: bool = True
@@ -73,10 +73,10 @@ class LocalClient:
 
 
 class MissingCollector:
-    """The client of local mode where the collector is not installed: nothing can be sent.
+    """The client of local mode if the collector is not installed; it sends nothing.
 
     Attributes:
-        in_process: False: nothing works here.
+        in_process: False, because no call reaches SQLite.
     """
 
     in_process: bool = False
