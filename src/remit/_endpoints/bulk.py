@@ -139,11 +139,11 @@ class Outputs:
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._rest = b""
-        self._read_to = 0
+        self._read_to: int = 0
         self._depth = 0
         # Keys of the current member of the answer, and of its outputs.
         self._member = self._key = b""
-        self._output_from = 0
+        self._output_from: int = 0
         self._kept: list[bytes] = []
         self.kept_bytes = 0
 
