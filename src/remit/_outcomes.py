@@ -103,7 +103,8 @@ class Contained:
 
         if not isinstance(error, BaseExceptionGroup):
             return error is not None and takes(error)
-        taken, rest = error.split(takes)
+        group: BaseExceptionGroup[BaseException] = error
+        taken, rest = group.split(takes)
         if taken is not None and rest is not None:
             raise rest
         return taken is not None

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
-from remit._overrides import Wish
+from remit._overrides import Wish as Wish
 
 Capture: TypeAlias = bool | Mapping[str, Wish]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
