@@ -16,14 +16,13 @@ from remit._capture.names import NAME_RULES
 from remit._capture.patterns import PATTERN_RULES
 from remit._capture.rule import (
     CAPTURE_OFF,
-    EXCLUDED_FIELD,
     HOOK,
     QUOTED,
     SECRET_TYPE,
     SENSITIVE_MARK,
-    UNSHOWN_FIELD,
     Rule,
 )
+from remit._fields import EXCLUDED, UNSHOWN
 from remit._words import meant
 from remit.errors import SettingsError
 
@@ -44,13 +43,13 @@ _TYPE_RULES: Final = (
 
 _HIDDEN_RULES: Final = (
     Rule(
-        name=EXCLUDED_FIELD,
+        name=EXCLUDED,
         withholds="fields that their author leaves out of what a model says of itself",
         positives=("raw: str = pydantic.Field(exclude=True)",),
         negatives=("raw: str = pydantic.Field(exclude=False)",),
     ),
     Rule(
-        name=UNSHOWN_FIELD,
+        name=UNSHOWN,
         withholds="fields that their author leaves out of the object's repr",
         positives=(
             "raw: str = dataclasses.field(repr=False)",

@@ -20,11 +20,11 @@ from typing import Any, Final
 from msgspec import Struct
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
+from remit._annotations import AnnotationInfo
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from remit._capture.categories import category_of_name, category_of_type
-from remit._capture.declared import saying_of_field
-from remit._capture.fields import DeclaredField, declared_fields
+from remit._capture.declared import rule_of, type_category
 from remit._capture.names import name_rule
 from remit._capture.patterns import key_shaped
 from remit._capture.scalars import reader_of
@@ -42,6 +42,8 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
+from remit._fields import Field as DeclaredField
+from remit._fields import fields_of, infos_of
 from remit._guard import attempt
 
 
@@ -161,7 +163,7 @@ def _inner(cls: type) -> Shape | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
+        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
@@ -203,10 +205,9 @@ def _behind_proxy(value: object) -> object:
 
 
 def _record(cls: type) -> Shape | None:
-    declared = declared_fields(cls)
-    if declared is None:
+    if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each) for each in declared)
+    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
     if is_one_of(cls, tuple):
         return Shape(
             Kind.NAMED,
@@ -219,15 +220,14 @@ def _record(cls: type) -> Shape | None:
     return Shape(Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra)
 
 
-def _field(cls: type, each: DeclaredField) -> Field:
-    said = saying_of_field(each, cls)
+def _field(cls: type, each: DeclaredField, info: AnnotationInfo) -> Field:
     return Field(
         name=each.name,
-        rule=said.rule,
+        rule=rule_of(info) or each.hidden,
         name_rule=name_rule(each.name),
-        category=said.category or category_of_name(each.name),
+        category=type_category(info) or category_of_name(each.name),
         slot=stores(cls, each.name),
-        generic=said.generic,
+        generic=info.generic,
     )
 
 
