@@ -31,8 +31,6 @@ WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
 # For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
 GRACE_S: Final = 0.2
-# Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.
-KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
 
@@ -91,9 +89,8 @@ class Delivery:
         self._late_movers: set[int] = set()
         self._forking = Forking(clock)
         self._losses = Losses()
-        self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
         self._buffer = Buffer(
-            max_bytes=pace["max_buffer_bytes"] - self._keep_bytes,
+            max_bytes=pace["max_buffer_bytes"],
             losses=self._losses,
             clock=clock,
             announce_after_s=pace["flush_interval_s"],
@@ -107,7 +104,7 @@ class Delivery:
         clock, buffer = self._clock, self._buffer
         # Reentrant, for a signal's handler that shuts down too.
         self._closing = threading.RLock()
-        files = self._files()
+        self._spool_files = files = self._files()
         self._outbox = SpoolOutbox(files, release=buffer.release)
         self._shared = shared = self._share()
         tracks = Tracks(self._outbox, feed_of=buffer.feed, forget=buffer.forget)
@@ -126,7 +123,7 @@ class Delivery:
             registrations=Registrations(),
             clock=clock,
             interval_s=self._pace["flush_interval_s"],
-            ticks=(*self._ticks, self._outbox.look, self._adoption.look),
+            ticks=self._ticks,
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
@@ -142,7 +139,6 @@ class Delivery:
             wall_ns=self._clock.wall_ns,
             lose=self._lose,
             others=self._others,
-            keep_bytes=self._keep_bytes,
         )
 
     def _share(self) -> Shared:
@@ -254,8 +250,8 @@ class Delivery:
         """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
         writing = self._forking.hold_worker(self._writing)
         self._forking.hold_worker(self._sending, lambda: self._shared.door.waiting)
-        self._forking.hold(self._outbox)
-        self._forking.hold(self._adoption)
+        if self._spool_files is not None:
+            self._forking.hold(self._spool_files)
         if len(self._buffer) and writing:
             # A child may record into a run that only memory knows: were this process killed now,
             # nobody could end it.

@@ -129,13 +129,9 @@ class Writer:
             self._moved()
 
     def _put_rest(self) -> None:
-        """Go on with the put that an alarm broke off, or that failed: as it was, so not twice."""
+        """Put again what an alarm broke off, or what failed."""
         if self._putting is not None:
-            items, records = self._putting
-            if self._outbox.took(items):
-                self._let_go(items, records)
-            else:
-                self._put(items)
+            self._put(self._putting[0])
             self._moved()
 
     def _put(self, items: list[Item]) -> None:
@@ -201,8 +197,7 @@ class Writer:
                 record.lost = {}
             self._outbox.put(told, [*changed, *records])
         except BaseException:
-            if not self._outbox.took(told):
-                for record in records:
-                    record.lost = owing[record.key]
+            for record in records:
+                record.lost = owing[record.key]
             raise
         self._booked.clear()
