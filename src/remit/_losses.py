@@ -15,8 +15,8 @@ from remit._sink import Item
 # What an item costs beside its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the two bytes objects' own heads.
 ITEM_BYTES: Final = 512
-# Runs of which it is known what they lost until that is in their records; of more the oldest is
-# forgotten, and only the whole is counted.
+# Runs whose losses are kept until they are in the run's record. Beyond it the oldest is forgotten,
+# and only the total counts.
 MAX_RUNS: Final = 10_000
 
 
@@ -42,10 +42,10 @@ class Loss(StrEnum):
     REFUSED = "refused"
     """The server refused the item for good, and there was no spool to keep it in.
 
-    To its run it is told also where the item is kept: `set_aside` counts it then.
+    In the losses of its run it counts also where the item is kept: then `set_aside` counts it.
     """
 
-    # The rest is told of a run only: `set_aside` counts it, or nobody can.
+    # The other reasons are in the losses of runs only.
     FAULT = "fault"
     """The item could not be written, through a fault of remit's."""
     PROCESS_ENDED = "process_ended"
@@ -53,7 +53,7 @@ class Loss(StrEnum):
 
     @staticmethod
     def leaves_a_rest(reason: str) -> bool:
-        """Tell whether something of the item arrives all the same."""
+        """Tell whether a part of the item arrives."""
         return reason in _LEAVE_A_REST
 
 
@@ -84,7 +84,7 @@ class Losses:
         self._counts: Counter[str] = Counter()
         # What is not in the account of its run yet.
         self._of_runs: dict[str, Counter[str]] = {}
-        # Reentrant: a collected generator may end its span while this very thread counts.
+        # Reentrant, because a signal's handler may record while this very thread counts.
         self._lock = threading.RLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
@@ -126,7 +126,7 @@ class Losses:
         return True
 
     def after_fork_in_child(self) -> None:
-        """Start anew: a thread of the parent may have held the lock, and the counts are its."""
+        """Start with nothing lost, and with a lock that no thread of the parent holds."""
         self._counts = Counter()
         self._of_runs = {}
         self._lock = threading.RLock()

@@ -21,7 +21,7 @@ class Kind:
     RUN: Final = 0
     """A run began at started_ns: register and start it. Key is the root span's.
 
-    One that is resumed has its root span at the server; what the root's payload is stands here.
+    The root span of a resumed run is at the server already; this item carries its payload.
     """
     SPAN: Final = 1
     """A whole span, or with status `active` the beginning of one."""
@@ -98,7 +98,7 @@ class AgentRef(Struct, frozen=True):
 
 
 class RunFeed:
-    """What recording and delivering tell each other about one run.
+    """What recording and delivery exchange about one run.
 
     Recording makes it; delivering sets `instance_id` and `terminated` from its own thread, and
     recording reads them, or sets `terminated` where the policy ends the run. Nothing is ever read
@@ -154,7 +154,7 @@ class RunFeed:
 
 
 class Sink(Protocol):
-    """Where recorded items go. Every method returns at once and never blocks on I/O."""
+    """Where recorded items go. No method blocks on I/O."""
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take the `Kind.RUN` item of a new run, with the feed that belongs to it."""

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from remit._buffer import CHUNK_ITEMS
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._queued import Drained
 from remit._sink import Item, Kind
 from remit.testing import FakeClock
 from tests.inside import make_buffer
@@ -66,9 +65,7 @@ class Made:
 
     def drain(self, *, everything: bool = False) -> list[Item]:
         """Drain the buffer and release the memory of the items."""
-        drained = Drained()
-        self.buffer.drain(drained, everything=everything)
-        items = drained.in_order()
+        items = self.buffer.drain(everything=everything)
         self.buffer.release(sum(map(cost, items)))
         return items
 
@@ -188,10 +185,9 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
     """That is in memory until it is put, or longer where there is no disk and no server."""
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(at_first * ITEM_BYTES)
-    drained = Drained()
-    made.buffer.drain(drained, everything=False)
+    drained = made.buffer.drain(everything=False)
     if not stays:
-        made.buffer.release(sum(map(cost, drained.in_order())))
+        made.buffer.release(sum(map(cost, drained)))
     made.asked.clear()
     for _ in range(10):
         made.span()
@@ -234,14 +230,14 @@ def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
 
 
 def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one() -> None:
-    """Its end carries its beginning, and is sent as a whole: the server knows nothing of it."""
+    """Its beginning is the caller's own memory, and is announced like any other."""
     made = Made(max_bytes=10 * ITEM_BYTES)
     for _ in range(12):
         made.span()
     start = made.start()
-    made.drain(everything=True)
+    assert start in made.drain(everything=True)
     made.buffer.end_span(start, 5, "complete", None)
-    assert made.drain() == [replace(start, finished_ns=5, status="complete")]
+    assert made.drain() == [replace(start, kind=Kind.FINISH, finished_ns=5, status="complete")]
     assert made.buffer.held_bytes == 0
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from remit._delivery import Delivery
-from remit._delivery.lost import corrected, loss_key, telling
+from remit._delivery.losses import loss_key, loss_span, with_loss_count
 from remit._ids import key_text
 from remit._losses import MAX_RUNS, Loss, Losses
 from remit._registry import LOSS_TYPE
@@ -58,7 +58,7 @@ def test_what_found_no_room_is_told_in_one_span_when_the_run_ends() -> None:
     stepped = Stepped(api, max_buffer_bytes=64_000)
     run = HandRun(stepped.sink).open()
     for _ in range(200):
-        run.span()
+        run.span(payload=b'{"order":"%s"}' % (b"x" * 90))
     run.close()
     stepped.settle()
     counts = stepped.status.dropped
@@ -355,7 +355,7 @@ def test_the_key_of_a_loss_follows_from_the_run() -> None:
 
 def test_the_most_frequent_reason_is_named() -> None:
     """Beside the counts of all."""
-    item = telling(record({"spool_full": 2, "buffer_full": 9}), 3)
+    item = loss_span(record({"spool_full": 2, "buffer_full": 9}), 3)
     assert json.loads(item.payload or b"") == {
         "reason": "buffer_full",
         "counts": {"buffer_full": 9, "spool_full": 2},
@@ -366,7 +366,7 @@ def test_the_most_frequent_reason_is_named() -> None:
 def test_a_result_that_says_nothing_of_losses_stays_as_it_is(result: bytes | None) -> None:
     """As one that was left out because the buffer was full."""
     item = Item(Kind.FINISH, "k", ROOT, None, None, 1, 2, "complete", None, result)
-    assert corrected(item, record({"spool_full": 2})).result == result
+    assert with_loss_count(item, record({"spool_full": 2})).result == result
 
 
 def test_of_how_many_runs_losses_are_known_is_bounded() -> None:

@@ -8,8 +8,8 @@ import weakref
 import httpx
 import pytest
 
+from remit._delivery.runs import MAX_ENDED
 from remit._delivery.sender import MAX_LOOKS
-from remit._delivery.tracks import MAX_ENDED
 from remit._losses import Loss
 from remit._sink import AgentRef, Item, Kind
 from tests.delivering import Stepped

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -11,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._clock import iso8601
-from remit._delivery.tracks import Track
+from remit._delivery.runs import RunDelivery
 from remit._guard import guarded
 from remit._ids import key_text, pfid_text
 from remit._sink import Item, Kind
@@ -65,96 +64,51 @@ class Batch:
     """Items for one bulk request, in the order of sending.
 
     Attributes:
+        limits: How much it may hold.
         rows: Each row, by idempotency key.
         bodies: The JSON of each.
+        runs: Their runs, by key.
         size_bytes: Of the bodies, with what parts them.
-        tracks: Their runs, by key.
-        roots: Runs whose root span ends here.
-        tells: It is told here, too, what a run lost.
     """
 
+    limits: BatchLimits
     rows: dict[str, Row] = field(default_factory=dict[str, Row])
     bodies: list[bytes] = field(default_factory=list[bytes])
+    runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
     size_bytes: int = 0
-    tracks: dict[str, Track] = field(default_factory=dict[str, Track])
-    roots: list[Track] = field(default_factory=list[Track])
-    tells: bool = False
 
-    def add(self, key: str, body: bytes, row: Row, track: Track) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many items as it may."""
+        return len(self.bodies) >= self.limits.items
+
+    def has_room(self, key: str, body: bytes) -> bool:
+        """Tell whether an item may be added; a first one goes alone however large it is.
+
+        A key may be in a batch once.
+        """
+        if not self.rows:
+            return True
+        fits = self.size_bytes + len(body) + 1 <= self.limits.size_bytes
+        return fits and not self.full and key not in self.rows
+
+    def add(self, key: str, body: bytes, row: Row, run: RunDelivery) -> None:
         """Add one item."""
         self.rows[key] = row
         self.bodies.append(body)
         self.size_bytes += len(body) + 1
-        self.tracks[row[1].run_key] = track
-
-    def take_in(self, more: Batch) -> int:
-        """Add what is in another, whose size is that of both; return how many items those are."""
-        self.rows |= more.rows
-        self.bodies += more.bodies
-        self.size_bytes = more.size_bytes
-        self.tracks |= more.tracks
-        self.roots += more.roots
-        return len(more.rows)
+        self.runs[row[1].run_key] = run
 
 
-class Composer:
-    """Writes span items as the bulk endpoint reads them (CONTRACT.md section 11)."""
+@guarded("encoding an item")
+def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
+    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's.
 
-    @guarded("composing an item")
-    def compose(self, item: Item, track: Track) -> tuple[str, bytes]:
-        """Return the idempotency key of a span item, and its JSON; `None` after a fault of ours."""
-        return _composed(item, track)
-
-    @guarded("composing items")
-    def extend(
-        self,
-        batch: Batch,
-        rows: Sequence[Row],
-        limits: BatchLimits,
-        track_of: Callable[[str], Track | None],
-        has_lost: Callable[[Track], bool],
-    ) -> int:
-        """Add the first of *rows* to *batch*, up to one that needs a closer look or does not fit.
-
-        Args:
-            batch: Left as it is by a fault of ours.
-            rows: What is to be sent next, in order.
-            limits: How much the batch may hold.
-            track_of: Returns the run of a key.
-            has_lost: Tells whether a run that ends has lost anything.
-
-        Returns:
-            How many were added; `None` after a fault.
-        """
-        more = Batch(size_bytes=batch.size_bytes)
-        for row in rows[: max(0, limits.items - len(batch.bodies))]:
-            item = row[1]
-            track = more.tracks.get(item.run_key)
-            if track is None:
-                track = track_of(item.run_key)
-                if track is None or not track.ready:
-                    break
-                more.tracks[item.run_key] = track
-            ends_run = item.kind == Kind.FINISH and item.key == track.record.root
-            if ends_run and has_lost(track):
-                break
-            key, body = _composed(item, track)
-            size_bytes = more.size_bytes + len(body) + 1
-            if size_bytes > limits.size_bytes or key in more.rows or key in batch.rows:
-                break
-            more.size_bytes = size_bytes
-            more.rows[key] = row
-            more.bodies.append(body)
-            if ends_run:
-                more.roots.append(track)
-        return batch.take_in(more)
-
-
-def _composed(item: Item, track: Track) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON."""
-    root, root_key = track.record.root, track.root_key
+    Source: CONTRACT.md section 11.
+    """
+    root, root_key = run.record.root, run.root_key
     text = key_text(root_key if item.key == root else item.key)
-    span_id = pfid_text(text, track.partition)
+    span_id = pfid_text(text, run.partition)
     result = UNSET if item.result is None else Raw(item.result)
     ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
     if item.kind == Kind.FINISH:
@@ -163,10 +117,10 @@ def _composed(item: Item, track: Track) -> tuple[str, bytes]:
     parent_id = None
     if item.parent is not None:
         parent = _parent_text(root_key if item.parent == root else item.parent)
-        parent_id = pfid_text(parent, track.partition)
+        parent_id = pfid_text(parent, run.partition)
     key = f"c-{text}"
     details = _Details(
-        track.record.instance_id or "",
+        run.record.instance_id or "",
         span_id,
         item.name or "",
         item.status or "",

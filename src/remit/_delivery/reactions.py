@@ -34,7 +34,7 @@ class Reaction(StrEnum):
     CREATE = "create"
     """The server does not know the span: send it whole, with its terminal status."""
     TRY_AGAIN = "try_again"
-    """It may work later; not for ever."""
+    """It may work later; the tries are limited."""
 
 
 def already_so(item: Item, code: str | None) -> bool:

@@ -160,8 +160,12 @@ def pack(items: Sequence[Item | None]) -> Packed:
     return Packed(len(items) - items.count(None), _crc(content), content)
 
 
-def unpack(crc: int, content: bytes) -> list[Item | None]:
+def unpack(crc: object, content: object) -> list[Item | None]:
     """Return the items that `pack` packed.
+
+    Args:
+        crc: The checksum; in a damaged file it may be anything.
+        content: The bytes, or anything else.
 
     Raises:
         DamagedError: The bytes are not those that were written.

@@ -44,8 +44,6 @@ class SpoolOutbox:
         self._file: FileOutbox | None = None
         self._look_s = 0.0
         self._unreadable = self._said = self._closed = False
-        # In the file of before, which was closed: see `reopen`.
-        self._left = 0
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
@@ -118,7 +116,7 @@ class SpoolOutbox:
 
     def spooled(self, up_to: int | None = None) -> int:
         """Count those of the pending rows that are on disk."""
-        return self._left + (self._file.pending(up_to) if self._file is not None else 0)
+        return self._file.pending(up_to) if self._file is not None else 0
 
     def oldest_ns(self) -> int | None:
         """Return when the oldest row on disk was written, by the wall clock."""
@@ -128,20 +126,6 @@ class SpoolOutbox:
         """Leave the file to the parent, in the child of a fork."""
         if self._file is not None:
             self._file.abandon()
-
-    def reopen(self) -> bool:
-        """Put what comes after the end into a file of its own; tell whether there can be one."""
-        if not self._closed:
-            return True
-        if self._files is None or self._memory.pending():
-            return False
-        try:
-            file = self._files.create()
-        except STORAGE_ERRORS:
-            return False
-        self._left += self.spooled()
-        self._file, self._closed = file, False
-        return True
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Release the file: delete it if nothing is left in it, else leave it to a later process.

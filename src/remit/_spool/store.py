@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from remit import _sqlite
 from remit._guard import logger
 from remit._losses import Loss
+from remit._outcomes import ACTIVE
 from remit._sink import Item, Kind
 from remit._spool.folder import ASIDE, Claim, Folder, Identity
 from remit._spool.outbox import Row
@@ -53,7 +54,6 @@ CHUNKS_AT_ONCE: Final = MAX_VARIABLES // 5
 PLACES: Final = 1_024
 # What the sender reads at once is in memory; large payloads must not fill it.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
-ACTIVE: Final = "active"
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
 """What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise."""
