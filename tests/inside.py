@@ -18,14 +18,14 @@ from remit import _guard as _guard
 from remit import _ids as _ids
 from remit import _runtime as _runtime
 from remit._buffer import Buffer as Buffer
-from remit._capture import Known as Known
 from remit._capture import Limits as Limits
 from remit._capture import Plan as Plan
 from remit._capture import Rules as Rules
 from remit._capture import Stream as Stream
+from remit._capture import WithheldTexts as WithheldTexts
+from remit._capture import capture_mapping as capture_mapping
 from remit._capture import error_payload as error_payload
 from remit._capture import redacted as redacted
-from remit._capture import snapshot as snapshot
 from remit._clock import Clock as Clock
 from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, cast
 
 from msgspec import Struct, field
@@ -112,7 +112,7 @@ class RunState:
         spans: How many spans began.
         in_flight: What outlives the calls of its open spans, by span key.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
-        secrets: What the open spans and the run must not tell, by span key.
+        rules: Redaction and limits, with the texts that the run has withheld.
         exited: The run's block has ended.
         outliving: The keys in `open` when the block ended.
         handle: The public `Run`.
@@ -134,7 +134,7 @@ class RunState:
         "overrides",
         "recorder",
         "recording",
-        "secrets",
+        "rules",
         "spans",
     )
 
@@ -143,12 +143,14 @@ class RunState:
         self.recorder: Final = recorder
         self.feed: Final = feed
         self.recording: Final = recording
+        outer = here()
+        shared = None if outer is None else outer.run.rules
+        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
         self.handle: object = None
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.open: Final[set[int]] = set()
         self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
         self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
-        self.secrets: Final[dict[int, _capture.Known]] = {}
         self.spans = 0
         self.exited = False
         self.outliving: frozenset[int] = frozenset()
@@ -179,11 +181,6 @@ class RunState:
             if stream is not None:
                 stream.cancel()
                 stream.interrupt()
-
-    def hear(self, key: int | None, texts: Collection[str]) -> None:
-        """Keep *texts*, which a span in the span *key* withheld, out of what that one tells."""
-        if key is not None and texts and (key in self.open or key == self.feed.root):
-            self.secrets.setdefault(key, _capture.Known()).add(texts)
 
     def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
         """Fail the run if the span *key* outlived its block; `OpenRun` implements it."""

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, get_args
 
-from remit._capture.slots import RETURN
+from remit._capture.plan import RETURN
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
 from remit._late import late

@@ -251,7 +251,7 @@ class OpenRun(RunState):
             "pid": self._pid,
             "host": platform.node(),
         }
-        body = self._payload = _capture.snapshot(payload, self.recorder.rules)
+        body = self._payload = _capture.capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
             # The server has its root span, open since the run was left so.
@@ -273,9 +273,7 @@ class OpenRun(RunState):
         """Send the end of the root span, and of the instance."""
         finished_ns = self._now_ns()
         counts = {"spans": self.spans, "lost": self.feed.lost}
-        outcome = {"status": self.status, "reason": reason, **counts}
-        known = self.secrets.get(self.place.key)
-        result = _capture.snapshot(outcome, self.recorder.rules, known=known)
+        result = _capture.outcome_payload(self.status, reason, counts, self.rules)
         put = self.recorder.sink.put
         # With its payload: a server that does not have the span gets it whole.
         finish = self._item(Kind.FINISH, status=status, finished_ns=finished_ns, result=result)
@@ -352,9 +350,9 @@ class Run:
             return
         if type(name) is not str or not name:
             raise UsageError(f"record_quality() got the name {shown(name)}; expected a text")
-        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.recorder.rules)
+        name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
         now_ns = run.recorder.clock.wall_ns()
-        body = None if payload is None else _capture.snapshot(payload, run.recorder.rules)
+        body = None if payload is None else _capture.capture_mapping(payload, run.rules)
         wrong = None if body is None else run.wrong_in_quality(name, body)
         key = new_key(now_ns)
         run.recorder.sink.put(

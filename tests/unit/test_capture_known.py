@@ -1,4 +1,4 @@
-"""What a span was not to record is not told by it either: in results, items, errors, reasons."""
+"""What a run withholds is not told by the errors that it records later, nor by a reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 import remit
-from remit._capture import Known, Rules, error_payload, snapshot
+from remit._capture import Rules, WithheldTexts, capture_mapping, error_payload
 from remit._marks import Sensitive
 from remit.testing import RecordingSink
 from tests.captured import plan_of, withheld
@@ -25,25 +25,32 @@ def login(user: str, password: str, pin: int = 91823) -> None:
     del user, password, pin
 
 
-def known() -> Known:
-    """Return what a call of `login` must not tell."""
-    secrets: list[str] = []
-    plan_of(login, keep={"pin": False}).params(("bob", "hunter2"), {}, Rules(), secrets)
-    return Known(secrets)
-
-
 def test_a_long_secret_is_found_inside_a_word_and_by_its_beginning() -> None:
     """Eight characters stand nowhere by chance; whoever quotes a document quotes its beginning."""
-    assert Known(("correct-horse",)).quoted_in("xcorrect-horsex")
-    assert Known(("x1" * 4_000,)).quoted_in("x1" * 3_000)
-    assert not Known(("",)).quoted_in("anything")
+    assert WithheldTexts(("correct-horse",)).quoted_in("xcorrect-horsex")
+    assert WithheldTexts(("x1" * 4_000,)).quoted_in("x1" * 3_000)
+    assert not WithheldTexts(("",)).quoted_in("anything")
 
 
-def test_texts_that_are_known_are_bounded() -> None:
-    """A withheld document of many words costs no more than its first ones."""
-    many = Known(f"{number:05}-secret" for number in range(5_000))
-    assert many.quoted_in("say 00001-secret")
-    assert not many.quoted_in("say 04999-secret")
+def test_a_short_secret_is_found_as_a_word_only() -> None:
+    """Four characters are part of many words; fewer are no secret."""
+    texts = WithheldTexts()
+    for text in ("fast", "abc"):
+        texts.add(text)
+    assert texts.quoted_in("as fast as this")
+    assert not texts.quoted_in("breakfast")
+    assert not texts.quoted_in("abc")
+
+
+def test_the_texts_of_a_run_are_bounded_and_the_latest_are_kept() -> None:
+    """A run of many calls keeps what it withheld last."""
+    texts = WithheldTexts()
+    for number in range(5_000):
+        texts.add(f"{number:05}-secret")
+    assert texts.quoted_in("say 04999-secret")
+    assert texts.quoted_in("say 04300-secret")
+    assert not texts.quoted_in("say 00001-secret")
+    assert len(list(texts)) <= 1_000
 
 
 def test_what_is_set_by_hand_does_not_tell_it(remit_recorder: RecordingSink) -> None:
@@ -83,7 +90,7 @@ def test_an_error_is_withheld_where_the_result_is(
 ) -> None:
     """What it says is part of what the step gives; of which type it is, is told."""
     found = plan_of(login, **declared).error_rule
-    shown = json.loads(error_payload(LookupError("not found"), Rules(), None, found))["error"]
+    shown = json.loads(error_payload(LookupError("not found"), Rules(), found))["error"]
     message = "not found" if rule is None else withheld(rule)
     assert shown == {"type": "LookupError", "message": message}
 
@@ -101,25 +108,34 @@ def test_a_mark_on_the_result_says_nothing_of_errors() -> None:
     assert plan_of(record).error_rule is None
 
 
-def test_an_error_that_was_withheld_is_withheld_around_and_one_like_it_is_not() -> None:
-    """An ordinary message is no secret by itself."""
-    rules = Rules()
+def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None:
+    """It passes through the spans around; in another run its message is ordinary."""
+    runtime = Rules()
+    rules, other = runtime.in_run(), runtime.in_run()
     error = LookupError("not found")
-    error_payload(error, rules, Known(), RESTRICTED)
+    error_payload(error, rules, RESTRICTED)
     assert json.loads(error_payload(error, rules))["error"]["message"] == QUOTED
-    another = LookupError("not found")
-    assert json.loads(error_payload(another, rules))["error"]["message"] == "not found"
-    assert rules.withheld == Counter({RESTRICTED: 1, "quoted": 1})
+    assert json.loads(error_payload(error, other))["error"]["message"] == "not found"
+    assert runtime.withheld == Counter({RESTRICTED: 1, "quoted": 1})
 
 
-def test_what_a_payload_withholds_is_collected_on_both_ways() -> None:
-    """Quick and walked, by hand too."""
-    rules = Rules()
-    quick: list[str] = []
-    walked: list[str] = []
-    by_hand: list[str] = []
-    plan_of(login).params(("bob", "hunter2"), {}, rules, quick)
-    plan_of(login).params(([], "hunter2"), {}, rules, walked)
-    snapshot({"password": "hunter2", "a": "b"}, rules, secrets=by_hand)
-    assert set(quick) == set(walked) == {"hunter2", "91823"}
-    assert by_hand == ["hunter2"]
+def test_what_a_payload_and_a_result_withhold_is_collected() -> None:
+    """Of a call, by hand too, and with a hook."""
+    for hook in (None, lambda payload: payload):
+        rules = Rules(hook=hook).in_run()
+        plan_of(login).params(("bob", "hunter2"), {}, rules)
+        capture_mapping({"password": "swordfish", "a": "b"}, rules)
+        plan_of(login).result({"token": ["opensesame", 12345]}, rules)
+        assert rules.texts is not None
+        assert set(rules.texts) == {"hunter2", "91823", "swordfish", "opensesame", "12345"}
+
+
+def test_a_run_inside_another_shares_what_is_withheld() -> None:
+    """An error passes from one to the other; two runs side by side share nothing."""
+    runtime = Rules()
+    outer = runtime.in_run()
+    inner, beside = runtime.in_run(outer), runtime.in_run()
+    capture_mapping({"password": "hunter2"}, inner)
+    error = ValueError("wrong: hunter2")
+    assert json.loads(error_payload(error, outer))["error"]["message"] == QUOTED
+    assert json.loads(error_payload(error, beside))["error"]["message"] == "wrong: hunter2"

@@ -183,10 +183,10 @@ risk.model_dump()""",
 made = [remit.risk() for _ in range(1_001)]
 is_model(made[0])""",
     "capture": """
-from remit._capture import Limits, Rules, snapshot
+from remit._capture import Limits, Rules, capture_mapping
 rules = Rules(Limits(), None)
-before = snapshot({'a': [risk]}, rules)
-assert before == snapshot({'a': [remit.DataRisk(**risk.model_dump())]}, rules)""",
+before = capture_mapping({'a': [risk]}, rules)
+assert before == capture_mapping({'a': [remit.DataRisk(**risk.model_dump())]}, rules)""",
     "type hints": """
 import typing
 for each in (remit.span_type, remit.agent, remit.span):

@@ -26,10 +26,10 @@ from remit._annotations import (
     is_sensitive,
     marks_of,
 )
-from remit._capture.categories import category_of_type
 from remit._capture.fields import DeclaredField, declared_fields, given_to, hidden_by
-from remit._capture.names import name_rule
-from remit._capture.rule import SECRET_TYPE, SENSITIVE_MARK
+from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
+from remit._capture.rules.categories import category_of_type
+from remit._capture.rules.names import name_rule
 from remit._capture.statics import is_a, is_class, lookup, module_of, name_of
 from remit._guard import attempt
 from remit._loaded import loaded

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from remit._annotations import own_annotations
-from remit._capture.rule import EXCLUDED_FIELD, UNSHOWN_FIELD
+from remit._capture.rules import EXCLUDED_FIELD, UNSHOWN_FIELD
 from remit._capture.statics import (
     TUPLE,
     is_a,

@@ -84,7 +84,7 @@ def function_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid f
         except BaseException as error:
             if here() is place:
                 set_place(parent)
-            door.fail(span, error, instance, args, kwargs)
+            door.fail(span, error)
             # The traceback keeps this frame.
             del args, kwargs
             raise
@@ -138,7 +138,7 @@ def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid 
                 result = await rest
                 stand.remain()
         except BaseException as error:
-            door.fail(span, error, instance, args, kwargs)
+            door.fail(span, error)
             # The traceback keeps this frame.
             del args, kwargs
             raise

@@ -156,7 +156,7 @@ def given_name(name: object, decorator: str) -> str:
 
 def _kept(
     capture: _capture.Capture | None, function: AnyCallable, where: str
-) -> dict[str, _capture.Wish]:
+) -> dict[str, _capture.CaptureOption]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}

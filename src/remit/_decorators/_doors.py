@@ -106,17 +106,10 @@ class Door:
         return begin(self.step, parent, args, kwargs)
 
     @guarded("the end of a call")
-    def fail(
-        self,
-        span: OpenSpan,
-        error: BaseException,
-        instance: object,
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> None:
+    def fail(self, span: OpenSpan, error: BaseException) -> None:
         """End the span of a call with the exception that it raised."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        span.fail_call((error, self.recorded(instance, args), kwargs))
+        span.fail(error)
 
     @guarded("a call outside any run")
     def outside(self) -> RunBlock | nullcontext[None]:

@@ -38,12 +38,10 @@ class Call(NamedTuple):
     Attributes:
         span: Its span, still open.
         door: What was called.
-        secrets: Texts that its payload withholds.
     """
 
     span: OpenSpan
     door: Door
-    secrets: tuple[str, ...]
 
 
 class Kind(NamedTuple):
@@ -82,8 +80,7 @@ def returned(
     if had_before or _kind_of(value) is None:
         span.complete(value)
         return (value,)
-    secrets = door.step.plan().secrets(door.recorded(instance, args), kwargs)
-    return (_settled(Call(span, door, secrets), value),)
+    return (_settled(Call(span, door), value),)
 
 
 def _settled(call: Call, value: Any) -> Any:  # noqa: ANN401 - as `returned`
@@ -92,7 +89,7 @@ def _settled(call: Call, value: Any) -> Any:  # noqa: ANN401 - as `returned`
         call.span.complete(value)
         return value
     flight = kind.flight(call.span.place)
-    flight.hold(call.span, call.secrets)
+    flight.hold(call.span)
     flight.stand.shared = kind.block
     kept = _kept(kind, value, flight, call)
     if kept is None:

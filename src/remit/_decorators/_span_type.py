@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from remit import _runtime
-from remit._capture.wishes import Capture
+from remit._capture.plan import Capture
 from remit._decorators._declare import StepOptions, declare, explicit_name
 from remit._decorators._doors import Door, step_of
 from remit._decorators._holders import holder_of

@@ -49,24 +49,17 @@ class InFlight(ABC):
         stand: Where the user's code stands in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_secrets", "_span", "place", "stand")
+    __slots__ = ("__weakref__", "_pid", "_span", "place", "stand")
 
     def __init__(self, place: Place | None) -> None:
         """Hold no span yet; steps until then run at *place*."""
         self.place: Any = place
         self.stand = Stand(place)
         self._span: OpenSpan | None = None
-        self._secrets: tuple[str, ...] = ()
         self._pid = 0
 
-    def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
-        """Take over an open span.
-
-        Args:
-            span: From here on it ends when this one is told so.
-            secrets: Texts that its payload withholds, lest an error's message quotes one.
-        """
-        self._secrets = secrets
+    def hold(self, span: OpenSpan) -> None:
+        """Take over an open span; from here on it ends when this one is told so."""
         self._pid = _pid
         self.move(span.place)
         span.place.run.in_flight[span.place.key] = weakref.ref(self)
@@ -165,7 +158,7 @@ class InFlight(ABC):
         if status_of(error, control_flow) == CANCELLED:
             span.end((CANCELLED, self._result()))
         else:
-            span.fail((error, self._secrets))
+            span.fail(error)
 
     @guarded("the end of a stream")
     def cancel(self) -> None:
@@ -233,11 +226,11 @@ class StreamSpan(InFlight):
         self._wait: Wait | None = None
 
     @guarded("the start of a stream")
-    def hold(self, span: OpenSpan, secrets: tuple[str, ...]) -> None:
+    def hold(self, span: OpenSpan) -> None:
         """Take over an open span, its items to come."""
-        super().hold(span, secrets)
+        super().hold(span)
         span.place.run.feed.streams.add(span.place.key)
-        self._stream = _capture.Stream(span.place.run.recorder.rules, span.step.plan())
+        self._stream = _capture.Stream(span.place.run.rules, span.step.plan())
 
     @guarded("an awaited step of a stream")
     def begin_wait(self) -> None:
@@ -290,8 +283,7 @@ class StreamSpan(InFlight):
     def _result(self) -> bytes | None:
         if self._stream is None:
             return None
-        known = self.place.run.secrets.get(self.place.key)
-        return self._stream.payload(self._first_ms, known)
+        return self._stream.payload(self._first_ms)
 
 
 class Wait:
@@ -330,11 +322,11 @@ class Captured(NamedTuple):
 
     Attributes:
         payload: The payload as JSON bytes.
-        secrets: Texts that it withholds, lest an error's message quotes one.
+        rules: The rules it was captured by; of no run yet for a call outside any.
     """
 
     payload: bytes
-    secrets: tuple[str, ...]
+    rules: _capture.Rules
 
 
 class BoundStream(StreamSpan):
@@ -403,9 +395,10 @@ class BoundStream(StreamSpan):
         captured, self._captured = self._captured, None
         if captured is not None and self.place.run.recording:
             key = self._key if self._pid == _pid else None
-            span = open_span(self._door.step, self.place, captured.payload, captured.secrets, key)
+            self.place.run.rules.share(captured.rules)
+            span = open_span(self._door.step, self.place, captured.payload, key)
             self._key = None
-            self.hold(span, captured.secrets)
+            self.hold(span)
 
     def _await_first_step(self, run: RunState) -> None:
         """Count among the open spans of *run*, under the key that the span will have."""
@@ -473,8 +466,7 @@ def bound(
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     parent = here()
-    recorder = _runtime.current().recorder if parent is None else parent.run.recorder
-    rules = recorder.rules
+    rules = _runtime.current().recorder.rules.in_run() if parent is None else parent.run.rules
     given = door.recorded(instance, args)
     stream = BoundStream(door, parent, _captured(door.step, given, kwargs, rules))
     stream.stand.shared = for_block
@@ -485,6 +477,4 @@ def bound(
 def _captured(
     step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
 ) -> Captured:
-    secrets: list[str] = []
-    payload = step.plan().params(args, kwargs, rules, secrets)
-    return Captured(payload, tuple(dict.fromkeys(secrets)))
+    return Captured(step.plan().params(args, kwargs, rules), rules)

@@ -32,8 +32,8 @@ from remit._annotations import (
     is_annotated,
     is_secret,
 )
-from remit._capture.categories import category_of_type
 from remit._capture.fields import DeclaredField, declared_fields, given_to
+from remit._capture.rules.categories import category_of_type
 from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._guard import attempt
 from remit._marks import Sensitive

@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from remit._annotations import SECRETS, is_sensitive
-from remit._capture.categories import category_of_name
-from remit._capture.names import name_rule
+from remit._capture.rules.categories import category_of_name
+from remit._capture.rules.names import name_rule
 from remit._capture.statics import is_class, name_of
 from remit._inference._places import Place, category_of_class, places
 from remit._marks import Sensitive

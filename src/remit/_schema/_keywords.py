@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.rule import listed
+from remit._capture.rules.names import listed
 
 Json: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one."""

@@ -44,10 +44,8 @@ def begin(
             raise _refuse(step, parent, refused, _params(step, parent, args, kwargs))
     if not run.recording:
         return None
-    secrets: list[str] = []
     plan = step.made or step.plan()
-    payload = plan.params(args, kwargs, run.recorder.rules, secrets)
-    return open_span(step, parent, payload, secrets)
+    return open_span(step, parent, plan.params(args, kwargs, run.rules))
 
 
 def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
@@ -72,7 +70,7 @@ def permit(step: Step, parent: Place, payload: bytes | None = None) -> None:
 def _params(
     step: Step, parent: Place, args: tuple[object, ...], kwargs: Mapping[str, object]
 ) -> bytes:
-    return step.plan().params(args, kwargs, parent.run.recorder.rules)
+    return step.plan().params(args, kwargs, parent.run.rules)
 
 
 def _refusal(step: Step, parent: Place) -> Verdict | None:
@@ -117,8 +115,10 @@ def _refuse(
 
 @guarded("the record of a refusal")
 def _record_refusal(step: Step, parent: Place, error: DeniedError, payload: bytes | None) -> None:
-    rules = parent.run.recorder.rules
-    span = open_span(step, parent, _capture.snapshot({}, rules) if payload is None else payload)
+    rules = parent.run.rules
+    if payload is None:
+        payload = _capture.capture_mapping({}, rules)
+    span = open_span(step, parent, payload)
     span.end((FAILED, _capture.denial_payload(error, rules)))
 
 

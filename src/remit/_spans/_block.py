@@ -35,31 +35,18 @@ class ManualPlan:
         return None if self._declared is None else self._declared.error_rule
 
     def params(
-        self,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: _capture.Rules,
-        secrets: list[str] | None = None,
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
         """Return the payload that was given; a block has no arguments."""
         del args, kwargs
         if self._declared is not None:
-            return self._declared.params((), self._payload, rules, secrets)
-        return _capture.snapshot(self._payload, rules, secrets=secrets)
+            return self._declared.params((), self._payload, rules)
+        return _capture.capture_mapping(self._payload, rules)
 
-    def result(
-        self, value: object, rules: _capture.Rules, known: _capture.Known | None = None
-    ) -> bytes:
+    def result(self, value: object, rules: _capture.Rules) -> bytes:
         """Return an empty object: nothing was set by hand."""
-        del value, known
-        return _capture.snapshot({}, rules)
-
-    def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the texts that the payload withholds, lest an error's message quotes one."""
-        del args, kwargs
-        if self._declared is not None:
-            return self._declared.secrets((), self._payload)
-        return _capture.secrets_in(self._payload)
+        del value
+        return _capture.capture_mapping({}, rules)
 
 
 @guarded("the key of a block")
@@ -131,7 +118,7 @@ class SpanBlock:
             if error is None:
                 span.complete(None)
             else:
-                span.fail_call((error, (), {}))
+                span.fail(error)
 
     async def __aenter__(self) -> Span:
         """Begin the span and make it current."""

@@ -49,8 +49,6 @@ def ending(tell: Callable[[S, T], End]) -> Callable[[S, T], None]:
             run, key = span.place.run, span.place.key
             if run.overrides and key in run.overrides:
                 status, result = span.by_hand(status, result)
-            if run.secrets and key in run.secrets:
-                run.hear(span.start[2], run.secrets.pop(key).told)
             run.recorder.sink.end_span(span.start, ended_ns, status, result)
             run.open.discard(key)
             if run.exited and not run.open:

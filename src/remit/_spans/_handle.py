@@ -58,23 +58,21 @@ class Span:
         Args:
             reason: In words, or the error itself: recorded as if it had been raised.
         """
-        is_error = is_a(reason, BaseException)
-        told = reason if is_error else {"error": {"type": "failed", "message": reason}}
-        self._override(FAILED, told)
+        self._override(FAILED, reason)
 
     @guarded("a result set by hand")
     def _override(self, status: str | None, result: object) -> None:
         state = self._state
-        if state is not None and self._key in state.open:
-            before, _ = state.overrides.get(self._key, (None, b""))
-            known = state.secrets.get(self._key)
-            if is_a(result, BaseException):
-                captured = _capture.error_payload(
-                    cast("BaseException", result), state.recorder.rules, known
-                )
-            else:
-                captured = _capture.snapshot(result, state.recorder.rules, known=known)
-            state.overrides[self._key] = (status or before, captured)
+        if state is None or self._key not in state.open:
+            return
+        if status is None:
+            captured = _capture.capture_mapping(result, state.rules)
+        elif is_a(result, BaseException):
+            captured = _capture.error_payload(cast("BaseException", result), state.rules)
+        else:
+            captured = _capture.failure_payload(result, state.rules)
+        before, _ = state.overrides.get(self._key, (None, b""))
+        state.overrides[self._key] = (status or before, captured)
 
     def __eq__(self, other: object) -> bool:
         """Two handles are equal when their keys are."""

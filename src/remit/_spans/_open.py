@@ -6,7 +6,6 @@ the call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -20,12 +19,6 @@ from remit._recording import OBSERVE, Place
 from remit._sink import SpanStart
 from remit._spans._ending import End, ending
 from remit._spans._step import Step
-
-Raised: TypeAlias = tuple[BaseException, Sequence[str]]
-"""An exception, and the secrets that it may quote."""
-
-RaisedByCall: TypeAlias = tuple[BaseException, tuple[object, ...], Mapping[str, object]]
-"""An exception, and the arguments of the call that raised it."""
 
 Outcome: TypeAlias = tuple[str, bytes | None]
 """A status and a captured result."""
@@ -52,38 +45,24 @@ class OpenSpan(Struct, eq=False):
         run, plan = self.place.run, self.step.made or self.step.plan()
         read_ns = run.monotonic_ns  # called as a method it would be looked up more slowly
         ended_ns = read_ns() + self.offset_ns
-        known = run.secrets.get(self.place.key) if run.secrets else None
-        return ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known)
+        return ended_ns, COMPLETE, plan.result(value, run.rules)
 
     def captured(self, value: object) -> bytes:
-        """Return *value* as the result of the call: without what it must not tell."""
-        known = self.place.run.secrets.get(self.place.key)
-        return self.step.plan().result(value, self._rules, known)
+        """Return *value* as the result of the call."""
+        return self.step.plan().result(value, self.place.run.rules)
 
     @ending
-    def fail_call(self, raised: RaisedByCall, /) -> End:
-        """End the span with the exception that a call raised."""
-        error, args, kwargs = raised
-        return self._failed(error, self.step.plan().secrets(args, kwargs))
-
-    @ending
-    def fail(self, raised: Raised, /) -> End:
-        """End the span with an exception; its message is withheld if it quotes a secret."""
-        return self._failed(*raised)
-
-    def _failed(self, error: BaseException, secrets: Sequence[str]) -> End:
+    def fail(self, error: BaseException, /) -> End:
+        """End the span with an exception."""
         ended_ns = self._now_ns()
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
         if status == FAILED and self.place.run.exited:
             self.place.run.fail_after_block(self.place.key, self.start[2], error)
-        result = self._told(error, secrets) if status == FAILED else None
-        return ended_ns, status, result
-
-    def _told(self, error: BaseException, secrets: Sequence[str]) -> bytes:
-        known = self.place.run.secrets.setdefault(self.place.key, _capture.Known())
-        known.add(secrets)
-        return _capture.error_payload(error, self._rules, known, self.step.plan().error_rule)
+        if status != FAILED:
+            return ended_ns, status, None
+        rule = self.step.plan().error_rule
+        return ended_ns, status, _capture.error_payload(error, self.place.run.rules, rule)
 
     @ending
     def end(self, outcome: Outcome, /) -> End:
@@ -95,7 +74,7 @@ class OpenSpan(Struct, eq=False):
         """Return status and result, with what the user has set by hand in their place."""
         forced, own = self.place.run.overrides.pop(self.place.key)
         if result is not None and status == FAILED and forced is None:
-            own = _capture.beside(own, result, self._rules)
+            own = _capture.merge_error(own, result, self.place.run.rules)
         return forced or status, own
 
     @property
@@ -103,25 +82,18 @@ class OpenSpan(Struct, eq=False):
         """Milliseconds since the span began."""
         return (self._now_ns() - self.start[4]) / NS_PER_MS
 
-    @property
-    def _rules(self) -> _capture.Rules:
-        return self.place.run.recorder.rules
-
     def _now_ns(self) -> int:
         """Return wall time by the monotonic clock, as the run had it when the span began."""
         return self.place.run.monotonic_ns() + self.offset_ns
 
 
-def open_span(
-    step: Step, parent: Place, payload: bytes, secrets: Sequence[str] = (), key: int | None = None
-) -> OpenSpan:
-    """Begin a span of *step* under *parent*, whose *payload* withholds *secrets*.
+def open_span(step: Step, parent: Place, payload: bytes, key: int | None = None) -> OpenSpan:
+    """Begin a span of *step* under *parent*.
 
     Args:
         step: The step that was called.
         parent: Place of the call.
         payload: The arguments.
-        secrets: Texts that the payload withholds.
         key: Key of the span, if there is one already.
     """
     run, name, ceilings = parent.run, step.name, parent.ceilings
@@ -143,8 +115,6 @@ def open_span(
     run.spans += 1
     try:
         run.open.add(key)
-        if secrets:
-            run.secrets[key] = _capture.Known(secrets)
         recorder.sink.start_span(start)
     except BaseException:
         # Nobody will end it. Without a call: it may be the stack that is used up.
@@ -158,4 +128,4 @@ def _marked(payload: bytes, step: Step, parent: Place) -> bytes:
     """Return the payload of a step that is observed, marked where it exceeds a remit."""
     verdict = step.verdict(parent.ceilings, strict=False)
     violations = verdict.violations if verdict is not None else ()
-    return _capture.exceeding(payload, violations) if violations else payload
+    return _capture.add_violations(payload, violations) if violations else payload

@@ -30,23 +30,13 @@ class Plan(Protocol):
         ...
 
     def params(
-        self,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: _capture.Rules,
-        secrets: list[str] | None = None,
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
-        """Return the payload of a call as JSON bytes; *secrets* collects what it withholds."""
+        """Return the payload of a call as JSON bytes."""
         ...
 
-    def result(
-        self, value: object, rules: _capture.Rules, known: _capture.Known | None = None
-    ) -> bytes:
-        """Return the result of a call as JSON bytes, without what is *known* to be withheld."""
-        ...
-
-    def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the texts that `params` withholds, lest an error's message quotes one."""
+    def result(self, value: object, rules: _capture.Rules) -> bytes:
+        """Return the result of a call as JSON bytes."""
         ...
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from remit._capture import told_apart
+from remit._capture import split_violations
 from remit._ids import key_text
 from remit._runs import ROOT_SPAN
 from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
@@ -147,7 +147,7 @@ class RecordingSink:
         return [run.tree() for run in self.runs]
 
     def _add(self, item: Item) -> None:
-        payload, exceeds = told_apart(_object(item.payload) or {})
+        payload, exceeds = split_violations(_object(item.payload) or {})
         span = RecordedSpan(
             item.name or "",
             key_text(item.key),

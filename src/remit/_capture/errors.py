@@ -7,22 +7,21 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
 import pydantic_core
 
 from remit._capture import markers
-from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules
-from remit._capture.names import name_rule
-from remit._capture.purse import encode, is_bare
-from remit._capture.rule import QUOTED
+from remit._capture.rules import QUOTED
+from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.names import name_rule
 from remit._capture.scalars import integer, text
-from remit._capture.secrets import Known, texts_in
 from remit._capture.statics import is_a, is_one_of, lookup, type_name
-from remit._capture.walk import Walk
+from remit._capture.walk import Walk, encode, is_bare
+from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._guard import attempt
 
 MAX_MESSAGE_CHARS: Final = 8_192
@@ -35,8 +34,6 @@ _BUILTIN_STR: Final = frozenset(
 """The `__str__` methods that are written in C."""
 
 _ARGS: Final[Any] = BaseException.__dict__["args"].__get__
-_CAUSE: Final[Any] = BaseException.__dict__["__cause__"].__get__
-_CONTEXT: Final[Any] = BaseException.__dict__["__context__"].__get__
 
 _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
     (OSError, ("errno", "strerror", "filename", "filename2")),
@@ -49,80 +46,70 @@ _SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
 """Attributes that the `__str__` of a builtin shows, and that may hold anything."""
 
 _MAX_SIMPLE_CHARS: Final = 20_000
-_MAX_CAUSES: Final = 10
 _MAX_VALIDATION_ERRORS: Final = 20
 
 
-def error_payload(
-    error: BaseException, rules: Rules, known: Known | None = None, rule: str | None = None
-) -> bytes:
+def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -> bytes:
     """Return the result of a call that raised.
 
     Args:
         error: What it raised.
-        rules: Limits, hook and counts.
-        known: Texts that it must not tell; learns what is withheld here, for the span around.
+        rules: Limits, hook and counts; what the run has withheld, the message must not tell.
         rule: The rule by which the declaration withholds every message, else None.
 
     Returns:
         `{"error": {"type", "message"}}` as JSON in UTF-8.
     """
-    return rules.seal(lambda walk: _described(walk, error, rules, known or Known(), rule))
+    return rules.encode_payload(lambda walk: _described(walk, error, rules, rule), collect=False)
 
 
 def _described(
-    walk: Walk, error: BaseException, rules: Rules, known: Known, rule: str | None
+    walk: Walk, error: BaseException, rules: Rules, rule: str | None
 ) -> dict[str, object]:
     walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
     message = _message(walk, error)
-    withholding = _rule_of(error, message, rules, known, rule)
-    shown = walk.text(message) if withholding is None else walk.withhold(withholding, None)
+    if rule is not None:
+        if rules.texts is not None:
+            # The error passes through the spans around this one, whose declarations allow it.
+            rules.texts.add(message)
+        shown = walk.withhold(rule, None)
+    else:
+        shown = _told(walk, message, rules)
     return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
 
 
-def _rule_of(
-    error: BaseException, message: str, rules: Rules, known: Known, rule: str | None
-) -> str | None:
-    """Return the rule that withholds *message*, None if it is told.
-
-    On its way out through the spans around this one, the same message is known by its hash: one
-    that was withheld for what it quotes by itself, one that a declaration withholds, which may be
-    as ordinary as "not found", together with its error.
-    """
-    quoting, passing = hash(message), hash((id(error), message))
-    if rule is not None:
-        rules.quoting.append(passing)
-        known.tell(message)
-        return rule
-    if known.quoted_in(message) or _repeats(error, message, rules):
-        rules.quoting.append(quoting)
-    if quoting not in rules.quoting and passing not in rules.quoting:
-        return None
-    known.tell(message)
-    return QUOTED
+def _told(walk: Walk, message: str, rules: Rules) -> object:
+    """Return *message*, or a marker if it quotes a text that the run has withheld."""
+    searched = message[: MAX_MESSAGE_CHARS + MAX_TEXT_CHARS]
+    if rules.texts is not None and rules.texts.quoted_in(searched):
+        return walk.withhold(QUOTED, None)
+    return walk.text(message)
 
 
-def _repeats(error: BaseException, message: str, rules: Rules) -> bool:
-    """Return whether *message* holds that of a cause which quotes a withheld argument."""
-    if not rules.quoting:
-        return False
-    aside = Walk(MAX_MESSAGE_CHARS)
-    causes = (_message(aside, each) for each in _behind(error))
-    return any(each and each in message and hash(each) in rules.quoting for each in causes)
+def failure_payload(reason: object, rules: Rules) -> bytes:
+    """Return the result of a span that the user failed for *reason*, in words."""
+
+    def build(walk: Walk) -> dict[str, object]:
+        return {"error": {"type": "failed", "message": _in_words(walk, reason, rules)}}
+
+    return rules.encode_payload(build, collect=False)
 
 
-def _behind(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions that *error* was raised from, or while they were handled."""
-    pending = [error]
-    for _ in range(_MAX_CAUSES):
-        if not pending:
-            return
-        current = pending.pop()
-        for find in (_CAUSE, _CONTEXT):
-            behind = find(current)
-            if behind is not None:
-                yield behind
-                pending.append(behind)
+def outcome_payload(
+    status: str, reason: object, counts: Mapping[str, object], rules: Rules
+) -> bytes:
+    """Return the result of a run: how it ended, why, and its counts."""
+
+    def build(walk: Walk) -> dict[str, object]:
+        return {"status": status, "reason": _in_words(walk, reason, rules), **counts}
+
+    return rules.encode_payload(build, collect=False)
+
+
+def _in_words(walk: Walk, reason: object, rules: Rules) -> object:
+    if is_a(reason, str):
+        return _told(walk, cast("str", text(reason)), rules)
+    return walk.value(reason, 1)
 
 
 def _message(walk: Walk, error: BaseException) -> str:
@@ -139,7 +126,7 @@ def _message(walk: Walk, error: BaseException) -> str:
     show = lookup(kind, "__str__")
     if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown(error, args))):
         return str(show(error))
-    copies = walk.each(args, 1) or [markers.withheld(PRIVATE_KEY)]
+    copies = walk.elements(args, 1) or [markers.withheld(PRIVATE_KEY)]
     shown = copies[0] if len(args) == 1 else copies
     return shown if type(shown) is str else encode(shown).decode()
 
@@ -187,7 +174,7 @@ def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
     """
     rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
     rule = next((each for each in rules if each is not None and each not in walk.off), None)
-    if rule is None and Known(texts_in(detail["input"])).quoted_in(detail["msg"]):
+    if rule is None and WithheldTexts(collect_texts(detail["input"])).quoted_in(detail["msg"]):
         rule = QUOTED
     if rule is None:
         return detail["msg"]

@@ -8,7 +8,14 @@ from contextlib import suppress
 import pytest
 
 import remit
-from remit._capture import Limits, Rules, beside, denial_payload, exceeding, told_apart
+from remit._capture import (
+    Limits,
+    Rules,
+    add_violations,
+    denial_payload,
+    merge_error,
+    split_violations,
+)
 from remit.errors import DeniedError
 from remit.testing import RecordingSink
 from tests.subtests import each
@@ -30,7 +37,7 @@ SAID = ("one", 'two "quoted"')
 )
 def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> None:
     """Valid JSON with each key once; taken apart again, both are as they were."""
-    body = exceeding(json.dumps(payload, separators=(",", ":")).encode(), SAID)
+    body = add_violations(json.dumps(payload, separators=(",", ":")).encode(), SAID)
     pairs = json.loads(body, object_pairs_hook=list)
     assert len(dict(pairs)) == len(pairs)
     shown = json.loads(body)
@@ -38,7 +45,7 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
         assert shown == payload | {"exceeds": list(SAID)}
     else:
         assert shown == payload | {"$remit": {"exceeds": list(SAID)}}
-    assert told_apart(shown) == (payload, SAID)
+    assert split_violations(shown) == (payload, SAID)
 
 
 @each(
@@ -55,7 +62,7 @@ def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> N
 )
 def test_a_payload_of_which_nothing_is_said_is_as_it_was(payload: dict[str, object]) -> None:
     """Also what another client sent under the reserved key."""
-    assert told_apart(payload) == (payload, ())
+    assert split_violations(payload) == (payload, ())
 
 
 def test_a_denial_is_an_error_with_its_violations() -> None:
@@ -96,7 +103,7 @@ def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
 def test_an_error_stands_beside_what_was_set_by_hand(by_hand: object, written: object) -> None:
     """Neither is lost; where there is no room the error stays."""
     rules = Rules(Limits(max_payload_bytes=300))
-    data = beside(json.dumps(by_hand).encode(), b'{"error":{"type":"E"}}', rules)
+    data = merge_error(json.dumps(by_hand).encode(), b'{"error":{"type":"E"}}', rules)
     assert json.loads(data) == written
 
 

@@ -1,7 +1,7 @@
-"""Shapes: how the values of one type are read, found out once for each type.
+"""Type readers: how the values of one type are read, decided once for each type.
 
-A shape is kept by the identity of its class, not in a dict keyed by classes: a metaclass may bring
-its own `__hash__`. It holds names and methods of base types, never the class, and goes with it.
+A reader holds names and methods of base types but never the class, so that the class can be
+collected; the reader goes with it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from msgspec import Struct
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
-from remit._capture.categories import category_of_name, category_of_type
 from remit._capture.declared import saying_of_field
 from remit._capture.fields import DeclaredField, declared_fields
-from remit._capture.names import name_rule
-from remit._capture.patterns import key_shaped
-from remit._capture.scalars import reader_of
+from remit._capture.rules.categories import category_of_name, category_of_type
+from remit._capture.rules.names import name_rule
+from remit._capture.rules.patterns import key_shaped
+from remit._capture.scalars import scalar_reader
 from remit._capture.statics import (
     DICT,
     TUPLE,
@@ -54,10 +54,10 @@ class Kind(IntEnum):
     MAPPING = 3
     RECORD = 4
     """An object with declared fields."""
-    NAMED = 5
-    """A NamedTuple: written as a list, redacted by its fields."""
-    INNER = 6
-    """`plain` returns another value that stands for this one, or this one if there is none.
+    NAMED_TUPLE = 5
+    """Written as a list, redacted by its fields."""
+    UNWRAP = 6
+    """`plain` returns the value inside this one, or this one if there is none.
 
     Where that is a field, as the root of a model is, it is withheld as one.
     """
@@ -65,7 +65,7 @@ class Kind(IntEnum):
 
 
 _UNUSED: Final[Any] = len
-"""Stands where a kind needs no such function."""
+"""Default of the functions that a kind does not need."""
 
 
 class Field(Struct, frozen=True):
@@ -89,8 +89,8 @@ class Field(Struct, frozen=True):
     generic: bool = False
 
 
-class Shape(Struct, frozen=True):
-    """How the values of one type are read; which attributes count depends on the kind."""
+class TypeReader(Struct, frozen=True):
+    """How the values of one type are read; which attributes are used depends on the kind."""
 
     kind: Kind
     name: str
@@ -103,30 +103,31 @@ class Shape(Struct, frozen=True):
     category: str | None = None
 
 
-SHAPES: Final[dict[int, Shape]] = {}
-"""By the `id` of the class; an entry goes when its class does."""
+READERS: Final[dict[int, TypeReader]] = {}
+"""By the `id` of the class: a third of what a `WeakKeyDictionary` costs for each value."""
 
-_ALIVE: Final[dict[int, weakref.ref[type]]] = {}
+_CLASSES: Final[dict[int, weakref.ref[type]]] = {}
+"""Removes the reader when its class is collected."""
 
 
-def shape_of(cls: type) -> Shape:
-    """Return the shape of *cls*, found out now if it is new."""
-    shape = SHAPES.get(id(cls))
-    if shape is None:
-        made = attempt(lambda: _shape(cls))
-        shape = _opaque(cls) if isinstance(made, Exception) else made
+def reader_of(cls: type) -> TypeReader:
+    """Return the reader of *cls*, made now if it is new."""
+    reader = READERS.get(id(cls))
+    if reader is None:
+        made = attempt(lambda: _reader(cls))
+        reader = _opaque(cls) if isinstance(made, Exception) else made
         key = id(cls)
-        _ALIVE[key] = weakref.ref(cls, lambda _: _forget(key))
-        SHAPES[key] = shape
-    return shape
+        _CLASSES[key] = weakref.ref(cls, lambda _: _forget(key))
+        READERS[key] = reader
+    return reader
 
 
 def _forget(key: int) -> None:
-    SHAPES.pop(key, None)
-    _ALIVE.pop(key, None)
+    READERS.pop(key, None)
+    _CLASSES.pop(key, None)
 
 
-def _shape(cls: type) -> Shape:
+def _reader(cls: type) -> TypeReader:
     return next(found for find in _FINDERS if (found := find(cls)) is not None)
 
 
@@ -136,43 +137,45 @@ def _shown_name(cls: type) -> str:
     return name if key_shaped(name) is None else "withheld"
 
 
-def _opaque(cls: type) -> Shape:
+def _opaque(cls: type) -> TypeReader:
     name = _shown_name(cls)
-    return Shape(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
+    return TypeReader(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
 
 
-def _never_looked_into(cls: type) -> Shape | None:
-    """Exceptions, modules and classes, also those that pass for something else."""
+def _never_looked_into(cls: type) -> TypeReader | None:
+    """Exceptions, modules and classes, also those that derive from another type as well."""
     kinds = (BaseException, types.ModuleType, type)
     return _opaque(cls) if is_one_of(cls, *kinds) else None
 
 
-def _secret(cls: type) -> Shape | None:
+def _secret(cls: type) -> TypeReader | None:
     if is_one_of(cls, *loaded("pydantic.types", "SecretStr", "SecretBytes", "Secret")):
-        return Shape(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
+        return TypeReader(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
     # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
-    return Shape(Kind.SECRET, _shown_name(cls)) if old else None
+    return TypeReader(Kind.SECRET, _shown_name(cls)) if old else None
 
 
-def _inner(cls: type) -> Shape | None:
+def _inner(cls: type) -> TypeReader | None:
     name = _shown_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
-        return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
         fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
-        return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
-        return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
-        return Shape(Kind.INNER, name, plain=_instance_dict)
+        return TypeReader(Kind.UNWRAP, name, plain=_instance_dict)
     if cls is types.MappingProxyType:
-        return Shape(Kind.INNER, name, plain=_behind_proxy)
+        return TypeReader(Kind.UNWRAP, name, plain=_behind_proxy)
     return None
 
 
-def _pending(cls: type) -> Shape | None:
-    return Shape(Kind.INNER, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
+def _pending(cls: type) -> TypeReader | None:
+    return (
+        TypeReader(Kind.UNWRAP, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
+    )
 
 
 def _model_of(risk: Any) -> object:  # noqa: ANN401 - of ours, whichever class it is of by now
@@ -208,14 +211,14 @@ def _behind_proxy(value: object) -> object:
     return behind if is_a(behind, dict) else value
 
 
-def _record(cls: type) -> Shape | None:
+def _record(cls: type) -> TypeReader | None:
     declared = declared_fields(cls)
     if declared is None:
         return None
     fields = tuple(_field(cls, each) for each in declared)
     if is_one_of(cls, tuple):
-        return Shape(
-            Kind.NAMED,
+        return TypeReader(
+            Kind.NAMED_TUPLE,
             _shown_name(cls),
             size=TUPLE.__len__,
             iterate=TUPLE.__iter__,
@@ -224,7 +227,9 @@ def _record(cls: type) -> Shape | None:
     extra = is_one_of(cls, *loaded("pydantic.main", "BaseModel")) and stores(
         cls, "__pydantic_extra__"
     )
-    return Shape(Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra)
+    return TypeReader(
+        Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
+    )
 
 
 def _field(cls: type, each: DeclaredField) -> Field:
@@ -239,12 +244,12 @@ def _field(cls: type, each: DeclaredField) -> Field:
     )
 
 
-def _scalar(cls: type) -> Shape | None:
-    read = reader_of(cls)
+def _scalar(cls: type) -> TypeReader | None:
+    read = scalar_reader(cls)
     if read is None:
         return None
     category = next(filter(None, (_category(each) for each in mro(cls))), None)
-    return Shape(Kind.SCALAR, _shown_name(cls), plain=read, category=category)
+    return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read, category=category)
 
 
 def _category(cls: type) -> str | None:
@@ -265,10 +270,10 @@ _CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
 )
 
 
-def _container(cls: type) -> Shape | None:
+def _container(cls: type) -> TypeReader | None:
     for base, kind, size, iterate in _CONTAINERS:
         if is_one_of(cls, base):
-            return Shape(kind, _shown_name(cls), size=size, iterate=iterate)
+            return TypeReader(kind, _shown_name(cls), size=size, iterate=iterate)
     return None
 
 
@@ -279,10 +284,10 @@ _BINARY: Final[tuple[tuple[type, Callable[[Any], int]], ...]] = (
 )
 
 
-def _binary(cls: type) -> Shape | None:
+def _binary(cls: type) -> TypeReader | None:
     for base, length in _BINARY:
         if is_one_of(cls, base):
-            return Shape(Kind.SCALAR, _shown_name(cls), plain=partial(_bytes_marker, length))
+            return TypeReader(Kind.SCALAR, _shown_name(cls), plain=partial(_bytes_marker, length))
     return None
 
 
@@ -293,15 +298,15 @@ def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
         return markers.opaque(type_name(type(value)))
 
 
-def _array(cls: type) -> Shape | None:
+def _array(cls: type) -> TypeReader | None:
     read = array_reader(cls)
     if read is not None:
-        return Shape(Kind.SCALAR, _shown_name(cls), plain=read)
+        return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read)
     read = numpy_scalar_reader(cls)
-    return None if read is None else Shape(Kind.INNER, _shown_name(cls), plain=read)
+    return None if read is None else TypeReader(Kind.UNWRAP, _shown_name(cls), plain=read)
 
 
-_FINDERS: Final[tuple[Callable[[type], Shape | None], ...]] = (
+_FINDERS: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _never_looked_into,
     _secret,
     _inner,

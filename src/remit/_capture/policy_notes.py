@@ -1,7 +1,7 @@
-"""What remit itself says on a span about the agent's remit: that a step exceeds it, or was denied.
+"""Notes of remit in a payload: that a step exceeds its agent's remit, or that it was denied.
 
-Source: payload format 1. A substitute has a text under `$remit`; what is said beside the
-parameters is an object there, so that readers tell the two apart.
+Source: payload format 1. A marker has a text under `$remit`; a note beside the parameters is an
+object there, so that readers can tell the two apart.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Final, cast
 
 from remit._capture.encode import Rules
 from remit._capture.markers import KEY
-from remit._capture.purse import decode, encode
 from remit._capture.statics import type_name
-from remit._capture.walk import Walk
+from remit._capture.walk import Walk, decode, encode
 from remit.errors import DeniedError
 
 EXCEEDS: Final = "exceeds"
@@ -22,10 +21,10 @@ _NOTHING: Final = b"{}"
 _OF_A_SUBSTITUTE: Final = b'{"%s":' % KEY.encode()
 
 
-def exceeding(payload: bytes, violations: Sequence[str]) -> bytes:
-    """Return *payload* with what of the step exceeds its agent's remit, beside the parameters.
+def add_violations(payload: bytes, violations: Sequence[str]) -> bytes:
+    """Return *payload* with a note that the step exceeds its agent's remit.
 
-    A substitute for a whole payload has the reserved key already: there the sentences stand in it.
+    The note is put beside the parameters; a marker in place of a whole payload takes it in.
 
     Args:
         payload: A captured payload.
@@ -36,14 +35,14 @@ def exceeding(payload: bytes, violations: Sequence[str]) -> bytes:
     return payload[:-1] + (b"" if payload == _NOTHING else b",") + member
 
 
-def told_apart(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Return a payload as the step was given it, and what `exceeding` added.
+def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return a payload without the note that `add_violations` added, and that note's sentences.
 
     Args:
-        payload: As a server shows it, which takes whatever its clients send.
+        payload: As a server returns it, which accepts whatever its clients send.
     """
     said = payload.get(KEY)
-    # In a substitute the sentences stand beside its kind, else under the reserved key.
+    # In a marker the sentences are beside its kind, else under the reserved key.
     holder = payload if isinstance(said, str) else said
     found = cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
     if not isinstance(found, list):
@@ -53,13 +52,13 @@ def told_apart(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[
     return given, tuple(str(each) for each in cast("list[object]", found))
 
 
-def beside(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
+def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
     """Return a result that was set by hand, with the error that came after it.
 
     Args:
-        by_hand: The result; if nothing of it is kept but a substitute, the error stands alone.
+        by_hand: The result; if it is only a marker, the error replaces it.
         error: The failure, as a result.
-        rules: Limits; what is too large for both keeps the error.
+        rules: Limits; if the two are too large together, only the error is kept.
     """
     kept: dict[str, object] = decode(by_hand)
     if KEY in kept:
@@ -75,7 +74,7 @@ def denial_payload(error: DeniedError, rules: Rules) -> bytes:
         error: The refusal.
         rules: Limits, hook and counts.
     """
-    return rules.seal(partial(_denial, error))
+    return rules.encode_payload(partial(_denial, error))
 
 
 def _denial(error: DeniedError, walk: Walk) -> dict[str, object]:

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
-from remit._capture.assignments import ASSIGNMENT_RULES, ENVIRONMENT_RULES
-from remit._capture.credentials import CREDENTIAL_RULES
-from remit._capture.keys import KEY_RULES
-from remit._capture.pattern import PatternRule, families
-from remit._capture.tokens import TOKEN_RULES
+from remit._capture.rules.assignments import ASSIGNMENT_RULES, ENVIRONMENT_RULES
+from remit._capture.rules.credentials import CREDENTIAL_RULES
+from remit._capture.rules.search import PatternRule, families
+from remit._capture.rules.vendors import VENDOR_RULES
 
 SHORTEST: Final = 16
 """No key-shaped text is shorter, in characters, but for a setting: `pwd=hunter2`.
@@ -22,8 +21,7 @@ SIGN: Final = "="
 
 PATTERN_RULES: Final = (
     *CREDENTIAL_RULES,
-    *KEY_RULES,
-    *TOKEN_RULES,
+    *VENDOR_RULES,
     *ENVIRONMENT_RULES,
     *ASSIGNMENT_RULES,
 )
