@@ -58,11 +58,12 @@ def install(session: nox.Session, extras: str = "all,dev") -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, format, the floors, and that the changelog's fragments are read."""
+    """Check style, format, the floors, the generated client, and the changelog's fragments."""
     install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("lint-imports", "--no-cache")
+    session.run("python", "tools/sync_client.py", "--check")
     session.run("towncrier", "build", "--draft", "--version", "next", silent=True)
 
 

@@ -8,11 +8,10 @@ from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from tests.inside import Call, _endpoints
+from tests.inside import Call, described
 from tests.vectors import Exchange, exchanges
 
 Write: TypeAlias = Callable[..., Call[Any]]
-anyhow: Any = _endpoints  # for arguments that a type checker refuses, or cannot follow
 
 
 def named(exchange: Exchange) -> str:
@@ -31,17 +30,19 @@ def again(exchange: Exchange) -> Call[Any]:
         return function(named(exchange), **sent)
 
     calls: dict[str, Write] = {
-        "GET /api/v1/ping": _endpoints.ping,
-        "GET /api/v1/agent_instance/{id}": lambda: _endpoints.get_instance(exchange.path[-32:]),
-        "GET /api/v1/agent/show": lambda: anyhow.show_agent(**query),
-        "POST /api/v1/agent_instance/register": lambda: anyhow.register_instance(**sent),
-        "POST /api/v1/agent": lambda: anyhow.create_agent(**sent["details"]),
-        "POST /api/v1/agent_spans": lambda: anyhow.create_span(**sent["details"]),
-        "POST /api/v1/bulk": lambda: _endpoints.bulk(sent["items"]),
-        "POST /api/v1/agent_instance/{id}/start": partial(on_one, anyhow.start_instance),
-        "POST /api/v1/agent_instance/{id}/finish": partial(on_one, anyhow.finish_instance),
-        "POST /api/v1/agent_instance/{id}/record_quality": partial(on_one, anyhow.record_quality),
-        "POST /api/v1/agent_spans/{id}/finish": partial(on_one, anyhow.finish_span),
+        "GET /api/v1/ping": described.ping,
+        "GET /api/v1/agent_instance/{id}": lambda: described.get_instance(exchange.path[-32:]),
+        "GET /api/v1/agent/show": lambda: described.show_agent(**query),
+        "POST /api/v1/agent_instance/register": lambda: described.register_instance(**sent),
+        "POST /api/v1/agent": lambda: described.create_agent(**sent["details"]),
+        "POST /api/v1/agent_spans": lambda: described.create_span(**sent["details"]),
+        "POST /api/v1/bulk": lambda: described.bulk(sent["items"]),
+        "POST /api/v1/agent_instance/{id}/start": partial(on_one, described.start_instance),
+        "POST /api/v1/agent_instance/{id}/finish": partial(on_one, described.finish_instance),
+        "POST /api/v1/agent_instance/{id}/record_quality": partial(
+            on_one, described.record_quality
+        ),
+        "POST /api/v1/agent_spans/{id}/finish": partial(on_one, described.finish_span),
     }
     return calls[exchange.endpoint]()
 

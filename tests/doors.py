@@ -8,12 +8,12 @@ from typing import Any, Protocol, TypeAlias
 import httpx
 import pytest
 
-from tests.inside import AsyncHttp, Call, Http, _endpoints
+from tests.inside import AsyncHttpClient, Call, HttpClient, described
 
 TOKEN = "pf_0123456789abcdef"
 PONG = {"status": "success", "details": {"token_scope": "account"}}
-PING = _endpoints.ping()
-WRITE: Call[Any] = _endpoints.record_quality("i", name="n", payload={"note": "s3cret"})
+PING = described.ping()
+WRITE: Call[Any] = described.record_quality("i", name="n", payload={"note": "s3cret"})
 Result: TypeAlias = Any
 """What a call returns."""
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -42,9 +42,9 @@ async def through_http(
     handler: Handler | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Result:
-    """Send by `Http`."""
+    """Send by `HttpClient`."""
     transport = httpx.MockTransport(handler) if handler else None
-    http = Http(url, TOKEN, transport=transport, timeout_s=timeout_s)
+    http = HttpClient(url, TOKEN, transport=transport, timeout_s=timeout_s)
     try:
         return http.send(call)
     finally:
@@ -58,9 +58,9 @@ async def through_async_http(
     handler: Handler | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Result:
-    """Send by `AsyncHttp`."""
+    """Send by `AsyncHttpClient`."""
     transport = httpx.MockTransport(handler) if handler else None
-    http = AsyncHttp(url, TOKEN, transport=transport, timeout_s=timeout_s)
+    http = AsyncHttpClient(url, TOKEN, transport=transport, timeout_s=timeout_s)
     try:
         return await http.send(call)
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.sources import ROOT
-from tests.inside import AnyItem, Body
+from tests.inside import Body, Item
 from tests.untraced import UNTRACED
 
 LOOK_EVERY_S = 0.02
@@ -195,7 +195,7 @@ def sizes_of(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def items_in(spool: Path, query: str = "ORDER BY id") -> list[AnyItem]:
+def items_in(spool: Path, query: str = "ORDER BY id") -> list[Item]:
     """Return the items in the one file of a spool, read as any other program could."""
     (path,) = spool.glob("*.db")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
@@ -203,9 +203,9 @@ def items_in(spool: Path, query: str = "ORDER BY id") -> list[AnyItem]:
         return [item for row in rows for item in Body(*row).unpacked() if item is not None]
 
 
-def steps_of(items: list[AnyItem]) -> list[AnyItem]:
+def steps_of(items: list[Item]) -> list[Item]:
     """Return the spans that the program's calls are."""
-    return [item for item in items if item[4] == "endurance:step"]
+    return [item for item in items if item.name == "endurance:step"]
 
 
 def stale_s(spool: Path) -> float | None:
@@ -215,13 +215,13 @@ def stale_s(spool: Path) -> float | None:
     except (sqlite3.Error, ValueError):
         # The file is being made, or deleted.
         return None
-    ended_ns = max((item[6] or 0 for item in steps), default=0)
+    ended_ns = max((item.finished_ns or 0 for item in steps), default=0)
     return (time.time_ns() - ended_ns) / NS_PER_S if ended_ns else None
 
 
-def states_of(steps: list[AnyItem]) -> str:
+def states_of(steps: list[Item]) -> str:
     """Return a letter for each span: `w` of a whole one, `c` of one without its payload."""
-    return "".join("c" if b'"$remit":"cut"' in (item[8] or b"") else "w" for item in steps)
+    return "".join("c" if b'"$remit":"cut"' in (item.payload or b"") else "w" for item in steps)
 
 
 def lost(ended: Ended) -> Counter[str]:

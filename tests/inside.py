@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
-from remit import _endpoints as _endpoints
 from remit import _guard as _guard
 from remit import _ids as _ids
 from remit import _runtime as _runtime
@@ -31,17 +30,18 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._delivery import Delivery as Delivery
-from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import Door
-from remit._delivery.health import Pulse, waits
-from remit._delivery.lane import Shared, sender_of
-from remit._delivery.registration import Registrations
-from remit._delivery.settling import Tally
-from remit._delivery.tracks import Tracks
+from remit._delivery.calls import DeadlineClient
+from remit._delivery.circuit import CircuitBreaker, waits
+from remit._delivery.refusals import Tally
+from remit._delivery.runs import Registrations, RunTable
+from remit._delivery.sender import Sender, SenderContext
+from remit._delivery.status import StatusReader
 from remit._delivery.writer import Writer
 from remit._endpoints import Call as Call
+from remit._endpoints import Endpoint, table
+from remit._endpoints import bulk_raw as bulk_raw
 from remit._guard import Faults as Faults
 from remit._guard import counting as counting
 from remit._guard import guarded as guarded
@@ -53,14 +53,13 @@ from remit._ids import pfid as pfid
 from remit._inference import Side as Side
 from remit._inference import effective as effective
 from remit._inference import inferred as inferred
-from remit._inference import suggested as suggested
 from remit._losses import Loss as Loss
 from remit._losses import Losses as Losses
 from remit._losses import cost as cost
 from remit._policy import Ceiling as Ceiling
 from remit._policy import under as under
 from remit._policy import verdict as verdict
-from remit._queued import Drained as Drained
+from remit._registration import registration as registration
 from remit._registry import LOSS_TYPE as LOSS_TYPE
 from remit._registry import AgentType as AgentType
 from remit._registry import Registry as Registry
@@ -72,7 +71,7 @@ from remit._risk import coerce as coerce
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import unopened as unopened
 from remit._runs import Run as Run
-from remit._runtime._runtime import payload_of as payload_of
+from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
 from remit._schema import result_schema as result_schema
@@ -82,12 +81,10 @@ from remit._signature import Parameter as Parameter
 from remit._signature import Reading as Reading
 from remit._signature import read as read
 from remit._sink import AgentRef as AgentRef
-from remit._sink import AnyItem as AnyItem
 from remit._sink import Item as Item
 from remit._sink import Kind as Kind
 from remit._sink import RunFeed as RunFeed
 from remit._sink import Sink as Sink
-from remit._sink import SpanStart as SpanStart
 from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
@@ -107,20 +104,48 @@ from remit._spool import is_damage as is_damage
 from remit._spool.database import log_bytes as log_bytes
 from remit._spool.packing import Body as Body
 from remit._spool.room import Lose as Lose
-from remit._zstd import zstd as zstd
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
+from remit.cli._schema_risk import suggested as suggested
 from remit.cli._terminal import size as size
-from remit.client._http import AsyncHttp as AsyncHttp
-from remit.client._http import AsyncInProcessTransport as AsyncInProcessTransport
-from remit.client._http import Http as Http
-from remit.client._http import InProcessTransport as InProcessTransport
+from remit.client._http import AsyncHttpClient as AsyncHttpClient
+from remit.client._http import HttpClient as HttpClient
+from remit.client._inprocess import InProcessTransport as InProcessTransport
+from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
 from remit.testing import FakeClock
-
-T = TypeVar("T")
 
 URL = "http://api.example"
 TOKEN = "pf_0123456789abcdef"
+
+# Client
+
+
+class Described:
+    """The methods of the client, which return what they would send as a `Call`."""
+
+    def __init__(self) -> None:
+        """Send nothing."""
+        unsent: Any = lambda call: call  # noqa: E731
+        instances, spans, agents = AgentInstances(unsent), AgentSpans(unsent), Agents(unsent)
+        self.ping: Any = table.PING.call
+        self.register_instance: Any = instances.register
+        self.start_instance: Any = instances.start
+        self.finish_instance: Any = instances.finish
+        self.get_instance: Any = instances.get
+        self.list_instances: Any = instances.list
+        self.terminate_instance: Any = instances.terminate
+        self.record_quality: Any = instances.record_quality
+        self.create_span: Any = spans.create
+        self.finish_span: Any = spans.finish
+        self.list_spans: Any = spans.list
+        self.show_agent: Any = agents.show
+        self.create_agent: Any = agents.create
+        self.bulk: Any = Bulk(unsent).execute
+        self.bulk_raw = bulk_raw
+
+
+described = Described()
+CLIENT_ENDPOINTS = [value for value in vars(table).values() if isinstance(value, Endpoint)]
 
 # Buffer
 
@@ -181,7 +206,7 @@ def make_delivery(
     settings: dict[str, Any] = {**PACE, **pace}
     spool = Folder(data_dir, Identity.of(url, TOKEN), max_spool_bytes) if data_dir else None
     return Delivery(
-        http=Http(url, TOKEN, transport=transport, clock=clock),
+        http=HttpClient(url, TOKEN, transport=transport, clock=clock),
         clock=clock,
         target=url,
         spool=spool,
@@ -197,19 +222,6 @@ class Keeping(SpoolOutbox):
         """Take rows out of the order, and keep them."""
         super().set_aside(rows, reason)
         return len(rows)
-
-
-class Foresighted(Http):
-    """A client that does before a call what there is to do while the server works.
-
-    On a network it is done between request and answer, in memory there is no such time.
-    """
-
-    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Do it, then send *call*."""
-        if call.meanwhile is not None:
-            call.meanwhile()
-        return super().send(call, timeout_s=timeout_s)
 
 
 class SteppedDelivery:
@@ -248,9 +260,9 @@ class SteppedDelivery:
         losses = Losses()
         self.sink = make_buffer(losses=losses, clock=clock, max_bytes=max_buffer_bytes)
         self._outbox = outbox(release=self.sink.release)
-        self._shared = Shared(
-            door=Door(Foresighted(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            pulse=Pulse(URL, clock, waits),
+        self._context = SenderContext(
+            client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
+            circuit=CircuitBreaker(URL, clock, waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),
@@ -258,8 +270,8 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        tracks = Tracks(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
-        self._sender = sender_of(self._outbox, tracks, self._shared)
+        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
+        self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,
             outbox=self._outbox,
@@ -269,9 +281,9 @@ class SteppedDelivery:
             ticks=ticks,
             moved=self._moved,
         )
-        adoption = Adoption(None, self._shared, POLL_INTERVAL_S)
-        self._accounts = Accounts(
-            URL, self.sink, self._writer, self._outbox, adoption, self._shared, None
+        adoption = Adoption(None, self._context, POLL_INTERVAL_S)
+        self._status = StatusReader(
+            URL, self.sink, self._writer, self._outbox, adoption, self._context, None
         )
 
     def _moved(self) -> None:
@@ -284,7 +296,7 @@ class SteppedDelivery:
             announce: Send the beginnings of all open spans, however young.
         """
         if announce:
-            self._writer.urge()
+            self._writer.announce_all()
         return self._writer.step()
 
     def send(self, *, urged: bool = False) -> float:
@@ -294,12 +306,12 @@ class SteppedDelivery:
             urged: Try even if the last try failed just before.
         """
         if urged:
-            self._sender.urge()
+            self._sender.force()
         return self._sender.step()
 
     def end_within(self, seconds: float) -> None:
         """Send nothing that takes longer than *seconds* from now on, as while a shutdown waits."""
-        self._shared.door.limit = Deadline.after(seconds, self.clock)
+        self._context.client.limit = Deadline.after(seconds, self.clock)
 
     def give_up(self) -> None:
         """Settle everything that is waiting, as after a full spool."""
@@ -316,7 +328,7 @@ class SteppedDelivery:
     @property
     def status(self) -> Status:
         """Where delivery stands."""
-        return self._accounts.status()
+        return self._status.status()
 
 
 # Plan
@@ -360,9 +372,9 @@ def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
     return MemoryOutbox(release=release)
 
 
-def adopted(files: Files) -> list[AnyItem]:
+def adopted(files: Files) -> list[Item]:
     """Return, in order, the items that the next process sends of what others left in *files*."""
-    items: list[AnyItem] = []
+    items: list[Item] = []
     file = files.take()
     while file is not None:
         try:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, SpanStart, key_text, new_key
+from msgspec.structs import replace
+
+from tests.inside import AgentRef, Item, Kind, RunFeed, Sink, key_text, new_key
 
 ROOT = "remit:run"
 ROOT_PAYLOAD = b'{"labels":null}'
@@ -65,19 +67,26 @@ class HandRun:
         self.sink.put(self._item(Kind.SPAN, status="active", payload=ROOT_PAYLOAD))
         return self
 
-    def start(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> SpanStart:
+    def start(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> Item:
         """Begin a span under the root."""
         now_ns = time.time_ns()
-        start = (self.key, new_key(now_ns), self.root, name, now_ns, payload)
+        start = Item(
+            Kind.SPAN, self.key, new_key(now_ns), self.root, name, now_ns, None, "active", payload,
+            None,
+        )  # fmt: skip
         self.sink.start_span(start)
         return start
 
+    def broken(self) -> Item:
+        """Return the beginning of a span whose time no server can read."""
+        return replace(self._item(Kind.SPAN, status="active"), key=b"b" * 16, started_ns=1 << 90)
+
     def end(
-        self, start: SpanStart, status: str = "complete", result: bytes | None = b'{"result":2}'
+        self, start: Item, status: str = "complete", result: bytes | None = b'{"result":2}'
     ) -> str:
         """End a span; return the 26 characters of its key."""
-        self.sink.end_span(start, start[4] + 1_500_000, status, result)
-        return key_text(start[1])
+        self.sink.end_span(start, (start.started_ns or 0) + 1_500_000, status, result)
+        return key_text(start.key)
 
     def span(self, name: str = "desk:find", payload: bytes = b'{"order":1}') -> str:
         """Record a whole span."""
@@ -127,7 +136,7 @@ class HandRun:
 
     def _item(
         self,
-        kind: Kind,
+        kind: int,
         *,
         status: str | None = None,
         finished_ns: int | None = None,

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import remit
 from remit.config import Settings
 from remit.testing import RecordingSink
-from tests.inside import SpanStart, _runtime
+from tests.inside import Item, _setup
 from tests.scripts import Scene, Script
 
 Body: TypeAlias = Callable[[Scene], Any]
@@ -32,13 +32,11 @@ class CountingSink(RecordingSink):
     def forget(self) -> None:
         """Be as good as new."""
         super().__init__()
-        self.ended: Counter[int] = Counter()
+        self.ended: Counter[bytes] = Counter()
 
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Take the end of a span."""
-        self.ended[start[1]] += 1
+        self.ended[start.key] += 1
         super().end_span(start, finished_ns, status, result)
 
 
@@ -108,7 +106,7 @@ def stage(body: Body, play: Play, scene: type[Scene] = Scene) -> Generator[Stage
     gc.freeze()
     gc.disable()
     try:
-        with _runtime.isolated(Settings(), sink=sink):
+        with _setup.isolated(Settings(), sink=sink):
             yield Stage(body, play, sink, scene)
     finally:
         gc.enable()

@@ -12,7 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.inside import (
-    AnyItem,
     Item,
     Kind,
     Loss,
@@ -72,7 +71,7 @@ class Spooled:
         self._open.append(file)
         return file
 
-    def adopted(self) -> list[AnyItem]:
+    def adopted(self) -> list[Item]:
         """Return, in order, all items that other processes left; the folder is empty then."""
         return adopted(self.files)
 
@@ -93,36 +92,45 @@ class Spooled:
         self.freed_bytes += freed_bytes
 
 
-def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> AnyItem:
+def key(number: int) -> bytes:
+    """Return *number* as a key."""
+    return number.to_bytes(16)
+
+
+def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> Item:
     """Return a finished span that can be told from others."""
-    return (int(Kind.SPAN), run, number, ROOT, "m:f", 1, 2, "complete", payload, None)
+    return Item(Kind.SPAN, run, key(number), key(ROOT), "m:f", 1, 2, "complete", payload, None)
 
 
-def active(number: int, parent: int | None = ROOT) -> AnyItem:
+def active(number: int, parent: int | None = ROOT) -> Item:
     """Return the beginning of a span."""
-    return (int(Kind.SPAN), RUN, number, parent, "m:f", 1, None, "active", b'{"n":1}', None)
+    above = None if parent is None else key(parent)
+    return Item(Kind.SPAN, RUN, key(number), above, "m:f", 1, None, "active", b'{"n":1}', None)
 
 
-def finish(number: int, parent: int | None = ROOT) -> AnyItem:
+def finish(number: int, parent: int | None = ROOT) -> Item:
     """Return the end of a span that began before."""
-    return (int(Kind.FINISH), RUN, number, parent, "m:f", 1, 2, "complete", b'{"n":1}', b"{}")
+    above = None if parent is None else key(parent)
+    return Item(
+        Kind.FINISH, RUN, key(number), above, "m:f", 1, 2, "complete", b'{"n":1}', b"{}",
+    )  # fmt: skip
 
 
-def close(status: str | None = "complete") -> AnyItem:
+def close(status: str | None = "complete") -> Item:
     """Return the end of the run."""
-    return Item(Kind.CLOSE, RUN, ROOT, None, None, 1, 2, status, None, None)
+    return Item(Kind.CLOSE, RUN, key(ROOT), None, None, 1, 2, status, None, None)
 
 
 def record(
     state: RunState = RunState.NEW, *, inherited: bool = False, resumed: bool = False
 ) -> RunRecord:
     """Return the record of the run."""
-    return RunRecord(RUN, ROOT, 1, "live", REGISTRATION, None, state, inherited, resumed)
+    return RunRecord(RUN, key(ROOT), 1, "live", REGISTRATION, None, state, inherited, resumed)
 
 
-def numbers(rows: Iterable[tuple[int, AnyItem]]) -> list[int]:
+def numbers(rows: Iterable[tuple[int, Item]]) -> list[int]:
     """Return the numbers of rows' items."""
-    return [row[2] for _, row in rows]
+    return [int.from_bytes(row.key) for _, row in rows]
 
 
 def wait_until_written(status: Callable[[], Status], limit_s: float = 60.0) -> None:

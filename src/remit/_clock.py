@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -58,6 +59,10 @@ def iso8601(wall_ns: int) -> str:
 
     Source: CONTRACT.md section 7.
     """
-    seconds, rest = divmod(wall_ns, NS_PER_S)
-    whole = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{whole}.{rest // 1000:06d}Z"
+    seconds, rest_ns = divmod(wall_ns, NS_PER_S)
+    return f"{_second(seconds)}.{rest_ns // 1000:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

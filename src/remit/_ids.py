@@ -1,22 +1,27 @@
-"""Keys and PFIDs: made as one integer on the caller's thread, written as text when sent.
+"""Keys and PFIDs: a key is 16 bytes in the SDK and becomes text only when it is sent.
 
-A key is 128 bits: 48 of milliseconds since 1970, then 80 random ones. Its text is 26 characters
-of Crockford base32. A PFID is the same with 30 bits of partition between the two, 32 characters.
+A key is 6 bytes of milliseconds since 1970, then 10 random ones, big-endian. Its text is 26
+characters of Crockford base32. A PFID is the same with 30 bits of partition between the two, 32
+characters.
 
 Source: CONTRACT.md section 6; tested against the published `pfid` package.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from remit._clock import NS_PER_MS
 
 ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+KEY_BYTES: Final = 16
+TIME_BYTES: Final = 6
+HALF_BYTES: Final = 11
 RANDOM_BITS: Final = 80
 TIME_CHARS: Final = 10
 PARTITION_CHARS: Final = 6
@@ -28,13 +33,6 @@ _PFID: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{31}")
 _VALUES: Final = {char: value for value, char in enumerate(ALPHABET)}
 _PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
 _PAIR_MASK: Final = 0x3FF
-_DIGITS: Final = bytes.maketrans(bytes(range(len(ALPHABET))), ALPHABET.encode())
-
-# Many keys are written at once as one large integer, each in a lane of 16 bytes: its random bits
-# are halved four times, each half moved to the lower end of its half of the lane, until each byte
-# holds the 5 bits of one character. 0.13 us a key, against 0.65 one by one.
-LANES: Final = 512
-LANE_BYTES: Final = 16
 
 # Its own generator: a user's `random.seed(...)` must not make two processes use the same ids.
 _generator: Final = random.Random()  # noqa: S311 - ids need to be unique, not secret
@@ -43,9 +41,9 @@ os.register_at_fork(after_in_child=_generator.seed)
 random_bits: Final = _generator.getrandbits
 
 
-def new_key(wall_ns: int) -> int:
-    """Return a new 128-bit key for what began at *wall_ns*; `open_span` makes its own likewise."""
-    return (wall_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
+def new_key(wall_ns: int) -> bytes:
+    """Return a new key for what began at *wall_ns*."""
+    return (wall_ns // NS_PER_MS << RANDOM_BITS | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
 
 
 def new_partition() -> int:
@@ -60,38 +58,35 @@ def encode(value: int, chars: int) -> str:
     )
 
 
-def _lanes(width_bits: int, low_bits: int) -> int:
-    """Return a mask of the *low_bits* of every *width_bits* bits, as wide as all lanes."""
-    ones = (1 << low_bits) - 1
-    return int.from_bytes(ones.to_bytes(width_bits // 8) * (LANES * LANE_BYTES * 8 // width_bits))
-
-
-_RANDOM: Final = _lanes(LANE_BYTES * 8, RANDOM_BITS)
-_HALVINGS: Final = tuple(
-    (low, low << bits, width // 2 - bits)
-    for width, bits in ((128, 40), (64, 20), (32, 10), (16, 5))
-    for low in (_lanes(width, bits),)
-)
-
-
-def random_texts(keys: Sequence[int]) -> list[str]:
-    """Return the text of the random bits of each key, 16 characters; of at most `LANES` keys."""
-    lanes = int.from_bytes(b"".join([key.to_bytes(LANE_BYTES) for key in keys])) & _RANDOM
-    for low, high, shift in _HALVINGS:
-        lanes = (lanes & low) | ((lanes & high) << shift)
-    text = lanes.to_bytes(LANE_BYTES * len(keys)).translate(_DIGITS).decode()
-    return [text[begin : begin + RANDOM_CHARS] for begin in range(0, len(text), RANDOM_CHARS)]
-
-
-def key_text(key: int) -> str:
+def key_text(key: bytes) -> str:
     """Return the 26 characters of a key."""
-    return encode(key, KEY_CHARS)
+    return _time_text(key[:TIME_BYTES]) + _random_text(key)
 
 
-def pfid(key: int, partition: int) -> str:
+def pfid(key: bytes, partition: int) -> str:
     """Return the PFID, 32 characters, of *key* in *partition*."""
-    text = encode(key, KEY_CHARS)
-    return text[:TIME_CHARS] + encode(partition, PARTITION_CHARS) + text[TIME_CHARS:]
+    return pfid_text(key_text(key), encode(partition, PARTITION_CHARS))
+
+
+def pfid_text(key: str, partition: str) -> str:
+    """Return the PFID of a key, in a partition; both are texts."""
+    return key[:TIME_CHARS] + partition + key[TIME_CHARS:]
+
+
+@lru_cache(maxsize=2_000)
+def _time_text(time: bytes) -> str:
+    return encode(int.from_bytes(time), TIME_CHARS)
+
+
+def _random_text(key: bytes) -> str:
+    # Two halves of 40 bits: at half the time of `encode`, and each span that is sent has a key.
+    high, low = int.from_bytes(key[TIME_BYTES:HALF_BYTES]), int.from_bytes(key[HALF_BYTES:])
+    pairs, mask = _PAIRS, _PAIR_MASK
+    return (
+        f"{pairs[high >> 30]}{pairs[high >> 20 & mask]}{pairs[high >> 10 & mask]}"
+        f"{pairs[high & mask]}{pairs[low >> 30]}{pairs[low >> 20 & mask]}"
+        f"{pairs[low >> 10 & mask]}{pairs[low & mask]}"
+    )
 
 
 def partition_of(identifier: str) -> int | None:
@@ -101,28 +96,30 @@ def partition_of(identifier: str) -> int | None:
     return decode(identifier[TIME_CHARS : TIME_CHARS + PARTITION_CHARS])
 
 
-def key_of(identifier: str) -> int | None:
+def key_of(identifier: str) -> bytes | None:
     """Return the key inside a PFID (time and random bits), or `None` if it is not one."""
     if not is_pfid(identifier):
         return None
-    return decode(identifier[:TIME_CHARS] + identifier[TIME_CHARS + PARTITION_CHARS :])
+    text = identifier[:TIME_CHARS] + identifier[TIME_CHARS + PARTITION_CHARS :]
+    return decode(text).to_bytes(KEY_BYTES)
 
 
-def key_within(identifier: str, name: str) -> int | None:
+def derived_key(key: bytes, text: str) -> bytes:
+    """Return a key with the time of *key* and, in place of random bytes, a hash of *text*."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return key[:TIME_BYTES] + digest[: KEY_BYTES - TIME_BYTES]
+
+
+def key_within(identifier: str, name: str) -> bytes | None:
     """Return the key of the one thing called *name* in what a PFID identifies.
 
-    Whoever knows the PFID comes to the same key, without asking. Its time is the PFID's.
+    Every process that knows the PFID derives the same key. Its time is the PFID's.
 
     Returns:
         None if *identifier* is no PFID.
     """
     whole = key_of(identifier)
-    if whole is None:
-        return None
-    import hashlib  # noqa: PLC0415 - 1 ms at import, for what a resumed run alone needs
-
-    digest = hashlib.sha256(f"{identifier}/{name}".encode()).digest()
-    return whole >> RANDOM_BITS << RANDOM_BITS | int.from_bytes(digest[: RANDOM_BITS // 8])
+    return None if whole is None else derived_key(whole, f"{identifier}/{name}")
 
 
 def decode(text: str) -> int:

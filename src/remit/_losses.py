@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
-from remit._sink import AnyItem
+from msgspec.structs import replace
 
-# What an item costs beside its payload and result, measured: the tuple and its integers, its
+from remit._sink import Item
+
+# What an item costs beside its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the two bytes objects' own heads.
 ITEM_BYTES: Final = 512
-# Runs of which it is known what they lost until that is in their records; of more the oldest is
-# forgotten, and only the whole is counted.
+# Runs whose losses are kept until they are in the run's record. Beyond it the oldest is forgotten,
+# and only the total counts.
 MAX_RUNS: Final = 10_000
 
 
@@ -42,10 +44,10 @@ class Loss(StrEnum):
     REFUSED = "refused"
     """The server refused the item for good, and there was no spool to keep it in.
 
-    To its run it is told also where the item is kept: `set_aside` counts it then.
+    In the losses of its run it counts also where the item is kept: then `set_aside` counts it.
     """
 
-    # The rest is told of a run only: `set_aside` counts it, or nobody can.
+    # The other reasons are in the losses of runs only.
     FAULT = "fault"
     """The item could not be written, through a fault of remit's."""
     PROCESS_ENDED = "process_ended"
@@ -53,7 +55,7 @@ class Loss(StrEnum):
 
     @staticmethod
     def leaves_a_rest(reason: str) -> bool:
-        """Tell whether something of the item arrives all the same."""
+        """Tell whether a part of the item arrives."""
         return reason in _LEAVE_A_REST
 
 
@@ -85,7 +87,7 @@ class Losses:
         self._counts: Counter[str] = Counter()
         # What is not in the account of its run yet.
         self._of_runs: dict[str, Counter[str]] = {}
-        # Reentrant: a collected generator may end its span while this very thread counts.
+        # Reentrant, because a signal's handler may record while this very thread counts.
         self._lock = threading.RLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
@@ -127,30 +129,30 @@ class Losses:
         return True
 
     def after_fork_in_child(self) -> None:
-        """Start anew: a thread of the parent may have held the lock, and the counts are its."""
+        """Start with nothing lost, and with a lock that no thread of the parent holds."""
         self._counts = Counter()
         self._of_runs = {}
         self._lock = threading.RLock()
 
 
-def cost(item: AnyItem) -> int:
+def cost(item: Item) -> int:
     """Return the bytes of memory that *item* is counted with."""
-    payload, result = item[8], item[9]
+    payload, result = item.payload, item.result
     return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
 
 
-def costs(items: Sequence[AnyItem]) -> int:
+def costs(items: Sequence[Item]) -> int:
     """Return the sum of what *items* cost; without a call for each."""
-    contents = [len(item[8] or b"") + len(item[9] or b"") for item in items]
+    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
     return ITEM_BYTES * len(items) + sum(contents)
 
 
-def skeleton(item: AnyItem) -> AnyItem:
+def skeleton(item: Item) -> Item:
     """Return *item* with markers in place of its payload and result.
 
     Source: design.md section 3, payload format 1: the reserved key `$remit`.
     """
-    return (*item[:8], _cut(item[8]), _cut(item[9]))
+    return replace(item, payload=_cut(item.payload), result=_cut(item.result))
 
 
 def _cut(content: bytes | None) -> bytes | None:

@@ -1,8 +1,8 @@
-"""What `params=` and `result=` say in the place of a signature.
+"""What the author of a declaration says with `params=`, `result=` and `capture=`.
 
-Each is a type or a JSON Schema. A type counts for the schema and for capture alike: what its
-author hid or marked is withheld. A JSON Schema says nothing of types, so capture follows the
-signature as without one.
+`params=` and `result=` replace what the signature says; each is a type or a JSON Schema. A type
+counts for the schema and for capture: what its author hid or marked is withheld. A JSON Schema
+says nothing of types, so capture follows the signature as without one.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import GenericAlias
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import typing_extensions
 from msgspec.structs import replace
+from pydantic import Field
 from typing_extensions import is_typeddict
 
 from remit._annotations import (
@@ -32,6 +33,9 @@ from remit._returns import entered_type, item_type
 from remit._signature import Parameter, Reading, declared_parameters
 from remit._words import meant
 from remit.errors import DeclarationError
+
+CaptureOption: TypeAlias = bool | Mapping[str, bool]
+"""What `capture=` says of one parameter or rule: whether to record it, or which rules are off."""
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _TYPES: Final = "a type, or a JSON Schema as a mapping"
@@ -194,7 +198,5 @@ def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
 
 
 def _hidden(meaning: Meaning) -> Meaning:
-    from pydantic import Field  # noqa: PLC0415 - half of pydantic, for what an author hid
-
     annotation = Any if meaning.annotation is MISSING else meaning.annotation
     return replace(meaning, annotation=annotated(annotation, Field(repr=False)))

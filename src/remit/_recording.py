@@ -14,14 +14,12 @@ from typing import Final, Protocol, cast
 from msgspec import Struct, field
 
 from remit import _capture
-from remit._clock import NS_PER_S, Clock
+from remit._clock import Clock
 from remit._context import get_place, set_place
 from remit._policy import Ceilings
 from remit._sink import RunFeed, Sink
 from remit.errors import RunTerminated
 
-# Time servers slew by less; what is more was a step, or a sleep.
-MAX_DRIFT_NS: Final = NS_PER_S
 # Blocks may be named by the thousand; what exceeds a remit beyond that is on the spans alone.
 MAX_SAID: Final = 1_000
 OBSERVE: Final = "observe"
@@ -116,9 +114,6 @@ class RunState:
         exited: The run's block has ended.
         outliving: The keys in `open` when the block ended.
         handle: The public `Run`.
-        monotonic_ns: That of the recorder's clock, at hand.
-        offset_ns: Wall time minus monotonic time. Every stamp of the run is monotonic time plus
-            this, so that a child never ends after its parent because the wall clock drifts.
     """
 
     __slots__ = (
@@ -127,8 +122,6 @@ class RunState:
         "feed",
         "handle",
         "in_flight",
-        "monotonic_ns",
-        "offset_ns",
         "open",
         "outliving",
         "overrides",
@@ -147,20 +140,12 @@ class RunState:
         shared = None if outer is None else outer.run.rules
         self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
         self.handle: object = None
-        self.monotonic_ns: Final = recorder.clock.monotonic_ns
-        self.open: Final[set[int]] = set()
-        self.in_flight: Final[dict[int, weakref.ref[InFlight]]] = {}
-        self.overrides: Final[dict[int, tuple[str | None, bytes]]] = {}
+        self.open: Final[set[bytes]] = set()
+        self.in_flight: Final[dict[bytes, weakref.ref[InFlight]]] = {}
+        self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
         self.exited = False
-        self.outliving: frozenset[int] = frozenset()
-        self.offset_ns = _offset_ns(recorder.clock)
-
-    def follow_clock(self) -> None:
-        """Take over the wall clock if it was set, or if the machine slept: for spans to come."""
-        offset_ns = _offset_ns(self.recorder.clock)
-        if abs(offset_ns - self.offset_ns) > MAX_DRIFT_NS:
-            self.offset_ns = offset_ns
+        self.outliving: frozenset[bytes] = frozenset()
 
     def cancel_in_flight(self) -> None:
         """End the spans of what nobody will step again, because the process ends."""
@@ -182,18 +167,11 @@ class RunState:
                 stream.cancel()
                 stream.interrupt()
 
-    def fail_after_block(self, key: int, parent: int | None, error: BaseException) -> None:
+    def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail the run if the span *key* outlived its block; `OpenRun` implements it."""
 
     def settle(self) -> None:
         """Take the end of the last span after the block; `remit._runs` closes the run then."""
-
-
-def _offset_ns(clock: Clock) -> int:
-    """Return wall time minus monotonic time, read within one another as closely as can be."""
-    before_ns = clock.monotonic_ns()
-    wall_ns = clock.wall_ns()
-    return wall_ns - (before_ns + clock.monotonic_ns()) // 2
 
 
 class Place(Struct, frozen=True, eq=False):
@@ -210,7 +188,7 @@ class Place(Struct, frozen=True, eq=False):
     """
 
     run: RunState
-    key: int
+    key: bytes
     name: str
     ceilings: Ceilings
     enclosing: tuple[Enclosing, ...] = ()

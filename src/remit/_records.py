@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from pydantic import BaseModel
 
 from remit._annotations import MISSING, own_annotations
-from remit._loaded import loaded
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
@@ -51,7 +51,7 @@ def pydantic_fields(cls: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 - any
     """Return the fields of a model or a pydantic dataclass, None for another class."""
     found: Mapping[str, Any] | None = (
         cls.model_fields
-        if issubclass(cls, loaded("pydantic.main", "BaseModel"))
+        if issubclass(cls, BaseModel)
         else getattr(cls, "__pydantic_fields__", None)
     )
     return found

@@ -21,6 +21,9 @@ from remit._returns import as_called
 MISSING: Final = inspect.Parameter.empty
 """No annotation, or no default."""
 
+RETURN: Final = "return"
+"""Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
+
 _Kind: Final = inspect._ParameterKind  # noqa: SLF001 - public only through its members
 _BY_POSITION: Final = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
 

@@ -1,88 +1,71 @@
 """The seam between recording and delivering: what a sink takes, and the items it is given.
 
-An item is a flat tuple of int, str, bytes and None, so that a million of them hold no object of the
-user's alive. While they wait they are what the garbage collector does not see either
-(`remit._queued`).
+An item is a flat structure of int, str, bytes and None, so that a million of them hold no object of
+the user's alive. It is the same in the buffer, in the spool and at the sender.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from msgspec import Struct
 
 
-class Kind(IntEnum):
-    """What an item says; the order is the order in which one run's items make sense."""
+class Kind:
+    """What an item says; the order is the order in which one run's items make sense.
 
-    RUN = 0
+    Plain integers: members of an `IntEnum` are compared and packed at twice the cost.
+    """
+
+    RUN: Final = 0
     """A run began at started_ns: register and start it. Key is the root span's.
 
-    One that is resumed has its root span at the server; what the root's payload is stands here.
+    The root span of a resumed run is at the server already; this item carries its payload.
     """
-    SPAN = 1
+    SPAN: Final = 1
     """A whole span, or with status `active` the beginning of one."""
-    FINISH = 2
+    FINISH: Final = 2
     """The end of a span whose beginning was sent before: key, finished_ns, status, result."""
-    QUALITY = 3
+    QUALITY: Final = 3
     """A quality payload: `name`, `payload` (None removes the name).
 
     `result` is a JSON array of what differs from the declaration. It is not delivered, because the
     collector compares the payload itself.
     """
-    CLOSE = 4
+    CLOSE: Final = 4
     """A run ended: finished_ns and status. Without a status it was left open, to be resumed."""
 
 
-class Item(NamedTuple):
-    """One thing to deliver. Build it as a plain tuple on the hot path: the positions are fixed.
+class Item(Struct, gc=False, array_like=True):
+    """One thing to deliver.
+
+    Without `gc=False` the garbage collector would examine all waiting items again and again. The
+    spool stores an item as a msgpack array of the fields in this order.
 
     Attributes:
-        kind: A `Kind`.
+        kind: One of `Kind`.
         run_key: Key of the run, 26 characters.
-        key: Key of the span, 128 bits; for other kinds a key of the item's own.
+        key: Key of the span, 16 bytes (`remit._ids`); for other kinds a key of the item's own.
         parent: Key of the parent span, or None at the root.
         name: Span type, agent or quality name.
         started_ns: Wall time, nanoseconds since 1970 in UTC.
-        finished_ns: The same; start plus monotonic difference, so never before the start.
-        status: The API's word for where it stands.
+        finished_ns: The same, never before the start.
+        status: The API's word for the status.
         payload: JSON object as UTF-8 bytes, redacted and bounded.
         result: JSON object as UTF-8 bytes, redacted and bounded.
     """
 
     kind: int
     run_key: str
-    key: int
-    parent: int | None
+    key: bytes
+    parent: bytes | None
     name: str | None
     started_ns: int | None
     finished_ns: int | None
     status: str | None
     payload: bytes | None
     result: bytes | None
-
-
-AnyItem: TypeAlias = (
-    Item
-    | tuple[
-        int,
-        str,
-        int,
-        int | None,
-        str | None,
-        int | None,
-        int | None,
-        str | None,
-        bytes | None,
-        bytes | None,
-    ]
-)
-"""An `Item`, or the plain tuple of the same positions."""
-
-SpanStart: TypeAlias = tuple[str, int, int | None, str, int, bytes]
-"""run_key, key, parent, name, started_ns, payload: a span that has begun and not ended."""
 
 
 QualityCheck: TypeAlias = Callable[[str, bytes], list[str]]
@@ -115,7 +98,7 @@ class AgentRef(Struct, frozen=True):
 
 
 class RunFeed:
-    """What recording and delivering tell each other about one run.
+    """What recording and delivery exchange about one run.
 
     Recording makes it; delivering sets `instance_id` and `terminated` from its own thread, and
     recording reads them, or sets `terminated` where the policy ends the run. Nothing is ever read
@@ -154,7 +137,7 @@ class RunFeed:
         agent: AgentRef,
         purpose: str,
         *,
-        root: int,
+        root: bytes,
         instance_id: str | None = None,
     ) -> None:
         """Open the feed of a run; with *instance_id* the run goes on where another stopped."""
@@ -167,27 +150,25 @@ class RunFeed:
         self.terminated: str | None = None
         self.lost = 0
         self.closed = False
-        self.streams: set[int] = set()
+        self.streams: set[bytes] = set()
 
 
 class Sink(Protocol):
-    """Where recorded items go. Every method returns at once and never blocks on I/O."""
+    """Where recorded items go. No method blocks on I/O."""
 
-    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+    def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take the `Kind.RUN` item of a new run, with the feed that belongs to it."""
         ...
 
-    def start_span(self, start: SpanStart) -> None:
-        """Take note of a span that has begun; it is sent as `active` if it lives long."""
+    def start_span(self, start: Item) -> None:
+        """Take the beginning of a span; it is sent as `active` if it lives long."""
         ...
 
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
-        """Take the end of a span whose *start* was noted before."""
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
+        """Take the end of a span that `start_span` was given; *start* is the sink's to change."""
         ...
 
-    def put(self, item: AnyItem) -> None:
+    def put(self, item: Item) -> None:
         """Take any other item: a root span sent active, a quality payload, a run's end."""
         ...
 
@@ -195,16 +176,14 @@ class Sink(Protocol):
 class NoSink:
     """Takes everything and keeps nothing; the sink of mode `off`."""
 
-    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+    def open_run(self, item: Item, feed: RunFeed) -> None:
         """Forget it."""
 
-    def start_span(self, start: SpanStart) -> None:
+    def start_span(self, start: Item) -> None:
         """Forget it."""
 
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Forget it."""
 
-    def put(self, item: AnyItem) -> None:
+    def put(self, item: Item) -> None:
         """Forget it."""

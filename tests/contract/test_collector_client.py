@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 
 from remit.client import AsyncClient, Client
 from remit.collector import Store, create_token
 from remit.errors import NotFoundError, RejectedError, UnauthorizedError
 from tests.collecting import NOBODY, SCHEMA, URL, World
-from tests.inside import AsyncInProcessTransport, InProcessTransport
+from tests.inside import CLIENT_ENDPOINTS, InProcessTransport
+from tests.inside_collector import ENDPOINTS
 
 VERSION = {"external_identifier": "v1"}
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -111,7 +114,7 @@ def test_a_refusal_is_the_error_that_names_the_reaction(world: World, client: Cl
 async def test_the_asynchronous_client_does_the_same(world: World, store: Store) -> None:
     """Many at once."""
     secret = create_token(store, "agent_deployment").secret
-    transport = AsyncInProcessTransport(world.app)
+    transport = httpx.ASGITransport(world.app)
     async with AsyncClient(URL, secret, transport=transport) as client:
 
         async def one() -> str:
@@ -122,3 +125,14 @@ async def test_the_asynchronous_client_does_the_same(world: World, store: Store)
             return (await client.agent_instances.finish(made.id)).status
 
         assert await asyncio.gather(*(one() for _ in range(10))) == ["complete"] * 10
+
+
+def test_the_client_and_the_collector_describe_the_endpoints_alike() -> None:
+    """Method, path, body and its envelope are the same in both tables."""
+    served = {
+        (endpoint.method, endpoint.path): (endpoint.takes, endpoint.wrapped)
+        for endpoint in ENDPOINTS
+    }
+    for endpoint in CLIENT_ENDPOINTS:
+        key = endpoint.method, re.sub(r"\{\w+\}", "{id}", endpoint.path)
+        assert served[key] == (endpoint.request, endpoint.wrapped), endpoint.name

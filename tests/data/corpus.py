@@ -29,9 +29,11 @@ from tests.inside import (
     SpanType,
     canonical,
     params_schema,
-    payload_of,
     read,
     result_schema,
+)
+from tests.inside import (
+    registration as payload_of,
 )
 
 GOLDEN_HASH = Path(__file__).parent / "registration.sha256"

@@ -100,7 +100,7 @@ def answers_slowly(backend: Backend, connection: socket.socket, request: httpx.R
 
 
 def drips(backend: Backend, connection: socket.socket, request: httpx.Request) -> None:
-    """Give the right answer byte by byte: each in time, the whole never."""
+    """Give the right answer byte by byte, each in time; its head lasts until the recovery."""
     for byte in raw(backend.api.answer(request)):
         if backend.recovered.wait(SLOW_S / HALF):
             break

@@ -179,7 +179,7 @@ async def main(watched: bool, trouble: str) -> dict[str, object]:  # noqa: FBT00
     answer = program(watched, felt)
     watcher = asyncio.create_task(felt.watch())
     results = [await answer(number) for number in range(STEPS // 2)]
-    if trouble in ("names", "refusal"):
+    if trouble == "refusal":
         # Nobody else can tell when it was noticed.
         await loop.run_in_executor(None, said.trouble.wait, NOTICE_S)
     felt.go_on()

@@ -128,7 +128,7 @@ def on_disk(folder: Path, served: Served) -> set[tuple[str, int]]:
     """Return span type and number of each span in a copy of the spool."""
     shutil.copytree(folder / "data", folder / "copy")
     items = Spooled(folder / "copy", target=served.url, token=served.token).adopted()
-    payloads = [(str(row[4]), json.loads(row[8] or b"{}")) for row in items]
+    payloads = [(str(row.name), json.loads(row.payload or b"{}")) for row in items]
     return {(name, payload["number"]) for name, payload in payloads if "number" in payload}
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from remit.errors import ContractError
 from remit.models import agent, agent_instance, agent_span, bulk, envelope
-from tests.inside import _endpoints
+from tests.inside import Call, described
 
 MODELS: list[type[BaseModel]] = [
     value
@@ -114,7 +114,7 @@ def test_a_payload_reaches_the_wire_as_it_is(
     payload: dict[str, Any], result: dict[str, Any]
 ) -> None:
     """Nothing is added, renamed or left out inside it, nulls included."""
-    call = _endpoints.create_span(
+    call = described.create_span(
         agent_instance_id="i",
         schema_name="n",
         status="complete",
@@ -129,16 +129,16 @@ def test_a_payload_reaches_the_wire_as_it_is(
 @pytest.mark.parametrize(
     "call",
     [
-        _endpoints.ping(),
-        _endpoints.get_instance("i"),
-        _endpoints.list_spans(agent_id="a"),
-        _endpoints.finish_span("s"),
-        _endpoints.bulk_raw([]),
+        described.ping(),
+        described.get_instance("i"),
+        described.list_spans(agent_id="a"),
+        described.finish_span("s"),
+        described.bulk_raw([]),
     ],
     ids=lambda call: call.path,
 )
 def test_no_answer_makes_a_parser_raise_anything_but_a_contract_error(
-    call: _endpoints.Call[Any], answer: object
+    call: Call[Any], answer: object
 ) -> None:
     """What is read was an object that says nothing of an error."""
     with suppress(ContractError):

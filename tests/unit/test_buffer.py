@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from remit._buffer import CHUNK_ITEMS
 from remit._ids import new_key
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._queued import Drained
-from remit._sink import AnyItem, Item, Kind, SpanStart
+from remit._sink import Item, Kind
 from remit.testing import FakeClock
 from tests.inside import make_buffer
 from tests.recording import HandRun
@@ -23,6 +23,7 @@ from tests.recording import HandRun
 pytestmark = pytest.mark.python
 
 RUN = "01m8854jxatem2qtpj6f5qsb2f"
+KEY = b"k" * 16
 
 
 class Made:
@@ -41,14 +42,17 @@ class Made:
             nudge=lambda: self.asked.update(["nudge"]),
         )
 
-    def start(self, key: int = 0, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
+    def start(self, key: bytes = b"", *, started_ns: int = 1, size_bytes: int = 2) -> Item:
         """Begin a span."""
         payload = b"{" + b" " * (size_bytes - 2) + b"}"
-        start = (RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, payload)
+        start = Item(
+            Kind.SPAN, RUN, key or new_key(time.time_ns()), None, "m:f", started_ns, None,
+            "active", payload, None,
+        )  # fmt: skip
         self.buffer.start_span(start)
         return start
 
-    def span(self, *, started_ns: int = 1, size_bytes: int = 2) -> SpanStart:
+    def span(self, *, started_ns: int = 1, size_bytes: int = 2) -> Item:
         """Record a whole span."""
         start = self.start(started_ns=started_ns, size_bytes=size_bytes)
         self.buffer.end_span(start, started_ns + 1, "complete", b"{}")
@@ -59,25 +63,25 @@ class Made:
         while self.buffer.held_bytes < held_bytes:
             self.span()
 
-    def drain(self, *, everything: bool = False) -> list[AnyItem]:
+    def drain(self, *, everything: bool = False) -> list[Item]:
         """Drain the buffer and release the memory of the items."""
-        drained = Drained()
-        self.buffer.drain(drained, everything=everything)
-        items = drained.in_order()
+        items = self.buffer.drain(everything=everything)
         self.buffer.release(sum(map(cost, items)))
         return items
 
 
-def shape(items: list[AnyItem]) -> list[tuple[int, str | None]]:
+def shape(items: list[Item]) -> list[tuple[int, str | None]]:
     """Return kind and status of each."""
-    return [(item[0], item[7]) for item in items]
+    return [(item.kind, item.status) for item in items]
 
 
 def test_a_span_that_ends_soon_is_one_item() -> None:
     """Its beginning and its end are sent together, with the terminal status."""
     made = Made()
     start = made.span()
-    assert made.drain() == [(Kind.SPAN, RUN, start[1], None, "m:f", 1, 2, "complete", b"{}", b"{}")]
+    assert made.drain() == [
+        Item(Kind.SPAN, RUN, start.key, None, "m:f", 1, 2, "complete", b"{}", b"{}")
+    ]
     assert made.drain(everything=True) == []
     assert made.buffer.held_bytes == 0
 
@@ -91,7 +95,9 @@ def test_a_span_that_lives_longer_than_an_interval_is_announced() -> None:
     made.clock.advance(1)
     assert shape(made.drain()) == [(Kind.SPAN, "active")]
     made.buffer.end_span(start, 9, "failed", None)
-    assert made.drain() == [(Kind.FINISH, *start[:5], 9, "failed", b"{}", None)]
+    assert made.drain() == [
+        replace(start, kind=Kind.FINISH, finished_ns=9, status="failed", result=None)
+    ]
     assert made.buffer.held_bytes == 0
 
 
@@ -115,19 +121,19 @@ def test_items_come_in_the_order_in_which_they_make_sense() -> None:
     made = Made()
     early = made.start(started_ns=10)
     made.drain(everything=True)
-    made.buffer.put(Item(Kind.CLOSE, RUN, 1, None, None, 1, 2, "complete", None, None))
-    made.buffer.put(Item(Kind.QUALITY, RUN, 2, None, "q", 1, None, None, b"{}", None))
+    made.buffer.put(Item(Kind.CLOSE, RUN, KEY, None, None, 1, 2, "complete", None, None))
+    made.buffer.put(Item(Kind.QUALITY, RUN, KEY, None, "q", 1, None, None, b"{}", None))
     made.buffer.end_span(early, 99, "complete", None)
     parent = made.start(started_ns=20)
     made.span(started_ns=30)
     made.buffer.end_span(parent, 40, "complete", None)
     run = HandRun(made.buffer).open()
     drained = made.drain()
-    assert [item[0] for item in drained] == [
+    assert [item.kind for item in drained] == [
         *(Kind.RUN, Kind.SPAN, Kind.SPAN, Kind.SPAN),
         *(Kind.FINISH, Kind.QUALITY, Kind.CLOSE),
     ]
-    assert [item[5] for item in drained[1:4]] == [20, 30, run.started_ns]
+    assert [item.started_ns for item in drained[1:4]] == [20, 30, run.started_ns]
 
 
 def test_a_large_backlog_is_handed_over_in_chunks() -> None:
@@ -136,7 +142,7 @@ def test_a_large_backlog_is_handed_over_in_chunks() -> None:
     starts = [made.span(started_ns=number) for number in range(2 * CHUNK_ITEMS + 1)]
     chunks = [made.drain(), made.drain(), made.drain(), made.drain()]
     assert [len(chunk) for chunk in chunks] == [CHUNK_ITEMS, CHUNK_ITEMS, 1, 0]
-    assert [item[2] for chunk in chunks for item in chunk] == [start[1] for start in starts]
+    assert [item.key for chunk in chunks for item in chunk] == [start.key for start in starts]
 
 
 def test_the_first_item_and_each_run_rouse_the_threads() -> None:
@@ -179,10 +185,9 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
     """That is in memory until it is put, or longer where there is no disk and no server."""
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(at_first * ITEM_BYTES)
-    drained = Drained()
-    made.buffer.drain(drained, everything=False)
+    drained = made.buffer.drain(everything=False)
     if not stays:
-        made.buffer.release(sum(map(cost, drained.in_order())))
+        made.buffer.release(sum(map(cost, drained)))
     made.asked.clear()
     for _ in range(10):
         made.span()
@@ -201,12 +206,12 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
     run.close()
     assert made.buffer.held_bytes <= 40 * ITEM_BYTES
     drained = made.drain()
-    spans = [item for item in drained if item[0] in (Kind.SPAN, Kind.FINISH)]
-    bare = [item for item in spans if item[8] == b'{"$remit":"cut","of":400,"unit":"bytes"}']
+    spans = [item for item in drained if item.kind in (Kind.SPAN, Kind.FINISH)]
+    bare = [item for item in spans if item.payload == b'{"$remit":"cut","of":400,"unit":"bytes"}']
     losses = made.losses.by_reason()
     assert losses[Loss.PAYLOAD_BUFFER_FULL] >= len(bare) > 0
     assert losses[Loss.BUFFER_FULL] == 60 + 2 - len(spans) == run.feed.lost
-    assert [item[7] for item in drained if item[2] == run.root] == [
+    assert [item.status for item in drained if item.key == run.root] == [
         None,
         "active",
         "complete",
@@ -225,14 +230,14 @@ def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
 
 
 def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one() -> None:
-    """Its end carries its beginning, and is sent as a whole: the server knows nothing of it."""
+    """Its beginning is the caller's own memory, and is announced like any other."""
     made = Made(max_bytes=10 * ITEM_BYTES)
     for _ in range(12):
         made.span()
     start = made.start()
-    made.drain(everything=True)
+    assert start in made.drain(everything=True)
     made.buffer.end_span(start, 5, "complete", None)
-    assert made.drain() == [(Kind.SPAN, *start[:5], 5, "complete", b"{}", None)]
+    assert made.drain() == [replace(start, kind=Kind.FINISH, finished_ns=5, status="complete")]
     assert made.buffer.held_bytes == 0
 
 
@@ -277,9 +282,9 @@ def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
 )
 def test_a_skeleton_says_how_much_is_missing(payload: bytes | None, result: bytes | None) -> None:
     """Each side that was there becomes a marker, one that was not stays absent."""
-    item = Item(Kind.SPAN, RUN, 1, None, "m:f", 1, 2, "complete", payload, result)
+    item = Item(Kind.SPAN, RUN, KEY, None, "m:f", 1, 2, "complete", payload, result)
     bare = skeleton(item)
-    for before, after in ((payload, bare[8]), (result, bare[9])):
+    for before, after in ((payload, bare.payload), (result, bare.result)):
         marker = before and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(before)
         assert after == marker
 
@@ -298,19 +303,19 @@ class Tally:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self.whole: Counter[int] = Counter()
-        self.active: Counter[int] = Counter()
-        self.ended: Counter[int] = Counter()
+        self.whole: Counter[bytes] = Counter()
+        self.active: Counter[bytes] = Counter()
+        self.ended: Counter[bytes] = Counter()
 
-    def take(self, items: list[AnyItem]) -> None:
+    def take(self, items: list[Item]) -> None:
         """Count *items*."""
         for item in items:
-            if item[0] == Kind.FINISH:
-                self.ended[item[2]] += 1
-            elif item[7] == "active":
-                self.active[item[2]] += 1
+            if item.kind == Kind.FINISH:
+                self.ended[item.key] += 1
+            elif item.status == "active":
+                self.active[item.key] += 1
             else:
-                self.whole[item[2]] += 1
+                self.whole[item.key] += 1
 
 
 @pytest.mark.parametrize("recording", [1, 4], ids=["one thread", "four threads"])
@@ -319,17 +324,17 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
     """5,000 spans, and a writer that announces as often as it can: each arrives exactly once."""
     made, tally, over = Made(max_bytes=1 << 30), Tally(), threading.Event()
     total = 5_000
-    begun: set[int] = set()
+    begun: set[bytes] = set()
 
     def record() -> None:
         run = HandRun(made.buffer)
-        starts: list[SpanStart] = []
+        starts: list[Item] = []
         for _ in range(total // recording):
             start = run.start()
             time.sleep(0)  # noqa: TID251 - the writer may be anywhere in its pass then
             made.buffer.end_span(start, 9, "complete", None)
             starts.append(start)
-        begun.update(start[1] for start in starts)
+        begun.update(start.key for start in starts)
 
     def write() -> None:
         while not over.is_set():

@@ -16,9 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from remit import _endpoints
 from remit._version import __version__
-from remit.client._http import AsyncHttp, Http
+from remit.client._http import AsyncHttpClient, HttpClient
 from remit.config import Settings
 from remit.errors import (
     ApiError,
@@ -39,7 +38,7 @@ from tests.doors import (
     both,
     hides_everything,
 )
-from tests.fake_api import FakeApi
+from tests.inside import Call, described
 from tests.loopback import request_of, serving
 from tests.subtests import each
 
@@ -79,7 +78,7 @@ async def test_a_query_is_sent_with_brackets_quoted(send: Sends) -> None:
         assert request.url.query == b"agent_id=a&pagination%5Bpage_size%5D=5&sorting=-id"
         return httpx.Response(200, json=page)
 
-    call = _endpoints.list_instances(agent_id="a", page_size=5, sorting="-id")
+    call = described.list_instances(agent_id="a", page_size=5, sorting="-id")
     assert (await send(call, handler=handle)).summaries == []
 
 
@@ -91,7 +90,7 @@ def test_without_a_token_none_is_sent() -> None:
         return httpx.Response(200, json=PONG)
 
     for token in (None, "", "  \n"):
-        Http("http://api.example", token, transport=httpx.MockTransport(handle)).send(PING)
+        HttpClient("http://api.example", token, transport=httpx.MockTransport(handle)).send(PING)
 
 
 @both
@@ -149,7 +148,7 @@ def arriving(body: bytes, length: int, status: int = 200, encoding: str = "ident
     return lambda _: httpx.Response(status, stream=Parts(body, length), headers=headers)
 
 
-BULK = _endpoints.bulk_raw([b"{}"])
+BULK = described.bulk_raw([b"{}"])
 TALKATIVE = b'{"status":"error","message":"' + b"x" * 2000 + b'"}'
 
 
@@ -160,12 +159,12 @@ TALKATIVE = b'{"status":"error","message":"' + b"x" * 2000 + b'"}'
     [
         (PING, MIB, "something else does"),
         (BULK, MIB, r"fewer items into one call \(max_batch_items\)"),
-        (_endpoints.list_instances(agent_id="a"), 16 * MIB, "Ask for less with page_size"),
+        (described.list_instances(agent_id="a"), 16 * MIB, "Ask for less with page_size"),
     ],
     ids=["one thing", "bulk", "a list"],
 )
 async def test_an_answer_without_end_is_cut_off(
-    send: Sends, call: _endpoints.Call[object], limit: int, advice: str, *, zipped: bool
+    send: Sends, call: Call[object], limit: int, advice: str, *, zipped: bool
 ) -> None:
     """The error says what to do about it, for each kind of call."""
     body = b" " * (limit + 1)
@@ -251,7 +250,7 @@ def test_a_server_that_never_stops_sending_is_left() -> None:
             connection.sendall(b'"k":"v",' * 1000)
 
     with serving(endless) as url:
-        http = Http(url, TOKEN, timeout_s=0.5)
+        http = HttpClient(url, TOKEN, timeout_s=0.5)
         with pytest.raises(UnavailableError, match="no answer from"):
             http.send(BULK)
         http.close()
@@ -265,7 +264,7 @@ def test_a_server_that_never_stops_sending_is_left() -> None:
 def test_a_url_that_cannot_be_right_is_refused(url: str) -> None:
     """Nothing is sent, and the error says what is expected."""
     with pytest.raises(SettingsError, match="expected https://host"):
-        Http(url, TOKEN)
+        HttpClient(url, TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +279,7 @@ def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
 ) -> None:
     """Programs and clients see one URL, and so does the spool; any other path is kept."""
     for _ in range(2):
-        assert Http(url, TOKEN).target.url == root
+        assert HttpClient(url, TOKEN).target.url == root
         assert Settings(api_url=url).api_url == root
     assert [record.getMessage() for record in caplog.records] == [
         "api_url ends in /api/v1, which is cut off: requests add it"
@@ -291,13 +290,13 @@ def test_the_path_that_requests_add_is_cut_off_the_url_with_one_line(
 def test_a_url_that_cannot_be_read_is_refused(url: str) -> None:
     """The error has Python's reason."""
     with pytest.raises(SettingsError, match="api_url cannot be read"):
-        Http(url, TOKEN)
+        HttpClient(url, TOKEN)
 
 
 def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
     """The client of httpx would send it in place of the token."""
     with pytest.raises(SettingsError, match="user or password") as caught:
-        Http("https://user:s3cret@h", TOKEN)
+        HttpClient("https://user:s3cret@h", TOKEN)
     assert "s3cret" not in str(caught.value)
 
 
@@ -305,20 +304,20 @@ def test_a_url_with_a_password_is_refused_without_quoting_it() -> None:
 def test_a_token_that_no_header_may_hold_is_refused_without_quoting_it(token: str) -> None:
     """The error of httpx would quote it."""
     with pytest.raises(SettingsError, match="api_token holds") as caught:
-        Http("http://h", token)
+        HttpClient("http://h", token)
     assert token not in str(caught.value)
 
 
 def test_space_around_a_token_or_a_url_is_not_part_of_it() -> None:
     """A token that is read from a file may end in a newline."""
-    http = Http(" http://h/ \n", f" {TOKEN}\n")
+    http = HttpClient(" http://h/ \n", f" {TOKEN}\n")
     assert http.target.url == "http://h"
     assert http.target.headers()["Authorization"] == f"Bearer {TOKEN}"
 
 
 def test_nothing_shows_the_token() -> None:
     """Client, target and answer have a `repr` without it."""
-    http = Http("http://h", TOKEN, transport=httpx.MockTransport(answering(TOKEN.encode())))
+    http = HttpClient("http://h", TOKEN, transport=httpx.MockTransport(answering(TOKEN.encode())))
     for shown in (http, http.target, http.exchange(PING)):
         assert TOKEN not in repr(shown)
 
@@ -326,7 +325,7 @@ def test_nothing_shows_the_token() -> None:
 def test_an_exchange_returns_the_answer_as_it_came() -> None:
     """Status, headers and body are not interpreted."""
     transport = httpx.MockTransport(answering(b"<no>", 404))
-    answer = Http("http://h", TOKEN, transport=transport).exchange(PING)
+    answer = HttpClient("http://h", TOKEN, transport=transport).exchange(PING)
     assert (answer.status, answer.body) == (404, b"<no>")
     assert answer.headers["date"] == "Thu, 01 Jan 2026 12:00:00 GMT"
 
@@ -339,7 +338,7 @@ def test_a_call_may_have_a_time_of_its_own() -> None:
         seen.append(request.extensions["timeout"]["read"])
         return httpx.Response(200, json=PONG)
 
-    http = Http("http://h", TOKEN, transport=httpx.MockTransport(handle), timeout_s=3)
+    http = HttpClient("http://h", TOKEN, transport=httpx.MockTransport(handle), timeout_s=3)
     http.send(PING)
     http.send(PING, timeout_s=0.5)
     http.send(PING, timeout_s=0)
@@ -349,7 +348,10 @@ def test_a_call_may_have_a_time_of_its_own() -> None:
 async def test_a_closed_client_says_so() -> None:
     """Closing twice, or before the first call, does nothing."""
     transport = httpx.MockTransport(answering(b"{}"))
-    http, other = Http("http://h", TOKEN), AsyncHttp("http://h", TOKEN, transport=transport)
+    http, other = (
+        HttpClient("http://h", TOKEN),
+        AsyncHttpClient("http://h", TOKEN, transport=transport),
+    )
     http.close()
     http.close()
     with pytest.raises(UsageError, match="was closed"):
@@ -380,7 +382,7 @@ def counting() -> Generator[tuple[str, list[int]]]:
 def test_connections_are_kept_and_shared_by_threads() -> None:
     """As many connections are open as calls at one time."""
     with counting() as (url, connections):
-        http = Http(url, TOKEN)
+        http = HttpClient(url, TOKEN)
         for _ in range(3):
             http.send(PING)
         assert len(connections) == 1
@@ -395,13 +397,13 @@ def test_connections_are_kept_and_shared_by_threads() -> None:
 
 FORKING = """
 import os, sys
-from remit import _endpoints
-from remit.client._http import Http
+from remit._endpoints.table import PING
+from remit.client._http import HttpClient
 
-http = Http(sys.argv[1], "token")
-http.send(_endpoints.ping())
+http = HttpClient(sys.argv[1], "token")
+http.send(PING.call())
 child = os.fork()
-http.send(_endpoints.ping())
+http.send(PING.call())
 if child:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 http.close()
@@ -430,7 +432,7 @@ class Closing(httpx.MockTransport):
 def test_an_inherited_client_is_not_closed_by_the_child() -> None:
     """The parent closes it; a lock may be held for ever in the child."""
     transport = Closing(answering(b"{}"))
-    http = Http("http://h", TOKEN, transport=transport)
+    http = HttpClient("http://h", TOKEN, transport=transport)
     http.send(PING)
     child = os.fork()
     if not child:
@@ -439,19 +441,6 @@ def test_an_inherited_client_is_not_closed_by_the_child() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     http.close()
     assert transport.closed
-
-
-def test_what_is_to_be_done_meanwhile_is_done_while_the_server_works() -> None:
-    """It is done once for each request over a network."""
-    api, done = FakeApi(), list[int]()
-    call = _endpoints.bulk_raw([], lambda: done.append(1))
-    with serving(api.behave) as url:
-        http = Http(url, TOKEN)
-        assert (http.send(call), http.send(call)) == ({}, {})
-        http.close()
-    assert done == [1, 1]
-    assert Http("http://api.example", TOKEN, transport=api.transport).send(call) == {}
-    assert done == [1, 1]
 
 
 @each(
@@ -480,7 +469,7 @@ def test_the_proxy_is_the_one_that_the_environment_names(
             env.delenv(name, raising=False)
         for name, value in variables.items():
             env.setenv(name, value.format(proxy=proxy.removeprefix("http://")))
-        http = Http(url, TOKEN)
+        http = HttpClient(url, TOKEN)
         http.send(PING)
         http.close()
     assert (len(direct), len(through)) == ((0, 1) if proxied else (1, 0))

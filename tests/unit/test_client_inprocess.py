@@ -22,8 +22,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from remit import _guard
-from remit.client._asgi import AsgiApp
-from remit.client._http import AsyncInProcessTransport, InProcessTransport
+from remit.client._inprocess import AsgiApp, InProcessTransport
 from remit.errors import UsageError
 from tests.subtests import each
 
@@ -75,14 +74,6 @@ def test_an_app_gets_the_request_and_answers_it() -> None:
     with sync_client(echo) as client:
         answer = client.post("/a b/c?q=1&q=2", content=b"hello", headers={"X-Name": "value"})
     assert (answer.status_code, answer.headers["x-said"]) == (201, "yes")
-    assert answer.json() == EXPECTED
-
-
-async def test_the_async_twin_does_the_same() -> None:
-    """The app runs in the caller's loop."""
-    transport = AsyncInProcessTransport(echo)
-    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-        answer = await client.post("/a b/c?q=1&q=2", content=b"hello", headers={"X-Name": "value"})
     assert answer.json() == EXPECTED
 
 
@@ -178,15 +169,6 @@ def test_a_handler_that_waits_is_told_what_it_may_not(handler: Callable[..., Any
         for _ in range(2):
             with pytest.raises(UsageError, match=rf"waited .* GET /{handler.__name__}\. .*port"):
                 client.get(f"/{handler.__name__}")
-
-
-@each("handler", WAITING, ids=lambda handler: handler.__name__)
-async def test_a_handler_may_not_wait_in_a_loop_either(handler: Callable[..., Any]) -> None:
-    """The app runs within one step of it, so that both twins behave alike."""
-    transport = AsyncInProcessTransport(APP)
-    async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-        with pytest.raises(UsageError, match="waited"):
-            await client.get(f"/{handler.__name__}")
 
 
 def test_an_app_that_raises_has_answered_500(caplog: pytest.LogCaptureFixture) -> None:
@@ -297,7 +279,7 @@ import httpx
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
-from remit.client._http import InProcessTransport
+from remit.client._inprocess import InProcessTransport
 
 async def read(request):
     return JSONResponse(await request.json())

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from remit.client._http import InProcessTransport
+from remit.client._inprocess import InProcessTransport
 from remit.collector.local import open_app
 from tests.collecting import NOBODY, Api, details
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from remit import _guard
+from remit._delivery.circuit import without_credentials
 from remit._delivery.delivery import SENDER, WRITER
-from remit._delivery.health import without_credentials
 from remit._losses import Loss
 from remit._results import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, threads, within
@@ -267,7 +267,7 @@ def test_a_fault_in_a_thread_is_raised_by_a_strict_flush() -> None:
     assert made.flush(within(10))
     _guard.faults.strict = True
     run = HandRun(made.sink).open()
-    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    run.sink.end_span(run.broken(), 1, "complete", None)
     with pytest.raises((OverflowError, ValueError, OSError)):
         made.flush(within(10))
     _guard.faults.strict = False

@@ -8,7 +8,7 @@ from itertools import cycle
 import httpx
 import pytest
 
-from remit._delivery.health import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
+from remit._delivery.circuit import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
 from remit._results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Rule, error, named, refusal

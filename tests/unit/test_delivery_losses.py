@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from remit._delivery import Delivery
-from remit._delivery.lost import corrected, loss_key, telling
+from remit._delivery.losses import loss_key, loss_span, with_loss_count
 from remit._ids import key_text
 from remit._losses import MAX_RUNS, Loss, Losses
 from remit._registry import LOSS_TYPE
@@ -58,7 +58,7 @@ def test_what_found_no_room_is_told_in_one_span_when_the_run_ends() -> None:
     stepped = Stepped(api, max_buffer_bytes=64_000)
     run = HandRun(stepped.sink).open()
     for _ in range(200):
-        run.span()
+        run.span(payload=b'{"order":"%s"}' % (b"x" * 90))
     run.close()
     stepped.settle()
     counts = stepped.status.dropped
@@ -118,7 +118,7 @@ def test_a_fault_of_ours_is_told() -> None:
     api = FakeApi()
     stepped = Stepped(api)
     run = stepped.record("a")
-    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    run.sink.end_span(run.broken(), 1, "complete", None)
     run.close()
     stepped.deliver()
     assert told(api) == [{"reason": "fault", "counts": {"fault": 1}}]
@@ -336,23 +336,26 @@ def test_what_a_child_lost_of_its_parents_run_is_told_beside_the_parents(
         made.shutdown(within(5))
 
 
+ROOT = (7 << 80 | 5).to_bytes(16)
+
+
 def record(lost: dict[str, int]) -> RunRecord:
     """Return the record of a run that lost something."""
-    return RunRecord("k", 7 << 80 | 5, 1, "live", REGISTRATION, lost=lost)
+    return RunRecord("k", ROOT, 1, "live", REGISTRATION, lost=lost)
 
 
 def test_the_key_of_a_loss_follows_from_the_run() -> None:
     """In the run's own time; another process's differs."""
-    key = loss_key(7 << 80 | 5)
-    assert key == loss_key(7 << 80 | 5) != loss_key(7 << 80 | 5, "other")
-    assert key >> 80 == 7
-    assert key_text(key)[:10] == key_text(7 << 80)[:10]
+    key = loss_key(ROOT)
+    assert key == loss_key(ROOT) != loss_key(ROOT, "other")
+    assert key[:6] == ROOT[:6]
+    assert key_text(key)[:10] == key_text(ROOT)[:10]
 
 
 def test_the_most_frequent_reason_is_named() -> None:
     """Beside the counts of all."""
-    item = telling(record({"spool_full": 2, "buffer_full": 9}), 3)
-    assert json.loads(item[8] or b"") == {
+    item = loss_span(record({"spool_full": 2, "buffer_full": 9}), 3)
+    assert json.loads(item.payload or b"") == {
         "reason": "buffer_full",
         "counts": {"buffer_full": 9, "spool_full": 2},
     }
@@ -361,8 +364,8 @@ def test_the_most_frequent_reason_is_named() -> None:
 @pytest.mark.parametrize("result", [None, b'{"$remit":"cut","of":9,"unit":"bytes"}', b"{", b"[]"])
 def test_a_result_that_says_nothing_of_losses_stays_as_it_is(result: bytes | None) -> None:
     """As one that was left out because the buffer was full."""
-    item = Item(Kind.FINISH, "k", 1, None, None, 1, 2, "complete", None, result)
-    assert corrected(item, record({"spool_full": 2}))[9] == result
+    item = Item(Kind.FINISH, "k", ROOT, None, None, 1, 2, "complete", None, result)
+    assert with_loss_count(item, record({"spool_full": 2})).result == result
 
 
 def test_of_how_many_runs_losses_are_known_is_bounded() -> None:

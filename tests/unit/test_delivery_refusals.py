@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._delivery.health import FRESH_PART
+from remit._delivery.circuit import FRESH_PART
 from remit._losses import Loss
 from remit._results import Health
 from tests.delivering import Stepped

@@ -8,8 +8,8 @@ import weakref
 import httpx
 import pytest
 
+from remit._delivery.runs import MAX_ENDED
 from remit._delivery.sender import MAX_LOOKS
-from remit._delivery.tracks import MAX_ENDED
 from remit._losses import Loss
 from remit._sink import AgentRef, Item, Kind
 from tests.delivering import Stepped
@@ -137,7 +137,7 @@ def test_a_run_without_its_beginning_is_dropped_and_counted() -> None:
     """The buffer had no room for it; its record was never made."""
     stepped = Stepped(FakeApi())
     run = HandRun(stepped.sink)
-    stepped.sink.put(Item(Kind.RUN, run.key, 1, None, None, 1, None, None, None, None))
+    stepped.sink.put(Item(Kind.RUN, run.key, b"1" * 16, None, None, 1, None, None, None, None))
     run.span()
     stepped.deliver()
     assert stepped.status.dropped == {Loss.RUN_UNKNOWN: 2}

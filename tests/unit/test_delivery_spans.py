@@ -135,7 +135,7 @@ def test_a_span_that_the_server_lost_is_sent_whole_when_it_ends() -> None:
     assert span["status"] == "failed"
     assert span["payload"] == {"question": 1}
     assert span["result_payload"] == {"result": 2}
-    assert span["id"] == pfid(start[1], api.partition)
+    assert span["id"] == pfid(start.key, api.partition)
     assert stepped.status.pending == 0
 
 
@@ -321,7 +321,7 @@ def test_an_item_that_cannot_be_written_is_set_aside_alone() -> None:
     api = FakeApi()
     stepped = Stepped(api)
     run = stepped.record("a")
-    run.sink.end_span((run.key, 1, None, "broken", 1 << 90, b"{}"), 1, "complete", None)
+    run.sink.end_span(run.broken(), 1, "complete", None)
     run.span("b")
     stepped.deliver()
     assert api.names() == ["a", "b"]

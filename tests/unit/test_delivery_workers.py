@@ -12,7 +12,7 @@ from remit import _guard
 from remit._buffer import CHUNK_ITEMS
 from remit._clock import SystemClock
 from remit._delivery.worker import Worker
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool import RunRecord, SpoolOutbox
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi
@@ -87,10 +87,10 @@ def test_a_ticket_is_served_by_a_step_that_began_after_it() -> None:
     worker.start()
     assert inside.wait(10)
     recorded[:] = ["late"]
-    ticket = worker.ask()
-    assert not worker.served(ticket)
+    ticket = worker.request()
+    assert not worker.is_done(ticket)
     go_on.set()
-    assert worker.wait(lambda: worker.served(ticket), 10)
+    assert worker.wait(lambda: worker.is_done(ticket), 10)
     assert seen == ["early", "late"]
     assert worker.stop(10)
 
@@ -112,11 +112,11 @@ def test_a_strict_fault_is_raised_to_whoever_asks_not_in_the_thread() -> None:
     """A test must see it; the thread goes on all the same."""
     _guard.faults.strict = True
     steps = Steps(fault=KeyError("x"))
-    steps.worker.attempt()
+    steps.worker.run_once()
     with pytest.raises(KeyError):
         steps.worker.raise_fault()
     steps.worker.raise_fault()
-    assert steps.worker.attempt() == LONG_S
+    assert steps.worker.run_once() == LONG_S
 
 
 def test_a_worker_that_cannot_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ class FullOutbox(SpoolOutbox):
 
     full = True
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Refuse, or take."""
         if self.full:
             raise OSError("disk full")

@@ -12,7 +12,6 @@ from urllib.parse import parse_qsl
 import pytest
 from dirty_equals import IsDict, IsStr
 
-from remit import _endpoints
 from remit._endpoints import Call
 from remit.errors import UsageError
 from remit.models.agent_instance import (
@@ -25,7 +24,8 @@ from remit.models.agent_instance import (
     SpanTypeSchemaForCreate,
 )
 from remit.models.bulk import BulkItem
-from tests.calls import OURS, Write, again, anyhow
+from tests.calls import OURS, Write, again
+from tests.inside import described
 from tests.subtests import each
 from tests.vectors import Exchange
 
@@ -74,16 +74,16 @@ def plain(sent: Json, recorded: Json) -> Json:
 
 
 WRITES: dict[str, Write] = {
-    "register": partial(anyhow.register_instance, **VERSIONS),
-    "start": partial(anyhow.start_instance, ID),
-    "finish": partial(anyhow.finish_instance, ID),
-    "terminate": partial(anyhow.terminate_instance, ID, reason="r"),
-    "quality": partial(anyhow.record_quality, ID, name="n", payload={}),
+    "register": partial(described.register_instance, **VERSIONS),
+    "start": partial(described.start_instance, ID),
+    "finish": partial(described.finish_instance, ID),
+    "terminate": partial(described.terminate_instance, ID, reason="r"),
+    "quality": partial(described.record_quality, ID, name="n", payload={}),
     "create span": partial(
-        anyhow.create_span, agent_instance_id=ID, schema_name="n", status="active"
+        described.create_span, agent_instance_id=ID, schema_name="n", status="active"
     ),
-    "finish span": partial(anyhow.finish_span, ID),
-    "create agent": partial(anyhow.create_agent, name="n"),
+    "finish span": partial(described.finish_span, ID),
+    "create agent": partial(described.create_agent, name="n"),
 }
 
 
@@ -107,7 +107,7 @@ def test_a_key_of_a_wrong_length_is_refused(write: Write, key: str) -> None:
 def test_a_span_carries_its_key_in_both_places() -> None:
     """The two published clients send it in different places."""
     sent = body(
-        _endpoints.create_span(
+        described.create_span(
             agent_instance_id=ID,
             schema_name="n",
             status="complete",
@@ -138,14 +138,14 @@ def test_models_are_sent_as_the_dictionaries_that_they_stand_for() -> None:
     )
     span = SpanTypeSchemaForCreate(name="s", params_schema={"default": None}, data_risk=risk)
     quality = QualitySchemaForCreate.model_validate({"name": "q", "schema": {}})
-    as_model = _endpoints.register_instance(
+    as_model = described.register_instance(
         agent_version=AgentVersionForRegister(name="n"),
         agent_schema_version=AgentSchemaVersionForRegister(
             span_type_schemas=[span], quality_schemas=[quality]
         ),
         idempotency_key="k",
     )
-    as_dict = _endpoints.register_instance(
+    as_dict = described.register_instance(
         agent_version={"name": "n"},
         agent_schema_version={
             "span_type_schemas": [span],
@@ -164,7 +164,7 @@ def test_models_are_sent_as_the_dictionaries_that_they_stand_for() -> None:
 
 def test_a_member_that_only_a_newer_server_knows_is_sent() -> None:
     """The request's model checks what it knows, and drops nothing."""
-    call = _endpoints.register_instance(
+    call = described.register_instance(
         agent_version={"name": "n", "mood": "good"},
         agent_schema_version={"toolSchemas": {}},
     )
@@ -192,34 +192,34 @@ def test_a_member_that_only_a_newer_server_knows_is_sent() -> None:
 )
 def test_a_moment_is_sent_in_utc(moment: datetime | str | None, text: str | None) -> None:
     """A datetime without a zone is UTC; text is sent as it is."""
-    assert body(_endpoints.start_instance(ID, timestamp=moment))["timestamp"] == text
-    assert body(_endpoints.finish_instance(ID, timestamp=moment)).get("timestamp") == text
-    assert body(_endpoints.finish_span(ID, timestamp=moment)).get("timestamp") == text
+    assert body(described.start_instance(ID, timestamp=moment))["timestamp"] == text
+    assert body(described.finish_instance(ID, timestamp=moment)).get("timestamp") == text
+    assert body(described.finish_span(ID, timestamp=moment)).get("timestamp") == text
 
 
 @each(
     ("write", "named"),
     [
-        (partial(anyhow.finish_instance, ID, status="done"), "status: Input should be"),
-        (partial(anyhow.register_instance, **VERSIONS, purpose="fun"), "purpose"),
-        (partial(anyhow.register_instance, **VERSIONS, mood="good"), "does not know 'mood'"),
-        (partial(anyhow.register_instance, agent_version={}), "agent_schema_version"),
-        (partial(anyhow.create_agent, title="x"), "does not know 'title'"),
-        (partial(anyhow.record_quality, ID, name="n", payload=[1]), "payload"),
-        (partial(anyhow.terminate_instance, ID, reason=None), "reason"),
-        (partial(anyhow.list_spans, agent_id="a", limit=3), "does not know 'limit'"),
-        (partial(anyhow.list_spans), "agent_instance_id or agent_id"),
-        (partial(anyhow.list_instances, agent_id=""), "needs agent_id"),
-        (partial(anyhow.list_instances, agent_id="a", page_size=101), "1 to 100"),
-        (partial(anyhow.list_instances, agent_id="a", page_size=0), "1 to 100"),
-        (partial(anyhow.list_instances, agent_id="a", offset=-1), "0 or more"),
-        (partial(anyhow.show_agent), "either agent_id or external_identifier"),
-        (partial(anyhow.show_agent, agent_id="a", external_identifier="b"), "either"),
-        (partial(anyhow.get_instance, ""), "expected the id"),
-        (partial(anyhow.get_instance, ".."), "expected the id"),
-        (partial(anyhow.bulk, []), "at least 1"),
-        (partial(anyhow.bulk, [{"idempotency_key": "12345678"}]), "_type"),
-        (partial(anyhow.bulk, [{"_type": "t", "idempotency_key": "short"}]), "at least 8"),
+        (partial(described.finish_instance, ID, status="done"), "status: Input should be"),
+        (partial(described.register_instance, **VERSIONS, purpose="fun"), "purpose"),
+        (partial(described.register_instance, **VERSIONS, mood="good"), "does not know 'mood'"),
+        (partial(described.register_instance, agent_version={}), "agent_schema_version"),
+        (partial(described.create_agent, title="x"), "does not know 'title'"),
+        (partial(described.record_quality, ID, name="n", payload=[1]), "payload"),
+        (partial(described.terminate_instance, ID, reason=None), "reason"),
+        (partial(described.list_spans, agent_id="a", limit=3), "does not know 'limit'"),
+        (partial(described.list_spans), "agent_instance_id or agent_id"),
+        (partial(described.list_instances, agent_id=""), "needs agent_id"),
+        (partial(described.list_instances, agent_id="a", page_size=101), "1 to 100"),
+        (partial(described.list_instances, agent_id="a", page_size=0), "1 to 100"),
+        (partial(described.list_instances, agent_id="a", offset=-1), "0 or more"),
+        (partial(described.show_agent), "either agent_id or external_identifier"),
+        (partial(described.show_agent, agent_id="a", external_identifier="b"), "either"),
+        (partial(described.get_instance, ""), "expected the id"),
+        (partial(described.get_instance, ".."), "expected the id"),
+        (partial(described.bulk, []), "at least 1"),
+        (partial(described.bulk, [{"idempotency_key": "12345678"}]), "_type"),
+        (partial(described.bulk, [{"_type": "t", "idempotency_key": "short"}]), "at least 8"),
     ],
     ids=range(20),
 )
@@ -240,40 +240,40 @@ def test_what_json_cannot_say_is_refused_without_being_quoted(value: object) -> 
     if value == "circle":
         payload["value"] = payload
     with pytest.raises(UsageError, match="JSON cannot express") as caught:
-        _endpoints.record_quality(ID, name="n", payload=payload)
+        described.record_quality(ID, name="n", payload=payload)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
 def test_numbers_that_json_has_not_are_null() -> None:
     """NaN would make the whole body unreadable."""
-    call = _endpoints.record_quality(ID, name="n", payload={"a": float("nan"), "b": float("inf")})
+    call = described.record_quality(ID, name="n", payload={"a": float("nan"), "b": float("inf")})
     assert body(call)["payload"] == {"a": None, "b": None}
 
 
 def test_a_wrong_payload_is_not_quoted() -> None:
     """The error does not chain pydantic's own, which quotes it."""
     with pytest.raises(UsageError) as caught:
-        anyhow.finish_span(ID, result_payload="s3cret")
+        described.finish_span(ID, result_payload="s3cret")
     assert "s3cret" not in str(caught.value)
     assert caught.value.__context__ is None or "s3cret" not in repr(caught.value.__context__)
 
 
 def test_a_call_does_not_show_its_payload() -> None:
     """Its `repr` names method and path."""
-    call = _endpoints.record_quality(ID, name="n", payload={"a": "s3cret"})
+    call = described.record_quality(ID, name="n", payload={"a": "s3cret"})
     assert "s3cret" not in repr(call)
     assert "record_quality" in repr(call)
 
 
 def test_an_id_is_one_segment_of_the_path() -> None:
     """Whatever it holds, the request goes to the same endpoint."""
-    assert _endpoints.get_instance("a/b?c#d").path == "/api/v1/agent_instance/a%2Fb%3Fc%23d"
+    assert described.get_instance("a/b?c#d").path == "/api/v1/agent_instance/a%2Fb%3Fc%23d"
 
 
 def test_a_list_is_asked_for_as_the_api_pages() -> None:
     """Offset and size are sent in brackets; what is not asked for is not sent."""
-    call = _endpoints.list_spans(
+    call = described.list_spans(
         agent_instance_id=ID,
         start_time=datetime(2026, 1, 2, tzinfo=UTC),
         include_summaries=True,
@@ -296,7 +296,7 @@ def test_a_list_is_asked_for_as_the_api_pages() -> None:
 
 def test_bulk_items_are_sent_as_given() -> None:
     """They may be models or mappings; a key is made where there is none."""
-    call = _endpoints.bulk(
+    call = described.bulk(
         [
             BulkItem.model_validate({"_type": "agents/list", "idempotency_key": "12345678"}),
             {"_type": "agent_spans/finish", "agent_span_id": ID, "details": {"status": "failed"}},
@@ -318,12 +318,12 @@ def test_bulk_items_are_sent_as_given() -> None:
 
 def test_raw_bulk_items_are_joined_and_not_parsed() -> None:
     """Their bytes are sent unchanged."""
-    call = _endpoints.bulk_raw([b'{"a":1}', b'{"b":2}'])
+    call = described.bulk_raw([b'{"a":1}', b'{"b":2}'])
     assert call.body == b'{"items":[{"a":1},{"b":2}]}'
 
 
 def test_a_call_is_equal_to_another_that_sends_the_same() -> None:
     """The parser is not compared."""
-    assert _endpoints.start_instance(ID, idempotency_key="k") == _endpoints.start_instance(
+    assert described.start_instance(ID, idempotency_key="k") == described.start_instance(
         ID, idempotency_key="k"
     )

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from remit import _endpoints
 from remit._endpoints import Call
 from remit.errors import ContractError
 from tests.calls import OURS
+from tests.inside import described
 from tests.subtests import each
 from tests.vectors import Exchange
 
@@ -22,7 +22,7 @@ Json: TypeAlias = Any
 
 def test_a_page_is_read_with_where_it_stands() -> None:
     """`pagination` and `sorting` may be null."""
-    call = _endpoints.list_instances(agent_id="a", agent_version_id="v")
+    call = described.list_instances(agent_id="a", agent_version_id="v")
     assert call.query == (("agent_id", "a"), ("agent_version_id", "v"))
     answer: Json = {"status": "success", "summaries": [], "pagination": None, "sorting": None}
     page = call.parse(json.dumps(answer).encode())
@@ -31,7 +31,7 @@ def test_a_page_is_read_with_where_it_stands() -> None:
 
 def test_the_control_signal_stands_at_the_span() -> None:
     """On the wire it is beside the span, where the published clients read it."""
-    call = _endpoints.finish_span(ID)
+    call = described.finish_span(ID)
     details = {
         "type": "agent_span",
         "id": ID,
@@ -64,7 +64,7 @@ def test_the_control_signal_stands_at_the_span() -> None:
     ],
     ids=range(11),
 )
-@each("call", [_endpoints.get_instance(ID), _endpoints.finish_span(ID)], ids=str)
+@each("call", [described.get_instance(ID), described.finish_span(ID)], ids=str)
 def test_an_answer_of_something_else_is_a_contract_error(
     call: Call[Any], answer: bytes, said: str
 ) -> None:
@@ -87,7 +87,7 @@ def test_raw_outputs_tell_what_a_sender_decides_by() -> None:
             "bad": {"status": "error", "code": "c", "message": "m", "errors": {"f": ["e"]}},
         },
     }
-    outputs = _endpoints.bulk_raw([]).parse(json.dumps(answer).encode())
+    outputs = described.bulk_raw([]).parse(json.dumps(answer).encode())
     assert {name: output.status for name, output in outputs.items()} == {
         "good": "success",
         "told": "success",
@@ -107,8 +107,8 @@ def test_raw_outputs_tell_what_a_sender_decides_by() -> None:
 def test_both_readers_of_a_bulk_answer_agree(exchange: Exchange) -> None:
     """They agree on every recorded answer."""
     answer = json.dumps(exchange.response).encode()
-    slow = _endpoints.bulk([{"_type": "t"}]).parse(answer).outputs
-    fast = _endpoints.bulk_raw([]).parse(answer)
+    slow = described.bulk([{"_type": "t"}]).parse(answer).outputs
+    fast = described.bulk_raw([]).parse(answer)
     assert list(slow) == list(fast)
     for name, output in slow.items():
         assert output.model_dump(exclude={"details"}) == fast[name].model_dump(exclude={"details"})
@@ -128,10 +128,10 @@ def test_both_readers_of_a_bulk_answer_agree(exchange: Exchange) -> None:
 def test_a_bulk_answer_of_something_else_is_a_contract_error(answer: bytes, said: str) -> None:
     """The fast reader's faults are named by the slow one."""
     with pytest.raises(ContractError, match=re.escape(said)):
-        _endpoints.bulk_raw([]).parse(answer)
+        described.bulk_raw([]).parse(answer)
 
 
 def test_a_bulk_answer_that_only_the_fast_reader_refuses_is_read() -> None:
     """A surrogate escape is JSON to the one and none to the other."""
     answer = b'{"outputs": {"k": {"status": "success", "details": "\\ud800\\udc00"}}}'
-    assert _endpoints.bulk_raw([]).parse(answer)["k"].status == "success"
+    assert described.bulk_raw([]).parse(answer)["k"].status == "success"

@@ -14,6 +14,7 @@ import pytest
 
 from remit._spool import RunState, SpoolOutbox
 from tests.spooling import (
+    ROOT,
     RUN,
     TARGET,
     Spooled,
@@ -189,13 +190,13 @@ def test_an_announced_span_is_open_until_its_end_is_put(spooled: Spooled) -> Non
     outbox.close()
     found = spooled.take().open_spans()
     assert numbers((0, span) for span in found) == [1, 3]
-    assert [span[8] for span in found] == [None, None]
+    assert [span.payload for span in found] == [None, None]
 
 
 def test_the_root_of_an_ended_run_is_not_open(spooled: Spooled) -> None:
     """The end of the run ends its root span."""
     outbox = spooled.outbox()
-    outbox.put([active(record().root, None), close(None)], [record()])
+    outbox.put([active(ROOT, None), close(None)], [record()])
     outbox.close()
     assert spooled.take().open_spans() == []
 

@@ -127,6 +127,6 @@ def test_what_was_written_before_the_disk_was_full_outlives_the_process(tmp_path
         assert numbers(rows) == list(range(len(rows)))
 
     in_child(fill)
-    found = [row[2] for row in Spooled(tmp_path).adopted()]
+    found = [int.from_bytes(row.key) for row in Spooled(tmp_path).adopted()]
     assert found == list(range(len(found)))
     assert len(found) > 1

@@ -12,7 +12,7 @@ import pytest
 
 from remit._losses import ITEM_BYTES
 from remit._spool import Outbox, RunState
-from tests.inside import AnyItem, memory_outbox, spool_outbox
+from tests.inside import Item, memory_outbox, spool_outbox
 from tests.spooling import RUN, Spooled, item, numbers, record
 
 Make = Callable[[], Outbox]
@@ -127,7 +127,7 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
 
 def test_a_run_that_waits_on_disk_takes_half_a_kibibyte_of_memory(tmp_path: Path) -> None:
     """Its record and six rows count, once all room for rows in memory is used."""
-    items, runs, spooled = list[AnyItem](), 500, Spooled(tmp_path, keep_bytes=0)
+    items, runs, spooled = list[Item](), 500, Spooled(tmp_path, keep_bytes=0)
     outbox = spooled.outbox()
     outbox.put([item(0)], [record()])
     tracemalloc.start()

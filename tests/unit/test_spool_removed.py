@@ -54,7 +54,7 @@ def test_a_process_goes_on_after_its_file_was_removed(
         outbox.look()
         outbox.put([item(number)], [])
     outbox.close()
-    found = [row[2] for row in Spooled(tmp_path / name / "data").adopted()]
+    found = [int.from_bytes(row.key) for row in Spooled(tmp_path / name / "data").adopted()]
     assert found[-1:] == [4]
     assert found == sorted(set(found))
     assert len(found) + sum(spooled.lost.values()) == 4

@@ -9,7 +9,7 @@ import pytest
 
 from remit._losses import Loss
 from remit._spool import RunState, SpoolOutbox
-from tests.spooling import RUN, Spooled, active, close, finish, item, numbers, record
+from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
 from tests.subtests import each
 
 MIB = 1 << 20
@@ -36,7 +36,7 @@ def everything(outbox: SpoolOutbox) -> list[tuple[int, bytes | None]]:
     """Return number and payload of every row, emptying the outbox."""
     found: list[tuple[int, bytes | None]] = []
     while rows := outbox.head(1000):
-        found += [(row[2], row[8]) for _, row in rows]
+        found += [(int.from_bytes(row.key), row.payload) for _, row in rows]
         outbox.settle([row_id for row_id, _ in rows])
     return found
 
@@ -57,7 +57,7 @@ def test_the_payloads_of_the_oldest_spans_go_first(spooled: Spooled) -> None:
 
 def test_a_run_keeps_its_root_and_its_end_and_knows_what_it_lost(spooled: Spooled) -> None:
     """Every span is either there, in order, or counted, in total and for its run."""
-    outbox, root = spooled.outbox(), record().root
+    outbox, root = spooled.outbox(), ROOT
     outbox.put([active(root, None), active(1)], [record()])
     outbox.put([finish(root, None), close()], [])
     fill(outbox, 30_000, b"{}")
@@ -113,8 +113,8 @@ def test_the_bound_is_for_all_processes_together(spooled: Spooled) -> None:
     others = other.outbox()
     fill(others, 250)
     outbox = spooled.outbox()
-    outbox.put([active(record().root, None), item(1, PAYLOAD), close()], [record()])
-    assert numbers(outbox.head(9)) == [record().root, record().root]
+    outbox.put([active(ROOT, None), item(1, PAYLOAD), close()], [record()])
+    assert numbers(outbox.head(9)) == [ROOT, ROOT]
     assert spooled.lost == {Loss.SPOOL_FULL: 1}
     assert other.lost == {}
     assert others.pending() == 250

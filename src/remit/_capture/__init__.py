@@ -8,7 +8,7 @@ from remit._capture.encode import (
     redacted_name,
 )
 from remit._capture.errors import error_payload, failure_payload, outcome_payload
-from remit._capture.plan import Capture, CaptureOption, Plan
+from remit._capture.plan import Capture, Plan
 from remit._capture.policy_notes import (
     add_violations,
     denial_payload,
@@ -22,7 +22,6 @@ from remit._capture.withheld import WithheldTexts
 __all__ = [
     "SWITCHES",
     "Capture",
-    "CaptureOption",
     "Limits",
     "Plan",
     "Rules",

@@ -13,10 +13,11 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 import pydantic
 from msgspec import Struct
+from pydantic.fields import FieldInfo
 
 from remit._annotations import (
     MISSING,
@@ -32,10 +33,6 @@ from remit._capture.rules.categories import category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.statics import is_a, is_class, lookup, module_of, name_of
 from remit._guard import attempt
-from remit._loaded import loaded
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 MAX_PIECES: Final = 500
 """An annotation with more parts than this is read no further."""
@@ -82,7 +79,7 @@ def saying_of(annotation: object, module: str, given: Given = _NOTHING) -> Sayin
             rule = rule or rule_of_mark(marks.category)
         if is_sensitive(piece):
             rule = rule or SENSITIVE_MARK
-        if is_a(piece, *loaded("pydantic.fields", "FieldInfo")):
+        if is_a(piece, FieldInfo):
             rule = rule or hidden_by(cast("FieldInfo", piece))
         if is_class(piece):
             category = category or category_of_type(module_of(piece), name_of(piece))

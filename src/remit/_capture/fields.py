@@ -9,10 +9,12 @@ import dataclasses
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from remit._annotations import own_annotations
 from remit._capture.rules import EXCLUDED_FIELD, UNSHOWN_FIELD
@@ -28,10 +30,6 @@ from remit._capture.statics import (
     namespace,
 )
 from remit._guard import attempt
-from remit._loaded import loaded
-
-if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
 
 _STRUCT_FIELDS: Final[Any] = type(msgspec.Struct).__dict__["__struct_fields__"].__get__
 
@@ -85,7 +83,7 @@ def given_to(cls: type) -> Mapping[object, tuple[object, ...]]:
 
 
 def _pydantic(cls: type) -> Iterator[DeclaredField] | None:
-    if not is_one_of(cls, *loaded("pydantic.main", "BaseModel")):
+    if not is_one_of(cls, BaseModel):
         return None
     found = lookup(cls, "__pydantic_fields__")
     # `BaseModel` itself has none, and may be what a parameter is annotated with.

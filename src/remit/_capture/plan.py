@@ -20,14 +20,11 @@ from remit._capture.rules.names import name_rule
 from remit._capture.scalars import text
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_bare
-from remit._signature import MISSING, Parameter, Reading
+from remit._overrides import CaptureOption
+from remit._signature import MISSING, RETURN, Parameter, Reading
 
-CaptureOption: TypeAlias = bool | Mapping[str, bool]
 Capture: TypeAlias = bool | Mapping[str, CaptureOption]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
-
-RETURN: Final = "return"
-"""The key of the result in `capture=`."""
 
 SURPLUS: Final = "*"
 """Key of positional arguments that no parameter takes: the call itself will fail."""

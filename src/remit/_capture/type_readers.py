@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import gc
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
@@ -32,6 +34,7 @@ from remit._capture.statics import (
     has_dict,
     is_a,
     is_one_of,
+    lookup,
     module_of,
     mro,
     name_of,
@@ -40,8 +43,6 @@ from remit._capture.statics import (
     type_name,
 )
 from remit._guard import attempt
-from remit._loaded import loaded
-from remit.models._pending import PendingRisk
 
 
 class Kind(IntEnum):
@@ -149,7 +150,7 @@ def _never_looked_into(cls: type) -> TypeReader | None:
 
 
 def _secret(cls: type) -> TypeReader | None:
-    if is_one_of(cls, *loaded("pydantic.types", "SecretStr", "SecretBytes", "Secret")):
+    if is_one_of(cls, SecretStr, SecretBytes, Secret):
         return TypeReader(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
     # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
@@ -172,27 +173,18 @@ def _inner(cls: type) -> TypeReader | None:
     return None
 
 
-def _pending(cls: type) -> TypeReader | None:
-    return (
-        TypeReader(Kind.UNWRAP, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
-    )
-
-
-def _model_of(risk: Any) -> object:  # noqa: ANN401 - of ours, whichever class it is of by now
-    """Return the model that a declared risk is when it is touched."""
-    model: object = risk.model_copy()
-    return model
-
-
 def _is_root_model(cls: type) -> bool:
-    """Return whether *cls* is a model around one value."""
-    return is_one_of(cls, *loaded("pydantic.root_model", "RootModel"))
+    # The class `RootModel` itself is not imported: that builds a schema, and so loads every
+    # installed plugin of pydantic.
+    return is_one_of(cls, BaseModel) and lookup(cls, "__pydantic_root_model__") is True
 
 
 def _is_url(cls: type) -> bool:
-    """Return whether *cls* wraps a URL of pydantic-core, as pydantic's classes do since 2.10."""
-    known = loaded("pydantic.networks", "AnyUrl", "PostgresDsn")
-    return is_one_of(cls, *(mro(each)[-2] for each in known))
+    """Return whether *cls* is one of pydantic's classes that wrap a URL of pydantic-core."""
+    # Imported already if there is such a class; importing it would cost 5 ms.
+    found = vars(sys.modules.get("pydantic.networks", object))
+    known = (found.get("AnyUrl"), found.get("PostgresDsn"))
+    return is_one_of(cls, *(mro(each)[-2] for each in known if isinstance(each, type)))
 
 
 def _from_dict(name: str, value: object) -> object:
@@ -224,9 +216,7 @@ def _record(cls: type) -> TypeReader | None:
             iterate=TUPLE.__iter__,
             fields=fields,
         )
-    extra = is_one_of(cls, *loaded("pydantic.main", "BaseModel")) and stores(
-        cls, "__pydantic_extra__"
-    )
+    extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return TypeReader(
         Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
     )
@@ -310,7 +300,6 @@ _FINDERS: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
     _never_looked_into,
     _secret,
     _inner,
-    _pending,
     _record,
     _scalar,
     _container,

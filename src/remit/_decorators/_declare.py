@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from msgspec import Struct
 
@@ -13,31 +13,24 @@ from remit._annotations import signature_of, unwrapped
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
-from remit._late import late
-from remit._overrides import check_overrides
+from remit._overrides import CaptureOption, check_overrides
 from remit._registry import SpanType, default_name
 from remit._risk import coerce
+from remit._signature import RETURN
 from remit._words import meant
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit.models.data_risk import DataRisk
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
 # Of a wrong name, so that an error stays one line.
 SHOWN_CHARS: Final = 40
-RETURN: Final = "return"
-"""The key of the result in `capture=`: a keyword, so no parameter can have that name."""
 
 
 class StepOptions(Struct, frozen=True):
     """What `@remit.span_type` was given beside the name."""
 
-    data_risk: models.DataRisk | Mapping[str, object] | None = None
+    data_risk: DataRisk | Mapping[str, object] | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
@@ -156,7 +149,7 @@ def given_name(name: object, decorator: str) -> str:
 
 def _kept(
     capture: _capture.Capture | None, function: AnyCallable, where: str
-) -> dict[str, _capture.CaptureOption]:
+) -> dict[str, CaptureOption]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}

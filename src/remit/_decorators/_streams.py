@@ -348,7 +348,7 @@ class BoundStream(StreamSpan):
         self._door = door
         self._captured = captured
         self._consumer: Place | None = None
-        self._key: int | None = None
+        self._key: bytes | None = None
         self._run: OpenRun | None = None
         if parent is not None and captured is not None and parent.run.recording:
             self._await_first_step(parent.run)

@@ -1,16 +1,17 @@
 """Delivering: from the buffer to the outbox, and from the outbox to the API.
 
 Two threads: the writer moves and never touches the network, the sender sends and never touches
-the buffer. Both begin with the first run.
+the buffer. Both start with the first run.
 """
 
 from __future__ import annotations
 
 from remit._delivery.calls import Client
-from remit._delivery.delivery import Delivery
-from remit._delivery.health import without_credentials
+from remit._delivery.circuit import without_credentials
+from remit._delivery.delivery import THREADS, Delivery
 
 __all__ = [
+    "THREADS",
     "Client",
     "Delivery",
     "without_credentials",

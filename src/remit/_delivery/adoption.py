@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
-
-import msgspec
 
 from remit._clock import NS_PER_S
-from remit._delivery.calls import ORPHAN
-from remit._delivery.lane import Shared, sender_of
-from remit._delivery.lost import telling
-from remit._delivery.orphans import FAILED, REASON, ended, span_end
-from remit._delivery.sender import Sender
-from remit._delivery.tracks import Tracks
+from remit._delivery.losses import failed_end, failed_run_ends, loss_span
+from remit._delivery.runs import RunTable
+from remit._delivery.sender import Sender, SenderContext
 from remit._losses import Loss
-from remit._registry import RUN_TYPE
-from remit._sink import AnyItem, Item, Kind
+from remit._sink import Item
 from remit._spool import (
     STORAGE_ERRORS,
     DamagedError,
@@ -26,9 +19,6 @@ from remit._spool import (
     is_damage,
 )
 
-ROOT_SPAN: Final = "remit:run"
-RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
-
 
 class Adoption:
     """Sends one file after the other, between the steps of the process's own outbox.
@@ -36,18 +26,18 @@ class Adoption:
     A step is made by the sender's thread; the counts may be read from any.
     """
 
-    def __init__(self, files: Files | None, shared: Shared, look_every_s: float) -> None:
+    def __init__(self, files: Files | None, context: SenderContext, look_every_s: float) -> None:
         """Look for nothing yet.
 
         Args:
             files: Where to look; nowhere if None.
-            shared: How to send.
+            context: How to send.
             look_every_s: Seconds between two looks for files of processes that have ended.
         """
         self._files = files
-        self._shared = shared
+        self._context = context
         self._look_every_ns = int(look_every_s * NS_PER_S)
-        self._look_ns = shared.clock.monotonic_ns()
+        self._look_ns = context.clock.monotonic_ns()
         self._file: SpoolFile | None = None
         self._sender: Sender | None = None
         self._closed = False
@@ -56,7 +46,7 @@ class Adoption:
         """Have the next step look, and try even while the circuit is open."""
         self._look_ns = 0
         if self._sender is not None:
-            self._sender.urge()
+            self._sender.force()
 
     def likely(self) -> bool:
         """Tell whether there may be something to adopt, without opening a file."""
@@ -91,12 +81,12 @@ class Adoption:
     def step(self) -> float:
         """Send a window of a file, or look for one; return the seconds until the next step."""
         if self._files is None or self._closed:
-            return self._shared.poll_interval_s
+            return self._context.poll_interval_s
         if self._file is None:
             self._take(self._files)
         file, sender = self._file, self._sender
         if file is None or sender is None:
-            return max(0.0, (self._look_ns - self._shared.clock.monotonic_ns()) / NS_PER_S)
+            return max(0.0, (self._look_ns - self._context.clock.monotonic_ns()) / NS_PER_S)
         try:
             return self._send(file, sender)
         except (DamagedError, *STORAGE_ERRORS) as error:
@@ -126,7 +116,7 @@ class Adoption:
             file.close(timeout_s)
 
     def _take(self, files: Files) -> None:
-        now_ns = self._shared.clock.monotonic_ns()
+        now_ns = self._context.clock.monotonic_ns()
         if now_ns < self._look_ns:
             return
         file = files.take()
@@ -136,7 +126,7 @@ class Adoption:
             self._begin(file)
 
     def _begin(self, file: SpoolFile) -> None:
-        self._sender = sender_of(file, Tracks(file), self._shared)
+        self._sender = Sender(file, RunTable(file), self._context)
         self._file = file
         if self._closed:
             # Taken while another thread closed: one of the two sees the other.
@@ -153,8 +143,8 @@ class Adoption:
             file.close()
             self._file = self._sender = None
             if file.claim.path.exists():
-                # Left for somebody else; nobody gains if it is looked at all the time.
-                self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
+                # It is left for another process, so there is no hurry to look again.
+                self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
         return 0.0
 
     def _give_back(self, file: SpoolFile, error: Exception) -> None:
@@ -167,10 +157,10 @@ class Adoption:
                 self._begin(rescued)
         else:
             claim.release()
-            self._look_ns = self._shared.clock.monotonic_ns() + self._look_every_ns
+            self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
 
 
-def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
+def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:
     """Return the ends of what the process of *file* began and did not end, and what was lost.
 
     Returns:
@@ -179,25 +169,16 @@ def _endings(file: SpoolFile) -> tuple[list[AnyItem], list[RunRecord]]:
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
     spans = [
-        span_end(span, file.last_write_ns) for span in file.open_spans() if span[2] not in roots
+        failed_end(span, file.last_write_ns) for span in file.open_spans() if span.key not in roots
     ]
-    for run_key, count in Counter(span[1] for span in spans).items():
+    for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     owing = file.owing_runs()
-    told = [telling(each, file.last_write_ns, file.claim.path.stem) for each in owing]
+    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
     for record in owing:
         record.lost = {}
-    ends = [item for record in runs.values() for item in _run_ends(record, file.last_write_ns)]
-    return [*spans, *told, *ends], [*runs.values(), *owing]
-
-
-def _run_ends(record: RunRecord, ended_ns: int) -> tuple[AnyItem, AnyItem]:
-    root = Item(
-        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
-        None, None, None, None,
-    )  # fmt: skip
-    return (
-        ended(root, Kind.FINISH, ended_ns, RUN_RESULT),
-        ended(root._replace(name=ORPHAN), Kind.CLOSE, ended_ns, None),
-    )
+    ends = [
+        item for record in runs.values() for item in failed_run_ends(record, file.last_write_ns)
+    ]
+    return [*spans, *losses, *ends], [*runs.values(), *owing]

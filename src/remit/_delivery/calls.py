@@ -7,36 +7,42 @@ here; the paths and the bulk call are those of `remit._endpoints`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._clock import Deadline, iso8601
-from remit._endpoints import Call, create_agent, get_instance, show_agent
-from remit._endpoints._call import API
+from remit._delivery.losses import ORPHAN
+from remit._endpoints import Call, Lenient
+from remit._endpoints.table import (
+    CREATE_AGENT,
+    FINISH_INSTANCE,
+    GET_INSTANCE,
+    RECORD_QUALITY,
+    REGISTER_INSTANCE,
+    SHOW_AGENT,
+    START_INSTANCE,
+)
 from remit._ids import key_text
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool import Registration, RunRecord
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
 
 T = TypeVar("T")
 
-REGISTER_PATH: Final = f"{API}/agent_instance/register"
 LIVE: Final = "live"
-ORPHAN: Final = "remit:orphan"
-"""Name of a `CLOSE` item that is not by the process that opened the run, but by its heir."""
 AGENT_KEY_CHARS: Final = 32
 
 
 class Client(Protocol):
-    """What sends calls: `remit.client._http.Http`, or a test's double."""
+    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double.
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        ...
+    Attributes:
+        in_process: Whether the server is in this process and works with SQLite in a call.
+    """
+
+    in_process: bool
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Send *call* once and return what its answer says."""
@@ -55,7 +61,7 @@ OF_SENDING: Final = (ApiError, OutOfTimeError)
 """What a call may raise that is no fault of remit's."""
 
 
-class Door:
+class DeadlineClient:
     """Sends calls within the time that one may take.
 
     Attributes:
@@ -92,11 +98,6 @@ class Door:
             raise
         self.answered += 1
         return answer
-
-    @property
-    def waiting(self) -> bool:
-        """Whether a call waits for the network, and holds nothing."""
-        return self._client.waiting
 
     def close(self) -> None:
         """Close the connections."""
@@ -188,41 +189,41 @@ def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
         agent_id,
         registration.environment_id,
     )
-    return Call("POST", REGISTER_PATH, _instance, _encode(body))
+    return REGISTER_INSTANCE.raw(read=_instance, body=_encode(body))
 
 
 def start(record: RunRecord, instance_id: str) -> Call[None]:
     """Describe the start of a run."""
     body = _Moment(f"start-{record.key}", iso8601(record.started_ns))
-    return Call("POST", f"{_path(instance_id)}/start", _nothing, _encode(body))
+    return START_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
-def finish(item: AnyItem, instance_id: str) -> Call[None]:
+def finish(item: Item, instance_id: str) -> Call[None]:
     """Describe the end of a run, from its `CLOSE` item."""
-    finished_ns = item[6]
+    finished_ns = item.finished_ns
     at = UNSET if finished_ns is None else iso8601(finished_ns)
-    by = "orphan" if item[4] == ORPHAN else "fin"
-    body = _Moment(f"{by}-{item[1]}", at, item[7] or UNSET)
-    return Call("POST", f"{_path(instance_id)}/finish", _nothing, _encode(body))
+    by = "orphan" if item.name == ORPHAN else "fin"
+    body = _Moment(f"{by}-{item.run_key}", at, item.status or UNSET)
+    return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
-def quality(item: AnyItem, instance_id: str) -> Call[None]:
+def quality(item: Item, instance_id: str) -> Call[None]:
     """Describe a quality record, from its `QUALITY` item."""
-    content = item[8]
+    content = item.payload
     payload = None if content is None else Raw(content)
-    body = _Quality(item[4] or "", payload, f"q-{key_text(item[2])}")
-    return Call("POST", f"{_path(instance_id)}/record_quality", _nothing, _encode(body))
+    body = _Quality(item.name or "", payload, f"q-{key_text(item.key)}")
+    return RECORD_QUALITY.raw(instance_id, read=_nothing, body=_encode(body))
 
 
 def look(instance_id: str) -> Call[Instance]:
     """Describe a look at an instance."""
-    return Call("GET", _path(instance_id), _instance)
+    return GET_INSTANCE.raw(instance_id, read=_instance)
 
 
 def find_agent(registration: Registration) -> Call[Agent]:
     """Describe the search for an agent by the client's name of it."""
-    call = show_agent(external_identifier=registration.external_identifier)
-    return Call(call.method, call.path, _agent, query=call.query)
+    query = (("external_identifier", registration.external_identifier),)
+    return SHOW_AGENT.raw(read=_agent, query=query)
 
 
 def make_agent(registration: Registration) -> Call[Agent]:
@@ -231,39 +232,18 @@ def make_agent(registration: Registration) -> Call[Agent]:
     # Depends on the whole body: a server refuses a known key with another body.
     body = _encode([name, registration.name, registration.description])
     digest = hashlib.sha256(body).hexdigest()[:AGENT_KEY_CHARS]
-    call = create_agent(
+    call = CREATE_AGENT.call(
         name=registration.name,
         description=registration.description,
         external_identifier=name,
         idempotency_key=f"agent-{digest}",
     )
-    return Call(call.method, call.path, _agent, call.body)
+    return CREATE_AGENT.raw(read=_agent, body=call.body)
 
 
-def _path(instance_id: str) -> str:
-    return get_instance(instance_id).path
-
-
-def _reader(shape: type[T]) -> Callable[[bytes], T]:
-    decoder = msgspec.json.Decoder(shape)
-
-    def parse(body: bytes) -> T:
-        try:
-            return decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            # Unchained: the error may quote the answer, and answers hold payloads.
-            pass
-        raise ContractError(
-            "the answer is not what the Prefactor API answers here; check the api_url: a proxy "
-            "or another service may have answered"
-        )
-
-    return parse
-
-
-_read_instance: Final = _reader(_InstanceAnswer)
-_read_agent: Final = _reader(_AgentAnswer)
-_nothing_read: Final = _reader(_Answer)
+_read_instance: Final = Lenient(_InstanceAnswer)
+_read_agent: Final = Lenient(_AgentAnswer)
+_nothing_read: Final = Lenient(_Answer)
 
 
 def _instance(body: bytes) -> Instance:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypeAlias, TypedDict, Unpack
 
 from remit._buffer import Buffer
 from remit._clock import Clock, Deadline
-from remit._delivery.accounts import Accounts
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import Client, Door
-from remit._delivery.forking import Forking
-from remit._delivery.health import Pulse, without_credentials
-from remit._delivery.lane import Shared, sender_of
-from remit._delivery.registration import Registrations
-from remit._delivery.settling import Tally
-from remit._delivery.tracks import Tracks
+from remit._delivery.calls import Client, DeadlineClient
+from remit._delivery.circuit import CircuitBreaker, without_credentials
+from remit._delivery.refusals import Tally
+from remit._delivery.runs import Registrations, RunTable
+from remit._delivery.sender import Sender, SenderContext
+from remit._delivery.status import StatusReader
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded
@@ -29,12 +27,18 @@ from remit._spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
 
 WRITER: Final = "remit-writer"
 SENDER: Final = "remit-sender"
-# For the writer to end its pass even when the deadline is past: else nobody could say what is lost.
+THREADS: Final = (WRITER, SENDER)
+"""Names of the threads of delivery."""
+# For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
 GRACE_S: Final = 0.2
 # Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.
 KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
+# How long a fork waits for threads that use SQLite.
+FORK_WAIT_S: Final = 1.0
+
+Holdable: TypeAlias = SpoolOutbox | Adoption | Worker
 
 
 class Pace(TypedDict):
@@ -86,10 +90,9 @@ class Delivery:
         self._on_rouse = on_rouse
         self._ticks = tuple(ticks)
         self._pace = pace
-        self._closed = self._broken_off = self._ending = self._exiting = False
-        self._late_said = False
-        self._late_movers: set[int] = set()
-        self._forking = Forking(clock)
+        self._closed = False
+        # What each thread that forks keeps others out of.
+        self._held: dict[int, list[Holdable]] = {}
         self._losses = Losses()
         self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
         self._buffer = Buffer(
@@ -104,34 +107,45 @@ class Delivery:
 
     def _assemble(self) -> None:
         """Make everything that belongs to one process: outbox, writer, sender, threads."""
-        clock, buffer = self._clock, self._buffer
+        clock, buffer, pace = self._clock, self._buffer, self._pace
         # Reentrant, for a signal's handler that shuts down too.
         self._closing = threading.RLock()
         files = self._files()
-        self._outbox = SpoolOutbox(files, release=buffer.release)
-        self._shared = shared = self._share()
-        tracks = Tracks(self._outbox, feed_of=buffer.feed, forget=buffer.forget)
-        self._sender = sender = sender_of(self._outbox, tracks, shared)
-        self._adoption = adoption = Adoption(files, shared, self._pace["poll_interval_s"])
-        self._close_door = guarded("closing the connections")(shared.door.close)
+        self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
+        self._client = DeadlineClient(self._http, pace["request_timeout_s"])
+        self._circuit = CircuitBreaker(self._target, clock)
+        context = SenderContext(
+            client=self._client,
+            circuit=self._circuit,
+            losses=self._losses,
+            tally=Tally(),
+            limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
+            poll_interval_s=pace["poll_interval_s"],
+            stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
+            clock=clock,
+        )
+        runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget)
+        self._sender = sender = Sender(outbox, runs, context)
+        self._adoption = adoption = Adoption(files, context, pace["poll_interval_s"])
+        self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
             # In turns, so that neither this process's items nor what others left waits for long.
             return min(sender.step(), adoption.step())
 
-        self._sending = Worker(SENDER, send, clock, self._close_door)
+        self._sending = Worker(SENDER, send, clock, self._close_client)
         self._writer = Writer(
             buffer=buffer,
-            outbox=self._outbox,
+            outbox=outbox,
             registrations=Registrations(),
             clock=clock,
-            interval_s=self._pace["flush_interval_s"],
-            ticks=(*self._ticks, self._outbox.look, self._adoption.look),
+            interval_s=pace["flush_interval_s"],
+            ticks=(*self._ticks, outbox.look, adoption.look),
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
-        self._accounts = Accounts(
-            self._target, buffer, self._writer, self._outbox, adoption, shared, self._spool
+        self._status = StatusReader(
+            self._target, buffer, self._writer, outbox, adoption, context, self._spool
         )
 
     def _files(self) -> Files | None:
@@ -143,19 +157,6 @@ class Delivery:
             lose=self._lose,
             others=self._others,
             keep_bytes=self._keep_bytes,
-        )
-
-    def _share(self) -> Shared:
-        pace = self._pace
-        return Shared(
-            door=Door(self._http, pace["request_timeout_s"]),
-            pulse=Pulse(self._target, self._clock),
-            losses=self._losses,
-            tally=Tally(),
-            limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
-            poll_interval_s=pace["poll_interval_s"],
-            stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
-            clock=self._clock,
         )
 
     @property
@@ -179,7 +180,7 @@ class Delivery:
             files.bring_back()
 
     def flush(
-        self, deadline: Deadline, *, adopting: bool = True, insisting: bool = True
+        self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
     ) -> FlushResult:
         """Deliver everything recorded so far, beginnings of open spans included.
 
@@ -189,58 +190,48 @@ class Delivery:
         Args:
             deadline: When to return at the latest.
             adopting: Deliver also what ended processes left behind.
-            insisting: Try in any case; else a server in trouble is left alone, and all is moved to
-                the spool.
+            forced: Try in any case; else a server in trouble is left alone, and everything is moved
+                to the spool.
         """
         if self._closed or not (self._begun or (adopting and self._adoption.likely())):
             return self._result()
-        result = self._flush(deadline, adopting=adopting, insisting=insisting)
+        result = self._flush(deadline, adopting=adopting, forced=forced)
         self._raise_faults()
         return result
 
     def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
         """Flush, then stop for good; what is recorded later is counted as lost.
 
-        One that a signal's handler broke off is gone on with by the next call.
-
         Args:
             deadline: When to return at the latest; a request that is under way is abandoned then.
-            exiting: The process ends: what is recorded later, by what else runs at its exit, is
-                kept on disk by the thread that records it.
+            exiting: The process ends, so spans that are open then are ended.
         """
-        self._exiting = exiting
+        with self._closing:
+            if self._closed:
+                return self._result()
+            self._closed = True
+        self._client.limit = deadline
+        self._writer.conclude()
         try:
-            with self._closing:
-                if self._closed and not self._broken_off:
-                    return self._result()
-                self._closed, self._broken_off = True, False
-            result = self._shut_down(deadline)
-        except BaseException:
-            self._broken_off = True
+            if self._begun:
+                self._flush_last(deadline, exiting=exiting)
+        except KeyboardInterrupt:
+            # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
+            deadline = self._client.limit = Deadline.after(0, self._clock)
             raise
+        finally:
+            self._stop(deadline)
+            result = self._result()
+            self._status.log_what_is_left(result)
         self._raise_faults()
         return result
 
-    def _shut_down(self, deadline: Deadline) -> FlushResult:
-        self._shared.door.limit = deadline
-        self._writer.conclude()
-        try:
-            if self._begun and not self._ending:
-                flushed = self._flush(deadline, adopting=True, insisting=True)
-                if self._exiting and not flushed.pending and self._outbox.open_spans():
-                    # Else they were active until the next process comes.
-                    self._writer.end_spans()
-                    self._flush(deadline, adopting=False, insisting=False)
-        except KeyboardInterrupt:
-            # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
-            deadline = self._shared.door.limit = Deadline.after(0, self._clock)
-            raise
-        finally:
-            self._ending = True
-            self._stop(deadline)
-            result = self._result()
-            self._accounts.say_what_is_left(result)
-        return result
+    def _flush_last(self, deadline: Deadline, *, exiting: bool) -> None:
+        flushed = self._flush(deadline, adopting=True, forced=True)
+        if exiting and not flushed.pending and self._outbox.open_spans():
+            # Else they would be active until the next process comes.
+            self._writer.end_spans()
+            self._flush(deadline, adopting=False, forced=False)
 
     def stopped(self, timeout_s: float) -> bool:
         """Tell whether the sender has ended after a shutdown, within *timeout_s* seconds."""
@@ -248,31 +239,37 @@ class Delivery:
 
     def status(self) -> Status:
         """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
-        return self._accounts.status()
+        return self._status.status()
 
     def before_fork(self) -> None:
-        """Hold the threads between two steps, and everyone out of SQLite, if that is in time."""
-        writing = self._forking.hold_worker(self._writing)
-        self._forking.hold_worker(self._sending, lambda: self._shared.door.waiting)
-        self._forking.hold(self._outbox)
-        self._forking.hold(self._adoption)
-        if len(self._buffer) and writing:
-            # A child may record into a run that only memory knows: were this process killed now,
-            # nobody could end it.
-            self._writer.move()
+        """Keep others out of SQLite until the process has forked, if that is in time.
+
+        The child has no other thread: a lock that one of the parent's holds stays locked there.
+        """
+        if len(self._buffer):
+            # A child may record into a run that is only in memory. If this process were killed now,
+            # no process could end that run.
+            self._writer.move(FORK_WAIT_S)
+        held = self._held[threading.get_ident()] = list[Holdable]()
+        # A sender that waits for the network is in no lock that a child needs.
+        sender = (self._sending,) if self._http.in_process else ()
+        for part in (*sender, self._outbox, self._adoption):
+            if part.hold(FORK_WAIT_S):
+                held.append(part)
 
     def after_fork_in_parent(self) -> None:
-        """Let the threads go on."""
-        self._forking.let_go()
+        """Let others into the spool again."""
+        for part in self._held.pop(threading.get_ident(), []):
+            part.let_go()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew in the child of a fork: its own locks, outbox and threads, nothing queued."""
+        """Start afresh in the child of a fork: its own locks, outbox, threads, nothing queued."""
         self._buffer.after_fork_in_child()
-        self._writing.abandon()
-        self._sending.abandon()
+        self._writing.forget_after_fork()
+        self._sending.forget_after_fork()
         self._outbox.abandon()
         self._adoption.abandon()
-        self._forking = Forking(self._clock)
+        self._held = {}
         self._assemble()
 
     def _rouse(self) -> None:
@@ -300,50 +297,31 @@ class Delivery:
             if feed is not None and not Loss.leaves_a_rest(reason):
                 feed.lost += lost
 
-    def _flush(self, deadline: Deadline, *, adopting: bool, insisting: bool) -> FlushResult:
+    def _flush(self, deadline: Deadline, *, adopting: bool, forced: bool) -> FlushResult:
         moved = self._move(deadline)
         newest = self._outbox.last_id()
         adopting = adopting and self._adoption.likely()
         if adopting:
             self._adoption.look_now()
         waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.midway
-        if waiting and (insisting or self._shared.pulse.promising):
-            self._deliver(newest, deadline, adopting=adopting, insisting=insisting)
-        return self._result(newest, unmoved=0 if moved else self._accounts.unmoved())
+        if waiting and (forced or self._circuit.may_try):
+            self._deliver(newest, deadline, adopting=adopting, forced=forced)
+        return self._result(newest, unmoved=0 if moved else self._status.unmoved())
 
     def _stop(self, deadline: Deadline) -> None:
-        """End both threads, take in what came meanwhile, let go of everything."""
+        """End both threads, move what they left, close everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
-        if stopped and (self._accounts.unmoved() or self._losses.runs()):
-            self._writing.attempt()
-        self._sending.await_launch(deadline.remaining_s())
+        if stopped and (self._status.unmoved() or self._losses.runs()):
+            self._writing.run_once()
         sent_by_thread = self._sending.alive
         self._sending.stop(deadline.remaining_s())
         if not sent_by_thread:
             # Else the sender closes it when it ends: closing a connection under a request that
             # waits on another thread could hand its descriptor to a stranger.
-            self._close_door()
+            self._close_client()
         self._outbox.close(max(GRACE_S, deadline.remaining_s()))
         self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
-        if stopped:
-            self._buffer.close(self._keep_late)
-
-    def _keep_late(self) -> bool:
-        """Move what was recorded after the end, if there is where to; say so once."""
-        kept = self._exiting and self._outbox.reopen()
-        if not self._late_said:
-            self._late_said = True
-            self._accounts.say_what_is_late(kept=kept)
-        me = threading.get_ident()
-        # A collected generator may end its span on the very thread that moves.
-        if kept and me not in self._late_movers:
-            self._late_movers.add(me)
-            try:
-                self._writer.move()
-            finally:
-                self._late_movers.discard(me)
-        return kept
 
     def _raise_faults(self) -> None:
         for worker in (self._writing, self._sending):
@@ -352,49 +330,49 @@ class Delivery:
     def _move(self, deadline: Deadline) -> bool:
         """Have everything moved to the outbox; tell whether it was in time."""
         worker = self._writing
-        self._writer.urge()
+        self._writer.announce_all()
         if not worker.start():
-            worker.attempt()
+            worker.run_once()
             return True
-        ticket = worker.ask()
-        return worker.wait(lambda: worker.served(ticket), deadline.remaining_s())
+        ticket = worker.request()
+        return worker.wait(lambda: worker.is_done(ticket), deadline.remaining_s())
 
-    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, insisting: bool) -> None:
+    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, forced: bool) -> None:
         """Have the rows up to *newest* sent, as far as that goes before the deadline."""
-        worker, pulse = self._sending, self._shared.pulse
-        self._sender.urge()
+        worker, circuit = self._sending, self._circuit
+        self._sender.force()
 
         def done() -> bool:
             waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
             return not (waiting or self._sender.midway)
 
         if not worker.start():
-            self._pump(done, deadline)
+            self._send_here(done, deadline)
             return
-        ticket = worker.ask()
+        ticket = worker.request()
 
         def settled() -> bool:
             if worker.faulty or done():
                 return True
-            if not (insisting or pulse.promising):
-                return worker.served(ticket)
-            return worker.served(ticket) and worker.due_in_s() > deadline.remaining_s()
+            if not (forced or circuit.may_try):
+                return worker.is_done(ticket)
+            return worker.is_done(ticket) and worker.due_in_s() > deadline.remaining_s()
 
         if not worker.wait(settled, deadline.remaining_s()):
-            pulse.silent = True
+            circuit.silent = True
 
-    def _pump(self, done: Callable[[], bool], deadline: Deadline) -> None:
+    def _send_here(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread: no thread can be started any more."""
-        worker, door = self._sending, self._shared.door
-        before, door.limit = door.limit, deadline
+        worker, client = self._sending, self._client
+        before, client.limit = client.limit, deadline
         while not done():
-            wait_s = worker.attempt()
+            wait_s = worker.run_once()
             if wait_s >= deadline.remaining_s():
                 break
             worker.wait(lambda: False, wait_s)
-        door.limit = before
+        client.limit = before
 
     def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
         if self._closed:
-            unmoved = self._accounts.unmoved()
-        return self._accounts.result(up_to, unmoved=unmoved)
+            unmoved = self._status.unmoved()
+        return self._status.result(up_to, unmoved=unmoved)

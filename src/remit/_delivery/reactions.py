@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from remit._losses import cost, skeleton
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 
 MAX_TRIES: Final = 5
 # A value of the payload that is longer is replaced when the whole is too large for the server.
@@ -33,12 +34,12 @@ class Reaction(StrEnum):
     CREATE = "create"
     """The server does not know the span: send it whole, with its terminal status."""
     TRY_AGAIN = "try_again"
-    """It may work later; not for ever."""
+    """It may work later; the tries are limited."""
 
 
-def already_so(item: AnyItem, code: str | None) -> bool:
+def already_so(item: Item, code: str | None) -> bool:
     """Tell whether a refusal means that the item is as it should be already: the span has ended."""
-    return code == "invalid_action" and item[0] == Kind.FINISH
+    return code == "invalid_action" and item.kind == Kind.FINISH
 
 
 def reaction(kind: int, code: str | None) -> Reaction:
@@ -50,14 +51,14 @@ def reaction(kind: int, code: str | None) -> Reaction:
     return Reaction.TRY_AGAIN
 
 
-def whole(item: AnyItem) -> AnyItem:
+def whole(item: Item) -> Item:
     """Return the end of a span as the whole span, with its terminal status."""
-    return (int(Kind.SPAN), *item[1:])
+    return replace(item, kind=Kind.SPAN)
 
 
-def smaller_forms(item: AnyItem) -> Iterator[AnyItem]:
+def smaller_forms(item: Item) -> Iterator[Item]:
     """Yield *item* with its long values cut, then as a skeleton; each only if it is smaller."""
-    cut = (*item[:8], _cut(item[8]), _cut(item[9]))
+    cut = replace(item, payload=_cut(item.payload), result=_cut(item.result))
     if cost(cut) < cost(item):
         yield cut
     bare = skeleton(item)

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Final
 
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
-from remit._delivery.lost import telling
-from remit._delivery.orphans import span_end
-from remit._delivery.registration import Registrations
-from remit._gentle import gently
+from remit._delivery.losses import failed_end, loss_span
+from remit._delivery.runs import Registrations
 from remit._guard import guarded
 from remit._ids import key_text, new_key
-from remit._queued import Drained
-from remit._sink import AnyItem, Kind
+from remit._sink import Item, Kind
 from remit._spool import Outbox, RunRecord
-
-# As a plain integer: comparing with a member of an IntEnum costs twice as much.
-RUN: Final = int(Kind.RUN)
-CLOSE: Final = int(Kind.CLOSE)
 
 
 class Writer:
@@ -60,21 +51,17 @@ class Writer:
         self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
-        # Those in which more losses stand than in the outbox.
-        self._booked: dict[str, RunRecord] = {}
         self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
-        # Kept when the outbox fails, and put before what comes later.
-        self._drained = Drained()
-        # What of it is being put, and the records of its new runs; until it is let go of.
-        self._putting: tuple[list[AnyItem], list[RunRecord]] | None = None
+        # What was taken from the buffer and not put yet; kept when the outbox fails.
+        self._batch: list[Item] = []
 
-    def urge(self) -> None:
+    def announce_all(self) -> None:
         """Have the next pass announce every open span, however young."""
         self._everything = True
 
     def conclude(self) -> None:
-        """Have each pass from now on put also what is told of losses when a process ends."""
+        """Have each pass from now on put also the loss spans that are written at the end."""
         self._concluding = True
 
     def end_spans(self) -> None:
@@ -88,126 +75,90 @@ class Writer:
         self.move()
         return 0.0 if self._buffer.behind else self._interval_s
 
-    def move(self) -> None:
-        """Move everything that is queued to the outbox."""
-        with self._passing:
-            # After a fault it stays so until the next pass.
-            self._buffer.mover = threading.get_ident()
+    def move(self, timeout_s: float = -1) -> None:
+        """Move everything that is queued to the outbox.
+
+        Args:
+            timeout_s: Seconds to wait for another thread that makes a pass; without end by default.
+        """
+        if not self._passing.acquire(timeout=timeout_s):
+            return
+        try:
             everything, self._everything = self._everything, False
             began_ns = self._clock.monotonic_ns()
-            with self._turns():
-                self._put_rest()
+            self._put()
             # Counted before, so that a program that records all the time does not hold the pass.
             for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-                with self._turns():
-                    self._move_chunk(everything=everything)
+                self._batch = self._buffer.drain(everything=everything)
                 everything = False
+                self._put()
             if self._concluding:
                 self._put_last()
             self._passed_ns = began_ns
-            self._buffer.mover = None
+        finally:
+            self._passing.release()
 
     @property
     def carried(self) -> int:
         """How many items were taken from the buffer and not yet put."""
-        return len(self._drained)
+        return len(self._batch)
 
     @property
     def lag_s(self) -> float:
         """Age at most of the oldest item that was not moved, in seconds."""
-        if not (len(self._buffer) or self._drained):
+        if not (len(self._buffer) or self._batch):
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
 
-    def _turns(self) -> AbstractContextManager[None]:
-        """Have others get their turn soon: an event loop would have to wait for a whole chunk.
-
-        Not while threads outrun the writer: each that waits looks for its turn as often, which
-        takes a call of theirs a fifth more, and they leave an event loop the longer turns anyhow.
-        """
-        return nullcontext() if self._buffer.outrun else gently()
-
-    def _move_chunk(self, *, everything: bool) -> None:
-        self._buffer.drain(self._drained, everything=everything)
-        if self._drained:
-            self._put(self._drained.in_order())
-            self._moved()
-
-    def _put_rest(self) -> None:
-        """Go on with the put that an alarm broke off, or that failed: as it was, so not twice."""
-        if self._putting is not None:
-            items, records = self._putting
-            if self._outbox.took(items):
-                self._let_go(items, records)
-            else:
-                self._put(items)
-            self._moved()
-
-    def _put(self, items: list[AnyItem]) -> None:
-        records = self._records(items)
-        self._putting = (items, records)
-        self._outbox.put(items, records + self._accounts())
-        self._booked.clear()
-        self._let_go(items, records)
-
-    def _let_go(self, items: list[AnyItem], records: list[RunRecord]) -> None:
-        """Let go of what was put; done once more it changes nothing."""
-        self._drained.clear()
+    def _put(self) -> None:
+        if not self._batch:
+            return
+        records = self._records(self._batch)
+        self._outbox.put(self._batch, records + self._book_losses())
+        batch, self._batch = self._batch, []
         self._buffer.inherited.difference_update(record.key for record in records)
-        for item in items:
-            if item[0] == CLOSE:
-                self._buffer.ended(item[1])
-        # The outbox keeps the list, to know it again: not what is in it.
-        items.clear()
-        self._putting = None
+        for item in batch:
+            if item.kind == Kind.CLOSE:
+                self._buffer.ended(item.run_key)
+        self._moved()
 
-    def _records(self, items: list[AnyItem]) -> list[RunRecord]:
+    def _records(self, items: list[Item]) -> list[RunRecord]:
         """Return the records of the runs that are new among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
-        opened = [item for item in items if item[0] == RUN]
+        opened = [item for item in items if item.kind == Kind.RUN]
         records = [
-            registrations.record(item, feed) for item in opened if (feed := feed_of(item[1]))
+            registrations.record(item, feed) for item in opened if (feed := feed_of(item.run_key))
         ]
         inherited = self._buffer.inherited
         if inherited:
-            keys = inherited.intersection(item[1] for item in items)
+            keys = inherited.intersection(item.run_key for item in items)
             records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
         return records
 
-    def _accounts(self) -> list[RunRecord]:
-        """Return the records of runs of which more was lost since they were put."""
-        losses = self._buffer.losses
-        known = [self._outbox.run(run_key) for run_key in losses.runs()]
-        for record in known:
-            if record is None:
+    def _book_losses(self) -> list[RunRecord]:
+        """Note in the records of runs what they lost; return those that changed."""
+        losses, changed = self._buffer.losses, list[RunRecord]()
+        for run_key in losses.runs():
+            record = self._outbox.run(run_key)
+            if record is None or not losses.book(record):
                 continue
-            # In this order: what an alarm or the disk breaks off is put by the next pass.
-            self._booked[record.key] = record
+            # Written with what is settled next if the put fails that is to write it.
+            self._outbox.save_run(record)
+            changed.append(record)
             if record.inherited:
                 self._owing[record.key] = record
-            losses.book(record)
-        booked = list(self._booked.values())
-        return [record for record in booked if self._outbox.run(record.key) is record]
+        return changed
 
     def _put_last(self) -> None:
-        """Put what was lost; of runs that another process ends as spans of their own."""
-        changed = self._accounts()
+        """Put what was lost; for runs that another process ends, as loss spans."""
+        changed = self._book_losses()
         now_ns = self._clock.wall_ns()
-        # Of one that is told of already nothing stands there.
-        owing = {record.key: record.lost for record in self._owing.values() if record.lost}
-        told = [telling(self._owing[key], now_ns, key_text(new_key(now_ns))) for key in owing]
-        open_spans = self._outbox.open_spans() if self._ending_spans else []
-        told += [span_end(span, now_ns) for span in open_spans]
-        if not (changed or told):
-            return
-        records = [self._owing[key] for key in owing]
-        try:
-            for record in records:
-                record.lost = {}
-            self._outbox.put(told, [*changed, *records])
-        except BaseException:
-            if not self._outbox.took(told):
-                for record in records:
-                    record.lost = owing[record.key]
-            raise
-        self._booked.clear()
+        owing = [record for record in self._owing.values() if record.lost]
+        last = [loss_span(record, now_ns, key_text(new_key(now_ns))) for record in owing]
+        if self._ending_spans:
+            last += [failed_end(span, now_ns) for span in self._outbox.open_spans()]
+        if changed or last:
+            self._outbox.put(last, changed)
+        for record in owing:
+            record.lost = {}
+            self._outbox.save_run(record)

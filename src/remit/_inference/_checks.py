@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from remit._annotations import function_scope, own_annotations, text_of
-from remit._late import late
+from remit._inference._effective import contradictions, told
+from remit._inference._shown import inferred
 from remit._marks import Sensitive
 from remit._registry import SpanType
 from remit._risk import withholding
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit._inference import _effective as effect
-    from remit._inference import _shown as shown
-else:
-    effect = late("remit._inference._effective")
-    shown = late("remit._inference._shown")
 
 
 def check_types(declared: SpanType, where: str) -> None:
@@ -38,9 +31,9 @@ def check_types(declared: SpanType, where: str) -> None:
     said = withholding(declared.data_risk)
     if said.params_excluded or said.result_excluded:
         # Of a copy: what is missing by now may be there when the declaration itself is read.
-        against = effect.contradictions(declared.data_risk, shown.inferred(replace(declared)))
+        against = contradictions(declared.data_risk, inferred(replace(declared)))
         if against:
-            raise DeclarationError(f"{where}: {effect.told(against)}")
+            raise DeclarationError(f"{where}: {told(against)}")
 
 
 def _check_marks(declared: SpanType, where: str) -> None:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from remit._guard import logger
 from remit._inference._shown import Inferred, Side, inferred
-from remit._late import late
 from remit._registry import SpanType
-from remit._risk import said
-from remit.models._pending import declared as risk_of
-from remit.models._pending import words_of
+from remit._risk import of_words, said
+from remit.models.data_risk import DataRisk
 
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
-
-_IN_EFFECT: Final[WeakKeyDictionary[SpanType, models.DataRisk | None]] = WeakKeyDictionary()
+_IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDictionary()
 """By declaration, so that a contradiction is said once and types are read once."""
 
 
-def effective(declared: SpanType) -> models.DataRisk | None:
+def effective(declared: SpanType) -> DataRisk | None:
     """Return the declared risk with each category included that a type shows.
 
     Only what the author left unknown is set. Types are read at the first use, when the names in
@@ -42,7 +34,7 @@ def effective(declared: SpanType) -> models.DataRisk | None:
     return _IN_EFFECT[declared]
 
 
-def contradictions(risk: models.DataRisk | None, shown: Iterable[Inferred]) -> tuple[Inferred, ...]:
+def contradictions(risk: DataRisk | None, shown: Iterable[Inferred]) -> tuple[Inferred, ...]:
     """Return what types show although the declaration excludes it."""
     return tuple(each for each in shown if _word(risk, each) == "excluded")
 
@@ -57,7 +49,7 @@ def told(against: Iterable[Inferred]) -> str:
     return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
 
 
-def _word(risk: models.DataRisk | None, each: Inferred) -> str:
+def _word(risk: DataRisk | None, each: Inferred) -> str:
     """Return what the declaration says of a category on its side."""
     return str(said(risk)[_part(each.side)].get(each.category, "unknown"))
 
@@ -66,7 +58,7 @@ def _part(side: Side) -> str:
     return f"{side}_data_categories"
 
 
-def _completed(risk: models.DataRisk | None, shown: Iterable[Inferred]) -> models.DataRisk | None:
+def _completed(risk: DataRisk | None, shown: Iterable[Inferred]) -> DataRisk | None:
     new = [each for each in shown if _word(risk, each) == "unknown"]
     if not new:
         return risk
@@ -74,8 +66,8 @@ def _completed(risk: models.DataRisk | None, shown: Iterable[Inferred]) -> model
         _part(side): {each.category: "included" for each in new if each.side is side}
         for side in Side
     }
-    if risk is None or words_of(risk) is not None:
-        return risk_of(
+    if risk is None:
+        return of_words(
             {part: {**known, **words.get(part, {})} for part, known in said(risk).items()}
         )
     return risk.model_copy(

@@ -1,23 +1,18 @@
-"""What the types in a signature show of the data, and what only the names suggest."""
+"""The data categories that the types in a signature show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Final
 
 from msgspec import Struct
 
-from remit._annotations import SECRETS, is_sensitive
-from remit._capture.rules.categories import category_of_name
-from remit._capture.rules.names import name_rule
+from remit._annotations import is_sensitive
 from remit._capture.statics import is_class, name_of
 from remit._inference._places import Place, category_of_class, places
 from remit._marks import Sensitive
 from remit._registry import SpanType
-
-RETURN: Final = "return"
-"""Stands for the result where a parameter's name would stand."""
+from remit._signature import RETURN
 
 
 class Side(StrEnum):
@@ -43,47 +38,19 @@ class Inferred(Struct, frozen=True):
     type: str
 
 
-class Suggested(Struct, frozen=True):
-    """A data category that only a name suggests.
-
-    Attributes:
-        category: Field of `remit.DataCategories`.
-        side: Where the data stands.
-        path: Place in the signature; the name is its last part.
-    """
-
-    category: str
-    side: Side
-    path: str
-
-
 def inferred(declared: SpanType) -> tuple[Inferred, ...]:
     """Return each category that a type in the signature shows, in the order of the signature."""
     return tuple(
         dict.fromkeys(
             Inferred(category, side, place.path, shown_by)
-            for side, place in _places(declared)
+            for side, place in places_of(declared)
             for category, shown_by in _shown(place.part)
         )
     )
 
 
-def suggested(declared: SpanType) -> tuple[Suggested, ...]:
-    """Return each category that a name in the signature suggests, in the order of the signature.
-
-    A name proves nothing, so no category is set by it: an author is asked to say.
-    """
-    return tuple(
-        dict.fromkeys(
-            Suggested(category, side, place.path)
-            for side, place in _places(declared)
-            if place.name and place.part is not bool
-            for category in _suggested(place.name)
-        )
-    )
-
-
-def _places(declared: SpanType) -> Iterator[tuple[Side, Place]]:
+def places_of(declared: SpanType) -> Iterator[tuple[Side, Place]]:
+    """Yield each type inside the signature, with its place and its side."""
     reading = declared.reading
     for each in reading.parameters:
         for place in places(each.annotation, each.name, each.category):
@@ -101,8 +68,3 @@ def _shown(part: object) -> Iterable[tuple[str, str]]:
     cls = part if is_class(part) else type(part)
     found = category_of_class(cls)
     return [] if found is None else [(found, name_of(cls))]
-
-
-def _suggested(name: str) -> Iterable[str]:
-    category = SECRETS if name_rule(name) is not None else category_of_name(name)
-    return () if category is None else (category,)

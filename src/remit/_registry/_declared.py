@@ -8,30 +8,20 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
+from typing import Final, TypedDict
 
 from remit._annotations import unwrapped
 from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
-from remit._late import late
-from remit._overrides import overridden
+from remit._overrides import CaptureOption, overridden
 from remit._registry._names import MAIN, default_name, human, imported_as, module_name, qualname
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit.models.data_risk import DataRisk
 
 _CALLED: Final = ("function", "body", "find_receiver")
 """What of a span type is the callable itself, and not said of it."""
-
-
-Wish: TypeAlias = bool | Mapping[str, bool]
-"""What an author says of recording one parameter: whether, or which rules not to ask."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,13 +64,13 @@ class SpanType:
     explicit_name: bool
     declared_in: str = ""
     find_receiver: Callable[[], bool] | None = None
-    data_risk: models.DataRisk | None = None
+    data_risk: DataRisk | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
     params: object = None
     result: object = None
-    capture: Mapping[str, Wish] = field(default_factory=dict[str, Wish])
+    capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
 
     @classmethod
     def declare(  # noqa: PLR0913 - the arguments of the frozen decorator
@@ -92,13 +82,13 @@ class SpanType:
         find_receiver: Callable[[], bool] | None = None,
         named: Callable[..., object] | None = None,
         name: str | None = None,
-        data_risk: models.DataRisk | None = None,
+        data_risk: DataRisk | None = None,
         title: str | None = None,
         description: str | None = None,
         template: str | None = None,
         params: object = None,
         result: object = None,
-        capture: Mapping[str, Wish] | None = None,
+        capture: Mapping[str, CaptureOption] | None = None,
         declared_in: str | None = None,
     ) -> SpanType:
         """Return the declaration of *function*; *name* None means `<module>:<qualname>`."""
@@ -206,7 +196,7 @@ class AgentType:
     version: str | None = None
     agent_id: str | None = None
     environment_id: str | None = None
-    data_risk: models.DataRisk | None = None
+    data_risk: DataRisk | None = None
     span_types: tuple[object, ...] = ()
     quality: Mapping[str, object] = field(default_factory=dict[str, object])
 

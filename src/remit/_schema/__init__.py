@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from remit._schema._build import declared_schema, params_schema, quality_schema, result_schema
 from remit._schema._tidy import Redact, canonical
-from remit._schema._weak import Grade, Weakness, weaknesses
 
 __all__ = [
-    "Grade",
     "Redact",
-    "Weakness",
     "canonical",
     "declared_schema",
     "params_schema",
     "quality_schema",
     "result_schema",
-    "weaknesses",
 ]

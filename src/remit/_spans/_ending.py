@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 from remit import _guard
 from remit._recording import Place
-from remit._sink import SpanStart
+from remit._sink import Item
 
 WHERE: Final = "the end of a span"
 
@@ -25,7 +25,7 @@ class Ending(Protocol):
     """
 
     place: Place
-    start: SpanStart
+    start: Item
 
     def by_hand(self, status: str, result: bytes | None) -> tuple[str, bytes | None]:
         """Return status and result, with what the user has set by hand in their place."""
@@ -54,14 +54,7 @@ def ending(tell: Callable[[S, T], End]) -> Callable[[S, T], None]:
             if run.exited and not run.open:
                 run.settle()
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
-            # Where the stack is used up nothing can be called: so nothing is, before it is needed.
-            still_open = span.place.run.open
-            still_open -= {span.place.key}
-            try:
-                _guard.faults.contain(WHERE, error)
-            except RecursionError:
-                if _guard.faults.strict:
-                    raise
-                _guard.faults.uncounted += 1
+            span.place.run.open.discard(span.place.key)
+            _guard.contain(WHERE, error)
 
     return contained

@@ -28,7 +28,7 @@ class Span:
     __slots__ = ("_key", "_state", "name")
 
     # Unguarded: assignments.
-    def __init__(self, key: int, name: str, state: RunState | None) -> None:
+    def __init__(self, key: bytes, name: str, state: RunState | None) -> None:
         """Hold the ids of a span."""
         self._key = key
         self._state = state

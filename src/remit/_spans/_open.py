@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from remit import _capture
 from remit._clock import NS_PER_MS
-from remit._ids import RANDOM_BITS, random_bits
-from remit._outcomes import COMPLETE, FAILED, status_of
+from remit._ids import new_key
+from remit._outcomes import ACTIVE, COMPLETE, FAILED, status_of
 from remit._policy import under
 from remit._recording import OBSERVE, Place
-from remit._sink import SpanStart
+from remit._sink import Item, Kind
 from remit._spans._ending import End, ending
 from remit._spans._step import Step
 
@@ -31,20 +31,19 @@ class OpenSpan(Struct, eq=False):
         step: What is called.
         place: The place inside this span; current while the user's code of it runs.
         start: Its beginning, as the sink was told.
-        offset_ns: Wall time minus monotonic time, as the run had it when the span began.
+        began_ns: Monotonic time of its start.
     """
 
     step: Step
     place: Place
-    start: SpanStart
-    offset_ns: int
+    start: Item
+    began_ns: int
 
     @ending
     def complete(self, value: object, /) -> End:
         """End the span with the value that the call returned."""
+        ended_ns = self._now_ns()
         run, plan = self.place.run, self.step.made or self.step.plan()
-        read_ns = run.monotonic_ns  # called as a method it would be looked up more slowly
-        ended_ns = read_ns() + self.offset_ns
         return ended_ns, COMPLETE, plan.result(value, run.rules)
 
     def captured(self, value: object) -> bytes:
@@ -58,7 +57,7 @@ class OpenSpan(Struct, eq=False):
         recorder = self.place.run.recorder
         status = status_of(error, recorder.control_flow)
         if status == FAILED and self.place.run.exited:
-            self.place.run.fail_after_block(self.place.key, self.start[2], error)
+            self.place.run.fail_after_block(self.place.key, self.start.parent, error)
         if status != FAILED:
             return ended_ns, status, None
         rule = self.step.plan().error_rule
@@ -80,14 +79,15 @@ class OpenSpan(Struct, eq=False):
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the span began."""
-        return (self._now_ns() - self.start[4]) / NS_PER_MS
+        return (self.place.run.recorder.clock.monotonic_ns() - self.began_ns) / NS_PER_MS
 
     def _now_ns(self) -> int:
-        """Return wall time by the monotonic clock, as the run had it when the span began."""
-        return self.place.run.monotonic_ns() + self.offset_ns
+        """Return the wall time of the start plus the monotonic time since."""
+        elapsed_ns = self.place.run.recorder.clock.monotonic_ns() - self.began_ns
+        return (self.start.started_ns or 0) + elapsed_ns
 
 
-def open_span(step: Step, parent: Place, payload: bytes, key: int | None = None) -> OpenSpan:
+def open_span(step: Step, parent: Place, payload: bytes, key: bytes | None = None) -> OpenSpan:
     """Begin a span of *step* under *parent*.
 
     Args:
@@ -98,12 +98,10 @@ def open_span(step: Step, parent: Place, payload: bytes, key: int | None = None)
     """
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
-    offset_ns = run.offset_ns
-    read_ns = run.monotonic_ns  # as in `complete`
-    started_ns = read_ns() + offset_ns
+    clock = recorder.clock
+    started_ns, began_ns = clock.wall_ns(), clock.monotonic_ns()
     if key is None:
-        # As `new_key`.
-        key = (started_ns // NS_PER_MS << RANDOM_BITS) | random_bits(RANDOM_BITS)
+        key = new_key(started_ns)
     if feed.agent.external_identifier not in step.agents:
         step.agents.add(feed.agent.external_identifier)
         recorder.on_first_seen(feed.agent.external_identifier, name)
@@ -111,7 +109,9 @@ def open_span(step: Step, parent: Place, payload: bytes, key: int | None = None)
         payload = _marked(payload, step, parent)
     if step.ceiling is not None:
         ceilings = under(ceilings, step.ceiling)
-    start = (feed.key, key, parent.key, name, started_ns, payload)
+    start = Item(
+        Kind.SPAN, feed.key, key, parent.key, name, started_ns, None, ACTIVE, payload, None,
+    )  # fmt: skip
     run.spans += 1
     try:
         run.open.add(key)
@@ -121,7 +121,7 @@ def open_span(step: Step, parent: Place, payload: bytes, key: int | None = None)
         still_open = run.open
         still_open -= {key}
         raise
-    return OpenSpan(step, Place(run, key, name, ceilings, parent.enclosing), start, offset_ns)
+    return OpenSpan(step, Place(run, key, name, ceilings, parent.enclosing), start, began_ns)
 
 
 def _marked(payload: bytes, step: Step, parent: Place) -> bytes:

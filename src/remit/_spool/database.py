@@ -319,11 +319,6 @@ class Database:
         (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         return int(pages * self.page_bytes)
 
-    def log_frames(self) -> int:
-        """Return how many pages were read in the write-ahead log, and put them into the file."""
-        _, frames, _ = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return int(frames)
-
     def shrink(self) -> None:
         """Give back to the disk what holds nothing."""
         self._connection.execute("VACUUM")

@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from typing import Final
 
 from remit._losses import Loss
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.database import BUSY_TIMEOUT_S, CHUNKS_AT_ONCE, STORAGE_ERRORS, Chunk, Database
 from remit._spool.folder import ASIDE, Claim, Folder, identities
 from remit._spool.ledger import Ledger
@@ -75,11 +75,11 @@ class SpoolFile:
         self._ledger = Ledger(database.chunks(), keep_bytes)
         self._runs = Runs(database)
         self._room = Room(folder, database, self._ledger, lose)
-        self._window: dict[int, Sequence[AnyItem | None]] = {}
+        self._window: dict[int, Sequence[Item | None]] = {}
         self._erasable: list[int] = []
         self._standing = identities(claim.path)
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing.
 
         Raises:
@@ -107,7 +107,7 @@ class SpoolFile:
         if stripped:
             self._lose(Loss.PAYLOAD_SPOOL_FULL, len(stripped), stripped)
 
-    def took(self, items: Sequence[AnyItem]) -> bool:
+    def took(self, items: Sequence[Item]) -> bool:
         """Tell whether the last put was of *items*, and done before an alarm broke it off."""
         with self._io:
             return self._ledger.took(items)
@@ -119,7 +119,7 @@ class SpoolFile:
             sqlite3.Error: The file cannot be read.
         """
         rows: list[Row] = []
-        window: dict[int, Sequence[AnyItem | None]] = {}
+        window: dict[int, Sequence[Item | None]] = {}
         size_bytes = 0
         with self._io:
             if self._erasable:
@@ -158,7 +158,10 @@ class SpoolFile:
                 with suppress(*STORAGE_ERRORS):
                     with self._database.transaction():
                         self._database.set_aside(
-                            [(row_id, item[1], reason, Body.of([item])) for row_id, item in rows]
+                            [
+                                (row_id, item.run_key, reason, Body.of([item]))
+                                for row_id, item in rows
+                            ]
                         )
                     kept = len(rows)
             self.settle([row_id for row_id, _ in rows])
@@ -206,13 +209,13 @@ class SpoolFile:
         """Return the runs that another process ends, and of which the file's lost something."""
         return self._runs.owing()
 
-    def open_spans(self) -> list[AnyItem]:
+    def open_spans(self) -> list[Item]:
         """Return, without payloads, the beginnings of spans that somebody has still to end."""
         with self._io:
             found = [] if self._database is None else self._database.open_spans()
         return self._runs.live([item for body in found for item in body.unpacked() if item])
 
-    def note_open(self, items: Sequence[AnyItem]) -> None:
+    def note_open(self, items: Sequence[Item]) -> None:
         """Note that *items* are beginnings of spans that were sent and have not ended.
 
         Raises:
@@ -361,7 +364,7 @@ class SpoolFile:
             raise OSError("the spool's file is closed")
         return self._database
 
-    def _read(self, chunk: Chunk) -> list[AnyItem | None] | None:
+    def _read(self, chunk: Chunk) -> list[Item | None] | None:
         """Return the items of a chunk; `None` of one that is damaged, which is given up."""
         if self._database is None:
             return None

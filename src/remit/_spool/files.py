@@ -26,7 +26,6 @@ from remit._spool.folder import (
     Others,
     modified_ns,
 )
-from remit._spool.frames import opened_left
 from remit._spool.packing import DamagedError
 from remit._spool.room import Lose
 from remit._spool.salvage import is_damage, salvaged
@@ -162,12 +161,9 @@ class Files:
             OSError: The disk does not do.
             sqlite3.Error: Either of the two, as SQLite says it.
         """
-        database, cut = opened_left(claim.path, self.folder.max_bytes)
+        database = self._database(claim)
         try:
             about = database.about()
-            if cut and (about is None or self._is_ours(*about)):
-                # How many they were nobody can tell.
-                self._lose(Loss.SPOOL_DAMAGED, 1)
             if about is not None and self._is_ours(*about):
                 return self._file(claim, database)
         except (DamagedError, *STORAGE_ERRORS):

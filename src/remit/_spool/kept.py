@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from remit._losses import costs
-from remit._sink import AnyItem
+from remit._sink import Item
 
 
 class Kept:
@@ -17,9 +17,9 @@ class Kept:
     def __init__(self, max_bytes: int) -> None:
         """Keep at most *max_bytes* bytes of memory."""
         self._left_bytes = max_bytes
-        self._items: dict[int, tuple[Sequence[AnyItem], int]] = {}
+        self._items: dict[int, tuple[Sequence[Item], int]] = {}
 
-    def add(self, chunk_id: int, items: Sequence[AnyItem]) -> None:
+    def add(self, chunk_id: int, items: Sequence[Item]) -> None:
         """Keep the items of a chunk that was written, if there is room.
 
         What is there stays: it is sent first.
@@ -29,7 +29,7 @@ class Kept:
             self._left_bytes -= size_bytes
             self._items[chunk_id] = (items, size_bytes)
 
-    def take(self, chunk_id: int) -> Sequence[AnyItem] | None:
+    def take(self, chunk_id: int) -> Sequence[Item] | None:
         """Return what is kept of a chunk, and keep it no longer."""
         items, size_bytes = self._items.pop(chunk_id, (None, 0))
         self._left_bytes += size_bytes

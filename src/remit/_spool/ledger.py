@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.database import Chunk
 from remit._spool.kept import Kept
 from remit._spool.outbox import Row
@@ -64,7 +64,7 @@ class Ledger:
             self._put = (None, 0)
             self._last_chunk = row_id >> PLACE_BITS
 
-    def add(self, chunks: Sequence[tuple[Chunk, Sequence[AnyItem]]]) -> None:
+    def add(self, chunks: Sequence[tuple[Chunk, Sequence[Item]]]) -> None:
         """Take in *chunks*, the newest, in order, with their items.
 
         All or, if an alarm comes, none; what is kept of them may be less.
@@ -75,7 +75,7 @@ class Ledger:
         for chunk, items in chunks:
             self._kept.add(chunk.id, items)
 
-    def take_kept(self, chunk: Chunk) -> Sequence[AnyItem] | None:
+    def take_kept(self, chunk: Chunk) -> Sequence[Item] | None:
         """Return the items of a chunk if they are in memory still; from now on they are not."""
         return self._kept.take(chunk.id)
 
@@ -139,7 +139,7 @@ class Ledger:
         """Return the chunks of which a part is settled."""
         return [self._chunks[chunk_id] for chunk_id in self._settled]
 
-    def remaining(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[AnyItem | None]:
+    def remaining(self, chunk: Chunk, items: Sequence[Item | None]) -> list[Item | None]:
         """Return *items* of a chunk with `None` in the place of what is settled."""
         settled = self._settled.get(chunk.id)
         if settled is None:
@@ -147,7 +147,7 @@ class Ledger:
         base = chunk.id << PLACE_BITS
         return [None if row_id in settled else item for row_id, item in enumerate(items, base)]
 
-    def rows(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> list[Row]:
+    def rows(self, chunk: Chunk, items: Sequence[Item | None]) -> list[Row]:
         """Return what is left of *items* of a chunk as rows."""
         left = enumerate(self.remaining(chunk, items), chunk.id << PLACE_BITS)
         return [(row_id, item) for row_id, item in left if item is not None]

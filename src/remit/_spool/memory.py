@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from remit._losses import costs
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.outbox import Row, RunRecord
 
 
@@ -27,7 +27,7 @@ class MemoryOutbox:
         self._put: tuple[object, int] = (None, 0)
         self._lock = threading.Lock()
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order."""
         with self._lock:
             self._note_last()
@@ -36,7 +36,7 @@ class MemoryOutbox:
             self._rows.extend(enumerate(items, self._last_id + 1))
             self._note_last()
 
-    def took(self, items: Sequence[AnyItem]) -> bool:
+    def took(self, items: Sequence[Item]) -> bool:
         """Tell whether the last put was of *items*, and done before an alarm broke it off."""
         with self._lock:
             self._note_last()
@@ -58,7 +58,7 @@ class MemoryOutbox:
 
     def settle(self, ids: Collection[int]) -> None:
         """Remove rows; their bytes are released when they leave memory."""
-        gone: list[AnyItem] = []
+        gone: list[Item] = []
         with self._lock:
             self._note_last()
             settled, rows = self._settled, self._rows
@@ -91,7 +91,7 @@ class MemoryOutbox:
         """Remove a run's record."""
         self._runs.pop(key, None)
 
-    def open_spans(self) -> list[AnyItem]:
+    def open_spans(self) -> list[Item]:
         """Return none: nothing is left of what is here when the process ends."""
         return []
 

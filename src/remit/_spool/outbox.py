@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from remit._sink import AnyItem
+from remit._sink import Item
 
-Row: TypeAlias = tuple[int, AnyItem]
+Row: TypeAlias = tuple[int, Item]
 """The row's id, larger than every earlier one, and the item."""
 
 
@@ -71,7 +71,7 @@ class RunRecord:
     """
 
     key: str
-    root: int
+    root: bytes
     started_ns: int
     purpose: str
     registration: Registration
@@ -90,11 +90,11 @@ class RunRecord:
 class Outbox(Protocol):
     """Rows in the order of their ids, and run records. One writer, one sender."""
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
         ...
 
-    def took(self, items: Sequence[AnyItem]) -> bool:
+    def took(self, items: Sequence[Item]) -> bool:
         """Tell whether *items* are those of the last `put`, the same object, and were added.
 
         Whatever it raised: a signal's handler may raise between the adding and the return.
@@ -129,7 +129,7 @@ class Outbox(Protocol):
         """Remove a run's record, at the latest with what is settled next."""
         ...
 
-    def open_spans(self) -> list[AnyItem]:
+    def open_spans(self) -> list[Item]:
         """Return the beginnings of spans that were put and whose ends were not, without payloads.
 
         Only those that outlive the process: somebody has to end them.

@@ -15,29 +15,15 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from remit._losses import cost, costs
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.outbox import Registration, RunRecord, RunState
 
 T = TypeVar("T")
 
 CHUNK_ITEMS: Final = 500
 CHUNK_BYTES: Final = 1 << 20
-KEY_BYTES: Final = 16
 # Of more than this at once zlib computes without the interpreter's lock, and must get it back.
 CRC_BYTES: Final = 5 * 1024
-
-_Packed: TypeAlias = tuple[
-    int,
-    str,
-    bytes,
-    bytes | None,
-    str | None,
-    int | None,
-    int | None,
-    str | None,
-    bytes | None,
-    bytes | None,
-]
 
 
 class DamagedError(Exception):
@@ -59,17 +45,12 @@ class Body:
     content: bytes
 
     @classmethod
-    def of(cls, items: Sequence[AnyItem | None]) -> Body:
+    def of(cls, items: Sequence[Item | None]) -> Body:
         """Pack *items*; `None` keeps the place of one that has gone."""
-        whole = [item for item in items if item is not None]
-        packed: Sequence[_Packed | None] = _packed(whole)
-        if len(whole) < len(items):
-            rest = iter(packed)
-            packed = [item and next(rest) for item in items]
-        content = _encode(packed)
-        return cls(len(whole), _crc(content), content)
+        content = _encode(items)
+        return cls(len(items) - items.count(None), _crc(content), content)
 
-    def unpacked(self) -> list[AnyItem | None]:
+    def unpacked(self) -> list[Item | None]:
         """Return the items.
 
         Raises:
@@ -82,16 +63,10 @@ class Body:
             sound = False
         if not sound:
             raise DamagedError("the checksum of items does not fit")
-        packed = _decode(_items, self.content)
-        whole = [each for each in packed if each is not None]
-        items: list[AnyItem | None] = [*_unpacked(whole)]
-        if len(whole) < len(packed):
-            rest = iter(items)
-            items = [each and next(rest) for each in packed]
-        return items
+        return _decode(_items, self.content)
 
 
-Parts: TypeAlias = list[tuple[Sequence[AnyItem], Body]]
+Parts: TypeAlias = list[tuple[Sequence[Item], Body]]
 """Items in parts, each also as bytes."""
 
 
@@ -109,12 +84,12 @@ class _Run(msgspec.Struct, array_like=True):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_items: Final = msgspec.msgpack.Decoder(list[_Packed | None])
+_items: Final = msgspec.msgpack.Decoder(list[Item | None])
 _run: Final = msgspec.msgpack.Decoder(_Run)
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Part *items* so that each part is read, sent and given up at once."""
     for begin in range(0, len(items), CHUNK_ITEMS):
         part = items[begin : begin + CHUNK_ITEMS]
@@ -124,7 +99,7 @@ def chunks(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
             yield from _by_size(part)
 
 
-def _by_size(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
+def _by_size(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     begin, size_bytes = 0, 0
     for end, item_bytes in enumerate(map(cost, items)):
         size_bytes += item_bytes
@@ -134,7 +109,7 @@ def _by_size(items: Sequence[AnyItem]) -> Iterator[Sequence[AnyItem]]:
     yield items[begin:]
 
 
-def packed(items: Sequence[AnyItem]) -> Parts:
+def packed(items: Sequence[Item]) -> Parts:
     """Return the parts of *items*, each also as bytes."""
     return [(part, Body.of(part)) for part in chunks(items)]
 
@@ -149,7 +124,7 @@ def pack_run(record: RunRecord, digest: bytes) -> bytes:
     return _encode(
         _Run(
             record.key,
-            record.root.to_bytes(KEY_BYTES),
+            record.root,
             record.started_ns,
             record.purpose,
             digest,
@@ -174,7 +149,7 @@ def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunR
         raise DamagedError("the registration of a run is missing")
     return RunRecord(
         run.key,
-        int.from_bytes(run.root),
+        run.root,
         run.started_ns,
         run.purpose,
         registration,
@@ -212,28 +187,3 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
         raise DamagedError(f"a record cannot be read: {error}") from error
-
-
-def _packed(items: Sequence[AnyItem]) -> list[_Packed]:
-    """Return *items* with their keys as bytes; in one go, a call for each takes twice as long."""
-    return [
-        (
-            kind, run_key, key.to_bytes(KEY_BYTES),
-            None if parent is None else parent.to_bytes(KEY_BYTES),
-            name, started_ns, finished_ns, status, payload, result,
-        )
-        for kind, run_key, key, parent, name, started_ns, finished_ns, status, payload, result
-        in items
-    ]  # fmt: skip
-
-
-def _unpacked(packed: Sequence[_Packed]) -> list[AnyItem]:
-    key_of = int.from_bytes
-    return [
-        (
-            kind, run_key, key_of(own), None if above is None else key_of(above),
-            name, started_ns, finished_ns, status, payload, result,
-        )
-        for kind, run_key, own, above, name, started_ns, finished_ns, status, payload, result
-        in packed
-    ]  # fmt: skip

@@ -13,7 +13,8 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from remit._losses import Loss, cost, skeleton
-from remit._sink import AnyItem, Kind
+from remit._outcomes import ACTIVE
+from remit._sink import Item, Kind
 from remit._spool.database import Chunk, Database, log_bytes
 from remit._spool.folder import Folder, size_of
 from remit._spool.ledger import Ledger
@@ -26,10 +27,6 @@ from remit._spool.packing import (
     size_of_parts,
 )
 
-ACTIVE: Final = "active"
-# As plain integers: comparing with a member of an IntEnum costs twice as much.
-SPAN: Final = int(Kind.SPAN)
-FINISH: Final = int(Kind.FINISH)
 # Made at once beyond what is needed, so that the next puts need not look again.
 SPARE_PART: Final = 1 / 16
 MAX_SPARE_BYTES: Final = 4 * CHUNK_BYTES
@@ -53,20 +50,20 @@ class Lose(Protocol):
         ...
 
 
-def expendable(item: AnyItem) -> bool:
+def expendable(item: Item) -> bool:
     """Tell whether an item is a finished span, and no run's root."""
-    if item[0] not in (SPAN, FINISH):
+    if item.kind not in (Kind.SPAN, Kind.FINISH):
         return False
-    return item[7] != ACTIVE and item[3] is not None
+    return item.status != ACTIVE and item.parent is not None
 
 
-def _bare(item: AnyItem) -> AnyItem:
+def _bare(item: Item) -> Item:
     """Return a finished span without payload and result, if that makes it smaller."""
     bare = skeleton(item) if expendable(item) else item
     return bare if cost(bare) < cost(item) else item
 
 
-def _unless_expendable(item: AnyItem) -> AnyItem | None:
+def _unless_expendable(item: Item) -> Item | None:
     """Return an item unless it is a finished span."""
     return None if expendable(item) else item
 
@@ -82,7 +79,7 @@ class Cut:
         gone: Ids of the chunks of which nothing is left.
     """
 
-    def __init__(self, less_of: Callable[[AnyItem], AnyItem | None]) -> None:
+    def __init__(self, less_of: Callable[[Item], Item | None]) -> None:
         """Begin with nothing; *less_of* returns what is to be left of an item."""
         self.freed_bytes = 0
         self.lost: Counter[str] = Counter()
@@ -91,14 +88,14 @@ class Cut:
         self.gone: list[int] = []
         self._less_of = less_of
 
-    def of(self, chunk: Chunk, items: Sequence[AnyItem | None] | None) -> list[AnyItem | None]:
+    def of(self, chunk: Chunk, items: Sequence[Item | None] | None) -> list[Item | None]:
         """Return what is left of the items of a chunk; `None` if they could not be read."""
         if items is None:
             self.damaged += chunk.items
             return []
         less = [item and self._less_of(item) for item in items]
         pairs = zip(items, less, strict=True)
-        self.lost.update(item[1] for item, other in pairs if item and other is not item)
+        self.lost.update(item.run_key for item, other in pairs if item and other is not item)
         return less
 
     def note(self, chunk: Chunk, items: int, size_bytes: int) -> None:
@@ -151,7 +148,7 @@ class Room:
             self._database.shrink()
 
     def fit(
-        self, items: Sequence[AnyItem], parts: Parts, stripped: list[str], in_use: Collection[int]
+        self, items: Sequence[Item], parts: Parts, stripped: list[str], in_use: Collection[int]
     ) -> tuple[Parts, list[str]]:
         """Make room for what is to be written, or write less of it.
 
@@ -201,18 +198,18 @@ class Room:
                 return 0
         return max(0, -self._look(added_bytes))
 
-    def reduce(self, items: Sequence[AnyItem]) -> list[AnyItem]:
+    def reduce(self, items: Sequence[Item]) -> list[Item]:
         """Return what is kept of *items* for which there is no room."""
-        dropped = [item[1] for item in items if expendable(item)]
+        dropped = [item.run_key for item in items if expendable(item)]
         if dropped:
             self._lose(Loss.SPOOL_FULL, len(dropped), dropped)
         return [item for item in items if not expendable(item)]
 
-    def strip(self, items: Sequence[AnyItem]) -> tuple[list[AnyItem], list[str]]:
+    def strip(self, items: Sequence[Item]) -> tuple[list[Item], list[str]]:
         """Return *items* without payloads and results, and the run of each that had some."""
         less = [_bare(item) for item in items]
         pairs = zip(items, less, strict=True)
-        return less, [one[1] for one, other in pairs if one is not other]
+        return less, [one.run_key for one, other in pairs if one is not other]
 
     def tidy(self) -> None:
         """Take what is settled out of chunks of which a part is, in the caller's transaction.
@@ -226,11 +223,11 @@ class Room:
                 left = self._ledger.remaining(chunk, body.unpacked())
                 self._database.add_chunks([(chunk, Body.of(left))])
 
-    def know(self, chunk: Chunk, items: Sequence[AnyItem | None]) -> None:
+    def know(self, chunk: Chunk, items: Sequence[Item | None]) -> None:
         """Take note of what a chunk without payloads holds, so as to drop it without reading."""
         chunk.bare = True
         left = [item for item in items if item]
-        spans = Counter(item[1] for item in left if expendable(item))
+        spans = Counter(item.run_key for item in left if expendable(item))
         alone = spans.total() == len(left) and len(spans) <= MAX_KNOWN_RUNS
         chunk.spans = spans if alone else None
 
@@ -283,7 +280,7 @@ class Room:
         self,
         chunks: Iterable[Chunk],
         wanted: int,
-        less_of: Callable[[AnyItem], AnyItem | None],
+        less_of: Callable[[Item], Item | None],
         reason: Loss,
     ) -> int:
         """Write less of *chunks* until *wanted* bytes are free; return how many are."""
@@ -336,7 +333,7 @@ class Room:
             cut.note(chunk, body.items, len(body.content) if body.items else 0)
         self._database.add_chunks(changed)
 
-    def _left(self, chunk: Chunk, body: Body | None) -> list[AnyItem | None] | None:
+    def _left(self, chunk: Chunk, body: Body | None) -> list[Item | None] | None:
         """Return what is left of a chunk; `None` of a damaged one."""
         with suppress(DamagedError):
             if body is not None:

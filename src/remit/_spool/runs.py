@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
-from remit._sink import AnyItem, Kind
+from msgspec.structs import replace
+
+from remit._outcomes import ACTIVE
+from remit._sink import Item, Kind
 from remit._spool.database import Database
 from remit._spool.outbox import Registration, RunRecord, RunState
 from remit._spool.packing import (
-    KEY_BYTES,
     Body,
     pack_registration,
     pack_run,
     unpack_registration,
     unpack_run,
 )
-
-ACTIVE: Final = "active"
-# As plain integers: comparing with a member of an IntEnum costs twice as much.
-SPAN: Final = int(Kind.SPAN)
-ENDS: Final = (int(Kind.FINISH), int(Kind.CLOSE))
 
 
 class Runs:
@@ -59,11 +55,11 @@ class Runs:
         records = list(self._records.values())
         return [record for record in records if record.inherited and record.lost]
 
-    def live(self, items: Sequence[AnyItem]) -> list[AnyItem]:
+    def live(self, items: Sequence[Item]) -> list[Item]:
         """Return those *items* that are of a known run which was not refused."""
-        runs = {key: self._records.get(key) for key in {item[1] for item in items}}
+        runs = {key: self._records.get(key) for key in {item.run_key for item in items}}
         live = {key for key, run in runs.items() if run and run.state is not RunState.SET_ASIDE}
-        return [item for item in items if item[1] in live]
+        return [item for item in items if item.run_key in live]
 
     def save(self, record: RunRecord) -> None:
         """Keep *record*, to be written later."""
@@ -123,20 +119,20 @@ class SpanNotes:
         ended: Keys of the spans whose end came.
     """
 
-    begun: dict[bytes, AnyItem]
+    begun: dict[bytes, Item]
     ended: list[bytes]
 
     @classmethod
-    def of(cls, items: Sequence[AnyItem]) -> SpanNotes:
+    def of(cls, items: Sequence[Item]) -> SpanNotes:
         """Look for announced spans and for ends; the end of a run is that of its root span."""
-        begun: dict[bytes, AnyItem] = {}
+        begun: dict[bytes, Item] = {}
         ended: list[bytes] = []
         for item in items:
-            if item[0] == SPAN:
-                if item[7] == ACTIVE:
-                    begun[item[2].to_bytes(KEY_BYTES)] = (*item[:8], None, None)
-            elif item[0] in ENDS:
-                ended.append(item[2].to_bytes(KEY_BYTES))
+            if item.kind == Kind.SPAN:
+                if item.status == ACTIVE:
+                    begun[item.key] = replace(item, payload=None, result=None)
+            elif item.kind in (Kind.FINISH, Kind.CLOSE):
+                ended.append(item.key)
         return cls(begun, ended)
 
     def __bool__(self) -> bool:

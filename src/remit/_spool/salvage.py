@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from remit._guard import logger
 from remit._losses import Loss
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.folder import Identity
 from remit._spool.outbox import Registration, RunRecord
 from remit._spool.packing import Body, DamagedError, unpack_registration, unpack_run
@@ -35,9 +35,9 @@ class Salvage:
         about: Format of the file and whose it is; None if that cannot be told.
     """
 
-    items: list[AnyItem] = field(default_factory=list[AnyItem])
+    items: list[Item] = field(default_factory=list[Item])
     runs: list[RunRecord] = field(default_factory=list[RunRecord])
-    open_spans: list[AnyItem] = field(default_factory=list[AnyItem])
+    open_spans: list[Item] = field(default_factory=list[Item])
     unreadable: int = 0
     about: tuple[int, Identity] | None = None
 
@@ -79,7 +79,7 @@ def salvaged(path: Path) -> Salvage:
     return found
 
 
-def _items(count: int, crc: int, content: bytes) -> list[AnyItem]:
+def _items(count: int, crc: int, content: bytes) -> list[Item]:
     return [item for item in Body(count, crc, content).unpacked() if item is not None]
 
 

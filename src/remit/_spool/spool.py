@@ -10,7 +10,7 @@ from typing import Final
 
 from remit._guard import logger
 from remit._losses import costs
-from remit._sink import AnyItem
+from remit._sink import Item
 from remit._spool.database import BUSY_TIMEOUT_S, STORAGE_ERRORS
 from remit._spool.file import SpoolFile
 from remit._spool.files import Files
@@ -52,7 +52,7 @@ class SpoolOutbox:
         # In the file of before, which was let go of: see `reopen`.
         self._left = 0
 
-    def put(self, items: Sequence[AnyItem], runs: Sequence[RunRecord]) -> None:
+    def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
         if self._files is not None and not self._memory.pending():
             try:
@@ -71,7 +71,7 @@ class SpoolOutbox:
         self._into = self._memory
         self._memory.put(items, runs)
 
-    def took(self, items: Sequence[AnyItem]) -> bool:
+    def took(self, items: Sequence[Item]) -> bool:
         """Tell whether the last put was of *items*, and done before an alarm broke it off."""
         into = self._into
         taken = into.took(items)
@@ -121,9 +121,9 @@ class SpoolOutbox:
             self._file.forget_run(key)
         self._memory.forget_run(key)
 
-    def open_spans(self) -> list[AnyItem]:
+    def open_spans(self) -> list[Item]:
         """Return the beginnings in the file of spans that have not ended; none if it is damaged."""
-        found: list[AnyItem] = []
+        found: list[Item] = []
         with suppress(DamagedError, *STORAGE_ERRORS):
             if self._file is not None:
                 found = self._file.open_spans()

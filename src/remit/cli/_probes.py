@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 from remit._backoff import http_date_ns
 from remit._clock import NS_PER_S, SystemClock
-from remit._endpoints import Call, ping, show_agent
-from remit._endpoints._call import API, details
+from remit._endpoints import Call
+from remit._endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
 from remit.cli._terminal import duration
 from remit.cli._verdicts import Check, note, ok, wrong
-from remit.client import _failures
-from remit.client._http import Answer, Http
+from remit.client import _error_text
+from remit.client._http import HttpClient
+from remit.client._target import Answer
 from remit.config import Settings, is_loopback
 from remit.errors import (
     ApiError,
@@ -31,7 +32,6 @@ from remit.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from remit.models.agent_instance import AgentInstance
 from remit.models.envelope import PingResponse
 
 T = TypeVar("T")
@@ -41,11 +41,8 @@ MAX_SKEW_S: Final = 30
 MAX_WAIT_S: Final = 10.0
 QUOTES: Final = "\"'<>`$"
 """What stays around a token that was copied from a shell, a file or an example."""
-NO_REGISTRATION: Final = Call(
-    "POST",
-    f"{API}/agent_instance/register",
-    details(AgentInstance),
-    b'{"agent_version":0,"agent_schema_version":0}',
+NO_REGISTRATION: Final = REGISTER_INSTANCE.raw(
+    read=REGISTER_INSTANCE.response, body=b'{"agent_version":0,"agent_schema_version":0}'
 )
 """A registration that a server refuses as invalid, if URL and token are right.
 
@@ -54,17 +51,16 @@ It names no id, so a 404 can only mean that the URL is wrong.
 INVALID: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
 UNNAMED: Final = "remit:doctor"
 UNANSWERED: Final = {
-    "host": _failures.NO_NAME,
-    "resolver": _failures.NAME_HANGS,
-    "refused": _failures.REFUSED,
-    "certificate": _failures.UNTRUSTED,
-    "tls": _failures.NO_TLS,
-    "timeout": _failures.NO_CONNECTION,
-    "no_answer": _failures.NO_ANSWER,
-    "not_http": _failures.NO_HTTP,
-    "proxy": _failures.PROXY,
-    "no_proxy": _failures.NO_PROXY,
-    "not_ready": _failures.NOT_READY,
+    "host": _error_text.NO_NAME,
+    "refused": _error_text.REFUSED,
+    "certificate": _error_text.UNTRUSTED,
+    "tls": _error_text.NO_TLS,
+    "timeout": _error_text.NO_CONNECTION,
+    "no_answer": _error_text.NO_ANSWER,
+    "not_http": _error_text.NO_HTTP,
+    "proxy": _error_text.PROXY,
+    "no_proxy": _error_text.NO_PROXY,
+    "not_ready": _error_text.NOT_READY,
 }
 ADVICE: Final = {
     "token": "Set REMIT_API_TOKEN to a token that is active; it is shown once, when it is made.",
@@ -87,7 +83,7 @@ class Probe:
         """Ask where *settings* say, in the way that the SDK does."""
         token = settings.api_token
         self.clock = SystemClock()
-        self.http = Http(
+        self.http = HttpClient(
             settings.api_url or "",
             token.get_secret_value() if token else None,
             transport=settings.transport,
@@ -186,12 +182,12 @@ def _way(probe: Probe) -> Iterator[Check]:
 def _probed(probe: Probe, settings: Settings) -> Iterator[Check]:
     before_ns = probe.clock.wall_ns()
     try:
-        answer = probe.http.exchange(ping())
+        answer = probe.http.exchange(PING.call())
     except ApiError as error:
         yield wrong("server", _why(error), str(error))
         return
     skew = _clock(probe.skew_s(answer, before_ns))
-    pong = probe.read(ping(), answer)
+    pong = probe.read(PING.call(), answer)
     found = _answered(settings, pong)
     if not found.code or isinstance(pong, NotFoundError):
         refused = probe.ask(NO_REGISTRATION)
@@ -253,7 +249,7 @@ def _agent(probe: Probe, settings: Settings, told: Mapping[str, object]) -> Chec
     if told.get("token_scope") == "agent_deployment" and agent_id in {None, told.get("agent_id")}:
         return ok("agent", "the one that the token was made for")
     unnamed = None if agent_id else UNNAMED
-    answer = probe.ask(show_agent(agent_id=agent_id, external_identifier=unnamed))
+    answer = probe.ask(SHOW_AGENT.call(agent_id=agent_id, external_identifier=unnamed))
     if agent_id is None:
         return _unnamed(answer)
     if isinstance(answer, NotFoundError):

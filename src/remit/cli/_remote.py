@@ -16,12 +16,13 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from remit._endpoints import Call, get_instance, ping, show_agent, terminate_instance
-from remit._endpoints._call import API, details, page
+from remit._endpoints import API, Call, Details, Page
+from remit._endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit._ids import is_pfid
+from remit._registry import RUN_TYPE
 from remit.cli._failing import Failed
-from remit.cli._records import ROOT_SPAN, Record, Run, Step, newest_of, start_of
-from remit.client._http import Http
+from remit.cli._records import Record, Run, Step, newest_of, start_of
+from remit.client._http import HttpClient
 from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -47,7 +48,7 @@ class ServerRuns:
         place: The URL of the server.
     """
 
-    def __init__(self, http: Http) -> None:
+    def __init__(self, http: HttpClient) -> None:
         """Read through *http*."""
         self.place = http.target.url
         self._http = http
@@ -97,9 +98,9 @@ class ServerRuns:
 
     def risk(self, run: Run) -> Risk:
         """Return what the steps of a run may do, and did not."""
-        path = f"{get_instance(run.instance.id).path}/risk"
+        path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
-            return self._http.send(Call("GET", path, details(Risk)))
+            return self._http.send(Call("GET", path, Details(Risk)))
         except NotFoundError as error:
             raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
 
@@ -107,7 +108,7 @@ class ServerRuns:
         """Return the newest spans, in the order in which they began."""
         with self._listing("spans"):
             spans = heapq.merge(*self._newest_spans(run), key=lambda span: span.id, reverse=True)
-            kept = (span for span in spans if with_roots or span.schema_name != ROOT_SPAN)
+            kept = (span for span in spans if with_roots or span.schema_name != RUN_TYPE)
             return self._steps(newest_of(kept, count))[-count:]
 
     def feed(self, run: Run | None) -> Callable[[], list[Step]]:
@@ -144,7 +145,7 @@ class ServerRuns:
     def terminate(self, run: Run, reason: str) -> None:
         """End a run from outside."""
         try:
-            self._http.send(terminate_instance(run.instance.id, reason=reason))
+            self._http.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
         except ApiError as error:
             raise Failed(
                 f"the run {run.handle} cannot be terminated, it is {run.instance.status}: {error}"
@@ -167,7 +168,7 @@ class ServerRuns:
         except UnauthorizedError:
             # A deployment's token is for one agent; remit's collector says which.
             try:
-                agent_id = (self._http.send(ping()).details or {}).get("agent_id")
+                agent_id = (self._http.send(PING.call()).details or {}).get("agent_id")
             except UnauthorizedError as error:
                 raise Failed(f"{self.place} does not accept the token: {error}") from error
             if not isinstance(agent_id, str):
@@ -212,7 +213,7 @@ class ServerRuns:
         while offset is not None:
             paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}
             call = Call(
-                "GET", f"{API}/{path}", page(model), query=tuple({**query, **paging}.items())
+                "GET", f"{API}/{path}", Page(model), query=tuple({**query, **paging}.items())
             )
             answer = self._http.send(call)
             yield from answer.summaries
@@ -229,7 +230,7 @@ class ServerRuns:
         return Run(self._agent(instance.agent_id), instance)
 
     def _asked_agent(self, agent_id: str) -> Agent:
-        return self._http.send(show_agent(agent_id=agent_id))
+        return self._http.send(SHOW_AGENT.call(agent_id=agent_id))
 
     def _instance(self, run_id: str) -> AgentInstance:
         """Return a run.
@@ -238,7 +239,7 @@ class ServerRuns:
             Failed: The server does not know it.
         """
         try:
-            return self._http.send(get_instance(run_id))
+            return self._http.send(GET_INSTANCE.call(run_id))
         except NotFoundError as error:
             if error.code is None:
                 raise

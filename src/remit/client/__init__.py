@@ -1,7 +1,7 @@
 """Typed clients of the Prefactor API over httpx: `Client`, and `AsyncClient`, its twin.
 
-Every decision (what is sent, how an answer is read, what is tried again) is made once, in
-`remit._endpoints` and `remit.client._retries`; the two differ only in `await`.
+`remit._endpoints` describes requests and reads answers, `_retries` says what is retried, `_http`
+sends. `_sync` is generated from `_async`: the two differ only in `await`.
 """
 
 from __future__ import annotations

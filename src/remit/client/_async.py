@@ -1,26 +1,17 @@
-"""The asynchronous client; `_sync` is its twin, word for word but for `await`."""
+"""The asynchronous client; `_sync.py` is generated from it, by `python tools/sync_client.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar, Unpack
 
-from remit import _endpoints
 from remit._backoff import delays
 from remit._clock import Deadline, SystemClock
-from remit._endpoints import (
-    AgentFields,
-    Call,
-    InstanceListFields,
-    JsonMapping,
-    RegisterFields,
-    SpanFields,
-    SpanListFields,
-    Timestamp,
-)
-from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttp, AsyncTransport
+from remit._endpoints import Call, JsonMapping, bulk
+from remit._endpoints import table as endpoints
+from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
 from remit.client._retries import Policy, tries, url_for
-from remit.errors import UnavailableError
+from remit.errors import UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -32,7 +23,7 @@ T = TypeVar("T")
 
 
 class AsyncSender(Protocol):
-    """What sends a call and returns what came of it, awaitable."""
+    """Sends a call and returns its result, awaitable."""
 
     async def __call__(self, call: Call[T]) -> T:
         """Return what the API answers to *call*."""
@@ -46,20 +37,22 @@ class AsyncAgentInstances:
         """Send through *send*."""
         self._send: Final = send
 
-    async def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
+    async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
-        return await self._send(_endpoints.register_instance(**fields))
+        return await self._send(
+            endpoints.REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
+        )
 
     async def start(
         self,
         agent_instance_id: str,
         *,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """Make a pending instance active, from *timestamp* or now on."""
         return await self._send(
-            _endpoints.start_instance(
+            endpoints.START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
             )
         )
@@ -69,12 +62,12 @@ class AsyncAgentInstances:
         agent_instance_id: str,
         *,
         status: FinishStatus | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """End an instance: `complete` unless *status* says otherwise."""
         return await self._send(
-            _endpoints.finish_instance(
+            endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
                 status=status,
                 timestamp=timestamp,
@@ -84,18 +77,24 @@ class AsyncAgentInstances:
 
     async def get(self, agent_instance_id: str) -> AgentInstance:
         """Return one instance."""
-        return await self._send(_endpoints.get_instance(agent_instance_id))
+        return await self._send(endpoints.GET_INSTANCE.call(agent_instance_id))
 
-    async def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
+    async def list(
+        self, **fields: Unpack[endpoints.InstanceListFields]
+    ) -> ListResponse[AgentInstance]:
         """Return a page of the instances of one agent."""
-        return await self._send(_endpoints.list_instances(**fields))
+        if not fields.get("agent_id"):
+            raise UsageError(
+                "agent_instances.list needs agent_id: the API lists the instances of one agent"
+            )
+        return await self._send(endpoints.LIST_INSTANCES.call(**fields))
 
     async def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program is told with its next span."""
+        """End a running instance from outside; its program learns of it with its next span."""
         return await self._send(
-            _endpoints.terminate_instance(
+            endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
             )
         )
@@ -108,9 +107,9 @@ class AsyncAgentInstances:
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None; others stay."""
+        """Set the quality payload of *name*, or remove it with None."""
         return await self._send(
-            _endpoints.record_quality(
+            endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
             )
         )
@@ -123,9 +122,10 @@ class AsyncAgentSpans:
         """Send through *send*."""
         self._send: Final = send
 
-    async def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` tells whether the run was ended from outside."""
-        return await self._send(_endpoints.create_span(**fields))
+    async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
+        """Create a span; its `control` says whether the run was terminated."""
+        payload = fields.get("payload") or {}
+        return await self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
     async def finish(
         self,
@@ -133,13 +133,13 @@ class AsyncAgentSpans:
         *,
         status: FinishStatus | None = None,
         result_payload: JsonMapping | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` tells whether the run was ended from outside."""
+        """End a span; its `control` says whether the run was terminated."""
         return await self._send(
-            _endpoints.finish_span(
+            endpoints.FINISH_SPAN.call(
                 agent_span_id,
                 status=status,
                 result_payload=result_payload,
@@ -149,9 +149,13 @@ class AsyncAgentSpans:
             )
         )
 
-    async def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
+    async def list(self, **fields: Unpack[endpoints.SpanListFields]) -> ListResponse[AgentSpan]:
         """Return a page of the spans of an instance or of an agent."""
-        return await self._send(_endpoints.list_spans(**fields))
+        if not (fields.get("agent_instance_id") or fields.get("agent_id")):
+            raise UsageError(
+                "agent_spans.list needs agent_instance_id or agent_id: the API lists no others"
+            )
+        return await self._send(endpoints.LIST_SPANS.call(**fields))
 
 
 class AsyncBulk:
@@ -162,8 +166,8 @@ class AsyncBulk:
         self._send: Final = send
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Do *items* in order up to the first that fails; later ones are not in the outputs."""
-        return await self._send(_endpoints.bulk(items))
+        """Execute *items* in order up to the first that fails; later ones have no output."""
+        return await self._send(bulk(items))
 
 
 class AsyncAgents:
@@ -183,8 +187,10 @@ class AsyncAgents:
         include_risk_rollup: bool = False,
     ) -> Agent:
         """Return one agent, by its id or by the client's name of it."""
+        if bool(agent_id) == bool(external_identifier):
+            raise UsageError("agents.show needs either agent_id or external_identifier")
         return await self._send(
-            _endpoints.show_agent(
+            endpoints.SHOW_AGENT.call(
                 agent_id=agent_id,
                 external_identifier=external_identifier,
                 environment_id=environment_id,
@@ -193,15 +199,15 @@ class AsyncAgents:
             )
         )
 
-    async def create(self, **fields: Unpack[AgentFields]) -> Agent:
+    async def create(self, **fields: Unpack[endpoints.AgentFields]) -> Agent:
         """Create an agent."""
-        return await self._send(_endpoints.create_agent(**fields))
+        return await self._send(endpoints.CREATE_AGENT.call(**fields))
 
 
 class AsyncClient:
     """The Prefactor API, typed. For one event loop; an asynchronous context manager.
 
-    Every call that changes something carries an idempotency key, so that it may be tried again.
+    Every call that changes something carries an idempotency key, so that it can be retried.
     """
 
     agent_instances: AsyncAgentInstances
@@ -222,21 +228,21 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = 2,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.AsyncBaseTransport` in place of the network.
-            timeout_s: Seconds for one call, further tries and the waits between them included.
-            max_retries: Further tries after the first, when the API cannot be reached or is
-                not able to answer.
+            timeout_s: Seconds for one call, including retries and the waits between them.
+            max_retries: Retries when the API cannot be reached, or answers that it is not
+                available.
 
         Raises:
-            SettingsError: A value cannot be right.
+            SettingsError: A value is not valid.
         """
         self._policy = Policy(timeout_s, max_retries)
-        self._http = AsyncHttp(url_for(api_url, transport), api_token, transport=transport)
+        self._http = AsyncHttpClient(url_for(api_url, transport), api_token, transport=transport)
         self.agent_instances = AsyncAgentInstances(self._send)
         self.agent_spans = AsyncAgentSpans(self._send)
         self.bulk = AsyncBulk(self._send)
@@ -251,21 +257,19 @@ class AsyncClient:
         await self.aclose()
 
     async def ping(self) -> PingResponse:
-        """Ask whether the API is there and takes the token."""
-        return await self._send(_endpoints.ping())
+        """Check that the API answers and accepts the token."""
+        return await self._send(endpoints.PING.call())
 
     async def aclose(self) -> None:
         """Close the connections; a call after that is an error."""
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:
-        import asyncio  # noqa: PLC0415 - 20 ms, and a loop that runs has loaded it
-
         deadline = Deadline.after(self._policy.timeout_s, SystemClock())
         decisions = tries(deadline, self._policy.max_retries, delays())
         wait_s = next(decisions)
         while True:
-            await asyncio.sleep(wait_s)
+            await self._http.wait(wait_s)
             try:
                 return await self._http.send(call, timeout_s=deadline.remaining_s())
             except UnavailableError as error:

@@ -1,56 +1,89 @@
-"""The one door to the network: one try of one call over httpx, and the in-process transports.
+"""Sends one call over httpx: one try, within its timeouts.
 
-Calls go to httpx's transport, beneath its client: what other tracers wrap, and what httpx logs, is
-the client. httpx is imported at the first request: it costs 57 ms, and most programs that import
-remit in a test or a command never send anything.
+Calls go to httpx's transport, beneath its client. Other tracers wrap the client, and httpx logs
+there: they would trace and log remit's own requests. The price is that the proxies of the
+environment, which the client reads, are read here (`Target.proxy`).
 """
 
 from __future__ import annotations
 
+import asyncio
+import encodings.idna  # noqa: F401 - the look-up of a host imports it, on whatever thread that is
 import os
+import re
+import sys
+import threading
+import zlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from contextlib import aclosing, closing
-from functools import cached_property
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
+from contextlib import AbstractContextManager, aclosing, closing, nullcontext
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
+
+import httpcore  # noqa: F401 - httpx imports it at the first request, on whatever thread that is
+import httpx
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
-from remit._gentle import gently
-from remit.client import _failures
-from remit.client._asgi import ASGI, AsgiApp, respond
-from remit.client._bounded import MIN_TIMEOUT_S, Bound, bind
-from remit.client._coding import Coding
-from remit.client._gathered import Gathered
-from remit.client._names import NameLookUpError
-from remit.client._target import Answer as Answer
-from remit.client._target import Target
-from remit.client._unseen import unseen
-from remit.errors import ApiError, ContractError, UnavailableError, UsageError
+from remit.client import _error_text
+from remit.client._body_reader import BodyReader
+from remit.client._inprocess import InProcessTransport
+from remit.client._target import Answer, Target
+from remit.config import is_loopback
+from remit.errors import ApiError, UnavailableError, UsageError
 
-if TYPE_CHECKING:
-    import httpx
-
-    Transport = httpx.BaseTransport
-    AsyncTransport = httpx.AsyncBaseTransport
-else:
-    # What httpx asks of a transport is its methods: to derive from its class would import it.
-    Transport = AsyncTransport = object
+Transport: TypeAlias = httpx.BaseTransport
+AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 ENCODINGS: Final = {"Accept-Encoding": "gzip"}
+UNSUPPORTED_MEDIA_TYPE: Final = 415
 DEFAULT_TIMEOUT_S: Final = 10.0
-# httpx, which knows what it waited for, speaks first; the rest is for an answer that trickles.
+# 0 means "do not wait" to a socket, and gives another error.
+MIN_TIMEOUT_S: Final = 0.001
+# httpx, which knows what it waited for, raises first; the rest is for an answer in small parts.
 GRACE_S: Final = 0.05
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
+"""Loaded wherever an instrumentation of OpenTelemetry is active; never loaded by remit."""
 
 
-class Door(Generic[C]):
-    """What both doors know: where to, how long, and the httpx transport of this process.
+class Compression:
+    """Compresses the bodies of requests to another machine whose answers name gzip.
 
-    A child process that inherits one opens connections of its own.
+    Source: RFC 9110 section 12.5.3, `Accept-Encoding` in an answer. The contract promises nothing
+    of the kind, so a server that does not name gzip never gets a compressed request.
+    """
+
+    MIN_BYTES: Final = 4_096
+    _GZIP: Final = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)")
+
+    def __init__(self, url: str, *, in_process: bool) -> None:
+        """Compress nothing before the first answer, and never to this machine."""
+        self._possible = not (in_process or is_loopback(urlsplit(url).hostname or ""))
+        self._accepted = False
+
+    def encoded(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
+        """Return *body* as it is sent, and the header that says so."""
+        if not self._accepted or body is None or len(body) < self.MIN_BYTES:
+            return body, {}
+        return zlib.compress(body, 1, 16 + zlib.MAX_WBITS), {"Content-Encoding": "gzip"}
+
+    def refused(self, answer: Answer, request: httpx.Request) -> bool:
+        """Note what *answer* accepts; return whether *request* has to be sent uncompressed."""
+        if answer.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in request.headers:
+            self._possible = self._accepted = False
+            return True
+        accepts = answer.headers.get("accept-encoding")
+        if accepts is not None and self._possible:
+            self._accepted = self._GZIP.search(accepts.lower()) is not None
+        return False
+
+
+class HttpBase(Generic[C]):
+    """What both clients share: the target, the timeout, and the httpx transport of this process.
+
+    A child process that inherits a client opens connections of its own.
     """
 
     def __init__(
@@ -62,133 +95,122 @@ class Door(Generic[C]):
         timeout_s: float = DEFAULT_TIMEOUT_S,
         clock: Clock | None = None,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`.
             token: Bearer token; without one no `Authorization` is sent.
             transport: An httpx transport in place of the network.
-            timeout_s: Seconds for one call, from connecting to the last byte.
+            timeout_s: Seconds for each wait of one call, and for the body of its answer.
             clock: Times the deadlines, and dates that the server names.
 
         Raises:
-            SettingsError: The URL or the token cannot be right.
+            SettingsError: The URL or the token is not valid.
         """
         self.target = Target.of(api_url, token)
         self._given: Any = transport
-        in_process = isinstance(transport, InProcessTransport | AsyncInProcessTransport)
-        self._coding = Coding(self.target.url, in_process=in_process)
+        in_process = isinstance(transport, InProcessTransport)
+        self._compression = Compression(self.target.url, in_process=in_process)
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
+        # By process: a forked child must not write into its parent's connections, and to close
+        # them there could wait for a lock that a thread of the parent held.
         self._transports: dict[int, C] = {}
         self._closed = False
 
-    def _open(self, make: Callable[[], C]) -> C:
-        """Return this process's httpx transport, the same for every call."""
+    def _transport(self, network: Callable[..., C], call: Call[Any]) -> C:
+        """Return this process's httpx transport; *network* makes one.
+
+        Raises:
+            UnavailableError: It cannot be made.
+            UsageError: The client was closed.
+        """
         if self._closed:
             raise UsageError("this client was closed; make a new one, or close it later")
-        # By process: a forked child must not write into its parent's connections, and to close
-        # them there could wait for a lock that a thread of the parent held.
-        pid = os.getpid()
-        transport = self._transports.get(pid)
+        transport = self._transports.get(os.getpid())
         if transport is not None:
             return transport
-        # The first one imports httpx. Of two threads that make one at once, both get the same.
-        try:
-            with gently():
-                return self._transports.setdefault(pid, make())
-        except OSError as error:
-            said = _failures.sentence(
-                _failures.NOT_READY, error, place=self.target.place, timeout_s=0
-            )
-            raise UnavailableError(f"{self.target.url}: {said}") from None
+        transport = self._connected(network, call) if self._given is None else self._given
+        # Of two threads that make one at once, both get the same.
+        return self._transports.setdefault(os.getpid(), transport)
 
-    def _shut(self) -> C | None:
-        """Return the httpx transport to close, if there is one of this process."""
+    def _connected(self, network: Callable[..., C], call: Call[Any]) -> C:
+        """Return a transport to the network, by the proxy that the environment names."""
+        proxy = self.target.proxy()
+        try:
+            return network(proxy=proxy)
+        except OSError as error:
+            reason = self._sentence(_error_text.NOT_READY, error)
+            raise UnavailableError(f"{self.target.url}: {reason}") from None
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            # The proxy's URL is malformed, or its kind needs another package.
+            if proxy is None:
+                raise
+            raise self._proxy_failure(error, call, proxy) from None
+
+    def _release(self) -> C | None:
+        """Refuse further calls; return the transport of this process to close, if there is one."""
         self._closed = True
         return self._transports.pop(os.getpid(), None)
 
-    def _request(self, call: Call[T], timeout_s: float) -> httpx.Request:
-        """Return *call* as httpx sends it."""
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
+    def _request(self, call: Call[Any], timeout_s: float) -> httpx.Request:
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
-        body, coded = self._coding.packed(call.body)
+        body, encoding = self._compression.encoded(call.body)
         return httpx.Request(
             call.method,
             f"{self.target.url}{call.path}",
             params=list(call.query) or None,
             content=body,
-            headers=ENCODINGS | self.target.headers() | coded,
+            headers=ENCODINGS | self.target.headers() | encoding,
             extensions={"timeout": timeout.as_dict()},
         )
 
-    def _failure(self, error: Exception, call: Call[T], timeout_s: float) -> ApiError:
+    def _reader(self, call: Call[Any], response: httpx.Response) -> BodyReader:
+        where, headers = self.target.where(call), dict(response.headers)
+        return BodyReader(where, self.target.place, call, response.status_code, headers)
+
+    def _failure(self, error: Exception, call: Call[Any], timeout_s: float) -> ApiError:
         """Return the error for a request that got no answer.
 
         It is raised unchained: httpx's errors hold the request, and so the token and payloads.
         """
-        import httpx  # noqa: PLC0415 - loaded already: it made the error
-
-        template = _failures.BROKEN
-        told: BaseException = error
-        if isinstance(error, httpx.ConnectError | NameLookUpError):
-            template, told = _failures.unconnected(error)
-        for kind, words in (
-            (httpx.ConnectTimeout, _failures.NO_CONNECTION),
-            (httpx.RemoteProtocolError, _failures.NO_HTTP),
-            (httpx.ProxyError, _failures.PROXY),
-            (httpx.DecodingError, _failures.NOT_PACKED),
-            (httpx.TimeoutException, _failures.NO_ANSWER),
-            (TimeoutError, _failures.NO_ANSWER),
-        ):
-            if isinstance(error, kind):
-                template = words
-                break
+        template, cause = _error_text.BROKEN, cast("BaseException", error)
+        if isinstance(error, httpx.ConnectError):
+            template, cause = _error_text.unconnected(error)
+        elif isinstance(error, httpx.ConnectTimeout):
+            template = _error_text.NO_CONNECTION
+        elif isinstance(error, httpx.RemoteProtocolError):
+            template = _error_text.NO_HTTP
+        elif isinstance(error, httpx.ProxyError):
+            template = _error_text.PROXY
+        elif isinstance(error, httpx.TimeoutException | TimeoutError):
+            template = _error_text.NO_ANSWER
         proxy = None if self._given is not None else self.target.proxy()
-        if proxy is not None and template in _failures.OF_THE_WAY:
-            return self._no_proxy(told, call, proxy)
-        said = _failures.sentence(template, told, place=self.target.place, timeout_s=timeout_s)
-        reaction = ContractError if template is _failures.NOT_PACKED else UnavailableError
-        return reaction(f"{self.target.where(call)}: {said}")
+        if proxy is not None and template in _error_text.OF_THE_WAY:
+            return self._proxy_failure(cause, call, proxy)
+        reason = self._sentence(template, cause, timeout_s)
+        return UnavailableError(f"{self.target.where(call)}: {reason}")
 
-    def _gathered(self, call: Call[T], response: httpx.Response) -> Gathered:
-        """Return an empty answer for the body of *response*."""
-        target, headers = self.target, dict(response.headers)
-        return Gathered(target.where(call), target.place, call, response.status_code, headers)
-
-    def _no_proxy(self, error: Exception | BaseException, call: Call[T], proxy: str) -> ApiError:
+    def _proxy_failure(self, error: BaseException, call: Call[Any], proxy: str) -> ApiError:
         """Return the error for a proxy that cannot be reached, or cannot be one."""
         place = proxy.rpartition("@")[2]
-        said = _failures.sentence(_failures.NO_PROXY, error, place=place, timeout_s=0)
-        return UnavailableError(f"{self.target.where(call)}: {said}")
+        reason = _error_text.sentence(_error_text.NO_PROXY, error, place=place, timeout_s=0)
+        return UnavailableError(f"{self.target.where(call)}: {reason}")
 
-    def _proxied(self, make: Callable[..., C], call: Call[T]) -> C:
-        """Return what *make* makes for the proxy that the environment names, if it does.
-
-        Raises:
-            UnavailableError: The proxy cannot be one; or its kind needs another package.
-        """
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
-        proxy = self.target.proxy()
-        try:
-            return make(proxy=proxy)
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            if proxy is None:
-                raise
-            raise self._no_proxy(error, call, proxy) from None
+    def _sentence(self, template: str, error: BaseException, timeout_s: float = 0) -> str:
+        place = self.target.place
+        return _error_text.sentence(template, error, place=place, timeout_s=timeout_s)
 
 
-class Http(Door["httpx.BaseTransport"]):
-    """Sends calls over httpx: one try each, one deadline each. Usable from several threads.
+class HttpClient(HttpBase[Transport]):
+    """Sends calls over httpx, one try each. Usable from several threads.
 
     Attributes:
-        waiting: Whether a call is with httpx's own transport: it waits for the network, and a
-            process that forks meanwhile need not wait for it.
+        in_process: False: a call waits for the network, and a process that forks then need not
+            wait for it.
     """
 
-    waiting: bool = False
+    in_process: bool = False
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.
@@ -198,13 +220,16 @@ class Http(Door["httpx.BaseTransport"]):
             timeout_s: Seconds for this call; the client's own if None.
 
         Raises:
-            ApiError: It refuses, cannot be reached, or is not the API.
+            ApiError: The API refuses, cannot be reached, or something else answers.
             UsageError: The client was closed.
         """
         return self.target.read(call, self.exchange(call, timeout_s=timeout_s), self._clock)
 
-    def exchange(self, call: Call[T], *, timeout_s: float | None = None) -> Answer:
-        """Return the answer to *call* as it came, whatever it says.
+    def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
+        """Return the answer to *call* as it came, also a refusal.
+
+        The timeout bounds each wait for the network, and the time in which the body arrives. The
+        look-up of a name, and a head that arrives in small parts, may take longer.
 
         Args:
             call: What to send.
@@ -212,56 +237,79 @@ class Http(Door["httpx.BaseTransport"]):
 
         Raises:
             UnavailableError: No answer came.
-            ContractError: What came cannot be decompressed, or is too large.
+            ContractError: The answer cannot be decompressed, or is too long.
             UsageError: The client was closed.
         """
-        transport = self._open(lambda: self._make(call))
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
         seconds = self._timeout_s if timeout_s is None else timeout_s
+        transport = self._transport(httpx.HTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
         request = self._request(call, seconds)
-        self.waiting = self._given is None
         try:
-            with (
-                unseen(),
-                self._bound.until(deadline, call.meanwhile),
-                closing(transport.handle_request(request)) as response,
-            ):
-                gathered = self._gathered(call, response)
+            with no_tracing(), closing(transport.handle_request(request)) as response:
+                reader = self._reader(call, response)
                 for chunk in _until(deadline, cast("Iterable[bytes]", response.stream)):
-                    gathered.add(chunk)
-        except (httpx.HTTPError, NameLookUpError, TimeoutError) as error:
+                    reader.add(chunk)
+        except (httpx.HTTPError, TimeoutError) as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = gathered.answer()
-            if self._coding.heeds(answer.status, answer.headers, request.headers):
+            answer = reader.answer()
+            if self._compression.refused(answer, request):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
-        finally:
-            self.waiting = False
         raise failure
+
+    def wait(self, seconds: float) -> None:
+        """Wait before a further try."""
+        threading.Event().wait(seconds)
 
     def close(self) -> None:
         """Close the connections; a call after that is an error."""
-        transport = self._shut()
+        transport = self._release()
         if transport is not None:
             transport.close()
 
-    def _make(self, call: Call[T]) -> httpx.BaseTransport:
-        # The look-up of a name would, while a fork may come in between.
-        import_module("encodings.idna")
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
 
-        if self._given is not None:
-            return self._given  # type: ignore[no-any-return]  # what the user says is a transport
-        transport = self._proxied(httpx.HTTPTransport, call)
-        bind(transport, self._bound)
-        return transport
+class AsyncHttpClient(HttpBase[AsyncTransport]):
+    """Sends calls over httpx, awaitable, one try and one deadline each. For one event loop."""
 
-    @cached_property
-    def _bound(self) -> Bound:
-        return Bound()
+    async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Return what the API answers to *call*, as `HttpClient.send` does."""
+        answer = await self.exchange(call, timeout_s=timeout_s)
+        return self.target.read(call, answer, self._clock)
+
+    async def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
+        """Return the answer to *call* as it came; the timeout bounds the whole of it."""
+        seconds = self._timeout_s if timeout_s is None else timeout_s
+        transport = self._transport(httpx.AsyncHTTPTransport, call)
+        deadline = Deadline.after(seconds, self._clock)
+        request = self._request(call, seconds)
+        try:
+            with no_tracing():
+                async with (
+                    asyncio.timeout(seconds + GRACE_S),
+                    aclosing(await transport.handle_async_request(request)) as response,
+                ):
+                    reader = self._reader(call, response)
+                    async for chunk in cast("AsyncIterable[bytes]", response.stream):
+                        reader.add(chunk)
+        except (httpx.HTTPError, TimeoutError) as error:
+            failure = self._failure(error, call, seconds)
+        else:
+            answer = reader.answer()
+            if self._compression.refused(answer, request):
+                return await self.exchange(call, timeout_s=deadline.remaining_s())
+            return answer
+        raise failure
+
+    async def wait(self, seconds: float) -> None:
+        """Wait before a further try."""
+        await asyncio.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections; a call after that is an error."""
+        transport = self._release()
+        if transport is not None:
+            await transport.aclose()
 
 
 def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -278,132 +326,12 @@ def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
         late = deadline.passed
 
 
-class AsyncHttp(Door["httpx.AsyncBaseTransport"]):
-    """Sends calls over httpx, awaitable: one try each, one deadline each. For one event loop."""
+def no_tracing() -> AbstractContextManager[object]:
+    """Return a block in which OpenTelemetry, and Logfire with it, does not trace a request.
 
-    async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the API answers to *call*, as `Http.send` does."""
-        answer = await self.exchange(call, timeout_s=timeout_s)
-        return self.target.read(call, answer, self._clock)
-
-    async def exchange(self, call: Call[T], *, timeout_s: float | None = None) -> Answer:
-        """Return the answer to *call* as it came, as `Http.exchange` does."""
-        import asyncio  # noqa: PLC0415 - 20 ms, and a loop that runs has loaded it
-
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
-        transport = self._open(lambda: self._make(call))
-        seconds = self._timeout_s if timeout_s is None else timeout_s
-        deadline = Deadline.after(seconds, self._clock)
-        request = self._request(call, seconds)
-        try:
-            with unseen():
-                async with (
-                    asyncio.timeout(seconds + GRACE_S),
-                    aclosing(await transport.handle_async_request(request)) as response,
-                ):
-                    gathered = self._gathered(call, response)
-                    async for chunk in cast("AsyncIterable[bytes]", response.stream):
-                        gathered.add(chunk)
-        except (httpx.HTTPError, TimeoutError) as error:
-            failure = self._failure(error, call, seconds)
-        else:
-            answer = gathered.answer()
-            if self._coding.heeds(answer.status, answer.headers, request.headers):
-                return await self.exchange(call, timeout_s=deadline.remaining_s())
-            return answer
-        raise failure
-
-    async def aclose(self) -> None:
-        """Close the connections; a call after that is an error."""
-        transport = self._shut()
-        if transport is not None:
-            await transport.aclose()
-
-    def _make(self, call: Call[T]) -> httpx.AsyncBaseTransport:
-        import httpx  # noqa: PLC0415 - 57 ms, see the module
-
-        if self._given is not None:
-            return self._given  # type: ignore[no-any-return]  # what the user says is a transport
-        return self._proxied(httpx.AsyncHTTPTransport, call)
-
-
-class InProcessTransport(Transport):
-    """An httpx transport that calls an ASGI app on the calling thread: no port, no event loop.
-
-    For apps whose handlers are `async def` and never wait, such as remit's collector. It works
-    on every thread, several at once, and while the interpreter exits.
+    They wrap httpx's transports too, beneath the client.
     """
-
-    def __init__(self, app: AsgiApp) -> None:
-        """Call *app* for each request."""
-        self._app = app
-
-    def __enter__(self) -> Self:
-        """Return it; there is nothing to open."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Do nothing; there is nothing to close."""
-
-    def close(self) -> None:
-        """Do nothing; there is nothing to close."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what the app answers.
-
-        Raises:
-            UsageError: The app waited for something.
-        """
-        return _respond(self._app, request, request.read())
-
-
-class AsyncInProcessTransport(AsyncTransport):
-    """The same for an asynchronous client; the app runs within one step of the caller's loop."""
-
-    def __init__(self, app: AsgiApp) -> None:
-        """Call *app* for each request."""
-        self._app = app
-
-    async def __aenter__(self) -> Self:
-        """Return it; there is nothing to open."""
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        """Do nothing; there is nothing to close."""
-
-    async def aclose(self) -> None:
-        """Do nothing; there is nothing to close."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what the app answers.
-
-        Raises:
-            UsageError: The app waited for something.
-        """
-        return _respond(self._app, request, await request.aread())
-
-
-def _respond(app: AsgiApp, request: httpx.Request, body: bytes) -> httpx.Response:
-    import httpx  # noqa: PLC0415 - loaded already: it made the request
-
-    url = request.url
-    path, _, query = url.raw_path.partition(b"?")
-    scope = {
-        "type": "http",
-        "asgi": dict(ASGI),
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": url.scheme,
-        "path": url.path,
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
-        "client": None,
-        "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
-    }
-    answer = respond(app, scope, body)
-    return httpx.Response(
-        answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
-    )
+    instrumentation: Any = sys.modules.get(OPENTELEMETRY)
+    suppress = getattr(instrumentation, "suppress_instrumentation", nullcontext)
+    block: AbstractContextManager[object] = suppress()
+    return block

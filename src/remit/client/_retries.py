@@ -1,4 +1,4 @@
-"""Where to, which failures are tried again, and when: decided here for both clients."""
+"""The retry policy of both clients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from remit._clock import Deadline
 from remit.errors import SettingsError, UnavailableError
 
-# Where a client with a transport and without a URL seems to send: RFC 2606 keeps the name free.
+# Target of a client with a transport and without a URL: RFC 2606 reserves the name.
 NOWHERE: Final = "http://remit.invalid"
 
 
@@ -27,15 +27,15 @@ def url_for(api_url: str | None, transport: object | None) -> str:
 
 
 class Policy:
-    """How long one call may take, and how often it is tried again.
+    """Time limit and number of retries of one call.
 
     Attributes:
-        timeout_s: Seconds for the whole call: connecting, reading, waits and further tries.
-        max_retries: Further tries after the first.
+        timeout_s: Seconds for one call, including retries and the waits between them.
+        max_retries: Retries after the first try.
     """
 
     def __init__(self, timeout_s: float, max_retries: int) -> None:
-        """Keep both, after a look whether a call can keep to them.
+        """Check both.
 
         Raises:
             SettingsError: A value is out of range.
@@ -53,19 +53,19 @@ def tries(
 ) -> Generator[float, UnavailableError, None]:
     """Yield the seconds to wait before each try, and be sent the error of a try that failed.
 
-    Only `UnavailableError` is tried again: every request that changes something carries an
-    idempotency key, so that a repetition is safe.
+    Only `UnavailableError` is retried. Every request that changes something carries an idempotency
+    key, so a repetition is safe.
 
     Args:
-        deadline: Of the whole call; a wait that would pass it is not begun.
-        max_retries: Further tries after the first.
-        waits: Seconds before each further try, unless the server asked for others.
+        deadline: Deadline of the whole call; a wait that would exceed it is not begun.
+        max_retries: Retries after the first try.
+        waits: Seconds before each retry, unless the server asked for others.
 
     Yields:
         Seconds to wait, 0 before the first try.
 
     Raises:
-        UnavailableError: The last one that was sent, when it is time to give up.
+        UnavailableError: The last one that was sent, if there is no further try.
     """
     error = yield 0.0
     for wait_s in islice(waits, max_retries):

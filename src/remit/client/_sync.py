@@ -1,27 +1,17 @@
-"""The synchronous client; `_async` is its twin, word for word but for `await`."""
+"""The synchronous client, generated from `_async.py` by `python tools/sync_client.py`."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar, Unpack
 
-from remit import _endpoints
 from remit._backoff import delays
 from remit._clock import Deadline, SystemClock
-from remit._endpoints import (
-    AgentFields,
-    Call,
-    InstanceListFields,
-    JsonMapping,
-    RegisterFields,
-    SpanFields,
-    SpanListFields,
-    Timestamp,
-)
-from remit.client._http import DEFAULT_TIMEOUT_S, Http, Transport
+from remit._endpoints import Call, JsonMapping, bulk
+from remit._endpoints import table as endpoints
+from remit.client._http import DEFAULT_TIMEOUT_S, HttpClient, Transport
 from remit.client._retries import Policy, tries, url_for
-from remit.errors import UnavailableError
+from remit.errors import UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -33,7 +23,7 @@ T = TypeVar("T")
 
 
 class Sender(Protocol):
-    """What sends a call and returns what came of it."""
+    """Sends a call and returns its result."""
 
     def __call__(self, call: Call[T]) -> T:
         """Return what the API answers to *call*."""
@@ -47,20 +37,22 @@ class AgentInstances:
         """Send through *send*."""
         self._send: Final = send
 
-    def register(self, **fields: Unpack[RegisterFields]) -> AgentInstance:
+    def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
-        return self._send(_endpoints.register_instance(**fields))
+        return self._send(
+            endpoints.REGISTER_INSTANCE.call(**{"update_current_version": True, **fields})
+        )
 
     def start(
         self,
         agent_instance_id: str,
         *,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """Make a pending instance active, from *timestamp* or now on."""
         return self._send(
-            _endpoints.start_instance(
+            endpoints.START_INSTANCE.call(
                 agent_instance_id, timestamp=timestamp, idempotency_key=idempotency_key
             )
         )
@@ -70,12 +62,12 @@ class AgentInstances:
         agent_instance_id: str,
         *,
         status: FinishStatus | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
         """End an instance: `complete` unless *status* says otherwise."""
         return self._send(
-            _endpoints.finish_instance(
+            endpoints.FINISH_INSTANCE.call(
                 agent_instance_id,
                 status=status,
                 timestamp=timestamp,
@@ -85,18 +77,22 @@ class AgentInstances:
 
     def get(self, agent_instance_id: str) -> AgentInstance:
         """Return one instance."""
-        return self._send(_endpoints.get_instance(agent_instance_id))
+        return self._send(endpoints.GET_INSTANCE.call(agent_instance_id))
 
-    def list(self, **fields: Unpack[InstanceListFields]) -> ListResponse[AgentInstance]:
+    def list(self, **fields: Unpack[endpoints.InstanceListFields]) -> ListResponse[AgentInstance]:
         """Return a page of the instances of one agent."""
-        return self._send(_endpoints.list_instances(**fields))
+        if not fields.get("agent_id"):
+            raise UsageError(
+                "agent_instances.list needs agent_id: the API lists the instances of one agent"
+            )
+        return self._send(endpoints.LIST_INSTANCES.call(**fields))
 
     def terminate(
         self, agent_instance_id: str, *, reason: str, idempotency_key: str | None = None
     ) -> AgentInstance:
-        """End a running instance from outside; its program is told with its next span."""
+        """End a running instance from outside; its program learns of it with its next span."""
         return self._send(
-            _endpoints.terminate_instance(
+            endpoints.TERMINATE_INSTANCE.call(
                 agent_instance_id, reason=reason, idempotency_key=idempotency_key
             )
         )
@@ -109,9 +105,9 @@ class AgentInstances:
         payload: JsonMapping | None,
         idempotency_key: str | None = None,
     ) -> AgentInstance:
-        """Set the quality payload of *name*, or remove it with None; others stay."""
+        """Set the quality payload of *name*, or remove it with None."""
         return self._send(
-            _endpoints.record_quality(
+            endpoints.RECORD_QUALITY.call(
                 agent_instance_id, name=name, payload=payload, idempotency_key=idempotency_key
             )
         )
@@ -124,9 +120,10 @@ class AgentSpans:
         """Send through *send*."""
         self._send: Final = send
 
-    def create(self, **fields: Unpack[SpanFields]) -> AnsweredSpan:
-        """Create a span; its `control` tells whether the run was ended from outside."""
-        return self._send(_endpoints.create_span(**fields))
+    def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
+        """Create a span; its `control` says whether the run was terminated."""
+        payload = fields.get("payload") or {}
+        return self._send(endpoints.CREATE_SPAN.call(**{**fields, "payload": payload}))
 
     def finish(
         self,
@@ -134,13 +131,13 @@ class AgentSpans:
         *,
         status: FinishStatus | None = None,
         result_payload: JsonMapping | None = None,
-        timestamp: Timestamp = None,
+        timestamp: endpoints.Timestamp = None,
         sensitive_encoding: bool | None = None,
         idempotency_key: str | None = None,
     ) -> AnsweredSpan:
-        """End a span; its `control` tells whether the run was ended from outside."""
+        """End a span; its `control` says whether the run was terminated."""
         return self._send(
-            _endpoints.finish_span(
+            endpoints.FINISH_SPAN.call(
                 agent_span_id,
                 status=status,
                 result_payload=result_payload,
@@ -150,9 +147,13 @@ class AgentSpans:
             )
         )
 
-    def list(self, **fields: Unpack[SpanListFields]) -> ListResponse[AgentSpan]:
+    def list(self, **fields: Unpack[endpoints.SpanListFields]) -> ListResponse[AgentSpan]:
         """Return a page of the spans of an instance or of an agent."""
-        return self._send(_endpoints.list_spans(**fields))
+        if not (fields.get("agent_instance_id") or fields.get("agent_id")):
+            raise UsageError(
+                "agent_spans.list needs agent_instance_id or agent_id: the API lists no others"
+            )
+        return self._send(endpoints.LIST_SPANS.call(**fields))
 
 
 class Bulk:
@@ -163,8 +164,8 @@ class Bulk:
         self._send: Final = send
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
-        """Do *items* in order up to the first that fails; later ones are not in the outputs."""
-        return self._send(_endpoints.bulk(items))
+        """Execute *items* in order up to the first that fails; later ones have no output."""
+        return self._send(bulk(items))
 
 
 class Agents:
@@ -184,8 +185,10 @@ class Agents:
         include_risk_rollup: bool = False,
     ) -> Agent:
         """Return one agent, by its id or by the client's name of it."""
+        if bool(agent_id) == bool(external_identifier):
+            raise UsageError("agents.show needs either agent_id or external_identifier")
         return self._send(
-            _endpoints.show_agent(
+            endpoints.SHOW_AGENT.call(
                 agent_id=agent_id,
                 external_identifier=external_identifier,
                 environment_id=environment_id,
@@ -194,15 +197,15 @@ class Agents:
             )
         )
 
-    def create(self, **fields: Unpack[AgentFields]) -> Agent:
+    def create(self, **fields: Unpack[endpoints.AgentFields]) -> Agent:
         """Create an agent."""
-        return self._send(_endpoints.create_agent(**fields))
+        return self._send(endpoints.CREATE_AGENT.call(**fields))
 
 
 class Client:
     """The Prefactor API, typed. Usable from several threads; a context manager.
 
-    Every call that changes something carries an idempotency key, so that it may be tried again.
+    Every call that changes something carries an idempotency key, so that it can be retried.
     """
 
     agent_instances: AgentInstances
@@ -223,21 +226,22 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = 2,
     ) -> None:
-        """Aim at *api_url*; nothing is opened before the first call.
+        """Send to *api_url*; nothing is opened before the first call.
 
         Args:
             api_url: The API's URL, without `/api/v1`; may be left out with a transport.
             api_token: Bearer token; without one no `Authorization` is sent.
             transport: An `httpx.BaseTransport` in place of the network.
-            timeout_s: Seconds for one call, further tries and the waits between them included.
-            max_retries: Further tries after the first, when the API cannot be reached or is
-                not able to answer.
+            timeout_s: Seconds for one call, including retries and the waits between them. A
+                server that sends its headers in small parts can take longer.
+            max_retries: Retries when the API cannot be reached, or answers that it is not
+                available.
 
         Raises:
-            SettingsError: A value cannot be right.
+            SettingsError: A value is not valid.
         """
         self._policy = Policy(timeout_s, max_retries)
-        self._http = Http(url_for(api_url, transport), api_token, transport=transport)
+        self._http = HttpClient(url_for(api_url, transport), api_token, transport=transport)
         self.agent_instances = AgentInstances(self._send)
         self.agent_spans = AgentSpans(self._send)
         self.bulk = Bulk(self._send)
@@ -252,8 +256,8 @@ class Client:
         self.close()
 
     def ping(self) -> PingResponse:
-        """Ask whether the API is there and takes the token."""
-        return self._send(_endpoints.ping())
+        """Check that the API answers and accepts the token."""
+        return self._send(endpoints.PING.call())
 
     def close(self) -> None:
         """Close the connections; a call after that is an error."""
@@ -264,7 +268,7 @@ class Client:
         decisions = tries(deadline, self._policy.max_retries, delays())
         wait_s = next(decisions)
         while True:
-            threading.Event().wait(wait_s)
+            self._http.wait(wait_s)
             try:
                 return self._http.send(call, timeout_s=deadline.remaining_s())
             except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""Where a client sends to: the URL and the headers, checked once, and how answers are read."""
+"""The target of a client: URL, token and proxy, checked once, and reading of answers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock
 from remit._endpoints import Call, interpret
-from remit._version import __version__
+from remit._version import SDK, __version__
 from remit._words import shown_url
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 
 T = TypeVar("T")
 
-SDK: Final = f"remit@{__version__}"
-# A shorter one may be part of an ordinary word, which must stay readable in a message.
+# A shorter token may be part of an ordinary word, which must stay readable in a message.
 MIN_HIDDEN_CHARS: Final = 8
 
 
@@ -50,10 +49,10 @@ class Target:
 
     @classmethod
     def of(cls, api_url: str, token: str | None) -> Target:
-        """Return the target, after a look at both.
+        """Return the target, after checks of both.
 
         Raises:
-            SettingsError: One cannot be right. The message does not quote the token.
+            SettingsError: One is not valid. The message does not quote the token.
         """
         return cls(_checked_url(api_url), _checked_token(token))
 
@@ -88,14 +87,14 @@ class Target:
         )
 
     def read(self, call: Call[T], answer: Answer, clock: Clock) -> T:
-        """Return what *answer* says to *call*.
+        """Return the result of *call* from its *answer*.
 
         Raises:
-            ApiError: It is a refusal, or not of the API.
+            ApiError: The answer is a refusal, or not from the API.
         """
         where, body = self.where(call), answer.body
         if self.token is not None and len(self.token) >= MIN_HIDDEN_CHARS:
-            # Servers are known to quote a token that they do not take.
+            # Some servers quote a token that they refuse.
             body = body.replace(self.token.encode(), b"<token>")
         interpret(answer.status, answer.headers, body, where=where, wall_ns=clock.wall_ns())
         try:
@@ -107,7 +106,7 @@ class Target:
 
 
 def _checked_url(api_url: str) -> str:
-    """Return *api_url* without what httpx would read as something else."""
+    """Return *api_url*, stripped, if httpx reads it as it is meant."""
     url = api_root(api_url.strip())
     try:
         parts = urlsplit(url)
@@ -133,7 +132,7 @@ def _checked_url(api_url: str) -> str:
 
 
 def _checked_token(token: str | None) -> str | None:
-    """Return *token* without space around it, which a copy from a file may bring."""
+    """Return *token* without the spaces around it that a copy from a file may have."""
     checked = token.strip() if token is not None else None
     if not checked:
         return None

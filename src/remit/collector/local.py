@@ -1,6 +1,6 @@
 """Local mode: the collector inside the program that it records, behind no port.
 
-The SDK calls the app on its own threads (`remit.client._http.InProcessTransport`). Nobody else
+The SDK calls the app on its own threads (`remit.client._inprocess.InProcessTransport`). Nobody else
 can reach it, so that no token is needed; several processes may share the folder.
 """
 

@@ -1,4 +1,4 @@
-"""What the wire models share: their base.
+"""The base of the wire models.
 
 No module of this package says `from __future__ import annotations`: pydantic would compile each
 annotation from its text while the module is imported.

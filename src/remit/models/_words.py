@@ -1,23 +1,23 @@
-"""Words that several of the wire models use; without pydantic, for those who need a word alone."""
+"""Words that several wire models share. Imports no pydantic."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-# The published models say plain `dict`: so do ours at run time, and type checkers see the rest.
+# The published models have plain `dict` at run time; type checkers get the precise form.
 if TYPE_CHECKING:
     JsonObject: TypeAlias = dict[str, Any]
 else:
     JsonObject: TypeAlias = dict
 
 SpanStatus: TypeAlias = Literal["pending", "active", "complete", "failed", "cancelled"]
-"""Where a span can stand (CONTRACT.md section 8)."""
+"""Status of a span that a client sends (CONTRACT.md section 8)."""
 
 AgentStatus: TypeAlias = Literal[
     "pending", "active", "complete", "failed", "cancelled", "terminated"
 ]
-"""Where an instance can stand; the published clients read spans with the same words."""
+"""Status of an instance, or of a span in an answer, as the published clients read both."""
 
 FinishStatus: TypeAlias = Literal["complete", "failed", "cancelled"]
-"""How something can be finished; absent means `complete`."""
+"""Status that ends a span or an instance; absent means `complete`."""
 
 Purpose: TypeAlias = Literal["live", "smoke_test", "eval"]
-"""Why an instance ran; absent means `live`."""
+"""Purpose of an instance; absent means `live`."""

@@ -1,4 +1,4 @@
-"""Agents: what can be created, and an agent as the API answers it."""
+"""Agents: creation, and an agent as the API returns it."""
 
 from datetime import datetime
 from typing import Literal
@@ -8,7 +8,7 @@ from remit.models.data_risk import DataRisk
 
 
 class AgentForCreate(WireModel):
-    """A new agent: what stands under `details` in the body."""
+    """A new agent: the fields under `details` in the body."""
 
     name: str
     """Name that people read."""
@@ -27,7 +27,7 @@ class AgentForCreate(WireModel):
 
 
 class AgentAvailableActions(WireModel):
-    """What may be done with an agent where it stands."""
+    """Operations that an agent's status allows."""
 
     update: bool = False
     """Whether it can be changed."""
@@ -40,7 +40,7 @@ class AgentAvailableActions(WireModel):
 
 
 class AgentInstanceCounts(WireModel):
-    """How many instances of an agent stand where."""
+    """Number of instances of an agent, by status."""
 
     total: int = 0
     """All instances."""
@@ -61,7 +61,7 @@ class AgentInstanceCounts(WireModel):
 
 
 class Agent(WireModel):
-    """An agent, as the API answers it."""
+    """An agent, as the API returns it."""
 
     type: Literal["agent"]
     """Always `agent`."""
@@ -74,7 +74,7 @@ class Agent(WireModel):
     external_identifier: str | None = None
     """The client's name of the agent."""
     status: Literal["pending", "active", "dormant", "retired"]
-    """Where it stands."""
+    """Status."""
     owner_person_id: str | None = None
     """Who answers for it."""
     risk_profile_id: str | None = None
@@ -82,13 +82,13 @@ class Agent(WireModel):
     team_id: str | None = None
     """Team to which it belongs."""
     instance_counts: AgentInstanceCounts | None = None
-    """How many instances stand where; only when asked."""
+    """Number of instances by status; only on request."""
     available_actions: AgentAvailableActions | None = None
-    """What may be done with it where it stands."""
+    """Operations that its status allows."""
     account_id: str | None = None
     """Account to which it belongs."""
     risk_rollup: DataRisk | None = None
-    """What its declared span types may do and which data they take and give; only when asked."""
+    """What its declared span types may do and which data they take and give; only on request."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None

@@ -1,8 +1,8 @@
-"""Agent instances: registration, start, finish, and the instance as the API answers it.
+"""Agent instances: registration, start, finish, and the instance as the API returns it.
 
 The names, fields, defaults and required members of the classes up to `AgentInstance` are those of
-the published page of the API's Python client; fields that the API added later are optional and
-stand after the others.
+the published page of the API's Python client. Fields that the API added later are optional and
+come last.
 """
 
 from collections.abc import Mapping
@@ -187,7 +187,7 @@ class TerminateInstanceRequest(WireModel):
 
 
 class InstanceForUpdate(WireModel):
-    """What older clients change in an instance: what stands under `details` in the body."""
+    """An update of an instance by an older client: the fields under `details` in the body."""
 
     quality_payload: JsonObject | None = None
     """The one quality payload without a name; null removes it, absent it stays."""
@@ -205,16 +205,16 @@ class RecordQualityRequest(WireModel):
 
 
 class AgentInstanceSpanCounts(WireModel):
-    """How many spans of an instance stand where."""
+    """Number of spans of an instance, by status."""
 
     total: int
     """All spans."""
     pending: int
-    """Spans not yet started."""
+    """Spans that have not started."""
     active: int
-    """Spans that run."""
+    """Spans in progress."""
     complete: int
-    """Spans that ended well."""
+    """Spans that succeeded."""
     failed: int
     """Spans that failed."""
     cancelled: int
@@ -224,7 +224,7 @@ class AgentInstanceSpanCounts(WireModel):
 
 
 class AgentInstance(WireModel):
-    """One run of an agent, as the API answers it."""
+    """One run of an agent, as the API returns it."""
 
     type: Literal["agent_instance"]
     """Always `agent_instance`."""
@@ -239,9 +239,9 @@ class AgentInstance(WireModel):
     environment_id: str
     """Environment in which it runs."""
     status: AgentStatus
-    """Where it stands; `terminated` means ended from outside."""
+    """Status; `terminated` means ended from outside."""
     inserted_at: datetime
-    """When the server learnt of it."""
+    """When the server first stored it."""
     updated_at: datetime
     """When the server last changed it."""
     started_at: datetime | None = None
@@ -249,7 +249,7 @@ class AgentInstance(WireModel):
     finished_at: datetime | None = None
     """When it ended; null until then."""
     span_counts: AgentInstanceSpanCounts | None = None
-    """How many spans stand where; lists leave it out."""
+    """Number of spans by status; lists leave it out."""
     agent_deployment_id: str | None = None
     """Deployment to which it belongs: the agent in the environment."""
     termination_reason: str | None = None
@@ -278,7 +278,7 @@ class AgentInstance(WireModel):
     @field_validator("span_counts", mode="before")
     @classmethod
     def _fill_counts(cls, counts: object) -> object:
-        """Read counts that a server leaves out (newer ones have no `pending`) as zero."""
+        """Read counts that the server leaves out as zero; newer servers have no `pending`."""
         if not isinstance(counts, Mapping):
             return counts
         given = cast("Mapping[str, object]", counts)
@@ -286,7 +286,7 @@ class AgentInstance(WireModel):
 
 
 class RegisteredAgent(WireModel):
-    """The agent under which an instance was registered: the token may decide it."""
+    """The agent of a registered instance, which the token may decide."""
 
     id: str
     """Id of the agent, a PFID."""

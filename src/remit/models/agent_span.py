@@ -1,4 +1,4 @@
-"""Agent spans: create, finish, and the span as the API answers it."""
+"""Agent spans: creation, finish, and the span as the API returns it."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,14 +11,14 @@ from remit.models.envelope import ControlSignal
 
 
 class CreateAgentSpanRequest(WireModel):
-    """A new span: what stands under `details` in the body."""
+    """A new span: the fields under `details` in the body."""
 
     agent_instance_id: str
     """Instance to which the span belongs."""
     schema_name: str
-    """Name of its span type; one that was not declared is accepted and compared with nothing."""
+    """Name of its span type; a name that was not declared is accepted and not validated."""
     status: SpanStatus
-    """Where it stands: a span may be created already ended."""
+    """Status; a span may be created with one that ends it."""
     payload: JsonObject = Field(default_factory=dict)
     """What went in."""
     result_payload: JsonObject | None = None
@@ -53,7 +53,7 @@ class FinishAgentSpanRequest(WireModel):
 
 
 class AgentSpan(WireModel):
-    """One step of a run, as the API answers it."""
+    """One step of a run, as the API returns it."""
 
     type: Literal["agent_span"]
     """Always `agent_span`."""
@@ -72,7 +72,7 @@ class AgentSpan(WireModel):
     schema_title: str | None = None
     """Title of its span type, else the name."""
     status: AgentStatus
-    """Where it stands."""
+    """Status."""
     payload: JsonObject | None = None
     """What went in."""
     result_payload: JsonObject | None = None
@@ -84,7 +84,7 @@ class AgentSpan(WireModel):
     finished_at: datetime | None = None
     """When it ended; null until then."""
     inserted_at: datetime | None = None
-    """When the server learnt of it."""
+    """When the server first stored it."""
     updated_at: datetime | None = None
     """When the server last changed it."""
     purpose: str | None = None
@@ -98,13 +98,13 @@ class AgentSpan(WireModel):
     payload_byte_size_estimate: int | None = None
     """About how many bytes the payloads take."""
     valid: bool | None = None
-    """Whether it is as its span type declares; null if that was not found out. Our own addition."""
+    """Whether it matches its span type; null if it was not checked. An addition of remit's."""
     schema_errors: list[str] | None = None
-    """What is not as the span type declares, the first few. Our own addition."""
+    """The first differences from its span type. An addition of remit's."""
 
 
 class AnsweredSpan(AgentSpan):
-    """A span as `create` and `finish` answer it, with the control signal that came beside it."""
+    """A span as `create` and `finish` return it, with the control signal beside it."""
 
     control: ControlSignal = None
     """Absent unless the instance was terminated: then the program should stop the run."""

@@ -12,7 +12,7 @@ MAX_KEY_CHARS = 64
 
 
 class BulkItem(WireModel):
-    """One operation; what else it takes stands beside the two keys, or under `details`."""
+    """One operation; its parameters are beside these two fields, or under `details`."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
 
@@ -26,7 +26,7 @@ class BulkRequest(WireModel):
     """Body of a bulk request. Dump it with `by_alias=True`."""
 
     items: list[BulkItem] = Field(min_length=1)
-    """The operations, in the order in which they are to happen."""
+    """The operations, in order of execution."""
 
     @field_validator("items")
     @classmethod
@@ -42,12 +42,12 @@ class BulkRequest(WireModel):
 
 
 class BulkOutput(WireModel):
-    """What came of one operation: the envelope that its own endpoint would answer."""
+    """The output of one operation: the envelope that its own endpoint would return."""
 
     model_config = ConfigDict(extra="allow")
 
     status: Literal["success", "error"]
-    """Whether the operation happened."""
+    """Whether the operation succeeded."""
     details: Any = None
     """The thing, after a success."""
     code: str | None = None
@@ -63,10 +63,10 @@ class BulkOutput(WireModel):
 class BulkResponse(WireModel):
     """Answer to a bulk request: it is a success even when an item failed.
 
-    Items after the first error are absent from the outputs: they did not happen.
+    Items after the first error are not executed and have no output.
     """
 
     status: Literal["success"] = "success"
     """Always `success`."""
     outputs: dict[str, BulkOutput]
-    """What came of each operation, by its idempotency key."""
+    """The output of each operation, by its idempotency key."""

@@ -1,4 +1,4 @@
-"""What answers have in common: the envelopes of one thing, of a list, and of an error."""
+"""Envelopes of answers: of one object, of a list, and of an error."""
 
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -11,18 +11,18 @@ T = TypeVar("T")
 
 
 class Control(WireModel):
-    """What the server tells a running program beside the answer to a span."""
+    """Control signal to a running program, beside the answer to a span."""
 
     model_config = ConfigDict(extra="allow")
 
     terminate: bool = False
-    """Whether the run was ended from outside and the program should stop."""
+    """Whether the run was terminated and the program should stop."""
     reason: str | None = None
     """Why."""
 
 
 def _known_form(control: object) -> object:
-    """Read a control signal that is no object as none, as the published clients do."""
+    """Read a control signal that is not an object as None, as the published clients do."""
     return control if isinstance(control, (dict, Control)) else None  # pyright: ignore[reportUnknownVariableType] - pydantic checks the rest
 
 
@@ -31,33 +31,33 @@ ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form
 
 
 class SuccessResponse(WireModel, Generic[T]):
-    """One thing, and a control signal if the answer is to a span of a terminated instance."""
+    """One object, and a control signal for a span of a terminated instance."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     details: T
-    """The thing."""
+    """The object."""
     control: ControlSignal = None
     """Absent unless the instance was terminated."""
 
 
 class Pagination(WireModel):
-    """Which part of a list an answer holds."""
+    """Position of a page in its list."""
 
     item_count: int
-    """How many items there are in all."""
+    """Number of items in the list."""
     item_start: int
     """Number of the first item of this page, counted from one."""
     item_end: int
     """Number of the last item of this page, counted from one."""
     page_count: int
-    """How many pages there are in all."""
+    """Number of pages."""
     page_index: int
     """Number of this page, counted from one."""
     page_offset: int
-    """How many items come before this page."""
+    """Number of items before this page."""
     page_size: int
-    """How many items a page holds at most."""
+    """Largest number of items in a page."""
     next_page_offset: int | None
     """Offset of the next page; null on the last."""
     previous_page_offset: int | None
@@ -65,7 +65,7 @@ class Pagination(WireModel):
 
 
 class Sorting(WireModel):
-    """In which order a list comes."""
+    """Order of a list."""
 
     field: str
     """Name of the field."""
@@ -79,9 +79,9 @@ class ListResponse(WireModel, Generic[T]):
     status: Literal["success"] = "success"
     """Always `success`."""
     summaries: list[T]
-    """The things of this page."""
+    """The objects of this page."""
     pagination: Pagination | None = None
-    """Which part of the list this is; servers always send the key."""
+    """Position of the page; servers always send the key."""
     sorting: Sorting | None = None
     """The order; servers always send the key."""
 
@@ -92,19 +92,19 @@ class ErrorResponse(WireModel):
     status: Literal["error"] = "error"
     """Always `error`."""
     code: str
-    """Why, in one word: `not_found`, `validation_errors`, `invalid_action` and others."""
+    """Reason in one word: `not_found`, `validation_errors`, `invalid_action` and others."""
     message: str
-    """Why, for people."""
+    """Reason for people."""
     errors: dict[str, Any] | None = None
-    """For validation errors: what is wrong, by field."""
+    """Validation errors by field."""
 
 
 class PingResponse(WireModel):
-    """Answer to a ping; what it says beside the status is the server's affair."""
+    """Answer to a ping; everything but the status is up to the server."""
 
     model_config = ConfigDict(extra="allow")
 
     status: str | None = None
     """`success`, from every server that was seen."""
     details: JsonObject | None = None
-    """What the server says about the token, if it does."""
+    """What the server says about the token, if anything."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
+
+from msgspec.structs import replace
 
 from remit._capture import split_violations
 from remit._ids import key_text
-from remit._runs import ROOT_SPAN
-from remit._sink import AnyItem, Item, Kind, RunFeed, SpanStart
-
-Tree: TypeAlias = dict[str, Any]
+from remit._registry import RUN_TYPE
+from remit._sink import Item, Kind, RunFeed
 
 
 @dataclass(slots=True)
@@ -94,41 +94,35 @@ class RecordingSink:
         """Start empty."""
         self.runs: list[RecordedRun] = []
         self._by_key: dict[str, RecordedRun] = {}
-        self._spans: dict[int, RecordedSpan] = {}
+        self._spans: dict[bytes, RecordedSpan] = {}
 
-    def open_run(self, item: AnyItem, feed: RunFeed) -> None:
+    def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run; the item of one that is resumed stands for its root span."""
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
         self.runs.append(run)
         self._by_key[feed.key] = run
         if feed.resumed:
-            self._add(Item(*item)._replace(status="active"))
+            self._add(replace(item, status="active"))
 
-    def start_span(self, start: SpanStart) -> None:
+    def start_span(self, start: Item) -> None:
         """Take a span that began."""
-        run_key, key, parent, name, started_ns, payload = start
-        self._add(
-            Item(Kind.SPAN, run_key, key, parent, name, started_ns, None, "active", payload, None)
-        )
+        self._add(start)
 
-    def end_span(
-        self, start: SpanStart, finished_ns: int, status: str, result: bytes | None
-    ) -> None:
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Take the end of a span."""
-        self._end(start[1], finished_ns, status, result)
+        self._end(start.key, finished_ns, status, result)
 
-    def put(self, item: AnyItem) -> None:
+    def put(self, item: Item) -> None:
         """Take the root span, a quality payload, or the end of a run."""
-        it = Item(*item)
-        run = self._by_key[it.run_key]
-        if it.kind == Kind.SPAN:
-            self._add(it)
-        elif it.kind == Kind.FINISH:
-            self._end(it.key, it.finished_ns, it.status or "", it.result)
-        elif it.kind == Kind.CLOSE:
-            run.status = it.status or "open"
-        elif it.kind == Kind.QUALITY:
-            self._set_quality(run, it)
+        run = self._by_key[item.run_key]
+        if item.kind == Kind.SPAN:
+            self._add(item)
+        elif item.kind == Kind.FINISH:
+            self._end(item.key, item.finished_ns, item.status or "", item.result)
+        elif item.kind == Kind.CLOSE:
+            run.status = item.status or "open"
+        elif item.kind == Kind.QUALITY:
+            self._set_quality(run, item)
 
     def spans(self, name: str | None = None) -> list[RecordedSpan]:
         """Return the spans of all runs in the order of their starts, root spans left out.
@@ -139,7 +133,7 @@ class RecordingSink:
         return [
             span
             for span in list(self._spans.values())
-            if span.name != ROOT_SPAN and (name is None or _named(span.name, name))
+            if span.name != RUN_TYPE and (name is None or _named(span.name, name))
         ]
 
     def tree(self) -> list[Any]:
@@ -163,7 +157,7 @@ class RecordingSink:
         self._spans[item.key] = span
         self._by_key[item.run_key].spans.append(span)
 
-    def _end(self, key: int, finished_ns: int | None, status: str, result: bytes | None) -> None:
+    def _end(self, key: bytes, finished_ns: int | None, status: str, result: bytes | None) -> None:
         span = self._spans[key]
         span.finished_ns = finished_ns
         span.status = status

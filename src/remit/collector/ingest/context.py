@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remit._clock import Clock
-from remit._ids import new_key, partition_of, pfid
+from remit._ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings
@@ -60,8 +60,8 @@ class IdSource:
     def new(self, partition: int) -> str:
         """Return a new id in *partition*."""
         with self._lock:
-            self._last = max(self._last + 1, new_key(self._clock.wall_ns()))
-            return pfid(self._last, partition)
+            self._last = max(self._last + 1, int.from_bytes(new_key(self._clock.wall_ns())))
+            return pfid(self._last.to_bytes(KEY_BYTES), partition)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from http import HTTPStatus
 from typing import Final
 
@@ -13,18 +12,20 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from remit.collector.refusals import Refusal
-from remit.collector.routes.bodies import accepted
+from remit.collector.routes.bodies import GZIP
 from remit.collector.store import StoreUnavailableError, TooSlowError
 from remit.collector.views import error_answer
 
 RETRY_AFTER_S: Final = 1
+ACCEPTED: Final = {"Accept-Encoding": GZIP}
+"""Says how a client may compress what it sends (RFC 9110, section 12.5.3)."""
 CODE: Final = "remit.code"
 """Where the scope of a request says why it was refused."""
 
 
 def answer(body: bytes) -> Response:
     """Return an answer to a request that was carried out."""
-    return Response(body, headers=_takes(), media_type="application/json")
+    return Response(body, headers=ACCEPTED, media_type="application/json")
 
 
 def envelope(refusal: Refusal) -> Response:
@@ -32,15 +33,9 @@ def envelope(refusal: Refusal) -> Response:
     return Response(
         error_answer(refusal),
         refusal.status,
-        headers={**_takes(), **(refusal.headers or {})},
+        headers={**ACCEPTED, **(refusal.headers or {})},
         media_type="application/json",
     )
-
-
-@cache
-def _takes() -> Mapping[str, str]:
-    """Return the header that says how a client may compress what it sends (RFC 9110, 12.5.3)."""
-    return {"Accept-Encoding": ", ".join(accepted())}
 
 
 async def _refused(request: Request, error: Exception) -> Response:

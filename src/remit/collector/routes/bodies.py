@@ -6,21 +6,16 @@ import asyncio
 import zlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
-from functools import cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 
-from remit._zstd import zstd
 from remit.collector.refusals import Refusal, malformed, too_large
 from remit.collector.settings import Settings
 from remit.collector.wire import check_values
 
 GZIP: Final = "gzip"
-ZSTD: Final = "zstd"
-# 8 MiB, which RFC 8878 asks every reader to hold; by default a request might make it 128.
-MAX_WINDOW_LOG: Final = 23
 MAX_MEMBERS: Final = 1024
 """So many gzip members may follow each other; programs that write blocks need 512 for 32 MiB."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
@@ -78,13 +73,13 @@ class Bodies:
             ) from error
         body = b"".join(parts)
         if encoding not in {"identity", ""}:
-            if encoding not in accepted():
+            if encoding != GZIP:
                 raise Refusal(
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                     "unsupported_media_type",
-                    f"the body's content encoding must be {' or '.join([*accepted(), 'identity'])}",
+                    "the body's content encoding must be gzip or identity",
                 )
-            body = (unzip if encoding == GZIP else unpack)(body, settings.max_body_bytes)
+            body = unzip(body, settings.max_body_bytes)
             self._hold(len(body), held)
         check_values(body, settings.max_body_values)
         return body
@@ -104,12 +99,6 @@ class Bodies:
                 "too many request bodies are being read at once: try again later",
                 headers={"Retry-After": "1"},
             )
-
-
-@cache
-def accepted() -> tuple[str, ...]:
-    """Return the names of the ways in which a body may be compressed, the best first."""
-    return (GZIP,) if zstd() is None else (ZSTD, GZIP)
 
 
 def unzip(body: bytes, max_bytes: int) -> bytes:
@@ -139,27 +128,4 @@ def unzip(body: bytes, max_bytes: int) -> bytes:
                 member = None
     if member is not None:
         raise malformed("the compressed body ends too early")
-    return bytes(whole)
-
-
-def unpack(body: bytes, max_bytes: int) -> bytes:
-    """Return *body*, compressed as Zstandard, decompressed, never more than *max_bytes*.
-
-    Raises:
-        Refusal: 400, it is no Zstandard; 413, it would be longer.
-    """
-    module: Any = zstd()
-    options = {module.DecompressionParameter.window_log_max: MAX_WINDOW_LOG}
-    whole = bytearray()
-    while body:
-        frame = module.ZstdDecompressor(options=options)
-        try:
-            whole += frame.decompress(body, max_bytes + 1 - len(whole))
-        except module.ZstdError as error:
-            raise malformed("the body is not zstd, as its content encoding says") from error
-        if len(whole) > max_bytes:
-            raise too_large(f"the body is longer than {max_bytes} bytes when decompressed")
-        if not frame.eof:
-            raise malformed("the compressed body ends too early")
-        body = frame.unused_data
     return bytes(whole)
