@@ -32,6 +32,7 @@ TOKEN = "pf_0123456789abcdef"
 GIB = 1 << 30
 RUN = "01m87w83jttgb1tsy0aqwcmb8r"
 ROOT = 7 << 80
+ROOT_KEY = ROOT.to_bytes(16)
 REGISTRATION = Registration("m:a", "A", None, None, None, b"{}", b"{}")
 
 
@@ -99,7 +100,7 @@ def key(number: int) -> bytes:
 
 def item(number: int, payload: bytes = b"{}", *, run: str = RUN) -> Item:
     """Return a finished span that can be told from others."""
-    return Item(Kind.SPAN, run, key(number), key(ROOT), "m:f", 1, 2, "complete", payload, None)
+    return Item(Kind.SPAN, run, key(number), ROOT_KEY, "m:f", 1, 2, "complete", payload, None)
 
 
 def active(number: int, parent: int | None = ROOT) -> Item:
@@ -118,14 +119,14 @@ def finish(number: int, parent: int | None = ROOT) -> Item:
 
 def close(status: str | None = "complete") -> Item:
     """Return the end of the run."""
-    return Item(Kind.CLOSE, RUN, key(ROOT), None, None, 1, 2, status, None, None)
+    return Item(Kind.CLOSE, RUN, ROOT_KEY, None, None, 1, 2, status, None, None)
 
 
 def record(
     state: RunState = RunState.NEW, *, inherited: bool = False, resumed: bool = False
 ) -> RunRecord:
     """Return the record of the run."""
-    return RunRecord(RUN, key(ROOT), 1, "live", REGISTRATION, None, state, inherited, resumed)
+    return RunRecord(RUN, ROOT_KEY, 1, "live", REGISTRATION, None, state, inherited, resumed)
 
 
 def numbers(rows: Iterable[tuple[int, Item]]) -> list[int]:

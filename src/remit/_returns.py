@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -15,6 +15,7 @@ from types import CodeType
 from typing import Any, Final, cast
 
 from remit._annotations import MISSING, is_union, type_inside
+from remit._callables import layers
 
 ITERATORS: Final[frozenset[object]] = frozenset(
     {
@@ -100,7 +101,7 @@ def as_called(function: Callable[..., object], returns: object) -> object:
 
     contextlib's decorators keep the signature of the generator function that they decorate.
     """
-    made = next((kind for kind in map(_made_by_contextlib, _layers(function)) if kind), None)
+    made = next((kind for kind in map(_made_by_contextlib, layers(function)) if kind), None)
     if made is None:
         return returns
     given = item_type(returns, streams=True)
@@ -117,12 +118,3 @@ def _parts(annotation: object) -> tuple[object, tuple[object, ...]]:
 def _made_by_contextlib(layer: object) -> Any:  # noqa: ANN401 - one of two generic classes
     code = getattr(layer, "__code__", None)
     return _MADE_BY_CONTEXTLIB.get(code) if isinstance(code, CodeType) else None
-
-
-def _layers(function: object) -> Iterator[object]:
-    """Yield a callable and what is inside it, as decorators left it."""
-    seen: set[int] = set()
-    while function is not None and id(function) not in seen:
-        seen.add(id(function))
-        yield function
-        function = getattr(function, "__func__", None) or getattr(function, "__wrapped__", None)

@@ -111,9 +111,10 @@ def of_words(words: Words) -> DataRisk:
 
     They are not validated: validation would build three validators and load pydantic's plugins.
     """
-    return DataRisk.model_construct(
-        **{part: model.model_construct(**words[part]) for part, model in PARTS.items()}
-    )
+    parts: dict[str, Any] = {
+        part: model.model_construct(**words[part]) for part, model in PARTS.items()
+    }
+    return DataRisk.model_construct(**parts)
 
 
 def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:

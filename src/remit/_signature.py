@@ -14,12 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._annotations import Marks, Scope, function_scope, is_injected, signature_of
+from remit._annotations import MISSING as MISSING
+from remit._annotations import Scope, function_scope, is_injected, signature_of
+from remit._callables import layers
 from remit._guard import attempt
 from remit._returns import as_called
-
-MISSING: Final = inspect.Parameter.empty
-"""No annotation, or no default."""
 
 RETURN: Final = "return"
 """Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
@@ -111,7 +110,8 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
         skipped=skipped,
         returns=as_called(function, returned.annotation),
         returns_note=returned.note,
-        returns_category=_return_category(returned.marks),
+        # A result that is to be skipped is withheld like a secret.
+        returns_category="" if returned.skip and returned.category is None else returned.category,
         sure=all(_hands_on(each, signature) for each in _wrappers(function)),
     )
 
@@ -143,24 +143,18 @@ def _declared(
 
 
 def _wrappers(function: object) -> Iterator[FunctionType]:
-    """Yield the functions of decorators around a function whose signature they pass off as theirs.
+    """Yield the functions of decorators around a function that show its signature as theirs.
 
-    They are written to be called with anything: what they hand on, only their code tells.
+    Only their code tells which arguments they take, and what they pass on.
     """
-    seen: set[int] = set()
-    current = function
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        inner = inspect.getattr_static(current, "__wrapped__", None)
-        if inner is not None:
-            inner = getattr(current, "__wrapped__", None)
-        if type(current) is FunctionType and inner is not None:
-            if "__signature__" in vars(current):
-                return
-            home = str(current.__globals__.get("__name__", "")).partition(".")[0]
-            if home not in _FORWARDING:
-                yield current
-        current = getattr(current, "__func__", inner) if inner is None else inner
+    for layer in layers(function):
+        if type(layer) is not FunctionType or "__wrapped__" not in vars(layer):
+            continue
+        if "__signature__" in vars(layer):
+            return
+        home = str(layer.__globals__.get("__name__", "")).partition(".")[0]
+        if home not in _FORWARDING:
+            yield layer
 
 
 def _own(wrapper: FunctionType) -> list[inspect.Parameter]:
@@ -180,16 +174,16 @@ def _hands_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
     """Return what is read of one parameter, None if it is never recorded."""
-    meaning = scope.read(declared.annotation)
-    if meaning.marks.skip or is_injected(declared.default):
+    info = scope.read(declared.annotation)
+    if info.skip or is_injected(declared.default):
         return None
     return Parameter(
         name=declared.name,
         kind=declared.kind,
-        annotation=meaning.annotation,
+        annotation=info.annotation,
         default=declared.default,
-        category=meaning.marks.category,
-        note=meaning.note,
+        category=info.category,
+        note=info.note,
     )
 
 
@@ -201,11 +195,6 @@ def _positional_names(
         for each in declared
         if each.kind in _BY_POSITION
     )
-
-
-def _return_category(marks: Marks) -> str | None:
-    """Return the category of a result; one that is to be skipped is withheld like a secret."""
-    return "" if marks.skip and marks.category is None else marks.category
 
 
 def _unreadable(function: object) -> Reading:

@@ -108,7 +108,8 @@ remit.configure(
 before = set(sys.modules)
 answer("why")
 remit.flush(1)
-print(sorted(set(sys.modules) - before))
+later = {each.partition(".")[0] for each in set(sys.modules) - before}
+print(sorted(later - sys.stdlib_module_names))
 """
 
 

@@ -53,10 +53,10 @@ def test_rows_come_in_the_order_in_which_they_were_put(make: Make) -> None:
 
 def test_a_row_is_the_item_that_was_put(make: Make) -> None:
     """Every field is read back, also one that is empty or None."""
-    outbox, key = make(), (1 << 128) - 1
+    outbox, key = make(), b"\xff" * 16
     items = [
-        (2, RUN, key, None, None, None, None, None, None, None),
-        (1, RUN, 0, key, "naïve \N{SNOWMAN}", -1, 2**62, "failed", b"\xff\x00", b""),
+        Item(2, RUN, key, None, None, None, None, None, None, None),
+        Item(1, RUN, bytes(16), key, "naïve \N{SNOWMAN}", -1, 2**62, "failed", b"\xff\x00", b""),
     ]
     outbox.put(items, [])
     assert [row for _, row in outbox.head(9)] == items

@@ -11,7 +11,8 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct, field
 
-from remit._capture.declared import Saying, marked_keys, rule_of_mark, saying_of
+from remit._annotations import NO_NAMES
+from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.encode import Rules
 from remit._capture.fast_path import UNSET, all_plain, args_struct
 from remit._capture.rules import CAPTURE_OFF
@@ -103,11 +104,17 @@ class Direction(Struct, frozen=True):
         off = self.options.off_at(key)
         return frozenset(each for each in self.excluded if f"category:{each}" not in off)
 
-    def rule_at(self, key: str, said: Saying, category: str | None) -> str | None:
-        """Return the rule that withholds every value, in the order of the table of rules."""
+    def rule_at(self, key: str, declared: str | None, category: str | None) -> str | None:
+        """Return the rule that withholds every value, in the order of the table of rules.
+
+        Args:
+            key: A parameter, or `return`.
+            declared: The rule of its annotation.
+            category: The data category that it shows.
+        """
         option = self.options.keep.get(key)
-        if said.rule is not None:
-            return said.rule
+        if declared is not None:
+            return declared
         if option is False:
             return CAPTURE_OFF
         if option is True:
@@ -155,18 +162,17 @@ class ParameterPlan(Struct, frozen=True):
     def of(cls, parameter: Parameter, params: Direction) -> ParameterPlan:
         """Return what is decided for *parameter*."""
         name = parameter.name
-        said = _said(parameter.annotation, parameter.category)
-        category = said.category or category_of_name(name)
+        rule, category = _of_annotation(parameter.annotation, parameter.category)
         off = params.options.off_at(name)
         by_name = name_rule(name)
         return cls(
             name=name,
             kind=parameter.kind,
             default=parameter.default,
-            rule=params.rule_at(name, said, category),
+            rule=params.rule_at(name, rule, category or category_of_name(name)),
             name_rule=None if by_name in off else by_name,
             excluded=params.excluded_at(name),
-            declared=marked_keys(parameter.annotation, ""),
+            declared=marked_keys(parameter.annotation),
             off=off,
         )
 
@@ -181,13 +187,13 @@ class ParameterPlan(Struct, frozen=True):
             category: Category of a mark on it, else None.
             result: The declaration.
         """
-        said = _said(annotation, category)
+        rule, shown = _of_annotation(annotation, category)
         return cls(
             name="result",
             kind=inspect.Parameter.POSITIONAL_ONLY,
-            rule=result.rule_at(RETURN, said, said.category),
+            rule=result.rule_at(RETURN, rule, shown),
             excluded=result.excluded_at(RETURN),
-            declared=marked_keys(annotation, ""),
+            declared=marked_keys(annotation),
             off=result.options.off_at(RETURN),
         )
 
@@ -249,9 +255,11 @@ class ParameterPlan(Struct, frozen=True):
         return Raw(encode(copy)) if fixed else UNSET
 
 
-def _said(annotation: object, category: str | None) -> Saying:
-    said = saying_of(annotation, "")
-    return said if category is None else Saying(rule_of_mark(category), said.category)
+def _of_annotation(annotation: object, category: str | None) -> tuple[str | None, str | None]:
+    """Return the rule by which an annotation withholds its value, and the category it shows."""
+    info = NO_NAMES.info(annotation)
+    rule = rule_of(info) if category is None else rule_of_mark(category)
+    return rule, type_category(info)
 
 
 UNDECLARED: Final = ParameterPlan.of_result(MISSING, None, Direction())
@@ -295,7 +303,7 @@ class Plan:
         result = Direction(result_rule, result_excluded, options)
         self._parameters = tuple(ParameterPlan.of(each, params) for each in reading.parameters)
         self.outcome = ParameterPlan.of_result(reading.returns, reading.returns_category, result)
-        self.error_rule = result.rule_at(RETURN, Saying(), None)
+        self.error_rule = result.rule_at(RETURN, None, None)
         self.withheld = {each.name: each.rule for each in self._parameters if each.rule is not None}
         self.rules_off = {
             "": tuple(sorted(options.off)),

@@ -20,10 +20,10 @@ from typing import Any, Final
 from msgspec import Struct
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
+from remit._annotations import AnnotationInfo
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
-from remit._capture.declared import saying_of_field
-from remit._capture.fields import DeclaredField, declared_fields
+from remit._capture.declared import rule_of, type_category
 from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
@@ -42,6 +42,8 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
+from remit._fields import Field as DeclaredField
+from remit._fields import fields_of, infos_of
 from remit._guard import attempt
 
 
@@ -162,7 +164,7 @@ def _inner(cls: type) -> TypeReader | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
+        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
@@ -204,10 +206,9 @@ def _behind_proxy(value: object) -> object:
 
 
 def _record(cls: type) -> TypeReader | None:
-    declared = declared_fields(cls)
-    if declared is None:
+    if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each) for each in declared)
+    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
     if is_one_of(cls, tuple):
         return TypeReader(
             Kind.NAMED_TUPLE,
@@ -222,15 +223,14 @@ def _record(cls: type) -> TypeReader | None:
     )
 
 
-def _field(cls: type, each: DeclaredField) -> Field:
-    said = saying_of_field(each, cls)
+def _field(cls: type, each: DeclaredField, info: AnnotationInfo) -> Field:
     return Field(
         name=each.name,
-        rule=said.rule,
+        rule=rule_of(info) or each.hidden,
         name_rule=name_rule(each.name),
-        category=said.category or category_of_name(each.name),
+        category=type_category(info) or category_of_name(each.name),
         slot=stores(cls, each.name),
-        generic=said.generic,
+        generic=info.generic,
     )
 
 

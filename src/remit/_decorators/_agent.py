@@ -154,12 +154,12 @@ def _declare(
             f"{where}: quality is of type {type(options.quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
-    return AgentType.declare(
+    return AgentType(
         own,
-        name=name,
+        explicit_name=name,
         version=options.version,
         agent_id=options.agent_id,
         environment_id=options.environment_id,
         span_types=options.span_types,
-        quality=options.quality,
+        quality=options.quality or {},
     )

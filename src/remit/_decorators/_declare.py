@@ -9,12 +9,13 @@ from typing import Final, cast
 from msgspec import Struct
 
 from remit import _capture
-from remit._annotations import signature_of, unwrapped
+from remit._annotations import signature_of
+from remit._callables import unwrapped
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
 from remit._overrides import CaptureOption, check_overrides
-from remit._registry import SpanType, default_name
+from remit._registry import SpanType, default_name, module_of_caller
 from remit._risk import coerce
 from remit._signature import RETURN
 from remit._words import meant
@@ -70,13 +71,13 @@ def declare(
         result=options.result,
         where=where,
     )
-    declared = SpanType.declare(
+    declared = SpanType(
         target.function,
         kind=target.kind,
         skip_first=target.skip_first,
         find_receiver=None if target.is_settled else target.receiver.find,
-        named=target.named,
-        name=name,
+        named_after=target.named,
+        explicit_name=name,
         data_risk=coerce(options.data_risk, where),
         title=options.title,
         description=options.description,
@@ -84,7 +85,7 @@ def declare(
         params=options.params,
         result=options.result,
         capture=_kept(options.capture, target.function, where),
-        declared_in=declared_in,
+        declared_in=declared_in or module_of_caller(),
     )
     # What is found out later is not to be settled by now.
     check_types(replace(declared, find_receiver=None), where)

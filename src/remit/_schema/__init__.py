@@ -8,7 +8,7 @@ and the infinities stand as strings; and a failed span has the failure object as
 from __future__ import annotations
 
 from remit._schema._build import declared_schema, params_schema, quality_schema, result_schema
-from remit._schema._tidy import Redact, canonical
+from remit._schema._canonical import Redact, canonical
 
 __all__ = [
     "Redact",

@@ -50,7 +50,7 @@ class ManualPlan:
 
 
 @guarded("the key of a block")
-def some_key() -> int:
+def some_key() -> bytes:
     """Return a key for a handle on what is recorded nowhere."""
     return new_key(0)
 
@@ -83,7 +83,7 @@ class SpanBlock:
         self._used = True
         self._span = self._begun()
         if self._span is None:
-            return Span(some_key() or 0, self._name, None)
+            return Span(some_key() or b"", self._name, None)
         self._at = at(self._span.place)
         try:
             self._at.__enter__()

@@ -9,9 +9,9 @@ from typing import Final, cast
 
 from remit._annotations import MISSING
 from remit._schema import params_schema, result_schema
-from remit._schema._keywords import Json
-from remit._schema._plain import BY_SHAPE
+from remit._schema._canonical import Json
 from remit._schema._results import referred
+from remit._schema._types import BY_SHAPE
 from remit._signature import RETURN, CallKind, Reading
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})

@@ -29,7 +29,7 @@ from remit.client._body_reader import BodyReader
 from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer, Target
 from remit.config import is_loopback
-from remit.errors import ApiError, UnavailableError, UsageError
+from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 
 Transport: TypeAlias = httpx.BaseTransport
 AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
@@ -185,6 +185,10 @@ class HttpBase(Generic[C]):
             template = _error_text.PROXY
         elif isinstance(error, httpx.TimeoutException | TimeoutError):
             template = _error_text.NO_ANSWER
+        elif isinstance(error, httpx.DecodingError):
+            # From a given transport that decompresses; the reader does it for the network.
+            reason = self._sentence(_error_text.NOT_PACKED, error)
+            return ContractError(f"{self.target.where(call)}: {reason}")
         proxy = None if self._given is not None else self.target.proxy()
         if proxy is not None and template in _error_text.OF_THE_WAY:
             return self._proxy_failure(cause, call, proxy)

@@ -8,19 +8,18 @@ from typing import Final
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.patterns import PATTERN_RULES
+from remit._fields import EXCLUDED, UNSHOWN
 from remit._words import meant
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule
 SENSITIVE_MARK: Final = "type:Sensitive"
-EXCLUDED_FIELD: Final = "hidden:exclude"
-UNSHOWN_FIELD: Final = "hidden:repr"
 CAPTURE_OFF: Final = "capture"
 QUOTED: Final = "quoted"
 HOOK: Final = "hook"
 
 FIXED: Final = frozenset(
-    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED_FIELD, UNSHOWN_FIELD, CAPTURE_OFF, QUOTED, HOOK)
+    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED, UNSHOWN, CAPTURE_OFF, QUOTED, HOOK)
 )
 """Names of the rules that follow from the declaration: no name turns them off."""
 

@@ -1,4 +1,7 @@
-"""The last pass over a schema: redacted, plain JSON, and in one order for ever."""
+"""The last pass over a schema: redacted, plain JSON, and always in the same order.
+
+With it stand the keywords of JSON Schema that remit knows, and those that it adds.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,72 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.markers import KEY
+from remit._capture.rules.names import listed
 from remit._docstrings import prose, sendable
-from remit._schema._generator import Raw
-from remit._schema._keywords import (
-    DISCRIMINATOR,
-    KNOWN,
-    NAME,
-    SCHEMAS_BY_NAME,
-    TERMS,
-    VALUE,
-    VALUES,
-    Json,
-)
 
 Redact: TypeAlias = Callable[[object], object]
 """Turns any value into plain JSON, what must not be shown replaced by a marker."""
+Json: TypeAlias = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
+WITHHELD: Final = "x-remit-withheld"
+"""Keyword of a value that is never recorded: the rule that withholds it."""
+RULES_OFF: Final = "x-remit-rules-off"
+"""Keyword of a value that is recorded because rules are off: these rules."""
+NAME: Final = "x-remit-name"
+"""Name of a position in a named tuple. Only redaction uses it; it is never sent."""
+
+SCHEMAS_BY_NAME: Final = frozenset(
+    listed(
+        "$defs, definitions, dependencies, dependentRequired, dependentSchemas, patternProperties, "
+        "properties"
+    )
+)
+VALUE: Final = frozenset(listed("const, default, example"))
+VALUES: Final = frozenset(listed("enum, examples"))
+TERMS: Final = frozenset(
+    {WITHHELD}
+    | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
+    | {*listed("format, type")}
+)
+"""Keywords whose strings are terms of JSON Schema or of remit; others hold the author's text."""
+DISCRIMINATOR: Final = "discriminator"
+"""Keyword of OpenAPI: the field that distinguishes the members of a union, and a mapping."""
+
+_OF_TYPES: Final = frozenset(
+    listed(
+        "$dynamicAnchor, $dynamicRef, $recursiveAnchor, $recursiveRef, additionalItems, "
+        "additionalProperties, allOf, anyOf, contains, contentSchema, deprecated, description, "
+        "else, exclusiveMaximum, exclusiveMinimum, if, items, maxContains, maxItems, maxLength, "
+        "maxProperties, maximum, minContains, minItems, minLength, minProperties, minimum, "
+        "multipleOf, not, oneOf, prefixItems, propertyNames, readOnly, required, then, title, "
+        "unevaluatedItems, unevaluatedProperties, uniqueItems, writeOnly"
+    )
+)
+_WITHOUT_VALUES: Final = SCHEMAS_BY_NAME | TERMS | _OF_TYPES
+KNOWN: Final = _WITHOUT_VALUES | VALUE | VALUES | {"pattern", DISCRIMINATOR, RULES_OFF}
+"""All other keywords are the author's (`json_schema_extra`): their values are redacted."""
 
 _ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
 _ABSENT: Final = object()
 
 
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A Python value inside a schema, not yet encoded: redaction needs its type and its name."""
+
+    value: object
+
+
 @dataclass(frozen=True, slots=True)
-class Tidy:
-    """Makes a schema ready to be sent.
+class Canonicalizer:
+    """Redacts a schema and puts it in order.
 
     Attributes:
         redact: What every default, example and enumerated value passes.
-        generated: pydantic made it, so that what differs without meaning is made equal: the
-            order of unions (`typing` hands out equal ones in whichever order, so it depends on
-            what was imported first) and `0.0` for `0`. False for what the author wrote.
+        generated: pydantic made the schema, so that differences without meaning are removed: the
+            order of unions (`typing` caches equal unions, so the order depends on which was made
+            first) and `0.0` for `0`. False for a schema that the author wrote.
     """
 
     redact: Redact
@@ -146,3 +186,26 @@ def _as_object(value: object) -> Json | None:
 def canonical(value: object) -> str:
     """Return *value* as JSON that is the same for equal values: keys sorted, no white space."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def withheld_schema(schema: Json, rule: str) -> Json:
+    """Return *schema* for a value that *rule* withholds: the type without any actual value.
+
+    Patterns and the author's own keywords are left out as well, because they may show a value.
+    """
+    return {**_without_values(schema), WITHHELD: rule}
+
+
+def _without_values(schema: Json) -> Json:
+    return {key: _inside(key, value) for key, value in schema.items() if key in _WITHOUT_VALUES}
+
+
+def _inside(key: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_inside("", each) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    inner = cast("Json", value)
+    if key in SCHEMAS_BY_NAME:
+        return {name: _inside("", each) for name, each in inner.items()}
+    return _without_values(inner)
