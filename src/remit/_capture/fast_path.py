@@ -16,9 +16,9 @@ from remit._capture.scalars import MAX_EXACT
 from remit._guard import attempt
 
 ArgsStruct: TypeAlias = Callable[..., Struct]
-"""Takes the arguments of a call by position and returns what is encoded.
+"""Takes the arguments of a call and returns what is encoded; a `TypeError` if they do not fit.
 
-Raises a `TypeError` if they do not fit. It does not know which parameters are keyword only.
+It does not know which parameters are positional only or keyword only.
 """
 
 UNSET: Final = object()

@@ -1,6 +1,6 @@
 """How the arguments and the result of one callable are captured, decided once for all its calls.
 
-Ordinary calls, with short texts and numbers by position, take the fast path; all others are walked.
+Ordinary calls, with short texts and numbers, take the fast path; all others are walked.
 """
 
 from __future__ import annotations
@@ -349,11 +349,17 @@ class Plan:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
         struct = self._struct
-        if kwargs or struct is None or rules.hook is not None or len(args) > self._most:
+        if struct is None or rules.hook is not None or len(args) > self._most:
             return self._walked(args, kwargs, rules)
-        if all_plain(args):
+        values = args
+        if kwargs:
+            # The Struct would accept a positional-only parameter by name.
+            if not all(type(name) is str and name in self._by_keyword for name in kwargs):
+                return self._walked(args, kwargs, rules)
+            values = (*args, *kwargs.values())
+        if all_plain(values):
             try:
-                data = encode(struct(*args))
+                data = encode(struct(*args, **kwargs) if kwargs else struct(*args))
             except _NOT_ENCODED:
                 return self._walked(args, kwargs, rules)
             if len(data) <= rules.limits.max_payload_bytes:
