@@ -90,7 +90,7 @@ def type_arguments(cls: type) -> Given:
     """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
     given: dict[object, tuple[object, ...]] = {}
     for each in _mro(cls):
-        bases = _namespace(each).get("__orig_bases__")
+        bases: tuple[Any, ...] = _namespace(each).get("__orig_bases__", ())
         for base in bases if type(bases) is tuple else ():
             parameters = getattr(typing.get_origin(base), "__parameters__", ())
             pairs = zip(parameters, typing.get_args(base), strict=False)

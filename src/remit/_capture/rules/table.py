@@ -71,7 +71,7 @@ def _of_vendor(key: VendorKey) -> Rule:
 
 def _groups() -> Iterator[Group]:
     """Yield the groups of rules, in the order in which they are asked."""
-    text = files(__package__).joinpath("table.json").read_bytes()
+    text = files("remit._capture.rules").joinpath("table.json").read_bytes()
     vendors = [_of_vendor(key) for key in VENDOR_KEYS]
     for group in msgspec.json.decode(text, type=list[Group]):
         rows = (vendors if rule.name == _VENDORS else [rule] for rule in group.rules)

@@ -77,7 +77,7 @@ def _random(least: int, chars: str) -> str:
 
 
 VENDOR_KEYS: Final = msgspec.json.decode(
-    files(__package__).joinpath("vendors.json").read_bytes(), type=list[VendorKey]
+    files("remit._capture.rules").joinpath("vendors.json").read_bytes(), type=list[VendorKey]
 )
 
 VENDOR_RULES: Final = tuple(rule for key in VENDOR_KEYS for rule in key.rules())
