@@ -30,6 +30,7 @@ from remit._clock import Clock as Clock
 from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
+from remit._decorators import _adapters as _adapters
 from remit._delivery import Delivery as Delivery
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
@@ -72,6 +73,7 @@ from remit._risk import coerce as coerce
 from remit._run_blocks import Run as Run
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import null_run as null_run
+from remit._runs import contributed_interrupts as contributed_interrupts
 from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
