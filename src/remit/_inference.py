@@ -44,7 +44,7 @@ from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
 from remit._marks import Sensitive
 from remit._registry import SpanType
-from remit._risk import of_words, said, withholding
+from remit._risk import of_words, declared_words, withholding
 from remit._signature import RETURN
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
@@ -190,7 +190,7 @@ def _message(contradictions: Iterable[Inferred]) -> str:
 
 def _word(risk: DataRisk | None, found: Inferred) -> str:
     """Return what the declaration says of a category on its side."""
-    return str(said(risk)[found.side.part].get(found.category, "unknown"))
+    return str(declared_words(risk)[found.side.part].get(found.category, "unknown"))
 
 
 def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | None:
@@ -202,7 +202,7 @@ def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | N
     }
     if risk is None:
         return of_words(
-            {part: {**known, **words.get(part, {})} for part, known in said(risk).items()}
+            {part: {**known, **words.get(part, {})} for part, known in declared_words(risk).items()}
         )
     return risk.model_copy(
         update={part: getattr(risk, part).model_copy(update=words[part]) for part in words}
