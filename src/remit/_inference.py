@@ -44,7 +44,7 @@ from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
 from remit._marks import Sensitive
 from remit._registry import SpanType
-from remit._risk import of_words, declared_words, withholding
+from remit._risk import declared_words, of_words, withholding
 from remit._signature import RETURN
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
