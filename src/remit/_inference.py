@@ -197,16 +197,15 @@ def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | N
     new = [each for each in found if _word(risk, each) == "unknown"]
     if not new:
         return risk
-    words = {
-        side.part: {each.category: "included" for each in new if each.side is side} for side in Side
+    base = of_words(declared_words(None)) if risk is None else risk
+    shown = {
+        side: {each.category: "included" for each in new if each.side is side} for side in Side
     }
-    if risk is None:
-        return of_words(
-            {part: {**known, **words.get(part, {})} for part, known in declared_words(risk).items()}
-        )
-    return risk.model_copy(
-        update={part: getattr(risk, part).model_copy(update=words[part]) for part in words}
-    )
+    parts = {
+        side.part: getattr(base, side.part).model_copy(update=words)
+        for side, words in shown.items()
+    }
+    return base.model_copy(update=parts)
 
 
 def inferred(declared: SpanType) -> tuple[Inferred, ...]:
