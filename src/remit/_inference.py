@@ -47,7 +47,7 @@ from remit._registry import SpanType
 from remit._risk import declared_words, of_words, withholding
 from remit._signature import RETURN
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+from remit.models.data_risk import DataCategories, DataRisk
 
 MAX_PATHS: Final = 2_000
 """A type with more places than this is not read to its end."""
@@ -198,13 +198,10 @@ def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | N
     if not new:
         return risk
     base = of_words(declared_words(None)) if risk is None else risk
-    shown = {
-        side: {each.category: "included" for each in new if each.side is side} for side in Side
-    }
-    parts = {
-        side.part: getattr(base, side.part).model_copy(update=words)
-        for side, words in shown.items()
-    }
+    parts: dict[str, DataCategories] = {}
+    for side in Side:
+        words = {each.category: "included" for each in new if each.side is side}
+        parts[side.part] = getattr(base, side.part).model_copy(update=words)
     return base.model_copy(update=parts)
 
 
