@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from remit.errors import RunTerminated
 
@@ -103,7 +103,7 @@ class Contained:
 
         if not isinstance(error, BaseExceptionGroup):
             return error is not None and takes(error)
-        taken, rest = error.split(takes)
+        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(takes)
         if taken is not None and rest is not None:
             raise rest
         return taken is not None

@@ -58,10 +58,10 @@ def _no_bodies() -> Generator[None]:
     assert BODIES == []
 
 
-def refusal(step: Callable[[], object], **settings: str) -> DeniedError:
+def refusal(step: Callable[[], object]) -> DeniedError:
     """Return the error with which *step* is refused in a run of the agent."""
     with (
-        isolated(on_violation="deny", **settings),
+        isolated(on_violation="deny"),
         desk.run(),
         pytest.raises(DeniedError) as raised,
     ):
