@@ -245,7 +245,7 @@ class Delivery:
             self._writer.move(FORK_WAIT_S)
         held = self._held[threading.get_ident()] = list[Holdable]()
         # A sender that waits for the network is in no lock that a child needs.
-        sender = (self._sending,) if self._http.in_process else ()
+        sender = (self._sending,) if self._http.holds_locks else ()
         spool = (self._spool_files,) if self._spool_files is not None else ()
         for part in (*sender, *spool):
             if part.hold(FORK_WAIT_S):

@@ -27,10 +27,10 @@ class LocalClient:
     """A client of the collector inside this process; its database is opened at the first call.
 
     Attributes:
-        in_process: True: it works with SQLite in a call.
+        holds_locks: True: it works with SQLite in a call.
     """
 
-    in_process: bool = True
+    holds_locks: bool = True
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
         """Import the collector; keep what it needs."""
@@ -76,10 +76,10 @@ class MissingCollector:
     """The client of local mode where the collector is not installed: nothing can be sent.
 
     Attributes:
-        in_process: False: nothing works here.
+        holds_locks: False: nothing works here.
     """
 
-    in_process: bool = False
+    holds_locks: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
         """Say what is missing, and where things wait meanwhile."""
