@@ -38,19 +38,19 @@ class OpenSpan(Struct, eq=False):
         step: What is called.
         place: The place inside this span; current while the user's code of it runs.
         start: Its beginning, as the sink was told.
-        began_ns: Monotonic time of its start.
+        offset_ns: Wall time minus monotonic time at its start.
     """
 
     step: Step
     place: Place
     start: Item
-    began_ns: int
+    offset_ns: int
 
     @ending
     def complete(self, value: object, /) -> End:
         """End the span with the value that the call returned."""
-        ended_ns = self._now_ns()
         run, plan = self.place.run, self.step.made or self.step.plan()
+        ended_ns = run.recorder.clock.monotonic_ns() + self.offset_ns
         known = run.secrets.get(self.place.key) if run.secrets else None
         return ended_ns, COMPLETE, plan.result(value, run.recorder.rules, known)
 
@@ -100,7 +100,7 @@ class OpenSpan(Struct, eq=False):
     @property
     def elapsed_ms(self) -> float:
         """Milliseconds since the span began."""
-        return (self.place.run.recorder.clock.monotonic_ns() - self.began_ns) / NS_PER_MS
+        return (self._now_ns() - (self.start.started_ns or 0)) / NS_PER_MS
 
     @property
     def _rules(self) -> _capture.Rules:
@@ -108,8 +108,7 @@ class OpenSpan(Struct, eq=False):
 
     def _now_ns(self) -> int:
         """Return the wall time of the start plus the monotonic time since."""
-        elapsed_ns = self.place.run.recorder.clock.monotonic_ns() - self.began_ns
-        return (self.start.started_ns or 0) + elapsed_ns
+        return self.place.run.recorder.clock.monotonic_ns() + self.offset_ns
 
 
 def open_span(
@@ -127,7 +126,8 @@ def open_span(
     run, name, ceilings = parent.run, step.name, parent.ceilings
     recorder, feed = run.recorder, run.feed
     clock = recorder.clock
-    started_ns, began_ns = clock.wall_ns(), clock.monotonic_ns()
+    started_ns = clock.wall_ns()
+    offset_ns = started_ns - clock.monotonic_ns()
     if key is None:
         key = new_key(started_ns)
     if feed.agent.external_identifier not in step.agents:
@@ -151,7 +151,7 @@ def open_span(
         still_open = run.open
         still_open -= {key}
         raise
-    return OpenSpan(step, Place(run, key, name, ceilings, parent.enclosing), start, began_ns)
+    return OpenSpan(step, Place(run, key, name, ceilings, parent.enclosing), start, offset_ns)
 
 
 def _marked(payload: bytes, step: Step, parent: Place) -> bytes:
