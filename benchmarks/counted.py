@@ -116,10 +116,11 @@ KINDS: Final[dict[str, Callable[[], Callable[[int], object]]]] = {
 def recorded(kind: str, count: int) -> None:
     """Make so many calls in a run, into a buffer that nobody empties."""
     import remit  # noqa: PLC0415 - as above
-    from remit import _runtime, config  # noqa: PLC0415 - as above
+    from remit import config  # noqa: PLC0415 - as above
     from remit._buffer import Buffer  # noqa: PLC0415 - as above
     from remit._clock import SystemClock  # noqa: PLC0415 - as above
     from remit._losses import Losses  # noqa: PLC0415 - as above
+    from remit._runtime import _setup  # noqa: PLC0415 - as above
 
     buffer = Buffer(
         max_bytes=ENOUGH_BYTES,
@@ -129,7 +130,7 @@ def recorded(kind: str, count: int) -> None:
         rouse=lambda: None,
         nudge=lambda: None,
     )
-    with _runtime.isolated(config.of({}), sink=buffer):
+    with _setup.isolated(config.of({}), sink=buffer):
 
         @remit.agent
         def desk() -> None:

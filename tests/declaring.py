@@ -37,9 +37,9 @@ def define(
 
 def step(function: Callable[..., object], name: str | None = None, **more: Any) -> SpanType:  # noqa: ANN401 - fields of SpanType
     """Return a span type of *function*."""
-    return SpanType.declare(function, kind=CallKind.FUNCTION, skip_first=False, name=name, **more)
+    return SpanType(function, kind=CallKind.FUNCTION, skip_first=False, explicit_name=name, **more)
 
 
 def agent(function: Callable[..., object], **more: Any) -> AgentType:  # noqa: ANN401 - fields of AgentType
     """Return an agent that *function* answers for."""
-    return AgentType.declare(step(function), **more)
+    return AgentType(step(function), **more)

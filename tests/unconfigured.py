@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import remit
 from remit.config import Settings
-from tests.inside import _runtime
+from tests.inside import _setup
 
 
 @contextmanager
 def unconfigured() -> Generator[None]:
     """Give a block such a process; faults inside remit raise."""
-    with _runtime.isolated(Settings(mode="off")):
+    with _setup.isolated(Settings(mode="off")):
         remit.shutdown()
         yield
         remit.shutdown(0)

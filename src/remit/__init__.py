@@ -4,29 +4,14 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 `with agent.run():`. Everything else follows: schemas, registration, spans, delivery.
 """
 
-from typing import TYPE_CHECKING
-
 from remit import errors
 from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
-from remit._late import lately
 from remit._marks import Sensitive, Skip
 from remit._risk import risk
 from remit._runs import current_run
 from remit._runtime import aflush, configure, flush, shutdown, status
 from remit._spans import current_span
-
-if TYPE_CHECKING:
-    from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
-else:
-    # Models of pydantic, which imports half of itself to make one.
-    __getattr__, __dir__ = lately(
-        __name__,
-        {
-            "ActionProfile": "remit.models.data_risk",
-            "DataCategories": "remit.models.data_risk",
-            "DataRisk": "remit.models.data_risk",
-        },
-    )
+from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [
     "ActionProfile",

@@ -1,24 +1,30 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Annotations: what they resolve to, and the marks that stand in them.
+"""Annotations: what they resolve to, and what they say beside the type.
 
-One annotation is resolved at a time, so that a name that is missing at run time loses one
-parameter and not the whole signature. Nothing is imported and nothing is called but what an
-annotation itself says.
+Each annotation is resolved on its own, so that a name that is missing at run time costs one
+parameter and not the whole signature. No code runs except the annotation itself.
 """
 
 from __future__ import annotations
 
+import ast
 import builtins
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from types import CodeType, FunctionType, SimpleNamespace, UnionType
-from typing import Annotated, Any, Final, Literal, TypeVar, cast
+from itertools import islice
+from types import CodeType, MappingProxyType, ModuleType, SimpleNamespace
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeGuard, TypeVar, cast
 
+import pydantic
 from msgspec import Struct
+from msgspec.structs import replace
+from typing_inspection import typing_objects
+from typing_inspection.introspection import is_union_origin
 
+from remit._callables import unwrapped
 from remit._guard import attempt
 from remit._marks import Sensitive, Skip
 from remit.errors import DeclarationError
@@ -31,6 +37,9 @@ MISSING: Final = inspect.Parameter.empty
 
 SECRETS: Final = "authentication_and_secrets"
 """Category of what pydantic's secret types hold."""
+
+MAX_PARTS: Final = 2_000
+"""An annotation with more parts is not read to its end, and its values are withheld."""
 
 _SECRET_TYPES: Final = frozenset({"SecretStr", "SecretBytes", "Secret"})
 
@@ -48,71 +57,56 @@ _INJECTED: Final = frozenset(
 """(top-level package, class) of the markers by which frameworks inject an argument."""
 
 
-class Marks(Struct, frozen=True):
-    """What an annotation says beside the type.
-
-    Attributes:
-        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
-        category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
-            None if neither stands in it.
-    """
-
-    skip: bool = False
-    category: str | None = None
-
-
-class Meaning(Struct, frozen=True):
-    """What one annotation means.
+class AnnotationInfo(Struct, frozen=True):
+    """What one annotation says.
 
     Attributes:
         annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
         note: Why it cannot be resolved, else None.
-        marks: The marks in it.
+        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
+        category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
+            None without either.
+        generic: It contains a type variable for which no type is given.
+        parts: The annotation and all that it is made of, outer parts first. A string in it counts
+            as what its names stand for.
     """
 
-    annotation: object
+    annotation: object = MISSING
     note: str | None = None
-    marks: Marks = Marks()
+    skip: bool = False
+    category: str | None = None
+    generic: bool = False
+    parts: tuple[object, ...] = ()
 
 
+Given: TypeAlias = Mapping[object, tuple[object, ...]]
+"""What stands for a type variable."""
+
+NONE_GIVEN: Final[Given] = MappingProxyType({})
+
+# Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a name
+# is missing or a call in it fails, is then a `ForwardRef` with its source; the others are not
+# affected. Earlier versions evaluate annotations when the body runs.
+_OF_BODY: dict[str, Any] = {}
+_OF_SIGNATURE: dict[str, Any] = {}
 if sys.version_info >= (3, 14):
+    _OF_BODY["format"] = _OF_SIGNATURE["annotation_format"] = Format.FORWARDREF
 
-    def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
-        """Return the annotations of a class body or a function.
 
-        Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because
-        a name is missing or a call in it fails, is returned as a `ForwardRef` with its source; the
-        others are not affected. Earlier versions evaluate annotations when the body runs.
-        """
-        return inspect.get_annotations(holder, format=Format.FORWARDREF)
+def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+    """Return the annotations of a class body or a function."""
+    return inspect.get_annotations(holder, **_OF_BODY)
 
-    def signature_of(
-        function: Callable[..., object], *, follow_wrapped: bool = True
-    ) -> inspect.Signature:
-        """Return the signature of *function*, its annotations as `own_annotations` returns them.
 
-        Raises:
-            TypeError, ValueError: The callable has no signature.
-        """
-        return inspect.signature(
-            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
-        )
+def signature_of(
+    function: Callable[..., object], *, follow_wrapped: bool = True
+) -> inspect.Signature:
+    """Return the signature of *function*.
 
-else:
-
-    def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
-        """Return the annotations of a class body or a function."""
-        return inspect.get_annotations(holder)
-
-    def signature_of(
-        function: Callable[..., object], *, follow_wrapped: bool = True
-    ) -> inspect.Signature:
-        """Return the signature of *function*.
-
-        Raises:
-            TypeError, ValueError: The callable has no signature.
-        """
-        return inspect.signature(function, follow_wrapped=follow_wrapped)
+    Raises:
+        TypeError, ValueError: The callable has no signature.
+    """
+    return inspect.signature(function, follow_wrapped=follow_wrapped, **_OF_SIGNATURE)
 
 
 def text_of(annotation: object) -> str | None:
@@ -120,6 +114,13 @@ def text_of(annotation: object) -> str | None:
     if type(annotation) is typing.ForwardRef:
         return annotation.__forward_arg__
     return annotation if isinstance(annotation, str) else None
+
+
+class _Annotated(Protocol):
+    """What `Annotated[...]` has."""
+
+    __origin__: object
+    __metadata__: tuple[object, ...]
 
 
 class Scope(Struct, frozen=True):
@@ -133,38 +134,119 @@ class Scope(Struct, frozen=True):
     module: dict[str, Any]
     inner: dict[str, Any]
 
-    def read(self, annotation: object) -> Meaning:
-        """Return what *annotation* means, its strings evaluated and `Annotated` kept.
+    def read(self, annotation: object) -> AnnotationInfo:
+        """Return what *annotation* says, its strings evaluated and `Annotated` kept.
 
-        An unresolved name does not lose the mark that stands beside it: the value would be
-        recorded against its author's will.
+        A mark beside a name that does not exist still counts, so that its value is not recorded.
         """
-        if annotation is MISSING:
-            return Meaning(MISSING)
         resolved = self.resolve(annotation)
         if not isinstance(resolved, Exception):
-            marks = attempt(lambda: marks_of(resolved))
-            # What cannot be looked through may hold a mark.
-            return Meaning(
-                resolved, marks=Marks(category="") if isinstance(marks, Exception) else marks
-            )
-        return Meaning(MISSING, _reason(annotation, resolved), self._marks(annotation))
+            return self.info(resolved)
+        note = _reason(annotation, resolved)
+        return replace(self.info(self._lenient(annotation)), annotation=MISSING, note=note)
 
     def resolve(self, annotation: object) -> object | Exception:
         """Return *annotation* with its strings evaluated, or why they cannot be."""
+        if annotation is MISSING:
+            return MISSING
         return attempt(lambda: _evaluate(annotation, self.module, self.inner))
 
-    def _marks(self, annotation: object) -> Marks:
-        """Return the marks in an annotation that cannot be resolved, as far as it can be read."""
+    def info(self, annotation: object, given: Given = NONE_GIVEN) -> AnnotationInfo:
+        """Return what *annotation* says, as it is.
+
+        `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
+        `Sensitive` mark and a secret type count anywhere, also inside a container: the values
+        there are plain strings, so the whole value is withheld.
+
+        Args:
+            annotation: Resolved or not.
+            given: What stands for a type variable.
+        """
+        parts = tuple(islice(self._parts(annotation, given), MAX_PARTS))
+        categories = [each for each in map(_category, parts) if each is not None]
+        if len(parts) == MAX_PARTS:
+            categories.append("")  # there may be a mark in the rest
+        return AnnotationInfo(
+            annotation,
+            skip=attempt(partial(_is_skipped, annotation)) is True,
+            category=next(filter(None, categories), categories[0] if categories else None),
+            generic=any(type(each) is TypeVar and each not in given for each in parts),
+            parts=parts,
+        )
+
+    def _parts(self, annotation: object, given: Given) -> Iterator[object]:
+        """Yield an annotation and all its parts, each once; metadata before its type."""
+        pending = [annotation]
+        seen: dict[int, object] = {}  # keeps them, so that no id is used twice
+        while pending:
+            part = pending.pop()
+            if part is MISSING or part is None or id(part) in seen:
+                continue
+            seen[id(part)] = part
+            yield part
+            inside = attempt(partial(self._inside, part, given))
+            if isinstance(inside, Exception):
+                continue
+            if is_annotated(part):
+                *metadata, bare = inside
+                yield from metadata
+                inside = [bare]
+            pending.extend(reversed(inside))
+
+    def _inside(self, part: object, given: Given) -> Sequence[object]:
+        """Return the direct parts of an annotation."""
+        text = text_of(part)
+        if text is not None:
+            return self._named(text)
+        if type(part) is TypeVar:
+            return (*given.get(part, ()), *bounds_of(part))
+        origin = typing.get_origin(part)
+        if origin is Literal:
+            return ()
+        if is_annotated(part):
+            return (*part.__metadata__, part.__origin__)
+        return (*typing.get_args(part), origin, alias_value(part))
+
+    def _named(self, text: str) -> list[object]:
+        """Return what the names in the text of an annotation stand for, without evaluating it.
+
+        The class of a value may come from anywhere: its annotations are not run as code.
+        """
+        tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
+        if isinstance(tree, Exception):
+            return []
+        names = (each for each in ast.walk(tree) if isinstance(each, ast.Name | ast.Attribute))
+        return [self._value_of(each) for each in names]
+
+    def _value_of(self, node: ast.expr) -> object:
+        """Return what a name, or a dotted one, stands for; `MISSING` if that would run code."""
+        if isinstance(node, ast.Name):
+            known = self.module.get(node.id, vars(builtins).get(node.id, MISSING))
+            return self.inner.get(node.id, known)
+        if not isinstance(node, ast.Attribute):
+            return MISSING
+        owner = self._value_of(node.value)
+        if owner is pydantic:  # which imports its names when they are first used
+            return getattr(pydantic, node.attr, MISSING)
+        return (
+            vars(owner).get(node.attr, MISSING) if isinstance(owner, ModuleType | type) else MISSING
+        )
+
+    def _lenient(self, annotation: object) -> object:
+        """Return an annotation that cannot be resolved, as far as the names in it exist."""
         text = text_of(annotation)
         if text is None:
-            return marks_of(annotation)
-        names = _Lenient(self)
+            return annotation
         # The user's own annotation, evaluated as `typing.get_type_hints` does.
-        read = attempt(lambda: eval(text, self.module, names))  # noqa: S307
-        if isinstance(read, DeclarationError):
-            return Marks(category="")  # a mark of an unknown category is a mark all the same
-        return Marks() if isinstance(read, Exception) else marks_of(read)
+        names = _Lenient({**self.module, **self.inner})
+        value = attempt(lambda: cast("object", eval(text, {}, names)))  # noqa: S307
+        if isinstance(value, DeclarationError):
+            return annotated(object, Sensitive)  # a mark of an unknown category
+        return annotation if isinstance(value, Exception) else value
+
+
+NO_NAMES: Final = Scope({}, {})
+"""For annotations whose strings are evaluated already."""
 
 
 class _Unknown:
@@ -189,15 +271,9 @@ class _Unknown:
 
 
 class _Lenient(dict[str, object]):
-    """Names of a scope, with a stand-in for each that is missing."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope.inner)
-        self._module = scope.module
+    """Names, with a stand-in for each that is missing."""
 
     def __missing__(self, name: str) -> object:
-        if name in self._module:
-            return self._module[name]
         return getattr(builtins, name, _Unknown())
 
 
@@ -227,9 +303,7 @@ def function_scope(function: Callable[..., object]) -> Scope:
     innermost = unwrapped(function)
     module = cast("dict[str, Any]", getattr(innermost, "__globals__", {}))
     owner = _owner_namespace(innermost)
-    known = {*module, *vars(builtins)}
-    inner = {name: value for name, value in owner.items() if name not in known}
-    inner |= _closure(innermost)
+    inner = _not_hiding(owner, module) | _closure(innermost)
     of_class = cast("tuple[Any, ...]", owner.get("__type_params__", ()))
     for each in (*of_class, *getattr(innermost, "__type_params__", ())):
         inner[each.__name__] = each
@@ -238,36 +312,17 @@ def function_scope(function: Callable[..., object]) -> Scope:
 
 def class_scope(cls: type) -> Scope:
     """Return the names that annotations in the body of *cls* can use."""
-    module = vars(sys.modules.get(cls.__module__, SimpleNamespace()))
-    known = {*module, *vars(builtins)}
-    inner = {name: value for name, value in vars(cls).items() if name not in known}
-    return Scope(module, {**inner, cls.__name__: cls})
+    home = sys.modules.get(cls.__module__)
+    module = vars(home) if isinstance(home, ModuleType) else {}
+    return Scope(module, _not_hiding(vars(cls), module) | {cls.__name__: cls})
 
 
-def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
-    """Return the function at the bottom of decorators, partials, bound methods and objects."""
-    seen: set[int] = set()
-    current: Any = function
-    while id(current) not in seen:
-        seen.add(id(current))
-        inner = next(filter(callable, _inner(current)), None)
-        current = current if inner is None else inner
-    return cast("Callable[..., object]", current)
-
-
-def _inner(function: object) -> Iterator[object]:
-    """Yield what may stand inside a callable, nearest first."""
-    if type(function) is FunctionType:  # all but a few, so without the slow look that runs nothing
-        yield vars(function).get("__wrapped__")
-        return
-    if issubclass(type(function), partial):
-        yield getattr(function, "func", None)
-    for name in ("__wrapped__", "__func__"):
-        if inspect.getattr_static(function, name, None) is not None:
-            yield getattr(function, name, None)
-    called = inspect.getattr_static(type(function), "__call__", None)
-    if isinstance(called, FunctionType):
-        yield called
+def _not_hiding(names: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of a class that are neither the module's nor builtins."""
+    builtin = vars(builtins)
+    return {
+        name: value for name, value in names.items() if name not in module and name not in builtin
+    }
 
 
 def _owner_namespace(function: object) -> Mapping[str, object]:
@@ -296,22 +351,23 @@ def _closure(function: object) -> dict[str, object]:
     }
 
 
-def marks_of(annotation: object) -> Marks:
-    """Return the marks in a resolved annotation.
-
-    `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
-    `Sensitive` mark or a secret type counts anywhere, also inside a container: the walk over the
-    values sees plain strings there, so the whole is withheld.
-    """
-    skip = any(is_skip(each) or is_injected(each) for each in _outer_metadata(annotation))
-    categories = tuple(_categories(annotation, set()))
-    chosen = next((each for each in categories if each), categories[0] if categories else None)
-    return Marks(skip, chosen)
+def _category(part: object) -> str | None:
+    """Return the category of a mark or a secret type, None for another part of an annotation."""
+    if is_sensitive(part):
+        return part.category if type(part) is Sensitive else ""
+    return SECRETS if is_secret(part) else None
 
 
-def is_skip(mark: object) -> bool:
-    """Return whether *mark* is `Skip`, as a class or an instance."""
-    return mark is Skip or type(mark) is Skip
+def _is_skipped(annotation: object) -> bool:
+    """Return whether metadata that concerns the whole value says that it is never recorded."""
+    if is_annotated(annotation):
+        metadata = annotation.__metadata__
+        skips = any(each is Skip or type(each) is Skip or is_injected(each) for each in metadata)
+        return skips or _is_skipped(annotation.__origin__)
+    if is_union(annotation):
+        return any(map(_is_skipped, typing.get_args(annotation)))
+    alias = alias_value(annotation)
+    return alias is not MISSING and _is_skipped(alias)
 
 
 def is_sensitive(mark: object) -> bool:
@@ -332,94 +388,48 @@ def annotated(annotation: object, *metadata: object) -> object:
     return Annotated[(annotation, *metadata)]
 
 
-def is_annotated(annotation: object) -> bool:
+def is_annotated(annotation: object) -> TypeGuard[_Annotated]:
     """Return whether *annotation* is `Annotated[...]`."""
     return typing.get_origin(annotation) is Annotated
 
 
 def is_union(annotation: object) -> bool:
     """Return whether *annotation* is a union in either spelling."""
-    return typing.get_origin(annotation) in {typing.Union, UnionType}
-
-
-def is_alias(annotation: object) -> bool:
-    """Return whether *annotation* is a named alias (`type X = ...`)."""
-    # By name: typing has the class since Python 3.12, typing_extensions its own before.
-    return type(annotation).__name__ == "TypeAliasType"
+    return is_union_origin(typing.get_origin(annotation))
 
 
 def alias_value(annotation: object) -> object:
     """Return what a type alias (`type X = ...`) or a `NewType` stands for, else `MISSING`."""
-    if isinstance(annotation, typing.NewType):
+    if typing_objects.is_newtype(annotation):
         return annotation.__supertype__
-    if is_alias(annotation):
-        value = attempt(lambda: cast("Any", annotation).__value__)
+    if typing_objects.is_typealiastype(annotation):
+        value = attempt(lambda: annotation.__value__)
         return MISSING if isinstance(value, Exception) else value
     return MISSING
 
 
-def bounds_of(annotation: object) -> tuple[object, ...]:
-    """Return what a type variable stands for at the widest: its bound, or its constraints."""
-    # By its type: an `Unpack` of older typing_extensions passes for an instance of TypeVar.
-    if type(annotation) is not TypeVar:
-        return ()
+def bounds_of(annotation: TypeVar) -> tuple[object, ...]:
+    """Return the bound or the constraints of a type variable."""
     return tuple(each for each in (annotation.__bound__, *annotation.__constraints__) if each)
 
 
 def type_inside(annotation: object) -> object:
-    """Return what an annotation says when `Annotated` and named aliases are looked through."""
-    while is_annotated(annotation) or alias_value(annotation) is not MISSING:
-        annotation = (
-            cast("Any", annotation).__origin__
-            if is_annotated(annotation)
-            else alias_value(annotation)
-        )
-    return annotation
-
-
-def _outer_metadata(annotation: object) -> Iterator[object]:
-    """Yield the metadata that concerns the whole value."""
-    pending = [annotation]
-    seen: set[int] = set()
-    while pending:
-        current = pending.pop()
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        if is_annotated(current):
-            yield from cast("Any", current).__metadata__
-            pending.append(cast("Any", current).__origin__)
-        elif is_union(current):
-            pending.extend(typing.get_args(current))
+    """Return *annotation* without `Annotated` and with named aliases replaced by their value."""
+    while True:
+        alias = alias_value(annotation)
+        if is_annotated(annotation):
+            annotation = annotation.__origin__
+        elif alias is not MISSING:
+            annotation = alias
         else:
-            pending.append(alias_value(current))
-
-
-def _categories(annotation: object, seen: set[int]) -> Iterator[str]:
-    """Yield the category of each `Sensitive` mark and secret type, wherever it stands."""
-    if id(annotation) in seen:
-        return
-    seen.add(id(annotation))
-    if is_annotated(annotation):
-        for mark in filter(is_sensitive, cast("Any", annotation).__metadata__):
-            yield mark.category if type(mark) is Sensitive else ""
-    if is_secret(annotation):
-        yield SECRETS
-    if typing.get_origin(annotation) is Literal:
-        return
-    inner: tuple[object, ...] = (
-        *typing.get_args(annotation),
-        typing.get_origin(annotation),
-        alias_value(annotation),
-        *bounds_of(annotation),
-    )
-    for each in inner:
-        yield from _categories(each, seen)
+            return annotation
 
 
 def is_secret(annotation: object) -> bool:
     """Return whether *annotation* is one of pydantic's secret types, or made from one."""
-    return isinstance(annotation, type) and any(
+    if not issubclass(type(annotation), type):  # `isinstance` would ask the object
+        return False
+    return any(
         cls.__name__ in _SECRET_TYPES and cls.__module__.startswith("pydantic")
-        for cls in annotation.__mro__
+        for cls in cast("type", annotation).__mro__
     )

@@ -9,6 +9,7 @@ Source: CONTRACT.md section 6; tested against the published `pfid` package.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -105,8 +106,6 @@ def key_of(identifier: str) -> bytes | None:
 
 def derived_key(key: bytes, text: str) -> bytes:
     """Return a key with the time of *key* and, in place of random bytes, a hash of *text*."""
-    import hashlib  # noqa: PLC0415 - 1 ms at import, for resumed runs and losses alone
-
     digest = hashlib.sha256(text.encode()).digest()
     return key[:TIME_BYTES] + digest[: KEY_BYTES - TIME_BYTES]
 

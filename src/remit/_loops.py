@@ -1,17 +1,23 @@
-"""Whether an event loop runs in this thread; what is not imported yet runs none."""
+"""Event loops: whether one runs in this thread, and how to wait without blocking it."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def looping() -> bool:
-    """Tell whether an event loop runs in this thread: asyncio's or trio's."""
-    running_loop = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
-    if running_loop is not None and running_loop() is not None:
-        return True
-    return running_trio() is not None
+    """Return whether an event loop runs in this thread: asyncio's or trio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return running_trio() is not None
+    return True
 
 
 def running_trio() -> Any:  # noqa: ANN401 - the module, which may not be installed
@@ -19,3 +25,34 @@ def running_trio() -> Any:  # noqa: ANN401 - the module, which may not be instal
     # Not there either while another thread imports trio, as httpcore does.
     in_trio_task = getattr(sys.modules.get("trio.lowlevel"), "in_trio_task", None)
     return sys.modules["trio"] if in_trio_task is not None and in_trio_task() else None
+
+
+async def in_thread(act: Callable[[], T]) -> T:
+    """Return what *act* returns, which may block, while the event loop goes on.
+
+    Raises:
+        RuntimeError: No event loop of a known kind runs, or no thread can be started.
+    """
+    trio = running_trio()
+    if trio is None:
+        return await asyncio.to_thread(act)
+    result: T = await trio.to_thread.run_sync(act, abandon_on_cancel=True)
+    return result
+
+
+async def in_thread_within(act: Callable[[], object], limit_s: float) -> None:
+    """Run *act* in a thread and wait for it, but no longer than *limit_s* seconds.
+
+    Raises:
+        RuntimeError: As `in_thread`.
+    """
+    trio = running_trio()
+    if trio is None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await asyncio.to_thread(act)
+        return
+    # A scope that was cancelled before must not put its exception in place of the block's own.
+    with trio.move_on_after(limit_s) as scope:
+        scope.shield = True
+        await in_thread(act)

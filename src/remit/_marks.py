@@ -7,31 +7,11 @@ from typing import Final
 
 from remit._words import meant, one_of
 from remit.errors import DeclarationError
+from remit.models.data_risk import DataCategories
 
 CLASSIFICATION: Final = "classification"
-CATEGORIES: Final = (
-    "personal_identifiers",
-    "contact_information",
-    "financial_information",
-    "health_and_medical",
-    "criminal_justice",
-    "authentication_and_secrets",
-    "organisational_confidential",
-    "minors_data",
-    "location_and_tracking",
-    "behavioural_and_inferred",
-    "gdpr_racial_or_ethnic_origin",
-    "gdpr_political_opinions",
-    "gdpr_religious_or_philosophical_beliefs",
-    "gdpr_trade_union_membership",
-    "gdpr_genetic_data",
-    "gdpr_biometric_for_identification",
-    "gdpr_sex_life_or_sexual_orientation",
-)
-"""The data categories; what stands beside them says how closely the data is kept.
-
-Spelled here, and not read off `DataCategories`: the models are imported by none who only declares.
-"""
+CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)
+"""The data categories; the field beside them says how closely the data is kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""How a call ended, in the API's words: complete, failed or cancelled."""
+"""Statuses of spans and runs, as the API spells them, and how a call ended."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self, cast
 
 from remit.errors import RunTerminated
 
@@ -12,6 +13,7 @@ ACTIVE: Final = "active"
 COMPLETE: Final = "complete"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
+TERMINATED: Final = "terminated"
 
 _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, RunTerminated)
 # Read as the interpreter does: a property of a user's group would run the user's code.
@@ -56,3 +58,52 @@ def _trio_cancellation() -> tuple[type[BaseException], ...]:
     """Return how trio cancels, if the program uses it."""
     cancelled = getattr(sys.modules.get("trio"), "Cancelled", None)
     return () if cancelled is None else (cancelled,)
+
+
+# Unguarded: called by the user's `with`.
+class Contained:
+    """A block in which the termination of one run is a value; see `Run.contained`.
+
+    True if the termination ended the block.
+
+    Attributes:
+        reason: What the person who ended the run gave as the reason, if anything.
+    """
+
+    __slots__ = ("_ended", "_run_key", "reason")
+
+    def __init__(self, run_key: str) -> None:
+        """Contain the termination of the run *run_key*."""
+        self._run_key = run_key
+        self._ended = False
+        self.reason: str | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether the termination ended the block."""
+        return self._ended
+
+    def __enter__(self) -> Self:
+        """Return the value that says afterwards how the block ended."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Suppress the termination; raise what else is in a group of exceptions."""
+
+        # A function, because Python before 3.13 takes no method here.
+        def takes(each: BaseException) -> bool:
+            if not isinstance(each, RunTerminated) or each.run_key != self._run_key:
+                return False
+            self._ended, self.reason = True, each.reason
+            return True
+
+        if not isinstance(error, BaseExceptionGroup):
+            return error is not None and takes(error)
+        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(takes)
+        if taken is not None and rest is not None:
+            raise rest
+        return taken is not None

@@ -1,8 +1,8 @@
-"""What `params=` and `result=` say in the place of a signature.
+"""What the author of a declaration says with `params=`, `result=` and `capture=`.
 
-Each is a type or a JSON Schema. A type counts for the schema and for capture alike: what its
-author hid or marked is withheld. A JSON Schema says nothing of types, so capture follows the
-signature as without one.
+`params=` and `result=` replace what the signature says; each is a type or a JSON Schema. A type
+counts for the schema and for capture: what its author hid or marked is withheld. A JSON Schema
+says nothing of types, so capture follows the signature as without one.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import GenericAlias
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import typing_extensions
 from msgspec.structs import replace
-from typing_extensions import is_typeddict
+from pydantic import Field
+from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
-from remit._annotations import (
-    MISSING,
-    Meaning,
-    annotated,
-    class_scope,
-    is_alias,
-    own_annotations,
-    type_inside,
-)
-from remit._records import annotation_of, is_named_tuple, pydantic_fields, stored_fields
+from remit._annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
+from remit._fields import EXCLUDED, UNSHOWN, fields_of
+from remit._fields import Field as ClassField
 from remit._returns import entered_type, item_type
 from remit._signature import Parameter, Reading, declared_parameters
 from remit._words import meant
 from remit.errors import DeclarationError
 
+Wish: TypeAlias = bool | Mapping[str, bool]
+"""What `capture=` says of one parameter or rule: whether to record it, or which rules are off."""
+
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _TYPES: Final = "a type, or a JSON Schema as a mapping"
+_HIDDEN: Final[Mapping[str, object]] = {EXCLUDED: Field(exclude=True), UNSHOWN: Field(repr=False)}
+"""What an author would write to hide a field, by the rule that withholds it."""
 
 
 def is_type(declared: object) -> bool:
     """Return whether *declared* is a class or another form of a type; a text is none."""
     return (
-        isinstance(declared, type | typing.NewType)
+        isinstance(declared, type)
         or typing.get_origin(declared) is not None
-        or is_alias(declared)
+        or is_newtype(declared)
+        or is_typealiastype(declared)
         or declared is Any
     )
 
@@ -63,7 +63,7 @@ def overridden(
             is a context manager. A JSON Schema and None change nothing.
     """
     if params is not None and not isinstance(params, Mapping):
-        fields = _fields(params)
+        fields = dict(map(_described_field, _fields(params)))
         reading = replace(reading, parameters=tuple(_parameters(reading, fields)))
     if result is not None and not isinstance(result, Mapping):
         returns = _returns(reading.returns, result, streams=streams)
@@ -100,7 +100,7 @@ def _names_in(params: object, where: str) -> tuple[str, ...]:
     """Return what `params=` names: the properties of a schema, the fields of a class."""
     if not isinstance(params, Mapping):
         if fields := _fields(params):
-            return tuple(fields)
+            return tuple(each.name for each in fields)
         raise DeclarationError(
             f"{where}: params is a type without fields; expected one whose fields are named like "
             "parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
@@ -131,9 +131,9 @@ def _check_names(
             )
 
 
-def _parameters(reading: Reading, fields: Mapping[str, Meaning]) -> Iterator[Parameter]:
+def _parameters(reading: Reading, fields: Mapping[str, AnnotationInfo]) -> Iterator[Parameter]:
     taken = {each.name for each in reading.parameters} | reading.skipped
-    members = {name: meaning for name, meaning in fields.items() if name not in taken}
+    members = {name: info for name, info in fields.items() if name not in taken}
     for each in reading.parameters:
         if each.name in fields:
             yield _described(each, fields[each.name])
@@ -143,20 +143,19 @@ def _parameters(reading: Reading, fields: Mapping[str, Meaning]) -> Iterator[Par
             yield each
 
 
-def _described(parameter: Parameter, field: Meaning) -> Parameter:
+def _described(parameter: Parameter, field: AnnotationInfo) -> Parameter:
     if field.annotation is MISSING:
         return parameter
-    marked = field.marks.category
-    category = parameter.category if marked is None else marked
+    category = parameter.category if field.category is None else field.category
     return replace(parameter, annotation=field.annotation, category=category, note=None)
 
 
-def _of_members(members: Mapping[str, Meaning]) -> object:
+def _of_members(members: Mapping[str, AnnotationInfo]) -> object:
     """Return the type of `**kwargs` with *members*, as PEP 692 spells it."""
     make: Any = typing_extensions.TypedDict
     hints = {
-        name: Any if meaning.annotation is MISSING else meaning.annotation
-        for name, meaning in members.items()
+        name: Any if info.annotation is MISSING else info.annotation
+        for name, info in members.items()
     }
     return typing_extensions.Unpack[make("Members", hints, total=False)]
 
@@ -171,30 +170,17 @@ def _returns(returns: object, declared: object, *, streams: bool) -> object:
     return declared
 
 
-def _fields(declared: object) -> dict[str, Meaning]:
-    """Return what is said of each field of a class; nothing if it has none."""
+def _fields(declared: object) -> tuple[ClassField, ...]:
+    """Return the fields of a class; nothing if it has none."""
     inside = type_inside(declared)
     cls = typing.get_origin(inside) or inside
-    return dict(_read(cls)) if isinstance(cls, type) else {}
+    return (fields_of(cls) if isinstance(cls, type) else None) or ()
 
 
-def _read(cls: type) -> Iterator[tuple[str, Meaning]]:
-    if (infos := pydantic_fields(cls)) is not None:
-        for name, info in infos.items():
-            hint = annotated(info.annotation, *info.metadata, info)
-            yield name, class_scope(annotation_of(cls, name)[1]).read(hint)
-    elif is_typeddict(cls) or is_named_tuple(cls):
-        for name in getattr(cls, "_fields", own_annotations(cls)):
-            hint, owner = annotation_of(cls, name)
-            yield name, class_scope(owner).read(hint)
-    else:
-        for each in stored_fields(cls) or ():
-            meaning = class_scope(each.owner).read(each.hint)
-            yield each.name, meaning if each.shown else _hidden(meaning)
-
-
-def _hidden(meaning: Meaning) -> Meaning:
-    from pydantic import Field  # noqa: PLC0415 - half of pydantic, for what an author hid
-
-    annotation = Any if meaning.annotation is MISSING else meaning.annotation
-    return replace(meaning, annotation=annotated(annotation, Field(repr=False)))
+def _described_field(field: ClassField) -> tuple[str, AnnotationInfo]:
+    """Return the name of a field, and what its author says of it."""
+    info = class_scope(field.owner).read(field.annotation)
+    if field.hidden is not None:
+        shown = Any if info.annotation is MISSING else info.annotation
+        info = replace(info, annotation=annotated(shown, _HIDDEN[field.hidden]))
+    return field.name, info

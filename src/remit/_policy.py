@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._late import late
-from remit._risk import MEMBERS, said
-from remit.models._pending import Words
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit._risk import MEMBERS, Words, said
+from remit.models.data_risk import DataRisk
 
 UNKNOWN: Final = "unknown"
 _EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
@@ -61,7 +54,7 @@ class Ceiling(Struct, frozen=True, eq=False):
     limits: tuple[Limit, ...]
 
     @classmethod
-    def of(cls, agent: str, place: str, remit: models.DataRisk | None) -> Self | None:
+    def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
         """Return the ceiling that *remit* is, None if it forbids nothing."""
         words = said(remit)
         limits = tuple(
@@ -94,9 +87,7 @@ def under(outer: Ceilings, own: Ceiling | None) -> Ceilings:
     return outer if own is None or own in outer else (*outer, own)
 
 
-def verdict(
-    ceilings: Ceilings, step: str, risk: models.DataRisk | None, *, strict: bool
-) -> Verdict:
+def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
     """Return where a step exceeds *ceilings*.
 
     Args:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, get_args
+from functools import partial
+from typing import Final, get_args
 
-from remit._capture.slots import RETURN
+from remit._capture import Limits, Rules, redacted
 from remit._docstrings import shown, summary
 from remit._inference import effective, plan_of
-from remit._late import late
 from remit._registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
 from remit._schema import (
     Redact,
@@ -24,15 +24,14 @@ from remit._schema import (
     quality_schema,
     result_schema,
 )
+from remit._signature import RETURN
 from remit.models._words import Purpose
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
+
+# Without the user's hook: the same source registers the same payload whatever the settings.
+REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
 SHORT_HASH_CHARS: Final = 12
 """Enough to tell versions apart by eye: a version's name without an explicit one."""
@@ -83,7 +82,9 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
 )
 
 
-def registration(agent: AgentType, registry: Registry, *, redact: Redact) -> dict[str, object]:
+def registration(
+    agent: AgentType, registry: Registry, *, redact: Redact = REDACT
+) -> dict[str, object]:
     """Return what registers *agent*, as plain JSON: the request without what a run adds.
 
     Args:
@@ -151,7 +152,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     )
 
 
-def _risk(declared: models.DataRisk | None) -> Entry | None:
+def _risk(declared: DataRisk | None) -> Entry | None:
     return None if declared is None else declared.model_dump(mode="json")
 
 

@@ -1,47 +1,40 @@
 """What a step may do and whose data flows through it: declared in a line, checked at once.
 
-Source: the words are those of the API's `data_risk` (CONTRACT.md section 12). They are spelled here
-as in the wire models, which nothing imports that only declares; a test compares the two.
+Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast, get_args
+from typing import Any, Final, TypeAlias, cast, get_args
 
 from msgspec import Struct
+from pydantic import BaseModel
 
 from remit._guard import attempt
-from remit._late import late
 from remit._marks import CATEGORIES, CLASSIFICATION
-from remit._words import meant, one_of
+from remit._words import closest, meant, one_of
 from remit.errors import DeclarationError
-from remit.models._pending import Words, declared, is_model, words_of
+from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
+Words: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""By part of a data risk, the word of each action or category; `unknown` where none stands."""
 
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
 """Data of these classes is in no payload unless asked for."""
 
-ACTIONS: Final = (
-    "create_data",
-    "read_data",
-    "update_data",
-    "destroy_data",
-    "financial_transactions",
-    "external_communication",
-)
-CLASSES: Final = ("unknown", "public", "internal", "confidential", "restricted", "secret")
+ACTIONS: Final = tuple(ActionProfile.model_fields)
+CLASSES: Final[tuple[str, ...]] = get_args(Classification)
+PARTS: Final[Mapping[str, type[BaseModel]]] = {
+    "action_profile": ActionProfile,
+    "params_data_categories": DataCategories,
+    "result_data_categories": DataCategories,
+}
+"""By part of a data risk, its model."""
 MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "action_profile": ACTIONS,
-    "params_data_categories": (*CATEGORIES, CLASSIFICATION),
-    "result_data_categories": (*CATEGORIES, CLASSIFICATION),
+    part: tuple(model.model_fields) for part, model in PARTS.items()
 }
 """By part, what it has a word for, in the order of the models."""
 _NOTHING: Final[Words] = {part: {} for part in MEMBERS}
@@ -74,7 +67,7 @@ def risk(
     gives: str | Iterable[str] = (),
     excludes: str | Iterable[str] = (),
     classification: str | None = None,
-) -> models.DataRisk:
+) -> DataRisk:
     """Return a data risk from words; what no word speaks of stays `unknown`.
 
     On a step it says what the step does, on an agent how far its steps may go.
@@ -105,11 +98,24 @@ def risk(
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
         neither[CLASSIFICATION] = _known("classification", classification, CLASSES)
-    return declared({
-        "action_profile": actions,
-        "params_data_categories": neither | dict.fromkeys(taken, "included"),
-        "result_data_categories": neither | dict.fromkeys(given, "included"),
-    })  # fmt: skip
+    return of_words(
+        {
+            "action_profile": actions,
+            "params_data_categories": neither | dict.fromkeys(taken, "included"),
+            "result_data_categories": neither | dict.fromkeys(given, "included"),
+        }
+    )
+
+
+def of_words(words: Words) -> DataRisk:
+    """Return the data risk with *words*, which are known to be right.
+
+    They are not validated: validation would build three validators and load pydantic's plugins.
+    """
+    parts: dict[str, Any] = {
+        part: model.model_construct(**words[part]) for part, model in PARTS.items()
+    }
+    return DataRisk.model_construct(**parts)
 
 
 def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
@@ -144,7 +150,7 @@ def _no_contradiction(
         )
 
 
-def coerce(value: object, where: str) -> models.DataRisk | None:
+def coerce(value: object, where: str) -> DataRisk | None:
     """Return the data risk that a declaration was given, None if it was given none.
 
     A mapping may be partial: what it leaves out is `unknown`. Keys beside the three parts are
@@ -157,9 +163,9 @@ def coerce(value: object, where: str) -> models.DataRisk | None:
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
     """
-    if value is None or words_of(value) is not None:
-        return cast("models.DataRisk | None", value)
-    if is_model(value):
+    if value is None:
+        return None
+    if isinstance(value, DataRisk):
         _check_extras(value.model_extra, where)
         return value
     if not isinstance(value, Mapping):
@@ -171,14 +177,8 @@ def coerce(value: object, where: str) -> models.DataRisk | None:
     for key in given:
         _check_key(key, where)
     _check_extras({key: given[key] for key in given if key not in MEMBERS}, where)
-    parts = {key: _part(key, model, given.get(key), where) for key, model in _models().items()}
-    return models.DataRisk.model_validate({**given, **parts})
-
-
-def _models() -> Mapping[str, type[BaseModel]]:
-    """Return the model of each part."""
-    kinds = (models.ActionProfile, models.DataCategories, models.DataCategories)
-    return dict(zip(MEMBERS, kinds, strict=True))
+    parts = {key: _part(key, model, given.get(key), where) for key, model in PARTS.items()}
+    return DataRisk.model_validate({**given, **parts})
 
 
 def _check_key(key: object, where: str) -> None:
@@ -187,14 +187,12 @@ def _check_key(key: object, where: str) -> None:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}; expected {one_of(MEMBERS)}"
         )
-    homes = [part for part, model in _models().items() if key in model.model_fields]
+    homes = [part for part, model in PARTS.items() if key in model.model_fields]
     if homes:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
-    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
-
-    if key not in MEMBERS and difflib.get_close_matches(key, MEMBERS, 1, _SLIP_RATIO):
+    if key not in MEMBERS and closest(key, MEMBERS, _SLIP_RATIO):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}{meant(key, MEMBERS)}; "
             f"expected {one_of(MEMBERS)}"
@@ -205,8 +203,6 @@ def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
     """Refuse what could not be sent: the error would come later, and far from here."""
     if not extras:
         return
-    import json  # noqa: PLC0415 - 0.5 ms at import, for what hardly anyone declares
-
     for key, value in extras.items():
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
@@ -245,24 +241,15 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
         )
 
 
-def said(risk: models.DataRisk | None) -> Words:
-    """Return the words of a data risk; an action or category that is not there is unknown.
-
-    A risk that is no model yet stays none.
-    """
+def said(risk: DataRisk | None) -> Words:
+    """Return the words of a data risk; an action or category that is not there is unknown."""
     if risk is None:
         return _NOTHING
-    pending = words_of(risk)
-    if pending is not None:
-        return pending
-    return {part: _members(getattr(risk, part)) for part in MEMBERS}
+    parts = (risk.action_profile, risk.params_data_categories, risk.result_data_categories)
+    return {name: vars(part) for name, part in zip(MEMBERS, parts, strict=True)}
 
 
-def _members(part: BaseModel) -> Mapping[str, str]:
-    return vars(part)
-
-
-def withholding(risk: models.DataRisk | None) -> Withholding:
+def withholding(risk: DataRisk | None) -> Withholding:
     """Return what a declaration withholds from payloads; nothing if there is none."""
     words = said(risk)
     params, result = words["params_data_categories"], words["result_data_categories"]

@@ -15,7 +15,16 @@ from remit import _capture
 from remit._clock import NS_PER_S
 from remit._guard import guarded, logger
 from remit._ids import key_text, new_key
-from remit._outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, is_only, status_of
+from remit._outcomes import (
+    ACTIVE,
+    CANCELLED,
+    COMPLETE,
+    FAILED,
+    TERMINATED,
+    Contained,
+    is_only,
+    status_of,
+)
 from remit._policy import Ceilings
 from remit._recording import (
     MAX_SAID,
@@ -28,14 +37,11 @@ from remit._recording import (
     terminated_at,
     within,
 )
+from remit._registry import RUN_TYPE
 from remit._sink import AgentRef, Item, Kind, RunFeed
-from remit._version import __version__
+from remit._version import SDK
 from remit._words import shown
 from remit.errors import UsageError
-
-ROOT_SPAN: Final = "remit:run"
-TERMINATED: Final = "terminated"
-SDK: Final = f"remit@{__version__}"
 
 
 class RunOptions(Struct, frozen=True):
@@ -88,7 +94,7 @@ class OpenRun(RunState):
         key, root = key_text(new_key(self._started_ns)), new_key(self._started_ns)
         feed = RunFeed(key, agent, options.purpose, root=root, instance_id=options.resume)
         super().__init__(recorder, feed, recording=recording)
-        self.place: Final = Place(self, root, ROOT_SPAN, ceilings, enclosing(here()))
+        self.place: Final = Place(self, root, RUN_TYPE, ceilings, enclosing(here()))
         self.handle = Run(self)
         self.outcome: tuple[str, str | None] | None = None
         self.left_open = False
@@ -293,7 +299,7 @@ class OpenRun(RunState):
     ) -> Item:
         """Return an item about the run itself; its key is the root span's."""
         return Item(
-            kind, self.feed.key, self.place.key, None, ROOT_SPAN, self._started_ns,
+            kind, self.feed.key, self.place.key, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
 
@@ -387,6 +393,24 @@ class Run:
         """
         with at(within(self._run.place, here())):
             yield self
+
+    # Unguarded: makes a plain object.
+    def contained(self) -> Contained:
+        """Return a block in which the termination of this run is a value and not an exception.
+
+        For code that serves many runs in one task group, which an exception would end. Inside the
+        block `RunTerminated` of this run ends the block, also as part of an exception group; the
+        code behind it goes on. Everything else passes: terminations of other runs, and what else
+        is in such a group.
+
+        Example:
+            with agent.run() as run:
+                with run.contained() as ended:
+                    answer = agent(question)
+                if ended:
+                    answer = f"This session was ended: {ended.reason}"
+        """
+        return Contained(self.key)
 
     def __repr__(self) -> str:
         """Show the agent, the key and the status."""

@@ -14,7 +14,7 @@ from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Final, Literal, TypeAlias, cast
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    create_model,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +35,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from remit._guard import attempt, logger
 from remit._words import closest, meant, shown_url
 from remit.errors import SettingsError
+from remit.models._words import Purpose
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -63,7 +65,6 @@ SERVERLESS: Final = (
 )
 
 RedactHook: TypeAlias = Callable[[dict[str, object]], object]
-Purpose: TypeAlias = Literal["live", "smoke_test", "eval"]
 
 
 def default_data_dir() -> Path:
@@ -161,7 +162,7 @@ class Settings(BaseModel):
     max_batch_bytes: PositiveInt = MIB
     """Most bytes in one bulk request."""
     request_timeout_s: PositiveFloat = 10.0
-    """Seconds that one request may take, from connect to the last byte."""
+    """Seconds for each wait of a request, and for the body of its answer."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
     """Seconds that the flush at exit may take."""
     poll_interval_s: PositiveFloat = 30.0
@@ -343,28 +344,24 @@ def unknown_variables() -> dict[str, str]:
     return unknown
 
 
+class _Environment(BaseSettings):
+    """Reads texts; `Settings` says what they mean."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+
+
 def _from_environment() -> dict[str, tuple[str, str]]:
     """Return, for each setting that the environment gives, the variable and its text."""
-    fields = {
+    fields: dict[str, Any] = {
         name: (str | None, Field(default=None, validation_alias=AliasChoices(*variables(name))))
         for name in Settings.model_fields
         if variables(name)
     }
-    reader = type(
-        "Environment",
-        (BaseSettings,),
-        {
-            "__annotations__": {name: kind for name, (kind, _) in fields.items()},
-            **{name: field for name, (_, field) in fields.items()},
-            "model_config": SettingsConfigDict(
-                extra="ignore", env_ignore_empty=True, enable_decoding=False
-            ),
-        },
-    )()
+    texts = create_model("Environment", __base__=_Environment, **fields)().model_dump()
     return {
-        name: (next(v for v in variables(name) if os.environ.get(v)), value)
-        for name, value in reader.model_dump().items()
-        if value is not None
+        name: (next(each for each in variables(name) if os.environ.get(each)), text)
+        for name, text in texts.items()
+        if text is not None
     }
 
 

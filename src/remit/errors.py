@@ -23,7 +23,8 @@ Source: the drawing is compared with the classes by `tests/architecture/test_err
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 __all__ = [
@@ -49,12 +50,25 @@ CARRY: Final = (
 )
 """What to do about a step that is called outside any run."""
 
+# A violation as `remit._policy` words it: what is forbidden, and whether the step says that it
+# does it, or nothing.
+_VIOLATION: Final = re.compile(
+    r"(?P<what>\w+(?: in the (?:params|result))?): "
+    r".* says (?P<word>allowed|included|unknown), the agent ",
+    re.DOTALL,
+)
+
 
 class RunTerminated(BaseException):
     """The run was terminated from outside; raised at each later step of it and of runs inside it.
 
     It derives from `BaseException`, as `asyncio.CancelledError` does and for the same reason:
     agent frameworks put `except Exception` around their tools.
+
+    A program that runs one agent lets it pass, and reports it where it handles `KeyboardInterrupt`.
+    Code that serves many runs in one task group or nursery (a server of tools, of chats, of
+    sessions) contains it with `with run.contained() as ended:`, because an exception that leaves
+    one task ends the whole group, and the runs of everybody else with it.
 
     Attributes:
         run_key: Key of the run that was terminated, 26 characters.
@@ -105,19 +119,58 @@ class DeniedError(RemitError):
         self.step = step
         self.violations = tuple(violations)
         self.outside_run = outside_run
-        called = [] if outside_run is None else [f"called outside any run {outside_run}"]
-        said = f"{step} was denied: {'; '.join([*called, *violations])}"
-        super().__init__(f"{said}{f'. {CARRY}' if called else ''}{_remedy(violations)}")
+        super().__init__(f"{denial(step, violations, outside_run)}. {self.for_model()}")
+
+    def for_model(self) -> str:
+        """Return the refusal for the language model that asked for the step, in one sentence.
+
+        It says that policy refused the step, that the step did not run, why, and what to do now.
+        It names no step, no agent and no file. `str(error)` ends with it.
+        """
+        return (
+            f"Policy refused this step and it did not run, because {self._why()}; do not call it "
+            "again, not even with other arguments: answer without it, or say that a person has to "
+            "do it."
+        )
+
+    def _why(self) -> str:
+        matches = [match for each in self.violations if (match := _VIOLATION.match(each))]
+        involved = [match["what"] for match in matches if match["word"] != "unknown"]
+        unknown = [match["what"] for match in matches if match["word"] == "unknown"]
+        reasons = [] if self.outside_run is None else ["was called outside any run"]
+        reasons += [f"involves {_listed(involved)}"] if involved else []
+        reasons += [f"does not rule out {_listed(unknown)}"] if unknown else []
+        if not reasons:
+            return "it is not known to stay within what this agent may do"
+        forbidden = ", which this agent may not do or handle" if matches else ""
+        return f"it {' and '.join(reasons)}{forbidden}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by the arguments, so that it crosses process pools."""
         return type(self), (self.step, self.violations, self.outside_run)
 
 
-def _remedy(violations: Sequence[str]) -> str:
-    """Return what to do about a step that says nothing of what is forbidden."""
-    silent = any("says unknown" in each for each in violations)
-    return ". Say what it does with data_risk=remit.risk(...) on the step" if silent else ""
+def denial(step: str, violations: Sequence[str], outside_run: str | None = None) -> str:
+    """Return which step was refused, why, and what the author of the program can do about it.
+
+    Args:
+        step: Name of the span type.
+        violations: One sentence for each declared word.
+        outside_run: Where the step was called, if that was outside any run.
+    """
+    called = [] if outside_run is None else [f"called outside any run {outside_run}"]
+    told = f"{step} was denied: {'; '.join([*called, *violations])}"
+    if called:
+        told += f". {CARRY}"
+    if any("says unknown" in each for each in violations):
+        told += ". Say what it does with data_risk=remit.risk(...) on the step"
+    return told
+
+
+def _listed(words: Iterable[str]) -> str:
+    """Return *words* as an enumeration, each once: `read data, destroy data and health data`."""
+    *most, last = dict.fromkeys(word.replace("_", " ") for word in words)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 class ApiError(RemitError):

@@ -9,7 +9,10 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 import remit
 from tests.architecture.sources import ROOT
@@ -62,8 +65,6 @@ NOT_AT_IMPORT = {
     "jinja2",
     "opentelemetry",
     "psycopg",
-    "pydantic",
-    "pydantic_core",
     "pydantic_settings",
     "pytest",
     "sqlite3",
@@ -74,14 +75,11 @@ NOT_AT_IMPORT = {
 # What is private of it shows by what it imports: one of the above, or of these.
 NOT_TO_DECLARE = {
     "difflib",
-    # From Python 3.13 on `importlib.metadata` needs it, and pydantic that.
-    *(["json"] if sys.version_info < (3, 13) else []),
     "multiprocessing.process",
     "remit.client",
     "remit.config",
     "remit.models.agent_instance",
     "remit.models.agent_span",
-    "remit.models.data_risk",
     "remit.testing",
     "urllib.request",
 }
@@ -95,6 +93,21 @@ def find(order: str, limit: int = 10) -> dict[str, object]: return {}
 @remit.agent(data_risk=remit.risk(forbids="destroy_data"))
 async def answer(question: str) -> str: return question
 print([sorted(set(sys.modules) - before), [thread.name for thread in threading.enumerate()]])
+"""
+
+RECORDING = """
+import sys
+import remit
+@remit.agent
+def answer(question: str) -> str: return question
+remit.configure(
+    mode=sys.argv[1], data_dir=sys.argv[2], exit_timeout_s=0,
+    api_url="http://127.0.0.1:9", api_token="t" * 20)
+before = set(sys.modules)
+answer("why")
+remit.flush(1)
+later = {each.partition(".")[0] for each in set(sys.modules) - before}
+print(sorted(later - sys.stdlib_module_names))
 """
 
 
@@ -132,6 +145,18 @@ def test_a_declaration_loads_only_what_it_needs_and_starts_no_thread() -> None:
     assert {name.partition(".")[0] for name in loaded} & NOT_AT_IMPORT == set()
     assert set(loaded) & NOT_TO_DECLARE == set()
     assert threads == ["MainThread"]
+
+
+@pytest.mark.parametrize("mode", ["local", "remote"])
+def test_everything_is_imported_before_the_first_run(mode: str, tmp_path: Path) -> None:
+    """A thread of remit that imported something could do so while the program forks."""
+    answer = subprocess.run(
+        [sys.executable, "-c", RECORDING, mode, str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert ast.literal_eval(answer.stdout) == []
 
 
 def test_every_public_name_has_a_docstring() -> None:

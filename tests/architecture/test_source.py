@@ -1,4 +1,4 @@
-"""What the linters cannot say of the source: imports, faults, logging, words left for later."""
+"""What the linters cannot say of the source: imports, faults, logging."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
-from tests.architecture.sources import PACKAGE, ROOT, Module, package, package_with
+from tests.architecture.sources import PACKAGE, ROOT, package, package_with
 
 # Where a broad `except` may stand that does not raise again: the guard, the loop of the workers,
 # the drivers of generators, which throw what came into the user's generator, and the collector's
@@ -18,6 +18,8 @@ MAY_CATCH_EVERYTHING = {
     PACKAGE / "_decorators" / "_driving.py",
     PACKAGE / "collector" / "routes" / "turns.py",
 }
+# What a program needs to record, and not to declare, is imported at its first use, in one place.
+MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "_process.py", PACKAGE / "_runtime" / "_state.py"}
 # Spelled in pieces, so that this file does not hold them itself.
 FORBIDDEN_WORDS = ("pragma: " + "no cover", "NotImplemented" + "Error")
 
@@ -35,63 +37,16 @@ def own_imports(nodes: Iterable[ast.AST]) -> Iterator[ast.Import | ast.ImportFro
             yield node
 
 
-def late_blocks(module: Module) -> list[ast.If]:
-    """Return the blocks that tell type checkers of a module, and else import it at first use."""
-    blocks = [node for node in module.tree.body if isinstance(node, ast.If)]
-    return [each for each in blocks if ast.unparse(each.test) == "TYPE_CHECKING"]
-
-
-def told_of_names(block: ast.If) -> dict[str, str]:
-    """Return which module each name is from, as type checkers are told."""
-    told = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: str(node.module) for node in told for alias in node.names}
-
-
-def names_that_come_late(block: ast.If) -> object:
-    """Return which module each name is from, as `__getattr__` of a package has it."""
-    (made,) = block.orelse
-    assert isinstance(made, ast.Assign)
-    assert isinstance(made.value, ast.Call)
-    assert ast.unparse(made.targets[0]) == "(__getattr__, __dir__)"
-    assert ast.unparse(made.value.func) == "lately"
-    return ast.literal_eval(made.value.args[1])
-
-
 def test_own_code_is_imported_at_the_top_only() -> None:
-    """An import inside a function or under TYPE_CHECKING hides a cycle; a late one is no secret."""
-    hidden: list[str] = []
-    for module in package_with(r"^[ \t]+(from|import) remit\b"):
-        late = [node for block in late_blocks(module) for node in block.body]
-        seen = {*own_imports(module.tree.body), *own_imports(late)}
-        hidden += [
-            f"{module.place}:{node.lineno}"
-            for node in own_imports(module.nodes)
-            if node not in seen
-        ]
+    """An import inside a function or under TYPE_CHECKING hides a cycle."""
+    hidden = [
+        f"{module.place}:{node.lineno}"
+        for module in package_with(r"^[ \t]+(from|import) remit\b")
+        if module.path not in MAY_IMPORT_LATER
+        for node in own_imports(module.nodes)
+        if node not in set(own_imports(module.tree.body))
+    ]
     assert hidden == []
-
-
-def test_a_late_import_is_what_type_checkers_are_told() -> None:
-    """One name for one module, in both halves: the floors are read from the first."""
-    late = package_with("^if TYPE_CHECKING:$")
-    blocks = [(module, block) for module in late for block in late_blocks(module)]
-    for module, block in blocks:
-        if module.path.name == "__init__.py":
-            assert names_that_come_late(block) == told_of_names(block), module.place
-            continue
-        told = {
-            alias.asname or alias.name: f"{node.module}.{alias.name}"
-            for node in block.body
-            if isinstance(node, ast.ImportFrom) and node in own_imports(ast.walk(block))
-            for alias in node.names
-        }
-        done = {
-            ast.unparse(node.targets[0]): ast.unparse(node.value)
-            for node in block.orelse
-            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("late(")
-        }
-        expected = {name: f"late({place!r})" for name, place in told.items()}
-        assert done == expected, module.place
 
 
 def test_nothing_in_the_package_imports_its_root() -> None:
@@ -118,7 +73,7 @@ def test_a_packages_init_holds_no_logic() -> None:
         for module in package()
         if module.path.name == "__init__.py"
         for node in module.tree.body
-        if not isinstance(node, allowed) and node not in late_blocks(module)
+        if not isinstance(node, allowed)
     ]
     assert strays == []
 

@@ -29,9 +29,11 @@ from tests.inside import (
     SpanType,
     canonical,
     params_schema,
-    payload_of,
     read,
     result_schema,
+)
+from tests.inside import (
+    registration as payload_of,
 )
 
 GOLDEN_HASH = Path(__file__).parent / "registration.sha256"
@@ -84,13 +86,13 @@ def registration(names: Iterable[str] = CASES) -> dict[str, Any]:
     for name in names:
         registry.add_span_type(_declared(CASES[name], f"case:{name}"))
     own = _declared(signatures.documented, "agent")
-    agent = AgentType.declare(own, span_types=("case:",), quality={"answer": signatures.Customer})
+    agent = AgentType(own, span_types=("case:",), quality={"answer": signatures.Customer})
     registry.add_agent(agent)
     return payload_of(agent, registry)
 
 
 def _declared(case: Callable[..., object], name: str) -> SpanType:
-    return SpanType.declare(case, kind=kind_of(case), skip_first=has_receiver(case), name=name)
+    return SpanType(case, kind=kind_of(case), skip_first=has_receiver(case), explicit_name=name)
 
 
 def hash_of(payload: dict[str, Any]) -> str:

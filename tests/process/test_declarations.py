@@ -40,14 +40,15 @@ PROGRAM = '''
 import json
 import multiprocessing
 
-from remit._registry import CallKind, Registry, SpanType
+from remit._registry import Registry, SpanType
+from remit._signature import CallKind
 
 
 def step() -> None:
     """Do something."""
 
 
-NAME = SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False).name
+NAME = SpanType(step, kind=CallKind.FUNCTION, skip_first=False).name
 
 
 def tell(answers: "multiprocessing.Queue[str]") -> None:
@@ -84,7 +85,8 @@ print(again.name, again.line - first[0].line, again is not first[0])
 """
 
 DECLARING = '''
-from remit._registry import CallKind, Registry, SpanType
+from remit._registry import Registry, SpanType
+from remit._signature import CallKind
 
 
 def step() -> None:
@@ -93,7 +95,7 @@ def step() -> None:
 
 def declare(registry: Registry) -> None:
     registry.add_span_type(
-        SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False, name="search")
+        SpanType(step, kind=CallKind.FUNCTION, skip_first=False, explicit_name="search")
     )
 '''
 

@@ -268,34 +268,6 @@ def agent() -> None:
 agent()
 """
 
-IMPORTING = """
-importing, forking = threading.Event(), threading.Event()
-# Runs before remit's own, which is registered earlier.
-os.register_at_fork(before=forking.set)
-
-class Slow:
-    def find_spec(name, path=None, target=None):
-        if name == sys.argv[1]:
-            importing.set()
-            forking.wait(30)
-
-sys.meta_path.insert(0, Slow)
-
-@remit.agent("Worker")
-def agent(number: int) -> None:
-    step(number)
-
-first = threading.Thread(target=agent, args=(0,))
-first.start()
-importing.wait(30)
-pid = os.fork()
-if pid == 0:
-    agent(1)
-    os._exit(0 if remit.flush(20) else 1)
-print(os.waitpid(pid, 0)[1])
-first.join()
-"""
-
 
 def outcome(program: subprocess.Popen[str]) -> list[str]:
     """Wait for the end of a program, which is a good one; return the words that it printed."""
@@ -367,15 +339,6 @@ def test_a_child_needs_no_lock_that_a_thread_of_its_parent_held(tmp_path: Path) 
     assert steps_in(tmp_path) == once(range(1, 4)) + once(range(1, 2))
     assert set(runs_in(tmp_path)) == {"complete"}
     assert left_in(tmp_path) == []
-
-
-@pytest.mark.parametrize("module", ["pydantic_settings", "httpcore"])
-def test_a_fork_does_not_come_while_a_module_is_imported(tmp_path: Path, module: str) -> None:
-    """At the first use of remit or at the first request: its lock would stay held in the child."""
-    with collector(tmp_path) as served:
-        environ = settings(tmp_path, served.url, served.token)
-        assert outcome(start(DECLARED + IMPORTING, environ, module)) == ["0"]
-    assert steps_in(tmp_path) == once(range(2))
 
 
 def test_a_server_that_never_answers_does_not_hold_a_fork(tmp_path: Path) -> None:

@@ -102,5 +102,6 @@ def test_an_answer_cannot_stall_the_program(tmp_path: Path, name: str) -> None:
         )
     found = json.loads(done.stdout)
 
-    assert found["longest_s"] < 0.4, done.stderr
+    # Usually 0.1 s at most; the 1 MiB of slow numbers takes 2.7 s where it is parsed.
+    assert found["longest_s"] < 1.5, done.stderr
     assert found["grown_mib"] < 32

@@ -76,7 +76,7 @@ def declared(annotation: object) -> SpanType:
         return value
 
     step.__annotations__ = {"value": annotation, "return": annotation}
-    return SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False)
+    return SpanType(step, kind=CallKind.FUNCTION, skip_first=False)
 
 
 @given(nested(tuple(PLANTS)))
@@ -103,9 +103,7 @@ def test_where_nothing_is_planted_nothing_is_found(plain: tuple[object, object])
 def test_every_signature_can_be_read(name: str) -> None:
     """Of the whole corpus, alike each time."""
     function = CASES[name]
-    first, second = (
-        SpanType.declare(function, kind=kind_of(function), skip_first=False) for _ in range(2)
-    )
+    first, second = (SpanType(function, kind=kind_of(function), skip_first=False) for _ in range(2))
     assert inferred(first) == inferred(second)
     assert suggested(first) == suggested(second)
     assert effective(first) == effective(second)

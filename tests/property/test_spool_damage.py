@@ -104,11 +104,3 @@ def test_what_is_before_the_damage_is_sent_and_the_rest_is_counted(
     assert spooled.lost[Loss.SPOOL_DAMAGED] > 0
     (line,) = caplog.messages
     assert "put aside with the ending .damaged" in line
-
-
-def test_a_log_that_was_cut_is_counted(written: dict[str, Path]) -> None:
-    """What is before the cut is sent."""
-    found, spooled = harmed(written["killed"], None, 0.75, ".db-wal")
-    assert found == ITEMS[: len(found)]
-    assert 0 < len(found) < len(ITEMS)
-    assert spooled.lost[Loss.SPOOL_DAMAGED] > 0

@@ -15,16 +15,17 @@ from fastapi.params import Depends as DependsMarker
 from pydantic import SecretBytes, SecretStr
 
 from remit._annotations import (
+    MAX_PARTS,
     MISSING,
+    NO_NAMES,
     SECRETS,
-    Marks,
+    AnnotationInfo,
     Scope,
     class_scope,
     function_scope,
     is_injected,
-    marks_of,
-    unwrapped,
 )
+from remit._callables import layers, unwrapped
 from remit._marks import Sensitive, Skip
 from tests.subtests import each
 
@@ -33,23 +34,22 @@ pytestmark = pytest.mark.python
 HEALTH = Sensitive("health_and_medical")
 Alias = typing_extensions.TypeAliasType("Alias", Annotated[str, HEALTH])
 Secret = typing.NewType("Secret", SecretStr)
-EMPTY = Scope({}, {})
+
+
+class Marks(typing.NamedTuple):
+    """What an annotation says beside its type."""
+
+    skip: bool = False
+    category: str | None = None
+
+
+def marks(info: AnnotationInfo) -> Marks:
+    """Return what was read."""
+    return Marks(info.skip, info.category)
 
 
 class Other:
     """Not a marker, whatever its name."""
-
-
-class TypeAliasType:
-    """An alias whose value is evaluated when it is asked for, as `type X = ...` is."""
-
-    @property
-    def __value__(self) -> object:
-        """Fail as a missing name does."""
-        raise NameError
-
-
-Broken = TypeAliasType()
 
 
 class Injecting(DependsMarker):
@@ -76,7 +76,6 @@ class Injecting(DependsMarker):
             id="deep in containers",
         ),
         pytest.param(Alias, Marks(category=HEALTH.category), id="in an alias"),
-        pytest.param(Broken, Marks(), id="an alias that cannot be read"),
         pytest.param(SecretStr, Marks(category=SECRETS), id="secret type"),
         pytest.param(SecretBytes | None, Marks(category=SECRETS), id="secret type in a union"),
         pytest.param(Secret, Marks(category=SECRETS), id="secret type under a new name"),
@@ -90,7 +89,7 @@ class Injecting(DependsMarker):
 )
 def test_marks_are_found_where_they_count(annotation: object, expected: Marks) -> None:
     """`Skip` concerns the whole value, `Sensitive` and secret types count anywhere."""
-    assert marks_of(annotation) == expected
+    assert marks(NO_NAMES.info(annotation)) == expected
 
 
 @each(
@@ -113,14 +112,14 @@ def test_a_mark_beside_a_missing_name_is_not_lost(annotation: str, expected: Mar
     meaning = scope.read(annotation)
     assert meaning.annotation is MISSING
     assert meaning.note is not None
-    assert meaning.marks == expected
+    assert marks(meaning) == expected
 
 
 def test_a_mark_around_a_forward_reference_is_not_lost() -> None:
     """The annotation is an object already; only a name inside it is missing."""
-    meaning = EMPTY.read(Annotated["Gone", HEALTH])  # pyright: ignore[reportUndefinedVariable]  # noqa: F821 - missing on purpose
+    meaning = NO_NAMES.read(Annotated["Gone", HEALTH])  # pyright: ignore[reportUndefinedVariable]  # noqa: F821 - missing on purpose
     assert meaning.annotation is MISSING
-    assert meaning.marks.category == HEALTH.category
+    assert meaning.category == HEALTH.category
 
 
 def test_reading_leaves_the_users_forward_references_alone() -> None:
@@ -144,13 +143,13 @@ def test_reading_leaves_the_users_forward_references_alone() -> None:
 )
 def test_what_cannot_be_resolved_says_why(annotation: object, note: str) -> None:
     """The words are the same on every Python."""
-    assert EMPTY.read(annotation).note == note
+    assert NO_NAMES.read(annotation).note == note
 
 
 def test_no_annotation_is_missing_without_a_note() -> None:
     """Nothing was said, so nothing went wrong."""
-    meaning = EMPTY.read(MISSING)
-    assert (meaning.annotation, meaning.note, meaning.marks) == (MISSING, None, Marks())
+    meaning = NO_NAMES.read(MISSING)
+    assert (meaning.annotation, meaning.note, marks(meaning)) == (MISSING, None, Marks())
 
 
 @each(
@@ -260,3 +259,35 @@ def test_a_decorator_that_wraps_itself_ends() -> None:
 
     looping.__wrapped__ = looping  # type: ignore[attr-defined]  # what a broken decorator does
     assert unwrapped(looping) is looping
+
+
+def test_the_layers_of_a_callable_are_those_of_decorators_binding_and_partials() -> None:
+    """Outermost first; an object's `__call__` is no layer of the object."""
+
+    def bottom() -> None: ...
+
+    wrapper = functools.wraps(bottom)(lambda: None)
+    outer = functools.partial(wrapper)
+    assert list(layers(outer)) == [outer, wrapper, bottom]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="only on Python 3.12 and later: `type`")
+@each(
+    ("alias", "expected"),
+    [
+        pytest.param("type Alias = Gone", Marks(), id="a missing name"),
+        pytest.param("type Alias = dict[str, tuple[Alias, int]]", Marks(), id="of itself"),
+        pytest.param("type Alias = tuple[Alias, Secret]", Marks(category=SECRETS), id="a secret"),
+    ],
+)
+def test_an_alias_is_read_when_it_is_asked(alias: str, expected: Marks) -> None:
+    """Its value may be missing, and may contain the alias."""
+    names: dict[str, Any] = {"Secret": SecretStr}
+    exec(alias, names)
+    assert marks(NO_NAMES.info(names["Alias"])) == expected
+
+
+def test_an_annotation_that_is_too_large_to_read_withholds() -> None:
+    """There may be a mark in the rest of it."""
+    made = typing.cast("Any", typing.Union)[tuple(type(f"C{n}", (), {}) for n in range(MAX_PARTS))]
+    assert NO_NAMES.info(made).category == ""

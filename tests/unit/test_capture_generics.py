@@ -8,7 +8,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args
 import pytest
 from pydantic import BaseModel, EmailStr, Field, RootModel
 
-from remit._capture.fields import given_to
+from remit._fields import type_arguments
 from remit._marks import Sensitive
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 from tests.subtests import each
@@ -175,7 +175,7 @@ def test_bases_that_are_no_tuple_and_variables_without_end_are_passed_over() -> 
     class Odd:
         __orig_bases__ = 5
 
-    assert given_to(Odd) == {}
-    ((given,),) = given_to(Endless).values()
+    assert type_arguments(Odd) == {}
+    ((given,),) = type_arguments(Endless).values()
     assert get_args(given) == (T,)
     assert copy_of(Endless(["a"])) == {"content": ["a"]}

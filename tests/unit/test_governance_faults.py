@@ -14,6 +14,7 @@ from msgspec import structs
 from remit import _guard, _runtime
 from remit._policy import Ceiling, Limit
 from remit._recording import at, here
+from remit._runtime import _setup
 from remit._sink import Item
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
@@ -40,7 +41,7 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
     settings = Settings.model_validate({"on_violation": on_violation})
     contained = _guard.faults
     contained.counts.clear()
-    with _runtime.isolated(settings, sink=sink), _guard.counting(contained):
+    with _setup.isolated(settings, sink=sink), _guard.counting(contained):
         yield sink
 
 
@@ -153,7 +154,7 @@ def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
     """Mode `off` switches the telemetry off, not the remit."""
     settings = Settings.model_validate({"mode": "off", "on_violation": on_violation})
     with (
-        _runtime.isolated(settings),
+        _setup.isolated(settings),
         agent.run(),
         pytest.raises((DeniedError, RunTerminated)),
     ):

@@ -31,9 +31,11 @@ from pydantic_extra_types.mac_address import MacAddress
 from pydantic_extra_types.payment import PaymentCardNumber
 from pydantic_extra_types.routing_number import ABARoutingNumber
 
-from remit._inference import Inferred, Side, Suggested, inferred, suggested
+from remit._inference import Inferred, Side, inferred
 from remit._marks import CATEGORIES, Sensitive
-from remit._registry import CallKind, SpanType
+from remit._registry import SpanType
+from remit._signature import CallKind
+from remit.cli._schema_risk import Suggested, suggested
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -53,8 +55,13 @@ Alias = typing_extensions.TypeAliasType("Alias", list[EmailStr])
 Wrapped = typing_extensions.TypeAliasType("Wrapped", dict[str, T], type_params=(T,))
 
 
-class TypeAliasType:
+class Lazy:
     """An alias that refers to itself, as `type X = dict[str, tuple[X, EmailStr]]` does."""
+
+    @property
+    def __class__(self) -> Any:  # noqa: ANN401 - a class that Python has since 3.12
+        """Pass for an alias."""
+        return typing_extensions.TypeAliasType
 
     @property
     def __value__(self) -> object:
@@ -62,7 +69,7 @@ class TypeAliasType:
         return dict[str, tuple[Forest, EmailStr]]
 
 
-Forest: Any = TypeAliasType()
+Forest: Any = Lazy()
 
 
 class WorkAddress(EmailStr):
@@ -158,7 +165,7 @@ def step(
     scope: dict[str, Any] = dict(globals())
     exec(f"def step({names}): ...", scope)
     scope["step"].__annotations__ = {**parameters, "return": returns}
-    return SpanType.declare(scope["step"], kind=kind, skip_first=False)
+    return SpanType(scope["step"], kind=kind, skip_first=False)
 
 
 def shown(annotation: object) -> list[tuple[str, str, str]]:

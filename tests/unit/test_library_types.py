@@ -76,7 +76,7 @@ def test_a_phone_number_shows_that_it_is_one(annotation: object, shown_by: str) 
     def step(value: object) -> None: ...
 
     step.__annotations__ = {"value": annotation}
-    (found,) = inferred(SpanType.declare(step, kind=CallKind.FUNCTION, skip_first=False))
+    (found,) = inferred(SpanType(step, kind=CallKind.FUNCTION, skip_first=False))
     assert (found.category, found.path, found.type) == (
         "contact_information",
         "value",

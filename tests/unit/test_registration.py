@@ -14,9 +14,10 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel
 
 from remit._registration import registration
-from remit._registry import AgentType, CallKind, Registry, SpanType
+from remit._registry import AgentType, Registry, SpanType
 from remit._risk import risk
 from remit._schema import canonical
+from remit._signature import CallKind
 from remit.models.agent_instance import (
     DataRisk,
     RegisterAgentInstanceRequest,
@@ -62,16 +63,16 @@ class Desk:
             template="{{ order }}",
             data_risk=risk(allows="read_data", gives="contact_information"),
         )
-        declared = SpanType.declare(
+        declared = SpanType(
             answer, kind=CallKind.FUNCTION, skip_first=False, data_risk=risk(forbids="destroy_data")
         )
-        self.agent = AgentType.declare(declared, **agent)
+        self.agent = AgentType(declared, **agent)
         self.registry.add_agent(self.agent)
 
     def step(self, function: Callable[..., object], name: str | None = None, **more: Any) -> None:  # noqa: ANN401 - fields of SpanType
         """Declare a step."""
         self.registry.add_span_type(
-            SpanType.declare(function, kind=CallKind.FUNCTION, skip_first=False, name=name, **more)
+            SpanType(function, kind=CallKind.FUNCTION, skip_first=False, explicit_name=name, **more)
         )
 
     def registration(self) -> dict[str, Any]:
@@ -86,7 +87,7 @@ class Desk:
 
 def test_the_payload_in_full() -> None:
     """What the server learns of an agent, apart from remit's own types and the long risk."""
-    payload = Desk(name="Support", version="1.4.0").registration()
+    payload = Desk(explicit_name="Support", version="1.4.0").registration()
     payload["agent_schema_version"]["external_identifier"] = "schema-..."
     entries = payload["agent_schema_version"].pop("span_type_schemas")
     own = [entry for entry in entries if not entry["name"].startswith("remit:")]
@@ -241,7 +242,7 @@ def identifier(desk: Desk) -> str:
 
 def test_an_explicit_version_names_the_version_and_leaves_the_hash() -> None:
     """So do name, ids and description: they are no schema."""
-    named = Desk(name="N", version="v7", agent_id="a", environment_id="e")
+    named = Desk(explicit_name="N", version="v7", agent_id="a", environment_id="e")
     assert named.registration()["agent_version"]["external_identifier"] == "v7"
     assert identifier(named) == identifier(Desk())
 

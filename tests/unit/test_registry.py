@@ -50,7 +50,7 @@ def test_what_is_declared_again_and_again_is_no_news() -> None:
 
     def declare(**more: Any) -> int:  # noqa: ANN401 - fields of SpanType and AgentType
         own = step(make(), data_risk=risk(allows=more.pop("allows", ())))
-        registry.add_agent(AgentType.declare(own, **more))
+        registry.add_agent(AgentType(own, **more))
         return registry.version
 
     first = declare()
@@ -223,8 +223,8 @@ def test_an_agent_is_described_by_its_function() -> None:
     declared = agent(define()["make"]())
     assert declared.external_identifier == "shop.tools:make.<locals>.local"
     assert (declared.name, declared.description) == ("Local", "A local function.")
-    named = AgentType.declare(
-        step(define()["tool"], description="Mine."), name="Desk", version="1.2"
+    named = AgentType(
+        step(define()["tool"], description="Mine."), explicit_name="Desk", version="1.2"
     )
     assert (named.name, named.description, named.version) == ("Desk", "Mine.", "1.2")
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
-from remit._risk import CLASSES, MEMBERS, Withholding, coerce, risk, withholding
+from remit._risk import Withholding, coerce, risk, withholding
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
-from remit.models.data_risk import Classification
 from tests.subtests import each
 
 WHERE = "@remit.span_type on shop:refund (shop.py:7)"
@@ -236,13 +234,3 @@ def test_restricted_and_secret_data_are_withheld(word: str, rule: str | None) ->
     assert rules == Withholding(rule, rule, frozenset({"minors_data"}), frozenset({"minors_data"}))
     one_side = coerce({"params_data_categories": {"classification": word}}, WHERE)
     assert withholding(one_side) == Withholding(rule, None, frozenset(), frozenset())
-
-
-def test_the_words_that_are_spelled_out_are_those_of_the_wire_models() -> None:
-    """In their order; to declare imports no model that could be asked."""
-    assert list(DataRisk.model_fields) == list(MEMBERS)
-    for part, field in DataRisk.model_fields.items():
-        assert isinstance(field.annotation, type)
-        assert issubclass(field.annotation, BaseModel)
-        assert tuple(field.annotation.model_fields) == MEMBERS[part]
-    assert get_args(Classification) == CLASSES

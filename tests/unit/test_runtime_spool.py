@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 import remit
 from remit import _runtime
-from remit._runtime._doors import NoCollector, spool_of
+from remit._runtime import _setup
+from remit._runtime._targets import MissingCollector, spool_of
 from remit._spool import Others
 from remit.config import Settings
 from remit.errors import UnavailableError
@@ -93,7 +94,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     assert remit.flush(5)
     assert api.seen == []
     settings = _runtime.current().settings
-    sent = _runtime.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
+    sent = _setup.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
     assert sent
     assert len(api.instances) == 1
 
@@ -130,7 +131,7 @@ def test_local_and_remote_never_share_a_file(tmp_path: Path) -> None:
 
 def test_without_the_collector_local_mode_says_how_to_look_at_what_waits(tmp_path: Path) -> None:
     """The package that is missing, where things wait, and the commands."""
-    door = NoCollector("starlette", tmp_path / "spool")
+    door = MissingCollector("starlette", tmp_path / "spool")
     with pytest.raises(UnavailableError, match=r"starlette is not installed.*remit spool send"):
         door.send(None)  # type: ignore[arg-type]  # it sends nothing, whatever it is
     door.close()

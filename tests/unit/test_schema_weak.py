@@ -16,8 +16,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from remit._overrides import overridden
-from remit._schema import Grade, Weakness, weaknesses
 from remit._signature import CallKind, read
+from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from tests.subtests import each
 
 NONE, WEAK = Grade.NONE, Grade.WEAK

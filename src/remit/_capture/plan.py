@@ -22,7 +22,6 @@ from remit._capture.shapes import Kind, shape_of
 from remit._capture.slots import (
     BY_KEYWORD,
     BY_POSITION,
-    RETURN,
     VAR_KEYWORD,
     VAR_POSITIONAL,
     Side,
@@ -35,7 +34,7 @@ from remit._capture.slots import (
 )
 from remit._capture.walk import LABELS, Walk
 from remit._capture.wishes import Wish, Wishes
-from remit._signature import MISSING, Reading
+from remit._signature import MISSING, RETURN, Reading
 
 SURPLUS: Final = "*"
 """Key of positional arguments that the signature has no place for: the call itself will fail."""

@@ -25,8 +25,6 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule
 SENSITIVE_MARK: Final = "type:Sensitive"
-EXCLUDED_FIELD: Final = "hidden:exclude"
-UNSHOWN_FIELD: Final = "hidden:repr"
 CAPTURE_OFF: Final = "capture"
 QUOTED: Final = "quoted"
 HOOK: Final = "hook"

@@ -16,14 +16,14 @@ from remit._capture.names import NAME_RULES
 from remit._capture.patterns import PATTERN_RULES
 from remit._capture.rule import (
     CAPTURE_OFF,
-    EXCLUDED_FIELD,
     HOOK,
     QUOTED,
     SECRET_TYPE,
     SENSITIVE_MARK,
-    UNSHOWN_FIELD,
     Rule,
 )
+from remit._fields import EXCLUDED, UNSHOWN
+from remit._words import meant
 from remit.errors import SettingsError
 
 _TYPE_RULES: Final = (
@@ -43,13 +43,13 @@ _TYPE_RULES: Final = (
 
 _HIDDEN_RULES: Final = (
     Rule(
-        name=EXCLUDED_FIELD,
+        name=EXCLUDED,
         withholds="fields that their author leaves out of what a model says of itself",
         positives=("raw: str = pydantic.Field(exclude=True)",),
         negatives=("raw: str = pydantic.Field(exclude=False)",),
     ),
     Rule(
-        name=UNSHOWN_FIELD,
+        name=UNSHOWN,
         withholds="fields that their author leaves out of the object's repr",
         positives=(
             "raw: str = dataclasses.field(repr=False)",
@@ -196,11 +196,7 @@ def no_switch(name: str) -> str:
             f"{name!r} follows from the declaration itself and cannot be turned off by its name; "
             "the reference of redaction tells how to change the declaration"
         )
-    import difflib  # noqa: PLC0415 - 0.5 ms at import, for what is misspelt alone
-
-    close = difflib.get_close_matches(name, SWITCHES, 1)
-    meant = f" (did you mean {close[0]!r}?)" if close else ""
     return (
-        f"{name!r} is no rule of redaction{meant}; expected the name of one, as it stands in a "
-        "marker: name:..., pattern:..., category:... or classification:..."
+        f"{name!r} is no rule of redaction{meant(name, SWITCHES)}; expected the name of one, as it "
+        "stands in a marker: name:..., pattern:..., category:... or classification:..."
     )

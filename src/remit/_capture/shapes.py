@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import enum
 import gc
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -17,12 +18,13 @@ from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
+from remit._annotations import AnnotationInfo
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from remit._capture.categories import category_of_name, category_of_type
-from remit._capture.declared import saying_of_field
-from remit._capture.fields import DeclaredField, declared_fields
+from remit._capture.declared import rule_of, type_category
 from remit._capture.names import name_rule
 from remit._capture.patterns import key_shaped
 from remit._capture.scalars import reader_of
@@ -32,6 +34,7 @@ from remit._capture.statics import (
     has_dict,
     is_a,
     is_one_of,
+    lookup,
     module_of,
     mro,
     name_of,
@@ -39,9 +42,9 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
+from remit._fields import Field as DeclaredField
+from remit._fields import fields_of, infos_of
 from remit._guard import attempt
-from remit._loaded import loaded
-from remit.models._pending import PendingRisk
 
 
 class Kind(IntEnum):
@@ -148,7 +151,7 @@ def _never_looked_into(cls: type) -> Shape | None:
 
 
 def _secret(cls: type) -> Shape | None:
-    if is_one_of(cls, *loaded("pydantic.types", "SecretStr", "SecretBytes", "Secret")):
+    if is_one_of(cls, SecretStr, SecretBytes, Secret):
         return Shape(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
     # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
@@ -160,7 +163,7 @@ def _inner(cls: type) -> Shape | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each) for each in declared_fields(cls) or ())
+        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return Shape(Kind.INNER, name, plain=partial(_from_dict, "_url"))
@@ -171,25 +174,18 @@ def _inner(cls: type) -> Shape | None:
     return None
 
 
-def _pending(cls: type) -> Shape | None:
-    return Shape(Kind.INNER, _shown_name(cls), plain=_model_of) if cls is PendingRisk else None
-
-
-def _model_of(risk: Any) -> object:  # noqa: ANN401 - of ours, whichever class it is of by now
-    """Return the model that a declared risk is when it is touched."""
-    model: object = risk.model_copy()
-    return model
-
-
 def _is_root_model(cls: type) -> bool:
-    """Return whether *cls* is a model around one value."""
-    return is_one_of(cls, *loaded("pydantic.root_model", "RootModel"))
+    # The class `RootModel` itself is not imported: that builds a schema, and so loads every
+    # installed plugin of pydantic.
+    return is_one_of(cls, BaseModel) and lookup(cls, "__pydantic_root_model__") is True
 
 
 def _is_url(cls: type) -> bool:
-    """Return whether *cls* wraps a URL of pydantic-core, as pydantic's classes do since 2.10."""
-    known = loaded("pydantic.networks", "AnyUrl", "PostgresDsn")
-    return is_one_of(cls, *(mro(each)[-2] for each in known))
+    """Return whether *cls* is one of pydantic's classes that wrap a URL of pydantic-core."""
+    # Imported already if there is such a class; importing it would cost 5 ms.
+    found = vars(sys.modules.get("pydantic.networks", object))
+    known = (found.get("AnyUrl"), found.get("PostgresDsn"))
+    return is_one_of(cls, *(mro(each)[-2] for each in known if isinstance(each, type)))
 
 
 def _from_dict(name: str, value: object) -> object:
@@ -209,10 +205,9 @@ def _behind_proxy(value: object) -> object:
 
 
 def _record(cls: type) -> Shape | None:
-    declared = declared_fields(cls)
-    if declared is None:
+    if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each) for each in declared)
+    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
     if is_one_of(cls, tuple):
         return Shape(
             Kind.NAMED,
@@ -221,21 +216,18 @@ def _record(cls: type) -> Shape | None:
             iterate=TUPLE.__iter__,
             fields=fields,
         )
-    extra = is_one_of(cls, *loaded("pydantic.main", "BaseModel")) and stores(
-        cls, "__pydantic_extra__"
-    )
+    extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return Shape(Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra)
 
 
-def _field(cls: type, each: DeclaredField) -> Field:
-    said = saying_of_field(each, cls)
+def _field(cls: type, each: DeclaredField, info: AnnotationInfo) -> Field:
     return Field(
         name=each.name,
-        rule=said.rule,
+        rule=rule_of(info) or each.hidden,
         name_rule=name_rule(each.name),
-        category=said.category or category_of_name(each.name),
+        category=type_category(info) or category_of_name(each.name),
         slot=stores(cls, each.name),
-        generic=said.generic,
+        generic=info.generic,
     )
 
 
@@ -305,7 +297,6 @@ _FINDERS: Final[tuple[Callable[[type], Shape | None], ...]] = (
     _never_looked_into,
     _secret,
     _inner,
-    _pending,
     _record,
     _scalar,
     _container,

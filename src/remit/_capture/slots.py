@@ -8,14 +8,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from remit._annotations import NO_NAMES
 from remit._capture.categories import category_of_name
-from remit._capture.declared import Saying, marked_keys, rule_of_mark, saying_of
+from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.names import name_rule
 from remit._capture.purse import is_bare
 from remit._capture.rule import CAPTURE_OFF
 from remit._capture.walk import Walk
 from remit._capture.wishes import Wishes
-from remit._signature import MISSING, Parameter
+from remit._signature import MISSING, RETURN, Parameter
 
 VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -25,9 +26,6 @@ BY_POSITION: Final = (
     VAR_POSITIONAL,
 )
 BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-
-RETURN: Final = "return"
-"""The key of the result in `capture=`."""
 
 
 class Side(Struct, frozen=True):
@@ -95,17 +93,17 @@ class Slot(Struct, frozen=True):
 
 def slot_of(parameter: Parameter, side: Side) -> Slot:
     """Return what is decided for *parameter*."""
-    said = _said(parameter.annotation, parameter.category)
+    rule, category = _declared(parameter.annotation, parameter.category)
     off = side.wishes.off_at(parameter.name)
     name = name_rule(parameter.name)
     return Slot(
         name=parameter.name,
         kind=parameter.kind,
         default=parameter.default,
-        rule=_rule(parameter.name, said, side, said.category or category_of_name(parameter.name)),
+        rule=_rule(parameter.name, rule, side, category or category_of_name(parameter.name)),
         name_rule=None if name in off else name,
         excluded=_excluded(parameter.name, side),
-        declared=marked_keys(parameter.annotation, ""),
+        declared=marked_keys(parameter.annotation),
         off=off,
     )
 
@@ -118,15 +116,15 @@ def result_slot(annotation: object, category: str | None, side: Side) -> Slot:
         category: Category of a mark on it, else None.
         side: The declaration.
     """
-    said = _said(annotation, category)
+    rule, shown = _declared(annotation, category)
     return Slot(
         name="result",
         kind=inspect.Parameter.POSITIONAL_ONLY,
         default=MISSING,
-        rule=_rule(RETURN, said, side, said.category),
+        rule=_rule(RETURN, rule, side, shown),
         name_rule=None,
         excluded=_excluded(RETURN, side),
-        declared=marked_keys(annotation, ""),
+        declared=marked_keys(annotation),
         off=side.wishes.off_at(RETURN),
     )
 
@@ -148,7 +146,7 @@ def error_rule(side: Side) -> str | None:
 
     A mark or a type speaks of the value that is returned, and not of how it failed.
     """
-    return _rule(RETURN, Saying(), side, None)
+    return _rule(RETURN, None, side, None)
 
 
 def surplus_slot(slots: Iterable[Slot], side: Side) -> Slot:
@@ -168,16 +166,18 @@ def surplus_slot(slots: Iterable[Slot], side: Side) -> Slot:
     )
 
 
-def _said(annotation: object, category: str | None) -> Saying:
-    said = saying_of(annotation, "")
-    return said if category is None else Saying(rule_of_mark(category), said.category)
+def _declared(annotation: object, category: str | None) -> tuple[str | None, str | None]:
+    """Return the rule by which an annotation withholds its value, and the category it shows."""
+    info = NO_NAMES.info(annotation)
+    rule = rule_of(info) if category is None else rule_of_mark(category)
+    return rule, type_category(info)
 
 
-def _rule(key: str, said: Saying, side: Side, category: str | None) -> str | None:
+def _rule(key: str, declared: str | None, side: Side, category: str | None) -> str | None:
     """Return the rule that withholds every value, in the order of the table of rules."""
     asked = side.wishes.keep.get(key)
-    if said.rule is not None:
-        return said.rule
+    if declared is not None:
+        return declared
     if asked is False:
         return CAPTURE_OFF
     if asked is True:

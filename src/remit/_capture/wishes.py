@@ -7,7 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct, field
 
-Wish: TypeAlias = bool | Mapping[str, bool]
+from remit._overrides import Wish as Wish
+
 Capture: TypeAlias = bool | Mapping[str, Wish]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
 

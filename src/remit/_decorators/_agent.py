@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from msgspec import Struct
 
@@ -20,14 +20,9 @@ from remit._decorators._doors import AgentDoor, step_of
 from remit._decorators._holders import holder_of, misplaced
 from remit._decorators._targets import CALLS, Target, target_of
 from remit._decorators._wrappers import Agent, AgentObject, Way
-from remit._late import late
 from remit._registry import AgentType
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
+from remit.models.data_risk import DataRisk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +38,7 @@ def agent(
     description: str | None = None,
     agent_id: str | None = None,
     environment_id: str | None = None,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
@@ -55,7 +50,7 @@ def agent(
     description: str | None = None,
     agent_id: str | None = None,
     environment_id: str | None = None,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
@@ -66,7 +61,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     description: str | None = None,
     agent_id: str | None = None,
     environment_id: str | None = None,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: Sequence[object] = (),
     quality: Mapping[str, object] | None = None,
 ) -> object:
@@ -111,7 +106,7 @@ class AgentOptions(Struct, frozen=True):
     description: str | None
     agent_id: str | None
     environment_id: str | None
-    data_risk: models.DataRisk | Mapping[str, object] | None
+    data_risk: DataRisk | Mapping[str, object] | None
     span_types: tuple[object, ...]
     quality: Mapping[str, object] | None
 
@@ -159,12 +154,12 @@ def _declare(
             f"{where}: quality is of type {type(options.quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
-    return AgentType.declare(
+    return AgentType(
         own,
-        name=name,
+        explicit_name=name,
         version=options.version,
         agent_id=options.agent_id,
         environment_id=options.environment_id,
         span_types=options.span_types,
-        quality=options.quality,
+        quality=options.quality or {},
     )

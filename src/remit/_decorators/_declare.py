@@ -4,40 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, cast
+from typing import Final, cast
 
 from msgspec import Struct
 
 from remit import _capture
-from remit._annotations import signature_of, unwrapped
+from remit._annotations import signature_of
+from remit._callables import unwrapped
 from remit._decorators._targets import AnyCallable, Target
 from remit._guard import attempt
 from remit._inference import check_types
-from remit._late import late
 from remit._overrides import check_overrides
-from remit._registry import SpanType, default_name
+from remit._registry import SpanType, default_name, module_of_caller
 from remit._risk import coerce
+from remit._signature import RETURN
 from remit._words import meant
 from remit.errors import DeclarationError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit.models.data_risk import DataRisk
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
 # Of a wrong name, so that an error stays one line.
 SHOWN_CHARS: Final = 40
-RETURN: Final = "return"
-"""The key of the result in `capture=`: a keyword, so no parameter can have that name."""
 
 
 class StepOptions(Struct, frozen=True):
     """What `@remit.span_type` was given beside the name."""
 
-    data_risk: models.DataRisk | Mapping[str, object] | None = None
+    data_risk: DataRisk | Mapping[str, object] | None = None
     title: str | None = None
     description: str | None = None
     template: str | None = None
@@ -77,13 +71,13 @@ def declare(
         result=options.result,
         where=where,
     )
-    declared = SpanType.declare(
+    declared = SpanType(
         target.function,
         kind=target.kind,
         skip_first=target.skip_first,
         find_receiver=None if target.is_settled else target.receiver.find,
-        named=target.named,
-        name=name,
+        named_after=target.named,
+        explicit_name=name,
         data_risk=coerce(options.data_risk, where),
         title=options.title,
         description=options.description,
@@ -91,7 +85,7 @@ def declare(
         params=options.params,
         result=options.result,
         capture=_kept(options.capture, target.function, where),
-        declared_in=declared_in,
+        declared_in=declared_in or module_of_caller(),
     )
     # What is found out later is not to be settled by now.
     check_types(replace(declared, find_receiver=None), where)

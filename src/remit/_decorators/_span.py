@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from remit import _inference, _runtime
 from remit._capture.statics import is_mapping
 from remit._decorators._declare import given_name
 from remit._decorators._doors import outside
 from remit._guard import guarded
-from remit._late import late
 from remit._risk import coerce
 from remit._spans import ManualPlan, SpanBlock, Step
 from remit.errors import DeclarationError, UsageError
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
+from remit.models.data_risk import DataRisk
 
 
 def span(
     name: str,
     payload: Mapping[str, object] | None = None,
     *,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
 ) -> SpanBlock:
     """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from remit import _runtime
 from remit._capture.wishes import Capture
@@ -13,12 +13,7 @@ from remit._decorators._doors import Door, step_of
 from remit._decorators._holders import holder_of
 from remit._decorators._targets import CALLS, target_of
 from remit._decorators._wrappers import StepFunction, StepObject, Way
-from remit._late import late
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
+from remit.models.data_risk import DataRisk
 
 
 class Descriptor(Protocol):
@@ -38,7 +33,7 @@ def span_type(name: T) -> T: ...
 def span_type(
     name: str,
     *,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,
@@ -50,7 +45,7 @@ def span_type(
 def span_type(
     name: None = None,
     *,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,
@@ -61,7 +56,7 @@ def span_type(
 def span_type(  # noqa: PLR0913 - the frozen signature
     name: object = None,
     *,
-    data_risk: models.DataRisk | Mapping[str, object] | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,
     description: str | None = None,
     template: str | None = None,

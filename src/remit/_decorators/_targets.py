@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
-from remit._annotations import unwrapped
+from remit._callables import unwrapped
 from remit._decorators._calls import (
     Wrapper,
     async_generator_call,

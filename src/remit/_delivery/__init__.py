@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from remit._delivery.calls import Client
 from remit._delivery.circuit import without_credentials
-from remit._delivery.delivery import Delivery
+from remit._delivery.delivery import THREADS, Delivery
 
 __all__ = [
+    "THREADS",
     "Client",
     "Delivery",
     "without_credentials",

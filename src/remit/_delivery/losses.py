@@ -15,12 +15,11 @@ from msgspec.structs import replace
 
 from remit._ids import derived_key
 from remit._losses import Loss
+from remit._outcomes import COMPLETE, FAILED
 from remit._registry import LOSS_TYPE, RUN_TYPE
 from remit._sink import Item, Kind
 from remit._spool import RunRecord
 
-COMPLETE: Final = "complete"
-FAILED: Final = "failed"
 LOST: Final = "lost"
 NO_RESULT: Final = b"{}"
 REASON: Final = "process ended"

@@ -19,15 +19,14 @@ from remit._delivery.calls import DeadlineClient, Instance
 from remit._delivery.refusals import Refusal, Tally
 from remit._guard import guarded, logger
 from remit._ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
+from remit._outcomes import TERMINATED
 from remit._sink import AgentRef, Item, RunFeed
 from remit._spool import Outbox, Registration, RunRecord, RunState
-from remit._version import __version__
+from remit._version import SDK
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
 
 # A quality payload may come after its run's end; a run that ended this many runs ago is forgotten.
 MAX_ENDED: Final = 1000
-SDK: Final = f"remit@{__version__}"
-TERMINATED: Final = "terminated"
 AGENT_ID: Final = "agent_id"
 FINISHED: Final = ("complete", "failed", "cancelled")
 

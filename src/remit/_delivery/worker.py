@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from remit import _guard
 from remit._clock import NS_PER_S, Clock
-from remit._guard import is_of_a_signal, logger
+from remit._guard import logger
 
 # After a fault: long enough not to spin, short enough not to lose much when the process ends.
 FAULT_WAIT_S: Final = 1.0
@@ -181,9 +181,7 @@ class Worker:
         return self._woken or self._stopping
 
     def _contain(self, error: Exception) -> None:
-        if is_of_a_signal(error):
-            raise error
         try:
-            _guard.faults.record(self._name, error)
+            _guard.contain(self._name, error)
         except Exception as strict:  # noqa: BLE001 - raised by the next flush, not in this thread
             self._fault = strict

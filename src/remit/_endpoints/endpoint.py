@@ -93,14 +93,10 @@ class Endpoint(Generic[T]):
         Raises:
             UsageError: An argument is unknown, missing or not of its type.
         """
-        body, query = None, ()
         if self.request is None:
-            query = self._query(arguments)
-        else:
-            body = encode(self.name, self._body(self.request, arguments))
-        return Call(
-            self.method, self._path(ids), self.response, body, query, limit_bytes=self.limit_bytes
-        )
+            return self.raw(*ids, read=self.response, query=self._query(arguments))
+        body = encode(self.name, self._body(self.request, arguments))
+        return self.raw(*ids, read=self.response, body=body)
 
     def raw(
         self, *ids: str, read: Callable[[bytes], R], body: bytes | None = None, query: Query = ()

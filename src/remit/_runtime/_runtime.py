@@ -7,44 +7,33 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec.structs import replace
 
-from remit import _guard, _inference, config
-from remit._capture import Limits, Rules, redacted, switched_off
+from remit import _guard, config
+from remit._capture import Limits, Rules, switched_off
 from remit._clock import Clock, Deadline, SystemClock
 from remit._delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
 from remit._guard import guarded, logger
-from remit._late import late
 from remit._policy import Ceiling, Ceilings
-from remit._recording import MAX_SAID, OBSERVE, AfterRun, NothingAfter, Recorder
+from remit._quality import Qualities
+from remit._recording import MAX_SAID, OBSERVE, NothingAfter, Recorder
+from remit._registration import REDACT, registration
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
 from remit._runs import OpenRun, RunOptions
 from remit._runtime._after_run import FlushAfterRun
-from remit._runtime._doors import LOCAL_FILE, door_of, spool_of
+from remit._runtime._targets import LOCAL_FILE, make_client, spool_of
 from remit._sink import AgentRef, NoSink, QualityCheck, Sink
 from remit._spans import Step
 from remit._spool import NO_OTHERS, Others
-from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError
-
-if TYPE_CHECKING:
-    from remit import _quality as qualities
-    from remit import _registration as registering
-else:
-    # At the first registration, on delivery's thread: schemas take 5 ms to import.
-    registering = late("remit._registration")
-    qualities = late("remit._quality")
+from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
 
 # A step that waits for a server is left alone after it.
 HAND_OVER_S: Final = 0.2
-FIRST_CALL: Final = (_inference.plan_of, _inference.effective)
-"""What the first call in a run needs: imported with the runtime, so that the call need not wait."""
-# Without the user's hook: the same source registers the same payload whatever the settings.
-REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
 
 class Runtime:
@@ -97,6 +86,9 @@ class Runtime:
         self._counting = threading.RLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
+        self._after_run: FlushAfterRun | None = None
+        if self._delivery is not None and settings.flush_on == "run":
+            self._after_run = FlushAfterRun(self._delivery, self._clock, settings.exit_timeout_s)
         if sink is None:
             sink = self._delivery.sink if self._delivery else NoSink()
         self.recorder = Recorder(
@@ -110,7 +102,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run(),
+            after_run=self._after_run or NothingAfter(),
             on_first_seen=self._first_seen,
         )
 
@@ -160,10 +152,11 @@ class Runtime:
         violations = self._refused_outside(step)
         first = self._count_outside(step.name)
         if violations is not None:
-            error = DeniedError(step.name, violations, _called_from(step))
+            where = _called_from(step)
             if first:
-                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", error)
-            raise error
+                told = denial(step.name, violations, where)
+                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", told)
+            raise DeniedError(step.name, violations, where)
         if first and self.mode != "off":
             self._say_outside(
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
@@ -263,6 +256,8 @@ class Runtime:
         """Close what is open and deliver it, by one deadline; go on with what was broken off."""
         if self._exit is None:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
+        if self._after_run is not None:
+            self._after_run.stop()  # one flush for all runs
         for run in list(self._runs):
             run.cancel_in_flight()
             if not run.feed.closed:
@@ -317,9 +312,9 @@ class Runtime:
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             # A copy: what is declared after this run began belongs to the next one's.
-            cache(partial(payload_of, agent, declared.copy())),
+            cache(partial(registration, agent, declared.copy())),
             agent.local_identifier if local else None,
-            cache(partial(quality_check_of, agent)),
+            cache(partial(_quality_check_of, agent)),
         )
         self._agents[agent.external_identifier] = (declared.version, ref)
         return ref
@@ -353,12 +348,6 @@ class Runtime:
                 agent,
             )
 
-    def _after_run(self) -> AfterRun:
-        """Return what is done when a run has ended."""
-        if self._delivery is None or self.settings.flush_on != "run":
-            return NothingAfter()
-        return FlushAfterRun(self._delivery, self._clock, self.settings.exit_timeout_s)
-
     def _make_delivery(self) -> Delivery | None:
         settings = self.settings
         if self.mode == "off":
@@ -366,7 +355,7 @@ class Runtime:
         local, spool = self.mode == "local", spool_of(settings)
         self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
         return Delivery(
-            http=door_of(settings, self._clock, spool.path),
+            http=make_client(settings, self._clock, spool.path),
             clock=self._clock,
             flush_interval_s=settings.flush_interval_s,
             max_buffer_bytes=settings.max_buffer_bytes,
@@ -392,11 +381,6 @@ def _called_from(step: Step) -> str:
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
-def quality_check_of(agent: AgentType) -> QualityCheck:
+def _quality_check_of(agent: AgentType) -> QualityCheck:
     """Return the function that checks the quality payloads of *agent*."""
-    return qualities.Qualities(agent, redact=REDACT).errors
-
-
-def payload_of(agent: AgentType, declared: Registry) -> dict[str, object]:
-    """Return the registration payload of *agent* from what is *declared*."""
-    return registering.registration(agent, declared, redact=REDACT)
+    return Qualities(agent, redact=REDACT).errors

@@ -8,17 +8,13 @@ and the infinities stand as strings; and a failed span has the failure object as
 from __future__ import annotations
 
 from remit._schema._build import declared_schema, params_schema, quality_schema, result_schema
-from remit._schema._tidy import Redact, canonical
-from remit._schema._weak import Grade, Weakness, weaknesses
+from remit._schema._canonical import Redact, canonical
 
 __all__ = [
-    "Grade",
     "Redact",
-    "Weakness",
     "canonical",
     "declared_schema",
     "params_schema",
     "quality_schema",
     "result_schema",
-    "weaknesses",
 ]

@@ -15,8 +15,15 @@ from remit._annotations import MISSING
 from remit._docstrings import parameter_descriptions
 from remit._guard import attempt
 from remit._returns import forms
-from remit._schema._generator import Generator, Raw
-from remit._schema._keywords import RULES_OFF, Json, withheld_schema
+from remit._schema._canonical import (
+    RULES_OFF,
+    Canonicalizer,
+    Json,
+    Raw,
+    Redact,
+    withheld_schema,
+)
+from remit._schema._generator import Generator
 from remit._schema._merge import merged
 from remit._schema._results import (
     RESULT,
@@ -28,8 +35,7 @@ from remit._schema._results import (
     resolved,
     wrapped,
 )
-from remit._schema._tidy import Redact, Tidy
-from remit._schema._types import UNPACK, Readying, is_hashable, noted, type_name
+from remit._schema._types import UNPACK, TypeNormalizer, is_hashable, noted, type_name
 from remit._signature import CallKind, Parameter, Reading
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -112,7 +118,7 @@ def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | N
     whole: Json = {"type": "object", "properties": properties}
     if required := [each.name for each in parameters if _is_required(each)]:
         whole["required"] = required
-    return _finished(whole, definitions, Tidy(redact))
+    return _finished(whole, definitions, redact)
 
 
 def result_schema(
@@ -152,7 +158,7 @@ def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: objec
     schemas, definitions = _schemas([*at_once, *one_by_one])
     parts = [as_object(each, definitions) for each in schemas[: len(at_once)]]
     parts += [item_stream(each) for each in schemas[len(at_once) :]]
-    return _finished(any_of(parts), definitions, Tidy(redact))
+    return _finished(any_of(parts), definitions, redact)
 
 
 def _is_unknown(annotation: object) -> bool:
@@ -180,9 +186,9 @@ def declared_schema(declared: object, *, redact: Redact) -> Json:
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)
-        return cast("Json", Tidy(redact, generated=False).schema(written))
+        return cast("Json", Canonicalizer(redact, generated=False).schema(written))
     (schema,), definitions = _schemas([declared])
-    return _finished(resolved(schema, definitions), definitions, Tidy(redact))
+    return _finished(resolved(schema, definitions), definitions, redact)
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
@@ -195,7 +201,7 @@ def quality_schema(declared: object, *, redact: Redact) -> Json:
     if isinstance(declared, Mapping):
         return _as_written(cast("Mapping[object, object]", declared), VALUE, redact)
     (schema,), definitions = _schemas([declared])
-    return _finished(as_object(schema, definitions, VALUE), definitions, Tidy(redact))
+    return _finished(as_object(schema, definitions, VALUE), definitions, redact)
 
 
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
@@ -230,18 +236,18 @@ def _or_note(annotation: object) -> object:
 def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     # One adapter for all, so that definitions of equal names are told apart; a tuple, because an
     # adapter of a model itself takes no configuration.
-    readying = Readying()
-    ready = tuple(readying.ready(each) for each in types)
+    normalizer = TypeNormalizer()
+    ready = tuple(normalizer.normalize(each) for each in types)
     config = ConfigDict(arbitrary_types_allowed=True)
     adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
     schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
     return schema["prefixItems"], schema.get("$defs", {})
 
 
-def _finished(schema: Json, definitions: Json, tidy: Tidy) -> Json:
+def _finished(schema: Json, definitions: Json, redact: Redact) -> Json:
     if used := reachable(schema, definitions):
         schema = {**schema, "$defs": used}
-    return cast("Json", tidy.schema(schema))
+    return cast("Json", Canonicalizer(redact).schema(schema))
 
 
 def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:

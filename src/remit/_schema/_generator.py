@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningKind
 from pydantic_core import core_schema
 
-from remit._capture.declared import saying_of_field
-from remit._capture.fields import declared_fields
-from remit._schema._keywords import NAME, Json, withheld_schema
+from remit._capture.declared import rule_of
+from remit._fields import infos_of
+from remit._schema._canonical import NAME, Json, Raw, withheld_schema
 from remit._schema._types import opaque, type_name
 
 _CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
@@ -32,13 +31,6 @@ _JSON_TYPES: Final[Mapping[type, str]] = {
     bool: "boolean",
     type(None): "null",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """A Python value inside a schema, not yet encoded: redaction needs its type and its name."""
-
-    value: object
 
 
 class Generator(GenerateJsonSchema):
@@ -191,7 +183,7 @@ def _tidy_named_tuple(schema: Json, cls: type) -> None:
 
 def _withheld_fields(cls: type) -> Mapping[str, str]:
     """Return the rules by which a class withholds fields, by field name."""
-    rules = {each.name: saying_of_field(each, cls).rule for each in declared_fields(cls) or ()}
+    rules = {field.name: rule_of(info) or field.hidden for field, info in infos_of(cls)}
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 

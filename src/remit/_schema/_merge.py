@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from remit._schema._keywords import Json
+from remit._schema._canonical import Json
 from remit._schema._results import REF
 
 _LEFT_OUT: Final = frozenset({"$defs", "required"})

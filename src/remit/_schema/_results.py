@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, cast
 
-from remit._schema._keywords import Json
+from remit._schema._canonical import Json
 
 REF: Final = "#/$defs/"
 RESULT: Final = "result"

@@ -1,76 +1,123 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Types made ready for pydantic, in the same way on every Python.
+"""Types prepared for pydantic, in the same way on every Python.
 
-pydantic refuses `typing.TypedDict` before Python 3.12, warns about what is no type, and reads
-constructors where a payload holds fields. So each is replaced, part by part: one strange part
-does not lose the schema of the whole.
+pydantic refuses `typing.TypedDict` before Python 3.12, warns about objects that are no type, and
+reads constructors where a payload holds fields. Each such part is replaced, so that it does not
+cost the schema of the whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import decimal
+import fractions
+import re
 import typing
-from collections.abc import Callable, Collection, Container, Iterable, Reversible
+import uuid
+import zoneinfo
+from collections import deque
+from collections.abc import Collection, Container, Iterable, Mapping, Reversible
 from enum import Enum
-from functools import partial
 from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, Literal, cast
 
 import typing_extensions
 from pydantic import WithJsonSchema
-from typing_extensions import is_typeddict
+from typing_extensions import is_protocol, is_typeddict
+from typing_inspection.introspection import AnnotationSource, inspect_annotation
+from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._annotations import (
     MISSING,
-    Scope,
+    AnnotationInfo,
     alias_value,
     annotated,
     class_scope,
-    is_alias,
     is_annotated,
     is_union,
-    own_annotations,
 )
+from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple
 from remit._guard import attempt
-from remit._records import NO_DEFAULT, StoredField, annotation_of, is_named_tuple, stored_fields
-from remit._schema._plain import BUILTINS, BY_SHAPE, is_array, is_not_looked_into, recorded_as
 
-_REQUIRED: Final[frozenset[object]] = frozenset({typing.Required, typing_extensions.Required})
-_NOT_REQUIRED: Final[frozenset[object]] = frozenset(
-    {typing.NotRequired, typing_extensions.NotRequired}
-)
 UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
 _QUALIFIERS: Final[frozenset[object]] = frozenset(
     {
-        *_REQUIRED,
-        *_NOT_REQUIRED,
         typing.ClassVar,
         typing.Final,
+        typing.NotRequired,
+        typing.Required,
+        typing_extensions.NotRequired,
         typing_extensions.ReadOnly,
+        typing_extensions.Required,
     }
 )
 _BOOLEANS: Final[frozenset[object]] = frozenset({typing.TypeGuard, typing_extensions.TypeIs})
-_REPLACED_KINDS: Final[tuple[tuple[tuple[type, ...], object], ...]] = (
-    (
-        (
-            typing.ParamSpecArgs,
-            typing.ParamSpecKwargs,
-            typing_extensions.ParamSpecArgs,
-            typing_extensions.ParamSpecKwargs,
-        ),
-        Any,
-    ),
-    ((typing.TypeVarTuple, typing_extensions.TypeVarTuple), tuple[Any, ...]),
-)
-_REPLACED: Final[dict[object, object]] = {typing.LiteralString: str, vars(typing)["Self"]: Any}
-_ANY_ITERABLE: Final[frozenset[object]] = frozenset({Collection, Container, Reversible})
+_REPLACED: Final[Mapping[object, object]] = {typing.LiteralString: str, vars(typing)["Self"]: Any}
+
+_ITERABLES: Final[frozenset[object]] = frozenset({Collection, Container, Reversible})
 """Abstract classes that pydantic has no schema for, recorded as the lists that they mostly are."""
 _NO_CONTAINERS: Final[frozenset[object]] = frozenset({typing.get_origin(typing.Callable), type})
 _CONTAINER_MODULES: Final = frozenset({"builtins", "collections", "collections.abc"})
 
+_OPAQUE: Final = frozenset({complex, MappingProxyType, re.Pattern, zoneinfo.ZoneInfo})
+"""Classes for which pydantic has a schema, although a payload shows only their type."""
+
+_RECORDED_AS: Final[Mapping[type, type]] = {
+    bytearray: bytes,
+    fractions.Fraction: str,
+    memoryview: bytes,
+}
+_PLAIN: Final = frozenset(
+    {
+        bool,
+        bytes,
+        dt.date,
+        dt.datetime,
+        dt.time,
+        dt.timedelta,
+        decimal.Decimal,
+        deque,
+        dict,
+        float,
+        frozenset,
+        int,
+        list,
+        set,
+        str,
+        tuple,
+        uuid.UUID,
+    }
+)
+"""A class that derives from one of these is recorded as the nearest of them."""
+_NUMPY: Final[Mapping[str, type]] = {
+    "bool": bool,
+    "bool_": bool,
+    "bytes_": bytes,
+    "datetime64": str,
+    "floating": float,
+    "integer": int,
+    "str_": str,
+}
+_ARRAYS: Final = frozenset(
+    {
+        ("numpy", "ndarray"),
+        ("pandas", "DataFrame"),
+        ("pandas", "Index"),
+        ("pandas", "Series"),
+        ("polars", "DataFrame"),
+        ("polars", "Series"),
+        ("torch", "Tensor"),
+    }
+)
+"""(top-level package, class) of arrays and tables; none of these packages is imported."""
+
+BY_SHAPE: Final = "recorded by type, shape and dtype"
+"""The end of an array's note."""
+
 
 def opaque(name: str) -> dict[str, Any]:
-    """Return the schema of what has none, with a note that says so."""
+    """Return the schema of a type that has none, with a note that says so."""
     return noted(f"{name} has no schema; recorded as opaque")
 
 
@@ -93,198 +140,187 @@ def is_hashable(annotation: object) -> bool:
     return not isinstance(attempt(lambda: hash(annotation)), Exception)
 
 
-class Readying:
-    """Makes the types of one callable ready; a class met twice is replaced by one and the same."""
+class TypeNormalizer:
+    """Prepares the types of one callable; a class that occurs twice has one replacement."""
 
     def __init__(self) -> None:
-        """Start with no class replaced."""
-        self._replaced: dict[object, object] = {}
+        """Start without replaced classes."""
+        self._replaced: dict[object, object] = dict(_REPLACED)
 
-    def ready(self, annotation: object) -> Any:  # noqa: ANN401 - any type form
-        """Return what to hand to pydantic for a resolved annotation."""
+    def normalize(self, annotation: object) -> Any:  # noqa: ANN401 - any type form
+        """Return the type that is passed to pydantic for a resolved annotation."""
         if annotation is None or isinstance(annotation, typing.TypeVar):
             return annotation
         if isinstance(annotation, type):
             return self._class(annotation)
         if is_annotated(annotation):
-            inner = self.ready(cast("Any", annotation).__origin__)
-            return annotated(inner, *cast("Any", annotation).__metadata__)
+            return annotated(self.normalize(annotation.__origin__), *annotation.__metadata__)
         if is_union(annotation):
-            return typing.Union[tuple(map(self.ready, typing.get_args(annotation)))]  # noqa: UP007
-        return self._special(annotation)
+            return typing.Union[tuple(map(self.normalize, typing.get_args(annotation)))]  # noqa: UP007
+        return self._form(annotation) if is_hashable(annotation) else _opaque(annotation)
 
-    def _special(self, annotation: object) -> object:
-        """Return what to hand over for a form of `typing`, or for what is no type at all."""
-        for kinds, replacement in _REPLACED_KINDS:
-            if isinstance(annotation, kinds):
-                return replacement
-        if not is_hashable(annotation):
-            return _opaque_type(annotation)
-        if annotation in _REPLACED:
-            return _REPLACED[annotation]
-        if isinstance(annotation, typing.NewType):
-            return self.ready(annotation.__supertype__)
-        if is_alias(annotation):
+    def _form(self, annotation: object) -> object:
+        """Return the replacement of a form of `typing`, or of an object that is no type."""
+        if annotation in self._replaced:
+            return self._replaced[annotation]
+        if is_typealiastype(annotation):
             return self._alias(annotation)
-        return self._by_origin(annotation, typing.get_origin(annotation))
-
-    def _by_origin(self, annotation: object, origin: object) -> object:
-        if origin in _QUALIFIERS:
-            return self.ready(typing.get_args(annotation)[0])
+        origin = typing.get_origin(annotation)
+        if is_newtype(annotation) or origin in _QUALIFIERS:
+            inner = typing.get_args(annotation) or (alias_value(annotation),)
+            return self.normalize(inner[0])
+        if isinstance(origin, type) or origin is Literal or is_typealiastype(origin):
+            return self._generic(annotation, origin)
         if origin in _BOOLEANS:
             return bool
-        if isinstance(origin, type) or origin is Literal or is_alias(origin):
-            return self._generic(annotation, origin)
-        return annotation if annotation is Any else _opaque_type(annotation)
+        return annotation if annotation is Any else _opaque(annotation)
 
     def _class(self, cls: type) -> object:
-        known = self._replaced.get(cls, _REPLACED.get(cls))
-        if known is not None:
-            return known
-        make = self._maker(cls)
-        return cls if make is None else make(cls)
-
-    def _maker(self, cls: type) -> Callable[[type], object] | None:
-        """Return what replaces a class of this kind, None for one that pydantic takes as it is."""
-        if is_typeddict(cls):
-            return self._typed_dict
-        if (fields := stored_fields(cls)) is not None:
-            return partial(self._record, fields=fields)
-        if is_named_tuple(cls):
-            return self._named_tuple
-        if _is_opaque(cls):
-            return _opaque_type
-        if is_array(cls):
-            return _array_type
-        return None if issubclass(cls, Enum) else recorded_as
+        if cls in self._replaced:
+            return self._replaced[cls]
+        fields = fields_of(cls)
+        if fields is not None and is_typeddict(cls):
+            return self._typed_dict(cls, fields)
+        if fields is not None and is_named_tuple(cls):
+            return self._named_tuple(cls, fields)
+        if fields is not None and not _is_known_to_pydantic(cls):
+            return self._record(cls, fields)
+        return _class_without_fields(cls)
 
     def _alias(self, alias: object) -> object:
         """Return an alias as it is, so that it keeps its name, unless its value has to change."""
-        if alias in self._replaced:
-            return self._replaced[alias]
         self._replaced[alias] = alias
         value = alias_value(alias)
         if value is MISSING or isinstance(value, str):
             return alias
-        ready = self.ready(value)
-        self._replaced[alias] = alias if ready == value else ready
+        normalized = self.normalize(value)
+        self._replaced[alias] = alias if normalized == value else normalized
         return self._replaced[alias]
 
     def _generic(self, annotation: object, origin: object) -> object:
         args = typing.get_args(annotation)
-        if origin in _ANY_ITERABLE:
+        if origin in _ITERABLES:
             return GenericAlias(Iterable, self._arguments(args))
         if isinstance(origin, type) and (new := self._class(origin)) is not origin:
-            return self._of_another(origin, new, args)
+            if not isinstance(new, type) or new in _PLAIN:
+                return new
+            return GenericAlias(new, self._arguments(args))
         if not args or getattr(origin, "__module__", None) not in _CONTAINER_MODULES:
             return annotation
         if origin in _NO_CONTAINERS:
             return annotation
-        ready = self._arguments(args)
-        return annotation if ready == args else GenericAlias(cast("type", origin), ready)
-
-    def _of_another(self, origin: type, new: object, args: tuple[object, ...]) -> object:
-        """Return *new*, which stands for *origin*, with arguments if it takes the same."""
-        if not isinstance(new, type) or (new in BUILTINS and origin is not MappingProxyType):
-            return new
-        return GenericAlias(new, self._arguments(args))
+        normalized = self._arguments(args)
+        return annotation if normalized == args else GenericAlias(cast("type", origin), normalized)
 
     def _arguments(self, args: tuple[object, ...]) -> tuple[object, ...]:
         if any(typing.get_origin(each) in UNPACK for each in args):
             return (Any, ...)
-        return tuple(each if each is Ellipsis else self.ready(each) for each in args)
+        return tuple(each if each is Ellipsis else self.normalize(each) for each in args)
 
-    def _field(self, hint: object, scope: Scope) -> Any:  # noqa: ANN401 - any type form
-        if hint is MISSING:
-            return Any
-        meaning = scope.read(hint)
-        if meaning.note is not None:
-            return Annotated[Any, WithJsonSchema(noted(meaning.note))]
-        return self.ready(meaning.annotation)
-
-    def _typed_dict(self, cls: Any) -> object:  # noqa: ANN401 - typing has no name for it
-        # Filled below, because it may hold itself.
+    def _typed_dict(self, cls: Any, fields: tuple[Field, ...]) -> object:  # noqa: ANN401 - typing has no name for it
         make: Any = typing_extensions.TypedDict
         new: Any = make(cls.__name__, {})
-        _dress(self._replaced.setdefault(cls, new), cls)
+        self._replace(cls, new)
         scope = class_scope(cls)
-        hints = {name: scope.read(hint) for name, hint in own_annotations(cls).items()}
+        infos = {each.name: scope.read(each.annotation) for each in fields}
         required = {
             name
-            for name, meaning in hints.items()
-            if _is_required(meaning.annotation, default=name in cls.__required_keys__)
+            for name, info in infos.items()
+            if _is_required(info.annotation, default=name in cls.__required_keys__)
         }
-        new.__annotations__ = {
-            name: self._field(hint, scope) for name, hint in own_annotations(cls).items()
-        }
+        new.__annotations__ = {name: self._of_field(info) for name, info in infos.items()}
         new.__required_keys__ = frozenset(required)
-        new.__optional_keys__ = frozenset(hints.keys() - required)
+        new.__optional_keys__ = frozenset(infos.keys() - required)
         return new
 
-    def _record(self, cls: type, fields: tuple[StoredField, ...]) -> object:
+    def _named_tuple(self, cls: type, fields: tuple[Field, ...]) -> object:
+        new: Any = type(cls.__name__, (cls,), {})
+        self._replace(cls, new)
+        new.__annotations__ = {
+            each.name: self._of_field(class_scope(each.owner).read(each.annotation))
+            for each in fields
+        }
+        return new
+
+    def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
         new: Any = dataclasses.make_dataclass(
             cls.__name__, [(each.name, Any, _dataclass_field(each)) for each in fields]
         )
-        _dress(self._replaced.setdefault(cls, new), cls)
+        self._replace(cls, new)
         for each, made in zip(fields, dataclasses.fields(new), strict=True):
-            made.type = self._field(each.hint, class_scope(each.owner))
+            made.type = self._of_field(class_scope(each.owner).read(each.annotation))
             new.__annotations__[each.name] = made.type
         return new
 
-    def _named_tuple(self, cls: Any) -> object:  # noqa: ANN401 - any named tuple
-        new: Any = type(cls.__name__, (cls,), {})
-        _dress(self._replaced.setdefault(cls, new), cls)
-        hints = {name: annotation_of(cls, name) for name in cls._fields}
-        new.__annotations__ = {
-            name: self._field(hint, class_scope(owner)) for name, (hint, owner) in hints.items()
-        }
-        return new
+    def _replace(self, cls: type, new: type) -> None:
+        """Replace *cls* before the fields of *new* are known: they may refer to *cls*."""
+        for name in _IDENTITY:
+            if (value := getattr(cls, name, MISSING)) is not MISSING:
+                setattr(new, name, value)
+        self._replaced[cls] = new
+
+    def _of_field(self, info: AnnotationInfo) -> Any:  # noqa: ANN401 - any type form
+        if info.note is not None:
+            return Annotated[Any, WithJsonSchema(noted(info.note))]
+        return Any if info.annotation is MISSING else self.normalize(info.annotation)
 
 
-def _dataclass_field(stored: StoredField) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
+_IDENTITY: Final = (
+    *("__module__", "__qualname__", "__doc__"),
+    *("__parameters__", "__pydantic_config__"),
+)
+"""Attributes that the replacement of a class takes over from it."""
+
+
+def _is_known_to_pydantic(cls: type) -> bool:
+    return hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__get_pydantic_core_schema__")
+
+
+def _class_without_fields(cls: Any) -> object:  # noqa: ANN401 - any class
+    """Return the replacement of a class without fields; *cls* if pydantic can read it."""
+    if issubclass(cls, Enum):
+        return cls if cls.__members__ else _opaque(cls)
+    packages = {(each.__module__.partition(".")[0], each.__name__) for each in cls.__mro__}
+    old_model = any(each.__module__.startswith("pydantic.v1") for each in cls.__mro__)
+    if cls in _OPAQUE or is_protocol(cls) or old_model:
+        return _opaque(cls)
+    if packages & _ARRAYS:
+        return Annotated[Any, WithJsonSchema(noted(f"{type_name(cls)}: {BY_SHAPE}"))]
+    return _recorded_as(cls)
+
+
+def _recorded_as(cls: type) -> type:
+    """Return the plainer class as which an object of *cls* is recorded, else *cls* itself."""
+    if cls in _RECORDED_AS:
+        return _RECORDED_AS[cls]
+    # Of the classes in these modules pydantic knows more than their base.
+    known = cls.__module__ in {"builtins", "collections"}
+    if known or hasattr(cls, "__get_pydantic_core_schema__"):
+        return cls
+    for base in cls.__mro__:
+        if base in _PLAIN:
+            return base
+        if base.__module__ == "numpy" and base.__name__ in _NUMPY:
+            return _NUMPY[base.__name__]
+    return cls
+
+
+def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
     """Return a field as a constructor would take it: a payload holds it in any case."""
-    made = stored.optional and stored.default is NO_DEFAULT
+    made = field.optional and field.default is NO_DEFAULT
     return dataclasses.field(
-        default=stored.default,
+        default=field.default,
         default_factory=object if made else NO_DEFAULT,
-        repr=stored.shown,
+        repr=field.hidden != UNSHOWN,
         kw_only=True,
     )
 
 
-def _opaque_type(annotation: object) -> object:
+def _opaque(annotation: object) -> object:
     return Annotated[Any, WithJsonSchema(opaque(type_name(annotation)))]
 
 
-def _array_type(cls: type) -> object:
-    note = noted(f"{type_name(cls)}: {BY_SHAPE}")
-    return Annotated[Any, WithJsonSchema(note)]
-
-
-def _dress(new: Any, cls: Any) -> None:  # noqa: ANN401 - any class
-    """Give a class that stands for another its name, docstring and configuration."""
-    for name in ("__module__", "__qualname__", "__doc__", "__parameters__", "__pydantic_config__"):
-        if (value := getattr(cls, name, MISSING)) is not MISSING:
-            setattr(new, name, value)
-
-
-def _is_opaque(cls: Any) -> bool:  # noqa: ANN401 - any class
-    """Return whether pydantic would warn about a class, or describe it by another's docstring."""
-    if issubclass(cls, Enum):
-        return not cls.__members__
-    return is_not_looked_into(cls) or any(
-        base.__module__.startswith("pydantic.v1") for base in cls.__mro__
-    )
-
-
 def _is_required(annotation: object, *, default: bool) -> bool:
-    """Return whether a key must be there; the qualifiers stand outermost, in any order."""
-    while (origin := typing.get_origin(annotation)) in _QUALIFIERS or is_annotated(annotation):
-        if origin in _REQUIRED or origin in _NOT_REQUIRED:
-            return origin in _REQUIRED
-        annotation = (
-            cast("Any", annotation).__origin__
-            if is_annotated(annotation)
-            else typing.get_args(annotation)[0]
-        )
-    return default
+    """Return whether a key of a TypedDict must be present."""
+    qualifiers = inspect_annotation(annotation, annotation_source=AnnotationSource.ANY).qualifiers
+    return "required" in qualifiers or (default and "not_required" not in qualifiers)

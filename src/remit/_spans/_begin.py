@@ -19,7 +19,7 @@ from remit._recording import (
 )
 from remit._spans._open import OpenSpan, open_span
 from remit._spans._step import Step
-from remit.errors import DeniedError, RunTerminated
+from remit.errors import DeniedError, RunTerminated, denial
 
 
 def begin(
@@ -111,8 +111,9 @@ def _refuse(
         _say(step, verdict, run.recorder, "it was denied")
         return error
     _say(step, verdict, run.recorder, "it was denied and its run terminated")
-    terminate(parent, str(error), verdict.exceeded)
-    return RunTerminated(run.feed.key, str(error))
+    reason = denial(step.name, verdict.violations)
+    terminate(parent, reason, verdict.exceeded)
+    return RunTerminated(run.feed.key, reason)
 
 
 @guarded("the record of a refusal")

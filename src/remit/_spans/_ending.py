@@ -56,14 +56,7 @@ def ending(tell: Callable[[S, T], End]) -> Callable[[S, T], None]:
             if run.exited and not run.open:
                 run.settle()
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
-            # Where the stack is used up nothing can be called: so nothing is, before it is needed.
-            still_open = span.place.run.open
-            still_open -= {span.place.key}
-            try:
-                _guard.faults.contain(WHERE, error)
-            except RecursionError:
-                if _guard.faults.strict:
-                    raise
-                _guard.faults.uncounted += 1
+            span.place.run.open.discard(span.place.key)
+            _guard.contain(WHERE, error)
 
     return contained

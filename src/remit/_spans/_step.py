@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from remit import _capture
 from remit._frames import caller
 from remit._guard import guarded
-from remit._late import late
 from remit._policy import Ceiling, Ceilings, Verdict, verdict
-
-if TYPE_CHECKING:
-    from remit.models import data_risk as models
-else:
-    models = late("remit.models.data_risk")
-
+from remit.models.data_risk import DataRisk
 
 # Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
 MAX_VERDICTS: Final = 64
@@ -77,7 +71,7 @@ class Step:
         make_plan: Callable[[], Plan],
         *,
         place: str | None = None,
-        find_risk: Callable[[], models.DataRisk | None] = lambda: None,
+        find_risk: Callable[[], DataRisk | None] = lambda: None,
         ceiling: Ceiling | None = None,
     ) -> None:
         """Keep how to make the rest: signatures are read at the first call, not at import.
@@ -105,7 +99,7 @@ class Step:
         return self.made
 
     @property
-    def risk(self) -> models.DataRisk | None:
+    def risk(self) -> DataRisk | None:
         """What it may do and whose data flows through it, as far as anything says so."""
         return self._find_risk()
 

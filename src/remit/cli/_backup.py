@@ -18,10 +18,10 @@ from remit.collector.store import SqliteReader, is_postgres, shown
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
 @db_option
 def backup(target: Path, db: Database | None) -> None:
-    """Copy the database to TARGET, a file that is not there yet, readable by its owner only.
+    """Copy the database to TARGET, a new file that only its owner can read.
 
-    The copy holds one state of the database; a collector may be writing it meanwhile. What is
-    erased later stays in the copy.
+    The copy is a consistent state of the database; a collector may write it meanwhile. Data that
+    is erased later remains in the copy.
     """
     path = database(db)
     if is_postgres(path):

@@ -19,13 +19,13 @@ from remit import _sqlite, config
 from remit._capture import switched_off
 from remit._clock import NS_PER_S
 from remit._delivery import without_credentials
-from remit._runtime._doors import check_target, missing_for_local, spool_of
+from remit._runtime._targets import check_target, spool_of
 from remit._spool import Folder
-from remit._spool.listing import FileState, Listed, listed
 from remit._version import __version__
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._probes import probed
+from remit.cli._spool_files import FileState, Listed, listed
 from remit.cli._terminal import duration, number_of, size
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.config import Settings
@@ -33,6 +33,8 @@ from remit.errors import SettingsError
 
 UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) holds all the same."
 LOCAL_FILE: Final = "remit.db"
+LOCAL_NEEDS: Final = "starlette"
+"""What local mode needs beside remit itself."""
 COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
 """What `remit serve` needs beside what local mode does."""
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
@@ -160,7 +162,7 @@ def _spool(folder: Folder) -> Check:
     told = list(_told(folder, found))
     if taken > NEARLY_FULL * folder.max_bytes:
         said = f"{size(taken)} of at most {size(folder.max_bytes)} are taken"
-        advice = "Set REMIT_MAX_SPOOL_BYTES higher, or send what waits: what is oldest is given up."
+        advice = "Set REMIT_MAX_SPOOL_BYTES higher, or send what waits: new spans are dropped soon."
         return wrong("spool", "spool_full", "; ".join([said, *told]), advice)
     used = [file for file in found if file.state is FileState.IN_USE]
     running = f", {number_of(len(used), 'file')} of running programs" if used else ""
@@ -194,12 +196,11 @@ def _told(folder: Folder, found: list[Listed]) -> Iterator[str]:
 
 
 def _collector() -> Check:
-    missing = missing_for_local()
-    if missing is not None:
+    if find_spec(LOCAL_NEEDS) is None:
         return wrong(
             "collector",
             "collector",
-            f"local mode needs the collector, and {missing} is not installed",
+            f"local mode needs the collector, and {LOCAL_NEEDS} is not installed",
             "pip install 'remit[collector]', or set REMIT_API_URL and REMIT_API_TOKEN.",
         )
     serving = [name for name in COLLECTOR_NEEDS if find_spec(name) is None]

@@ -1,4 +1,4 @@
-"""`remit db`: what an operator does to a database as a whole."""
+"""`remit db`: maintenance of a database."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ MOST_DAYS: Final = 36_500
 
 
 class Commands(LazyGroup):
-    """The commands of `remit db` that stand in files of their own."""
+    """The commands of `remit db`."""
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "retain": ("remit.cli._db:retain", "Remove what is older than so many days, for good."),
+        "retain": ("remit.cli._db:retain", "Delete old spans and runs."),
         "erase": (
             "remit.cli._erase:erase",
-            "Delete the payloads of runs, and record it.",
+            "Delete the payloads of runs.",
         ),
-        "backup": ("remit.cli._backup:backup", "Copy a database that is being served."),
-        "upgrade": ("remit.cli._db:upgrade", "Bring an earlier remit's database up to date."),
+        "backup": ("remit.cli._backup:backup", "Copy a database."),
+        "upgrade": ("remit.cli._db:upgrade", "Upgrade the database of an earlier version."),
     }
 
 
 @click.group(cls=Commands)
 def db() -> None:
-    """Look after a database: remove what is old, erase payloads, make a copy."""
+    """Database maintenance: retention, erasure, backup."""
 
 
 @click.command()
@@ -44,16 +44,16 @@ def db() -> None:
     "--days",
     required=True,
     type=click.IntRange(1, MOST_DAYS),
-    help="Keep what is not older than so many days.",
+    help="Age in days up to which spans and runs are kept.",
 )
 @db_option
 @json_option
 def retain(days: int, db: Database | None, *, as_json: bool) -> None:
-    """Remove what is older than so many days, for good, and say what it was.
+    """Delete spans and runs that are older than the given number of days.
 
-    Spans go by the time at which they began. A run goes when it ended before and has no span that
-    stays; one that never ended stays. In PostgreSQL spans go a whole week at a time, when its last
-    day is old enough; a collector may be serving the database meanwhile.
+    The age of a span is the time since it began. A run is deleted if it ended before that time and
+    none of its spans remains; a run that never ended remains. In PostgreSQL, spans are deleted by
+    whole weeks. A collector may serve the database meanwhile.
     """
     path = database(db)
     before_us = SystemClock().wall_ns() // NS_PER_US - days * US_PER_DAY
@@ -69,10 +69,10 @@ def retain(days: int, db: Database | None, *, as_json: bool) -> None:
 @click.command()
 @db_option
 def upgrade(db: Database | None) -> None:
-    """Bring the database of an earlier remit up to date.
+    """Upgrade the database of an earlier version of remit.
 
-    Commands that write do that by themselves. Commands that only read change nothing, and refuse
-    an older database until this was done. An earlier remit cannot open it afterwards.
+    Commands that write do so automatically. Commands that only read change nothing, and refuse an
+    older database until it is upgraded. Earlier versions cannot open it afterwards.
     """
     path = database(db)
     with opened(path):

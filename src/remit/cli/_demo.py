@@ -38,13 +38,13 @@ SHOWN: Final = 1
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the record; without it the one of the settings.",
+    help="Folder for the record; by default that of the settings.",
 )
 def demo(data_dir: Path | None) -> None:
-    """Watch an agent run, from its first call to the record.
+    """Run an example agent and show its record.
 
-    A support desk answers a handful of customers. It needs no account, no key and no network: the
-    record stays on this machine, unless the REMIT_* variables name a server.
+    A support desk answers a few customers. It needs no account, no key and no network: the record
+    stays on this machine, unless the REMIT_* variables name a server.
     """
     runtime = _configured(data_dir)
     agent = _example()

@@ -19,9 +19,9 @@ INDENT = " " * 20
 @click.command()
 @json_option
 def doctor(*, as_json: bool) -> None:
-    """Find out why nothing arrives: look at the settings, and try the server with them.
+    """Check settings, server and spool, and say why nothing arrives.
 
-    Nothing is recorded and nothing is changed. The exit status is 1 when something is wrong.
+    The command records nothing and changes nothing. The exit status is 1 if a check fails.
     """
     found: list[Check] = []
     for check in examined():

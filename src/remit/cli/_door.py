@@ -35,14 +35,14 @@ _OPTIONS: Final = (
         metavar="ADDRESS",
         envvar="REMIT_SERVE_PROXY",
         show_envvar=True,
-        help="Addresses, with commas, of reverse proxies whose X-Forwarded-For is believed.",
+        help="Comma-separated addresses of reverse proxies whose X-Forwarded-For is trusted.",
     ),
     click.option(
         "--access-log",
         metavar="FILE",
         envvar="REMIT_SERVE_ACCESS_LOG",
         show_envvar=True,
-        help="Add a line of JSON for each request; - is the standard output.",
+        help="Append a line of JSON for each request; - is standard output.",
     ),
 )
 

@@ -30,9 +30,9 @@ SOMEBODY: Final = "unknown"
     "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
 )
 @click.option(
-    "--reason", type=TEXT, metavar="TEXT", required=True, help="Why; it stays in the record."
+    "--reason", type=TEXT, metavar="TEXT", required=True, help="Reason; it is kept in the record."
 )
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @db_option
 @json_option
 def erase(
@@ -45,11 +45,11 @@ def erase(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Delete the payloads of runs, for good, and keep a record of it.
+    """Delete the payloads of runs for good, and keep a record of the erasure.
 
-    Parameters, results, qualities, reasons and the answers that hold them go. Names, times and
-    states stay, and `remit runs show` tells what was erased, when, why and by whom. What arrives
-    later for such a run is kept without its payloads.
+    The command deletes parameters, results, quality payloads, reasons, and stored answers that hold
+    them. Names, times and states remain, and `remit runs show` shows what was erased, when, why and
+    by whom. Items that arrive for such a run later are stored without their payloads.
     """
     named = {AskedFor.RUN: run, AskedFor.AGENT: agent, AskedFor.SUBJECT: subject}
     asked = [(kind, value) for kind, value in named.items() if value is not None]

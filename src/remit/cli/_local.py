@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from remit._clock import SystemClock
+from remit._registry import RUN_TYPE
 from remit.cli._database import (
     database,
     every,
@@ -22,7 +23,7 @@ from remit.cli._database import (
 )
 from remit.cli._failing import Failed
 from remit.cli._options import Database
-from remit.cli._records import ROOT_SPAN, Record, Run, Step, newest_of, start_of
+from remit.cli._records import Record, Run, Step, newest_of, start_of
 from remit.collector.ingest import Caller, Service, TokenScope
 from remit.collector.ingest.risk import risk_of_run
 from remit.collector.meaning import Declarations
@@ -102,7 +103,7 @@ class LocalRuns:
         wanted = SpanFilter(agent_instance_id=None if run is None else run.instance.id)
         with self._store.reading() as source:
             rows = every(lambda page: source.list_spans(wanted, page), descending=True)
-            kept = (row for row in rows if with_roots or row.schema_name != ROOT_SPAN)
+            kept = (row for row in rows if with_roots or row.schema_name != RUN_TYPE)
             return self._steps(source, newest_of(kept, count))[-count:]
 
     def feed(self, run: Run | None) -> Callable[[], list[Step]]:

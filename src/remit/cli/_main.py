@@ -15,14 +15,14 @@ class Commands(LazyGroup):
     """The commands of `remit`, in the order of their help."""
 
     lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "demo": ("remit.cli._demo:demo", "Watch an agent run, from its first call to the record."),
-        "serve": ("remit.cli._serve:serve", "Serve the API over a database of this machine."),
-        "runs": ("remit.cli._runs:runs", "Look at what was recorded, and end a run."),
-        "schema": ("remit.cli._schema:schema", "Look at what a program declares."),
-        "spool": ("remit.cli._spool:spool", "Look at what is not delivered yet, and send it."),
-        "token": ("remit.cli._token:token", "Make and take back tokens of a server."),
-        "db": ("remit.cli._db:db", "Look after a database: forget, erase, copy."),
-        "doctor": ("remit.cli._doctor:doctor", "Find out why nothing arrives."),
+        "demo": ("remit.cli._demo:demo", "Run an example agent and show its record."),
+        "serve": ("remit.cli._serve:serve", "Serve the API from a database."),
+        "runs": ("remit.cli._runs:runs", "List, show and terminate runs."),
+        "schema": ("remit.cli._schema:schema", "Show and check the declarations of a program."),
+        "spool": ("remit.cli._spool:spool", "Show, send and delete undelivered items."),
+        "token": ("remit.cli._token:token", "Create, list and revoke API tokens."),
+        "db": ("remit.cli._db:db", "Database maintenance: retention, erasure, backup."),
+        "doctor": ("remit.cli._doctor:doctor", "Check settings, server and spool."),
     }
 
 
@@ -32,4 +32,4 @@ class Commands(LazyGroup):
 )
 @click.version_option(__version__, prog_name="remit", message="%(prog)s %(version)s")
 def main() -> None:
-    """Say what an AI agent may do and with whose data, and see what it did."""
+    """Record what AI agents do, and keep them within their remit."""

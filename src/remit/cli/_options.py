@@ -48,13 +48,13 @@ db_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Database: a file, or postgresql://...; without it that of local mode.",
+    help="Database: a file, or postgresql://...; by default that of local mode.",
 )
 runs_option = click.option(
     "--db",
     type=DatabaseType(),
     metavar="FILE|URL",
-    help="Use this database: a file, or postgresql://...; without it the server of REMIT_API_URL "
-    "with REMIT_API_TOKEN, else local mode's database.",
+    help="Database: a file, or postgresql://...; by default the server of REMIT_API_URL with "
+    "REMIT_API_TOKEN, else the database of local mode.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

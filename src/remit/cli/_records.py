@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from remit._ids import ALPHABET, KEY_CHARS, TIME_CHARS
+from remit._registry import RUN_TYPE
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
@@ -23,8 +24,6 @@ class HasId(Protocol):
 
 
 S = TypeVar("S", bound=HasId)
-
-ROOT_SPAN: Final = "remit:run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +113,12 @@ class Record:
     @property
     def root(self) -> AgentSpan | None:
         """The span that stands for the whole run, if remit recorded it."""
-        return next((span for span in self.spans if span.schema_name == ROOT_SPAN), None)
+        return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
     def steps(self) -> list[AgentSpan]:
         """The spans without the root."""
-        return [span for span in self.spans if span.schema_name != ROOT_SPAN]
+        return [span for span in self.spans if span.schema_name != RUN_TYPE]
 
     def tree(self) -> Iterator[Placed]:
         """Yield each step before those below it.
@@ -193,7 +192,7 @@ def _below(
 def start_of(span: AgentSpan) -> tuple[bool, bool, datetime, str]:
     """Return what sorts spans by their starts; the root first, what has not begun last."""
     begin = span.started_at or datetime.min.replace(tzinfo=UTC)
-    return (span.schema_name != ROOT_SPAN, span.started_at is None, begin, span.id)
+    return (span.schema_name != RUN_TYPE, span.started_at is None, begin, span.id)
 
 
 def names_of(agents: Iterable[Agent]) -> dict[str, str]:

@@ -19,8 +19,9 @@ from pydantic import BaseModel
 from remit._endpoints import API, Call, Details, Page
 from remit._endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit._ids import is_pfid
+from remit._registry import RUN_TYPE
 from remit.cli._failing import Failed
-from remit.cli._records import ROOT_SPAN, Record, Run, Step, newest_of, start_of
+from remit.cli._records import Record, Run, Step, newest_of, start_of
 from remit.client._http import HttpClient
 from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent
@@ -107,7 +108,7 @@ class ServerRuns:
         """Return the newest spans, in the order in which they began."""
         with self._listing("spans"):
             spans = heapq.merge(*self._newest_spans(run), key=lambda span: span.id, reverse=True)
-            kept = (span for span in spans if with_roots or span.schema_name != ROOT_SPAN)
+            kept = (span for span in spans if with_roots or span.schema_name != RUN_TYPE)
             return self._steps(newest_of(kept, count))[-count:]
 
     def feed(self, run: Run | None) -> Callable[[], list[Step]]:

@@ -35,7 +35,7 @@ MIN_AGENT_COLUMNS: Final = 10
 
 @click.group()
 def runs() -> None:
-    """Look at what was recorded, and end a run."""
+    """List, show and terminate runs."""
 
 
 @runs.command("list")
@@ -43,7 +43,7 @@ def runs() -> None:
 @click.option("--limit", "-n", default=20, show_default=True, type=click.IntRange(1, 100_000))
 @json_option
 def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
-    """List the newest runs, the newest first."""
+    """List the newest runs, newest first."""
     with runs_of(db) as source:
         found = source.newest(limit)
     if as_json:
@@ -63,13 +63,13 @@ def list_runs(db: Database | None, limit: int, *, as_json: bool) -> None:
 
 @runs.command()
 @click.argument("run", type=TEXT, default="last")
-@click.option("--risk", "with_risk", is_flag=True, help="Also what its steps may do, and did not.")
+@click.option("--risk", "with_risk", is_flag=True, help="Show the declared risk of its steps, too.")
 @runs_option
 @json_option
 def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> None:
     """Show one run as a tree of its steps.
 
-    RUN is its key, its id, the beginning of one of them, or `last`, which is also the default.
+    RUN is its key, its id, the beginning of either, or `last`, which is the default.
     """
     with runs_of(db) as source:
         found = source.find(run)

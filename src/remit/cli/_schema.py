@@ -25,7 +25,7 @@ _SAY_NOTHING = frozenset({"$comment", "type", "x-remit-rules-off", "x-remit-with
 
 @click.group()
 def schema() -> None:
-    """Look at what a program declares."""
+    """Show and check the declarations of a program."""
 
 
 schema.add_command(check)
@@ -33,19 +33,17 @@ schema.add_command(check)
 
 @schema.command()
 @click.argument("target", metavar="MODULE[:AGENT]")
-@click.option(
-    "--risk", is_flag=True, help="Show who says what of the data: declared, inferred, unsaid."
-)
+@click.option("--risk", is_flag=True, help="Show the data risk: declared, inferred, missing.")
 @json_option
 def show(target: str, *, risk: bool, as_json: bool) -> None:
-    """Show what registers an agent: its span types, their schemas and their data risk.
+    """Show the registration of an agent: its span types, their schemas and their data risk.
 
-    With --json it is the payload, with sorted keys: the same bytes for the same source. Without
-    AGENT all agents of the module are shown, as an object by name.
+    With --json the output is the payload with sorted keys: the same bytes for the same source.
+    Without AGENT it holds all agents of the module, as an object by name.
 
-    With --risk it is the data risk alone: for each span type and for the agent as a whole, what
-    is declared, what is inferred from which type in the signature, where that exceeds the
-    agent's remit, what nobody has said, and where only a name suggests it.
+    With --risk the output is the data risk, for each span type and for the agent as a whole: which
+    words are declared, which are inferred from which type in the signature, which exceed the
+    agent's remit, which are missing, and which of these a name suggests.
     """
     name, colon, path = target.partition(":")
     module = imported(name, "MODULE[:AGENT], as in myapp.bot:answer")

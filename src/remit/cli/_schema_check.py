@@ -11,10 +11,10 @@ import click
 
 from remit import _runtime
 from remit._registry import SpanType
-from remit._schema import Grade, Weakness, weaknesses
 from remit.cli._failing import Failed
 from remit.cli._modules import imported
 from remit.cli._options import json_option
+from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
 
 MAX_PLACE_COLUMNS: Final = 28
@@ -43,12 +43,12 @@ class Checked:
 )
 @json_option
 def check(module: str, *, fail_on: str | None, as_json: bool) -> None:
-    """List what has no schema, or one that says little, with file and line.
+    """List parameters and results with a missing or weak schema, with file and line.
 
-    Looked at are the span types of MODULE and of its submodules that it imports. No schema have
-    parameters and results without an annotation, those whose annotation names something that is
-    not there at run time, and objects that cannot be looked into. Little is said by Any, object,
-    and by lists and dicts of anything.
+    The command checks the span types of MODULE and of the submodules that it imports. A schema is
+    missing if there is no annotation, if the annotation names something that does not exist at run
+    time, or if remit does not look into the type. A schema is weak if it accepts anything: Any,
+    object, and lists and dicts of anything.
     """
     imported(module, "MODULE, as in myapp.bot")
     checked = [_checked(each) for each in _declared(module)]

@@ -6,9 +6,13 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
-from remit._inference import effective, inferred, suggested
+from remit._annotations import SECRETS
+from remit._capture.categories import category_of_name
+from remit._capture.names import name_rule
+from remit._inference import Side, effective, inferred, places_of
 from remit._marks import CATEGORIES, CLASSIFICATION
 from remit._policy import Ceiling, Ceilings, under, verdict
 from remit._registry import AgentType, Registry, SpanType
@@ -27,6 +31,20 @@ PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 
 UNKNOWN: Final = "unknown"
 LABEL_COLUMNS: Final = 11
+
+
+class Suggested(Struct, frozen=True):
+    """A data category that only a name suggests.
+
+    Attributes:
+        category: Field of `remit.DataCategories`.
+        side: Where the data stands.
+        path: Place in the signature; the name is its last part.
+    """
+
+    category: str
+    side: Side
+    path: str
 
 
 def risk_report(agent: AgentType, registry: Registry) -> Json:
@@ -93,6 +111,26 @@ def _of_all(steps: Iterable[Json]) -> Json:
             for part, (_, names) in PARTS.items()
         },
     }
+
+
+def suggested(declared: SpanType) -> tuple[Suggested, ...]:
+    """Return each category that a name in the signature suggests, in the order of the signature.
+
+    A name proves nothing, so no category is set by it: an author is asked to say.
+    """
+    return tuple(
+        dict.fromkeys(
+            Suggested(category, side, place.path)
+            for side, place in places_of(declared)
+            if place.name and place.part is not bool
+            for category in _category_of(place.name)
+        )
+    )
+
+
+def _category_of(name: str) -> tuple[str, ...]:
+    category = SECRETS if name_rule(name) is not None else category_of_name(name)
+    return () if category is None else (category,)
 
 
 def show_risk(name: str, report: Json) -> None:

@@ -35,24 +35,24 @@ EXPOSED: Final = "docs/how-to/expose-a-collector.md"
     default=PORT,
     show_default=True,
     type=click.IntRange(0, 65_535),
-    help="Port to listen on; 0 takes a free one.",
+    help="Port to listen on; 0 chooses a free one.",
 )
 @click.option(
     "--workers",
     default=1,
     show_default=True,
     type=click.IntRange(1, MOST_WORKERS),
-    help="Processes that serve the port together; more than one needs PostgreSQL.",
+    help="Number of processes; more than one needs PostgreSQL.",
 )
 @door_options
 @limit_options
 @db_option
 def serve(host: str, port: int, workers: int, db: Database | None, **more: Any) -> None:  # noqa: ANN401 - the limits by name
-    """Serve the API over a database of this machine, until Ctrl-C.
+    """Serve the API from a database, until Ctrl-C.
 
-    Whoever sends or reads needs a token: `remit token create` makes one. Without --host only this
-    machine can reach it. /healthz says whether it lives, /readyz whether its database answers, and
-    /metrics what it counted, for Prometheus.
+    Clients need a token: `remit token create` creates one. Without --host, only this machine can
+    reach the server. /healthz reports whether the process lives, /readyz whether its database
+    answers, and /metrics has counters for Prometheus.
     """
     door = Door(**{name: more.pop(name) for name in DOOR})
     if (door.certificate is None) != (door.key is None):

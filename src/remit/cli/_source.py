@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from remit import config
 from remit._clock import SystemClock
-from remit._runtime._doors import remote_door
+from remit._runtime._targets import remote_client
 from remit.cli._failing import missing_library
 from remit.cli._options import Database
 from remit.cli._records import Record, Run, Step
@@ -94,7 +94,7 @@ def runs_of(db: Database | None, settings: Settings | None = None) -> Generator[
     if db is None:
         settings = settings or config.load({})
         if settings.mode != "local" and settings.api_url and settings.api_token:
-            with closing(remote_door(settings, SystemClock())) as http:
+            with closing(remote_client(settings, SystemClock())) as http:
                 yield ServerRuns(http)
             return
     try:

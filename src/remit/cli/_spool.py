@@ -11,13 +11,13 @@ import click
 
 from remit import config
 from remit._clock import NS_PER_S
-from remit._runtime import send_spooled
-from remit._runtime._doors import spool_of
+from remit._runtime._setup import send_spooled
+from remit._runtime._targets import spool_of
 from remit._spool import Folder, Others
-from remit._spool.listing import FileState, Listed, Refused, listed, purge
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import TEXT, json_option
+from remit.cli._spool_files import FileState, Listed, Refused, listed, purge
 from remit.cli._terminal import bold, emit, emit_json, faint, number_of, printable, size
 from remit.config import Settings
 
@@ -34,18 +34,18 @@ STATE_COLOURS = {
 
 @click.group()
 def spool() -> None:
-    """Look at what was recorded and is not delivered yet, send it, or delete it.
+    """Show, send and delete undelivered items.
 
-    Each process keeps a file of its own in the folder `spool` of the data folder. What a process
-    could not deliver before it ended is sent by the next one that sends to the same server by the
-    same token; these commands are for when there is none.
+    Each process has a file of its own in the folder `spool` of the data folder. If a process ends
+    before everything is delivered, the next one with the same server and token sends the rest;
+    these commands are for when there is none.
     """
 
 
 @spool.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show what waits, for which server, and what a server refused and why."""
+    """Show which items wait, for which server, and which were refused and why."""
     settings = config.load({})
     folder = _folder(settings)
     files = listed(folder)
@@ -76,15 +76,17 @@ def status(*, as_json: bool) -> None:
 
 
 @spool.command()
-@click.option("--all", "every", is_flag=True, help="Also what was recorded by another token.")
+@click.option(
+    "--all", "every", is_flag=True, help="Also send items that were recorded with another token."
+)
 @click.option(
     "--from",
     "source",
     type=TEXT,
     metavar="TARGET",
-    help="Also what was recorded for this other server, or `local`, as `status` shows it.",
+    help="Also send items for this other server, or `local`, as `status` shows it.",
 )
-@click.option("--set-aside", "aside", is_flag=True, help="Also what a server refused before.")
+@click.option("--set-aside", "aside", is_flag=True, help="Also send items that a server refused.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -92,14 +94,14 @@ def status(*, as_json: bool) -> None:
     show_default=True,
     type=click.FloatRange(min=0.1),
     metavar="SECONDS",
-    help="Give up after so long; what is left waits on.",
+    help="Stop after this time; the rest remains.",
 )
 def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> None:
-    """Send what ended processes left, to the server that the settings name.
+    """Send the items of ended processes to the server in the settings.
 
-    What was recorded by another token stays unless --all is given, and what was recorded for
-    another server, or for local mode, unless --from names it: after a token or a URL was mended.
-    The exit status is 1 when something was refused, or waits on.
+    Items that were recorded with another token are sent with --all only, and items for another
+    server, or for local mode, only if --from names it: use them after correcting a token or a URL.
+    The exit status is 1 if an item was refused or remains.
     """
     settings = config.load({})
     if settings.resolved_mode == "off":
@@ -120,10 +122,12 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
 
 
 @spool.command("purge")
-@click.option("--set-aside", "aside", is_flag=True, help="Only what was refused or is damaged.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--set-aside", "aside", is_flag=True, help="Only delete refused items and damaged files."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def purge_files(*, aside: bool, yes: bool) -> None:
-    """Delete, for good, the files that no running process has."""
+    """Delete the files that no running process uses."""
     folder = _folder(config.load({}))
     wanted = (FileState.SET_ASIDE, FileState.DAMAGED)
     found = [

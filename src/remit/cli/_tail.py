@@ -9,8 +9,9 @@ from typing import Final
 
 import click
 
+from remit._registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import ROOT_SPAN, Run, Step
+from remit.cli._records import Run, Step
 from remit.cli._source import runs_of, say_place
 from remit.cli._terminal import (
     coloured,
@@ -34,13 +35,13 @@ SHORT_CHARS: Final = 12
 @click.argument("run", type=TEXT, required=False)
 @runs_option
 @click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
-@click.option("--follow", "-f", is_flag=True, help="Wait for more, until interrupted.")
+@click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
 @json_option
 def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:
-    """Show the last spans of RUN, or of all runs, a line each, in the order in which they began.
+    """Show the last spans of RUN, or of all runs, one line each, in the order of their start.
 
-    With --follow further ones are shown as they come, and each once more when it ends, whenever it
-    began. JSON includes the root span `remit:run` of each run.
+    With --follow, new spans are shown as they arrive, and every span again when it ends. JSON
+    includes the root span `remit:run` of each run.
     """
     with runs_of(db) as runs:
         found = None if run is None else runs.find(run)
@@ -61,7 +62,7 @@ def _show(steps: Iterable[Step], *, as_json: bool) -> None:
     for step in steps:
         if as_json:
             emit_json(step.span.model_dump(mode="json"), indent=None)
-        elif step.span.schema_name != ROOT_SPAN:
+        elif step.span.schema_name != RUN_TYPE:
             emit(_line(step.span, step.run))
 
 

@@ -12,15 +12,15 @@ from remit.cli._terminal import bold, emit, faint, printable
 @click.command()
 @click.argument("run", type=TEXT)
 @click.option(
-    "--reason", type=TEXT, required=True, help="Why; the program and the record are told so."
+    "--reason", type=TEXT, required=True, help="Reason; the program and the record get it."
 )
 @runs_option
 def terminate(run: str, reason: str, db: Database | None) -> None:
-    """End a run from outside: it does nothing further.
+    """Terminate a run.
 
-    RUN is its key, its id, the beginning of one of them, or `last`. The program stops at its next
-    step, or at the next item of a stream, once it knows: within its flush interval if it sends
-    something or streams, else within its poll interval.
+    RUN is its key, its id, the beginning of either, or `last`. The program stops at its next step,
+    or at the next item of a stream, once it learns of the termination: within its flush interval
+    if it sends something or streams, else within its poll interval.
     """
     if not reason.strip():
         raise click.UsageError("--reason must say something.")

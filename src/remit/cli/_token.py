@@ -22,7 +22,7 @@ from remit.collector.store import Reading, Store, shown
 
 @click.group()
 def token() -> None:
-    """Make and take back tokens of a server."""
+    """Create, list and revoke API tokens."""
 
 
 @token.command()
@@ -31,26 +31,26 @@ def token() -> None:
     type=click.Choice([scope.value for scope in TokenScope]),
     default=TokenScope.ACCOUNT.value,
     show_default=True,
-    help="What it is good for: everything in the account, or one agent.",
+    help="Access to everything in the account, or to one agent.",
 )
 @click.option(
     "--agent", type=TEXT, metavar="AGENT", help="The agent: id, external identifier or name."
 )
-@click.option("--quiet", "-q", is_flag=True, help="Write the token and nothing else.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the token only.")
 @click.option(
     "--to",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the token to this new file, which only you can read, instead of showing it.",
+    help="Write the token to this new file, readable by you only, instead of printing it.",
 )
 @db_option
 def create(
     scope: str, agent: str | None, db: Database | None, *, quiet: bool, file: Path | None
 ) -> None:
-    """Make a token, and show it: it is kept as a hash, so this is the only time.
+    """Create a token and show it once: the database keeps a hash only.
 
-    With --scope agent_deployment it is for one agent; one that is not known is made.
+    With --scope agent_deployment the token is for one agent, which is created if it is unknown.
     """
     bound = scope == TokenScope.AGENT_DEPLOYMENT
     if bound != (agent is not None):
@@ -84,7 +84,7 @@ def create(
 @db_option
 @json_option
 def list_all(db: Database | None, *, as_json: bool) -> None:
-    """List the tokens, oldest first; never their secrets."""
+    """List the tokens without their secrets, oldest first."""
     path = database(db)
     with opened_to_read(path) as store:
         tokens = list_tokens(store)
@@ -106,7 +106,7 @@ def list_all(db: Database | None, *, as_json: bool) -> None:
 @click.argument("token_id", type=TEXT, metavar="ID")
 @db_option
 def revoke(token_id: str, db: Database | None) -> None:
-    """Make a token worthless, for good; ID is as `remit token list` shows it."""
+    """Revoke a token for good; `remit token list` shows its ID."""
     with opened(database(db)) as store:
         revoked = revoke_token(store, token_id)
     emit(f"Revoked {revoked.id}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from typing import Final, cast
 
@@ -80,9 +82,6 @@ def unconnected(error: BaseException) -> tuple[str, BaseException]:
     Args:
         error: What httpx raised; the system's error is among its causes.
     """
-    import socket
-    import ssl
-
     causes = list(_causes(error))
     for kind, template in (
         (socket.gaierror, NO_NAME),

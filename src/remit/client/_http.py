@@ -3,12 +3,12 @@
 Calls go to httpx's transport, beneath its client. Other tracers wrap the client, and httpx logs
 there: they would trace and log remit's own requests. The price is that the proxies of the
 environment, which the client reads, are read here (`Target.proxy`).
-
-httpx is imported with the first client: it takes 57 ms, and `import remit` does not need it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - see httpcore
 import os
 import re
 import sys
@@ -16,8 +16,13 @@ import threading
 import zlib
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
+
+# httpx imports httpcore at the first request, and a look-up of a host imports encodings.idna. Both
+# would happen on the sender's thread, and a process may fork during an import.
+import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport]
+import httpx
 
 from remit._clock import Clock, Deadline, SystemClock
 from remit._endpoints import Call
@@ -26,15 +31,10 @@ from remit.client._body_reader import BodyReader
 from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer, Target
 from remit.config import is_loopback
-from remit.errors import ApiError, UnavailableError, UsageError
+from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 
-if TYPE_CHECKING:
-    import httpx
-
-    Transport = httpx.BaseTransport
-    AsyncTransport = httpx.AsyncBaseTransport
-else:
-    Transport = AsyncTransport = object
+Transport: TypeAlias = httpx.BaseTransport
+AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -109,11 +109,6 @@ class HttpBase(Generic[C]):
         Raises:
             SettingsError: The URL or the token is not valid.
         """
-        # The look-up of a name needs it: imported here, no thread imports it while a process forks.
-        import encodings.idna  # noqa: F401
-
-        import httpx  # noqa: F401 - on the thread that makes the client
-
         self.target = Target.of(api_url, token)
         self._given: Any = transport
         in_process = isinstance(transport, InProcessTransport)
@@ -143,8 +138,6 @@ class HttpBase(Generic[C]):
 
     def _connected(self, network: Callable[..., C], call: Call[Any]) -> C:
         """Return a transport to the network, by the proxy that the environment names."""
-        import httpx
-
         proxy = self.target.proxy()
         try:
             return network(proxy=proxy)
@@ -163,8 +156,6 @@ class HttpBase(Generic[C]):
         return self._transports.pop(os.getpid(), None)
 
     def _request(self, call: Call[Any], timeout_s: float) -> httpx.Request:
-        import httpx
-
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
         body, encoding = self._compression.encoded(call.body)
         return httpx.Request(
@@ -185,8 +176,6 @@ class HttpBase(Generic[C]):
 
         It is raised unchained: httpx's errors hold the request, and so the token and payloads.
         """
-        import httpx
-
         template, cause = _error_text.BROKEN, cast("BaseException", error)
         if isinstance(error, httpx.ConnectError):
             template, cause = _error_text.unconnected(error)
@@ -198,6 +187,10 @@ class HttpBase(Generic[C]):
             template = _error_text.PROXY
         elif isinstance(error, httpx.TimeoutException | TimeoutError):
             template = _error_text.NO_ANSWER
+        elif isinstance(error, httpx.DecodingError):
+            # From a given transport that decompresses; the reader does it for the network.
+            reason = self._sentence(_error_text.NOT_PACKED, error)
+            return ContractError(f"{self.target.where(call)}: {reason}")
         proxy = None if self._given is not None else self.target.proxy()
         if proxy is not None and template in _error_text.OF_THE_WAY:
             return self._proxy_failure(cause, call, proxy)
@@ -215,7 +208,7 @@ class HttpBase(Generic[C]):
         return _error_text.sentence(template, error, place=place, timeout_s=timeout_s)
 
 
-class HttpClient(HttpBase["httpx.BaseTransport"]):
+class HttpClient(HttpBase[Transport]):
     """Sends calls over httpx, one try each. Usable from several threads.
 
     Attributes:
@@ -253,8 +246,6 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
             ContractError: The answer cannot be decompressed, or is too long.
             UsageError: The client was closed.
         """
-        import httpx
-
         seconds = self._timeout_s if timeout_s is None else timeout_s
         transport = self._transport(httpx.HTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
@@ -284,7 +275,7 @@ class HttpClient(HttpBase["httpx.BaseTransport"]):
             transport.close()
 
 
-class AsyncHttpClient(HttpBase["httpx.AsyncBaseTransport"]):
+class AsyncHttpClient(HttpBase[AsyncTransport]):
     """Sends calls over httpx, awaitable, one try and one deadline each. For one event loop."""
 
     async def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
@@ -294,10 +285,6 @@ class AsyncHttpClient(HttpBase["httpx.AsyncBaseTransport"]):
 
     async def exchange(self, call: Call[Any], *, timeout_s: float | None = None) -> Answer:
         """Return the answer to *call* as it came; the timeout bounds the whole of it."""
-        import asyncio
-
-        import httpx
-
         seconds = self._timeout_s if timeout_s is None else timeout_s
         transport = self._transport(httpx.AsyncHTTPTransport, call)
         deadline = Deadline.after(seconds, self._clock)
@@ -322,8 +309,6 @@ class AsyncHttpClient(HttpBase["httpx.AsyncBaseTransport"]):
 
     async def wait(self, seconds: float) -> None:
         """Wait before a further try."""
-        import asyncio
-
         await asyncio.sleep(seconds)
 
     async def aclose(self) -> None:

@@ -9,18 +9,12 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias
+from typing import Any, Final, NamedTuple, Self, TypeAlias
+
+import httpx
 
 from remit._guard import guarded
 from remit.errors import UsageError
-
-if TYPE_CHECKING:
-    import httpx
-
-    Transport = httpx.BaseTransport
-else:
-    # httpx needs the methods only; deriving from its class would import it.
-    Transport = object
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -127,7 +121,7 @@ def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
     return False
 
 
-class InProcessTransport(Transport):
+class InProcessTransport(httpx.BaseTransport):
     """An httpx transport that calls an ASGI app on the calling thread: no port, no event loop.
 
     For apps whose handlers are `async def` and never wait, such as remit's collector. It works
@@ -154,8 +148,6 @@ class InProcessTransport(Transport):
         Raises:
             UsageError: The app waited for something.
         """
-        import httpx
-
         url = request.url
         path, _, query = url.raw_path.partition(b"?")
         scope = {

@@ -9,14 +9,13 @@ from urllib.request import getproxies, proxy_bypass
 
 from remit._clock import Clock
 from remit._endpoints import Call, interpret
-from remit._version import __version__
+from remit._version import SDK, __version__
 from remit._words import shown_url
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 
 T = TypeVar("T")
 
-SDK: Final = f"remit@{__version__}"
 # A shorter token may be part of an ordinary word, which must stay readable in a message.
 MIN_HIDDEN_CHARS: Final = 8
 

@@ -1,4 +1,4 @@
-"""Accounts, their environments and people: what can be created, and as the API answers them."""
+"""Accounts, their environments and people: what can be created, and as the API returns them."""
 
 from datetime import datetime
 from typing import Literal
@@ -14,7 +14,7 @@ class AccountForUpdate(WireModel):
 
 
 class Account(WireModel):
-    """Who owns the rest."""
+    """An account: the owner of everything else."""
 
     type: Literal["account"]
     """Always `account`."""
@@ -29,7 +29,7 @@ class Account(WireModel):
 
 
 class EnvironmentForCreate(WireModel):
-    """A new environment: what stands under `details` in the body."""
+    """A new environment: the fields under `details` in the body."""
 
     name: str
     """Name that people read."""
@@ -75,7 +75,7 @@ class AdminUser(WireModel):
 
 
 class AdminUserInviteForCreate(WireModel):
-    """A new invitation: what stands under `details` in the body."""
+    """A new invitation: the fields under `details` in the body."""
 
     email: str
     """Who is invited."""

@@ -6,14 +6,14 @@ from typing import Literal, TypeAlias
 from remit.models._types import WireModel
 
 TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
-"""What a token is good for."""
+"""Scope of a token."""
 
 
 class ApiTokenForCreate(WireModel):
-    """A new token: what stands under `details` in the body."""
+    """A new token: the fields under `details` in the body."""
 
     token_scope: TokenScopeWord
-    """What it is good for: the account, or one agent in one environment."""
+    """Scope: the account, or one agent in one environment."""
     account_id: str | None = None
     """The account; the token of the request says it if absent."""
     agent_id: str | None = None
@@ -21,18 +21,18 @@ class ApiTokenForCreate(WireModel):
     environment_id: str | None = None
     """The environment, under the same scope; the agent's only one, else the first, if absent."""
     expires_at: str | None = None
-    """When it ends to be good, ISO 8601; never if absent."""
+    """Expiry, ISO 8601; none if absent."""
 
 
 class ApiToken(WireModel):
-    """A token without its secret, which its creation alone tells."""
+    """A token without its secret, which only the answer to its creation has."""
 
     type: Literal["api_token"]
     """Always `api_token`."""
     id: str
     """Id of the token, a PFID."""
     token_scope: TokenScopeWord
-    """What it is good for."""
+    """Scope."""
     account_id: str
     """Account to which it belongs."""
     agent_deployment_id: str | None = None
@@ -44,9 +44,9 @@ class ApiToken(WireModel):
     made_by: str | None = None
     """Id of the token that made it over the API; this token is not valid without that one."""
     status: Literal["active", "suspended", "revoked"]
-    """Where it stands; a revoked one is never good again."""
+    """Status; a revoked token stays revoked."""
     expires_at: datetime | None = None
-    """When it ends to be good; null if never."""
+    """Expiry; null if none."""
     last_used_at: datetime | None = None
     """When it was last used, if the server notes it."""
     inserted_at: datetime | None = None
@@ -56,7 +56,7 @@ class ApiToken(WireModel):
 
 
 class CreatedTokenResponse(WireModel):
-    """Answer to the creation of a token: the only one that tells its secret."""
+    """Answer to the creation of a token: the only one with its secret."""
 
     status: Literal["success"] = "success"
     """Always `success`."""

@@ -1,14 +1,12 @@
 """What a step may do and whose data it handles: the words of `data_risk`.
 
-Apart from the other models, because a declaration needs these and no other: each model that is
-defined takes a part of the time that `import remit` takes.
+Declarations need these models and no others, so `import remit` imports this module alone.
 """
 
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from remit.models._pending import Words, settle_all
 from remit.models._types import WireModel
 
 ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]
@@ -87,9 +85,6 @@ class DataRisk(BaseModel):
     `remit.risk(...)` makes one in a line.
     """
 
-    # No room for weak references: the layout of what `remit.risk()` returns before this is here.
-    __slots__ = ()
-
     model_config = ConfigDict(extra="allow", defer_build=True)
 
     action_profile: ActionProfile
@@ -98,20 +93,3 @@ class DataRisk(BaseModel):
     """What data the parameters hold."""
     result_data_categories: DataCategories
     """What data the result holds."""
-
-
-def _declared(words: Words) -> DataRisk:
-    """Return a data risk with *words*, by part, which are known to be right.
-
-    They are not validated: that would build three validators, and ask each installed distribution
-    for plugins of pydantic.
-    """
-    given = {part: words.get(part, {}) for part in DataRisk.model_fields}
-    return DataRisk.model_construct(
-        action_profile=ActionProfile.model_construct(**given["action_profile"]),
-        params_data_categories=DataCategories.model_construct(**given["params_data_categories"]),
-        result_data_categories=DataCategories.model_construct(**given["result_data_categories"]),
-    )
-
-
-settle_all(DataRisk, _declared)

@@ -13,7 +13,7 @@ from remit.models.agent_instance import (
 
 
 class AgentDeploymentForCreate(WireModel):
-    """A new deployment: what stands under `details` in the body."""
+    """A new deployment: the fields under `details` in the body."""
 
     agent_id: str
     """The agent."""
@@ -54,7 +54,7 @@ class AgentDeployment(WireModel):
 
 
 class AgentVersionForCreate(AgentVersionForRegister):
-    """A new version: what stands under `details` in the body."""
+    """A new version: the fields under `details` in the body."""
 
     agent_id: str
     """The agent."""
@@ -86,7 +86,7 @@ class AgentVersion(WireModel):
 
 
 class AgentSchemaVersionForCreate(AgentSchemaVersionForRegister):
-    """A new schema version: what stands under `details` in the body."""
+    """A new schema version: the fields under `details` in the body."""
 
     agent_id: str
     """The agent."""

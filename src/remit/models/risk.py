@@ -17,9 +17,9 @@ class SpanTypeRisk(WireModel):
     declared: bool
     """Whether the schema version declares it."""
     spans: int
-    """How many spans."""
+    """Number of spans."""
     failed: int
-    """How many of them failed."""
+    """Number of failed spans."""
     allows: list[str]
     """Actions that they may take."""
     forbids: list[str]
@@ -35,29 +35,29 @@ class SpanTypeRisk(WireModel):
 
 
 class Refused(WireModel):
-    """What was not allowed to happen."""
+    """Steps that were denied, and runs that were terminated."""
 
     spans: int
     """Steps that were denied: their bodies did not run."""
     violations: dict[str, int]
-    """How often each word of a remit was in the way."""
+    """Number of denials by word of the remit."""
     terminated_runs: int
     """Runs that were terminated."""
     termination_reasons: list[str]
-    """Why, the newest first."""
+    """Their reasons, the newest first."""
 
 
 class Exceeded(WireModel):
-    """What went beyond a remit and was only observed."""
+    """Spans that exceeded a remit and were only observed."""
 
     spans: int
-    """How many spans."""
+    """Number of spans."""
     violations: dict[str, int]
-    """How often each word of a remit was exceeded."""
+    """Number of excesses by word of the remit."""
 
 
 class SchemaFindings(WireModel):
-    """What came of comparing payloads with what was declared."""
+    """Comparison of payloads with their declared schemas."""
 
     invalid: int
     """Spans whose payload or result does not match."""
@@ -81,7 +81,7 @@ class Risk(WireModel):
     end_time: str | None = None
     """Spans that started after do not count; null for a run."""
     spans: int
-    """How many spans there are."""
+    """Number of spans."""
     allows: dict[str, int]
     """Actions, and how many spans were declared to take them."""
     takes: dict[str, int]
@@ -93,12 +93,12 @@ class Risk(WireModel):
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
     """The same for each span type."""
     refused: Refused
-    """What was not allowed to happen."""
+    """Steps that were denied, and runs that were terminated."""
     exceeded: Exceeded
-    """What went beyond a remit."""
+    """Spans that exceeded a remit."""
     withheld: dict[str, int]
     """Values that were not recorded, by rule."""
     schema_findings: SchemaFindings
-    """Whether payloads are as declared."""
+    """Comparison of payloads with their declared schemas."""
     complete: bool
     """Whether every span with something withheld, refused or exceeded was looked into."""

@@ -23,9 +23,9 @@ class GeneratePfidsRequest(WireModel):
     """Body of a request for ids."""
 
     count: int = Field(default=1, ge=1, le=MAX_PFIDS)
-    """How many."""
+    """Number of ids."""
     account_id: str | None = None
-    """The account in whose partition they lie; the token says it if absent."""
+    """The account whose partition they get; the token says it if absent."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -43,9 +43,9 @@ class CreateTestSpansRequest(WireModel):
     agent_instance_id: str
     """Instance to which they belong."""
     count: int = Field(default=1, ge=1, le=MAX_TEST_SPANS)
-    """How many."""
+    """Number of spans."""
     parent_span_id: str | None = None
-    """The span under which they stand; null at the root."""
+    """The parent span; null at the root."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -60,30 +60,30 @@ class TestSpansResponse(WireModel):
 
 
 class AgentContext(WireModel):
-    """What an agent is and does."""
+    """Description of an agent."""
 
     body: str
     """A text, in Markdown, that a model can read."""
 
 
 class AgentContextResponse(WireModel):
-    """Answer to the question what an agent is and does."""
+    """Answer with the description of an agent."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
     agent_context: AgentContext
-    """What it is and does."""
+    """The description."""
 
 
 class AlertCountResponse(WireModel):
-    """Answer to the question how many alerts there are."""
+    """Answer with the number of alerts."""
 
     count: int
-    """How many."""
+    """Number of alerts."""
 
 
 class TokenScopeDetails(WireModel):
-    """What a token is good for, as a ping answers it."""
+    """Scope of a token, as a ping returns it."""
 
     token_scope: str
     """`account` or `agent_deployment`."""
@@ -96,7 +96,7 @@ class TokenScopeDetails(WireModel):
 
 
 class OpenApiDocument(WireModel):
-    """The description of the API, in the words of OpenAPI 3.1."""
+    """The description of the API in OpenAPI 3.1."""
 
     openapi: str
     """Version of OpenAPI."""
@@ -107,4 +107,4 @@ class OpenApiDocument(WireModel):
     components: JsonObject
     """What the paths refer to."""
     security: list[JsonObject]
-    """How a request shows who asks."""
+    """How a request authenticates."""

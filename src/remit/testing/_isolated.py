@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from remit import _runtime, config
+from remit import config
 from remit._clock import Clock
+from remit._runtime import _setup
 from remit.testing._recording import RecordingSink
 
 
@@ -29,5 +30,5 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
         SettingsError: A setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
-    with _runtime.isolated(config.of(settings), sink=sink, clock=clock):
+    with _setup.isolated(config.of(settings), sink=sink, clock=clock):
         yield sink

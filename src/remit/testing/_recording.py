@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec.structs import replace
 
 from remit._capture import told_apart
 from remit._ids import key_text
-from remit._runs import ROOT_SPAN
+from remit._registry import RUN_TYPE
 from remit._sink import Item, Kind, RunFeed
-
-Tree: TypeAlias = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -135,7 +133,7 @@ class RecordingSink:
         return [
             span
             for span in list(self._spans.values())
-            if span.name != ROOT_SPAN and (name is None or _named(span.name, name))
+            if span.name != RUN_TYPE and (name is None or _named(span.name, name))
         ]
 
     def tree(self) -> list[Any]:

@@ -55,7 +55,7 @@ class AgentForUpdate(WireModel):
 
 
 def create(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make an agent."""
+    """Create an agent."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -85,7 +85,7 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def list_agents(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return one page of the account's agents."""
+    """Return a page of the agents of the account."""
     del key
     values = account_values(ctx, params)
     equal = equal_to(values, FILTERS)
@@ -97,7 +97,7 @@ def list_agents(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def update(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Change what a request gives."""
+    """Update an agent."""
 
     def step(row: AgentRow, values: Mapping[str, object]) -> AgentRow:
         request = validated(AgentForUpdate, values)
@@ -123,7 +123,7 @@ def retire(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def reinstate(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Bring a retired agent back."""
+    """Reinstate a retired agent."""
 
     def step(row: AgentRow, values: Mapping[str, object]) -> AgentRow:
         del values
@@ -135,7 +135,7 @@ def reinstate(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Delete an agent that never ran."""
+    """Delete an agent without instances."""
     values = account_values(ctx, params)
 
     def do() -> Done:

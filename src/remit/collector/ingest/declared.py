@@ -51,7 +51,7 @@ def declared_risk(ctx: Context, agent_id: str) -> dict[str, object]:
 
 
 def agent_context(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return what the agent of an instance is and does, as a text that a model can read."""
+    """Return a description of the agent of an instance, for a language model."""
     del key
     instance = instance_of(ctx, object_of(params, ctx.settings.max_depth))
     account_id = ctx.caller.account_id

@@ -95,7 +95,7 @@ def deployment_of(
 
 
 def list_deployments(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the account's deployments, all or those of an agent or in an environment."""
+    """List the deployments of the account, all or those of an agent or an environment."""
     del key
     return listed(ctx, DeploymentRow, params, deployment_view, sortable=SORTABLE, filters=FILTERS)
 
@@ -107,7 +107,7 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def create(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Deploy an agent in an environment where it was not deployed yet."""
+    """Deploy an agent in an environment."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -118,7 +118,7 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def update(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Pin the version that runs there, or none."""
+    """Set or clear the current version of a deployment."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -136,7 +136,7 @@ def update(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Delete a deployment that never ran."""
+    """Delete a deployment without instances."""
     values = account_values(ctx, params)
 
     def do() -> Done:

@@ -23,7 +23,7 @@ SORTABLE: Final = ("id", "name", "inserted_at", "updated_at")
 
 
 def list_accounts(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the accounts that the token sees: its own."""
+    """List the accounts of the token: its own."""
     del key
     return listed(ctx, AccountRow, params, account_view, sortable=SORTABLE)
 
@@ -51,7 +51,7 @@ def update_account(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def list_environments(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the account's environments."""
+    """List the environments of the account."""
     del key
     return listed(ctx, EnvironmentRow, params, environment_view, sortable=SORTABLE)
 
@@ -63,7 +63,7 @@ def show_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def create_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make an environment."""
+    """Create an environment."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -91,7 +91,7 @@ def update_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def delete_environment(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Delete an environment in which nothing was deployed; the last one stays."""
+    """Delete an environment without deployments, unless it is the last one."""
     values = account_values(ctx, params)
 
     def do() -> Done:

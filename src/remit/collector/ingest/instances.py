@@ -82,7 +82,7 @@ def finish(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def terminate(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """End an instance from outside."""
+    """Terminate an instance."""
 
     def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
         request = validated(TerminateInstanceRequest, values)
@@ -93,7 +93,7 @@ def terminate(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def record_quality(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Set or remove the quality payload of one name; the others stay."""
+    """Set or remove the quality payload of one name."""
 
     def step(row: InstanceRow, values: Mapping[str, object]) -> InstanceRow:
         request = validated(RecordQualityRequest, values)
@@ -124,7 +124,7 @@ def show(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def list_instances(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return one page of an agent's instances."""
+    """Return a page of the instances of an agent."""
     del key
     values = object_of(params, ctx.settings.max_depth)
     agent_id = text_in(values, "agent_id") or ctx.caller.agent_id

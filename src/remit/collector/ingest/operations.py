@@ -50,7 +50,7 @@ class Operation(NamedTuple):
 
 
 def _create_span(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a span."""
+    """Create a span."""
     return _alone(ctx, SpanCall(CREATE, params, key))
 
 
@@ -67,7 +67,7 @@ def _alone(ctx: Context, call: SpanCall) -> bytes:
 
 
 def _ping(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Tell what the token is good for."""
+    """Return the scope of the token."""
     del params, key
     caller = ctx.caller
     return success_answer(
@@ -81,7 +81,7 @@ def _ping(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def _generate_pfids(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make ids in the account's partition."""
+    """Generate ids in the partition of the account."""
     values = object_of(params, ctx.settings.max_depth)
 
     def do() -> Done:

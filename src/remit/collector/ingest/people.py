@@ -34,7 +34,7 @@ def none_called(what: str) -> Callable[[Context, bytes, str | None], bytes]:
     """Return an operation on one *what*, of which there is none."""
 
     def missing(ctx: Context, params: bytes, key: str | None) -> bytes:
-        """Find nothing."""
+        """Answer 404: a collector has none."""
         del key
         account_values(ctx, params)
         raise not_found(what)
@@ -43,7 +43,7 @@ def none_called(what: str) -> Callable[[Context, bytes, str | None], bytes]:
 
 
 def invite(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Refuse to invite anybody."""
+    """Refuse the invitation: a collector has no people."""
     del key
     request = validated(AdminUserInviteForCreate, account_values(ctx, params))
     check_name("email", request.email)
@@ -51,7 +51,7 @@ def invite(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def count_alerts(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return how many alerts there are."""
+    """Return the number of alerts."""
     del key
     account_values(ctx, params)
     return encode({"count": 0})

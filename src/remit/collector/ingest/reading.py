@@ -38,7 +38,7 @@ QUERY: Final = (
 
 
 def list_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return one page of the spans of an instance or an agent."""
+    """Return a page of the spans of an instance or an agent."""
     del key
     values = object_of(params, ctx.settings.max_depth)
     page = page_of(values, SORTABLE)

@@ -47,14 +47,14 @@ _PARTS: Final = ("params_data_categories", "result_data_categories")
 
 
 def of_instance(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return what the spans of an instance may do, and what was refused, exceeded or withheld."""
+    """Return the risk of an instance, as declared and as recorded."""
     del key
     instance = instance_of(ctx, object_of(params, ctx.settings.max_depth))
     return success_answer(risk_of_run(ctx.tx, ctx.declarations, instance).model_dump(mode="json"))
 
 
 def of_agent(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return the same of all the spans of an agent that started within some time."""
+    """Return the risk of all spans of an agent within a period."""
     del key
     values = object_of(params, ctx.settings.max_depth)
     agent = agent_of(ctx, required(values, "agent_id"))

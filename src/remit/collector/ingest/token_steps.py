@@ -45,19 +45,19 @@ _BOUND: Final = ("agent_id", "environment_id")
 
 
 def list_tokens(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the account's tokens, without their secrets."""
+    """List the tokens of the account, without their secrets."""
     del key
     return listed(ctx, TokenRow, params, token_view, sortable=SORTABLE, filters=FILTERS)
 
 
 def show(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return a token, without its secret."""
+    """Return a token without its secret."""
     del key
     return success_answer(token_view(_token(ctx, account_values(ctx, params))))
 
 
 def create(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a token, and tell its secret, once: a repetition answers without it."""
+    """Create a token and return its secret, once: a repeated request is answered without it."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -72,22 +72,22 @@ def create(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def suspend(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Suspend a token, and the tokens that it made, until each is activated again."""
+    """Suspend a token and the tokens created with it, until each is activated again."""
     return _stepped(ctx, "suspend", params, key, {ACTIVE: SUSPENDED})
 
 
 def activate(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Bring a suspended token back."""
+    """Activate a suspended token."""
     return _stepped(ctx, "activate", params, key, {SUSPENDED: ACTIVE})
 
 
 def revoke(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Revoke a token, and the tokens that it made, for good."""
+    """Revoke a token and the tokens created with it, for good."""
     return _stepped(ctx, "revoke", params, key, {ACTIVE: REVOKED, SUSPENDED: REVOKED})
 
 
 def delete(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Forget a token that was revoked."""
+    """Delete a revoked token."""
     values = account_values(ctx, params)
 
     def do() -> Done:

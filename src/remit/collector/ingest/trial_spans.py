@@ -25,7 +25,7 @@ TEST_SPAN: Final = "test:span"
 
 
 def create_test_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make complete spans with an empty payload, of the declared types in turn."""
+    """Create complete spans with empty payloads, of the declared types in turn."""
     values = object_of(params, ctx.settings.max_depth)
 
     def do() -> Done:

@@ -21,20 +21,20 @@ FILTERS: Final = ("agent_id", "external_identifier")
 
 
 def list_versions(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the account's versions, all or an agent's."""
+    """List the agent versions of the account, all or those of one agent."""
     del key
     return listed(ctx, VersionRow, params, version_view, sortable=SORTABLE, filters=FILTERS)
 
 
 def show_version(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Return a version."""
+    """Return an agent version."""
     del key
     version_id = required(account_values(ctx, params), "agent_version_id")
     return success_answer(version_view(found(ctx, VersionRow, version_id, "agent_version")))
 
 
 def create_version(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a version, or find the one of the same external identifier, as it was."""
+    """Create an agent version, or return the one with the same external identifier."""
     values = account_values(ctx, params)
 
     def do() -> Done:
@@ -46,7 +46,7 @@ def create_version(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def list_schema_versions(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """List the account's schema versions, all or an agent's, without the schemas."""
+    """List the schema versions of the account, all or those of one agent, without the schemas."""
     del key
     return listed(ctx, SchemaVersionRow, params, schema_summary, sortable=SORTABLE, filters=FILTERS)
 
@@ -60,7 +60,7 @@ def show_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def create_schema_version(ctx: Context, params: bytes, key: str | None) -> bytes:
-    """Make a schema version, or find the one of the same external identifier and content."""
+    """Create a schema version, or return the one with the same identifier and content."""
     values = account_values(ctx, params)
 
     def do() -> Done:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 from itertools import islice
 from time import thread_time
-from types import ModuleType
 from typing import Final, cast
 
+import jsonschema_rs
 import msgspec
 
 from remit.collector.meaning.budget import Budget
@@ -84,23 +83,22 @@ class _Compiled:
     """
 
     def __init__(self, schema: Schema) -> None:
-        library = _library()
         self._schema = schema
         self._weight: Weight = weight_of(schema)
         self._explained: Weight | None = None
         self.light_chars = _light_chars(self._weight)
         self.matches: Callable[[object], bool]
         try:
-            validator = library.validator_for(
+            validator = jsonschema_rs.validator_for(
                 schema,
-                pattern_options=library.RegexOptions(
+                pattern_options=jsonschema_rs.RegexOptions(
                     size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_BYTES
                 ),
                 validate_formats=False,
                 offline=True,
                 mask="it",
             )
-        except (library.ValidationError, library.ReferencingError, ValueError) as error:
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
             raise UncheckableError("the schema is not valid, or a pattern is too large") from error
         self._iter_errors = validator.iter_errors
         self.matches = validator.is_valid
@@ -217,10 +215,3 @@ def _parts(value: object) -> list[object]:
     if isinstance(value, dict):
         return list(cast("dict[str, object]", value).values())
     return cast("list[object]", value) if isinstance(value, list) else []
-
-
-@cache
-def _library() -> ModuleType:
-    import jsonschema_rs  # noqa: PLC0415 - 20 ms, which a program in local mode need not wait for
-
-    return jsonschema_rs

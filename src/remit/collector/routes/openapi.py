@@ -40,8 +40,8 @@ _ERRORS: Final = {
     504: "The database took too long for this: ask for less.",
 }
 _OTHER_WORDS: Final = {
-    BULK: "Carry out several operations, in order, up to the first that is refused.",
-    DOCUMENT: "Describe the API: this document.",
+    BULK: "Carry out several operations in order, up to the first that is refused.",
+    DOCUMENT: "Return this description of the API.",
 }
 
 

@@ -1,0 +1,131 @@
+"""The one global: what was declared in this process, and the runtime that records it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from remit import _guard
+from remit._clock import Clock
+from remit._guard import guarded
+from remit._registry import Registry
+from remit._sink import Sink
+
+if TYPE_CHECKING:  # both take long to import, see `remit._runtime._process`
+    from remit._runtime._runtime import Runtime
+    from remit.config import Inherited, Settings
+
+# Below zero: after the child's own queues are flushed and its children joined.
+LATE: Final = -100
+
+
+class InTests(Struct, frozen=True):
+    """What a test decides, and `configure()` in the code under test cannot change.
+
+    Attributes:
+        mode: The mode.
+        sink: Receives the items; None if nothing is recorded.
+        clock: The time.
+        settings: Settings given to `isolated()`, by name; None if the environment counts.
+    """
+
+    mode: str
+    sink: Sink | None = None
+    clock: Clock | None = None
+    settings: Mapping[str, object] | None = None
+
+
+@dataclass
+class ProcessState:
+    """The one global: what was declared, and the runtime that records it."""
+
+    registry: Registry
+    runtime: Runtime | None = None
+    ended: Runtime | None = None
+    exit_hooked: bool = False
+    finalized_pid: int | None = None
+    configured: Settings | None = None
+    ignored: Inherited = frozenset()
+    in_tests: InTests | None = None
+    unrecorded: bool = False
+    said: frozenset[str] = frozenset()
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+state: Final = ProcessState(Registry())
+
+
+def registry() -> Registry:
+    """Return the registry that decorators fill."""
+    return state.registry
+
+
+def hook_exit() -> None:
+    """See to the flush at exit; in children of others than the system, `atexit` may never run."""
+    if not (state.exit_hooked or threading.main_thread().is_alive()):
+        # The interpreter ends, and its exit handlers are at work: no new one will be called.
+        if state.runtime is not None:
+            state.runtime.shutdown(0)
+        return
+    if not state.exit_hooked:
+        # In this order: a signal's handler that raises in between has it done once more.
+        atexit.register(_at_exit)
+        state.exit_hooked = True
+    if state.finalized_pid == os.getpid():
+        return
+    # By what is loaded: importing multiprocessing costs 10 ms, and most programs have no use of it.
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=LATE)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # The children of its pool end by `os._exit`, and this is all they do before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
+    state.finalized_pid = os.getpid()
+
+
+@guarded("the exit of the process")
+def _at_exit(**_: object) -> None:
+    # Ctrl-C ends the wait for a server; the program has ended already.
+    with suppress(KeyboardInterrupt):
+        if state.runtime is not None:
+            state.runtime.at_exit()
+
+
+@guarded("a fork")
+def _before_fork() -> None:
+    if state.runtime is not None:
+        state.runtime.before_fork()
+
+
+@guarded("a fork")
+def _after_fork_in_parent() -> None:
+    if state.runtime is not None:
+        state.runtime.after_fork_in_parent()
+
+
+@guarded("the child of a fork")
+def _after_fork_in_child() -> None:
+    # The inherited lock may be held by a thread that is gone.
+    state.lock = threading.RLock()
+    state.registry.after_fork_in_child()
+    state.ended = None
+    _guard.faults.counts.clear()
+    if state.runtime is not None:
+        state.runtime.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

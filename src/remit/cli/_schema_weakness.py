@@ -1,0 +1,155 @@
+"""Finds parameters and results that have no schema, or one that any value fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, cast
+
+from remit._annotations import MISSING
+from remit._schema import params_schema, result_schema
+from remit._schema._canonical import Json
+from remit._schema._results import referred
+from remit._schema._types import BY_SHAPE
+from remit._signature import RETURN, CallKind, Reading
+
+_ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
+"""Keywords that say nothing of which values there may be."""
+
+_ALTERNATIVES: Final = ("allOf", "anyOf", "oneOf")
+_ANYTHING: Final = "may be anything"
+
+
+class Grade(StrEnum):
+    """How much is missing."""
+
+    NONE = "none"
+    """There is no schema."""
+    WEAK = "weak"
+    """There is one that any value fits, or any item or member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weakness:
+    """One place of a signature that its schema leaves open.
+
+    Attributes:
+        place: A parameter's name or `return`, and what is inside: `order.lines[].note`.
+        grade: How much is missing.
+        why: What was seen.
+    """
+
+    place: str
+    grade: Grade
+    why: str
+
+
+def weaknesses(
+    signature: Reading,
+    reading: Reading,
+    kind: CallKind,
+    *,
+    params: object = None,
+    result: object = None,
+) -> tuple[Weakness, ...]:
+    """Return what the schemas of a callable leave open, in order of the signature.
+
+    Args:
+        signature: What the function says.
+        reading: The same with the types of *params* and *result* in it.
+        kind: How a call runs.
+        params: What `params=` was given.
+        result: What `result=` was given.
+    """
+    takes = params_schema(signature, redact=_unseen, declared=params)
+    gives = result_schema(reading, kind, redact=_unseen, declared=result)
+    found: list[Weakness] = []
+    for each in signature.parameters:
+        schema = takes["properties"].get(each.name, {})
+        inside = list(_Walk(takes.get("$defs", {})).weak(schema, each.name))
+        missing = each.annotation is MISSING and each.note is None
+        found += _said(inside, each.name, "no annotation") if missing else inside
+    inside = list(_Walk(gives.get("$defs", {})).weak(_value(gives), RETURN))
+    missing = reading.returns is MISSING and reading.returns_note is None and result is None
+    found += _said(inside, RETURN, "no return annotation") if missing else inside
+    return tuple(found)
+
+
+def _unseen(value: object) -> None:
+    """Stand in for redaction: the values in a schema are not looked at here."""
+    del value
+
+
+def _said(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
+    """Return the one weakness of what its author said nothing of, none if something else did."""
+    return [Weakness(place, Grade.NONE, why)] if inside else []
+
+
+def _value(schema: Json) -> Json:
+    """Return the schema of the value that was returned, from that of the result."""
+    properties: Mapping[str, Json] = schema.get("properties", {})
+    names = list(properties)
+    if names == ["result"]:
+        return properties["result"]
+    if names == ["count", "first_item_ms", "items"]:
+        return properties["items"]
+    if members := schema.get("anyOf"):
+        return {"anyOf": [_value(each) for each in members]}
+    return {} if list(schema) == ["type"] else schema
+
+
+class _Walk:
+    """A walk through one schema, each definition once."""
+
+    def __init__(self, definitions: Json) -> None:
+        self._definitions = definitions
+        self._seen: set[str] = set()
+
+    def weak(self, schema: object, place: str) -> Iterator[Weakness]:
+        """Yield what *schema*, that of *place*, leaves open."""
+        if not isinstance(schema, dict):
+            return
+        known = {key: each for key, each in cast("Json", schema).items() if key not in _ANNOTATIONS}
+        note = known.pop("$comment", None)
+        if isinstance(note, str) and not note.endswith(BY_SHAPE):
+            yield Weakness(place, Grade.NONE, note.removeprefix(f"`{place}`: "))
+        elif note is None and not known:
+            yield Weakness(place, Grade.WEAK, _ANYTHING)
+        elif note is None and known.get("type") == "object" and not _says_of_members(known):
+            yield Weakness(place, Grade.WEAK, "an object whose members may be anything")
+        elif known.get("type") == "array" and not (known.get("items", True) or _is_fixed(known)):
+            yield Weakness(f"{place}[]", Grade.WEAK, _ANYTHING)
+        else:
+            yield from self._inside(known, place)
+
+    def _inside(self, schema: Json, place: str) -> Iterator[Weakness]:
+        name = referred(schema)
+        if name in self._definitions and name not in self._seen:
+            self._seen.add(name)
+            yield from self.weak(self._definitions[name], place)
+        for member, each in schema.get("properties", {}).items():
+            yield from self.weak(each, f"{place}.{member}")
+        for each in schema.get("patternProperties", {}).values():
+            yield from self.weak(each, f"{place}{{}}")
+        yield from self.weak(schema.get("additionalProperties"), f"{place}{{}}")
+        yield from self.weak(schema.get("items"), f"{place}[]")
+        for number, each in enumerate(schema.get("prefixItems", ())):
+            yield from self.weak(each, f"{place}[{number}]")
+        for keyword in _ALTERNATIVES:
+            for each in schema.get(keyword, ()):
+                yield from self.weak(each, place)
+
+
+def _says_of_members(schema: Json) -> bool:
+    """Return whether the schema of an object says anything of what is in it."""
+    return (
+        any(schema.get(key) for key in ("properties", "patternProperties", *_ALTERNATIVES))
+        or isinstance(schema.get("additionalProperties"), dict)
+        or schema.get("additionalProperties") is False
+        or "$ref" in schema
+    )
+
+
+def _is_fixed(schema: Json) -> bool:
+    return "prefixItems" in schema or schema.get("maxItems") == 0

@@ -1,0 +1,144 @@
+"""Lists and deletes the files in the spool's folder, of every process, target and token."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from remit import _sqlite
+from remit._spool.folder import (
+    ASIDE,
+    DAMAGED,
+    DATABASE,
+    Folder,
+    Identity,
+    modified_ns,
+    size_of,
+)
+from remit._spool.records import DamagedError
+from remit._spool.recovery import is_damage
+from remit._spool.store import (
+    STORAGE_ERRORS,
+    is_foreign,
+    read_about,
+    read_aside,
+    read_chunks,
+    read_runs,
+)
+
+
+class FileState(StrEnum):
+    """What a file waits for."""
+
+    IN_USE = "in use"
+    """Its process runs, or another sends what it left."""
+    WAITING = "waiting"
+    """Its process has ended; the next one that sends to its target, by its token, sends it."""
+    SET_ASIDE = "set aside"
+    """A server refused what is in it; `remit spool send --set-aside` tries once more."""
+    EMPTY = "empty"
+    """Its process ended before it wrote anything; the next process removes it."""
+    DAMAGED = "damaged"
+    """It cannot be read; what can be read of it is sent, or was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Items of one file that a server refused for one reason.
+
+    Attributes:
+        reason: In one word, as the server gave it.
+        name: Their span type, or quality name.
+        run_key: Key of their run.
+    """
+
+    reason: str
+    name: str
+    run_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One file.
+
+    Attributes:
+        path: Where it is.
+        state: What it waits for.
+        size_bytes: What it takes on disk.
+        written_ns: When it was written to last, by the wall clock.
+        identity: Target and token of its items; None if unreadable or not written yet.
+        items: How many items wait in it.
+        open_runs: How many runs of its process have not ended.
+        refused: How many items of it were refused, and why.
+    """
+
+    path: Path
+    state: FileState
+    size_bytes: int
+    written_ns: int
+    identity: Identity | None = None
+    items: int = 0
+    open_runs: int = 0
+    refused: Counter[Refused] = field(default_factory=Counter[Refused])
+
+
+def listed(folder: Folder) -> list[Listed]:
+    """Return the files of *folder*, the oldest first."""
+    return [
+        _listed(folder, path)
+        for path in folder.files(DATABASE, ASIDE, DAMAGED)
+        if path.suffix == DAMAGED or not is_foreign(path)
+    ]
+
+
+def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
+    """Delete the files that were *found*, but for those that a process has; return which."""
+    deleted: list[Listed] = []
+    for file in found:
+        with suppress(OSError):
+            claim = folder.claim(file.path)
+            if claim is not None:
+                claim.remove()
+                deleted.append(file)
+    return deleted
+
+
+def _listed(folder: Folder, path: Path) -> Listed:
+    """Read a file without changing it or the folder."""
+    states = {ASIDE: FileState.SET_ASIDE, DAMAGED: FileState.DAMAGED}
+    found = Listed(
+        path, states.get(path.suffix, FileState.WAITING), size_of(path), modified_ns(path)
+    )
+    in_use = folder.in_use(path)
+    if in_use:
+        found = replace(found, state=FileState.IN_USE)
+    if found.state is not FileState.DAMAGED:
+        try:
+            with closing(_sqlite.reader(path, left=not in_use)) as connection:
+                return _read(found, connection)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            if is_damage(error) and not in_use:
+                return replace(found, state=FileState.DAMAGED)
+    return found
+
+
+def _read(found: Listed, connection: sqlite3.Connection) -> Listed:
+    about = read_about(connection)
+    if about is None:
+        in_use = found.state is FileState.IN_USE
+        return found if in_use else replace(found, state=FileState.EMPTY)
+    return replace(
+        found,
+        identity=about[1],
+        items=sum(chunk.items for chunk in read_chunks(connection).values()),
+        open_runs=sum(not (run.ended or run.inherited) for run in read_runs(connection)),
+        refused=Counter(
+            Refused(reason, item.name or "", item.run_key)
+            for reason, item in read_aside(connection)
+        ),
+    )

@@ -1,0 +1,66 @@
+"""Spool files that an earlier version of remit left: they are read, sent and deleted.
+
+The files in `tests/data/spool` were written by the code of commit 31d4b25.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.delivering import delivery, files, within
+from tests.fake_api import FakeApi
+from tests.spooling import Spooled, numbers
+
+DATA = Path(__file__).parents[1] / "data" / "spool"
+NAME = "6fa459ea-ee8a-3ca4-894e-db77e160355e"
+
+
+def leave(data_dir: Path, name: str, ending: str = ".db") -> None:
+    """Have the folder look as the earlier version left it."""
+    folder = data_dir / "spool"
+    folder.mkdir(mode=0o700)
+    path = folder / f"{NAME}{ending}"
+    shutil.copyfile(DATA / f"{name}.sqlite", path)
+    path.chmod(0o600)
+
+
+def test_runs_that_an_earlier_version_left_are_delivered_and_ended(tmp_path: Path) -> None:
+    """One had ended; of the other, a span was still open when its process ended."""
+    leave(tmp_path, "waiting")
+    api = FakeApi()
+    made = delivery(api, tmp_path)
+    result = made.flush(within(20))
+    assert result
+    assert not result.dropped
+    assert sorted(str(run["status"]) for run in api.instances.values()) == ["complete", "failed"]
+    spans = sorted((str(span["schema_name"]), str(span["status"])) for span in api.spans.values())
+    assert spans == [
+        *[("desk:find", "complete")] * 4,
+        ("long", "failed"),
+        ("remit:loss", "complete"),
+        ("remit:run", "complete"),
+        ("remit:run", "failed"),
+    ]
+    made.shutdown(within(5))
+    assert files(tmp_path) == []
+
+
+def test_what_an_earlier_version_had_delivered_is_not_sent_again(tmp_path: Path) -> None:
+    """A part of a chunk was settled."""
+    leave(tmp_path, "partial")
+    spooled = Spooled(tmp_path)
+    assert numbers((0, row) for row in spooled.adopted()) == [0, 4]
+    assert files(tmp_path) == []
+
+
+def test_what_was_refused_in_an_earlier_version_can_be_sent_again(tmp_path: Path) -> None:
+    """The server had refused the registration."""
+    leave(tmp_path, "refused", ".aside")
+    api = FakeApi()
+    made = delivery(api, tmp_path)
+    made.bring_back()
+    assert made.flush(within(20)).sent == 7
+    assert [run["status"] for run in api.instances.values()] == ["complete"]
+    made.shutdown(within(5))
+    assert files(tmp_path) == []
