@@ -5,6 +5,7 @@ Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, cast, get_args
@@ -202,8 +203,6 @@ def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
     """Refuse what could not be sent: the error would come later, and far from here."""
     if not extras:
         return
-    import json  # noqa: PLC0415 - 1 ms at import, for keys that hardly anybody declares
-
     for key, value in extras.items():
         if isinstance(attempt(partial(json.dumps, value)), Exception):
             raise DeclarationError(
@@ -246,7 +245,8 @@ def said(risk: DataRisk | None) -> Words:
     """Return the words of a data risk; an action or category that is not there is unknown."""
     if risk is None:
         return _NOTHING
-    return {part: vars(getattr(risk, part)) for part in MEMBERS}
+    parts = (risk.action_profile, risk.params_data_categories, risk.result_data_categories)
+    return {name: vars(part) for name, part in zip(MEMBERS, parts, strict=True)}
 
 
 def withholding(risk: DataRisk | None) -> Withholding:

@@ -75,8 +75,6 @@ NOT_AT_IMPORT = {
 # What is private of it shows by what it imports: one of the above, or of these.
 NOT_TO_DECLARE = {
     "difflib",
-    # From Python 3.13 on `importlib.metadata` needs it, and pydantic that.
-    *(["json"] if sys.version_info < (3, 13) else []),
     "multiprocessing.process",
     "remit.client",
     "remit.config",

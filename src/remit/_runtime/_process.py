@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from remit import _guard
 from remit._guard import guarded
 from remit._loops import in_thread
+from remit._registration import registration as payload_of
 from remit._registry import AgentType
 from remit._results import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._runtime._state import registry, state
@@ -42,23 +43,22 @@ def configure(**settings: object) -> None:
     _set_up(settings)
 
 
-# The only two imports of our own inside functions. Schemas, httpx, sqlite3 and pydantic-settings
-# take longer to import than everything else, and a program that only declares needs none of them.
-# They are imported here, on the caller's thread, so that no background thread imports anything.
 def _set_up(settings: Mapping[str, object] | None = None) -> Runtime:
     """Return a runtime from *settings*, or without them the first one, from the environment."""
-    from remit._runtime import _setup  # noqa: PLC0415 - see above
+    # The only import inside a function: httpx, sqlite3 and pydantic-settings take longer to import
+    # than everything else, and a program that only declares needs none of them. They are imported
+    # here, on the caller's thread, so that no background thread imports anything.
+    from remit._runtime import _setup  # noqa: PLC0415
 
     return _setup.first() if settings is None else _setup.configure(settings)
 
 
 def registration(agent: AgentType) -> dict[str, object]:
     """Return the registration payload of *agent*, from what is declared now."""
-    from remit import _registration  # noqa: PLC0415 - see above
-
-    return _registration.registration(agent, registry())
+    return payload_of(agent, registry())
 
 
+@guarded("a flush", UNKNOWN)
 def flush(timeout_s: float = 5.0) -> FlushResult:
     """Deliver everything recorded so far and tell what became of it.
 
@@ -68,12 +68,6 @@ def flush(timeout_s: float = 5.0) -> FlushResult:
     Returns:
         Counts by fate; true only if all of it was delivered.
     """
-    flushed = _flushed(timeout_s)
-    return UNKNOWN if flushed is None else flushed
-
-
-@guarded("a flush")
-def _flushed(timeout_s: float) -> FlushResult:
     runtime = state.runtime or state.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
 
@@ -90,18 +84,13 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
     return await in_thread(partial(flush, timeout_s))
 
 
+@guarded("a shutdown", UNKNOWN)
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
     """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
 
     Args:
         timeout_s: Seconds to wait at most.
     """
-    flushed = _shut_down(timeout_s)
-    return UNKNOWN if flushed is None else flushed
-
-
-@guarded("a shutdown")
-def _shut_down(timeout_s: float) -> FlushResult:
     with state.lock:
         runtime = state.ended = state.runtime or state.ended
         state.runtime = None

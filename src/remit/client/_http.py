@@ -8,7 +8,7 @@ environment, which the client reads, are read here (`Target.proxy`).
 from __future__ import annotations
 
 import asyncio
-import encodings.idna  # noqa: F401 - the look-up of a host imports it, on whatever thread that is
+import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - as httpcore
 import os
 import re
 import sys
@@ -19,7 +19,8 @@ from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
-import httpcore  # noqa: F401 - httpx imports it at the first request, on whatever thread that is
+# Imported by the first request, and so by delivery's thread, if it was not imported before.
+import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import httpx
 
 from remit._clock import Clock, Deadline, SystemClock
