@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.architecture.sources import ROOT
-from tests.inside import Body, Item
+from tests.inside import Item, unpack
 from tests.untraced import UNTRACED
 
 LOOK_EVERY_S = 0.02
@@ -199,8 +199,8 @@ def items_in(spool: Path, query: str = "ORDER BY id") -> list[Item]:
     """Return the items in the one file of a spool, read as any other program could."""
     (path,) = spool.glob("*.db")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
-        rows = file.execute(f"SELECT items, crc, body FROM chunk {query}")
-        return [item for row in rows for item in Body(*row).unpacked() if item is not None]
+        rows = file.execute(f"SELECT crc, body FROM chunk {query}")
+        return [item for row in rows for item in unpack(*row) if item is not None]
 
 
 def steps_of(items: list[Item]) -> list[Item]:

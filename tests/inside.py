@@ -89,21 +89,20 @@ from remit._spans import Span as Span
 from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
 from remit._spool import DamagedError as DamagedError
+from remit._spool import FileOutbox as FileOutbox
 from remit._spool import Files as Files
 from remit._spool import Folder as Folder
 from remit._spool import Identity as Identity
+from remit._spool import Lose as Lose
 from remit._spool import MemoryOutbox as MemoryOutbox
 from remit._spool import Others as Others
 from remit._spool import Registration as Registration
 from remit._spool import Row
 from remit._spool import RunRecord as RunRecord
 from remit._spool import RunState as RunState
-from remit._spool import SpoolFile as SpoolFile
 from remit._spool import SpoolOutbox as SpoolOutbox
 from remit._spool import is_damage as is_damage
-from remit._spool.database import log_bytes as log_bytes
-from remit._spool.packing import Body as Body
-from remit._spool.room import Lose as Lose
+from remit._spool.records import unpack as unpack
 from remit.cli._limits import LIMITS as LIMITS
 from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._schema_risk import suggested as suggested
@@ -355,11 +354,10 @@ def spool_files(
     lose: Lose,
     wall_ns: Callable[[], int] = SystemClock.wall_ns,
     any_token: bool = False,
-    keep_bytes: int,
 ) -> Files:
     """Return the files of *folder*, as one process sees them."""
     others = Others(any_token=any_token)
-    return Files(folder, wall_ns=wall_ns, lose=lose, others=others, keep_bytes=keep_bytes)
+    return Files(folder, wall_ns=wall_ns, lose=lose, others=others)
 
 
 def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> SpoolOutbox:
@@ -386,7 +384,7 @@ def adopted(files: Files) -> list[Item]:
         except (DamagedError, *STORAGE_ERRORS) as error:
             if not is_damage(error):
                 raise
-            file = files.rescue(file.surrender(), error)
+            file = files.rescue(file.detach(), error)
         else:
             file.close()
             file = files.take()

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.inside import (
+    FileOutbox,
     Item,
     Kind,
     Loss,
     Registration,
     RunRecord,
     RunState,
-    SpoolFile,
     SpoolOutbox,
     Status,
     adopted,
@@ -47,17 +47,14 @@ class Spooled:
         token: str | None = TOKEN,
         max_bytes: int = GIB,
         any_token: bool = False,
-        keep_bytes: int = 8 << 20,
     ) -> None:
         """Name the folder; nothing is created on disk."""
         self.lost: Counter[str] = Counter()
         self.runs_lost: Counter[str] = Counter()
         self.freed_bytes = 0
-        self._open: list[SpoolOutbox | SpoolFile] = []
+        self._open: list[SpoolOutbox | FileOutbox] = []
         self.folder = spool_folder(data_dir, target=target, token=token, max_bytes=max_bytes)
-        self.files = spool_files(
-            self.folder, lose=self._lose, any_token=any_token, keep_bytes=keep_bytes
-        )
+        self.files = spool_files(self.folder, lose=self._lose, any_token=any_token)
 
     def outbox(self) -> SpoolOutbox:
         """Return an outbox of the process."""
@@ -65,7 +62,7 @@ class Spooled:
         self._open.append(made)
         return made
 
-    def take(self) -> SpoolFile:
+    def take(self) -> FileOutbox:
         """Return the one file that another process left."""
         file = self.files.take()
         assert file is not None

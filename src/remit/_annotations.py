@@ -168,7 +168,7 @@ class Scope(Struct, frozen=True):
             categories.append("")  # there may be a mark in the rest
         return AnnotationInfo(
             annotation,
-            skip=attempt(partial(self._is_skipped, annotation)) is True,
+            skip=attempt(partial(_is_skipped, annotation)) is True,
             category=next(filter(None, categories), categories[0] if categories else None),
             generic=any(type(each) is TypeVar and each not in given for each in parts),
             parts=parts,
@@ -207,23 +207,6 @@ class Scope(Struct, frozen=True):
             return (*part.__metadata__, part.__origin__)
         return (*typing.get_args(part), origin, alias_value(part))
 
-    def _is_skipped(self, annotation: object) -> bool:
-        """Return whether metadata that concerns the whole value says that it is never recorded."""
-        pending = [annotation]
-        for _ in range(MAX_PARTS):
-            if not pending:
-                break
-            current = pending.pop()
-            if is_annotated(current):
-                if any(is_skip(each) or is_injected(each) for each in current.__metadata__):
-                    return True
-                pending.append(current.__origin__)
-            elif is_union(current):
-                pending.extend(typing.get_args(current))
-            elif (alias := alias_value(current)) is not MISSING:
-                pending.append(alias)
-        return False
-
     def _named(self, text: str) -> list[object]:
         """Return what the names in the text of an annotation stand for, without evaluating it.
 
@@ -255,7 +238,8 @@ class Scope(Struct, frozen=True):
         if text is None:
             return annotation
         # The user's own annotation, evaluated as `typing.get_type_hints` does.
-        value = attempt(lambda: cast("object", eval(text, self.module, _Lenient(self))))  # noqa: S307
+        names = _Lenient({**self.module, **self.inner})
+        value = attempt(lambda: cast("object", eval(text, {}, names)))  # noqa: S307
         if isinstance(value, DeclarationError):
             return annotated(object, Sensitive)  # a mark of an unknown category
         return annotation if isinstance(value, Exception) else value
@@ -287,15 +271,9 @@ class _Unknown:
 
 
 class _Lenient(dict[str, object]):
-    """Names of a scope, with a stand-in for each that is missing."""
-
-    def __init__(self, scope: Scope) -> None:
-        super().__init__(scope.inner)
-        self._module = scope.module
+    """Names, with a stand-in for each that is missing."""
 
     def __missing__(self, name: str) -> object:
-        if name in self._module:
-            return self._module[name]
         return getattr(builtins, name, _Unknown())
 
 
@@ -380,9 +358,16 @@ def _category(part: object) -> str | None:
     return SECRETS if is_secret(part) else None
 
 
-def is_skip(mark: object) -> bool:
-    """Return whether *mark* is `Skip`, as a class or an instance."""
-    return mark is Skip or type(mark) is Skip
+def _is_skipped(annotation: object) -> bool:
+    """Return whether metadata that concerns the whole value says that it is never recorded."""
+    if is_annotated(annotation):
+        metadata = annotation.__metadata__
+        skips = any(each is Skip or type(each) is Skip or is_injected(each) for each in metadata)
+        return skips or _is_skipped(annotation.__origin__)
+    if is_union(annotation):
+        return any(map(_is_skipped, typing.get_args(annotation)))
+    alias = alias_value(annotation)
+    return alias is not MISSING and _is_skipped(alias)
 
 
 def is_sensitive(mark: object) -> bool:

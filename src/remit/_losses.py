@@ -29,8 +29,6 @@ class Loss(StrEnum):
     """The item was kept without payload and result: `max_buffer_bytes` was nearly reached."""
     SPOOL_FULL = "spool_full"
     """The whole item was dropped: `max_spool_bytes` was reached."""
-    PAYLOAD_SPOOL_FULL = "payload_spool_full"
-    """The item was kept without payload and result: `max_spool_bytes` was reached."""
     ASIDE_SPOOL_FULL = "aside_spool_full"
     """An item that had been set aside was dropped: `max_spool_bytes` was reached."""
     SPOOL_DAMAGED = "spool_damaged"
@@ -61,7 +59,6 @@ class Loss(StrEnum):
 
 _LEAVE_A_REST: Final = (
     Loss.PAYLOAD_BUFFER_FULL,
-    Loss.PAYLOAD_SPOOL_FULL,
     Loss.PAYLOAD_TOO_LARGE,
     Loss.PROCESS_ENDED,
 )

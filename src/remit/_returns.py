@@ -1,10 +1,10 @@
-"""What a return annotation says of how a result comes: at once, item by item, on entering."""
+"""How a result comes, by its return annotation: at once, item by item, or on entering."""
 
 from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from remit._annotations import MISSING, is_union, type_inside
 from remit._callables import layers
 
-ITERATORS: Final[frozenset[object]] = frozenset(
+_ITERATORS: Final[frozenset[object]] = frozenset(
     {
         collections.abc.Iterator,
         collections.abc.Generator,
@@ -25,20 +25,20 @@ ITERATORS: Final[frozenset[object]] = frozenset(
         collections.abc.AsyncGenerator,
     }
 )
-ITERABLES: Final[frozenset[object]] = frozenset(
+_ITERABLES: Final[frozenset[object]] = frozenset(
     {collections.abc.Iterable, collections.abc.AsyncIterable}
 )
-_NEVER_AT_ONCE: Final = ITERATORS | {collections.abc.AsyncIterable}
-AWAITED: Final[frozenset[object]] = frozenset({Awaitable, Coroutine})
-CONTEXT_MANAGERS: Final[frozenset[object]] = frozenset(
+_NEVER_AT_ONCE: Final = _ITERATORS | {collections.abc.AsyncIterable}
+_AWAITED: Final[frozenset[object]] = frozenset({Awaitable, Coroutine})
+_CONTEXT_MANAGERS: Final[frozenset[object]] = frozenset(
     {AbstractContextManager, AbstractAsyncContextManager}
 )
 
-_MADE_BY_CONTEXTLIB: Final[dict[CodeType, Any]] = {
+_MANAGERS: Final[Mapping[object, Any]] = {
     cast("Any", contextmanager)(iter).__code__: AbstractContextManager,
     cast("Any", asynccontextmanager)(iter).__code__: AbstractAsyncContextManager,
 }
-"""Code of the functions that contextlib's decorators make: all that they make share it."""
+"""By the code of the functions that contextlib's decorators make, which all of them share."""
 
 
 def item_type(returns: object, *, streams: bool) -> object | None:
@@ -49,7 +49,7 @@ def item_type(returns: object, *, streams: bool) -> object | None:
         streams: The function is a generator, whatever its annotation says.
     """
     origin, args = _parts(returns)
-    if origin in ITERATORS or (streams and origin in ITERABLES):
+    if origin in _ITERATORS or (streams and origin in _ITERABLES):
         return args[0] if args else MISSING
     return MISSING if streams else None
 
@@ -57,15 +57,15 @@ def item_type(returns: object, *, streams: bool) -> object | None:
 def entered_type(returns: object) -> object | None:
     """Return the type of what a context manager gives on entering, None if *returns* is none."""
     origin, args = _parts(returns)
-    if origin in CONTEXT_MANAGERS:
+    if origin in _CONTEXT_MANAGERS:
         return args[0] if args else Any
     return None
 
 
 def forms(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
-    """Return the types of what may come at once, and of the items of what may come one by one.
+    """Return the types of results that come at once, and of items that come one by one.
 
-    An iterable may be a list or an iterator; a coroutine object comes as what it returns.
+    An iterable may be a list or an iterator. A coroutine object counts as what it returns.
 
     Args:
         returns: Resolved return annotation, or `MISSING`.
@@ -79,15 +79,15 @@ def forms(returns: object, *, streams: bool) -> tuple[list[object], list[object]
     members = _members(returns)
     for member in members:
         origin, args = _parts(member)
-        if origin in ITERATORS or origin in ITERABLES:
+        if origin in _ITERATORS or origin in _ITERABLES:
             one_by_one.append(args[0] if args else MISSING)
-        if origin in AWAITED and args:
+        if origin in _AWAITED and args:
             at_once.append(args[-1])
         elif (entered := entered_type(member)) is not None:
             at_once.append(entered)
         elif origin not in _NEVER_AT_ONCE:
             at_once.append(member)
-    # As it was written, with what `Annotated` says of it, if nothing in it comes otherwise.
+    # Unchanged, with its `Annotated`, if all of it comes at once.
     return ([returns] if at_once == members else at_once), one_by_one
 
 
@@ -101,11 +101,13 @@ def as_called(function: Callable[..., object], returns: object) -> object:
 
     contextlib's decorators keep the signature of the generator function that they decorate.
     """
-    made = next((kind for kind in map(_made_by_contextlib, layers(function)) if kind), None)
-    if made is None:
+    codes = [getattr(layer, "__code__", None) for layer in layers(function)]
+    known = (_MANAGERS.get(each) for each in codes if isinstance(each, CodeType))
+    manager = next(filter(None, known), None)
+    if manager is None:
         return returns
-    given = item_type(returns, streams=True)
-    return made[Any if given is MISSING else given]
+    entered = item_type(returns, streams=True)
+    return manager[Any if entered is MISSING else entered]
 
 
 def _parts(annotation: object) -> tuple[object, tuple[object, ...]]:
@@ -113,8 +115,3 @@ def _parts(annotation: object) -> tuple[object, tuple[object, ...]]:
     inside = type_inside(annotation)
     origin = typing.get_origin(inside) or inside
     return (origin if isinstance(origin, type) else None), typing.get_args(inside)
-
-
-def _made_by_contextlib(layer: object) -> Any:  # noqa: ANN401 - one of two generic classes
-    code = getattr(layer, "__code__", None)
-    return _MADE_BY_CONTEXTLIB.get(code) if isinstance(code, CodeType) else None

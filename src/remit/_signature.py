@@ -1,13 +1,13 @@
-"""What a callable's signature says, read once: parameters, annotations resolved, what to skip.
+"""The signature of a callable: its parameters with resolved annotations, and what is skipped.
 
-Both the schema and the capture of payloads derive from this one reading, so that the keys of a
-payload always equal the properties of its schema.
+Schema, capture and inferred risk use the same reading, so that the keys of a payload are always
+the properties of its schema.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from types import FunctionType
 from typing import Final
@@ -23,13 +23,11 @@ from remit._returns import as_called
 RETURN: Final = "return"
 """Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
 
-_Kind: Final = inspect._ParameterKind  # noqa: SLF001 - public only through its members
-_BY_POSITION: Final = (_Kind.POSITIONAL_ONLY, _Kind.POSITIONAL_OR_KEYWORD)
-
-_NAMED_ONLY: Final = (_Kind.KEYWORD_ONLY, _Kind.VAR_KEYWORD)
+_BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 _FORWARDING: Final = frozenset({"backoff", "contextlib", "functools", "stamina", "tenacity"})
-"""Packages whose decorators hand on the arguments of a call as they came."""
+"""Packages whose decorators pass on the arguments of a call unchanged."""
 
 
 class CallKind(StrEnum):
@@ -46,7 +44,7 @@ class Parameter(Struct, frozen=True):
 
     Attributes:
         name: As written.
-        kind: As `inspect.Parameter.kind`.
+        kind: An `inspect.Parameter.kind`.
         annotation: Resolved, `Annotated` kept; `MISSING` if there is none or it cannot be resolved.
         default: The default, or `MISSING`.
         category: Category of a `Sensitive` mark, None without a mark.
@@ -54,7 +52,7 @@ class Parameter(Struct, frozen=True):
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: int
     annotation: object
     default: object
     category: str | None = None
@@ -88,8 +86,8 @@ class Reading(Struct, frozen=True):
 def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
     """Return what the signature of *function* says; never raises for a type.
 
-    Nothing of the user's runs but the annotations, which are evaluated: read lazily, at the first
-    call or registration, when the names that they use exist.
+    The annotations are evaluated, and no other code of the user runs. Call it at the first call
+    or registration, when the names in them exist.
 
     Args:
         function: The callable as its author wrote it: a function, a bound method, a partial, an
@@ -101,25 +99,26 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
         return _unreadable(function)
     scope = function_scope(function)
     declared = _declared(function, signature, skip_first=skip_first)
-    read_ones = [(each.name, _parameter(each, scope)) for each in declared]
-    skipped = frozenset(name for name, parameter in read_ones if parameter is None)
+    parameters = {each.name: _parameter(each, scope) for each in declared}
+    skipped = frozenset(name for name, parameter in parameters.items() if parameter is None)
+    positional = (each.name for each in declared if each.kind in _BY_POSITION)
     returned = scope.read(signature.return_annotation)
     return Reading(
-        names=_positional_names(declared, skipped),
-        parameters=tuple(parameter for _, parameter in read_ones if parameter is not None),
+        names=tuple(None if name in skipped else name for name in positional),
+        parameters=tuple(each for each in parameters.values() if each is not None),
         skipped=skipped,
         returns=as_called(function, returned.annotation),
         returns_note=returned.note,
         # A result that is to be skipped is withheld like a secret.
         returns_category="" if returned.skip and returned.category is None else returned.category,
-        sure=all(_hands_on(each, signature) for each in _wrappers(function)),
+        sure=all(_passes_on(each, signature) for each in _wrappers(function)),
     )
 
 
 def declared_parameters(
     function: Callable[..., object], *, skip_first: bool
 ) -> tuple[inspect.Parameter | Parameter, ...]:
-    """Return the parameters by name and kind, no annotation read; as `read` takes its arguments."""
+    """Return the parameters that `read` returns and those it skips, annotations not evaluated."""
     signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
         return _unreadable(function).parameters
@@ -137,7 +136,7 @@ def _declared(
         own.name: own.replace(annotation=MISSING)
         for wrapper in _wrappers(function)
         for own in _own(wrapper)
-        if own.kind is _Kind.KEYWORD_ONLY and own.name not in signature.parameters
+        if own.kind is inspect.Parameter.KEYWORD_ONLY and own.name not in signature.parameters
     }
     return [*declared, *added.values()]
 
@@ -163,13 +162,12 @@ def _own(wrapper: FunctionType) -> list[inspect.Parameter]:
     return [] if isinstance(signature, Exception) else list(signature.parameters.values())
 
 
-def _hands_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
+def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
     """Return whether a decorator's function takes by position what *signature* says, in order."""
-    own, shown = (
-        [each.name for each in parameters if each.kind not in _NAMED_ONLY]
-        for parameters in (_own(wrapper), signature.parameters.values())
-    )
-    return own == shown and all(each.kind is not _Kind.VAR_POSITIONAL for each in _own(wrapper))
+    own = [each for each in _own(wrapper) if each.kind not in _BY_NAME]
+    shown = [each.name for each in signature.parameters.values() if each.kind not in _BY_NAME]
+    variadic = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in own)
+    return [each.name for each in own] == shown and not variadic
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
@@ -187,24 +185,14 @@ def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
     )
 
 
-def _positional_names(
-    declared: Iterable[inspect.Parameter], skipped: frozenset[str]
-) -> tuple[str | None, ...]:
-    return tuple(
-        None if each.name in skipped else each.name
-        for each in declared
-        if each.kind in _BY_POSITION
-    )
-
-
 def _unreadable(function: object) -> Reading:
     """Return the reading of a callable without a signature, such as some builtins."""
     note = f"{type(function).__name__} without a signature"
     return Reading(
         names=(),
         parameters=(
-            Parameter("args", _Kind.VAR_POSITIONAL, MISSING, MISSING, note=note),
-            Parameter("kwargs", _Kind.VAR_KEYWORD, MISSING, MISSING, note=note),
+            Parameter("args", inspect.Parameter.VAR_POSITIONAL, MISSING, MISSING, note=note),
+            Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, MISSING, MISSING, note=note),
         ),
         skipped=frozenset(),
         returns=MISSING,

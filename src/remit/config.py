@@ -162,7 +162,7 @@ class Settings(BaseModel):
     max_batch_bytes: PositiveInt = MIB
     """Most bytes in one bulk request."""
     request_timeout_s: PositiveFloat = 10.0
-    """Seconds that one request may take, from connect to the last byte."""
+    """Seconds for each wait of a request, and for the body of its answer."""
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
     """Seconds that the flush at exit may take."""
     poll_interval_s: PositiveFloat = 30.0

@@ -249,18 +249,31 @@ def test_who_waits_for_each_other_comes_through(apis: list[Api]) -> None:
     """Each keeps a run and wants the other's: one of the two begins anew."""
     one, two = (apis[0].instance("active")["id"] for _ in range(2))
 
-    def ask(first: str, second: str) -> Callable[[], dict[str, Json]]:
+    def ask(first: str, second: str) -> Callable[[], None]:
         api = apis[0] if first == one else apis[1]
         quality = {"name": "q", "payload": {}}
         items = [
             {"_type": "agent_instances/record_quality", "agent_instance_id": run, **quality}
             for run in [first, second] * 5
         ]
-        return lambda: api.bulk(*items)
+
+        def until_done() -> None:
+            """Repeat what lost four deadlocks in a row, which a busy machine sees."""
+            left = items
+            while left:
+                outputs = api.bulk(*left).values()
+                left = [
+                    item
+                    for item, output in zip(left, outputs, strict=True)
+                    if output["status"] == "error"
+                ]
+                codes = {output["code"] for output in outputs if output["status"] == "error"}
+                assert codes <= {"unavailable"}
+
+        return until_done
 
     for _ in range(ROUNDS):
-        for outputs in together([ask(one, two), ask(two, one)]):
-            assert {output["status"] for output in outputs.values()} == {"success"}
+        together([ask(one, two), ask(two, one)])
 
 
 def test_an_agent_is_deleted_or_runs(apis: list[Api]) -> None:

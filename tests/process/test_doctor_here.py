@@ -190,7 +190,7 @@ def test_the_spool_is_told_by_what_becomes_of_it(tmp_path: Path) -> None:
 
 
 def test_a_spool_that_is_nearly_full_is_wrong(tmp_path: Path) -> None:
-    """What is oldest is given up next."""
+    """New spans are dropped soon."""
     left = Spooled(tmp_path, target="http://127.0.0.1:9", token=TOKEN).outbox()
     left.put([item(1 << 90, b"x" * 100_000)], [record()])
     left.close()

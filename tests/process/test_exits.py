@@ -149,6 +149,13 @@ agent()
 sys.exit(7)
 """
 
+HANGS_S = 60
+HANGING = f"""
+import socket, time
+
+socket.getaddrinfo = lambda *_, **__: time.sleep({HANGS_S})
+"""
+
 
 def ended(declared: str, environs: dict[str, dict[str, str]]) -> dict[str, Ended]:
     """Run a program to each of its ends; return how it ended, with no numbers of lines."""
@@ -204,6 +211,19 @@ def test_a_server_that_never_answers_holds_no_exit(tmp_path: Path) -> None:
         (line,) = ours[ending].errors.removeprefix(bare[ending].errors).splitlines()
         assert f"kept in {tmp_path / 'data' / 'spool'}" in line
         assert "remit spool send" in line
+    assert left_in(tmp_path) != []
+
+
+def test_a_look_up_of_a_name_that_hangs_holds_no_exit(tmp_path: Path) -> None:
+    """It holds the sender's thread, which is a daemon."""
+    environ = settings(tmp_path, "https://api.example", "t", exit_timeout_s=EXIT_S)
+    began = time.monotonic()
+    program = start(HANGING + DECLARED + LEAVING, environ)
+    _, errors = output_of(program)
+    assert time.monotonic() - began < HANGS_S / 2
+    assert program.returncode == 7
+    (line,) = errors.splitlines()
+    assert "they are kept in" in line
     assert left_in(tmp_path) != []
 
 

@@ -210,8 +210,6 @@ def test_what_found_no_room_on_the_disk_is_counted(tmp_path: Path) -> None:
         assert whole(api) + dropped == 20 * 101
         # A pass that comes late announces what the next run has open: two spans, of two items each.
         assert 0 <= status.sent + dropped - recorded(20, 100) <= 2 * 20
-        # A payload that was cut is counted also if its span had to go later.
-        assert status.dropped["payload_spool_full"] >= cut(api)
         agrees(status, flushed)
 
 

@@ -9,7 +9,7 @@ import httpx
 from remit._endpoints import bulk_raw
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport, Message, Receive, Send
-from tests.doors import TOKEN
+from tests.http_clients import TOKEN
 from tests.subtests import each
 
 URL = "https://api.example"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from remit.errors import ContractError, UnavailableError
-from tests.doors import (
+from tests.http_clients import (
     PING,
     WRITE,
     Sends,

@@ -27,7 +27,7 @@ from remit.errors import (
     UnavailableError,
     UsageError,
 )
-from tests.doors import (
+from tests.http_clients import (
     PING,
     PONG,
     TOKEN,

@@ -282,6 +282,7 @@ def test_what_a_killed_process_had_counted_is_told_by_its_heir(
         made = delivery(api, tmp_path, max_spool_bytes=200_000)
         run = HandRun(made.sink).open()
         run.start("open")
+        write(made)
         for _ in range(3_000):
             run.span()
         write(made)

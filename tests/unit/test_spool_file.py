@@ -295,10 +295,10 @@ def test_an_end_waits_no_longer_for_the_file_than_it_may(tmp_path: Path, holder:
 
     def hold() -> None:
         if holder == "a thread":
-            assert outbox.hold(10)
+            assert spooled.files.hold(10)
             held.set()
             over.wait(60)
-            outbox.let_go()
+            spooled.files.let_go()
             return
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from remit._spool import RunState
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record

@@ -13,9 +13,9 @@ from remit._sink import Item
 from remit._spool import (
     STORAGE_ERRORS,
     DamagedError,
+    FileOutbox,
     Files,
     RunRecord,
-    SpoolFile,
     is_damage,
 )
 
@@ -38,7 +38,7 @@ class Adoption:
         self._context = context
         self._look_every_ns = int(look_every_s * NS_PER_S)
         self._look_ns = context.clock.monotonic_ns()
-        self._file: SpoolFile | None = None
+        self._file: FileOutbox | None = None
         self._sender: Sender | None = None
         self._closed = False
 
@@ -67,12 +67,6 @@ class Adoption:
         file = self._file
         return 0 if file is None else file.spooled()
 
-    def look(self) -> None:
-        """See that the file is still there."""
-        file = self._file
-        if file is not None:
-            file.look()
-
     def oldest_ns(self) -> int | None:
         """Return when the oldest of those rows was written, by the wall clock."""
         file = self._file
@@ -92,16 +86,6 @@ class Adoption:
         except (DamagedError, *STORAGE_ERRORS) as error:
             self._give_back(file, error)
             return 0.0
-
-    def hold(self, timeout_s: float) -> bool:
-        """Keep everyone out of SQLite, for a fork; tell whether that was possible in time."""
-        file = self._file
-        return file is not None and file.hold(timeout_s)
-
-    def let_go(self) -> None:
-        """Let others in again."""
-        if self._file is not None:
-            self._file.let_go()
 
     def abandon(self) -> None:
         """Leave the file to the parent, in the child of a fork."""
@@ -125,14 +109,14 @@ class Adoption:
         else:
             self._begin(file)
 
-    def _begin(self, file: SpoolFile) -> None:
+    def _begin(self, file: FileOutbox) -> None:
         self._sender = Sender(file, RunTable(file), self._context)
         self._file = file
         if self._closed:
             # Taken while another thread closed: one of the two sees the other.
             file.close()
 
-    def _send(self, file: SpoolFile, sender: Sender) -> float:
+    def _send(self, file: FileOutbox, sender: Sender) -> float:
         rest_s = sender.step()
         if file.pending():
             return rest_s
@@ -147,9 +131,9 @@ class Adoption:
                 self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
         return 0.0
 
-    def _give_back(self, file: SpoolFile, error: Exception) -> None:
+    def _give_back(self, file: FileOutbox, error: Exception) -> None:
         """Leave a file that cannot be read or written; save what can be read of a damaged one."""
-        claim = file.surrender()
+        claim = file.detach()
         self._file = self._sender = None
         if self._files is not None and is_damage(error):
             rescued = self._files.rescue(claim, error)
@@ -160,7 +144,7 @@ class Adoption:
             self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
 
 
-def _endings(file: SpoolFile) -> tuple[list[Item], list[RunRecord]]:
+def _endings(file: FileOutbox) -> tuple[list[Item], list[RunRecord]]:
     """Return the ends of what the process of *file* began and did not end, and what was lost.
 
     Returns:

@@ -31,14 +31,12 @@ THREADS: Final = (WRITER, SENDER)
 """Names of the threads of delivery."""
 # For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
 GRACE_S: Final = 0.2
-# Of `max_buffer_bytes`: what is on disk and, for the sender, still in memory.
-KEEP_PART: Final = 1 / 8
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
 # How long a fork waits for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
 
-Holdable: TypeAlias = SpoolOutbox | Adoption | Worker
+Holdable: TypeAlias = Files | Worker
 
 
 class Pace(TypedDict):
@@ -94,9 +92,8 @@ class Delivery:
         # What each thread that forks keeps others out of.
         self._held: dict[int, list[Holdable]] = {}
         self._losses = Losses()
-        self._keep_bytes = int(pace["max_buffer_bytes"] * KEEP_PART) if spool else 0
         self._buffer = Buffer(
-            max_bytes=pace["max_buffer_bytes"] - self._keep_bytes,
+            max_bytes=pace["max_buffer_bytes"],
             losses=self._losses,
             clock=clock,
             announce_after_s=pace["flush_interval_s"],
@@ -110,7 +107,7 @@ class Delivery:
         clock, buffer, pace = self._clock, self._buffer, self._pace
         # Reentrant, for a signal's handler that shuts down too.
         self._closing = threading.RLock()
-        files = self._files()
+        self._spool_files = files = self._files()
         self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
         self._client = DeadlineClient(self._http, pace["request_timeout_s"])
         self._circuit = CircuitBreaker(self._target, clock)
@@ -140,7 +137,7 @@ class Delivery:
             registrations=Registrations(),
             clock=clock,
             interval_s=pace["flush_interval_s"],
-            ticks=(*self._ticks, outbox.look, adoption.look),
+            ticks=self._ticks,
             moved=self._sending.wake,
         )
         self._writing = Worker(WRITER, self._writer.step, clock)
@@ -156,7 +153,6 @@ class Delivery:
             wall_ns=self._clock.wall_ns,
             lose=self._lose,
             others=self._others,
-            keep_bytes=self._keep_bytes,
         )
 
     @property
@@ -253,7 +249,8 @@ class Delivery:
         held = self._held[threading.get_ident()] = list[Holdable]()
         # A sender that waits for the network is in no lock that a child needs.
         sender = (self._sending,) if self._http.in_process else ()
-        for part in (*sender, self._outbox, self._adoption):
+        spool = (self._spool_files,) if self._spool_files is not None else ()
+        for part in (*sender, *spool):
             if part.hold(FORK_WAIT_S):
                 held.append(part)
 

@@ -8,13 +8,12 @@ reaction it needs. Nothing here does input or output.
 from __future__ import annotations
 
 from remit._endpoints import table
-from remit._endpoints.bulk import DONE, Outputs, bulk, bulk_raw
+from remit._endpoints.bulk import Outputs, bulk, bulk_raw
 from remit._endpoints.endpoint import API, Call, Endpoint, JsonMapping
 from remit._endpoints.responses import Details, Lenient, Page, interpret
 
 __all__ = [
     "API",
-    "DONE",
     "Call",
     "Details",
     "Endpoint",

@@ -17,7 +17,7 @@ from remit.errors import ContractError
 from remit.models.bulk import BulkItem, BulkOutput, BulkRequest, BulkResponse
 
 NULL: Final = Raw(b"null")
-DONE: Final = BulkOutput.model_construct(status="success")
+_SUCCEEDED: Final = BulkOutput.model_construct(status="success")
 """The output of every item that succeeded without a control signal."""
 _OUTPUTS: Final = b'"outputs"'
 # A lone quote begins a string that has not arrived completely.
@@ -103,7 +103,9 @@ def outputs_of(body: bytes) -> dict[str, BulkOutput]:
         # The slow reader names the fault, or shows that only the fast one is too strict.
         return read(BulkResponse, body).outputs
     return {
-        name: DONE if output.status == "success" and output.control == NULL else _output(output)
+        name: _SUCCEEDED
+        if output.status == "success" and output.control == NULL
+        else _output(output)
         for name, output in answer.outputs.items()
     }
 
@@ -139,11 +141,11 @@ class Outputs:
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._rest = b""
-        self._read_to = 0
+        self._read_to: int = 0
         self._depth = 0
         # Keys of the current member of the answer, and of its outputs.
         self._member = self._key = b""
-        self._output_from = 0
+        self._output_from: int = 0
         self._kept: list[bytes] = []
         self.kept_bytes = 0
 

@@ -1,27 +1,28 @@
-"""What is written and not yet delivered: on disk, in one file for each process, or in memory.
+"""What is written and not delivered yet: on disk, in one file for each process, or in memory.
 
-`Outbox` is the seam between the writer, which puts, and the sender, which reads and settles. The
-floors inside: `spool` over `files` over `file` over `moving`, `room`, `ledger` and `runs`, over
-`database` and `packing`, over `folder` over `holders`, `outbox` and `memory`.
+`Outbox` is the seam between the writer, which puts, and the sender, which reads and settles.
+`SpoolOutbox` is a process's own, over `FileOutbox` and `MemoryOutbox`; `Files` makes its file and
+takes those that ended processes left.
 """
 
-from remit._spool.database import STORAGE_ERRORS
-from remit._spool.file import SpoolFile
 from remit._spool.files import Files
 from remit._spool.folder import NO_OTHERS, Folder, Identity, Others
 from remit._spool.memory import MemoryOutbox
-from remit._spool.outbox import Outbox, Registration, Row, RunRecord, RunState
-from remit._spool.packing import DamagedError
-from remit._spool.salvage import is_damage
+from remit._spool.outbox import Outbox, Row
+from remit._spool.records import DamagedError, Registration, RunRecord, RunState
+from remit._spool.recovery import is_damage
 from remit._spool.spool import SpoolOutbox
+from remit._spool.store import STORAGE_ERRORS, FileOutbox, Lose
 
 __all__ = [
     "NO_OTHERS",
     "STORAGE_ERRORS",
     "DamagedError",
+    "FileOutbox",
     "Files",
     "Folder",
     "Identity",
+    "Lose",
     "MemoryOutbox",
     "Others",
     "Outbox",
@@ -29,7 +30,6 @@ __all__ = [
     "Row",
     "RunRecord",
     "RunState",
-    "SpoolFile",
     "SpoolOutbox",
     "is_damage",
 ]

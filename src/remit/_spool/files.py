@@ -1,20 +1,21 @@
-"""The files that ended processes left behind: which are ours to send, and what is done with them.
+"""The files of the spool's folder: makes this process's, and takes those of ended processes.
 
-An adopter takes the lock of a file, sends what is in it in order and with the stored keys, and
+A process that takes a file locks it, sends what is in it in order and with the stored keys, and
 deletes it. A file of another target or token is left alone unless a command asks for it; a file of
-a later version always is.
+a later format always is.
 """
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from remit._guard import logger
 from remit._losses import Loss
-from remit._spool.database import FORMAT, STORAGE_ERRORS, Database, is_foreign
-from remit._spool.file import SpoolFile
+from remit._spool import store
 from remit._spool.folder import (
     ASIDE,
     DAMAGED,
@@ -26,13 +27,19 @@ from remit._spool.folder import (
     Others,
     modified_ns,
 )
-from remit._spool.packing import DamagedError
-from remit._spool.room import Lose
-from remit._spool.salvage import is_damage, salvaged
+from remit._spool.records import DamagedError
+from remit._spool.recovery import is_damage, recovered
+from remit._spool.store import STORAGE_ERRORS, FileOutbox, Lose
 
 
 class Files:
-    """Makes and opens the files of one folder for this process."""
+    """Makes and opens the files of one folder for this process.
+
+    Attributes:
+        folder: Where they are, and whose are ours.
+        lock: Held while SQLite works on any of them.
+        lose: Counts what was given up.
+    """
 
     def __init__(
         self,
@@ -41,25 +48,32 @@ class Files:
         wall_ns: Callable[[], int],
         lose: Lose,
         others: Others = NO_OTHERS,
-        keep_bytes: int = 0,
     ) -> None:
-        """Look after *folder*.
+        """Open nothing yet.
 
         Args:
             folder: Where they are, and whose are ours.
             wall_ns: The time.
-            lose: Told what had to be given up.
+            lose: Counts what was given up.
             others: Which other files are taken too.
-            keep_bytes: Most bytes of memory for what this process puts into one of them.
         """
         self.folder = folder
+        self.lose = lose
+        # Reentrant: an outbox calls its own methods with the lock held.
+        self.lock = threading.RLock()
         self._wall_ns = wall_ns
-        self._lose = lose
         self._others = others
-        self._keep_bytes = keep_bytes
         self._foreign: set[Path] = set()
 
-    def create(self) -> SpoolFile:
+    def hold(self, timeout_s: float) -> bool:
+        """Keep all threads out of SQLite, for a fork; return whether that was possible in time."""
+        return self.lock.acquire(timeout=timeout_s)
+
+    def let_go(self) -> None:
+        """Let other threads in again."""
+        self.lock.release()
+
+    def create(self) -> FileOutbox:
         """Return a new file for this process.
 
         Raises:
@@ -68,66 +82,74 @@ class Files:
         """
         claim = self.folder.create()
         try:
-            database = self._database(claim)
-            database.prepare(self.folder.identity)
-            return self._file(claim, database)
+            connection = store.connect(claim.path)
+            store.prepare(connection, self.folder.identity)
+            return self._file(claim, connection)
         except STORAGE_ERRORS:
             claim.remove()
             raise
 
     def left(self) -> bool:
-        """Tell whether there is a file that may be ours to send; it may have a process, though."""
+        """Return whether there is a file that may be ours to send; its process may be alive."""
         return any(path not in self._foreign for path in self.folder.files(DATABASE))
 
-    def take(self) -> SpoolFile | None:
+    def take(self) -> FileOutbox | None:
         """Return the oldest file that is ours and has no process; `None` if there is none."""
         self.folder.sweep()
         for path in self.folder.files(DATABASE):
-            file = None if path in self._foreign else self._taken(path)
+            file = self._taken(path)
             if file is not None:
                 return file
         return None
 
-    def rescue(self, claim: Claim, error: Exception) -> SpoolFile | None:
+    def rescue(self, claim: Claim, error: Exception) -> FileOutbox | None:
         """Put a damaged file aside, and return a new one with what could be read of it.
 
         Args:
             claim: On the damaged file, which is closed.
-            error: What was wrong with it.
+            error: What is wrong with it.
         """
-        found = salvaged(claim.path)
-        if found.about is not None and not self._is_ours(*found.about):
-            self._leave(claim)
-            return None
-        file: SpoolFile | None = None
-        try:
-            if found.about is not None:
+        found = recovered(claim.path)
+        file: FileOutbox | None = None
+        if found.about is not None:
+            if not self._is_ours(*found.about):
+                self._leave(claim)
+                return None
+            try:
                 file = self.create()
                 file.put(found.items, found.runs)
                 file.note_open(found.open_spans)
-        except STORAGE_ERRORS:
-            claim.release()
-            return None
+            except STORAGE_ERRORS:
+                claim.release()
+                return None
         if found.unreadable:
-            self._lose(Loss.SPOOL_DAMAGED, found.unreadable)
-        _put_damaged_aside(claim, error, len(found.items))
+            self.lose(Loss.SPOOL_DAMAGED, found.unreadable)
+        claim.put_aside(DAMAGED)
+        logger.warning(
+            "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
+            "it was put aside with the ending %s",
+            claim.path,
+            error,
+            len(found.items),
+            DAMAGED,
+        )
         return file
 
     def bring_back(self) -> int:
-        """Make what was set aside ready to be sent once more; return how many items that are."""
-        count = 0
-        for path in self.folder.files(ASIDE):
-            file = self._taken(path)
-            if file is not None:
-                count += file.bring_back()
-        return count
+        """Make what was set aside ready to be sent again; return how many items that are."""
+        files = [self._taken(path) for path in self.folder.files(ASIDE)]
+        return sum(file.bring_back() for file in files if file is not None)
 
-    def _taken(self, path: Path) -> SpoolFile | None:
-        claim: Claim | None = None
-        if is_foreign(path):
+    def _taken(self, path: Path) -> FileOutbox | None:
+        """Return the file at *path* if it is ours and has no process."""
+        if path in self._foreign:
+            return None
+        if store.is_foreign(path):
             self._foreign.add(path)
+            return None
+        claim: Claim | None = None
         with suppress(OSError):
-            claim = None if path in self._foreign else self.folder.claim(path)
+            claim = self.folder.claim(path)
         if claim is None:
             return None
         if not path.exists():
@@ -138,38 +160,31 @@ class Files:
             file = self._opened(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
-                return self.rescue(claim, error)
-            claim.release()
-            return None
-        if file is None or claim.linked:
-            return self._dated(file, last_write_ns)
-        # Its lock was removed before it was open here: another may have made it anew.
-        file.surrender().release()
-        return None
-
-    def _dated(self, file: SpoolFile | None, last_write_ns: int) -> SpoolFile | None:
-        """Return *file*, which knows when its own process wrote to it last."""
+                file = self.rescue(claim, error)
+            else:
+                claim.release()
+                return None
         if file is not None:
             file.last_write_ns = last_write_ns
         return file
 
-    def _opened(self, claim: Claim) -> SpoolFile | None:
+    def _opened(self, claim: Claim) -> FileOutbox | None:
         """Open a file if it is ours.
 
         Raises:
             DamagedError: It is damaged.
-            OSError: The disk does not do.
+            OSError: It cannot be read or written.
             sqlite3.Error: Either of the two, as SQLite says it.
         """
-        database = self._database(claim)
+        connection = store.connect(claim.path)
         try:
-            about = database.about()
+            about = store.read_about(connection)
             if about is not None and self._is_ours(*about):
-                return self._file(claim, database)
+                return self._file(claim, connection)
         except (DamagedError, *STORAGE_ERRORS):
-            database.close()
+            connection.close()
             raise
-        database.close()
+        connection.close()
         if about is None:
             # Its process ended before it wrote anything.
             claim.remove()
@@ -178,35 +193,19 @@ class Files:
         return None
 
     def _leave(self, claim: Claim) -> None:
-        """Let go of a file that is not ours to send, and remember it."""
+        """Release a file that is not ours to send, and remember it."""
         self._foreign.add(claim.path)
         claim.release()
 
     def _is_ours(self, written: int, identity: Identity) -> bool:
-        return written <= FORMAT and self._others.include(identity, self.folder.identity)
+        return written <= store.FORMAT and self._others.include(identity, self.folder.identity)
 
-    def _database(self, claim: Claim) -> Database:
-        return Database(claim.path, max_bytes=self.folder.max_bytes)
-
-    def _file(self, claim: Claim, database: Database) -> SpoolFile:
-        return SpoolFile(
+    def _file(self, claim: Claim, connection: sqlite3.Connection) -> FileOutbox:
+        return FileOutbox(
             self.folder,
             claim,
-            database,
+            connection,
+            lock=self.lock,
             wall_ns=self._wall_ns,
-            lose=self._lose,
-            keep_bytes=self._keep_bytes,
+            lose=self.lose,
         )
-
-
-def _put_damaged_aside(claim: Claim, error: Exception, saved: int) -> None:
-    path = claim.path
-    claim.put_aside(DAMAGED)
-    logger.warning(
-        "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and it "
-        "was put aside with the ending %s",
-        path,
-        error,
-        saved,
-        DAMAGED,
-    )

@@ -1,9 +1,9 @@
 """The spool's folder: one file for each process, and who may have which.
 
-A file `<uuid>.db` belongs to whoever holds the lock on `<uuid>.lock`, by `flock`: the lock ends
-with its process, however that ends, so that liveness is never guessed from a pid or an age. Where a
-cleaner removed the lock, nobody has the file before its last connection is closed. A file with the
-ending `.aside` holds only what a server refused, one with `.damaged` could not be read.
+A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`, by `flock`. The lock
+ends with the process, however that ends: neither a pid nor an age has to tell whether it lives. A
+file with the ending `.aside` holds only what a server refused, one with `.damaged` could not be
+read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from remit._files import PRIVATE_FILE, PRIVATE_FOLDER, check_private_folder, make_private_folder
-from remit._spool.holders import is_open
 
 DATABASE: Final = ".db"
 ASIDE: Final = ".aside"
 DAMAGED: Final = ".damaged"
 ENDINGS: Final = (DATABASE, ASIDE, DAMAGED)
 LOCK: Final = ".lock"
-COMPANIONS: Final = ("-wal", "-shm", "-journal")
+LOG: Final = "-wal"
+COMPANIONS: Final = (LOG, "-shm", "-journal")
 """What SQLite puts beside a database."""
 SUBFOLDER: Final = "spool"
 
@@ -76,8 +76,22 @@ class Others:
 NO_OTHERS: Final = Others()
 
 
+class Usage(NamedTuple):
+    """What the files of the folder take together.
+
+    Attributes:
+        size_bytes: All of them.
+        log_bytes: SQLite's logs alone.
+        growing: How many processes may be writing.
+    """
+
+    size_bytes: int
+    log_bytes: int
+    growing: int
+
+
 class Claim:
-    """The lock on one file of the folder; whoever holds it may read, write and delete the file.
+    """The lock on one file of the folder; its holder may read, write and delete the file.
 
     Attributes:
         path: The database file.
@@ -89,7 +103,7 @@ class Claim:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let others have the file; one that was put aside needs no lock until then."""
+        """Unlock the file; the lock of one that was put aside is deleted."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
@@ -98,30 +112,19 @@ class Claim:
         # Closing, not unlocking: in the child of a fork the lock stays with the parent.
         os.close(descriptor)
 
-    @property
-    def linked(self) -> bool:
-        """Whether the lock is where others look for it."""
-        return self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink > 0
-
-    def take_over(self, other: Claim) -> None:
-        """Hold the lock of *other*, which was made for the same file, in place of the lost one."""
-        lost, self._descriptor, other._descriptor = self._descriptor, other._descriptor, -1
-        if lost >= 0:
-            os.close(lost)
-
     def remove(self) -> None:
         """Delete the file, then its lock."""
         for path in _files_of(self.path):
             path.unlink(missing_ok=True)
-        self.remove_lock()
+        self._remove_lock()
 
     def put_aside(self, ending: str) -> None:
-        """Give the file another *ending*, so that nobody sends it, and let go of it."""
+        """Give the file another *ending*, so that no process sends it, and unlock it."""
         kept = self.path.with_suffix(ending)
-        for file, companion in zip(_files_of(self.path), ("", *COMPANIONS), strict=True):
+        for companion in ("", *COMPANIONS):
             with suppress(FileNotFoundError):
-                file.rename(f"{kept}{companion}")
-        self.remove_lock()
+                Path(f"{self.path}{companion}").rename(f"{kept}{companion}")
+        self._remove_lock()
 
     def bring_back(self) -> None:
         """Give a file that was put aside its first ending again."""
@@ -129,8 +132,7 @@ class Claim:
         self.path.rename(path)
         self.path = path
 
-    def remove_lock(self) -> None:
-        """Delete the lock alone, which others have no use for any more, and let go of it."""
+    def _remove_lock(self) -> None:
         if self._descriptor >= 0:
             _lock_of(self.path).unlink(missing_ok=True)
         self.release()
@@ -181,43 +183,6 @@ class Folder:
         Raises:
             OSError: The folder cannot be written to, or its file system has no locks.
         """
-        claim = self._locked(path)
-        if claim is not None and path.suffix == DATABASE and is_open(path):
-            # Somebody removed the lock of a process that lives. The new one is left to it.
-            claim.release()
-            return None
-        return claim
-
-    def in_use(self, path: Path) -> bool:
-        """Return whether a process uses the file at *path*, without changing anything."""
-        try:
-            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:
-            return is_open(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        finally:
-            os.close(descriptor)
-        return is_open(path)
-
-    def renew(self, claim: Claim) -> bool:
-        """Make the lock of *claim* again, which somebody removed; tell whether that worked.
-
-        While another process looks at the file it does not: to be tried again.
-        """
-        try:
-            made = self._locked(claim.path)
-        except OSError:
-            return False
-        if made is not None:
-            claim.take_over(made)
-        return made is not None
-
-    def _locked(self, path: Path) -> Claim | None:
         flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(_lock_of(path), flags, PRIVATE_FILE)
         claim = Claim(path, descriptor)
@@ -229,35 +194,44 @@ class Folder:
         except OSError:
             claim.release()
             raise
-        if not claim.linked:
-            # Its last holder deleted file and lock after we had opened the lock.
+        if not os.fstat(descriptor).st_nlink:
+            # Its last holder deleted file and lock after the lock was opened here.
             claim.release()
             return None
         return claim
 
+    def in_use(self, path: Path) -> bool:
+        """Return whether a process uses the file at *path*, without changing anything."""
+        try:
+            descriptor = os.open(_lock_of(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return False
+
     def sweep(self) -> None:
-        """Remove the locks that nobody holds and beside which there is nothing any more.
+        """Remove locks without a file, and what is beside them, if no process holds them.
 
-        A process that was killed while it made or deleted its file leaves one.
+        A process that is killed while it makes or deletes its file leaves one.
         """
-        names = [entry.name for entry in self._entries()]
-        others = {_stem(name) for name in names if not name.endswith(LOCK)}
-        for name in names:
-            if name.endswith(LOCK) and _stem(name) not in others and _is_ours(_stem(name)):
-                with suppress(OSError):
-                    self._remove_alone(self.path / f"{_stem(name)}{DATABASE}")
-
-    def _remove_alone(self, path: Path) -> None:
-        """Remove the lock of the file at *path*, if nobody holds it and there is no such file.
-
-        Whoever makes a file holds its lock before: one that comes for the lock at the same time
-        finds it taken, or gone, and takes another name.
-        """
-        claim = self._locked(path)
-        if claim is not None and not any(path.with_suffix(each).exists() for each in ENDINGS):
-            claim.remove_lock()
-        elif claim is not None:
-            claim.release()
+        for lock in self.files(LOCK):
+            path = lock.with_suffix(DATABASE)
+            claim: Claim | None = None
+            with suppress(OSError):
+                claim = None if _has_file(path) else self.claim(path)
+            if claim is None:
+                continue
+            if _has_file(path):
+                claim.release()
+            else:
+                claim.remove()
 
     def files(self, *endings: str) -> list[Path]:
         """Return the files with one of *endings*, the oldest first; empty without a folder."""
@@ -271,16 +245,18 @@ class Folder:
 
     def size_bytes(self) -> int:
         """Return the bytes that all files take together."""
-        return self.taken()[0]
+        return self.usage().size_bytes
 
-    def taken(self) -> tuple[int, int]:
-        """Return the bytes that all files take together, and how many may be growing."""
-        size_bytes = growing = 0
+    def usage(self) -> Usage:
+        """Measure what all files take together."""
+        size_bytes = log_bytes = growing = 0
         for entry in self._entries():
             info = _stat(entry)
-            size_bytes += info.st_size if info else 0
-            growing += entry.name.endswith(DATABASE)
-        return size_bytes, growing
+            if info is not None:
+                size_bytes += info.st_size
+                log_bytes += info.st_size if entry.name.endswith(LOG) else 0
+                growing += entry.name.endswith(DATABASE)
+        return Usage(size_bytes, log_bytes, growing)
 
     def _entries(self) -> Iterator[os.DirEntry[str]]:
         """Yield the entries of the folder; none if other users may write to it."""
@@ -309,16 +285,6 @@ def size_of(path: Path) -> int:
     return sum(sizes)
 
 
-def identities(path: Path) -> dict[Path, tuple[int, int]]:
-    """Return which files on disk one file and what SQLite put beside it are, by their paths."""
-    found: dict[Path, tuple[int, int]] = {}
-    for file in _files_of(path):
-        with suppress(OSError):
-            info = file.stat()
-            found[file] = (info.st_dev, info.st_ino)
-    return found
-
-
 def modified_ns(path: Path) -> int:
     """Return when one file or its log was last written to.
 
@@ -331,16 +297,8 @@ def modified_ns(path: Path) -> int:
     return max(times, default=0)
 
 
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def _is_ours(stem: str) -> bool:
-    """Tell whether a file of the folder has its name from `create`."""
-    try:
-        return str(uuid.UUID(stem)) == stem
-    except ValueError:
-        return False
+def _has_file(path: Path) -> bool:
+    return any(path.with_suffix(ending).exists() for ending in ENDINGS)
 
 
 def _files_of(path: Path) -> list[Path]:

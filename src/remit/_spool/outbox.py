@@ -3,88 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from remit._sink import Item
+from remit._spool.records import RunRecord
 
 Row: TypeAlias = tuple[int, Item]
 """The row's id, larger than every earlier one, and the item."""
-
-
-class RunState(StrEnum):
-    """How far the delivery of a run has come."""
-
-    NEW = "new"
-    """Not registered yet; of one that is resumed, not looked up yet."""
-    REGISTERED = "registered"
-    """The server gave it an id."""
-    STARTED = "started"
-    """The server knows that it runs."""
-    ENDED = "ended"
-    """Its end was delivered, or its root span's: nothing but late items can come."""
-    SET_ASIDE = "set_aside"
-    """The server refused it; so is everything of it set aside."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What the server is told of an agent; one object is shared by many runs.
-
-    Attributes:
-        external_identifier: `module:qualname`.
-        name: Display name.
-        description: In a sentence, or None.
-        agent_id: Id on the server, if the declaration or a setting gave it.
-        environment_id: The same for the environment.
-        version: `agent_version` as JSON.
-        schema: `agent_schema_version` as JSON.
-        complete: Whether it could be built; the runs of one that could not are set aside.
-    """
-
-    external_identifier: str
-    name: str
-    description: str | None
-    agent_id: str | None
-    environment_id: str | None
-    version: bytes
-    schema: bytes
-    complete: bool = True
-
-
-@dataclass(slots=True)
-class RunRecord:
-    """What must be known to deliver one run, also by a later process.
-
-    Attributes:
-        key: Key of the run, 26 characters.
-        root: Key of its root span.
-        started_ns: Wall time, nanoseconds since 1970.
-        purpose: `live`, `smoke_test` or `eval`.
-        registration: Of its agent.
-        instance_id: The server's id, once known.
-        state: How far it has come.
-        inherited: Another process, our parent, opened the run; it starts and ends it.
-        resumed: It goes on with an instance that is at the server, as its user says: to be looked
-            up, never registered.
-    """
-
-    key: str
-    root: bytes
-    started_ns: int
-    purpose: str
-    registration: Registration
-    instance_id: str | None = None
-    state: RunState = RunState.NEW
-    inherited: bool = False
-    resumed: bool = False
-    lost: dict[str, int] = field(default_factory=dict[str, int])
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody has to end it any more."""
-        return self.state in (RunState.ENDED, RunState.SET_ASIDE)
 
 
 class Outbox(Protocol):
@@ -92,13 +17,6 @@ class Outbox(Protocol):
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
-        ...
-
-    def took(self, items: Sequence[Item]) -> bool:
-        """Tell whether *items* are those of the last `put`, the same object, and were added.
-
-        Whatever it raised: a signal's handler may raise between the adding and the return.
-        """
         ...
 
     def head(self, limit: int) -> list[Row]:
@@ -130,18 +48,18 @@ class Outbox(Protocol):
         ...
 
     def open_spans(self) -> list[Item]:
-        """Return the beginnings of spans that were put and whose ends were not, without payloads.
+        """Return the beginnings of spans whose ends were not put, without payloads.
 
-        Only those that outlive the process: somebody has to end them.
+        Only those on disk: a later process has to end them.
         """
         ...
 
     def last_id(self) -> int:
-        """Return the id of the newest row ever put, 0 before the first."""
+        """Return an id that no row so far exceeds, 0 before the first."""
         ...
 
     def pending(self, up_to: int | None = None) -> int:
-        """Count the rows that are not settled, those with ids up to *up_to* alone if given."""
+        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
         ...
 
     def spooled(self, up_to: int | None = None) -> int:
@@ -149,5 +67,5 @@ class Outbox(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of files and locks."""
+        """Release files and locks."""
         ...

@@ -162,7 +162,7 @@ def _spool(folder: Folder) -> Check:
     told = list(_told(folder, found))
     if taken > NEARLY_FULL * folder.max_bytes:
         said = f"{size(taken)} of at most {size(folder.max_bytes)} are taken"
-        advice = "Set REMIT_MAX_SPOOL_BYTES higher, or send what waits: what is oldest is given up."
+        advice = "Set REMIT_MAX_SPOOL_BYTES higher, or send what waits: new spans are dropped soon."
         return wrong("spool", "spool_full", "; ".join([said, *told]), advice)
     used = [file for file in found if file.state is FileState.IN_USE]
     running = f", {number_of(len(used), 'file')} of running programs" if used else ""

@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from remit import _sqlite
-from remit._spool.database import STORAGE_ERRORS, Database, is_foreign
 from remit._spool.folder import (
     ASIDE,
     DAMAGED,
@@ -21,9 +20,16 @@ from remit._spool.folder import (
     modified_ns,
     size_of,
 )
-from remit._spool.packing import DamagedError
-from remit._spool.runs import Runs
-from remit._spool.salvage import is_damage
+from remit._spool.records import DamagedError
+from remit._spool.recovery import is_damage
+from remit._spool.store import (
+    STORAGE_ERRORS,
+    is_foreign,
+    read_about,
+    read_aside,
+    read_chunks,
+    read_runs,
+)
 
 
 class FileState(StrEnum):
@@ -113,32 +119,26 @@ def _listed(folder: Folder, path: Path) -> Listed:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            with closing(_sqlite.reader(path, left=not in_use)) as reader:
-                return _read(folder, found, reader)
+            with closing(_sqlite.reader(path, left=not in_use)) as connection:
+                return _read(found, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:
                 return replace(found, state=FileState.DAMAGED)
     return found
 
 
-def _read(folder: Folder, found: Listed, reader: sqlite3.Connection) -> Listed:
-    database = Database(found.path, max_bytes=folder.max_bytes, reader=reader)
-    try:
-        about = database.about()
-        if about is None:
-            in_use = found.state is FileState.IN_USE
-            return found if in_use else replace(found, state=FileState.EMPTY)
-        return replace(
-            found,
-            identity=about[1],
-            items=sum(chunk.items for chunk in database.chunks()),
-            open_runs=len(Runs(database).open()),
-            refused=Counter(
-                Refused(reason, item.name or "", item.run_key)
-                for reason, body in database.refused()
-                for item in body.unpacked()
-                if item is not None
-            ),
-        )
-    finally:
-        database.close()
+def _read(found: Listed, connection: sqlite3.Connection) -> Listed:
+    about = read_about(connection)
+    if about is None:
+        in_use = found.state is FileState.IN_USE
+        return found if in_use else replace(found, state=FileState.EMPTY)
+    return replace(
+        found,
+        identity=about[1],
+        items=sum(chunk.items for chunk in read_chunks(connection).values()),
+        open_runs=sum(not (run.ended or run.inherited) for run in read_runs(connection)),
+        refused=Counter(
+            Refused(reason, item.name or "", item.run_key)
+            for reason, item in read_aside(connection)
+        ),
+    )

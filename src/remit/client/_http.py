@@ -8,7 +8,7 @@ environment, which the client reads, are read here (`Target.proxy`).
 from __future__ import annotations
 
 import asyncio
-import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - as httpcore
+import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - see httpcore
 import os
 import re
 import sys
@@ -19,7 +19,8 @@ from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
 
-# Imported by the first request, and so by delivery's thread, if it was not imported before.
+# httpx imports httpcore at the first request, and a look-up of a host imports encodings.idna. Both
+# would happen on the sender's thread, and a process may fork during an import.
 import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import httpx
 

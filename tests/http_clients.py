@@ -1,4 +1,4 @@
-"""The two doors to the network in one shape, for tests that both must pass."""
+"""The two HTTP clients behind one signature, for tests that both must pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TIMEOUT_S = 0.3
 
 
 class Sends(Protocol):
-    """Sends a call in a fresh client; the two doors in one shape."""
+    """Sends a call by a new client."""
 
     async def __call__(
         self,
@@ -31,7 +31,7 @@ class Sends(Protocol):
         handler: Handler | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> Result:
-        """Return what came of *call*."""
+        """Return the result of *call*."""
         ...
 
 
