@@ -104,9 +104,9 @@ from remit._spool import RunState as RunState
 from remit._spool import SpoolOutbox as SpoolOutbox
 from remit._spool import is_damage as is_damage
 from remit._spool.records import unpack as unpack
-from remit.cli._limits import LIMITS as LIMITS
-from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._schema_risk import suggested as suggested
+from remit.cli._serve import LIMITS as LIMITS
+from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
