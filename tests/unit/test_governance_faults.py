@@ -73,7 +73,9 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
     """A fault in the comparison with the agents of the process is no permission either."""
     odd: Any = object()
     with recording(on_violation):
-        _runtime.registry().add_agent(replace(declared(lambda: None), data_risk=odd))
+        unreadable = declared(lambda: None)
+        span_type = replace(unreadable.span_type, data_risk=odd)
+        _runtime.registry().add_agent(replace(unreadable, span_type=span_type))
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []
@@ -110,7 +112,7 @@ class Broken(RecordingSink):
 
     def start_span(self, start: Item) -> None:
         """Fail."""
-        raise OSError(start[3])
+        raise OSError(start.name)
 
 
 @kinds
