@@ -112,7 +112,7 @@ class Broken(RecordingSink):
 
     def start_span(self, start: Item) -> None:
         """Fail."""
-        raise OSError(start[3])
+        raise OSError(start.name)
 
 
 @kinds
