@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
 from remit._clock import Clock, Deadline
-from remit._delivery import THREADS, Delivery
+from remit._delivery import Delivery
 from remit._guard import guarded
-from remit._loops import in_thread_within, looping
+from remit._loops import in_thread_within, is_own_thread, looping
 
 # Seconds for the thread to start and to end, beyond the deadline of the flush.
 GRACE_S: Final = 0.2
@@ -37,7 +36,7 @@ class FlushAfterRun:
     @guarded("the flush after a run")
     def __call__(self) -> None:
         """Flush; in an event loop, on a thread of delivery and at the exit only start a flush."""
-        if self._stopped or looping() or threading.current_thread().name in THREADS:
+        if self._stopped or looping() or is_own_thread():
             self._delivery.nudge()
         else:
             self._flush()

@@ -20,15 +20,14 @@ from remit._frames import caller
 from remit._guard import guarded, logger
 from remit._policy import Ceiling, Ceilings
 from remit._quality import Qualities
-from remit._recording import MAX_SAID, OBSERVE, NothingAfter, Recorder
 from remit._registration import REDACT, registration
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
-from remit._runs import OpenRun, RunOptions
+from remit._runs import MAX_SAID, OBSERVE, NothingAfter, OpenRun, Recorder, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._targets import LOCAL_FILE, make_client, spool_of
 from remit._sink import AgentRef, NoSink, QualityCheck, Sink
-from remit._spans import Step
+from remit._spans import SpanRecorder
 from remit._spool import NO_OTHERS, Others
 from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
 
@@ -143,7 +142,7 @@ class Runtime:
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
-    def outside(self, step: Step) -> None:
+    def outside(self, step: SpanRecorder) -> None:
         """Count a call of *step* outside any run, and refuse it or log once that it is unrecorded.
 
         Raises:
@@ -165,7 +164,7 @@ class Runtime:
                 CARRY,
             )
 
-    def _refused_outside(self, step: Step) -> tuple[str, ...] | None:
+    def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return the violations for which *step* is refused, or None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing):
@@ -176,7 +175,7 @@ class Runtime:
         return violations if violations or rule == "refuse" else None
 
     @guarded("the policy")
-    def _exceeded_by(self, step: Step) -> tuple[str, ...] | None:
+    def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
         """Return where *step* exceeds the data risks of all agents declared so far."""
         declared = self._registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
@@ -258,16 +257,19 @@ class Runtime:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
         if self._after_run is not None:
             self._after_run.stop()  # one flush for all runs
+        self.recorder.end_collected()
         for run in list(self._runs):
-            run.cancel_in_flight()
+            run.cancel_deferred()
             if not run.feed.closed:
                 run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
     def tend(self) -> None:
-        """Cancel the streams of terminated runs, and end runs that are overdue."""
+        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+        self.recorder.end_collected()
         for run in list(self._runs):
+            run.set_clock()
             if run.feed.terminated is not None:
                 run.cancel_streams()
             if run.overdue:
@@ -290,6 +292,7 @@ class Runtime:
             run.feed.streams.clear()
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
+        self.recorder.collected.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -372,7 +375,7 @@ class Runtime:
         )
 
 
-def _called_from(step: Step) -> str:
+def _called_from(step: SpanRecorder) -> str:
     """Return where a step was called, to follow "called outside any run" in a message."""
     place = caller()
     if place is not None:

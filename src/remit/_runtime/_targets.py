@@ -27,10 +27,10 @@ class LocalClient:
     """A client of the collector inside this process; the first call opens the database.
 
     Attributes:
-        in_process: True, because a call works with SQLite.
+        holds_locks: True, because a call works with SQLite.
     """
 
-    in_process: bool = True
+    holds_locks: bool = True
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
         """Import the collector."""
@@ -76,10 +76,10 @@ class MissingCollector:
     """The client of local mode if the collector is not installed; it sends nothing.
 
     Attributes:
-        in_process: False, because no call reaches SQLite.
+        holds_locks: False, because no call reaches SQLite.
     """
 
-    in_process: bool = False
+    holds_locks: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
         """Name the missing package, and the spool where items wait meanwhile."""
