@@ -10,8 +10,8 @@ from graphlib import TopologicalSorter
 from tests.architecture.sources import PACKAGE, ROOT, package, package_with
 
 # Where a broad `except` may stand that neither raises again nor counts a fault: the guard, the loop
-# of the workers, the drivers of generators, which throw the exception into the user's generator, and
-# the collector's threads, where the exception is raised to whoever waits for the answer.
+# of the workers, the drivers of generators, which throw it into the user's generator, and the
+# collector's threads, which raise it where the answer is waited for.
 MAY_CATCH_EVERYTHING = {
     PACKAGE / "_guard.py",
     PACKAGE / "_delivery" / "worker.py",
