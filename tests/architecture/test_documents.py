@@ -28,6 +28,14 @@ def test_what_the_reference_documents_can_be_imported() -> None:
     assert [name for name in names if pkgutil.resolve_name(name) is None] == []
 
 
+def test_each_test_that_a_promise_names_is_there() -> None:
+    """A promise whose test has gone is held by nothing."""
+    text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
+    named = set(re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)`", text))
+    assert len(named) > 20
+    assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
+
+
 def test_every_setting_is_documented() -> None:
     """Each setting has a row in the table."""
     table = (REFERENCE / "settings.md").read_text()
