@@ -121,17 +121,18 @@ class Run:
     def contained(self) -> Contained:
         """Return a block in which the termination of this run is a value and not an exception.
 
-        For code that serves many runs in one task group, which an exception would end. Inside the
-        block `RunTerminated` of this run ends the block, also as part of an exception group; the
-        code behind it goes on. Everything else passes: terminations of other runs, and what else
-        is in such a group.
+        Use it in code that serves many runs in one task group, which an exception would end. The
+        `RunTerminated` of this run ends the block, also as part of an exception group, and the
+        code after the block goes on. Other exceptions pass, and so do the rest of such a group
+        and the terminations of other runs.
 
-        Example:
-            with agent.run() as run:
-                with run.contained() as ended:
-                    answer = agent(question)
-                if ended:
-                    answer = f"This session was ended: {ended.reason}"
+        ```python
+        with agent.run() as run:
+            with run.contained() as ended:
+                answer = agent(question)
+            if ended:
+                answer = f"This session was ended: {ended.reason}"
+        ```
         """
         return Contained(self.key)
 
