@@ -277,10 +277,6 @@ class FileOutbox:
             if up_to is None or chunk_id * PLACES <= up_to
         )
 
-    def spooled(self, up_to: int | None = None) -> int:
-        """Count the pending rows: all are on disk."""
-        return self.pending(up_to)
-
     def oldest_ns(self) -> int | None:
         """Return when the oldest pending row was written, by the wall clock."""
         return next((chunk.put_ns for chunk in list(self._chunks.values())), None)
