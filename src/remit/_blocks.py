@@ -18,7 +18,7 @@ from remit.errors import UsageError
 
 
 class Span:
-    """A handle on a span: its ids, and a way to say how it ended.
+    """A handle on a span: its ids, its result, its failure.
 
     Two are equal when their keys are.
 
