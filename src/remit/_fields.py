@@ -19,7 +19,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from typing_extensions import is_typeddict
 
 from remit._annotations import (
     MISSING,
@@ -30,6 +29,10 @@ from remit._annotations import (
     own_annotations,
 )
 from remit._guard import attempt
+
+# A metaclass that defines attribute access is not asked before a class is known to have fields.
+_MRO: Final[Any] = type.__dict__["__mro__"].__get__
+_NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
@@ -72,8 +75,10 @@ def _fields(cls: type) -> tuple[Field, ...] | None:
 
 def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
     """Return the fields of a class, each with what its annotation says."""
+    fields = fields_of(cls)
+    if fields is None:
+        return ()
     given = type_arguments(cls)
-    fields = fields_of(cls) or ()
     scopes = {owner: class_scope(owner) for owner in {each.owner for each in fields}}
     return tuple((each, scopes[each.owner].info(each.annotation, given)) for each in fields)
 
@@ -97,6 +102,11 @@ def is_named_tuple(cls: type) -> bool:
     return _derives(cls, tuple) and type(_attribute(cls, "_fields")) is tuple
 
 
+def is_typed_dict(cls: type) -> bool:
+    """Return whether *cls* is a TypedDict."""
+    return _derives(cls, dict) and type(_attribute(cls, "__total__")) is bool
+
+
 _Annotations: TypeAlias = Mapping[str, tuple[object, type]]
 
 
@@ -112,11 +122,12 @@ def _annotations(cls: type) -> _Annotations:
 
 def _attribute(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
     """Return an attribute of a class; a metaclass is not asked."""
-    return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
+    namespaces = (_NAMESPACE(each) for each in _MRO(cls))
+    return next((each[name] for each in namespaces if name in each), None)
 
 
 def _derives(cls: type, base: type) -> bool:
-    return any(each is base for each in cls.__mro__)
+    return any(each is base for each in _MRO(cls))
 
 
 def hidden_by(info: FieldInfo) -> str | None:
@@ -184,6 +195,6 @@ _READERS: Final[
     (lambda cls: _attribute(cls, "__attrs_attrs__") is not None, _of_attrs),
     (lambda cls: _derives(cls, Struct), _of_struct),
     (is_named_tuple, _of_named_tuple),
-    (is_typeddict, _of_typed_dict),
+    (is_typed_dict, _of_typed_dict),
 )
 """By what tells the kind of a class."""

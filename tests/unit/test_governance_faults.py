@@ -73,7 +73,9 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
     """A fault in the comparison with the agents of the process is no permission either."""
     odd: Any = object()
     with recording(on_violation):
-        _runtime.registry().add_agent(replace(declared(lambda: None), data_risk=odd))
+        agent = declared(lambda: None)
+        own = replace(agent.span_type, data_risk=odd)
+        _runtime.registry().add_agent(replace(agent, span_type=own))
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []

@@ -57,7 +57,7 @@ class Slot(Struct, frozen=True):
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: int
     default: object
     rule: str | None
     name_rule: str | None
