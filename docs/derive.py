@@ -21,8 +21,8 @@ import click
 from pydantic import BaseModel
 
 from remit import ActionProfile, DataCategories, config, errors
-from remit._capture import GROUPS, Rule
-from remit._capture.categories import CATEGORY_RULES
+from remit._capture.rules.categories import CATEGORY_RULES
+from remit._capture.rules.table import GROUPS, Rule
 from remit.cli import main
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.routes.endpoints import ENDPOINTS, PREFIX
@@ -131,7 +131,7 @@ def rule_key(rule: Rule) -> str:
 
 def rule_row(name: str, rules: list[Rule]) -> str:
     """Return one row of the table of rules, with a few of its examples."""
-    kinds = ([each for rule in rules for each in rule.positives], rules[0].negatives)
+    kinds = ([each for rule in rules for each in rule.withheld], rules[0].recorded)
     examples = (", ".join(example(text) for text in kind[:SHOWN_EXAMPLES]) for kind in kinds)
     return f"| {name} | {' | '.join(examples)} |\n"
 

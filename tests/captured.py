@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import EmailStr, SecretStr
 
 from remit import Sensitive
-from tests.inside import Plan, Rules, snapshot
+from tests.inside import Plan, Rules, capture_mapping
 from tests.inside import plan_of as plan_of
 
 
@@ -25,7 +25,7 @@ def opaque(type_name: str) -> dict[str, object]:
 def copy_of(value: object, rules: Rules | None = None, *, excluded: str = "") -> Any:  # noqa: ANN401
     """Return what is recorded of *value*, under an ordinary name."""
     categories = frozenset(excluded.split())
-    data = snapshot({"it": value}, rules or Rules(), excluded=categories)
+    data = capture_mapping({"it": value}, rules or Rules(), excluded=categories)
     return json.loads(data)["it"]
 
 

@@ -30,11 +30,11 @@ from remit._annotations import (
 )
 from remit._guard import attempt
 
-# A metaclass that defines attribute access is not asked before a class is known to have fields.
-_MRO: Final[Any] = type.__dict__["__mro__"].__get__
-_NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
-
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
+
+# The descriptors: a metaclass with a `__getattribute__` of its own is not asked.
+_mro: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+_namespace: Final[Callable[[type], Mapping[str, Any]]] = type.__dict__["__dict__"].__get__
 
 EXCLUDED: Final = "hidden:exclude"
 """Rule of a field that its author excludes from serialization."""
@@ -75,10 +75,8 @@ def _fields(cls: type) -> tuple[Field, ...] | None:
 
 def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
     """Return the fields of a class, each with what its annotation says."""
-    fields = fields_of(cls)
-    if fields is None:
-        return ()
     given = type_arguments(cls)
+    fields = fields_of(cls) or ()
     scopes = {owner: class_scope(owner) for owner in {each.owner for each in fields}}
     return tuple((each, scopes[each.owner].info(each.annotation, given)) for each in fields)
 
@@ -86,8 +84,8 @@ def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
 def type_arguments(cls: type) -> Given:
     """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
     given: dict[object, tuple[object, ...]] = {}
-    for each in cls.__mro__:
-        bases = vars(each).get("__orig_bases__")
+    for each in _mro(cls):
+        bases: tuple[Any, ...] = _namespace(each).get("__orig_bases__", ())
         for base in bases if type(bases) is tuple else ():
             parameters = getattr(typing.get_origin(base), "__parameters__", ())
             pairs = zip(parameters, typing.get_args(base), strict=False)
@@ -102,18 +100,13 @@ def is_named_tuple(cls: type) -> bool:
     return _derives(cls, tuple) and type(_attribute(cls, "_fields")) is tuple
 
 
-def is_typed_dict(cls: type) -> bool:
-    """Return whether *cls* is a TypedDict."""
-    return _derives(cls, dict) and type(_attribute(cls, "__total__")) is bool
-
-
 _Annotations: TypeAlias = Mapping[str, tuple[object, type]]
 
 
 def _annotations(cls: type) -> _Annotations:
     """Return each annotation of *cls* and its bases, with the class that declares it."""
     found: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
-    for base in reversed(cls.__mro__):
+    for base in reversed(_mro(cls)):
         own = attempt(partial(own_annotations, base))
         if not isinstance(own, Exception):
             found.update((name, (annotation, base)) for name, annotation in own.items())
@@ -122,12 +115,11 @@ def _annotations(cls: type) -> _Annotations:
 
 def _attribute(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
     """Return an attribute of a class; a metaclass is not asked."""
-    namespaces = (_NAMESPACE(each) for each in _MRO(cls))
-    return next((each[name] for each in namespaces if name in each), None)
+    return next((_namespace(each)[name] for each in _mro(cls) if name in _namespace(each)), None)
 
 
 def _derives(cls: type, base: type) -> bool:
-    return any(each is base for each in _MRO(cls))
+    return any(each is base for each in _mro(cls))
 
 
 def hidden_by(info: FieldInfo) -> str | None:
@@ -181,6 +173,12 @@ def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa:
 
 def _of_named_tuple(cls: type, annotations: _Annotations) -> Iterator[Field]:
     return (Field(name, *annotations[name]) for name in _attribute(cls, "_fields"))
+
+
+def is_typed_dict(cls: type) -> bool:
+    """Return whether *cls* is a TypedDict."""
+    # `is_typeddict` would ask the class itself what it is.
+    return type(_attribute(cls, "__total__")) is bool and _derives(cls, dict)
 
 
 def _of_typed_dict(cls: type, annotations: _Annotations) -> Iterator[Field]:

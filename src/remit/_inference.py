@@ -38,7 +38,7 @@ from remit._annotations import (
     text_of,
 )
 from remit._capture import Plan
-from remit._capture.categories import category_of_type
+from remit._capture.rules.categories import category_of_type
 from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger

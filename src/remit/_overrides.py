@@ -27,7 +27,7 @@ from remit._signature import Parameter, Reading, declared_parameters
 from remit._words import meant
 from remit.errors import DeclarationError
 
-Wish: TypeAlias = bool | Mapping[str, bool]
+CaptureOption: TypeAlias = bool | Mapping[str, bool]
 """What `capture=` says of one parameter or rule: whether to record it, or which rules are off."""
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD

@@ -20,7 +20,7 @@ from remit._callables import layers, unwrapped
 from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
-from remit._overrides import Wish, overridden
+from remit._overrides import CaptureOption, overridden
 from remit._signature import CallKind, Reading, read
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
@@ -138,7 +138,7 @@ class SpanType:
     template: str | None = None
     params: object = None
     result: object = None
-    capture: Mapping[str, Wish] = field(default_factory=dict[str, Wish])
+    capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
 
     @cached_property

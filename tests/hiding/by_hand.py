@@ -74,21 +74,23 @@ def quality(canary: str) -> None:
 
 @place("what a manual span tells of its payload")
 def manual_quoting(canary: str) -> None:
-    """In its result, in the reason of its failure."""
+    """In the reason of its failure, in words and as an error; in that of a later span."""
     with remit.span("manual", {"password": canary}) as span:
-        span.set_result({"message": f"bad {canary}"})
+        span.fail(ValueError(f"bad {canary}"))
+    with remit.span("later") as span:
+        span.fail(f"the other was bad: {canary}")
     with remit.span("manual", {"password": canary}) as span:
         span.fail(f"bad {canary}")
 
 
 @place("what a step tells of its arguments through the current span")
 def current_quoting(canary: str) -> None:
-    """By hand, in the middle of the call."""
+    """By hand, in the middle of the call: why it failed."""
 
     @remit.span_type("telling")
     def step(password: str) -> None:
         span = remit.current_span()
         assert span is not None
-        span.set_result({"message": f"bad {password}", password: 1})
+        span.fail(f"bad {password}")
 
     step(canary)

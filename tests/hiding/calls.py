@@ -264,47 +264,15 @@ def methods(canary: str) -> None:
     Service().ask("why")
 
 
-@place("an argument that is given back")
-def given_back(canary: str) -> None:
-    """Inside a text, a list, a dict; by a step around the one that had it withheld."""
-
-    @remit.span_type("answering")
-    def step(password: str) -> object:
-        return {"error": f"login failed for {password}", "tried": [password], password: 1}
-
-    @remit.span_type("passing on")
-    def outer() -> object:
-        return step(canary)
-
-    outer()
-
-
-@place("an argument that is not what its type says, given back")
+@place("an argument that is not what its type says")
 def mistyped(canary: str) -> None:
     """Python does not check."""
 
     @remit.span_type("mistyped")
-    def step(word: SecretStr) -> object:
-        return word
+    def step(word: SecretStr) -> None:
+        del word
 
     step(canary)  # type: ignore[arg-type]  # the case
-
-
-@place("an argument that is yielded")
-def yielded(canary: str) -> None:
-    """Whole, and in pieces; by a generator, by an iterator that is returned."""
-
-    @remit.span_type("yielding")
-    def step(password: str) -> Iterator[object]:
-        yield f"the password is {password}"
-        yield from ("in pieces: ", password[:5], password[5:])
-
-    @remit.span_type("returning")
-    def returning(password: str) -> Iterator[object]:
-        return iter([[password], {"said": password}])
-
-    list(step(canary))
-    list(returning(canary))
 
 
 @place("a pair that is yielded, and a lone pair")

@@ -178,6 +178,35 @@ def later_error(canary: str) -> None:
         later()
 
 
+@place("an error that quotes what another step gave")
+def quoted_result(canary: str) -> None:
+    """The result of the other step is withheld."""
+
+    @remit.span_type("log_in")
+    def log_in() -> dict[str, str]:
+        return {"token": canary}
+
+    @remit.span_type("use")
+    def use(holder: list[dict[str, str]]) -> None:
+        raise ValueError(f"refused: {holder[0]['token']}")
+
+    with suppress(ValueError):
+        use([log_in()])
+
+
+@place("an error that leaves a run inside another run")
+def error_of_inner_run(canary: str) -> None:
+    """The outer run never had the password."""
+
+    @remit.span_type("outer_step")
+    def outer() -> None:
+        with desk.run():
+            raise_in_step(canary)
+
+    with suppress(ValueError):
+        outer()
+
+
 @place("an error that ends a run, told by hand")
 def told_reason(canary: str) -> None:
     """Of a step in it."""

@@ -16,10 +16,10 @@ from tests.inside import (
     Rules,
     Stream,
     _guard,
+    capture_mapping,
     error_payload,
     plan_of,
     redacted,
-    snapshot,
 )
 from tests.strategies import (
     CALLS,
@@ -52,8 +52,8 @@ def payloads(value: object, rules: Rules) -> list[bytes]:
         PLAN.params((value, value), {"third": value, "more": value}, rules),
         PLAN.result(value, rules),
         stream.payload(1.0),
-        snapshot({"a": value}, rules),
-        snapshot(value, rules),
+        capture_mapping({"a": value}, rules),
+        capture_mapping(value, rules),
         error_payload(ValueError(value, 1), rules),
         json.dumps(redacted(value, rules)).encode(),
     ]
@@ -116,13 +116,15 @@ def test_a_set_is_written_the_same_whatever_its_order(
     """Sets differ in order between processes."""
     shuffled = list(members)
     random.shuffle(shuffled)
-    assert snapshot({"a": set(members)}, Rules()) == snapshot({"a": set(shuffled)}, Rules())
+    assert capture_mapping({"a": set(members)}, Rules()) == capture_mapping(
+        {"a": set(shuffled)}, Rules()
+    )
 
 
 @given(st.dictionaries(KEYS, st.integers(), max_size=30))
 def test_no_entry_of_a_dict_is_lost(mapping: dict[Any, int]) -> None:
     """Keys that become the same text are told apart."""
-    shown = json.loads(snapshot({"a": mapping}, Rules()))["a"]
+    shown = json.loads(capture_mapping({"a": mapping}, Rules()))["a"]
     assert len(shown) == len(mapping)
 
 

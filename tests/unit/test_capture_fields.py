@@ -19,7 +19,7 @@ from pydantic import BaseModel, EmailStr, Field, SecretStr
 from pydantic import dataclasses as pydantic_dataclasses
 
 from remit._annotations import class_scope
-from remit._capture import shapes
+from remit._capture import type_readers
 from remit._capture.declared import marked_keys, rule_of, type_category
 from remit._fields import fields_of
 from remit._marks import Sensitive
@@ -316,15 +316,15 @@ def test_a_class_with_foreign_things_among_its_fields_is_opaque() -> None:
 
 def test_a_class_is_not_kept_alive_by_what_is_known_of_it() -> None:
     """Classes made at run time go, and their entries with them."""
-    before = len(shapes.SHAPES)
+    before = len(type_readers.READERS)
     made = type("Made", (), {})
     copy_of(made())
-    assert len(shapes.SHAPES) > before
+    assert len(type_readers.READERS) > before
     gone = weakref.ref(made)
     del made
     gc.collect()
     assert gone() is None
-    assert len(shapes.SHAPES) <= before
+    assert len(type_readers.READERS) <= before
 
 
 def test_dataclasses_are_not_kept_alive_either() -> None:

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 
 import pytest
 
-from remit._capture import Limits, Plan, Rules, Stream, error_payload, redacted, snapshot
+from remit._capture import Limits, Plan, Rules, Stream, capture_mapping, error_payload, redacted
 from remit.errors import DeniedError
 from tests.captured import copy_of, opaque, plan_of, withheld
 from tests.subtests import each
@@ -37,7 +37,7 @@ def denies(payload: dict[str, object]) -> object:
 def test_a_hook_that_fails_withholds_the_payload(hook: object) -> None:
     """Nothing is recorded that it might have wanted to hide."""
     rules = Rules(hook=hook)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
-    assert json.loads(snapshot({"a": "canary"}, rules)) == withheld("hook")
+    assert json.loads(capture_mapping({"a": "canary"}, rules)) == withheld("hook")
     assert rules.withheld == Counter({"hook": 1})
 
 
@@ -50,7 +50,7 @@ def test_a_hook_that_exits_withholds_the_payload_and_ends_nothing(error: BaseExc
         raise error
 
     rules = Rules(hook=leaving)
-    assert json.loads(snapshot({"a": "canary"}, rules)) == withheld("hook")
+    assert json.loads(capture_mapping({"a": "canary"}, rules)) == withheld("hook")
     assert rules.withheld == {"hook": 1}
 
 
@@ -62,7 +62,7 @@ def test_ctrl_c_in_a_hook_passes_and_nothing_is_recorded() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        snapshot({"a": "canary"}, Rules(hook=interrupted))
+        capture_mapping({"a": "canary"}, Rules(hook=interrupted))
 
 
 def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:
@@ -75,7 +75,7 @@ def test_a_hook_sees_plain_json_and_its_answer_is_recorded() -> None:
         return payload
 
     rules = Rules(hook=hook)
-    shown = json.loads(snapshot({"a": {1, 2}, "b": "x", "password": "y"}, rules))
+    shown = json.loads(capture_mapping({"a": {1, 2}, "b": "x", "password": "y"}, rules))
     assert seen == [{"a": [1, 2], "b": "x", "password": withheld("name:password")}]
     assert shown == {"a": [1, 2], "b": "changed", "password": withheld("name:password")}
     assert rules.withheld == Counter({"name:password": 1})
@@ -85,7 +85,7 @@ def test_the_answer_of_a_hook_is_walked_again() -> None:
     """It may bring in what is no JSON, or a secret."""
     answer = OrderedDict(a=object(), secret="x", key="sk-proj-9aB8cD7eF6gH5iJ4kL3m")
     rules = Rules(hook=lambda _: answer)
-    assert json.loads(snapshot({}, rules)) == {
+    assert json.loads(capture_mapping({}, rules)) == {
         "a": opaque("object"),
         "secret": withheld("name:secret"),
         "key": withheld("pattern:llm_key"),
@@ -96,7 +96,7 @@ def test_the_answer_of_a_hook_is_walked_again() -> None:
 def test_the_answer_of_a_hook_is_bounded() -> None:
     """As any payload."""
     rules = Rules(Limits(1000), hook=lambda _: {"a": ["x" * 100] * 10_000})
-    assert len(snapshot({}, rules)) <= 1000
+    assert len(capture_mapping({}, rules)) <= 1000
 
 
 def test_markers_survive_the_second_walk() -> None:
@@ -112,13 +112,13 @@ def test_a_hook_is_not_asked_about_what_it_calls_itself() -> None:
     inner: list[bytes] = []
 
     def hook(payload: dict[str, object]) -> object:
-        inner.append(snapshot({"inner": "canary"}, rules))
+        inner.append(capture_mapping({"inner": "canary"}, rules))
         return payload
 
     rules = Rules(hook=hook)
-    assert json.loads(snapshot({"a": 1}, rules)) == {"a": 1}
+    assert json.loads(capture_mapping({"a": 1}, rules)) == {"a": 1}
     assert json.loads(inner[0]) == withheld("hook")
-    assert json.loads(snapshot({"a": 2}, rules)) == {"a": 2}
+    assert json.loads(capture_mapping({"a": 2}, rules)) == {"a": 2}
 
 
 def test_every_door_asks_the_hook() -> None:
@@ -138,7 +138,7 @@ def test_every_door_asks_the_hook() -> None:
     plan.result(2, rules)
     Stream(rules, plan).payload(None)
     error_payload(ValueError("3"), rules)
-    snapshot({"a": 4}, rules)
+    capture_mapping({"a": 4}, rules)
     redacted({"a": 5}, rules)
     assert seen == [
         '{"a": 1}',
@@ -177,5 +177,5 @@ def test_a_schema_value_that_the_hook_withholds_is_a_marker() -> None:
 
 def test_what_is_handed_in_by_hand_and_is_no_mapping_stands_under_value() -> None:
     """A payload is an object."""
-    assert json.loads(snapshot([1], Rules())) == {"value": [1]}
-    assert json.loads(snapshot(object(), Rules())) == opaque("object")
+    assert json.loads(capture_mapping([1], Rules())) == {"value": [1]}
+    assert json.loads(capture_mapping(object(), Rules())) == opaque("object")

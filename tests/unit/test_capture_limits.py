@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from remit._capture import Limits, Plan, Rules, snapshot
+from remit._capture import Limits, Plan, Rules, capture_mapping
 from remit._capture.statics import snapshot as first_of
 from remit.errors import SettingsError
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
@@ -199,7 +199,7 @@ def test_every_parameter_keeps_its_key_when_nothing_is_left() -> None:
 )
 def test_no_payload_is_larger_than_the_limit(value: object, limit: int) -> None:
     """Counted in bytes of UTF-8, and it is JSON all the same."""
-    data = snapshot({"it": value}, Rules(Limits(limit)))
+    data = capture_mapping({"it": value}, Rules(Limits(limit)))
     assert len(data) <= limit
     assert isinstance(json.loads(data), dict)
 
@@ -225,7 +225,7 @@ def test_a_limit_that_holds_no_marker_is_refused() -> None:
 def test_what_was_withheld_is_counted_once_however_often_it_is_walked() -> None:
     """A payload that does not fit is walked again."""
     rules = Rules(Limits(1000))
-    snapshot({"password": "x", "text": "\x00" * 5000}, rules)
+    capture_mapping({"password": "x", "text": "\x00" * 5000}, rules)
     assert rules.withheld == {"name:password": 1}
 
 

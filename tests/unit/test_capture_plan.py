@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 from pydantic import SecretStr
 
-from remit._capture import Rules
+from remit._capture import Rules, WithheldTexts
 from remit._marks import Skip
 from remit._signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
@@ -381,9 +381,9 @@ def test_a_parameter_may_have_a_name_that_classes_use() -> None:
         "__module__": "mine",
         "password": withheld("name:password"),
     }
-    secrets: list[str] = []
-    plan_of(dunder, keep={"__module__": False}).params(("mine-1", "p-1234"), {}, Rules(), secrets)
-    assert secrets == ["mine-1", "p-1234"]
+    texts = WithheldTexts()
+    plan_of(dunder, keep={"__module__": False}).params(("mine-1", "p-1"), {}, Rules(texts=texts))
+    assert list(texts) == ["mine-1"]
 
 
 def test_arguments_that_a_decorator_may_move_are_not_bound_quickly() -> None:

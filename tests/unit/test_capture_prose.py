@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from remit._capture.names import name_rule
-from remit._capture.patterns import key_shaped
+from remit._capture.rules.names import name_rule
+from remit._capture.rules.patterns import key_shaped
 
 LIBRARY: Final = Path(sysconfig.get_paths()["stdlib"])
 MIN_DOCSTRINGS: Final = 1_500

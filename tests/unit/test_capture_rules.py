@@ -13,51 +13,58 @@ import pytest
 from pydantic import Secret, SecretBytes, SecretStr
 from pydantic.v1 import SecretStr as OldSecretStr
 
-from remit._capture import RULES, Rules
-from remit._capture.categories import CATEGORY_RULES, category_of_name
-from remit._capture.names import KNOWN, MAX_KNOWN, NAME_RULES, name_rule, remember
-from remit._capture.patterns import PATTERN_RULES, SHORTEST, SIGN, key_shaped
+from remit._capture import Rules
+from remit._capture.rules import FIXED, SWITCHES
+from remit._capture.rules.categories import category_of_name
+from remit._capture.rules.names import KNOWN, MAX_KNOWN, name_rule, remember
+from remit._capture.rules.patterns import PATTERN_RULES, SHORTEST, SIGN, key_shaped
+from remit._capture.rules.table import RULES, Rule
 from tests.captured import copy_of, withheld
 from tests.subtests import each
 
 LLM_KEY = "sk-proj-9aB8cD7eF6gH5iJ4kL3m"
 
 
-def examples(rules: tuple[Any, ...], kind: str) -> list[Any]:
+def rules_of(kind: str) -> list[Rule]:
+    """Return the rows of the table whose rules are of one kind: `name`, `pattern`, `category`."""
+    return [rule for rule in RULES if rule.name.startswith(f"{kind}:")]
+
+
+def examples(kind: str, column: str) -> list[Any]:
     """Return (rule, example) of one column of the table, with readable ids."""
     return [
         pytest.param(rule.name, each, id=f"{number}-{rule.name}-{each[:40]}")
-        for number, rule in enumerate(rules)
-        for each in getattr(rule, kind)
+        for number, rule in enumerate(rules_of(kind))
+        for each in getattr(rule, column)
     ]
 
 
-@each(("rule", "name"), examples(NAME_RULES, "positives"))
+@each(("rule", "name"), examples("name", "withheld"))
 def test_a_value_under_a_secret_name_is_withheld(rule: str, name: str) -> None:
     """Each name of the table, as a key, whatever the value."""
     assert copy_of({name: "canary"}) == {name: withheld(rule)}
 
 
-@each(("rule", "name"), examples(NAME_RULES, "negatives"))
+@each(("rule", "name"), examples("name", "recorded"))
 def test_a_value_under_an_ordinary_name_is_recorded(rule: str, name: str) -> None:
     """Names that look alike: eating them would make users turn redaction off."""
     assert copy_of({name: "x"}) == {name: "x"}, f"{rule} eats it"
 
 
-@each(("rule", "text"), examples(PATTERN_RULES, "positives"))
+@each(("rule", "text"), examples("pattern", "withheld"))
 def test_a_text_in_which_a_key_shows_is_withheld(rule: str, text: str) -> None:
     """Each shape of the table, alone and inside other text."""
     assert copy_of(text) == withheld(rule)
     assert copy_of(f"before that: {text} and after") == withheld(rule)
 
 
-@each(("rule", "text"), examples(PATTERN_RULES, "negatives"))
+@each(("rule", "text"), examples("pattern", "recorded"))
 def test_a_text_that_looks_alike_is_recorded(rule: str, text: str) -> None:
     """Ordinary words, placeholders, code that hands a secret on without showing it."""
     assert copy_of(text) == text, f"{rule} eats it"
 
 
-@each(("rule", "name"), examples(CATEGORY_RULES, "positives"))
+@each(("rule", "name"), examples("category", "withheld"))
 def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
     """A declaration that excludes a category makes its names count."""
     category = rule.partition(":")[2]
@@ -65,7 +72,7 @@ def test_an_excluded_category_is_withheld_by_name(rule: str, name: str) -> None:
     assert copy_of({name: "x"}) == {name: "x"}
 
 
-@each(("rule", "name"), examples(CATEGORY_RULES, "negatives"))
+@each(("rule", "name"), examples("category", "recorded"))
 def test_a_name_of_no_excluded_category_is_recorded(rule: str, name: str) -> None:
     """Names that look alike stay, also where the category is excluded."""
     assert copy_of({name: "x"}, excluded=rule.partition(":")[2]) == {name: "x"}
@@ -73,15 +80,16 @@ def test_a_name_of_no_excluded_category_is_recorded(rule: str, name: str) -> Non
 
 def test_every_rule_of_the_table_tells_what_it_withholds_with_examples() -> None:
     """The documentation prints the table; a row without examples says nothing."""
+    assert {rule.name for rule in RULES} == SWITCHES | FIXED
     for rule in RULES:
         assert rule.withholds, rule.name
-        assert rule.positives, rule.name
-        assert rule.negatives, rule.name
+        assert rule.withheld, rule.name
+        assert rule.recorded, rule.name
 
 
 def test_shapes_of_keys_are_never_shorter_than_what_is_looked_at() -> None:
     """Shorter texts skip the search altogether, but for those with the sign of a setting."""
-    texts = [text for rule in PATTERN_RULES for text in rule.positives if SIGN not in text]
+    texts = [text for rule in rules_of("pattern") for text in rule.withheld if SIGN not in text]
     assert min(map(len, texts)) >= SHORTEST
 
 
@@ -258,11 +266,13 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def worst_of(rule: Any) -> set[str]:  # noqa: ANN401 - a rule by shape
-    """Return what repeats into texts that nearly match *rule*: heads, halves of its examples."""
-    heads = {head + more for head in rule.endings[:3] for more in ("", "a", "1", "A-", " ", "=")}
-    return heads | {
-        example[:size] for example in rule.positives[:2] for size in (-1, len(example) // 2)
-    }
+    """Return what repeats into texts that nearly match *rule*: its heads."""
+    return {head + more for head in rule.endings[:3] for more in ("", "a", "1", "A-", " ", "=")}
+
+
+def halves_of(rule: Rule) -> set[str]:
+    """Return what repeats into texts that nearly match a rule: the halves of its examples."""
+    return {example[:size] for example in rule.withheld[:2] for size in (-1, len(example) // 2)}
 
 
 def seconds_to_capture(piece: str) -> float:
@@ -284,6 +294,10 @@ def seconds_to_capture(piece: str) -> float:
         *(
             pytest.param(worst_of(rule), id=f"{number}-{rule.name}")
             for number, rule in enumerate(PATTERN_RULES)
+        ),
+        *(
+            pytest.param(halves_of(rule), id=f"examples-{number}-{rule.name}")
+            for number, rule in enumerate(rules_of("pattern"))
         ),
     ],
 )

@@ -1,37 +1,42 @@
 """Capture: arguments and results as bounded, redacted JSON, without running user code."""
 
-from remit._capture.encode import Limits, Rules, redacted, redacted_name, secrets_in, snapshot
-from remit._capture.failures import error_payload
-from remit._capture.plan import Plan
-from remit._capture.remarks import beside, denial_payload, exceeding, told_apart
-from remit._capture.rule import Rule
-from remit._capture.rules import GROUPS, RULES, SWITCHES, Group, no_switch, switched_off
-from remit._capture.secrets import Known
+from remit._capture.encode import (
+    Limits,
+    Rules,
+    capture_mapping,
+    redacted,
+    redacted_name,
+)
+from remit._capture.errors import error_payload, failure_payload, outcome_payload
+from remit._capture.plan import Capture, Plan
+from remit._capture.policy_notes import (
+    add_violations,
+    denial_payload,
+    merge_error,
+    split_violations,
+)
+from remit._capture.rules import SWITCHES, no_switch, switched_off
 from remit._capture.stream import Stream
-from remit._capture.wishes import Capture, Wish
+from remit._capture.withheld import WithheldTexts
 
 __all__ = [
-    "GROUPS",
-    "RULES",
     "SWITCHES",
     "Capture",
-    "Group",
-    "Known",
     "Limits",
     "Plan",
-    "Rule",
     "Rules",
     "Stream",
-    "Wish",
-    "beside",
+    "WithheldTexts",
+    "add_violations",
+    "capture_mapping",
     "denial_payload",
     "error_payload",
-    "exceeding",
+    "failure_payload",
+    "merge_error",
     "no_switch",
+    "outcome_payload",
     "redacted",
     "redacted_name",
-    "secrets_in",
-    "snapshot",
+    "split_violations",
     "switched_off",
-    "told_apart",
 ]

@@ -10,9 +10,9 @@ from typing import Final, cast
 from pydantic.fields import FieldInfo
 
 from remit._annotations import NO_NAMES, SECRETS, AnnotationInfo
-from remit._capture.categories import category_of_type
-from remit._capture.names import name_rule
-from remit._capture.rule import SECRET_TYPE, SENSITIVE_MARK
+from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
+from remit._capture.rules.categories import category_of_type
+from remit._capture.rules.names import name_rule
 from remit._capture.statics import is_class, module_of, name_of
 from remit._fields import hidden_by, infos_of
 from remit._guard import attempt

@@ -1,9 +1,9 @@
-"""The door through which every payload passes: walked, shown to the hook, encoded, bounded."""
+"""Encodes every payload: walks it, shows it to the user's hook, keeps it within the limit."""
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, cast
@@ -11,14 +11,12 @@ from typing import Final, cast
 from msgspec import Struct, field
 
 from remit._capture import markers
-from remit._capture.patterns import key_shaped
-from remit._capture.purse import MAX_NODES, decode, encode
-from remit._capture.rule import HOOK
-from remit._capture.secrets import Known
-from remit._capture.shapes import Kind, shape_of
+from remit._capture.rules import HOOK
+from remit._capture.rules.patterns import key_shaped
 from remit._capture.statics import is_a
-from remit._capture.walk import Walk
-from remit._capture.wary import WaryWalk
+from remit._capture.type_readers import Kind, reader_of
+from remit._capture.walk import MAX_NODES, Walk, decode, encode
+from remit._capture.withheld import WithheldTexts
 from remit._guard import attempt, escaped, guarded
 from remit.errors import DeniedError, SettingsError
 
@@ -26,18 +24,13 @@ MIN_PAYLOAD_BYTES: Final = 256
 """Less than this does not hold a marker and its surroundings."""
 
 _FAULT: Final = encode(markers.opaque("remit.fault"))
-"""Stands for a payload on which remit itself failed."""
+"""Replaces a payload on which remit itself failed."""
 
 _TRIES: Final = 4
 _MARKER_NODES: Final = 5
-_MAX_SECRETS_CHARS: Final = 65_536
-_REMEMBERED_MESSAGES: Final = 256
 
 Build = Callable[[Walk], object]
 """Walks a payload; called again with a smaller budget when the encoding is too large."""
-
-Make = Callable[..., Walk]
-"""Makes the walk, of a budget."""
 
 
 class Limits(Struct, frozen=True):
@@ -63,22 +56,42 @@ class Limits(Struct, frozen=True):
 
 
 class Rules(Struct, frozen=True, eq=False):
-    """What the captures of one runtime share.
+    """What the captures of one runtime share, and those of one run.
 
     Attributes:
         limits: How large a payload may be.
         hook: The user's own redaction: is given each payload, returns what is recorded.
         off: Rules that are off in this process (`configure(redact_off=...)`).
         withheld: How many values each rule withheld.
-        quoting: Hashes of messages that quoted a withheld argument: the same error, on its way
-            through outer spans, is withheld there too.
+        texts: What the run has withheld, which its errors must not tell; None outside any run.
     """
 
     limits: Limits = Limits()
     hook: Callable[[dict[str, object]], object] | None = None
     off: frozenset[str] = frozenset()
     withheld: Counter[str] = field(default_factory=Counter[str])
-    quoting: deque[int] = field(default_factory=lambda: deque(maxlen=_REMEMBERED_MESSAGES))
+    texts: WithheldTexts | None = None
+
+    def in_run(self, outer: Rules | None = None) -> Rules:
+        """Return the rules of a new run.
+
+        Args:
+            outer: Those of the run around it; the two share what they withhold, because an error
+                passes from one to the other.
+        """
+        shared = None if outer is None else outer.texts
+        return Rules(
+            self.limits,
+            self.hook,
+            self.off,
+            self.withheld,
+            WithheldTexts() if shared is None else shared,
+        )
+
+    def share(self, other: Rules) -> None:
+        """Withhold what was withheld by the rules *other* as well."""
+        if self.texts is not None and other.texts is not None and other.texts is not self.texts:
+            self.texts.update(other.texts)
 
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
@@ -89,57 +102,49 @@ class Rules(Struct, frozen=True, eq=False):
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
-    def seal(
-        self,
-        build: Build,
-        *,
-        again: bool = False,
-        known: Known | None = None,
-        secrets: list[str] | None = None,
-    ) -> bytes:
+    def encode_payload(self, build: Build, *, again: bool = False, collect: bool = True) -> bytes:
         """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
 
         Args:
             build: Makes the payload, a JSON object, with the walk that it is given.
             again: What is walked is the copy that an earlier walk made.
-            known: Texts that the payload must not hold.
-            secrets: Collects the texts of what is withheld.
+            collect: What is withheld is withheld from later errors of the run too.
         """
-        make: Make = Walk if secrets is None else partial(Walk, secrets=secrets)
-        if known is not None:
-            make = partial(WaryWalk, known)
-        return self._sealed(build, make, again) or _FAULT
+        return self._redacted(build, self.texts if collect else None, again) or _FAULT
 
     @guarded("the capture of a payload")
-    def _sealed(self, build: Build, make: Make, again: bool) -> bytes:  # noqa: FBT001 - handed on
-        try:
-            return self._hooked(build, make, again=again)
-        except RecursionError:
-            # The call itself used up the stack; the guard would need more of it to say so.
-            return _FAULT
-
-    def _hooked(self, build: Build, make: Make, *, again: bool) -> bytes:
+    def _redacted(
+        self,
+        build: Build,
+        texts: WithheldTexts | None,
+        again: bool,  # noqa: FBT001 - handed on
+    ) -> bytes:
+        """Return the payload, after the user's hook has seen it."""
         if self.hook is None:
-            return self._fitted(build, make, again=again, off=self.off)
-        walk = make(self.limits.max_payload_bytes, again=again, scrub=True, off=self.off)
+            return self._fitted(build, texts, again=again, off=self.off)
+        limit = self.limits.max_payload_bytes
+        walk = Walk(limit, again=again, scrub=True, texts=texts, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
         answer = _answer(self.hook, cast("dict[str, object]", payload))
         if not is_a(answer, dict):
             self.count((HOOK,))
             return encode(markers.withheld(HOOK))
-        # What a declaration turned off for one parameter is not told apart any more.
-        return self._fitted(lambda last: last.value(answer, 0), make, again=True, off=walk.ever_off)
+        # Which rules a declaration turned off for one parameter alone is no longer known.
+        off = walk.ever_off
+        return self._fitted(lambda last: last.value(answer, 0), texts, again=True, off=off)
 
-    def _fitted(self, build: Build, make: Make, *, again: bool, off: frozenset[str]) -> bytes:
-        """Walk with ever smaller budgets until the encoding fits."""
+    def _fitted(
+        self, build: Build, texts: WithheldTexts | None, *, again: bool, off: frozenset[str]
+    ) -> bytes:
+        """Walk with smaller and smaller budgets until the encoding fits."""
         limit = self.limits.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
         if again:
-            # What an earlier walk bounded is larger to this one by its markers.
+            # The markers of the earlier walk make its copy larger than its budget was.
             chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
         for _ in range(_TRIES):
-            walk = make(chars, nodes, again=again, scrub=scrub, off=off)
+            walk = Walk(chars, nodes, again=again, scrub=scrub, texts=texts, off=off)
             try:
                 data = encode(build(walk))
             except UnicodeEncodeError:  # lone surrogates, which few texts have
@@ -173,9 +178,9 @@ _inside_hook: Final = threading.local()
 def _answer(
     hook: Callable[[dict[str, object]], object], payload: dict[str, object]
 ) -> object | None:
-    """Return what the hook makes of *payload*, None when it fails.
+    """Return the hook's answer to *payload*, None if it fails.
 
-    A hook that calls something decorated is not asked about that call's own payload, without end.
+    A hook that itself calls something decorated is not called again for that payload.
     """
     if getattr(_inside_hook, "busy", False):
         return None
@@ -190,51 +195,28 @@ def _answer(
 def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
     answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
-        # The guard lets a denial of the program's own call pass; this one is the hook's.
+        # The guard would raise a denial to the caller; this one belongs to the hook.
         raise escaped(answer) if isinstance(answer, DeniedError) else answer
     return answer
 
 
-def snapshot(
-    mapping: object,
-    rules: Rules,
-    *,
-    excluded: frozenset[str] = frozenset(),
-    known: Known | None = None,
-    secrets: list[str] | None = None,
+def capture_mapping(
+    mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()
 ) -> bytes:
-    """Return what was handed in by hand (a payload, a result, labels, a quality) as JSON.
+    """Return what the user passed to remit (a payload, a result, labels, a quality) as JSON.
 
     Args:
-        mapping: A dict, a model, a dataclass; anything else stands under `value`.
+        mapping: A dict, a model, a dataclass; anything else is put under `value`.
         rules: Limits, hook and counts.
         excluded: Data categories whose values are withheld.
-        known: Texts that it must not hold.
-        secrets: Collects the texts of what is withheld.
     """
-    return rules.seal(lambda walk: _by_hand(walk, mapping, excluded), known=known, secrets=secrets)
+    return rules.encode_payload(lambda walk: _as_object(walk, mapping, excluded))
 
 
-def _by_hand(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
+def _as_object(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
     walk.exclude(excluded)
     copy = walk.value(mapping, 0)
     return copy if is_a(copy, dict) else {"value": copy}
-
-
-def withheld_texts(build: Build) -> tuple[str, ...]:
-    """Return the texts that a payload withholds: the message of an error may quote one.
-
-    They are compared with what the span tells, and go when it ends.
-    """
-    found: list[str] = []
-    walk = Walk(_MAX_SECRETS_CHARS, secrets=found)
-    attempt(lambda: build(walk))
-    return tuple(dict.fromkeys(found))
-
-
-def secrets_in(mapping: object) -> tuple[str, ...]:
-    """Return the texts that `snapshot` withholds from *mapping*."""
-    return withheld_texts(lambda walk: _by_hand(walk, mapping, frozenset()))
 
 
 def redacted_name(name: str, rules: Rules) -> str:
@@ -254,8 +236,8 @@ def redacted(value: object, rules: Rules) -> object:
 
     A name that stands before the value is part of what is judged: hand in `{name: value}`.
     """
-    mapping = shape_of(type(value)).kind is Kind.MAPPING
-    sealed: object = decode(snapshot(value if mapping else {"value": value}, rules))
+    mapping = reader_of(type(value)).kind is Kind.MAPPING
+    sealed: object = decode(capture_mapping(value if mapping else {"value": value}, rules))
     if mapping or markers.is_withheld(sealed):
         return sealed
     return cast("dict[str, object]", sealed).get("value")

@@ -1,52 +1,269 @@
-"""How the arguments and the result of one callable are captured.
+"""How the arguments and the result of one callable are captured, decided once for all its calls.
 
-Ordinary calls, with short texts and numbers, never enter the walk: what their names ask for is
-decided here once, and their arguments are bound and encoded in C.
+Ordinary calls, with short texts and numbers, take the fast path; all others are walked.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from msgspec import Raw, Struct
-from msgspec.structs import astuple
+from msgspec import Raw, Struct, field
 
-from remit._capture.encode import Rules, encoded, withheld_texts
-from remit._capture.form import UNSET, Form, all_plain, form_of
-from remit._capture.markers import withheld
-from remit._capture.purse import MAX_INNER, encode, is_bare
+from remit._annotations import NO_NAMES
+from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
+from remit._capture.encode import Rules
+from remit._capture.fast_path import UNSET, all_plain, args_struct
+from remit._capture.rules import CAPTURE_OFF
+from remit._capture.rules.categories import category_of_name
+from remit._capture.rules.names import name_rule
 from remit._capture.scalars import text
-from remit._capture.secrets import Known, gather
-from remit._capture.shapes import Kind, shape_of
-from remit._capture.slots import (
-    BY_KEYWORD,
-    BY_POSITION,
-    VAR_KEYWORD,
-    VAR_POSITIONAL,
-    Side,
-    Slot,
-    error_rule,
-    result_slot,
-    rules_off,
-    slot_of,
-    surplus_slot,
-)
-from remit._capture.walk import LABELS, Walk
-from remit._capture.wishes import Wish, Wishes
-from remit._signature import MISSING, RETURN, Reading
+from remit._capture.type_readers import Kind, reader_of
+from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_bare
+from remit._overrides import CaptureOption
+from remit._signature import MISSING, RETURN, Parameter, Reading
+
+Capture: TypeAlias = bool | Mapping[str, CaptureOption]
+"""`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
 
 SURPLUS: Final = "*"
-"""Key of positional arguments that the signature has no place for: the call itself will fail."""
+"""Key of positional arguments that no parameter takes: the call itself will fail."""
 
 SURPLUS_KEYWORDS: Final = "**"
 
+VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
+VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+_BY_POSITION: Final = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    VAR_POSITIONAL,
+)
+_BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 _MAX_FLAT_KEYS: Final = 64
+_MAX_DEFAULT_CHARS: Final = 4_096
 
 _NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
-"""A text has no UTF-8; the arguments do not fit their form, or one of them is `UNSET` in it."""
+"""A text has no UTF-8; the arguments do not fit the Struct, or a field of it is `UNSET`."""
 
 _NONE: Final[frozenset[str]] = frozenset()
+
+
+class CaptureOptions(Struct, frozen=True):
+    """A declaration's `capture=`, sorted.
+
+    Attributes:
+        keep: By parameter and `return`: True records what the declaration withholds, False never
+            records.
+        off: Rules that are off for the whole span type.
+        off_for: Rules that are off for one parameter, or for `return`.
+    """
+
+    keep: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    off: frozenset[str] = frozenset()
+    off_for: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+
+    @classmethod
+    def of(cls, capture: Mapping[str, CaptureOption]) -> CaptureOptions:
+        """Return the options in *capture*, which was checked when it was declared."""
+        plain = {key: option for key, option in capture.items() if isinstance(option, bool)}
+        return cls(
+            # The colon tells a rule from a parameter.
+            keep={key: option for key, option in plain.items() if ":" not in key},
+            off=frozenset(key for key in plain if ":" in key),
+            off_for={
+                key: frozenset(option)
+                for key, option in capture.items()
+                if not isinstance(option, bool)
+            },
+        )
+
+    def off_at(self, key: str) -> frozenset[str]:
+        """Return the rules that are off for the parameter *key*, or for `return`."""
+        return self.off | self.off_for.get(key, frozenset())
+
+
+class Direction(Struct, frozen=True):
+    """What the declaration says of the parameters, or of the result.
+
+    Attributes:
+        rule: The rule that withholds all of it, else None.
+        excluded: Data categories whose values are withheld.
+        options: What `capture=` says.
+    """
+
+    rule: str | None = None
+    excluded: frozenset[str] = frozenset()
+    options: CaptureOptions = CaptureOptions()
+
+    def excluded_at(self, key: str) -> frozenset[str]:
+        """Return the categories that are withheld in one parameter, or in `return`."""
+        if self.options.keep.get(key) is True:
+            return frozenset()
+        off = self.options.off_at(key)
+        return frozenset(each for each in self.excluded if f"category:{each}" not in off)
+
+    def rule_at(self, key: str, declared: str | None, category: str | None) -> str | None:
+        """Return the rule that withholds every value, in the order of the table of rules.
+
+        Args:
+            key: A parameter, or `return`.
+            declared: The rule of its annotation.
+            category: The data category that it shows.
+        """
+        option = self.options.keep.get(key)
+        if declared is not None:
+            return declared
+        if option is False:
+            return CAPTURE_OFF
+        if option is True:
+            return None
+        if self.rule is not None and self.rule not in self.options.off_at(key):
+            return self.rule
+        return f"category:{category}" if category in self.excluded_at(key) else None
+
+    def rules_off(self, key: str) -> tuple[str, ...]:
+        """Return the rules that `capture=` turns off for one parameter, or for `return`, sorted.
+
+        `capture={key: True}` turns off the rules by which the declaration withholds the value.
+        """
+        off = set(self.options.off_for.get(key, ()))
+        if self.options.keep.get(key) is True:
+            off.update(f"category:{each}" for each in self.excluded)
+            off.update([] if self.rule is None else [self.rule])
+        return tuple(sorted(off))
+
+
+class ParameterPlan(Struct, frozen=True):
+    """How the values of one parameter, or the result, are captured.
+
+    Attributes:
+        name: Its key in the payload.
+        kind: As `inspect.Parameter.kind`.
+        default: The default, or `MISSING`.
+        rule: The rule that withholds every value.
+        name_rule: The rule of its name, which lets None and booleans pass.
+        excluded: Data categories whose values inside it are withheld.
+        declared: Rules by key, of fields that the annotation's classes mark.
+        off: Rules that the author turned off for it.
+    """
+
+    name: str
+    kind: int
+    default: object = MISSING
+    rule: str | None = None
+    name_rule: str | None = None
+    excluded: frozenset[str] = frozenset()
+    declared: Mapping[str, str] = field(default_factory=dict[str, str])
+    off: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, parameter: Parameter, params: Direction) -> ParameterPlan:
+        """Return what is decided for *parameter*."""
+        name = parameter.name
+        rule, category = _of_annotation(parameter.annotation, parameter.category)
+        off = params.options.off_at(name)
+        by_name = name_rule(name)
+        return cls(
+            name=name,
+            kind=parameter.kind,
+            default=parameter.default,
+            rule=params.rule_at(name, rule, category or category_of_name(name)),
+            name_rule=None if by_name in off else by_name,
+            excluded=params.excluded_at(name),
+            declared=marked_keys(parameter.annotation),
+            off=off,
+        )
+
+    @classmethod
+    def of_result(
+        cls, annotation: object, category: str | None, result: Direction
+    ) -> ParameterPlan:
+        """Return what is decided for the result.
+
+        Args:
+            annotation: Resolved return annotation.
+            category: Category of a mark on it, else None.
+            result: The declaration.
+        """
+        rule, shown = _of_annotation(annotation, category)
+        return cls(
+            name="result",
+            kind=inspect.Parameter.POSITIONAL_ONLY,
+            rule=result.rule_at(RETURN, rule, shown),
+            excluded=result.excluded_at(RETURN),
+            declared=marked_keys(annotation),
+            off=result.options.off_at(RETURN),
+        )
+
+    @classmethod
+    def of_surplus(cls, parameters: Iterable[ParameterPlan], params: Direction) -> ParameterPlan:
+        """Return what is decided for arguments that no parameter takes.
+
+        A parameter that was given twice is among them: its second value is withheld like its first.
+        """
+        return cls(
+            name="",
+            kind=VAR_KEYWORD,
+            rule=params.rule,
+            excluded=params.excluded,
+            declared={each.name: each.rule for each in parameters if each.rule is not None},
+            off=params.options.off,
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether plain values are recorded as they are."""
+        return self.rule is None and self.name_rule is None
+
+    @property
+    def any_rule(self) -> str | None:
+        """A rule that withholds something of it, if any does."""
+        return self.rule or self.name_rule or next(iter(self.declared.values()), None)
+
+    def walked(self, walk: Walk, value: object) -> object:
+        """Return the copy of *value*, a value of this parameter."""
+        self.apply(walk)
+        if self.rule is not None and self.rule not in walk.off:
+            return walk.withhold(self.rule, value)
+        if self.name_rule is not None and self.name_rule not in walk.off and not is_bare(value):
+            return walk.withhold(self.name_rule, value)
+        return walk.nested(value, 0)
+
+    def apply(self, walk: Walk) -> None:
+        """Let *walk* withhold what the declaration of this parameter withholds."""
+        walk.turn_off(self.off)
+        walk.exclude(self.excluded)
+        walk.declared = self.declared
+
+    @property
+    def encoded_default(self) -> object:
+        """What the fast path encodes if it is not given: the default, if no call changes it."""
+        if self.kind is VAR_POSITIONAL:
+            return Raw(b"[]")
+        if self.kind is VAR_KEYWORD:
+            return Raw(b"{}")
+        if self.default is MISSING:
+            return UNSET
+        if all_plain((self.default,)):
+            return self.default
+        walk = Walk(_MAX_DEFAULT_CHARS)
+        copy = self.walked(walk, self.default)
+        # The calls themselves may change a list, and each use of a marker is counted.
+        fixed = reader_of(type(self.default)).kind is Kind.SCALAR and not walk.counts
+        return Raw(encode(copy)) if fixed else UNSET
+
+
+def _of_annotation(annotation: object, category: str | None) -> tuple[str | None, str | None]:
+    """Return the rule by which an annotation withholds its value, and the category it shows."""
+    info = NO_NAMES.info(annotation)
+    rule = rule_of(info) if category is None else rule_of_mark(category)
+    return rule, type_category(info)
+
+
+UNDECLARED: Final = ParameterPlan.of_result(MISSING, None, Direction())
+"""The result of what declares nothing of it."""
 
 
 class Plan:
@@ -54,7 +271,8 @@ class Plan:
 
     Attributes:
         outcome: What is decided for the result, and for the items of a stream.
-        error_rule: The rule that withholds the message of every error, else None.
+        error_rule: The rule that withholds the message of every error, else None. A mark or a type
+            says something of the value that is returned, and nothing of an error.
         withheld: Rules by which the declaration withholds every value of a parameter, by its name.
         rules_off: Rules that `capture=` turns off, by parameter and `return`; under "" those that
             are off for all of them.
@@ -68,7 +286,7 @@ class Plan:
         result_rule: str | None = None,
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
-        keep: Mapping[str, Wish] | None = None,
+        keep: Mapping[str, CaptureOption] | None = None,
     ) -> None:
         """Decide what can be decided without a call.
 
@@ -78,88 +296,89 @@ class Plan:
             result_rule: The same for the result.
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
-            keep: What `capture=` asks for (`remit._capture.wishes`).
+            keep: What `capture=` says.
         """
-        wishes = Wishes.of(keep or {})
-        params = Side(params_rule, params_excluded, wishes)
-        result = Side(result_rule, result_excluded, wishes)
-        self.outcome = result_slot(reading.returns, reading.returns_category, result)
-        self.error_rule = error_rule(result)
-        self._slots = tuple(slot_of(each, params) for each in reading.parameters)
-        self._names = reading.names
-        self._skipped = reading.skipped
-        self._rest = _name_of_kind(self._slots, VAR_POSITIONAL)
-        self._others = _name_of_kind(self._slots, VAR_KEYWORD)
-        # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
-        self._drops_surplus = len(reading.skipped) > reading.names.count(None)
-        self._by_keyword = frozenset(each.name for each in self._slots if each.kind in BY_KEYWORD)
-        self._surplus = surplus_slot(self._slots, params)
-        # Under a decorator that moves arguments, each of them may be the one to withhold.
-        rules = (each.any_rule for each in self._slots if each.kind in BY_POSITION)
-        self._unsure = None if reading.sure else next(filter(None, rules), None)
-        self._most = len(reading.names) if self._unsure is None else 0
-        self.withheld = {each.name: each.rule for each in self._slots if each.rule is not None}
+        options = CaptureOptions.of(keep or {})
+        params = Direction(params_rule, params_excluded, options)
+        result = Direction(result_rule, result_excluded, options)
+        self._parameters = tuple(ParameterPlan.of(each, params) for each in reading.parameters)
+        self.outcome = ParameterPlan.of_result(reading.returns, reading.returns_category, result)
+        self.error_rule = result.rule_at(RETURN, None, None)
+        self.withheld = {each.name: each.rule for each in self._parameters if each.rule is not None}
         self.rules_off = {
-            "": tuple(sorted(wishes.off)),
-            RETURN: rules_off(RETURN, result),
-            **{each.name: rules_off(each.name, params) for each in self._slots},
+            "": tuple(sorted(options.off)),
+            RETURN: result.rules_off(RETURN),
+            **{each.name: params.rules_off(each.name) for each in self._parameters},
         }
-        self._hidden = tuple(each for each in self._slots if not each.open)
-        self._labelled = _labelled(self._slots)
+        self._read_names(reading)
+        self._surplus = ParameterPlan.of_surplus(self._parameters, params)
+        self._labelled = _labelled(self._parameters)
+        self._struct = None
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
-        self._form = None if self._labelled is not None else form_of(self._slots)
+        fast = not reading.skipped and self._labelled is None
+        if fast and all(each.open for each in self._parameters):
+            defaults = {each.name: each.encoded_default for each in self._parameters}
+            self._struct = args_struct(defaults)
         out = self.outcome
-        self._special = bool(self._skipped or self._hidden)
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
-    def params(
-        self,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: Rules,
-        secrets: list[str] | None = None,
-    ) -> bytes:
+    def _read_names(self, reading: Reading) -> None:
+        """Take over which argument belongs to which parameter."""
+        parameters = self._parameters
+        self._names = reading.names
+        self._skipped = reading.skipped
+        self._rest = _name_of_kind(parameters, VAR_POSITIONAL)
+        self._others = _name_of_kind(parameters, VAR_KEYWORD)
+        # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
+        self._drops_surplus = len(reading.skipped) > reading.names.count(None)
+        self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
+        # Under a decorator that moves arguments, each of them may be the one to withhold.
+        rules = (each.any_rule for each in parameters if each.kind in _BY_POSITION)
+        self._unsure = None if reading.sure else next(filter(None, rules), None)
+        self._most = len(reading.names) if self._unsure is None else 0
+
+    def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
 
         Args:
             args: Positional arguments, without `self` if the reading was made without it.
             kwargs: Keyword arguments.
             rules: Limits, hook and counts.
-            secrets: Collects the texts of what is withheld.
 
         Returns:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
-        form = self._form
-        if form is None or rules.hook is not None or len(args) > self._most:
-            return self._walked(args, kwargs, rules, secrets)
-        if kwargs or self._special:
-            data = self._quick(form, args, kwargs, rules, secrets)
-            return data or self._walked(args, kwargs, rules, secrets)
-        # Most calls, here and not in a function: to call one takes half as long as to encode.
-        if all_plain(args):
+        struct = self._struct
+        if struct is None or rules.hook is not None or len(args) > self._most:
+            return self._walked(args, kwargs, rules)
+        values = args
+        if kwargs:
+            # The Struct would accept a positional-only parameter by name.
+            if not all(type(name) is str and name in self._by_keyword for name in kwargs):
+                return self._walked(args, kwargs, rules)
+            values = (*args, *kwargs.values())
+        if all_plain(values):
             try:
-                data = encode(form(*args))
+                data = encode(struct(*args, **kwargs) if kwargs else struct(*args))
             except _NOT_ENCODED:
-                return self._walked(args, kwargs, rules, secrets)
+                return self._walked(args, kwargs, rules)
             if len(data) <= rules.limits.max_payload_bytes:
                 return data
-        return self._walked(args, kwargs, rules, secrets)
+        return self._walked(args, kwargs, rules)
 
-    def result(self, value: Any, rules: Rules, known: Known | None = None) -> bytes:  # noqa: ANN401 - whatever was returned
+    def result(self, value: Any, rules: Rules) -> bytes:  # noqa: ANN401 - whatever was returned
         """Return the result of a call.
 
         Args:
             value: What the call returned.
             rules: Limits, hook and counts.
-            known: Texts that it must not hold.
 
         Returns:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
             dataclass), else `{"result": value}`.
         """
         if not self._plain_results or rules.hook is not None:
-            return self._walked_result(value, rules, known)
+            return self._walked_result(value, rules)
         kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything
         flat: dict[str, object]
         if kind is dict and len(value) <= _MAX_FLAT_KEYS:
@@ -173,89 +392,19 @@ class Plan:
             try:
                 data = encode(flat)
             except _NOT_ENCODED:
-                return self._walked_result(value, rules, known)
-            told = known is not None and known.quoted_by((*flat, *flat.values()))
-            if len(data) <= rules.limits.max_payload_bytes and not told:
+                return self._walked_result(value, rules)
+            if len(data) <= rules.limits.max_payload_bytes:
                 return data
-        return self._walked_result(value, rules, known)
-
-    def secrets(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[str, ...]:
-        """Return the texts that `params` withholds (`withheld_texts`)."""
-        return withheld_texts(lambda walk: self._bound(walk, args, kwargs))
-
-    def _quick(
-        self,
-        form: Form,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: Rules,
-        secrets: list[str] | None,
-    ) -> bytes | None:
-        """Return the payload of a call by keywords, or of one of which something is withheld.
-
-        Returns:
-            None if a value needs the walk.
-        """
-        if self._skipped:
-            args, kwargs = self._unskipped(args, kwargs)
-        given = args
-        if kwargs:
-            for name in kwargs:
-                if type(name) is not str or name not in self._by_keyword:
-                    return None
-            given = (*args, *kwargs.values())
-        try:
-            payload = form(*args, **kwargs)
-        except TypeError:  # one was given twice
-            return None
-        if self._hidden:
-            return None if rules.off else self._quick_without(payload, rules, secrets)
-        return encoded(payload, rules) if all_plain(given) else None
-
-    def _quick_without(
-        self, payload: Struct, rules: Rules, secrets: list[str] | None
-    ) -> bytes | None:
-        """Return a payload with markers where names and marks ask for them."""
-        counts: list[str] = []
-        for slot in self._hidden:
-            value: object = getattr(payload, slot.name)
-            if value is UNSET:
-                return None
-            rule = slot.rule or (None if is_bare(value) else slot.name_rule)
-            if rule is not None:
-                setattr(payload, slot.name, _raw_withheld(rule))
-                counts.append(rule)
-                if secrets is not None:
-                    gather(secrets, value)
-        data = encoded(payload, rules) if all_plain(astuple(payload)) else None
-        if data is not None:
-            rules.count(counts)
-        return data
-
-    def _unskipped(
-        self, args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> tuple[tuple[object, ...], Mapping[str, object]]:
-        """Return the arguments without those of the parameters that are never recorded."""
-        kept = [value for name, value in zip(self._names, args, strict=False) if name is not None]
-        named = {
-            name: value
-            for name, value in kwargs.items()
-            if type(name) is not str or name not in self._skipped
-        }
-        return tuple(kept), named
+        return self._walked_result(value, rules)
 
     def _walked(
-        self,
-        args: tuple[object, ...],
-        kwargs: Mapping[str, object],
-        rules: Rules,
-        secrets: list[str] | None,
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
     ) -> bytes:
         # A function of its own: in the one that it is called from these names would be cells.
-        return rules.seal(lambda walk: self._bound(walk, args, kwargs), secrets=secrets)
+        return rules.encode_payload(lambda walk: self._bound(walk, args, kwargs))
 
-    def _walked_result(self, value: object, rules: Rules, known: Known | None) -> bytes:
-        return rules.seal(lambda walk: self._returned(walk, value), known=known)
+    def _walked_result(self, value: object, rules: Rules) -> bytes:
+        return rules.encode_payload(lambda walk: self._returned(walk, value))
 
     def _bound(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
@@ -265,16 +414,16 @@ class Plan:
         given, surplus = self._given(args if unsure is None else (), kwargs)
         moved = _NONE if unsure is None else self._moved(given)
         values = [
-            (slot, given.get(slot.name, slot.default))
-            for slot in self._slots
-            if slot.name in given or slot.name in moved or slot.default is not MISSING
+            (each, given.get(each.name, each.default))
+            for each in self._parameters
+            if each.name in given or each.name in moved or each.default is not MISSING
         ]
-        walk.begin([*(value for _, value in values), *surplus.values()])
+        walk.share_budget([*(value for _, value in values), *surplus.values()])
         out = {
-            slot.name: walk.withhold(unsure, args)
-            if unsure is not None and slot.name in moved
-            else slot.walked(walk, value)
-            for slot, value in values
+            each.name: walk.withhold(unsure, args)
+            if unsure is not None and each.name in moved
+            else each.walked(walk, value)
+            for each, value in values
         }
         for key, value in surplus.items():
             out[key] = self._surplus.walked(walk, value)
@@ -287,8 +436,8 @@ class Plan:
         """Return the parameters that an argument by position may be of, whichever was *given*."""
         return frozenset(
             each.name
-            for each in self._slots
-            if each.kind is VAR_POSITIONAL or (each.kind in BY_POSITION and each.name not in given)
+            for each in self._parameters
+            if each.kind is VAR_POSITIONAL or (each.kind in _BY_POSITION and each.name not in given)
         )
 
     def _given(
@@ -322,39 +471,28 @@ class Plan:
         self.outcome.apply(walk)
         rule = None if self.outcome.rule in walk.off else self.outcome.rule
         inner = value
-        shape = shape_of(type(inner))
+        reader = reader_of(type(inner))
         for _ in range(MAX_INNER):
-            if shape.kind is Kind.INNER:
-                inner = shape.plain(inner)
-                rule = rule or walk.rule_inside(shape, inner)
-                shape = shape_of(type(inner))
-        if shape.kind is Kind.RECORD and rule is not None:
-            return {each.name: walk.withhold(rule, None) for each in shape.fields}
-        if shape.kind in {Kind.MAPPING, Kind.RECORD}:
+            if reader.kind is Kind.UNWRAP:
+                inner = reader.plain(inner)
+                rule = rule or walk.rule_inside(reader, inner)
+                reader = reader_of(type(inner))
+        if reader.kind is Kind.RECORD and rule is not None:
+            walk.collect(inner)
+            return {each.name: walk.withhold(rule, None) for each in reader.fields}
+        if reader.kind in {Kind.MAPPING, Kind.RECORD}:
             # The keys of a dict are data as well: all of it is withheld, not only the values.
             return walk.value(inner, 0) if rule is None else walk.withhold(rule, inner)
-        walk.begin((value,))
-        shown = walk.deeper(value, 0) if rule is None else walk.withhold(rule, value)
+        walk.share_budget((value,))
+        shown = walk.nested(value, 0) if rule is None else walk.withhold(rule, value)
         return {"result": shown}
 
 
-def _name_of_kind(slots: Iterable[Slot], kind: object) -> str | None:
-    return next((each.name for each in slots if each.kind is kind), None)
+def _name_of_kind(parameters: Iterable[ParameterPlan], kind: object) -> str | None:
+    return next((each.name for each in parameters if each.kind is kind), None)
 
 
-def _labelled(slots: Iterable[Slot]) -> Slot | None:
+def _labelled(parameters: Iterable[ParameterPlan]) -> ParameterPlan | None:
     """Return the parameter `value` if another parameter may name it."""
-    by_name = {each.name: each for each in slots}
+    by_name = {each.name: each for each in parameters}
     return None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")
-
-
-def _raw_withheld(rule: str) -> Raw:
-    """Return the marker as bytes, made once for each rule."""
-    made = _RAW.get(rule)
-    if made is None:
-        made = _RAW[rule] = Raw(encode(withheld(rule)))
-    return made
-
-
-_RAW: Final[dict[str, Raw]] = {}
-"""Rules are few: names, marks, categories and classifications."""

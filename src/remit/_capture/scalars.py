@@ -71,11 +71,6 @@ def text(value: Any) -> object:  # noqa: ANN401 - a str, or what derives from it
     return str.__str__(value)
 
 
-def itself(value: Any) -> object:  # noqa: ANN401 - True, False or None
-    """Return a value that JSON has as it is."""
-    return value
-
-
 def moment(value: Any) -> object:  # noqa: ANN401 - a datetime, or what derives from it
     """Return a datetime in ISO 8601."""
     if name_of(kind_of(value)) == "NaTType":  # of pandas: its fields hold some date
@@ -142,11 +137,6 @@ def unique_id(value: Any) -> object:  # noqa: ANN401 - a UUID, or what derives f
     return str(uuid.UUID(int=own_attribute(value, "int")))
 
 
-def ratio(value: Any) -> object:  # noqa: ANN401 - a Fraction
-    """Return a fraction as `3/4`."""
-    return fractions.Fraction.__str__(value)
-
-
 _BY_BASE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, text),
     (int, integer),
@@ -160,27 +150,17 @@ _BY_BASE: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
 )
 """Types whose subclasses too are read, with the method that is written in C for the base."""
 
-_EXACT: Final[Mapping[int, Callable[[Any], object]]] = {
-    id(type(None)): itself,
-    id(bool): itself,
-    id(fractions.Fraction): ratio,
+_EXACT: Final[Mapping[type, Callable[[Any], object]]] = {
+    type(None): lambda value: value,
+    bool: lambda value: value,
+    fractions.Fraction: fractions.Fraction.__str__,
     **dict.fromkeys(
-        map(
-            id,
-            (
-                pathlib.PurePosixPath,
-                pathlib.PureWindowsPath,
-                pathlib.PosixPath,
-                pathlib.WindowsPath,
-                ipaddress.IPv4Address,
-                ipaddress.IPv6Address,
-                ipaddress.IPv4Network,
-                ipaddress.IPv6Network,
-                ipaddress.IPv4Interface,
-                ipaddress.IPv6Interface,
-                Url,
-                MultiHostUrl,
-            ),
+        (
+            *(pathlib.PurePosixPath, pathlib.PureWindowsPath),
+            *(pathlib.PosixPath, pathlib.WindowsPath),
+            *(ipaddress.IPv4Address, ipaddress.IPv4Network, ipaddress.IPv4Interface),
+            *(ipaddress.IPv6Address, ipaddress.IPv6Network, ipaddress.IPv6Interface),
+            *(Url, MultiHostUrl),
         ),
         str,
     ),
@@ -188,9 +168,9 @@ _EXACT: Final[Mapping[int, Callable[[Any], object]]] = {
 """Types of the standard library and of pydantic-core; a subclass may bring code of its own."""
 
 
-def reader_of(cls: type) -> Callable[[Any], object] | None:
+def scalar_reader(cls: type) -> Callable[[Any], object] | None:
     """Return how values of *cls* become a single JSON value, or `None` if they do not."""
-    exact = _EXACT.get(id(cls))
+    exact = _EXACT.get(cls)
     if exact is not None:
         return exact
     return next((read for base, read in _BY_BASE if is_one_of(cls, base)), None)

@@ -1,7 +1,7 @@
-"""Reading classes and instances without running anything that their authors wrote.
+"""Reads classes and instances without running code of their authors.
 
-An attribute look-up may end in a property, a metaclass's `__getattribute__`, a proxy. These look
-at the interpreter's own tables instead.
+An attribute look-up may run a property or a metaclass's `__getattribute__`; these functions read
+the interpreter's own tables.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ ABSENT: Final = object()
 
 MAX_NAME_CHARS: Final = 200
 
-# The descriptors themselves: a metaclass can hide `cls.__mro__`, but not these.
+# A metaclass can hide `cls.__mro__`, but not these descriptors.
 _MRO: Final[Any] = type.__dict__["__mro__"].__get__
 _NAMESPACE: Final[Any] = type.__dict__["__dict__"].__get__
 _MODULE: Final[Any] = type.__dict__["__module__"].__get__
 _QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 
-# The base types without their type parameters: their methods are called on whatever derives from
-# them, and say nothing of what is inside.
+# The base types without type parameters: their methods are called on values of derived types.
 DICT: Final[Any] = dict
 TUPLE: Final[Any] = tuple
 

@@ -7,20 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.credentials import PRIVATE_KEY
 from remit._capture.encode import Rules, encoded
 from remit._capture.markers import cut, rule_of, withheld
-from remit._capture.patterns import key_shaped
-from remit._capture.plan import Plan
-from remit._capture.rule import QUOTED
-from remit._capture.secrets import Known
-from remit._capture.slots import Side, result_slot
+from remit._capture.plan import UNDECLARED, Plan
+from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.patterns import key_shaped
 from remit._capture.walk import Walk
-from remit._capture.wishes import Wishes
-from remit._signature import MISSING
 
 _ENTRY_CHARS: Final = 4
-_UNDECLARED: Final = result_slot(MISSING, None, Side(None, frozenset(), Wishes()))
 
 
 class Stream:
@@ -41,15 +35,15 @@ class Stream:
         """
         self.count = 0
         self._rules = rules
-        self._outcome = plan.outcome if isinstance(plan, Plan) else _UNDECLARED
+        self._outcome = plan.outcome if isinstance(plan, Plan) else UNDECLARED
         self._items: list[object] = []
-        self._walk = _StreamWalk(rules.limits.max_payload_bytes, off=rules.off)
+        self._walk = _StreamWalk(rules)
         self._outcome.apply(self._walk)
         rule = self._outcome.rule
         self._hidden = None if rule in self._walk.off else rule
 
     def add(self, item: object) -> None:
-        """Take note of an item; nothing is kept of it but its redacted copy."""
+        """Keep the redacted copy of an item."""
         self.count += 1
         walk = self._walk
         if self._hidden is not None or walk.nodes <= 0 or walk.chars <= 0:
@@ -63,15 +57,14 @@ class Stream:
         walk.hide_second(copy)
         self._items.append(copy)
         if PRIVATE_KEY in walk.counts[withheld_before:]:
-            # Its other lines look like nothing in particular.
+            # No rule recognises its other lines.
             self._hidden = PRIVATE_KEY
 
-    def payload(self, first_item_ms: float | None, known: Known | None = None) -> bytes:
+    def payload(self, first_item_ms: float | None) -> bytes:
         """Return what came, as the result of the call.
 
         Args:
             first_item_ms: Milliseconds to the first item, None if none came.
-            known: Texts that it must not hold.
 
         Returns:
             A JSON object in UTF-8: `items`, `count`, `first_item_ms`.
@@ -82,22 +75,22 @@ class Stream:
         for texts in paths.values():
             self._walk.hide_rest(texts)
         rules.count(self._walk.counts)
-        hidden = self._hidden or _spread(paths.values(), self._walk.off, known)
+        hidden = self._hidden or _spread(paths.values(), self._walk.off)
         if hidden is not None:
             rules.count((hidden,))
             payload = self._composed(withheld(hidden), first)
-            return rules.seal(lambda walk: walk.value(payload, 0), again=True)
-        if rules.hook is None and known is None:
+            return rules.encode_payload(lambda walk: walk.value(payload, 0), again=True)
+        if rules.hook is None:
             data = encoded(self._composed(self._listed(self._items), first), rules)
             if data is not None:
                 return data
-        return rules.seal(lambda walk: self._again(walk, first), again=True, known=known)
+        return rules.encode_payload(lambda walk: self._again(walk, first), again=True)
 
     def _again(self, walk: Walk, first: float | None) -> object:
         """Return the payload with as many items as the budget of *walk* allows."""
         walk.turn_off(self._outcome.off)
         walk.nodes += sum(type(item) is str for item in self._items)
-        return self._composed(self._listed(walk.each(self._items, 1) or []), first)
+        return self._composed(self._listed(walk.elements(self._items, 1) or []), first)
 
     def _listed(self, items: list[object]) -> object:
         return items if len(items) >= self.count else cut(self.count, "items", items)
@@ -123,9 +116,9 @@ class _StreamWalk(Walk):
 
     __slots__ = ("unended",)
 
-    def __init__(self, chars: int, *, off: frozenset[str]) -> None:
-        """Fill the purse, as `Walk` does."""
-        super().__init__(chars, off=off)
+    def __init__(self, rules: Rules) -> None:
+        """Begin with the budget of one payload."""
+        super().__init__(rules.limits.max_payload_bytes, texts=rules.texts, off=rules.off)
         self.unended: dict[int, object] = {}
 
     def withhold(self, rule: str, value: object) -> object:
@@ -183,18 +176,11 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
     return paths
 
 
-def _spread(
-    paths: Iterable[Sequence[_Text]], off: frozenset[str], known: Known | None
-) -> str | None:
+def _spread(paths: Iterable[Sequence[_Text]], off: frozenset[str]) -> str | None:
     """Return the rule of a secret that is spread over several texts at one path, else None."""
     for place in paths:
         texts = [text for holder, key in place if type(text := holder[key]) is str]
-        joined = "".join(texts)
-        if len(texts) > 1 and (shaped := key_shaped(joined, off)) is not None:
+        shaped = key_shaped("".join(texts), off) if len(texts) > 1 else None
+        if shaped is not None:
             return shaped
-        if known is not None:
-            # A text that quotes by itself is withheld by itself.
-            rest = "".join([each for each in texts if not known.quoted_in(each)])
-            if known.quoted_in(rest):
-                return QUOTED
     return None

@@ -1,25 +1,38 @@
 """The walk: a bounded, redacted copy of a value as plain JSON, made without running user code.
 
-Whatever is recorded passes through here, on the caller's thread, before it is kept anywhere.
+Every value that is recorded is walked, on the caller's thread, before it is kept anywhere. A walk
+has a budget of values and characters; what exceeds it is replaced by a marker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
+import msgspec
+
 from remit._capture import markers
-from remit._capture.categories import category_of_name
-from remit._capture.credentials import PRIVATE_KEY
-from remit._capture.names import KNOWN, flag_rule, name_rule
-from remit._capture.purse import MAX_KEY_CHARS, MAX_NODES, Purse, encode, is_bare
-from remit._capture.rule import SECRET_TYPE
+from remit._capture.rules import SECRET_TYPE
+from remit._capture.rules.categories import category_of_name
+from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.names import KNOWN, MAX_JUDGED_CHARS, flag_rule, name_rule, remember
+from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.scalars import MAX_EXACT
-from remit._capture.shapes import SHAPES, Field, Shape, shape_of
 from remit._capture.statics import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
+from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
+from remit._capture.withheld import WithheldTexts
 
 MAX_DEPTH: Final = 12
+MAX_NODES: Final = 2_000
+MAX_KEY_CHARS: Final = 256
+MAX_INNER: Final = 3
+"""Values that hold another one are opened to this depth: an enum in a root model, and one more."""
 
+MARGIN_CHARS: Final = 512
+"""How far beyond the kept part of a text a key is looked for that begins in it."""
+
+_MAX_KNOWN_CHARS: Final = 64
+_MARKER_CHARS: Final = 48
 _ENTRY_CHARS: Final = 4
 _PAIR: Final = 2
 _MAX_SHARES: Final = 64
@@ -36,11 +49,85 @@ _LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABEL
 _UNJUDGED: Final = "?"
 """Not a rule: the name has not been judged yet."""
 
+encode: Final = msgspec.json.Encoder().encode
+decode: Final = msgspec.json.Decoder().decode
 
-class Walk(Purse):
-    """One walk; made for one payload and thrown away."""
 
-    __slots__ = ()
+class Walk:
+    """One walk; made for one payload and thrown away.
+
+    Attributes:
+        nodes: Budget: how many more values may be visited.
+        chars: Budget: how many more characters may be written, about.
+        off: Rules that withhold nothing now.
+        ever_off: Rules that withheld nothing at some time of the walk.
+        excluded: Data categories whose values are withheld.
+        declared: Rules by key, of fields that a declaration marks.
+        counts: The rule of each value withheld so far.
+    """
+
+    __slots__ = (
+        "_again",
+        "_always_off",
+        "_heavy",
+        "_path",
+        "_scrub",
+        "_text_cap",
+        "_texts",
+        "chars",
+        "counts",
+        "declared",
+        "ever_off",
+        "excluded",
+        "nodes",
+        "off",
+    )
+
+    def __init__(
+        self,
+        chars: int,
+        nodes: int = MAX_NODES,
+        *,
+        again: bool = False,
+        scrub: bool = False,
+        texts: WithheldTexts | None = None,
+        off: frozenset[str] = frozenset(),
+    ) -> None:
+        """Begin a walk.
+
+        Args:
+            chars: Budget of characters; no text takes more than half of it.
+            nodes: Budget of values.
+            again: The value is what the user's hook made of an earlier walk: markers stay.
+            scrub: Replace lone surrogates, which UTF-8 has no bytes for.
+            texts: Collects the texts of what is withheld.
+            off: Rules that are off in this process.
+        """
+        self.chars: int = chars
+        self.nodes: int = nodes
+        self.off = self.ever_off = self._always_off = off
+        self.excluded: frozenset[str] = frozenset()
+        self.declared: Mapping[str, str] = {}
+        self.counts: list[str] = []
+        self._text_cap = chars // 2
+        self._again = again
+        self._scrub = scrub
+        self._texts = texts
+        self._path: set[int] = set()
+        self._heavy = 0
+
+    def turn_off(self, rules: frozenset[str]) -> None:
+        """Let *rules* withhold nothing from now on, beside those that are off in the process."""
+        self.off = self._always_off | rules
+        self.ever_off |= rules
+
+    def exclude(self, categories: frozenset[str]) -> None:
+        """Withhold values of *categories*, but for those whose rules are off."""
+        if self.off:
+            categories = frozenset(
+                each for each in categories if f"category:{each}" not in self.off
+            )
+        self.excluded = categories
 
     def value(self, value: object, depth: int) -> object:
         """Return the plain, redacted copy of *value*, which stands *depth* containers deep."""
@@ -51,21 +138,122 @@ class Walk(Purse):
         if type(value) is int and -MAX_EXACT <= value <= MAX_EXACT:
             return value
         kind = type(value)
-        shape = SHAPES.get(id(kind))
-        if shape is None:
-            shape = shape_of(kind)
-        if self.excluded and shape.category in self.excluded:
-            return self.withhold(f"category:{shape.category}", value)
-        return _READERS[shape.kind](self, value, depth, shape)
+        reader = READERS.get(id(kind))
+        if reader is None:
+            reader = reader_of(kind)
+        if self.excluded and reader.category in self.excluded:
+            return self.withhold(f"category:{reader.category}", value)
+        return _BY_KIND[reader.kind](self, value, depth, reader)
 
-    def begin(self, values: Sequence[object]) -> None:
+    def text(self, value: str) -> object:
+        """Return *value*, or a marker with the part of it that the budget allows."""
+        size = len(value)
+        short = size < SHORTEST and SIGN not in value
+        if short and size <= self.chars and value.isascii():
+            self.chars -= size
+            return value
+        room = max(0, min(self.chars, self._text_cap))
+        if not short:
+            reach = room + MARGIN_CHARS
+            rule = key_shaped(value if size <= reach else value[:reach], self.off)
+            if rule is not None:
+                return self.withhold(rule, value)
+        kept = value if size <= room else value[:room]
+        # Most texts beyond ASCII take two bytes a character or more.
+        self.chars -= len(kept) if kept.isascii() else 2 * len(kept)
+        if self._scrub:
+            kept = scrubbed(kept)
+        return kept if size <= room else markers.cut(size, "chars", kept)
+
+    def withhold(self, rule: str, value: object) -> object:
+        """Return the marker that stands for *value*, and count it."""
+        if self._again and markers.is_withheld(value):
+            return value
+        self.counts.append(rule)
+        self.chars -= _MARKER_CHARS
+        self.collect(value)
+        return markers.withheld(rule)
+
+    def collect(self, value: object) -> None:
+        """Withhold the texts in *value* from the errors that the run records later."""
+        if self._texts is not None:
+            self._texts.add(value)
+
+    def rule_of(self, field: Field, item: object) -> str | None:
+        """Return the rule that withholds *item* in *field*, None if it is recorded."""
+        if field.rule is not None:
+            return field.rule
+        if field.name_rule is not None and field.name_rule not in self.off and not is_bare(item):
+            return field.name_rule
+        if field.generic and field.name in self.declared:
+            return self.declared[field.name]
+        if self.excluded and field.category in self.excluded:
+            return f"category:{field.category}"
+        return None
+
+    def rule_inside(self, reader: TypeReader, inner: object) -> str | None:
+        """Return the rule that withholds *inner*, which stands for a value of *reader*."""
+        return self.rule_of(reader.fields[0], inner) if reader.fields else None
+
+    def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
+        """Return *key* as it is written, and the rule that withholds what stands under it.
+
+        Args:
+            key: Any key of a dict.
+            position: Its place among the others, which tells apart keys that have no text.
+        """
+        name = self._key_text(key, position)
+        # What is written of a longer name is its beginning, and its end is judged.
+        head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
+        short = len(name) < SHORTEST and SIGN not in name
+        shaped = None if short else key_shaped(head, self.off)
+        if shaped is not None:
+            self.counts.append(shaped)
+            return f"<{shaped} {position}>", None
+        rule = name_rule(_judged(name))
+        if len(name) > MAX_KEY_CHARS:
+            name = f"{name[:MAX_KEY_CHARS]}..."
+        elif name != "remit" and name.lstrip("$") == "remit":
+            name = name if self._again else f"${name}"
+        elif name is key and len(name) <= _MAX_KNOWN_CHARS and scrubbed(name) == name:
+            self._remember(name, rule)
+        return scrubbed(name) if self._scrub else name, rule
+
+    def _remember(self, name: str, rule: str | None) -> None:
+        """Keep the verdict on *name*, unless only this walk lets it pass."""
+        if not self.off or key_shaped(name) is None:
+            remember(name, rule)
+
+    def _key_text(self, key: object, position: int) -> str:
+        if type(key) is str:
+            return key
+        reader = reader_of(type(key))
+        for _ in range(MAX_INNER):
+            if reader.kind is Kind.UNWRAP:
+                key = reader.plain(key)
+                rule = self.rule_inside(reader, key)
+                if rule is not None:
+                    self.counts.append(rule)
+                    return f"<{rule} {position}>"
+                reader = reader_of(type(key))
+        if reader.kind is Kind.SECRET:
+            self.counts.append(SECRET_TYPE)
+            return f"<{SECRET_TYPE} {position}>"
+        plain = reader.plain(key) if reader.kind is Kind.SCALAR else key
+        if type(plain) is str:
+            return plain
+        if is_bare(plain) or type(plain) is int or type(plain) is float:
+            return encode(plain).decode()
+        return f"<{reader.name} {position}>"
+
+    def share_budget(self, values: Sequence[object]) -> None:
         """Start a payload: share the budget among the large ones of *values*, its entries.
 
         One that is huge leaves the others what they need.
         """
         self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
 
-    def deeper(self, item: object, depth: int) -> object:
+    def nested(self, item: object, depth: int) -> object:
         """Return the copy of what a container at *depth* holds."""
         if depth or _is_light(item):
             return self.value(item, depth + 1)
@@ -79,7 +267,7 @@ class Walk(Purse):
         self.chars += kept_chars
         return copy
 
-    def entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
+    def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
         """Return the copy of *item*, which stands under *name*.
 
         Args:
@@ -96,9 +284,9 @@ class Walk(Purse):
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self.deeper(item, depth)
+        return self.nested(item, depth)
 
-    def pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
+    def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
         """Return the copy of the entries of a mapping, as far as the budget goes."""
         out: dict[str, object] = {}
         for key, item in entries:
@@ -108,11 +296,11 @@ class Walk(Purse):
             if type(key) is str and (rule := KNOWN.get(key, _UNJUDGED)) is not _UNJUDGED:
                 name = key
             else:
-                name, rule = self.judge(key, len(out) + 1)
+                name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
                 name = _numbered(name, out)
             self.chars -= len(name) + _ENTRY_CHARS
-            out[name] = self.entry(name, rule, item, depth)
+            out[name] = self._entry(name, rule, item, depth)
         if "value" in out or "Value" in out:
             self.hide_labelled(out)
         return out
@@ -133,7 +321,7 @@ class Walk(Purse):
             return copy
         return self.withhold(rule, copy)
 
-    def each(self, items: Iterable[object], depth: int) -> list[object] | None:
+    def elements(self, items: Iterable[object], depth: int) -> list[object] | None:
         """Return the copies of *items*, as far as the budget goes.
 
         Returns:
@@ -178,37 +366,37 @@ class Walk(Purse):
         self._path.add(id(value))
         return True
 
-    def scalar(self, value: object, depth: int, shape: Shape) -> object:
+    def scalar(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a single value."""
         del depth
-        plain = shape.plain(value)
+        plain = reader.plain(value)
         if type(plain) is str:
             return self.text(plain)
         # A number, or a marker with the name of the type in it.
-        self.chars -= len(shape.name) + _ENTRY_CHARS
+        self.chars -= len(reader.name) + _ENTRY_CHARS
         return plain
 
-    def inner(self, value: object, depth: int, shape: Shape) -> object:
+    def unwrap(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a value that stands for another."""
         if depth > 2 * MAX_DEPTH:
             return markers.cut_below(depth)
-        inner = shape.plain(value)
-        rule = self.rule_inside(shape, inner)
+        inner = reader.plain(value)
+        rule = self.rule_inside(reader, inner)
         if rule is not None:
             return self.withhold(rule, inner)
-        return markers.opaque(shape.name) if inner is value else self.value(inner, depth + 1)
+        return markers.opaque(reader.name) if inner is value else self.value(inner, depth + 1)
 
-    def secret(self, value: object, depth: int, shape: Shape) -> object:
+    def secret(self, value: object, depth: int, reader: TypeReader) -> object:
         """Withhold a value of a secret type."""
-        del depth, shape
+        del depth, reader
         return self.withhold(SECRET_TYPE, value)
 
-    def items(self, value: object, depth: int, shape: Shape) -> object:
+    def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
-        total = shape.size(value)
+        total = reader.size(value)
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        copies = self.each(snapshot(shape.iterate(value), self.nodes), depth)
+        copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
         self._path.discard(id(value))
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
@@ -217,40 +405,40 @@ class Walk(Purse):
             self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def unordered(self, value: object, depth: int, shape: Shape) -> object:
+    def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not looked into."""
-        total = shape.size(value)
+        total = reader.size(value)
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        members = snapshot(shape.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
+        members = snapshot(reader.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
         copies = self._in_order(members, depth)
         self._path.discard(id(value))
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
     def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
         # Sorted before the walk: what the budget cuts off must not depend on hash seeds.
-        return self.each(sorted(members, key=_order), depth) or []
+        return self.elements(sorted(members, key=_order), depth) or []
 
-    def mapping(self, value: object, depth: int, shape: Shape) -> object:
+    def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
-        total = shape.size(value)
+        total = reader.size(value)
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        entries = snapshot(shape.iterate(value), self.nodes)
+        entries = snapshot(reader.iterate(value), self.nodes)
         if depth == 0:
-            self.begin([item for _, item in entries])
-        copy = self.pairs(entries, depth)
+            self.share_budget([item for _, item in entries])
+        copy = self._pairs(entries, depth)
         self._path.discard(id(value))
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
-    def record(self, value: object, depth: int, shape: Shape) -> object:
+    def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        found = list(_stored(value, shape))
-        extra = _extra(value) if shape.extra else {}
+        found = list(_stored(value, reader))
+        extra = _extra(value) if reader.extra else {}
         if depth == 0:
-            self.begin([item for _, item in found])
+            self.share_budget([item for _, item in found])
         copy: dict[str, object] = {}
         for field, item in found:
             if self.nodes <= 0 or self.chars <= 0:
@@ -259,18 +447,18 @@ class Walk(Purse):
             self.chars -= len(field.name) + _ENTRY_CHARS
             copy[field.name] = self._field(field, item, depth)
         if extra:
-            copy.update(self.pairs(snapshot(DICT.items(extra), self.nodes), depth))
+            copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
         self._path.discard(id(value))
         total = len(found) + len(extra)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
-    def named(self, value: object, depth: int, shape: Shape) -> object:
+    def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a NamedTuple: a list, redacted by the names of its places."""
         if not self._enter(value, depth):
             return markers.cut_below(depth)
         copies: dict[str, object] = {}
-        for field, item in zip(shape.fields, shape.iterate(value), strict=False):
+        for field, item in zip(reader.fields, reader.iterate(value), strict=False):
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
@@ -278,23 +466,23 @@ class Walk(Purse):
             copies[field.name] = self._field(field, item, depth)
         self.hide_labelled(copies)
         self._path.discard(id(value))
-        total = shape.size(value)
+        total = reader.size(value)
         items = list(copies.values())
         return items if len(items) >= total else markers.cut(total, "items", items)
 
     def _field(self, field: Field, item: object, depth: int) -> object:
         rule = self.rule_of(field, item)
-        return self.deeper(item, depth) if rule is None else self.withhold(rule, item)
+        return self.nested(item, depth) if rule is None else self.withhold(rule, item)
 
 
-_READERS: Final[tuple[Callable[[Walk, object, int, Shape], object], ...]] = (
+_BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] = (
     Walk.scalar,
     Walk.items,
     Walk.unordered,
     Walk.mapping,
     Walk.record,
-    Walk.named,
-    Walk.inner,
+    Walk.named_tuple,
+    Walk.unwrap,
     Walk.secret,
 )
 """By `Kind`."""
@@ -324,7 +512,7 @@ class _Small(Walk):
     __slots__ = ()
 
     def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
-        return sorted(self.each(members, depth) or [], key=encode)
+        return sorted(self.elements(members, depth) or [], key=encode)
 
 
 def _order(member: object) -> tuple[bytes, str]:
@@ -333,10 +521,10 @@ def _order(member: object) -> tuple[bytes, str]:
     return encode(small.value(member, 1)), member if type(member) is str else ""
 
 
-def _stored(value: object, shape: Shape) -> Iterator[tuple[Field, object]]:
+def _stored(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
     """Yield the fields of an object that have a value."""
-    own: dict[str, object] = own_attribute(value, "__dict__") if shape.has_dict else {}
-    for field in shape.fields:
+    own: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
+    for field in reader.fields:
         if field.slot:
             item = _slot(value, field.name)
         else:
@@ -359,3 +547,21 @@ def _extra(value: object) -> dict[object, object]:
     """Return what a pydantic model took beyond its fields."""
     extra = _slot(value, "__pydantic_extra__")
     return cast("dict[object, object]", extra) if is_a(extra, dict) else {}
+
+
+def _judged(name: str) -> str:
+    """Return what of *name* is judged: which digits stand at the end changes no verdict."""
+    end = name[-MAX_JUDGED_CHARS:]
+    stem = end.rstrip("0123456789")
+    # So that `row_1` to `row_999` are judged once.
+    return end if stem in {end, ""} else f"{stem}0"
+
+
+def is_bare(value: object) -> bool:
+    """Return whether *value* gives nothing away under the name of a secret."""
+    return value is None or value is True or value is False
+
+
+def scrubbed(text: str) -> str:
+    """Return *text* with `?` for each lone surrogate."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.markers import KEY
-from remit._capture.rule import listed
+from remit._capture.rules.names import listed
 from remit._docstrings import prose, sendable
 
 Redact: TypeAlias = Callable[[object], object]

@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from remit._annotations import SECRETS
-from remit._capture.categories import category_of_name
-from remit._capture.names import name_rule
+from remit._capture.rules.categories import category_of_name
+from remit._capture.rules.names import name_rule
 from remit._inference import Side, effective, inferred, places_of
 from remit._marks import CATEGORIES, CLASSIFICATION
 from remit._policy import Ceiling, Ceilings, under, verdict

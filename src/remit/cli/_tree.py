@@ -8,7 +8,7 @@ from typing import Final, cast
 
 import click
 
-from remit._capture import told_apart
+from remit._capture import split_violations
 from remit.cli._records import Placed, Record, called
 from remit.cli._terminal import (
     Lines,
@@ -169,7 +169,7 @@ def _first_line(span: AgentSpan, name: str, room: int, begin: datetime | None) -
 
 def _details(span: AgentSpan, strokes: Lines) -> Iterator[tuple[str, str]]:
     """Yield the lines below a span: the sign that stands before each, and its text."""
-    given, exceeds = told_apart(span.payload or {})
+    given, exceeds = split_violations(span.payload or {})
     if given:
         yield "", members(given)
     for wrong in span.schema_errors or ():

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from remit._capture import told_apart
+from remit._capture import split_violations
 from remit._ids import key_text
 from remit._registry import RUN_TYPE
 from remit._sink import Item, Kind, RunFeed
@@ -109,7 +109,10 @@ class RecordingSink:
         self._add(start)
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Take the end of a span."""
+        """Take the end of a span, whose payload and type may be others by now."""
+        span = self._spans[start.key]
+        span.name = start.name or ""
+        span.payload, span.exceeds = split_violations(_object(start.payload) or {})
         self._end(start.key, finished_ns, status, result)
 
     def put(self, item: Item) -> None:
@@ -141,7 +144,7 @@ class RecordingSink:
         return [run.tree() for run in self.runs]
 
     def _add(self, item: Item) -> None:
-        payload, exceeds = told_apart(_object(item.payload) or {})
+        payload, exceeds = split_violations(_object(item.payload) or {})
         span = RecordedSpan(
             item.name or "",
             key_text(item.key),

@@ -1,0 +1,182 @@
+"""Exceptions as payloads: type and redacted message; no traceback, no locals, no cause.
+
+`str(exception)` may run code of the user's. A message is taken from the interpreter's own
+`__str__` where all it would show are plain values, else from the arguments, walked.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Final, cast
+
+import pydantic_core
+
+from remit._capture import markers
+from remit._capture.encode import Rules
+from remit._capture.rules import QUOTED
+from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.names import name_rule
+from remit._capture.scalars import integer, text
+from remit._capture.statics import is_a, is_one_of, lookup, type_name
+from remit._capture.walk import Walk, encode, is_bare
+from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
+from remit._guard import attempt
+
+MAX_MESSAGE_CHARS: Final = 8_192
+
+_BUILTIN_STR: Final = frozenset(
+    id(vars(each)["__str__"])
+    for each in vars(builtins).values()
+    if isinstance(each, type) and issubclass(each, BaseException) and "__str__" in vars(each)
+)
+"""The `__str__` methods that are written in C."""
+
+_ARGS: Final[Any] = BaseException.__dict__["args"].__get__
+
+_SHOWN_BESIDE_ARGS: Final[tuple[tuple[type, tuple[str, ...]], ...]] = (
+    (OSError, ("errno", "strerror", "filename", "filename2")),
+    (SyntaxError, ("msg", "filename", "lineno")),
+    (ImportError, ("msg",)),
+    (UnicodeDecodeError, ("encoding", "reason", "object")),
+    (UnicodeEncodeError, ("encoding", "reason", "object")),
+    (UnicodeTranslateError, ("reason", "object")),
+)
+"""Attributes that the `__str__` of a builtin shows, and that may hold anything."""
+
+_MAX_SIMPLE_CHARS: Final = 20_000
+_MAX_VALIDATION_ERRORS: Final = 20
+
+
+def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -> bytes:
+    """Return the result of a call that raised.
+
+    Args:
+        error: What it raised.
+        rules: Limits, hook and counts; what the run has withheld, the message must not tell.
+        rule: The rule by which the declaration withholds every message, else None.
+
+    Returns:
+        `{"error": {"type", "message"}}` as JSON in UTF-8.
+    """
+    return rules.encode_payload(lambda walk: _described(walk, error, rules, rule), collect=False)
+
+
+def _described(
+    walk: Walk, error: BaseException, rules: Rules, rule: str | None
+) -> dict[str, object]:
+    walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
+    message = _message(walk, error)
+    if rule is not None:
+        if rules.texts is not None:
+            # The error passes through the spans around this one, whose declarations allow it.
+            rules.texts.add(message)
+        shown = walk.withhold(rule, None)
+    else:
+        shown = _told(walk, message, rules)
+    return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
+
+
+def _told(walk: Walk, message: str, rules: Rules) -> object:
+    """Return *message*, or a marker if it quotes a text that the run has withheld."""
+    searched = message[: MAX_MESSAGE_CHARS + MAX_TEXT_CHARS]
+    if rules.texts is not None and rules.texts.quoted_in(searched):
+        return walk.withhold(QUOTED, None)
+    return walk.text(message)
+
+
+def failure_payload(reason: object, rules: Rules) -> bytes:
+    """Return the result of a span that the user failed for *reason*, in words."""
+
+    def build(walk: Walk) -> dict[str, object]:
+        return {"error": {"type": "failed", "message": _in_words(walk, reason, rules)}}
+
+    return rules.encode_payload(build, collect=False)
+
+
+def outcome_payload(
+    status: str, reason: object, counts: Mapping[str, object], rules: Rules
+) -> bytes:
+    """Return the result of a run: how it ended, why, and its counts."""
+
+    def build(walk: Walk) -> dict[str, object]:
+        return {"status": status, "reason": _in_words(walk, reason, rules), **counts}
+
+    return rules.encode_payload(build, collect=False)
+
+
+def _in_words(walk: Walk, reason: object, rules: Rules) -> object:
+    if is_a(reason, str):
+        return _told(walk, cast("str", text(reason)), rules)
+    return walk.value(reason, 1)
+
+
+def _message(walk: Walk, error: BaseException) -> str:
+    kind = type(error)
+    args: tuple[object, ...] = _ARGS(error)
+    if is_one_of(kind, pydantic_core.ValidationError):
+        return _of_validation(walk, cast("pydantic_core.ValidationError", error))
+    if is_one_of(kind, BaseExceptionGroup):
+        return _of_group(cast("BaseExceptionGroup[BaseException]", error))
+    if not args:
+        return ""
+    if len(args) == 1 and type(args[0]) is str and not is_one_of(kind, KeyError):
+        return args[0]
+    show = lookup(kind, "__str__")
+    if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown(error, args))):
+        return str(show(error))
+    copies = walk.elements(args, 1) or [markers.withheld(PRIVATE_KEY)]
+    shown = copies[0] if len(args) == 1 else copies
+    return shown if type(shown) is str else encode(shown).decode()
+
+
+def _shown(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
+    """Yield what the `__str__` of a builtin would show."""
+    if not is_a(error, SyntaxError):
+        yield from args
+    for base, names in _SHOWN_BESIDE_ARGS:
+        if is_a(error, base):
+            for name in names:
+                yield attempt(partial(vars(base)[name].__get__, error))
+
+
+def _is_simple(value: object) -> bool:
+    """Return whether the `__str__` of a builtin shows *value* without running user code."""
+    if type(value) is str or type(value) is bytes:
+        return len(value) <= _MAX_SIMPLE_CHARS
+    if type(value) is int:
+        return type(integer(value)) is int
+    return is_bare(value) or type(value) is float
+
+
+def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
+    space = vars(BaseExceptionGroup)
+    message = text(space["message"].__get__(error))
+    return f"{message} ({len(space['exceptions'].__get__(error))} sub-exceptions)"
+
+
+def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
+    """Return what failed where, without the input that pydantic's own message quotes."""
+    told = error.errors(include_url=False, include_context=False)
+    lines = [
+        f"{'.'.join(map(str, each['loc'])) or '(value)'}: {_reason(walk, each)}"
+        for each in told[:_MAX_VALIDATION_ERRORS]
+    ]
+    return f"{len(told)} validation errors for {error.title}: {'; '.join(lines)}"
+
+
+def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
+    """Return why a value is invalid.
+
+    The message of a validator may quote the value. The type of the error replaces a message that
+    does, and every message about a name whose values are withheld.
+    """
+    rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
+    rule = next((each for each in rules if each is not None and each not in walk.off), None)
+    if rule is None and WithheldTexts(collect_texts(detail["input"])).quoted_in(detail["msg"]):
+        rule = QUOTED
+    if rule is None:
+        return detail["msg"]
+    walk.counts.append(rule)
+    return detail["type"]

@@ -1,0 +1,86 @@
+"""Notes of remit in a payload: that a step exceeds its agent's remit, or that it was denied.
+
+Source: payload format 1. A marker has a text under `$remit`; a note beside the parameters is an
+object there, so that readers can tell the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, cast
+
+from remit._capture.encode import Rules
+from remit._capture.markers import KEY
+from remit._capture.statics import type_name
+from remit._capture.walk import Walk, decode, encode
+from remit.errors import DeniedError
+
+EXCEEDS: Final = "exceeds"
+_NOTHING: Final = b"{}"
+_OF_A_SUBSTITUTE: Final = b'{"%s":' % KEY.encode()
+
+
+def add_violations(payload: bytes, violations: Sequence[str]) -> bytes:
+    """Return *payload* with a note that the step exceeds its agent's remit.
+
+    The note is put beside the parameters; a marker in place of a whole payload takes it in.
+
+    Args:
+        payload: A captured payload.
+        violations: One sentence for each declared word.
+    """
+    said: dict[str, object] = {EXCEEDS: violations}
+    member = encode(said if payload.startswith(_OF_A_SUBSTITUTE) else {KEY: said})[1:]
+    return payload[:-1] + (b"" if payload == _NOTHING else b",") + member
+
+
+def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Return a payload without the note that `add_violations` added, and that note's sentences.
+
+    Args:
+        payload: As a server returns it, which accepts whatever its clients send.
+    """
+    said = payload.get(KEY)
+    # In a marker the sentences are beside its kind, else under the reserved key.
+    holder = payload if isinstance(said, str) else said
+    found = cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
+    if not isinstance(found, list):
+        return dict(payload), ()
+    added = EXCEEDS if holder is payload else KEY
+    given = {name: value for name, value in payload.items() if name != added}
+    return given, tuple(str(each) for each in cast("list[object]", found))
+
+
+def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
+    """Return a result that was set by hand, with the error that came after it.
+
+    Args:
+        by_hand: The result; if it is only a marker, the error replaces it.
+        error: The failure, as a result.
+        rules: Limits; if the two are too large together, only the error is kept.
+    """
+    kept: dict[str, object] = decode(by_hand)
+    if KEY in kept:
+        return error
+    both = encode({**kept, **decode(error)})
+    return both if len(both) <= rules.limits.max_payload_bytes else error
+
+
+def denial_payload(error: DeniedError, rules: Rules) -> bytes:
+    """Return the result of a step that was refused: the error, and each violation for itself.
+
+    Args:
+        error: The refusal.
+        rules: Limits, hook and counts.
+    """
+    return rules.encode_payload(partial(_denial, error))
+
+
+def _denial(error: DeniedError, walk: Walk) -> dict[str, object]:
+    described = {
+        "type": type_name(type(error)),
+        "message": walk.text(str(error)),
+        "violations": [walk.text(each) for each in error.violations],
+    }
+    return {"error": described}

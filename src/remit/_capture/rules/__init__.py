@@ -1,0 +1,25 @@
+"""The rules of redaction: by type, by name, by data category, by the shape of a text."""
+
+from remit._capture.rules.switches import (
+    CAPTURE_OFF,
+    FIXED,
+    HOOK,
+    QUOTED,
+    SECRET_TYPE,
+    SENSITIVE_MARK,
+    SWITCHES,
+    no_switch,
+    switched_off,
+)
+
+__all__ = [
+    "CAPTURE_OFF",
+    "FIXED",
+    "HOOK",
+    "QUOTED",
+    "SECRET_TYPE",
+    "SENSITIVE_MARK",
+    "SWITCHES",
+    "no_switch",
+    "switched_off",
+]

@@ -1,0 +1,241 @@
+"""Rules by name: of a parameter, a key, a field, a header, a flag of a command.
+
+A name is split into words (`snake_case`, `camelCase`, `kebab-case`) and judged by its last ones,
+because in English the last word says what the thing is: a `user_password` is a password, a
+`password_policy_url` is an address.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final
+
+from msgspec import Struct
+
+MAX_KNOWN: Final = 4096
+"""Names whose verdict is kept; beyond, all are forgotten and learned again."""
+
+MAX_JUDGED_CHARS: Final = 128
+"""Of a longer name only the end is judged: that is where the noun stands."""
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return what commas separate in *text*: long tables of words are easier to read so."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+class NameRule(Struct, frozen=True, kw_only=True):
+    """A rule by name.
+
+    Attributes:
+        name: As in a marker and in the counts of `remit.status()`.
+        terms: Names, or the ends of names, as words parted by spaces.
+        joined: Ends of a single word, for names written without any separator.
+        alone: Words that count only when they are the whole name.
+    """
+
+    name: str
+    terms: tuple[str, ...]
+    joined: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+
+
+NAME_RULES: Final = (
+    NameRule(
+        name="name:password",
+        terms=listed(
+            "password, passwd, passphrase, pass phrase, pass word, pwd, pw, passcode, passwort, "
+            "kennwort, contraseña, contrasena, mot de passe, senha, db pass, database pass, "
+            "user pass, admin pass, root pass, login pass, smtp pass, imap pass, mail pass, "
+            "email pass, ftp pass, sftp pass, ssh pass, mysql pass, postgres pass, pg pass, "
+            "redis pass, mongo pass, ldap pass, wifi pass, keystore pass"
+        ),
+        joined=listed(
+            "password, passwd, passphrase, pgpass, dbpass, userpass, smtppass, ftppass, sshpass"
+        ),
+    ),
+    NameRule(
+        name="name:secret",
+        terms=listed("secret, client secret, seed phrase, recovery phrase, mnemonic"),
+        joined=listed("secret"),
+    ),
+    NameRule(
+        name="name:token",
+        terms=listed(
+            "token, jwt, bearer, csrf, xsrf, otp, totp, auth code, auth tokens, access tokens, "
+            "refresh tokens, api tokens, bearer tokens, session tokens, bot tokens, one time "
+            "code, verification code, mfa code, authorization code, backup code, recovery "
+            "code, login code, otp code, totp code, sms code, two factor code, github pat, "
+            "gitlab pat, gh pat, azure pat, devops pat"
+        ),
+        joined=listed(
+            "accesstoken, authtoken, apitoken, refreshtoken, sessiontoken, bearertoken, "
+            "idtoken, csrftoken, middlewaretoken, usertoken, bottoken"
+        ),
+    ),
+    NameRule(
+        name="name:api_key",
+        terms=listed(
+            "api key, apikey, access key, private key, secret key, encryption key, decryption "
+            "key, signing key, master key, ssh key, shared key, account key, subscription key, "
+            "service key, hmac key, app key, sdk key, client key, storage key, auth key, priv "
+            "key, psk, sa key, aes key, rsa key, tls key, ssl key, gpg key, jwt key, deploy key, "
+            "consumer key, webhook key, openai key, anthropic key, gemini key, mistral key, "
+            "cohere key, groq key, stripe key, aws key, gcp key, azure key, google key, github "
+            "key, twilio key, sendgrid key, pinecone key"
+        ),
+        joined=listed("apikey, accesskey, privatekey, secretkey, authkey, privkey, sshkey"),
+    ),
+    NameRule(
+        name="name:authorization",
+        terms=listed("authorization, authorisation, auth"),
+    ),
+    NameRule(
+        name="name:cookie",
+        terms=listed("cookie, cookie jar"),
+        joined=listed("cookie, cookies, cookiejar"),
+    ),
+    NameRule(
+        name="name:credentials",
+        terms=listed("credential, creds, cred"),
+        joined=listed("credentials"),
+    ),
+    NameRule(
+        name="name:card_code",
+        terms=listed(
+            "cvv, cvc, csc, security code, card verification value, card pin, user pin, bank "
+            "pin, account pin, pin number"
+        ),
+        alone=listed("pin"),
+    ),
+    NameRule(
+        name="name:ssn",
+        terms=listed("ssn, social security number, social security no, social security"),
+    ),
+)
+
+_CARRIERS: Final = frozenset(
+    listed(
+        "value, plain, plaintext, raw, hash, hashed, digest, b, base, hex, encoded, header, "
+        "new, old, current, previous, confirm, confirmation, again, repeat, env, var, binary, "
+        "string, json"
+    )
+)
+"""Words after the noun that do not make it another thing: `password_confirmation`."""
+
+PAGING: Final = listed(
+    "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, stop, "
+    "eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, audio, text, "
+    "per, input, output, prompt, completion, word"
+)
+"""Words before `token` for tokens of paging or of language models."""
+
+_OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
+    ("bearer",): frozenset(listed("standard, flag, torch, cup, ring, pall")),
+    ("pwd",): frozenset({"working"}),
+    ("token",): frozenset(PAGING),
+}
+"""Words before a term that make it harmless."""
+
+_NUMBERED: Final = re.compile(r"token_?[0-9]+", re.IGNORECASE)
+"""The tokens of a sentence, or of an exchange: one that grants access is not numbered so."""
+
+_STEMS: Final = re.compile(
+    "pass|pw|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
+    "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat"
+)
+"""What every name that a rule withholds has in it: one search instead of the whole reading."""
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_BETWEEN: Final = re.compile(r"[\W_]+")
+
+_BY_TERM: Final[Mapping[tuple[str, ...], str]] = {
+    tuple(term.split()): rule.name for rule in NAME_RULES for term in rule.terms
+}
+_JOINED: Final = tuple((end, rule.name) for rule in NAME_RULES for end in rule.joined)
+_ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for each in rule.alone}
+_LONGEST: Final = max(map(len, _BY_TERM))
+
+KNOWN: Final[dict[str, str | None]] = {}
+"""Names that were judged before and the rule that withholds them; read on the hot path.
+
+Only names that are recorded as they stand are in it (`walk.Walk` sees to that).
+"""
+
+
+ORDINARY: Final[set[str]] = set()
+"""Those of them that neither withhold what stands under them nor may be named by another key.
+
+Beside a `value` a name may stand that withholds it.
+"""
+
+
+def remember(name: str, rule: str | None) -> None:
+    """Keep the verdict on *name*, in a memory that is bounded."""
+    if len(KNOWN) >= MAX_KNOWN:
+        KNOWN.clear()
+        ORDINARY.clear()
+    KNOWN[name] = rule
+    if rule is None and name not in {"value", "Value"}:
+        ORDINARY.add(name)
+
+
+def words_of(name: str) -> tuple[str, ...]:
+    """Return the words of *name* in lower case, digits at their ends left off."""
+    parts = _BETWEEN.split(_HUMP.sub(" ", name[-MAX_JUDGED_CHARS:]))
+    return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
+
+
+@lru_cache(maxsize=MAX_KNOWN)
+def name_rule(name: str) -> str | None:
+    """Return the rule that withholds values under *name*, or `None`."""
+    if _STEMS.search(name[-MAX_JUDGED_CHARS:].lower()) is None or _NUMBERED.fullmatch(name):
+        return None
+    words = words_of(name)
+    while words and (words[-1] in _CARRIERS or words[-1].isdigit()):
+        words = words[:-1]
+    if not words:
+        return None
+    if len(words) == 1 and words[0] in _ALONE:
+        return _ALONE[words[0]]
+    return _by_ending(words) or _by_joined(words[-1])
+
+
+def flag_rule(argument: str) -> str | None:
+    """Return the rule that withholds what follows *argument*, a flag such as `--password`."""
+    long = len(argument) > MAX_JUDGED_CHARS
+    return None if long or "=" in argument or " " in argument else name_rule(argument)
+
+
+def _by_ending(words: tuple[str, ...]) -> str | None:
+    for size in range(min(_LONGEST, len(words)), 0, -1):
+        ending = words[-size:]
+        found = _BY_TERM.get(ending) or _BY_TERM.get(_singular(ending))
+        if found is not None and not _harmless(words, ending):
+            return found
+    return None
+
+
+def _singular(ending: tuple[str, ...]) -> tuple[str, ...]:
+    """Return *ending* without a plural's `s`; `tokens` stay, they are what models count."""
+    last = ending[-1]
+    if last == "tokens":
+        return ending
+    return (*ending[:-1], last.removesuffix("s"))
+
+
+def _harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
+    before = words[: -len(ending)]
+    return bool(before) and before[-1] in _OTHERS.get(ending, ())
+
+
+def _by_joined(word: str) -> str | None:
+    return next((rule for end, rule in _JOINED if word.endswith(end)), None)
+
+
+def ends_in_term(words: tuple[str, ...], terms: Iterable[tuple[str, ...]]) -> bool:
+    """Return whether *words* end in one of *terms*, in the singular or the plural."""
+    singular = _singular(words)
+    return any(term in {words[-len(term) :], singular[-len(term) :]} for term in terms)

@@ -1,0 +1,82 @@
+"""The table of all rules of redaction, with examples: the documentation prints it, tests try it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from itertools import chain
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from remit._capture.rules.vendors import VENDOR_KEYS, VendorKey
+
+
+class Rule(Struct, frozen=True):
+    """One row of the table.
+
+    Attributes:
+        name: As in a marker and in the counts of `remit.status()`.
+        withholds: What the rule withholds, in words.
+        withheld: Examples that it withholds.
+        recorded: Examples that look alike and are recorded.
+    """
+
+    name: str
+    withholds: str
+    withheld: tuple[str, ...]
+    recorded: tuple[str, ...]
+
+
+class Group(Struct, frozen=True):
+    """Rules that are turned off in the same ways.
+
+    Attributes:
+        title: What they have in common.
+        rules: The rules.
+        parameter: How to record for one parameter what they withhold; empty if there is no way.
+        span_type: The same for all parameters and the result of one span type.
+        process: The same for one process.
+    """
+
+    title: str
+    rules: tuple[Rule, ...]
+    parameter: str = ""
+    span_type: str = ""
+    process: str = ""
+
+
+_VENDORS: Final = "vendors.json"
+"""Name of the row that the rows of this file replace."""
+
+_LETTERS: Final = "aB3dE5fG7hI9jK1lM2nO4pQ6"
+
+
+def _of_vendor(key: VendorKey) -> Rule:
+    withheld, recorded = key.withheld, key.recorded
+    if not key.anchor:
+        prefixes = key.prefixes.split()
+        enough = 1 if 0 < key.random <= len(_LETTERS) else 3
+        example = key.example or _LETTERS * enough
+        withheld = tuple(prefix + example for prefix in prefixes)
+        recorded = (
+            *(f"{prefix}token of ours" for prefix in prefixes if not prefix[-1].isalnum()),
+            *(f"{prefix} is a prefix of keys" for prefix in prefixes if prefix[-1].isalnum()),
+            f"x{prefixes[0]}{example}",
+        )
+    withholds = key.withholds or f"keys and tokens of {key.owner}"
+    return Rule(f"pattern:{key.rule}", withholds, withheld, recorded)
+
+
+def _groups() -> Iterator[Group]:
+    """Yield the groups of rules, in the order in which they are asked."""
+    text = files("remit._capture.rules").joinpath("table.json").read_bytes()
+    vendors = [_of_vendor(key) for key in VENDOR_KEYS]
+    for group in msgspec.json.decode(text, type=list[Group]):
+        rows = (vendors if rule.name == _VENDORS else [rule] for rule in group.rules)
+        yield msgspec.structs.replace(group, rules=tuple(chain.from_iterable(rows)))
+
+
+GROUPS: Final = tuple(_groups())
+RULES: Final = tuple(rule for group in GROUPS for rule in group.rules)

@@ -1,0 +1,309 @@
+"""Type readers: how the values of one type are read, decided once for each type.
+
+A reader holds names and methods of base types but never the class, so that the class can be
+collected; the reader goes with it.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import gc
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from functools import partial
+from typing import Any, Final
+
+from msgspec import Struct
+from pydantic import BaseModel, Secret, SecretBytes, SecretStr
+
+from remit._annotations import AnnotationInfo
+from remit._capture import markers
+from remit._capture.arrays import array_reader, numpy_scalar_reader
+from remit._capture.declared import rule_of, type_category
+from remit._capture.rules.categories import category_of_name, category_of_type
+from remit._capture.rules.names import name_rule
+from remit._capture.rules.patterns import key_shaped
+from remit._capture.scalars import scalar_reader
+from remit._capture.statics import (
+    DICT,
+    TUPLE,
+    has_dict,
+    is_a,
+    is_one_of,
+    lookup,
+    module_of,
+    mro,
+    name_of,
+    own_attribute,
+    stores,
+    type_name,
+)
+from remit._fields import Field as DeclaredField
+from remit._fields import fields_of, infos_of
+from remit._guard import attempt
+
+
+class Kind(IntEnum):
+    """How a value is read; the walk has one reader for each."""
+
+    SCALAR = 0
+    """`plain` returns a str, a number, True, False, None, or a marker."""
+    ITEMS = 1
+    SET = 2
+    MAPPING = 3
+    RECORD = 4
+    """An object with declared fields."""
+    NAMED_TUPLE = 5
+    """Written as a list, redacted by its fields."""
+    UNWRAP = 6
+    """`plain` returns the value inside this one, or this one if there is none.
+
+    Where that is a field, as the root of a model is, it is withheld as one.
+    """
+    SECRET = 7
+
+
+_UNUSED: Final[Any] = len
+"""Default of the functions that a kind does not need."""
+
+
+class Field(Struct, frozen=True):
+    """One field, as the walk needs it.
+
+    Attributes:
+        name: As written.
+        rule: The rule that withholds it, whatever the value.
+        name_rule: The rule of its name, which lets None and booleans pass.
+        category: The data category that its name or type shows.
+        generic: Its type is a variable that nothing is given for: what stands for it is for the
+            annotation of the parameter to say.
+        slot: It is a slot of the class, not an entry of the instance's dict.
+    """
+
+    name: str
+    rule: str | None
+    name_rule: str | None
+    category: str | None
+    slot: bool
+    generic: bool = False
+
+
+class TypeReader(Struct, frozen=True):
+    """How the values of one type are read; which attributes are used depends on the kind."""
+
+    kind: Kind
+    name: str
+    plain: Callable[[Any], object] = _UNUSED
+    size: Callable[[Any], int] = _UNUSED
+    iterate: Callable[[Any], Iterable[Any]] = _UNUSED
+    fields: tuple[Field, ...] = ()
+    has_dict: bool = False
+    extra: bool = False
+    category: str | None = None
+
+
+READERS: Final[dict[int, TypeReader]] = {}
+"""By the `id` of the class: a third of what a `WeakKeyDictionary` costs for each value."""
+
+_CLASSES: Final[dict[int, weakref.ref[type]]] = {}
+"""Removes the reader when its class is collected."""
+
+
+def reader_of(cls: type) -> TypeReader:
+    """Return the reader of *cls*, made now if it is new."""
+    reader = READERS.get(id(cls))
+    if reader is None:
+        made = attempt(lambda: _reader(cls))
+        reader = _opaque(cls) if isinstance(made, Exception) else made
+        key = id(cls)
+        _CLASSES[key] = weakref.ref(cls, lambda _: _forget(key))
+        READERS[key] = reader
+    return reader
+
+
+def _forget(key: int) -> None:
+    READERS.pop(key, None)
+    _CLASSES.pop(key, None)
+
+
+def _reader(cls: type) -> TypeReader:
+    return next(found for find in _FINDERS if (found := find(cls)) is not None)
+
+
+def _shown_name(cls: type) -> str:
+    """Return the type's name for a marker; names of classes made from data are data too."""
+    name = type_name(cls)
+    return name if key_shaped(name) is None else "withheld"
+
+
+def _opaque(cls: type) -> TypeReader:
+    name = _shown_name(cls)
+    return TypeReader(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
+
+
+def _never_looked_into(cls: type) -> TypeReader | None:
+    """Exceptions, modules and classes, also those that derive from another type as well."""
+    kinds = (BaseException, types.ModuleType, type)
+    return _opaque(cls) if is_one_of(cls, *kinds) else None
+
+
+def _secret(cls: type) -> TypeReader | None:
+    if is_one_of(cls, SecretStr, SecretBytes, Secret):
+        return TypeReader(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
+    # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
+    old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
+    return TypeReader(Kind.SECRET, _shown_name(cls)) if old else None
+
+
+def _inner(cls: type) -> TypeReader | None:
+    name = _shown_name(cls)
+    if is_one_of(cls, enum.Enum) and has_dict(cls):
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
+    if _is_root_model(cls) and has_dict(cls):
+        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
+    if _is_url(cls) and has_dict(cls):
+        return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
+    if cls is types.SimpleNamespace:
+        return TypeReader(Kind.UNWRAP, name, plain=_instance_dict)
+    if cls is types.MappingProxyType:
+        return TypeReader(Kind.UNWRAP, name, plain=_behind_proxy)
+    return None
+
+
+def _is_root_model(cls: type) -> bool:
+    # The class `RootModel` itself is not imported: that builds a schema, and so loads every
+    # installed plugin of pydantic.
+    return is_one_of(cls, BaseModel) and lookup(cls, "__pydantic_root_model__") is True
+
+
+def _is_url(cls: type) -> bool:
+    """Return whether *cls* is one of pydantic's classes that wrap a URL of pydantic-core."""
+    # Imported already if there is such a class; importing it would cost 5 ms.
+    found = vars(sys.modules.get("pydantic.networks", object))
+    known = (found.get("AnyUrl"), found.get("PostgresDsn"))
+    return is_one_of(cls, *(mro(each)[-2] for each in known if isinstance(each, type)))
+
+
+def _from_dict(name: str, value: object) -> object:
+    found: object = DICT.get(_instance_dict(value), name)
+    return found
+
+
+def _instance_dict(value: object) -> dict[str, object]:
+    found: dict[str, object] = own_attribute(value, "__dict__")
+    return found
+
+
+def _behind_proxy(value: object) -> object:
+    """Return the dict behind a read-only view; a mapping of a user's own class is not opened."""
+    behind: object = next(iter(gc.get_referents(value)), None)
+    return behind if is_a(behind, dict) else value
+
+
+def _record(cls: type) -> TypeReader | None:
+    if fields_of(cls) is None:
+        return None
+    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+    if is_one_of(cls, tuple):
+        return TypeReader(
+            Kind.NAMED_TUPLE,
+            _shown_name(cls),
+            size=TUPLE.__len__,
+            iterate=TUPLE.__iter__,
+            fields=fields,
+        )
+    extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
+    return TypeReader(
+        Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
+    )
+
+
+def _field(cls: type, each: DeclaredField, info: AnnotationInfo) -> Field:
+    return Field(
+        name=each.name,
+        rule=rule_of(info) or each.hidden,
+        name_rule=name_rule(each.name),
+        category=type_category(info) or category_of_name(each.name),
+        slot=stores(cls, each.name),
+        generic=info.generic,
+    )
+
+
+def _scalar(cls: type) -> TypeReader | None:
+    read = scalar_reader(cls)
+    if read is None:
+        return None
+    category = next(filter(None, (_category(each) for each in mro(cls))), None)
+    return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read, category=category)
+
+
+def _category(cls: type) -> str | None:
+    return category_of_type(module_of(cls), name_of(cls))
+
+
+_SOME: Final[dict[object, object]] = {}
+_SEQUENCES: Final[tuple[Any, ...]] = (
+    *(list, tuple, collections.deque),
+    *(type(view) for view in (_SOME.keys(), _SOME.values(), _SOME.items())),
+)
+_SETS: Final[tuple[Any, ...]] = (set, frozenset)
+
+_CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
+    *((base, Kind.ITEMS, base.__len__, base.__iter__) for base in _SEQUENCES),
+    *((base, Kind.SET, base.__len__, base.__iter__) for base in _SETS),
+    (dict, Kind.MAPPING, DICT.__len__, DICT.items),
+)
+
+
+def _container(cls: type) -> TypeReader | None:
+    for base, kind, size, iterate in _CONTAINERS:
+        if is_one_of(cls, base):
+            return TypeReader(kind, _shown_name(cls), size=size, iterate=iterate)
+    return None
+
+
+_BINARY: Final[tuple[tuple[type, Callable[[Any], int]], ...]] = (
+    (bytes, bytes.__len__),
+    (bytearray, bytearray.__len__),
+    (memoryview, lambda view: view.nbytes),
+)
+
+
+def _binary(cls: type) -> TypeReader | None:
+    for base, length in _BINARY:
+        if is_one_of(cls, base):
+            return TypeReader(Kind.SCALAR, _shown_name(cls), plain=partial(_bytes_marker, length))
+    return None
+
+
+def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
+    try:
+        return markers.of_bytes(length(value))
+    except ValueError:  # a memoryview that was released
+        return markers.opaque(type_name(type(value)))
+
+
+def _array(cls: type) -> TypeReader | None:
+    read = array_reader(cls)
+    if read is not None:
+        return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read)
+    read = numpy_scalar_reader(cls)
+    return None if read is None else TypeReader(Kind.UNWRAP, _shown_name(cls), plain=read)
+
+
+_FINDERS: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
+    _never_looked_into,
+    _secret,
+    _inner,
+    _record,
+    _scalar,
+    _container,
+    _binary,
+    _array,
+    _opaque,
+)

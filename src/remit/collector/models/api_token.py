@@ -1,0 +1,66 @@
+"""API tokens: requests and answers."""
+
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from remit.models._types import WireModel
+
+TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
+"""Scope of a token."""
+
+
+class ApiTokenForCreate(WireModel):
+    """A new token: the `details` of the request."""
+
+    token_scope: TokenScopeWord
+    """Scope: the account, or one agent in one environment."""
+    account_id: str | None = None
+    """The account; by default that of the token."""
+    agent_id: str | None = None
+    """The agent; required for the scope `agent_deployment`."""
+    environment_id: str | None = None
+    """The environment, for the same scope; by default the only one of the agent, else the first."""
+    expires_at: str | None = None
+    """When it expires, ISO 8601; by default never."""
+
+
+class ApiToken(WireModel):
+    """A token without its secret."""
+
+    type: Literal["api_token"]
+    """Always `api_token`."""
+    id: str
+    """Id of the token, a PFID."""
+    token_scope: TokenScopeWord
+    """Scope of the token."""
+    account_id: str
+    """Account to which it belongs."""
+    agent_deployment_id: str | None = None
+    """The deployment, for the scope `agent_deployment`."""
+    agent_id: str | None = None
+    """The agent, for the same scope."""
+    environment_id: str | None = None
+    """The environment, for the same scope."""
+    made_by: str | None = None
+    """Id of the token that created it over the API; this one is valid only while that one is."""
+    status: Literal["active", "suspended", "revoked"]
+    """State of the token; a revoked token stays revoked."""
+    expires_at: datetime | None = None
+    """When it expires; null if never."""
+    last_used_at: datetime | None = None
+    """When it was last used, if the server records that."""
+    inserted_at: datetime | None = None
+    """When it was created."""
+    updated_at: datetime | None = None
+    """When it was last changed."""
+
+
+class CreatedTokenResponse(WireModel):
+    """Answer to the creation of a token: the only one with its secret."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    details: ApiToken
+    """The token."""
+    token: str | None = None
+    """The secret; absent if the request was repeated."""

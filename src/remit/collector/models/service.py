@@ -1,0 +1,110 @@
+"""Requests and answers of small endpoints: ids, steps without fields, context."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from remit.models._types import WireModel
+from remit.models._words import JsonObject
+from remit.models.agent_span import AgentSpan
+
+MAX_PFIDS = 1000
+MAX_TEST_SPANS = 100
+
+
+class StepRequest(WireModel):
+    """Body of a step without fields; it may be absent."""
+
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class GeneratePfidsRequest(WireModel):
+    """Body of a request for ids."""
+
+    count: int = Field(default=1, ge=1, le=MAX_PFIDS)
+    """Number of items."""
+    account_id: str | None = None
+    """The account whose partition the ids belong to; by default that of the token."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class GeneratedPfids(WireModel):
+    """New ids."""
+
+    pfids: list[str]
+    """The ids, in order."""
+
+
+class CreateTestSpansRequest(WireModel):
+    """Request for test spans."""
+
+    agent_instance_id: str
+    """Instance that they belong to."""
+    count: int = Field(default=1, ge=1, le=MAX_TEST_SPANS)
+    """Number of items."""
+    parent_span_id: str | None = None
+    """Their parent; null at the root."""
+    idempotency_key: str | None = None
+    """Key that makes a repeated request safe, 1 to 64 characters."""
+
+
+class TestSpansResponse(WireModel):
+    """Answer to a request for test spans."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    span_details: list[AgentSpan]
+    """The spans."""
+
+
+class AgentContext(WireModel):
+    """Description of an agent."""
+
+    body: str
+    """A text in Markdown, for a language model."""
+
+
+class AgentContextResponse(WireModel):
+    """Answer to a request for the description of an agent."""
+
+    status: Literal["success"] = "success"
+    """Always `success`."""
+    agent_context: AgentContext
+    """The description."""
+
+
+class AlertCountResponse(WireModel):
+    """Answer to a request for the number of alerts."""
+
+    count: int
+    """Number of items."""
+
+
+class TokenScopeDetails(WireModel):
+    """Scope of a token, as a ping answers it."""
+
+    token_scope: str
+    """`account` or `agent_deployment`."""
+    account_id: str
+    """Account to which it belongs."""
+    agent_id: str | None = None
+    """The agent, for the scope `agent_deployment`."""
+    environment_id: str | None = None
+    """The environment, for the same scope."""
+
+
+class OpenApiDocument(WireModel):
+    """The description of the API, OpenAPI 3.1."""
+
+    openapi: str
+    """Version of OpenAPI."""
+    info: JsonObject
+    """Title and version of the API."""
+    paths: dict[str, Any]
+    """All paths."""
+    components: JsonObject
+    """Components that the paths refer to."""
+    security: list[JsonObject]
+    """How requests are authenticated."""

@@ -1,0 +1,127 @@
+"""What remit says of a step beside its payload, and how a reader tells the two apart."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+
+import remit
+from remit._capture import (
+    Limits,
+    Rules,
+    add_violations,
+    denial_payload,
+    merge_error,
+    split_violations,
+)
+from remit.errors import DeniedError
+from remit.testing import RecordingSink
+from tests.subtests import each
+
+SAID = ("one", 'two "quoted"')
+
+
+@each(
+    "payload",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"order": 7}, id="parameters"),
+        pytest.param({"order": {"$remit": "withheld", "rule": "key"}}, id="a substitute inside"),
+        pytest.param({"$$remit": {"exceeds": "mine"}}, id="the user's own key"),
+        pytest.param({"exceeds": ["mine"]}, id="a parameter called so"),
+        pytest.param({"$remit": "withheld", "rule": "hook"}, id="withheld as a whole"),
+        pytest.param({"$remit": "cut", "of": 9, "unit": "bytes"}, id="cut as a whole"),
+    ],
+)
+def test_what_is_said_stands_beside_the_payload(payload: dict[str, object]) -> None:
+    """Valid JSON with each key once; taken apart again, both are as they were."""
+    body = add_violations(json.dumps(payload, separators=(",", ":")).encode(), SAID)
+    pairs = json.loads(body, object_pairs_hook=list)
+    assert len(dict(pairs)) == len(pairs)
+    shown = json.loads(body)
+    if isinstance(payload.get("$remit"), str):
+        assert shown == payload | {"exceeds": list(SAID)}
+    else:
+        assert shown == payload | {"$remit": {"exceeds": list(SAID)}}
+    assert split_violations(shown) == (payload, SAID)
+
+
+@each(
+    "payload",
+    [
+        {"order": 7},
+        {"$remit": "bytes", "length": 3},
+        {"$remit": 5},
+        {"$remit": {"exceeds": "all"}},
+        {"$remit": {"else": []}},
+        {"$remit": None},
+    ],
+    ids=str,
+)
+def test_a_payload_of_which_nothing_is_said_is_as_it_was(payload: dict[str, object]) -> None:
+    """Also what another client sent under the reserved key."""
+    assert split_violations(payload) == (payload, ())
+
+
+def test_a_denial_is_an_error_with_its_violations() -> None:
+    """Beside the message, which people read, each violation for itself."""
+    error = DeniedError("desk:pay", SAID)
+    assert json.loads(denial_payload(error, Rules())) == {
+        "error": {
+            "type": "remit.errors.DeniedError",
+            "message": str(error),
+            "violations": list(SAID),
+        }
+    }
+
+
+def test_a_denial_passes_the_door_that_every_payload_passes() -> None:
+    """It is bounded, and shown to the user's hook."""
+    seen: list[object] = []
+
+    def hook(payload: dict[str, object]) -> dict[str, object]:
+        seen.append(payload)
+        return payload
+
+    error = DeniedError("desk:pay", ["x" * 400] * 100)
+    body = denial_payload(error, Rules(Limits(2_000), hook))
+    assert len(body) <= 2_000
+    assert len(seen) == 1
+
+
+@each(
+    ("by_hand", "written"),
+    [
+        pytest.param({"a": 1}, {"a": 1, "error": {"type": "E"}}, id="beside it"),
+        pytest.param({"error": "mine", "a": 1}, {"a": 1, "error": {"type": "E"}}, id="its key"),
+        pytest.param({"$remit": "cut"}, {"error": {"type": "E"}}, id="a substitute"),
+        pytest.param({"a": "x" * 300}, {"error": {"type": "E"}}, id="too large for both"),
+    ],
+)
+def test_an_error_stands_beside_what_was_set_by_hand(by_hand: object, written: object) -> None:
+    """Neither is lost; where there is no room the error stays."""
+    rules = Rules(Limits(max_payload_bytes=300))
+    data = merge_error(json.dumps(by_hand).encode(), b'{"error":{"type":"E"}}', rules)
+    assert json.loads(data) == written
+
+
+def test_an_error_after_a_result_that_was_set_by_hand_is_kept(
+    remit_recorder: RecordingSink,
+) -> None:
+    """A reason that was given by hand is the user's own word, and wins."""
+
+    @remit.agent
+    def desk() -> None: ...
+
+    with desk.run():
+        with suppress(ValueError), remit.span("set") as span:
+            span.set_result({"a": 1})
+            raise ValueError("late")
+        with suppress(ValueError), remit.span("failed") as span:
+            span.fail("early")
+            raise ValueError("late")
+    results = {each.name: each.result for each in remit_recorder.spans()}
+    assert results["set"] == {"a": 1, "error": {"type": "ValueError", "message": "late"}}
+    assert results["failed"] == {"error": {"type": "failed", "message": "early"}}

@@ -1,0 +1,141 @@
+"""What a run withholds is not told by the errors that it records later, nor by a reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Annotated, Any
+
+import pytest
+from pydantic import SecretStr
+
+import remit
+from remit._capture import Rules, WithheldTexts, capture_mapping, error_payload
+from remit._marks import Sensitive
+from remit.testing import RecordingSink
+from tests.captured import plan_of, withheld
+from tests.subtests import each
+
+QUOTED = withheld("quoted")
+RESTRICTED = "classification:restricted"
+
+
+def login(user: str, password: str, pin: int = 91823) -> None:
+    """Stand for a step that is given secrets."""
+    del user, password, pin
+
+
+def test_a_long_secret_is_found_inside_a_word_and_by_its_beginning() -> None:
+    """Eight characters stand nowhere by chance; whoever quotes a document quotes its beginning."""
+    assert WithheldTexts(("correct-horse",)).quoted_in("xcorrect-horsex")
+    assert WithheldTexts(("x1" * 4_000,)).quoted_in("x1" * 3_000)
+    assert not WithheldTexts(("",)).quoted_in("anything")
+
+
+def test_a_short_secret_is_found_as_a_word_only() -> None:
+    """Four characters are part of many words; fewer are no secret."""
+    texts = WithheldTexts()
+    for text in ("fast", "abc"):
+        texts.add(text)
+    assert texts.quoted_in("as fast as this")
+    assert not texts.quoted_in("breakfast")
+    assert not texts.quoted_in("abc")
+
+
+def test_the_texts_of_a_run_are_bounded_and_the_latest_are_kept() -> None:
+    """A run of many calls keeps what it withheld last."""
+    texts = WithheldTexts()
+    for number in range(5_000):
+        texts.add(f"{number:05}-secret")
+    assert texts.quoted_in("say 04999-secret")
+    assert texts.quoted_in("say 04300-secret")
+    assert not texts.quoted_in("say 00001-secret")
+    assert len(list(texts)) <= 1_000
+
+
+def test_what_is_set_by_hand_does_not_tell_it(remit_recorder: RecordingSink) -> None:
+    """A reason; and the run's own reason, which repeats what a step in it said."""
+
+    @remit.agent
+    def desk() -> None: ...
+
+    with desk.run() as run:
+        with remit.span("failed", {"password": "hunter2"}) as span:
+            span.fail("bad hunter2")
+        with pytest.raises(ValueError), remit.span("raised", {"password": "hunter2"}):  # noqa: PT011
+            raise ValueError("bad hunter2")
+        run.fail("gave up: bad hunter2")
+    results = {each.name: each.result for each in remit_recorder.spans()}
+    assert results["failed"] == {"error": {"type": "failed", "message": QUOTED}}
+    (recorded,) = remit_recorder.runs
+    assert recorded.root is not None
+    assert recorded.root.result is not None
+    assert recorded.root.result["reason"] == QUOTED
+
+
+DECLARED = [
+    pytest.param({"result_rule": RESTRICTED}, RESTRICTED, id="restricted"),
+    pytest.param({"keep": {"return": False}}, "capture", id="the result is not to be recorded"),
+    pytest.param({"params_rule": RESTRICTED}, None, id="only the arguments are restricted"),
+    pytest.param(
+        {"result_rule": RESTRICTED, "keep": {"return": True}}, None, id="recorded all the same"
+    ),
+    pytest.param({"keep": {RESTRICTED: True}, "result_rule": RESTRICTED}, None, id="rule is off"),
+]
+
+
+@each(("declared", "rule"), DECLARED)
+def test_an_error_is_withheld_where_the_result_is(
+    declared: dict[str, Any], rule: str | None
+) -> None:
+    """What it says is part of what the step gives; of which type it is, is told."""
+    found = plan_of(login, **declared).error_rule
+    shown = json.loads(error_payload(LookupError("not found"), Rules(), found))["error"]
+    message = "not found" if rule is None else withheld(rule)
+    assert shown == {"type": "LookupError", "message": message}
+
+
+def test_a_mark_on_the_result_says_nothing_of_errors() -> None:
+    """They show how it failed, and not the value."""
+
+    def vault() -> SecretStr:
+        return SecretStr("x")
+
+    def record() -> Annotated[str, Sensitive("health_and_medical")]:
+        return "x"
+
+    assert plan_of(vault).error_rule is None
+    assert plan_of(record).error_rule is None
+
+
+def test_an_error_that_was_withheld_is_withheld_in_the_rest_of_the_run() -> None:
+    """It passes through the spans around; in another run its message is ordinary."""
+    runtime = Rules()
+    rules, other = runtime.in_run(), runtime.in_run()
+    error = LookupError("not found")
+    error_payload(error, rules, RESTRICTED)
+    assert json.loads(error_payload(error, rules))["error"]["message"] == QUOTED
+    assert json.loads(error_payload(error, other))["error"]["message"] == "not found"
+    assert runtime.withheld == Counter({RESTRICTED: 1, "quoted": 1})
+
+
+def test_what_a_payload_and_a_result_withhold_is_collected() -> None:
+    """Of a call, by hand too, and with a hook."""
+    for hook in (None, lambda payload: payload):
+        rules = Rules(hook=hook).in_run()
+        plan_of(login).params(("bob", "hunter2"), {}, rules)
+        capture_mapping({"password": "swordfish", "a": "b"}, rules)
+        plan_of(login).result({"token": ["opensesame", 12345]}, rules)
+        assert rules.texts is not None
+        assert set(rules.texts) == {"hunter2", "91823", "swordfish", "opensesame", "12345"}
+
+
+def test_a_run_inside_another_shares_what_is_withheld() -> None:
+    """An error passes from one to the other; two runs side by side share nothing."""
+    runtime = Rules()
+    outer = runtime.in_run()
+    inner, beside = runtime.in_run(outer), runtime.in_run()
+    capture_mapping({"password": "hunter2"}, inner)
+    error = ValueError("wrong: hunter2")
+    assert json.loads(error_payload(error, outer))["error"]["message"] == QUOTED
+    assert json.loads(error_payload(error, beside))["error"]["message"] == "wrong: hunter2"
