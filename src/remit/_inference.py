@@ -118,7 +118,7 @@ def plan_of(declared: SpanType) -> Plan:
     if plan is None:
         rule = withholding(declared.data_risk)
         plan = _PLANS[declared] = Plan(
-            declared.reading,
+            declared.recorded_signature,
             params_rule=rule.params_rule,
             result_rule=rule.result_rule,
             params_excluded=rule.params_excluded,
@@ -218,11 +218,11 @@ def inferred(declared: SpanType) -> tuple[Inferred, ...]:
 
 def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
     """Yield each place in the signature of *declared* where data stands, with its side."""
-    reading = declared.reading
-    for each in reading.parameters:
+    signature = declared.recorded_signature
+    for each in signature.parameters:
         for place in _places(each.annotation, each.name, each.category):
             yield Side.PARAMS, place
-    for place in _places(reading.returns, RETURN, reading.returns_category):
+    for place in _places(signature.returns, RETURN, signature.returns_category):
         yield Side.RESULT, place
 
 

@@ -133,7 +133,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
         description=shown(declared.description or summary(declared.doc), redact),
         template=shown(declared.template, redact),
         params_schema=params_schema(
-            declared.signature,
+            declared.declared_signature,
             redact=redact,
             doc=declared.doc,
             declared=declared.params,
@@ -141,7 +141,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
             rules_off=off,
         ),
         result_schema=result_schema(
-            declared.reading,
+            declared.recorded_signature,
             declared.kind,
             redact=redact,
             declared=declared.result,
