@@ -39,9 +39,9 @@ from remit._annotations import (
 )
 from remit._capture import Plan
 from remit._capture.rules.categories import category_of_type
-from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
+from remit._introspection import is_class, module_of, mro, name_of
 from remit._marks import Sensitive
 from remit._registry import SpanType
 from remit._risk import declared_words, of_words, withholding
