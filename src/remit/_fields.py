@@ -44,7 +44,7 @@ class Field(Struct, frozen=True):
 
     Attributes:
         name: As written, never an alias.
-        annotation: As it stands in the class, perhaps a string; `MISSING` without one.
+        annotation: As written in the class, perhaps a string; `MISSING` without one.
         owner: The class whose body declares it.
         default: The default, or `NO_DEFAULT`. Not read for models, NamedTuples and TypedDicts.
         optional: It has a default, or a factory of defaults.

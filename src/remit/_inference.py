@@ -66,7 +66,7 @@ _OUTPUTS: Final[dict[object, tuple[int, ...]]] = {
 
 
 class Side(StrEnum):
-    """Where data stands: what goes in, or what comes out."""
+    """The side of a call: what goes in, or what comes out."""
 
     PARAMS = "params"
     RESULT = "result"
@@ -82,7 +82,7 @@ class Inferred(Struct, frozen=True):
 
     Attributes:
         category: Field of `remit.DataCategories`.
-        side: Where the data stands.
+        side: The side of the data.
         path: Place in the signature: `order.customers[].email`, `return.address`.
         type: The type or mark that shows it, as one would write it.
     """
@@ -94,12 +94,12 @@ class Inferred(Struct, frozen=True):
 
 
 class TypePath(Struct, frozen=True):
-    """One place in a signature where data stands.
+    """One place in a signature that holds data.
 
     Attributes:
         path: From the parameter, or `return`, as one would write it: `order.customers[].email`.
-        part: What stands there: a type or a part of one, or a mark beside it.
-        name: Name of the parameter or field; "" for what stands inside it.
+        part: A type or a part of one, or a mark beside it.
+        name: Name of the parameter or field; "" for a part inside it.
     """
 
     path: str
@@ -129,10 +129,10 @@ def plan_of(declared: SpanType) -> Plan:
 
 
 def check_types(declared: SpanType, where: str) -> None:
-    """Return if the types are sound as far as they are known by now.
+    """Return if the types are sound as far as they are known at declaration.
 
-    Annotations are evaluated at import only where a mistake can stand in them: it takes time, and
-    the names in them may not exist yet.
+    Annotations are evaluated only if they may contain a mistake: evaluation takes time, and the
+    names in them may not exist yet.
 
     Args:
         declared: The declaration.
@@ -217,7 +217,7 @@ def inferred(declared: SpanType) -> tuple[Inferred, ...]:
 
 
 def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
-    """Yield each place in the signature of *declared* where data stands, with its side."""
+    """Yield each place in the signature of *declared* that holds data, with its side."""
     signature = declared.recorded_signature
     for each in signature.parameters:
         for place in _places(each.annotation, each.name, each.category):

@@ -216,7 +216,7 @@ class SpanType:
 
     @property
     def in_main(self) -> bool:
-        """Whether it stands in the program's own module or a notebook, where cells run again."""
+        """Whether it is defined in the main module or a notebook, where cells run again."""
         return getattr(self.body, "__module__", None) in MAIN
 
     def replaces(self, other: SpanType) -> bool:
@@ -332,7 +332,7 @@ class Registry:
         version: Grows with every change: what was composed before may be out of date.
     """
 
-    # One for all: whoever is forked while a thread is in one takes a new one, for copies too.
+    # Shared by all registries, so that a forked child replaces the lock of copies too.
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from remit._guard import attempt
 from remit._returns import as_called
 
 RETURN: Final = "return"
-"""Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
+"""Name of the result among the names of parameters; no parameter can have it."""
 
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)

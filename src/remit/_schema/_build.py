@@ -135,7 +135,7 @@ def result_schema(
     A failed span's result is the failure object and no subject of this schema.
 
     Args:
-        signature: The signature; a type that `result=` was given stands in it.
+        signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
@@ -234,8 +234,8 @@ def _or_note(annotation: object) -> object:
 
 
 def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
-    # One adapter for all, so that definitions of equal names are told apart; a tuple, because an
-    # adapter of a model itself takes no configuration.
+    # One adapter for all types, so that definitions of equal names get different keys. It is of a
+    # tuple, because an adapter of a model takes no configuration.
     normalizer = TypeNormalizer()
     ready = tuple(normalizer.normalize(each) for each in types)
     config = ConfigDict(arbitrary_types_allowed=True)
