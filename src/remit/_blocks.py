@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import cast
 
 from remit import _capture
-from remit._capture.statics import is_a
 from remit._guard import guarded
 from remit._ids import KEY_BYTES, key_text, new_key
+from remit._introspection import is_a
 from remit._outcomes import FAILED
 from remit._run_blocks import Run, run_of
 from remit._runs import OpenRun, current_context, use_context

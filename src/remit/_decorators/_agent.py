@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
 
 from remit import _runtime
-from remit._capture.statics import is_a, is_mapping
 from remit._decorators._calls import CALLS
 from remit._decorators._checks import check_texts, declare, explicit_name, place_of
 from remit._decorators._decorated import (
@@ -22,6 +21,7 @@ from remit._decorators._tracer import StepTracer
 from remit._decorators._wrappers import Agent, AgentObject, WrapperConfig
 from remit._guard import guarded
 from remit._ids import is_pfid
+from remit._introspection import is_a, is_mapping
 from remit._policy import Ceiling, under
 from remit._registry import AgentType
 from remit._run_blocks import RunBlock
