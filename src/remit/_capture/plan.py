@@ -140,7 +140,7 @@ class ParameterPlan(Struct, frozen=True):
 
     Attributes:
         name: Its key in the payload.
-        kind: As `inspect.Parameter.kind`.
+        kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which lets None and booleans pass.
@@ -150,7 +150,7 @@ class ParameterPlan(Struct, frozen=True):
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: int
     default: object = MISSING
     rule: str | None = None
     name_rule: str | None = None
