@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 from remit import models
+from remit.collector import models as models_of_the_collector
 from remit.models._types import WireModel
 
 project = "remit"
@@ -94,8 +95,9 @@ def complete(model: type[BaseModel]) -> None:
 
 def setup(app: Sphinx) -> None:
     """Connect to Sphinx."""
-    for module in walk_packages(models.__path__, f"{models.__name__}."):
-        import_module(module.name)
+    for package in (models, models_of_the_collector):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
     complete(WireModel)
     app.connect("autodoc-process-signature", without_constructor)
     app.connect("autodoc-process-docstring", from_markdown, priority=BEFORE_NAPOLEON)

@@ -16,6 +16,7 @@ import httpx
 from remit import _guard as _guard
 from remit import _ids as _ids
 from remit import _runtime as _runtime
+from remit._blocks import Span as Span
 from remit._buffer import Buffer as Buffer
 from remit._capture import Limits as Limits
 from remit._capture import Plan as Plan
@@ -29,6 +30,7 @@ from remit._clock import Clock as Clock
 from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
+from remit._decorators import _adapters as _adapters
 from remit._delivery import Delivery as Delivery
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
@@ -68,9 +70,10 @@ from remit._results import FlushResult as FlushResult
 from remit._results import Health as Health
 from remit._results import Status as Status
 from remit._risk import coerce as coerce
+from remit._run_blocks import Run as Run
 from remit._run_blocks import RunBlock as RunBlock
-from remit._run_blocks import unopened as unopened
-from remit._runs import Run as Run
+from remit._run_blocks import null_run as null_run
+from remit._runs import contributed_interrupts as contributed_interrupts
 from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
@@ -85,8 +88,6 @@ from remit._sink import Item as Item
 from remit._sink import Kind as Kind
 from remit._sink import RunFeed as RunFeed
 from remit._sink import Sink as Sink
-from remit._spans import Span as Span
-from remit._spans._ending import ending as ending
 from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
 from remit._spool import DamagedError as DamagedError
 from remit._spool import FileOutbox as FileOutbox
@@ -103,9 +104,9 @@ from remit._spool import RunState as RunState
 from remit._spool import SpoolOutbox as SpoolOutbox
 from remit._spool import is_damage as is_damage
 from remit._spool.records import unpack as unpack
-from remit.cli._limits import LIMITS as LIMITS
-from remit.cli._limits import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._schema_risk import suggested as suggested
+from remit.cli._serve import LIMITS as LIMITS
+from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
 from remit.cli._terminal import size as size
 from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient

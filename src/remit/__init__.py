@@ -5,12 +5,12 @@ Decorate functions with `span_type`, the one that answers with `agent`, and run 
 """
 
 from remit import errors
+from remit._blocks import current_span
 from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
 from remit._marks import Sensitive, Skip
 from remit._risk import risk
-from remit._runs import current_run
+from remit._run_blocks import current_run
 from remit._runtime import aflush, configure, flush, shutdown, status
-from remit._spans import current_span
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 
 __all__ = [

@@ -115,29 +115,24 @@ class Buffer:
             self._rouse()
 
     def start_span(self, start: Item) -> None:
-        """Keep a span's beginning until its end, or until it is old enough to be announced."""
-        with self._lock:
+        """Keep a span's beginning until its end, or until it is old enough to be announced.
+
+        It counts when it is queued: until then the open span holds it anyhow.
+        """
+        if not self._closed:
             self._open[start.key] = start
-            self._held_bytes += ITEM_BYTES + len(start.payload or b"")
-            if self._held_bytes <= self._calm_bytes:
-                return
-            if self._closed:
-                self._forget_start(start)
-                return
-        self._wake()
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
         """Queue the whole span; or its end alone, if its beginning was announced.
 
         The end carries the beginning too: a server that lost the span gets it whole.
         """
-        added = 0 if result is None else len(result)
+        if self._open.pop(start.key, None) is None:
+            # The announced beginning may still be on its way: it stays as it is.
+            start = replace(start, kind=Kind.FINISH)
+        start.finished_ns, start.status, start.result = finished_ns, status, result
+        added = ITEM_BYTES + len(start.payload or b"") + len(result or b"")
         with self._lock:
-            if self._open.pop(start.key, None) is None:
-                # The announced beginning may still be on its way: it stays as it is.
-                start = replace(start, kind=Kind.FINISH)
-                added += ITEM_BYTES + len(start.payload or b"")
-            start.finished_ns, start.status, start.result = finished_ns, status, result
             self._held_bytes += added
             if self._held_bytes <= self._calm_bytes:
                 self._queue.append(start)
@@ -161,7 +156,11 @@ class Buffer:
         kinds: list[list[Item]] = [[] for _ in range(Kind.CLOSE + 1)]
         with self._lock:
             self._writer = threading.get_ident()
-            kinds[Kind.SPAN] += [self._open.pop(key) for key in self._ripe(everything=everything)]
+            for key in self._ripe(everything=everything):
+                start = self._open.pop(key, None)
+                if start is not None:
+                    kinds[Kind.SPAN].append(start)
+                    self._held_bytes += cost(start)
             for _ in range(min(len(self._queue), CHUNK_ITEMS)):
                 item = self._queue.popleft()
                 kinds[item.kind].append(item)
@@ -242,10 +241,6 @@ class Buffer:
         """Set up to how many bytes held an item needs nothing but to be queued."""
         rare = self._closed or self._asleep
         self._calm_bytes = -1 if rare else min(self._wake_at_bytes, self._wait_bound)
-
-    def _forget_start(self, start: Item) -> None:
-        if self._open.pop(start.key, None) is not None:
-            self._held_bytes -= cost(start)
 
     def _wake(self) -> None:
         """Start the threads at the first item; wake the writer, once, when much has come in."""

@@ -1,8 +1,8 @@
-"""The ambient context: in which run and under which span a call stands, here and nowhere else.
+"""The context variable: holds the run and the span in which code is executing.
 
 Values are set and restored by value, never by a token: a coroutine, a `with` block or a
 generator may be resumed, closed or collected in another context, where a token's reset raises.
-At exit, if the variable still holds ours, the previous value is set; else it is left alone.
+If the variable does not hold our value any more, it is left alone.
 
 contextvars-extras declares the variable; the hot path uses the raw one's methods, at full speed.
 """
@@ -19,17 +19,17 @@ class Ambient(ContextVarsRegistry):
     """The one variable; it holds a small record of ids, never a payload.
 
     Attributes:
-        place: Run and span in one (`remit._recording.Place`), so that they never disagree.
+        context: Run and span in one (`remit._runs.SpanContext`), so that they never disagree.
     """
 
     _registry_allocate_on_setattr = False
 
-    place: object = None
+    context: object = None
 
 
-place_var: Final[contextvars.ContextVar[object]] = vars(Ambient)["place"].context_var
+context_var: Final[contextvars.ContextVar[object]] = vars(Ambient)["context"].context_var
 
 # As functions: CPython 3.11 makes an object of each method of something that was imported, for
 # every call of it (0.05 us).
-get_place: Final = place_var.get
-set_place: Final = place_var.set
+get_context: Final = context_var.get
+set_context: Final = context_var.set

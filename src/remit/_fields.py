@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -60,22 +62,15 @@ class Field(Struct, frozen=True):
     hidden: str | None = None
 
 
-_Annotations: TypeAlias = Mapping[str, tuple[object, type]]
-_Fields: TypeAlias = Iterator[Field] | None
-
-
 def fields_of(cls: type) -> tuple[Field, ...] | None:
     """Return the fields of a class, None if it is not of a kind that declares fields."""
-    for read in _READERS:
-        fields = attempt(partial(_read, read, cls))
-        if fields is not None:
-            return None if isinstance(fields, Exception) else fields
-    return None
+    fields = attempt(partial(_fields, cls))
+    return None if isinstance(fields, Exception) else fields
 
 
-def _read(read: Callable[[Any], _Fields], cls: type) -> tuple[Field, ...] | None:
-    fields = read(cls)
-    return None if fields is None else tuple(fields)
+def _fields(cls: type) -> tuple[Field, ...] | None:
+    read = next((read for is_of_kind, read in _READERS if is_of_kind(cls)), None)
+    return None if read is None else tuple(read(cls, _annotations(cls)))
 
 
 def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
@@ -105,9 +100,12 @@ def is_named_tuple(cls: type) -> bool:
     return _derives(cls, tuple) and type(_attribute(cls, "_fields")) is tuple
 
 
+_Annotations: TypeAlias = Mapping[str, tuple[object, type]]
+
+
 def _annotations(cls: type) -> _Annotations:
-    """Return the annotations of *cls* and its bases with the class that declares each."""
-    found: dict[str, tuple[object, type]] = {}
+    """Return each annotation of *cls* and its bases, with the class that declares it."""
+    found: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
     for base in reversed(_mro(cls)):
         own = attempt(partial(own_annotations, base))
         if not isinstance(own, Exception):
@@ -124,109 +122,76 @@ def _derives(cls: type, base: type) -> bool:
     return any(each is base for each in _mro(cls))
 
 
-def _of_model(cls: type) -> _Fields:
-    if not _derives(cls, BaseModel):
-        return None
-    # `BaseModel` itself has none, and may be the annotation of a parameter.
-    infos: Mapping[str, FieldInfo] = _attribute(cls, "__pydantic_fields__") or {}
-    annotations = _annotations(cls)
-    return (_of_info(name, info, annotations, cls) for name, info in infos.items())
-
-
-def _of_info(name: str, info: FieldInfo, annotations: _Annotations, cls: type) -> Field:
-    # pydantic takes `Annotated` apart.
-    annotation = annotated(info.annotation, *info.metadata) if info.metadata else info.annotation
-    _, owner = annotations.get(name, (MISSING, cls))
-    return Field(name, annotation, owner, hidden=hidden_by(info))
-
-
 def hidden_by(info: FieldInfo) -> str | None:
     """Return the rule by which a field of pydantic is hidden, else None."""
     return EXCLUDED if info.exclude else None if info.repr else UNSHOWN
 
 
-def _of_dataclass(cls: Any) -> _Fields:  # noqa: ANN401 - any class
-    if type(_attribute(cls, "__dataclass_fields__")) is not dict:
-        return None
-    return _of_dataclass_fields(cls)
-
-
-def _of_dataclass_fields(cls: Any) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
+def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    # `BaseModel` itself has none, and may be the annotation of a parameter.
     infos: Mapping[str, FieldInfo] = _attribute(cls, "__pydantic_fields__") or {}
-    annotations = _annotations(cls)
+    for name, info in infos.items():
+        # pydantic takes `Annotated` apart.
+        metadata = info.metadata
+        annotation = annotated(info.annotation, *metadata) if metadata else info.annotation
+        yield Field(name, annotation, annotations[name][1], hidden=hidden_by(info))
+
+
+def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
+    of_pydantic = {each.name: each for each in _of_model(cls, annotations)}
     for each in dataclasses.fields(cls):
         hidden = None if each.repr else UNSHOWN
-        if each.name in infos:
-            field = _of_info(each.name, infos[each.name], annotations, cls)
-            yield msgspec.structs.replace(field, hidden=field.hidden or hidden)
+        known = of_pydantic.get(each.name)
+        if known is not None:
+            yield replace(known, hidden=known.hidden or hidden)
         else:
-            _, owner = annotations.get(each.name, (MISSING, cls))
             optional = each.default is not NO_DEFAULT or each.default_factory is not NO_DEFAULT
+            owner = annotations[each.name][1]
             yield Field(each.name, each.type, owner, each.default, optional, hidden)
 
 
-def _of_attrs(cls: Any) -> _Fields:  # noqa: ANN401 - any class
-    attributes = _attribute(cls, "__attrs_attrs__")
-    if attributes is None:
-        return None
-    annotations = _annotations(cls)
-    return (_attr(each, annotations, cls) for each in attributes)
+def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    for each in _attribute(cls, "__attrs_attrs__"):
+        annotation, owner = annotations[each.name]
+        if annotation is MISSING:
+            annotation = each.type or MISSING
+        kind = type(each.default).__name__
+        default = NO_DEFAULT if kind in {"_Nothing", "Factory"} else each.default
+        hidden = None if each.repr else UNSHOWN
+        yield Field(each.name, annotation, owner, default, kind != "_Nothing", hidden)
 
 
-def _attr(attribute: Any, annotations: _Annotations, cls: type) -> Field:  # noqa: ANN401 - of attrs
-    name, default = attribute.name, attribute.default
-    annotation, owner = annotations.get(name, (attribute.type or MISSING, cls))
-    kind = type(default).__name__
-    return Field(
-        name,
-        annotation,
-        owner,
-        default=NO_DEFAULT if kind in {"_Nothing", "Factory"} else default,
-        optional=kind != "_Nothing",
-        hidden=None if attribute.repr else UNSHOWN,
-    )
-
-
-def _of_struct(cls: Any) -> _Fields:  # noqa: ANN401 - any class
-    return _of_struct_fields(cls) if _derives(cls, Struct) else None
-
-
-def _of_struct_fields(cls: Any) -> Iterator[Field]:  # noqa: ANN401 - any Struct
-    annotations = _annotations(cls)
+def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any Struct
     names, defaults = cls.__struct_fields__, cls.__struct_defaults__
     for number, name in enumerate(names, start=len(defaults) - len(names)):
-        annotation, owner = annotations.get(name, (MISSING, cls))
         default = defaults[number] if number >= 0 else msgspec.NODEFAULT
-        made = default is msgspec.NODEFAULT or type(default).__name__ == "Factory"
-        yield Field(
-            name,
-            annotation,
-            owner,
-            default=NO_DEFAULT if made else default,
-            optional=default is not msgspec.NODEFAULT,
-        )
+        optional = default is not msgspec.NODEFAULT
+        if not optional or type(default).__name__ == "Factory":
+            default = NO_DEFAULT
+        yield Field(name, *annotations[name], default, optional)
 
 
-def _of_named_tuple(cls: type) -> _Fields:
-    return _by_name(cls, _attribute(cls, "_fields")) if is_named_tuple(cls) else None
+def _of_named_tuple(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    return (Field(name, *annotations[name]) for name in _attribute(cls, "_fields"))
 
 
-def _of_typed_dict(cls: type) -> _Fields:
+def _is_typed_dict(cls: type) -> bool:
     # `is_typeddict` would ask the class itself what it is.
-    typed = type(_attribute(cls, "__total__")) is bool and _derives(cls, dict)
-    return _by_name(cls, own_annotations(cls)) if typed else None
+    return type(_attribute(cls, "__total__")) is bool and _derives(cls, dict)
 
 
-def _by_name(cls: type, names: Any) -> Iterator[Field]:  # noqa: ANN401 - names of fields
-    annotations = _annotations(cls)
-    return (Field(name, *annotations.get(name, (MISSING, cls))) for name in names)
+def _of_typed_dict(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    return (Field(name, *annotations[name]) for name in own_annotations(cls))
 
 
-_READERS: Final = (
-    _of_model,
-    _of_dataclass,
-    _of_attrs,
-    _of_struct,
-    _of_named_tuple,
-    _of_typed_dict,
+_READERS: Final[
+    tuple[tuple[Callable[[type], bool], Callable[[Any, _Annotations], Iterator[Field]]], ...]
+] = (
+    (lambda cls: _derives(cls, BaseModel), _of_model),
+    (lambda cls: type(_attribute(cls, "__dataclass_fields__")) is dict, _of_dataclass),
+    (lambda cls: _attribute(cls, "__attrs_attrs__") is not None, _of_attrs),
+    (lambda cls: _derives(cls, Struct), _of_struct),
+    (is_named_tuple, _of_named_tuple),
+    (_is_typed_dict, _of_typed_dict),
 )
+"""By what tells the kind of a class."""

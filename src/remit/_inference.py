@@ -44,10 +44,10 @@ from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
 from remit._marks import Sensitive
 from remit._registry import SpanType
-from remit._risk import of_words, said, withholding
+from remit._risk import declared_words, of_words, withholding
 from remit._signature import RETURN
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
+from remit.models.data_risk import DataCategories, DataRisk
 
 MAX_PATHS: Final = 2_000
 """A type with more places than this is not read to its end."""
@@ -190,23 +190,19 @@ def _message(contradictions: Iterable[Inferred]) -> str:
 
 def _word(risk: DataRisk | None, found: Inferred) -> str:
     """Return what the declaration says of a category on its side."""
-    return str(said(risk)[found.side.part].get(found.category, "unknown"))
+    return str(declared_words(risk)[found.side.part].get(found.category, "unknown"))
 
 
 def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | None:
     new = [each for each in found if _word(risk, each) == "unknown"]
     if not new:
         return risk
-    words = {
-        side.part: {each.category: "included" for each in new if each.side is side} for side in Side
-    }
-    if risk is None:
-        return of_words(
-            {part: {**known, **words.get(part, {})} for part, known in said(risk).items()}
-        )
-    return risk.model_copy(
-        update={part: getattr(risk, part).model_copy(update=words[part]) for part in words}
-    )
+    base = of_words(declared_words(None)) if risk is None else risk
+    parts: dict[str, DataCategories] = {}
+    for side in Side:
+        words = {each.category: "included" for each in new if each.side is side}
+        parts[side.part] = getattr(base, side.part).model_copy(update=words)
+    return base.model_copy(update=parts)
 
 
 def inferred(declared: SpanType) -> tuple[Inferred, ...]:

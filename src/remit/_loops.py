@@ -1,14 +1,24 @@
-"""Event loops: whether one runs in this thread, and how to wait without blocking it."""
+"""Threads and event loops: what this thread is, and how to wait without blocking a loop."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+WRITER: Final = "remit-writer"
+SENDER: Final = "remit-sender"
+"""Names of the threads of delivery."""
+
+
+def is_own_thread() -> bool:
+    """Return whether this is one of remit's threads."""
+    return threading.current_thread().name in {WRITER, SENDER}
 
 
 def looping() -> bool:

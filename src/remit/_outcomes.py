@@ -16,25 +16,18 @@ CANCELLED: Final = "cancelled"
 TERMINATED: Final = "terminated"
 
 _INTERRUPTS: Final = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, RunTerminated)
-# Read as the interpreter does: a property of a user's group would run the user's code.
+# Read as the interpreter does: a property of a user's class would run the user's code.
 _MEMBERS: Final[Any] = vars(BaseExceptionGroup)["exceptions"].__get__
 _CODE: Final[Any] = vars(SystemExit)["code"].__get__
-_MRO: Final[Any] = vars(type)["__mro__"].__get__
 
 
 def is_only(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
     """Return whether *error* is of one of *types*, or a group of nothing else."""
-    if _is_of(error, types):
+    if issubclass(type(error), types):
         return True
-    return _is_of(error, (BaseExceptionGroup,)) and all(
+    return issubclass(type(error), BaseExceptionGroup) and all(
         is_only(each, types) for each in _MEMBERS(error)
     )
-
-
-def _is_of(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
-    """Return whether *error* is of one of *types*, as `except` does: it is not asked."""
-    wanted = {id(each) for each in types}
-    return any(id(each) in wanted for each in _MRO(type(error)))
 
 
 def status_of(error: BaseException, control_flow: tuple[type[BaseException], ...] = ()) -> str:
@@ -43,7 +36,7 @@ def status_of(error: BaseException, control_flow: tuple[type[BaseException], ...
     An interrupt is not a failure: cancellation, a closed generator, Ctrl-C, a termination and
     the user's `control_flow` types are cancelled. `sys.exit()` without a code is complete.
     """
-    if _is_of(error, (SystemExit,)):
+    if issubclass(type(error), SystemExit):
         return FAILED if _exits_with(_CODE(error)) else COMPLETE
     interrupts = (*_INTERRUPTS, *_trio_cancellation(), *control_flow)
     return CANCELLED if is_only(error, interrupts) else FAILED

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
 
-from remit._risk import MEMBERS, Words, said
+from remit._risk import MEMBERS, Words, declared_words
 from remit.models.data_risk import DataRisk
 
 UNKNOWN: Final = "unknown"
@@ -56,7 +56,7 @@ class Ceiling(Struct, frozen=True, eq=False):
     @classmethod
     def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
         """Return the ceiling that *remit* is, None if it forbids nothing."""
-        words = said(remit)
+        words = declared_words(remit)
         limits = tuple(
             Limit(part, name, word)
             for part, names in MEMBERS.items()
@@ -97,7 +97,7 @@ def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: boo
         strict: What the step leaves unknown exceeds a ceiling that forbids it. So under `deny`
             and `terminate`: an undeclared step is not known to stay below.
     """
-    words = said(risk)
+    words = declared_words(risk)
     found = [(each, list(_found(each, step, words, strict=strict))) for each in ceilings]
     return Verdict(
         tuple(sentence for _, sentences in found for sentence in sentences),

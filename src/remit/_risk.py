@@ -1,4 +1,4 @@
-"""What a step may do and whose data flows through it: declared in a line, checked at once.
+"""Data risk: what a step may do, and whose data flows through it; checked when it is declared.
 
 Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
 """
@@ -20,10 +20,10 @@ from remit.errors import DeclarationError
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
 
 Words: TypeAlias = Mapping[str, Mapping[str, Any]]
-"""By part of a data risk, the word of each action or category; `unknown` where none stands."""
+"""By part of a data risk, the word of each action or category; one without a word is `unknown`."""
 
 WITHHELD_CLASSES: Final = frozenset({"restricted", "secret"})
-"""Data of these classes is in no payload unless asked for."""
+"""Data of these classes is recorded only if `capture=` says so."""
 
 ACTIONS: Final = tuple(ActionProfile.model_fields)
 CLASSES: Final[tuple[str, ...]] = get_args(Classification)
@@ -38,7 +38,7 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """By part, what it has a word for, in the order of the models."""
 _NOTHING: Final[Words] = {part: {} for part in MEMBERS}
-# A key beside the three parts is kept, but one this close to a part is a slip of the pen.
+# A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
 _SLIP_RATIO: Final = 0.8
 
 
@@ -68,7 +68,7 @@ def risk(
     excludes: str | Iterable[str] = (),
     classification: str | None = None,
 ) -> DataRisk:
-    """Return a data risk from words; what no word speaks of stays `unknown`.
+    """Return a data risk from words; everything else stays `unknown`.
 
     On a step it says what the step does, on an agent how far its steps may go.
 
@@ -131,7 +131,7 @@ def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str,
 
 
 def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
-    """Return the word as it is spelled here: the user's may be of a class of their own."""
+    """Return the word as a plain `str`: the user's may be of another class."""
     if word not in allowed:
         raise DeclarationError(
             f"remit.risk({argument}=...): {word!r} is unknown{meant(word, allowed)}; "
@@ -182,7 +182,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 
 def _check_key(key: object, where: str) -> None:
-    """Refuse a key beside the three parts that was surely meant otherwise."""
+    """Refuse a key beside the three parts that is surely a mistake."""
     if not isinstance(key, str):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}; expected {one_of(MEMBERS)}"
@@ -200,7 +200,7 @@ def _check_key(key: object, where: str) -> None:
 
 
 def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
-    """Refuse what could not be sent: the error would come later, and far from here."""
+    """Refuse values that JSON cannot represent: sending them would fail later."""
     if not extras:
         return
     for key, value in extras.items():
@@ -241,7 +241,7 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
         )
 
 
-def said(risk: DataRisk | None) -> Words:
+def declared_words(risk: DataRisk | None) -> Words:
     """Return the words of a data risk; an action or category that is not there is unknown."""
     if risk is None:
         return _NOTHING
@@ -251,7 +251,7 @@ def said(risk: DataRisk | None) -> Words:
 
 def withholding(risk: DataRisk | None) -> Withholding:
     """Return what a declaration withholds from payloads; nothing if there is none."""
-    words = said(risk)
+    words = declared_words(risk)
     params, result = words["params_data_categories"], words["result_data_categories"]
     return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))
 

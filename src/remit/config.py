@@ -335,10 +335,11 @@ def unknown_variables() -> dict[str, str]:
     known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
-        if not variable.startswith(PREFIX) or variable.startswith(OF_OTHERS):
+        upper = variable.upper()
+        if not upper.startswith(PREFIX) or upper.startswith(OF_OTHERS):
             continue
         if variable not in known.values():
-            name = variable.removeprefix(PREFIX).lower()
+            name = upper.removeprefix(PREFIX).lower()
             ends = [each for each in known if each.endswith(f"_{name}")]
             unknown[variable] = known.get(closest(name, known, ALIKE) or "".join(ends[:1]), "")
     return unknown
@@ -347,7 +348,7 @@ def unknown_variables() -> dict[str, str]:
 class _Environment(BaseSettings):
     """Reads texts; `Settings` says what they mean."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
 
 def _from_environment() -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remit.collector import Store
-from remit.models.api_token import ApiToken
+from remit.collector.models.api_token import ApiToken
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, Json, World, details, refusal
 from tests.inside_collector import NS_PER_US, revoke_token

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
-from remit.models.account import Account, Environment
-from remit.models.deployment import AgentDeployment, AgentSchemaVersion, AgentVersion
+from remit.collector.models.account import Account, Environment
+from remit.collector.models.deployment import AgentDeployment, AgentSchemaVersion, AgentVersion
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, SCHEMA, Api, Json, World, details, refusal
 from tests.stores import on_each_store

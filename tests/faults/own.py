@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
-from tests.inside import _guard, ending, guarded, unopened
+from tests.inside import _guard, guarded, null_run
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -39,17 +39,8 @@ PACKAGE = str(Path(remit.__file__).parent)
 ASIDE = ("remit.cli", "remit.collector", "remit.testing", "remit.models", "remit.__main__")
 
 
-def _two(one: object, other: object, /) -> None:
-    del one, other
-
-
-def _four(one: object, two: object, three: object, four: object, /) -> None:
-    del one, two, three, four
-
-
-GUARDED: tuple[Any, ...] = (pkgutil.walk_packages, _two, _four)
-GUARDS = {guarded("")(each).__code__ for each in GUARDED}
-"""What stands around a guarded function, by how it takes its arguments."""
+GUARD = guarded("")(pkgutil.walk_packages).__code__
+"""The code around a guarded function."""
 MOST_FAULTS = 200
 """Most calls of one function that raise: a walk over types calls some of them very often."""
 MEET_S = 20.0
@@ -186,18 +177,10 @@ def places() -> Iterator[Place]:
 
 def guard_of(value: object) -> Callable[[Any], Any] | None:
     """Return the guard that a function has, to guard another with; None if it has none."""
-    if not isinstance(value, FunctionType):
+    if not isinstance(value, FunctionType) or value.__code__ is not GUARD:
         return None
-    if value.__code__ is _guarding(ending):
-        return ending
-    if value.__code__ not in GUARDS:
-        return None
-    return guarded(str(inspect.getclosurevars(value).nonlocals["where"]))
-
-
-def _guarding(guard: Callable[[Any], Any]) -> CodeType:
-    code: CodeType = guard(pkgutil.walk_packages).__code__
-    return code
+    given = inspect.getclosurevars(value).nonlocals
+    return guarded(str(given["where"]), given["default"], passes=given["passes"])
 
 
 @contextmanager
@@ -305,7 +288,7 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable()
     # What stands behind a run that did not open is made once, at the first fault.
-    unopened()
+    null_run()
     results, callers = reached()
     every = list(places())
     ours = {place.code for place in every}

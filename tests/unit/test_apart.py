@@ -41,8 +41,8 @@ async def stream(canary: int) -> AsyncIterator[int]:
         yield await step(canary)
 
 
-@remit.span_type
 @asynccontextmanager
+@remit.span_type
 async def block(canary: int) -> AsyncGenerator[int]:
     """Give the canary."""
     yield await step(canary)

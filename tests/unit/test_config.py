@@ -10,7 +10,7 @@ import pytest
 
 import remit
 from remit.client import Client
-from remit.config import Settings, default_data_dir, load, variables
+from remit.config import Settings, default_data_dir, load, unknown_variables, variables
 from remit.errors import SettingsError
 from remit.testing import isolated
 from tests.subtests import each
@@ -85,6 +85,13 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("REMIT_API_URL", "https://b.example")
     assert load({}).api_url == "https://b.example"
     assert load({"api_url": "https://c.example"}).api_url == "https://c.example"
+
+
+def test_a_variable_in_small_letters_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is meant is named, as with any other slip."""
+    monkeypatch.setenv("remit_mode", "off")
+    assert load({}).mode == "auto"
+    assert unknown_variables() == {"remit_mode": "REMIT_MODE"}
 
 
 def test_callables_and_types_are_named_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

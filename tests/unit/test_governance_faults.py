@@ -13,7 +13,7 @@ from msgspec import structs
 
 from remit import _guard, _runtime
 from remit._policy import Ceiling, Limit
-from remit._recording import at, here
+from remit._runs import current_context, use_context
 from remit._runtime import _setup
 from remit._sink import Item
 from remit.config import Settings
@@ -49,9 +49,9 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
 def under_an_unreadable_ceiling() -> Generator[None]:
     """Stand in a run whose ceiling cannot be compared with anything."""
     with free.run():
-        place = here()
-        assert place is not None
-        with at(structs.replace(place, ceilings=(UNREADABLE,))):
+        context = current_context()
+        assert context is not None
+        with use_context(structs.replace(context, ceilings=(UNREADABLE,))):
             yield
 
 
@@ -73,7 +73,9 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
     """A fault in the comparison with the agents of the process is no permission either."""
     odd: Any = object()
     with recording(on_violation):
-        _runtime.registry().add_agent(replace(declared(lambda: None), data_risk=odd))
+        unreadable = declared(lambda: None)
+        span_type = replace(unreadable.span_type, data_risk=odd)
+        _runtime.registry().add_agent(replace(unreadable, span_type=span_type))
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []
@@ -110,7 +112,7 @@ class Broken(RecordingSink):
 
     def start_span(self, start: Item) -> None:
         """Fail."""
-        raise OSError(start[3])
+        raise OSError(start.name)
 
 
 @kinds

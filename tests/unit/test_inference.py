@@ -58,7 +58,7 @@ Wrapped = typing_extensions.TypeAliasType("Wrapped", dict[str, T], type_params=(
 class Lazy:
     """An alias that refers to itself, as `type X = dict[str, tuple[X, EmailStr]]` does."""
 
-    @property
+    @property  # type: ignore[misc]  # read-only
     def __class__(self) -> Any:  # noqa: ANN401 - a class that Python has since 3.12
         """Pass for an alias."""
         return typing_extensions.TypeAliasType

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import remit
-from remit._runs import Run
+from remit._run_blocks import Run
 from remit._runtime import _setup
 from remit._sink import Item, Kind
 from remit.config import Settings

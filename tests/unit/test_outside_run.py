@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 import remit
 from remit.errors import DeniedError
 from remit.testing import isolated
-from tests.governed import BODIES, KINDS, agent, free, pay, ran, undeclared
+from tests.governed import BODIES, KINDS, agent, pay, ran, undeclared
 from tests.subtests import each
 
 WITHOUT_RUN = [kind for kind in KINDS if "agent" not in kind]
@@ -195,32 +194,6 @@ def test_an_agent_that_is_declared_later_counts() -> None:
 
         (violation,) = by_hermit()
         assert violation.startswith("external_communication: tests.governed:undeclared says unk")
-
-
-@remit.span_type(data_risk=remit.risk(allows="financial_transactions"))
-@contextmanager
-def till() -> Generator[str]:
-    """Open the till around a block."""
-    BODIES.append("till")
-    yield "open"
-
-
-def test_a_manager_that_is_made_outside_any_run_is_judged_where_it_is_entered() -> None:
-    """To make one, or to decorate with one at import, does nothing yet."""
-    with isolated(on_violation="deny") as recorder:
-        decorated, made = till()(harmless), till()
-        for enter in (decorated, made.__enter__, lambda: in_pool(decorated)):
-            with pytest.raises(DeniedError, match="outside any run"):
-                enter()
-        with agent.run(), pytest.raises(DeniedError), till():
-            pass
-        before, late = till(), till()
-        with agent.run(), pytest.raises(DeniedError), before:
-            pass
-        with free.run(), late as state:
-            assert state == "open"
-        assert [span.status for span in recorder.spans("till")] == ["failed", "failed", "complete"]
-    assert BODIES == ["till"]
 
 
 def test_the_refusal_crosses_processes() -> None:

@@ -113,12 +113,12 @@ def local() -> Anything:
 
         @staticmethod
         @remit.span_type
-        def compare(self: str, other: str) -> None:  # noqa: PLW0211 - what people write
+        def compare(one: str, other: str) -> None:
             """Bind to nothing."""
 
         @property
         @remit.span_type
-        def age(this) -> int:  # noqa: N805 - what people write
+        def age(self) -> int:
             """Read."""
             return 7
 
@@ -144,7 +144,7 @@ CALLS: dict[str, tuple[Callable[[], object], dict[str, Anything]]] = {
     "function-taken-into-a-body": (lambda: lending().taken("monday"), DAY),
     "local-method": (lambda: local()().visit("monday"), DAY),
     "local-class-method": (lambda: local().admit("monday"), DAY),
-    "local-static-method": (lambda: local()().compare("a", "b"), BOTH),
+    "local-static-method": (lambda: local()().compare("a", "b"), {"one": "a", "other": "b"}),
     "local-property": (lambda: local()().age, {}),
 }
 

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import pytest
 
 import remit
-from remit._runs import Run
+from remit._run_blocks import Run
 from remit._runtime import _setup
 from remit.config import Settings
 from remit.errors import DeniedError

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, overload
-
-from msgspec import Struct
+from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
 
 from remit import _runtime
-from remit._decorators._declare import (
-    StepOptions,
-    check_texts,
-    declare,
-    explicit_name,
-    place_of,
+from remit._capture.statics import is_a, is_mapping
+from remit._decorators._calls import CALLS
+from remit._decorators._checks import check_texts, declare, explicit_name, place_of
+from remit._decorators._decorated import (
+    CallableInfo,
+    callable_info,
+    misplaced,
+    unwrap_descriptor,
 )
-from remit._decorators._doors import AgentDoor, step_of
-from remit._decorators._holders import holder_of, misplaced
-from remit._decorators._targets import CALLS, Target, target_of
-from remit._decorators._wrappers import Agent, AgentObject, Way
+from remit._decorators._span_type import current_rules, recorder_of
+from remit._decorators._tracer import StepTracer
+from remit._decorators._wrappers import Agent, AgentObject, WrapperConfig
+from remit._guard import guarded
+from remit._ids import is_pfid
+from remit._policy import Ceiling, under
 from remit._registry import AgentType
-from remit.errors import DeclarationError
+from remit._run_blocks import RunBlock
+from remit._runs import OpenRun, RunOptions, check_terminated, current_context
+from remit._words import shown
+from remit.errors import DeclarationError, UsageError
+from remit.models._words import Purpose
 from remit.models.data_risk import DataRisk
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
 
 
 @overload
@@ -91,75 +100,164 @@ def agent(  # noqa: PLR0913 - the frozen signature
             f"@remit.agent(span_types=...) is of type {type(span_types).__name__}; expected a list "
             "of functions, modules or prefixes of names"
         )
-    options = AgentOptions(
-        version, description, agent_id, environment_id, data_risk, tuple(span_types), quality
-    )
+    options = {
+        "version": version,
+        "description": description,
+        "agent_id": agent_id,
+        "environment_id": environment_id,
+        "data_risk": data_risk,
+        "span_types": tuple(span_types),
+        "quality": quality,
+    }
     if name is None or isinstance(name, str):
         return partial(_decorate, explicit_name(name, "agent"), options)
     return _decorate(None, options, name)
 
 
-class AgentOptions(Struct, frozen=True):
-    """What `@remit.agent` was given beside the name."""
-
-    version: str | None
-    description: str | None
-    agent_id: str | None
-    environment_id: str | None
-    data_risk: DataRisk | Mapping[str, object] | None
-    span_types: tuple[object, ...]
-    quality: Mapping[str, object] | None
-
-
 def _decorate(
     name: str | None,
-    options: AgentOptions,
+    options: Mapping[str, Any],
     given: object,
     *,
-    receiver: bool | None = None,
+    takes_self: bool | None = None,
     declared_in: str | None = None,
 ) -> object:
-    holder = holder_of(given, "agent")
-    if holder is not None and not holder.is_called:
-        raise misplaced("agent", holder.above)
-    if holder is not None:
-        return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
-    target = target_of(given, "agent", receiver=receiver)
-    declared = _declare(target, name, options, declared_in)
+    wrapping = unwrap_descriptor(given, "agent")
+    if wrapping is not None and not wrapping.is_called:
+        raise misplaced("agent", wrapping.decorator)
+    if wrapping is not None:
+        inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
+        return wrapping.rewrap(inner)
+    info = callable_info(given, "agent", takes_self=takes_self)
+    declared = _declare(info, name, declared_in, **options)
     _runtime.registry().add_agent(declared)
-    own = declared.span_type
-    door = AgentDoor(step_of(own, declared), declared, receiver=target.receiver)
-    home = own.declared_in
-    again = partial(_decorate, name, options, receiver=receiver, declared_in=home)
-    way = Way(CALLS[target.kind](door), target.bind, again, target.receiver)
-    agent_class: type[Any] = AgentObject if target.is_object else Agent
-    made: Agent[..., object] = agent_class(target.wrapped, way, door.block, door.registration)
+    runs = AgentRuns(declared)
+    tracer = StepTracer(
+        recorder_of(declared.span_type, runs.ceiling),
+        info.self_parameter,
+        outside=runs.outside,
+        rules=current_rules,
+        open_run=runs.open,
+    )
+    home = declared.span_type.declared_in
+    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    agent_class: type[Any] = AgentObject if info.is_object else Agent
+    made: Agent[..., object] = agent_class(
+        info.wrapped, config, runs.block, partial(_runtime.registration, declared)
+    )
     return made
 
 
-def _declare(
-    target: Target, name: str | None, options: AgentOptions, declared_in: str | None
+def _declare(  # noqa: PLR0913 - what the decorator takes
+    info: CallableInfo,
+    name: str | None,
+    declared_in: str | None,
+    *,
+    version: str | None,
+    description: str | None,
+    agent_id: str | None,
+    environment_id: str | None,
+    data_risk: DataRisk | Mapping[str, object] | None,
+    span_types: tuple[object, ...],
+    quality: Mapping[str, object] | None,
 ) -> AgentType:
-    step = StepOptions(data_risk=options.data_risk, description=options.description)
-    own = declare(target, None, step, "agent", declared_in=declared_in)
-    where = place_of(target, "agent")
-    check_texts(
-        where,
-        version=options.version,
-        agent_id=options.agent_id,
-        environment_id=options.environment_id,
+    span_type = declare(
+        info,
+        "agent",
+        name=None,
+        data_risk=data_risk,
+        description=description,
+        declared_in=declared_in,
     )
-    if options.quality is not None and not isinstance(options.quality, Mapping):
+    where = place_of(info, "agent")
+    check_texts(where, version=version, agent_id=agent_id, environment_id=environment_id)
+    if quality is not None and not isinstance(quality, Mapping):
         raise DeclarationError(
-            f"{where}: quality is of type {type(options.quality).__name__}; expected a mapping of "
+            f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
     return AgentType(
-        own,
+        span_type,
         explicit_name=name,
-        version=options.version,
-        agent_id=options.agent_id,
-        environment_id=options.environment_id,
-        span_types=options.span_types,
-        quality=options.quality or {},
+        version=version,
+        agent_id=agent_id,
+        environment_id=environment_id,
+        span_types=span_types,
+        quality=quality or {},
     )
+
+
+class AgentRuns:
+    """Opens the runs of one agent.
+
+    Attributes:
+        ceiling: What the agent forbids, None if nothing.
+    """
+
+    __slots__ = ("_agent", "ceiling")
+
+    def __init__(self, agent: AgentType) -> None:
+        """Open runs of *agent*."""
+        self._agent = agent
+        self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+
+    @guarded("a call outside any run", nullcontext())
+    def outside(self) -> RunBlock:
+        """Return the block of a run around a call outside any run."""
+        return RunBlock(self.open)
+
+    def block(
+        self,
+        purpose: str | None = None,
+        subject: str | None = None,
+        labels: object = None,
+        resume: str | None = None,
+    ) -> RunBlock:
+        """Return the block of a run, as `Agent.run`.
+
+        Raises:
+            UsageError: The API does not know the purpose, *subject* is no string, *labels* are
+                neither a mapping nor a collection, or *resume* is no id. Entering the block raises
+                `RunTerminated` if a run around it, or the one to be resumed, was terminated.
+        """
+        self._check(purpose, subject, labels, resume)
+        return RunBlock(partial(self.open, purpose, subject, labels, resume))
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
+        if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
+            raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
+        if subject is not None and not is_a(subject, str):
+            raise self._misuse("subject", subject, "a text")
+        if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
+            expected = 'a list of words or a mapping of words, as in {"channel": "mail"}'
+            raise self._misuse("labels", labels, expected)
+        if resume is not None and not (type(resume) is str and is_pfid(resume)):
+            expected = "the id of an instance, 32 characters, as Run.id gives it"
+            raise self._misuse("resume", resume, expected)
+
+    def _misuse(self, name: str, value: object, expected: str) -> UsageError:
+        agent = self._agent.external_identifier
+        return UsageError(f"run({name}=...) of {agent}: saw {shown(value)}; expected {expected}")
+
+    def open(
+        self,
+        purpose: str | None = None,
+        subject: str | None = None,
+        labels: object = None,
+        resume: str | None = None,
+    ) -> OpenRun:
+        """Open a run without making it current.
+
+        Raises:
+            RunTerminated: A run around it, or the one to be resumed, was terminated.
+        """
+        runtime, outer = _runtime.current(), current_context()
+        if outer is not None:
+            check_terminated(outer)
+        if resume is not None:
+            runtime.check_resumed(resume)
+        options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
+        ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
+        return runtime.open_run(self._agent, options, ceilings)

@@ -1,4 +1,4 @@
-"""How a call of each kind is driven: function, coroutine, generator, async generator.
+"""How a call of each kind is recorded: function, coroutine, generator, async generator.
 
 Each maker returns the wrapper that wrapt calls with `(wrapped, instance, args, kwargs)`. The
 user's values and exceptions pass through untouched; context is set and restored by value around
@@ -7,35 +7,28 @@ the user's code, in every step of a generator.
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeAlias
 
-from remit._context import set_place
-from remit._decorators._doors import Door, begun
-from remit._decorators._driving import (
+from remit import _guard
+from remit._context import set_context
+from remit._decorators._generators import (
     AnyAsyncGenerator,
     AnyCoroutine,
     AnyGenerator,
-    coroutine_of,
-    driven,
-    driven_async,
+    as_coroutine,
+    await_stepwise,
     named_as,
-    stepwise,
+    wrap_async_generator,
+    wrap_generator,
 )
-from remit._decorators._returned import (
-    ENDED,
-    bound_to_its_block,
-    makes_manager,
-    returned,
-    returned_outside,
-)
-from remit._decorators._standing import Stand
-from remit._decorators._streams import bound
-from remit._recording import here
+from remit._decorators._results import PLAIN_TYPES, end_with_result
+from remit._decorators._streams import generator_span
+from remit._decorators._tracer import StepTracer
+from remit._runs import SavedContext, current_context
+from remit._signature import CallKind
+from remit._spans import START
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = Mapping[str, Any]
@@ -43,109 +36,88 @@ Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
 # Type checkers take what it is compared with for one of parameters that nobody knows.
-COROUTINE: Final[type] = CoroutineType
-CONTEXTLIB: Final = contextlib.__dict__
-NOTHING: Final[nullcontext[None]] = nullcontext()
-"""Stands for the block around a call outside any run, after a fault of ours."""
+_COROUTINE: Final[type] = CoroutineType
 
 
-def function_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
+def function_call(tracer: StepTracer) -> Wrapper:
     """Return the wrapper of a plain function."""
-    step, receiver = door.step, door.receiver
+    start, self_parameter = tracer.recorder.start, tracer.self_parameter
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        parent = here()
+        parent = current_context()
         if parent is None:
-            if makes_manager(wrapped) and type(door) is Door:
-                manager: object = wrapped(*args, **kwargs)
-                bound_to_its_block(manager, door, instance, args, kwargs)
-                return manager
-            with door.outside() or NOTHING:
-                if here():
+            with tracer.outside():
+                if current_context() is not None:  # in the run of an agent
                     return call(wrapped, instance, args, kwargs)
-                unseen = wrapped(*args, **kwargs)
-            returned_outside(unseen, door)
-            return unseen
-        if instance is None and receiver.taken is not False:
-            span = door.enter(instance, args, kwargs)
-        else:  # as `Door.enter` does, with a call less
-            span = begun(step, parent, args, kwargs)
-        if span is None:
-            return wrapped(*args, **kwargs)
-        place = span.place
+                return wrapped(*args, **kwargs)
+        recorded = args
+        if instance is None and self_parameter.is_self is not False:
+            recorded = args[1:] if self_parameter.is_self else tracer.recorded(None, args)
+        span = start(parent, recorded, kwargs)
+        del recorded
+        context = span.context
         try:
-            # Within: a signal's handler may raise after any of these calls.
-            set_place(place)
-            # Empty keywords take 0.03 us, too.
-            result: object = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
-            if here() is place:
-                set_place(parent)
+            set_context(context)
+            try:
+                result: object = wrapped(*args, **kwargs)
+            finally:
+                if current_context() is context:
+                    set_context(parent)
         except BaseException as error:
-            if here() is place:
-                set_place(parent)
-            door.fail(span, error)
-            # The traceback keeps this frame.
-            del args, kwargs
+            span.fail(error)
+            del args, kwargs  # the traceback keeps this frame
             raise
-        kind = type(result)
-        if kind is dict or kind is str or id(kind) in ENDED:
+        if type(result) in PLAIN_TYPES:
             span.complete(result)
             return result
-        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
+        return end_with_result(span, result, instance, args, kwargs)
 
     return call
 
 
-def wrapped_alone(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
-    """Call the user's function and record nothing."""
-    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    del instance
-    return wrapped(*args, **kwargs)
-
-
-def coroutine_call(door: Door) -> Wrapper:  # noqa: C901 - a frame more is paid for by every call
+def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more costs every call
     """Return the wrapper of a coroutine function; the span starts at the first step."""
+    start = tracer.recorder.start
 
-    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    async def drive(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        if here() is None:
-            async with door.outside() or NOTHING:
-                return await (drive if here() else wrapped_alone)(wrapped, instance, args, kwargs)
-        span = door.enter(instance, args, kwargs)
-        if span is None:
-            return await wrapped(*args, **kwargs)
+        parent = current_context()
+        if parent is None:
+            async with tracer.outside():
+                if current_context() is not None:  # in the run of an agent
+                    return await drive(wrapped, instance, args, kwargs)
+                return await wrapped(*args, **kwargs)
+        span = start(parent, tracer.recorded(instance, args), kwargs)
         try:
             steps: AnyCoroutine = wrapped(*args, **kwargs)
-            if type(steps) is not COROUTINE:
-                steps = coroutine_of(steps)
-            previous = here()
-            set_place(span.place)
+            if type(steps) is not _COROUTINE:
+                steps = as_coroutine(steps)
+            set_context(span.context)
             try:
                 given: object = steps.send(None)
             except StopIteration as stop:  # most have nothing to wait for
                 result: object = stop.value
-                if here() is span.place:
-                    set_place(previous)
+                if current_context() is span.context:
+                    set_context(parent)
             except BaseException:
-                set_place(previous)
+                set_context(parent)
                 raise
             else:
-                stand = Stand(span.place)
-                stand.leave(previous)
-                rest = stepwise(steps, stand, given)
-                del given, previous  # nobody else may hold them when the next step is made
+                saved = SavedContext(span.context)
+                saved.leave(parent)
+                rest = await_stepwise(steps, saved, given)
+                del given, parent  # nobody else may hold them when the next step is made
                 result = await rest
-                stand.remain()
+                saved.keep()
         except BaseException as error:
-            door.fail(span, error)
-            # The traceback keeps this frame.
-            del args, kwargs
+            span.fail(error)
+            del args, kwargs  # the traceback keeps this frame
             raise
-        if id(type(result)) in ENDED:
+        if type(result) in PLAIN_TYPES:
             span.complete(result)
             return result
-        return (returned(result, span, door, instance, args, kwargs) or (result,))[0]
+        return end_with_result(span, result, instance, args, kwargs)
 
     return _named(drive)
 
@@ -170,29 +142,39 @@ def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
     return call
 
 
-def generator_call(door: Door) -> Wrapper:
+def generator_call(tracer: StepTracer) -> Wrapper:
     """Return the wrapper of a generator function: a real generator, driven step by step."""
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         inner: AnyGenerator = wrapped(*args, **kwargs)
-        # contextlib calls for a generator that manages a `with` block.
-        for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented
-        stream = bound(door, instance, args, kwargs, for_block=for_block)
-        return inner if stream is None else driven(inner, stream) or inner
+        try:
+            return wrap_generator(inner, generator_span(tracer, instance, args, kwargs))
+        except Exception as error:  # noqa: BLE001 - a guard
+            _guard.contain(START, error)
+            return inner
 
     return call
 
 
-def async_generator_call(door: Door) -> Wrapper:
+def async_generator_call(tracer: StepTracer) -> Wrapper:
     """Return the wrapper of an async generator function, driven step by step in the same task."""
 
     def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
-        # contextlib calls for a generator that manages a `with` block.
-        for_block = sys._getframe(1).f_globals is CONTEXTLIB  # noqa: SLF001 - documented
-        stream = bound(door, instance, args, kwargs, for_block=for_block)
-        return inner if stream is None else driven_async(inner, stream) or inner
+        try:
+            return wrap_async_generator(inner, generator_span(tracer, instance, args, kwargs))
+        except Exception as error:  # noqa: BLE001 - a guard
+            _guard.contain(START, error)
+            return inner
 
     return call
+
+
+CALLS: Final[dict[CallKind, Callable[[StepTracer], Wrapper]]] = {
+    CallKind.FUNCTION: function_call,
+    CallKind.COROUTINE: coroutine_call,
+    CallKind.GENERATOR: generator_call,
+    CallKind.ASYNC_GENERATOR: async_generator_call,
+}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from remit import _inference, _runtime
+from remit._blocks import ManualPlan, SpanBlock
 from remit._capture.statics import is_mapping
-from remit._decorators._declare import given_name
-from remit._decorators._doors import outside
+from remit._decorators._checks import given_name
+from remit._decorators._span_type import outside
 from remit._guard import guarded
 from remit._risk import coerce
-from remit._spans import ManualPlan, SpanBlock, Step
+from remit._spans import SpanRecorder
 from remit.errors import DeclarationError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -41,12 +42,11 @@ def span(
         DeclarationError: The name is empty or the data risk has an unknown word.
         UsageError: The payload is not a mapping.
     """
-    step = _step(name, payload, data_risk)
-    return SpanBlock(name, step, outside)
+    return SpanBlock(name, _recorder(name, payload, data_risk), outside)
 
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))
-def _step(name: str, payload: Mapping[str, object] | None, data_risk: object) -> Step:
+def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object) -> SpanRecorder:
     given_name(name, "span")
     if payload is not None and not is_mapping(payload):
         raise UsageError(
@@ -58,8 +58,8 @@ def _step(name: str, payload: Mapping[str, object] | None, data_risk: object) ->
     declared = _runtime.registry().span_type(name)
     if declared is None:
         plan = ManualPlan(given)
-        return Step(name, lambda: plan, find_risk=lambda: risk)
-    return Step(
+        return SpanRecorder(name, lambda: plan, find_risk=lambda: risk)
+    return SpanRecorder(
         name,
         lambda: ManualPlan(given, _inference.plan_of(declared)),
         find_risk=lambda: _inference.effective(declared) if risk is None else risk,

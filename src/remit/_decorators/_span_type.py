@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Final, Protocol, TypeVar, overload
 
-from remit import _runtime
-from remit._capture.plan import Capture
-from remit._decorators._declare import StepOptions, declare, explicit_name
-from remit._decorators._doors import Door, step_of
-from remit._decorators._holders import holder_of
-from remit._decorators._targets import CALLS, target_of
-from remit._decorators._wrappers import StepFunction, StepObject, Way
+from remit import _inference, _runtime
+from remit._capture import Capture, Rules
+from remit._decorators._calls import CALLS
+from remit._decorators._checks import declare, explicit_name
+from remit._decorators._decorated import callable_info, unwrap_descriptor
+from remit._decorators._tracer import StepTracer
+from remit._decorators._wrappers import StepFunction, StepObject, WrapperConfig
+from remit._guard import guarded
+from remit._policy import Ceiling
+from remit._registry import SpanType
+from remit._spans import SpanRecorder, StepKind
 from remit.models.data_risk import DataRisk
 
 
@@ -94,15 +99,15 @@ def span_type(  # noqa: PLR0913 - the frozen signature
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
-    options = StepOptions(
-        data_risk=data_risk,
-        title=title,
-        description=description,
-        template=template,
-        params=params,
-        result=result,
-        capture=capture,
-    )
+    options = {
+        "data_risk": data_risk,
+        "title": title,
+        "description": description,
+        "template": template,
+        "params": params,
+        "result": result,
+        "capture": capture,
+    }
     if name is None or isinstance(name, str):
         return partial(_decorate, explicit_name(name, "span_type"), options)
     return _decorate(None, options, name)
@@ -110,24 +115,57 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 
 def _decorate(
     name: str | None,
-    options: StepOptions,
+    options: Mapping[str, Any],
     given: Any,  # noqa: ANN401 - anything may be decorated, little is fit
     *,
-    receiver: bool | None = None,
+    takes_self: bool | None = None,
     declared_in: str | None = None,
 ) -> object:
-    holder = holder_of(given, "span_type")
-    if holder is not None:
-        return holder.put(_decorate(name, options, holder.inner, receiver=holder.receiver))
-    target = target_of(given, "span_type", receiver=receiver)
-    declared = declare(target, name, options, "span_type", declared_in=declared_in)
+    wrapping = unwrap_descriptor(given, "span_type")
+    if wrapping is not None:
+        inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
+        return wrapping.rewrap(inner)
+    info = callable_info(given, "span_type", takes_self=takes_self)
+    declared = declare(info, "span_type", name=name, declared_in=declared_in, **options)
     _runtime.registry().add_span_type(declared)
-    door = Door(
-        step_of(declared),
-        receiver=target.receiver,
-        returns=lambda: declared.reading.returns,
+    recorder = recorder_of(declared)
+    tracer = StepTracer(
+        recorder, info.self_parameter, outside=partial(outside, recorder), rules=current_rules
     )
     home = declared.declared_in
-    again = partial(_decorate, name, options, receiver=receiver, declared_in=home)
-    way = Way(CALLS[target.kind](door), target.bind, again, target.receiver)
-    return (StepObject if target.is_object else StepFunction)(target.wrapped, way)
+    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
+
+
+def recorder_of(
+    declared: SpanType, ceiling: Ceiling | None = None, kind: StepKind = "step"
+) -> SpanRecorder:
+    """Return the recorder of a declaration; its signature is read at the first call."""
+    return SpanRecorder(
+        declared.name,
+        lambda: _inference.plan_of(declared),
+        place=declared.place,
+        find_risk=lambda: _inference.effective(declared),
+        ceiling=ceiling,
+        kind=kind,
+    )
+
+
+def current_rules() -> Rules:
+    """Return the rules of the runtime, for what is captured outside any run."""
+    return _runtime.current().recorder.rules
+
+
+_NO_BLOCK: Final[nullcontext[None]] = nullcontext()
+
+
+@guarded("a call outside any run", _NO_BLOCK)
+def outside(recorder: SpanRecorder) -> nullcontext[None]:
+    """Count a call outside any run, or refuse it; return the block around it, which does nothing.
+
+    Raises:
+        DeniedError: The settings refuse it.
+    """
+    _runtime.current().outside(recorder)
+    return _NO_BLOCK

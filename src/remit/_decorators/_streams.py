@@ -1,7 +1,8 @@
-"""The span of what runs in steps: begun with a call or its first step, ended with the last one.
+"""Spans that outlive their calls: of generators, of streams and coroutines that a call returned.
 
-Whoever drives the steps tells the span of each, and of the end. If nobody does, because what was
-returned is collected or the process ends, the span is cancelled. Each ends once.
+The code that makes the steps reports each of them to the span, and the end. If no further step is
+made, because the generator was closed or collected or the process ends, the span is cancelled. Each
+span ends once.
 """
 
 from __future__ import annotations
@@ -14,16 +15,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from remit import _capture, _runtime
-from remit._decorators._doors import AgentDoor, Door
-from remit._decorators._standing import Stand
+from remit import _capture
+from remit._decorators._tracer import StepTracer
 from remit._guard import guarded
 from remit._ids import new_key
 from remit._outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._recording import Place, RunState, check_terminated, here, place_for
 from remit._run_blocks import opened
-from remit._runs import OpenRun
-from remit._spans import OpenSpan, Step, open_span, permit
+from remit._runs import (
+    OpenRun,
+    SavedContext,
+    SpanContext,
+    check_terminated,
+    current_context,
+    for_consumer,
+)
+from remit._spans import OpenSpan, SpanRecorder
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -41,46 +47,48 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-class InFlight(ABC):
+class DeferredSpan(ABC):
     """A span that outlives the call that it records.
 
     Attributes:
-        place: Where the span is, None before it is known.
-        stand: Where the user's code stands in each step.
+        context: The context inside the span, None before it is known.
+        saved: The context of the user's code in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_span", "place", "stand")
+    __slots__ = ("__weakref__", "_pid", "_span", "context", "saved")
 
-    def __init__(self, place: Place | None) -> None:
-        """Hold no span yet; steps until then run at *place*."""
-        self.place: Any = place
-        self.stand = Stand(place)
+    def __init__(self, context: SpanContext | None) -> None:
+        """Hold no span yet; steps until then run in *context*."""
+        self.context: Any = context
+        self.saved = SavedContext(context)
         self._span: OpenSpan | None = None
         self._pid = 0
 
-    def hold(self, span: OpenSpan) -> None:
-        """Take over an open span; from here on it ends when this one is told so."""
+    def attach(self, span: OpenSpan) -> None:
+        """Take over *span*, which is open."""
         self._pid = _pid
-        self.move(span.place)
-        span.place.run.in_flight[span.place.key] = weakref.ref(self)
+        self.rebase(span.context)
+        span.context.run.deferred[span.context.key] = weakref.ref(self)
         self._span = span
 
-    def move(self, place: Place) -> None:
-        """Stand at *place* from now on."""
-        self.place = place
-        self.stand.move(place)
+    def rebase(self, context: SpanContext) -> None:
+        """Run the steps in *context* from now on."""
+        self.context = context
+        self.saved.rebase(context)
 
-    def release(self) -> OpenSpan | None:
+    def detach(self) -> OpenSpan | None:
         """Return the span, to be ended by the caller; None if it has ended or is not ours.
 
-        After a fork the child has a copy of the streams in flight, and the parent ends them. The
-        writer may cancel a stream while its consumer ends it: whichever pops the entry ends it.
+        After a fork the child has a copy of the streams, and the parent ends them. The writer may
+        cancel a stream while its consumer ends it: the one that pops the entry ends it.
         """
         span, self._span = self._span, None
         if span is None or self._pid != _pid:
             return None
-        taken = span.place.run.in_flight.pop(span.place.key, None)
+        taken = span.context.run.deferred.pop(span.context.key, None)
         return None if taken is None else span
+
+    # Steps
 
     @guarded("the start of a stream")  # noqa: B027 - the call has begun most
     def begin(self) -> None:
@@ -97,17 +105,17 @@ class InFlight(ABC):
 
         A stream that is being closed needs none.
         """
-        if thrown is not None and issubclass(type(thrown), (GeneratorExit, RunTerminated)):
+        if issubclass(type(thrown), (GeneratorExit, RunTerminated)):
             return None
         try:
-            if self.place is not None:
-                check_terminated(self.place)
-            self.admit(here())
+            if self.context is not None:
+                check_terminated(self.context)
+            self.admit(current_context())
         except (DeniedError, RunTerminated) as error:
             return error
         return None
 
-    def admit(self, consumer: Place | None) -> None:  # noqa: B027 - the call was asked for
+    def admit(self, consumer: SpanContext | None) -> None:  # noqa: B027 - the call was asked for
         """Check that *consumer* may get the next item.
 
         Raises:
@@ -123,47 +131,10 @@ class InFlight(ABC):
             RunTerminated: The run was terminated.
         """
         try:
-            check_terminated(self.place)
+            check_terminated(self.context)
         except RunTerminated as error:
             self.fail(error)
             raise
-
-    @abstractmethod
-    def add(self, item: object, /) -> None:
-        """Take note of what the user's code gave."""
-
-    @guarded("the start of a block")  # noqa: B027 - a stream has its items
-    def entered(self, value: object) -> None:
-        """Take note of what was given on entering a `with` block."""
-
-    @guarded("the end of a block")
-    def left(self) -> None:
-        """Take note that a `with` block has ended without an error."""
-        self.end(closed=True)
-
-    @guarded("the end of a stream")
-    def end(self, *, closed: bool) -> None:
-        """End the span: complete, or cancelled if it was closed before its end."""
-        span = self.release()
-        if span is not None:
-            span.end((CANCELLED if closed else COMPLETE, self._result()))
-
-    @guarded("the end of a stream")
-    def fail(self, error: BaseException) -> None:
-        """End the span with an exception; a cancelled one keeps what was given until then."""
-        span = self.release()
-        if span is None:
-            return
-        control_flow = span.place.run.recorder.control_flow
-        if status_of(error, control_flow) == CANCELLED:
-            span.end((CANCELLED, self._result()))
-        else:
-            span.fail(error)
-
-    @guarded("the end of a stream")
-    def cancel(self) -> None:
-        """End the span because nobody will take another step."""
-        self.end(closed=True)
 
     def begin_wait(self) -> None:  # noqa: B027 - only streams are interrupted
         """Begin an awaited step."""
@@ -175,62 +146,106 @@ class InFlight(ABC):
     def interrupt(self) -> None:  # noqa: B027 - only streams are interrupted
         """Stop the step that is awaited, if there is one; called by the writer's thread."""
 
-    # Unguarded: only the interpreter calls it.
-    def __del__(self) -> None:
-        """Cancel the span of what was collected before its end."""
-        self.cancel()
+    @abstractmethod
+    def add(self, item: object, /) -> None:
+        """Take note of what the user's code gave."""
 
     @abstractmethod
     def _result(self) -> bytes | None:
         """Return what was given so far, as the result of the call."""
 
+    # The end
 
-class ValueSpan(InFlight):
-    """The span of one value that comes later: what a coroutine returns, what a block is given."""
+    @guarded("the end of a stream")
+    def end(self, *, closed: bool) -> None:
+        """End the span: complete, or cancelled if it was closed before its end."""
+        if closed:
+            self._close()
+            return
+        span = self.detach()
+        if span is not None:
+            span.end(COMPLETE, self._result())
+        self._ended(None)
 
-    __slots__ = ("_captured",)
+    @guarded("the end of a stream")
+    def fail(self, error: BaseException) -> None:
+        """End the span with an exception; a cancelled one keeps what was given until then."""
+        if issubclass(type(error), GeneratorExit):
+            self._close()
+            return
+        span = self.detach()
+        if span is not None:
+            control_flow = span.context.run.recorder.interrupts
+            if status_of(error, control_flow) == CANCELLED:
+                span.end(CANCELLED, self._result())
+            else:
+                span.fail(error)
+        self._ended(error)
 
-    def __init__(self, place: Place | None) -> None:
-        """Wait for the value."""
-        super().__init__(place)
-        self._captured: bytes | None = None
+    @guarded("the end of a stream")
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span because no further step is made; *ended_ns* is when that was so."""
+        span = self.detach()
+        if span is not None:
+            span.end(CANCELLED, self._result(), ended_ns)
+        self._ended(GeneratorExit())
 
-    @guarded("a value that came later")
+    def _ended(self, error: BaseException | None) -> None:  # noqa: B027 - most have no run
+        """Called when the span has ended, with the exception that ended it."""
+
+    def _is_pending(self) -> bool:
+        return self._span is not None
+
+    def _close(self) -> None:
+        """Cancel the span of what was closed, which the garbage collector may do in any thread."""
+        if self._is_pending():
+            run = self.context.run
+            ended_ns = run.now_ns() if self._span is None else self._span.now_ns()
+            run.recorder.close(self, ended_ns)
+
+    # Unguarded: only the interpreter calls it.
+    def __del__(self) -> None:
+        """Cancel the span of what was collected before its end."""
+        self._close()
+
+
+class DeferredValueSpan(DeferredSpan):
+    """The span of a coroutine that a function returned: its value comes later."""
+
+    __slots__ = ()
+
     def add(self, item: object, /) -> None:
-        """Take note of the value."""
-        if self._span is not None:
-            self._captured = self._span.captured(item)
-
-    def entered(self, value: object) -> None:
-        """Take note of the value that a block was given."""
-        self.add(value)
-
-    def left(self) -> None:
-        """Complete the span with its block."""
-        self.end(closed=False)
+        """Take no note: the value ends the span."""
 
     def _result(self) -> bytes | None:
-        return self._captured
+        return None
 
 
-class StreamSpan(InFlight):
+class StreamSpan(DeferredSpan):
     """The span of an iterator: its result holds the items."""
 
     __slots__ = ("_first_ms", "_stream", "_wait")
 
-    def __init__(self, place: Place | None) -> None:
+    def __init__(self, context: SpanContext | None) -> None:
         """Wait for the first item."""
-        super().__init__(place)
+        super().__init__(context)
         self._stream: _capture.Stream | None = None
         self._first_ms: float | None = None
-        self._wait: Wait | None = None
+        self._wait: _Wait | None = None
 
     @guarded("the start of a stream")
-    def hold(self, span: OpenSpan) -> None:
+    def attach(self, span: OpenSpan) -> None:
         """Take over an open span, its items to come."""
-        super().hold(span)
-        span.place.run.feed.streams.add(span.place.key)
-        self._stream = _capture.Stream(span.place.run.rules, span.step.plan())
+        super().attach(span)
+        span.context.run.feed.streams.add(span.context.key)
+        self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
+
+    def detach(self) -> OpenSpan | None:
+        """Return the span, as `DeferredSpan.detach` does, and remove it from the run's streams."""
+        span = super().detach()
+        if span is not None:
+            span.context.run.feed.streams.discard(span.context.key)
+        return span
 
     @guarded("an awaited step of a stream")
     def begin_wait(self) -> None:
@@ -240,7 +255,7 @@ class StreamSpan(InFlight):
             task = None if library is None else library.current_task()
         except RuntimeError:
             task = None  # another event loop runs
-        self._wait = None if task is None else Wait(task)
+        self._wait = None if task is None else _Wait(task)
 
     @guarded("an awaited step of a stream")
     def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:
@@ -249,7 +264,7 @@ class StreamSpan(InFlight):
         if wait is None or not wait.over(error):
             return None
         try:
-            check_terminated(self.place)
+            check_terminated(self.context)
         except RunTerminated as terminated:
             return terminated
         return None
@@ -261,13 +276,6 @@ class StreamSpan(InFlight):
         if wait is not None:
             with suppress(RuntimeError):  # the loop is closed
                 wait.task.get_loop().call_soon_threadsafe(wait.cancel)
-
-    def release(self) -> OpenSpan | None:
-        """Return the span, as `InFlight.release` does, and remove it from the run's streams."""
-        span = super().release()
-        if span is not None:
-            span.place.run.feed.streams.discard(span.place.key)
-        return span
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
@@ -281,12 +289,10 @@ class StreamSpan(InFlight):
 
     @guarded("the items of a stream")
     def _result(self) -> bytes | None:
-        if self._stream is None:
-            return None
-        return self._stream.payload(self._first_ms)
+        return None if self._stream is None else self._stream.payload(self._first_ms)
 
 
-class Wait:
+class _Wait:
     """The task that awaits a step of a stream, and its cancellation by a termination of the run.
 
     It follows `asyncio.timeout`: the task is cancelled, and the cancellation is taken back and
@@ -309,7 +315,7 @@ class Wait:
             self.task.cancel()
 
     def over(self, error: BaseException | None) -> bool:
-        """End the step; tell whether *error* is the cancellation by `cancel` and no other one."""
+        """End the step; return whether *error* is the cancellation by `cancel` and no other one."""
         self._over = True
         if not self._cancelled:
             return False
@@ -317,7 +323,7 @@ class Wait:
         return only_ours and error is not None and status_of(error) == CANCELLED
 
 
-class Captured(NamedTuple):
+class _Captured(NamedTuple):
     """What is kept of the arguments from the call to the first step.
 
     Attributes:
@@ -329,7 +335,7 @@ class Captured(NamedTuple):
     rules: _capture.Rules
 
 
-class BoundStream(StreamSpan):
+class GeneratorSpan(StreamSpan):
     """The span of a generator function's call: bound at the call, begun at the first step.
 
     Between the call and the first step it counts among the open spans of its run, so that the run
@@ -340,141 +346,120 @@ class BoundStream(StreamSpan):
     stream, the remit of the consumer's agent and the termination of its run apply as well.
     """
 
-    __slots__ = ("_captured", "_consumer", "_door", "_key", "_run")
+    __slots__ = ("_captured", "_consumer", "_key", "_own_run", "_tracer")
 
-    def __init__(self, door: Door, parent: Place | None, captured: Captured | None) -> None:
+    def __init__(
+        self, tracer: StepTracer, parent: SpanContext | None, captured: _Captured | None
+    ) -> None:
         """Bind run, parent and arguments."""
         super().__init__(parent)
-        self._door = door
+        self._tracer = tracer
         self._captured = captured
-        self._consumer: Place | None = None
+        self._consumer: SpanContext | None = None
         self._key: bytes | None = None
-        self._run: OpenRun | None = None
+        self._own_run: OpenRun | None = None
         if parent is not None and captured is not None and parent.run.recording:
             self._await_first_step(parent.run)
+
+    def _await_first_step(self, run: OpenRun) -> None:
+        """Count among the open spans of *run*, under the key that the span will have."""
+        self._pid = _pid
+        key = self._key = new_key(run.now_ns())
+        run.deferred[key] = weakref.ref(self)
+        run.feed.streams.add(key)
+        run.open[key] = self.context.key
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
         """Begin the span, in a run of its own if an agent is outside any."""
-        if self.place is None:
+        if self.context is None:
             self._bind()
-        if self.place is None:
+        if self.context is None:
             return
+        recorder, captured = self._tracer.recorder, self._captured
         try:
-            self._consumer = here()
-            permit(
-                self._door.step,
-                place_for(self.place, self._consumer),
-                self._captured.payload if self._captured is not None else None,
+            self._consumer = current_context()
+            recorder.permit(
+                for_consumer(self.context, self._consumer),
+                None if captured is None else captured.payload,
             )
         except BaseException as error:
             self._refused(error)
             raise
-        self._begin()
+        self._captured = None
+        run = self.context.run
+        if captured is not None and run.recording:
+            run.rules.share(captured.rules)
+            key = self._key if self._pid == _pid else None
+            span = recorder.open(self.context, captured.payload, key)
+            self._key = None
+            self.attach(span)
 
-    def admit(self, consumer: Place | None) -> None:
+    def _bind(self) -> None:
+        context = current_context()
+        if context is None and self._tracer.open_run is not None:
+            self._own_run = opened(self._tracer.open_run)
+            context = None if self._own_run is None else self._own_run.context
+        if context is None:
+            self._tracer.outside()
+        else:
+            self.rebase(context)
+
+    def admit(self, consumer: SpanContext | None) -> None:
         """Check that *consumer* may get the next item, once as long as the consumer is the same."""
         if consumer is self._consumer or consumer is None:
             return
-        place = consumer if self.place is None else place_for(self.place, consumer)
-        if place is not self.place:
-            permit(self._door.step, place)
+        context = consumer if self.context is None else for_consumer(self.context, consumer)
+        if context is not self.context:
+            self._tracer.recorder.permit(context)
         self._consumer = consumer
 
-    def _bind(self) -> None:
-        place = here()
-        if place is None and isinstance(self._door, AgentDoor):
-            self._run = opened(self._door.open_run)
-            place = None if self._run is None else self._run.place
-        if place is None:
-            self._door.outside()
-        else:
-            self.move(place)
-
-    def _begin(self) -> None:
-        captured, self._captured = self._captured, None
-        if captured is not None and self.place.run.recording:
-            key = self._key if self._pid == _pid else None
-            self.place.run.rules.share(captured.rules)
-            span = open_span(self._door.step, self.place, captured.payload, key)
-            self._key = None
-            self.hold(span)
-
-    def _await_first_step(self, run: RunState) -> None:
-        """Count among the open spans of *run*, under the key that the span will have."""
-        self._pid = _pid
-        key = self._key = new_key(run.recorder.clock.wall_ns())
-        run.in_flight[key] = weakref.ref(self)
-        run.feed.streams.add(key)
-        run.open.add(key)
-
-    def release(self) -> OpenSpan | None:
-        """Return the span, as `InFlight.release` does; the run no longer waits for its start."""
+    def detach(self) -> OpenSpan | None:
+        """Return the span, as `StreamSpan.detach`; the run no longer waits for its start."""
         key, self._key = self._key, None
         if key is not None:
-            run = self.place.run
-            run.in_flight.pop(key, None)
+            run = self.context.run
+            run.deferred.pop(key, None)
             run.feed.streams.discard(key)
-            run.open.discard(key)
-            if run.exited and not run.open:
-                run.settle()
-        return super().release()
+            run.discard(key)
+        return super().detach()
 
     @guarded("a refused stream")
     def _refused(self, error: BaseException) -> None:
         """End a stream whose body does not run because of *error*."""
         if self._key is not None and status_of(error) == FAILED:
-            self.place.run.fail_after_block(self._key, self.place.key, error)
-        self.release()
-        self._leave_run(error)
+            self.context.run.fail_after_block(self._key, self.context.key, error)
+        self.detach()
+        self._ended(error)
 
-    @guarded("the end of a stream")
-    def end(self, *, closed: bool) -> None:
-        """End the span, and the run if it is its own."""
-        super().end(closed=closed)
-        self._leave_run(GeneratorExit() if closed else None)
-
-    @guarded("the end of a stream")
-    def fail(self, error: BaseException) -> None:
-        """End the span, and the run if it is its own, with an exception."""
-        super().fail(error)
-        self._leave_run(error)
-
-    def _leave_run(self, error: BaseException | None) -> None:
-        run, self._run = self._run, None
+    def _ended(self, error: BaseException | None) -> None:
+        run, self._own_run = self._own_run, None
         if run is not None:
             run.exit(error)
 
+    def _is_pending(self) -> bool:
+        return not (self._span is None and self._key is None and self._own_run is None)
 
-@guarded("a call of a generator")
-def bound(
-    door: Door,
-    instance: object,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    *,
-    for_block: bool,
-) -> BoundStream:
-    """Return the span of a generator function's call, bound to where the call stands.
+
+def generator_span(
+    tracer: StepTracer, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> GeneratorSpan:
+    """Return the span of a generator function's call, bound to the context of the call.
 
     Args:
-        door: What was called.
+        tracer: What was called.
         instance: What it was called on.
         args: The positional arguments.
         kwargs: The keyword arguments.
-        for_block: Whether the generator manages a `with` block.
     """
-    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    parent = here()
-    rules = _runtime.current().recorder.rules.in_run() if parent is None else parent.run.rules
-    given = door.recorded(instance, args)
-    stream = BoundStream(door, parent, _captured(door.step, given, kwargs, rules))
-    stream.stand.shared = for_block
-    return stream
+    parent = current_context()
+    rules = tracer.rules().in_run() if parent is None else parent.run.rules
+    recorded = tracer.recorded(instance, args)
+    return GeneratorSpan(tracer, parent, _captured(tracer.recorder, recorded, kwargs, rules))
 
 
 @guarded("the arguments of a call")
 def _captured(
-    step: Step, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
-) -> Captured:
-    return Captured(step.plan().params(args, kwargs, rules), rules)
+    recorder: SpanRecorder, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
+) -> _Captured:
+    return _Captured(recorder.plan().params(args, kwargs, rules), rules)

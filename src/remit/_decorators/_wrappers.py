@@ -19,7 +19,6 @@ from typing import (
     Generic,
     NamedTuple,
     ParamSpec,
-    Self,
     TypeAlias,
     TypeVar,
     overload,
@@ -27,10 +26,8 @@ from typing import (
 
 from wrapt import FunctionWrapper
 
-from remit._capture.statics import kind_of
 from remit._decorators._calls import Wrapper
-from remit._decorators._proxies import offers
-from remit._decorators._receivers import NO_RECEIVER, Receiver
+from remit._decorators._decorated import NO_SELF, Binding, SelfParameter
 from remit._guard import attempt
 from remit._run_blocks import RunBlock
 
@@ -39,7 +36,7 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 T = TypeVar("T")
 
-Bind: TypeAlias = Callable[["StepFunction", Any, Any], object]
+_Binder: TypeAlias = Callable[["StepFunction", Any, Any], object]
 """Returns what a class, or an object of it, gives when it is asked for the attribute."""
 
 _NOT_OF_FUNCTIONS: Final = (
@@ -64,20 +61,20 @@ else:
     _Function = type("_Function", (FunctionWrapper,), dict.fromkeys(_NOT_OF_FUNCTIONS))
 
 
-class Way(NamedTuple):
-    """How a decorated callable is called, bound and made again.
+class WrapperConfig(NamedTuple):
+    """How a decorated callable is called, bound and decorated again.
 
     Attributes:
         call: Takes each call.
-        bind: How it binds.
-        again: Decorates a copy alike; can be pickled.
-        receiver: Whether its first argument is the object or class it is called on.
+        binding: How it binds.
+        redecorate: Decorates a copy in the same way; can be pickled.
+        self_parameter: Whether its first argument is the object or class it is called on.
     """
 
     call: Wrapper
-    bind: Bind
-    again: Callable[[Any], object]
-    receiver: Receiver = NO_RECEIVER
+    binding: Binding
+    redecorate: Callable[[Any], object]
+    self_parameter: SelfParameter = NO_SELF
 
 
 class StepFunction(_Function):
@@ -86,17 +83,17 @@ class StepFunction(_Function):
     Names that begin with `_self_` are ours; every other one is an attribute of what is inside.
     """
 
-    def __init__(self, wrapped: Any, way: Way) -> None:  # noqa: ANN401 - a callable or a descriptor
-        """Wrap *wrapped*, to be called and bound in this *way*."""
+    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:  # noqa: ANN401 - a callable or a descriptor
+        """Wrap *wrapped*, to be called and bound as *config* says."""
         if type(wrapped) is FunctionType:
             # Of all but builtins wrapt asks at each call what they are bound to; a function
             # answers with an `AttributeError`, which takes 0.3 us.
             base: Any = super(FunctionWrapper, self)
-            base.__init__(wrapped, None, way.call, None, "builtin")
+            base.__init__(wrapped, None, config.call, None, "builtin")
         else:
-            super().__init__(wrapped, way.call)
-        self._self_way = way
-        self._self_bind = way.bind
+            super().__init__(wrapped, config.call)
+        self._self_config = config
+        self._self_bind = _BINDERS[config.binding]
 
     @property
     def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute
@@ -108,10 +105,10 @@ class StepFunction(_Function):
         return self._self_bind(self, instance, owner)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Learn of the class whose body this stands in."""
-        self._self_way.receiver.put_into(owner, name)
+        """Take note of the class whose body this is in."""
+        self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: Any = self.__wrapped__
-        if offers(kind_of(wrapped), "__set_name__"):
+        if hasattr(type(wrapped), "__set_name__"):
             wrapped.__set_name__(owner, name)
 
     def __repr__(self) -> str:
@@ -123,7 +120,7 @@ class StepFunction(_Function):
         name = str(getattr(self, "__qualname__", ""))
         if attempt(lambda: pkgutil.resolve_name(f"{self.__module__}:{name}")) is self:
             return name
-        return self._self_way.again, (self.__wrapped__,)
+        return self._self_config.redecorate, (self.__wrapped__,)
 
     def __copy__(self) -> object:
         """Copy as what is decorated does: a function is its own copy."""
@@ -134,82 +131,74 @@ class StepFunction(_Function):
         return self._self_again(copy.deepcopy(self.__wrapped__, memo))
 
     def _self_again(self, copied: object) -> object:
-        return self if copied is self.__wrapped__ else self._self_way.again(copied)
+        return self if copied is self.__wrapped__ else self._self_config.redecorate(copied)
 
-    def _self_like(self, wrapped: object, way: Way) -> StepFunction:
-        """Return *wrapped*, decorated as this is but for the way."""
-        return StepFunction(wrapped, way)
+    def _self_like(self, wrapped: object, config: WrapperConfig) -> StepFunction:
+        """Return *wrapped*, decorated as this is but for *config*."""
+        return StepFunction(wrapped, config)
 
 
-def as_function(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to the object, as functions do; the first time tells that it is a method."""
+def _bind_first(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind to the object, as functions do; the first time shows that it is a method."""
     if instance is not None:
-        step._self_way.receiver.bound()  # noqa: SLF001 - of this module
-        step._self_bind = _as_method  # noqa: SLF001 - the same
-    del owner
-    return step if instance is None else MethodType(step, instance)
+        step._self_config.self_parameter.on_bind()  # noqa: SLF001 - of this module
+        step._self_bind = _bind_method  # noqa: SLF001 - the same
+    return _bind_method(step, instance, owner)
 
 
 # Unguarded: binds a method, as Python does.
-def _as_method(step: StepFunction, instance: object, owner: object) -> object:
+def _bind_method(step: StepFunction, instance: object, owner: object) -> object:
     del owner
     return step if instance is None else MethodType(step, instance)
 
 
-def as_class_hook(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to the class, as Python has it for `__init_subclass__` without anyone saying so."""
+def _bind_to_class(step: StepFunction, instance: object, owner: object) -> object:
     return MethodType(step, type(instance) if owner is None else owner)
 
 
-def as_it_is(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to nothing, as partials and callable objects do."""
+def _bind_to_nothing(step: StepFunction, instance: object, owner: object) -> object:
     del instance, owner
     return step
 
 
-def as_descriptor(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind as a descriptor of another kind does by itself, and decorate what it gives."""
-    way: Way = step._self_way  # noqa: SLF001 - of this module
+def _bind_by_descriptor(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind as the descriptor inside does, and decorate what it gives."""
+    config: WrapperConfig = step._self_config  # noqa: SLF001 - of this module
     wrapped: Any = step.__wrapped__
 
     def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        return way.call(inner, instance, args, kwargs)
+        return config.call(inner, instance, args, kwargs)
 
     given = wrapped.__get__(instance, owner)
-    return step._self_like(given, Way(call, as_it_is, way.again))  # noqa: SLF001 - of this module
+    bound = WrapperConfig(call, Binding.NONE, config.redecorate)
+    return step._self_like(given, bound)  # noqa: SLF001 - of this module
+
+
+_BINDERS: Final[dict[Binding, _Binder]] = {
+    Binding.FUNCTION: _bind_first,
+    Binding.DESCRIPTOR: _bind_by_descriptor,
+    Binding.CLASS: _bind_to_class,
+    Binding.NONE: _bind_to_nothing,
+}
 
 
 class StepObject(StepFunction):
-    """A decorated object of a class with `__call__`.
+    """A decorated object of a class with `__call__`, which may be a collection or a block too.
 
     Frameworks ask the `__call__` of an object whether it is a coroutine function.
     """
-
-    def __new__(cls, wrapped: Any, *more: Any) -> Self:  # noqa: ANN401 # pyright: ignore[reportInconsistentConstructor] # an agent takes more
-        """Make one of a class that has the methods of the object's class."""
-        return super().__new__(_with_methods_of(kind_of(wrapped), cls), wrapped, *more)
 
     @property
     def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a method of its own kind
         """The object's own `__call__`, decorated."""
         wrapped: Any = self.__wrapped__
-        return self._self_like(wrapped.__call__, self._self_way._replace(bind=as_it_is))
+        config = self._self_config._replace(binding=Binding.NONE)
+        return self._self_like(wrapped.__call__, config)
 
 
-def _with_methods_of(kind: type, cls: type[T]) -> type[T]:
-    """Return *cls*, with those of `_NOT_OF_FUNCTIONS` that objects of a *kind* have."""
-    offered = tuple(name for name in _NOT_OF_FUNCTIONS if offers(kind, name))
-    if not offered:
-        return cls
-    if (cls, offered) not in _FITTING:
-        body = {name: getattr(FunctionWrapper, name) for name in offered}
-        _FITTING[cls, offered] = type(cls.__name__, (cls,), body)
-    return _FITTING[cls, offered]
-
-
-_FITTING: Final[dict[tuple[type, tuple[str, ...]], type[Any]]] = {}
-"""By the methods that objects have: a few, however many classes there are."""
+for _name in _NOT_OF_FUNCTIONS:
+    setattr(StepObject, _name, getattr(FunctionWrapper, _name, None))
 
 
 class Agent(StepFunction, Generic[P, R]):
@@ -221,12 +210,12 @@ class Agent(StepFunction, Generic[P, R]):
     def __init__(
         self,
         wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
-        way: Way,
+        config: WrapperConfig,
         block: Callable[[str | None, str | None, object, str | None], RunBlock],
         registration: Callable[[], dict[str, object]],
     ) -> None:
         """Wrap *wrapped*; the two callables come from the declaration."""
-        super().__init__(wrapped, way)
+        super().__init__(wrapped, config)
         self._self_block = block
         self._self_registration = registration
 
@@ -291,8 +280,8 @@ class Agent(StepFunction, Generic[P, R]):
         """
         return self._self_registration()
 
-    def _self_like(self, wrapped: object, way: Way) -> Agent[..., Any]:
-        return Agent(wrapped, way, self._self_block, self._self_registration)
+    def _self_like(self, wrapped: object, config: WrapperConfig) -> Agent[..., Any]:
+        return Agent(wrapped, config, self._self_block, self._self_registration)
 
 
 class AgentObject(StepObject, Agent[P, R]):

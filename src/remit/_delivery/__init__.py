@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from remit._delivery.calls import Client
 from remit._delivery.circuit import without_credentials
-from remit._delivery.delivery import THREADS, Delivery
+from remit._delivery.delivery import Delivery
 
 __all__ = [
-    "THREADS",
     "Client",
     "Delivery",
     "without_credentials",

@@ -36,13 +36,12 @@ AGENT_KEY_CHARS: Final = 32
 
 
 class Client(Protocol):
-    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double.
+    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double."""
 
-    Attributes:
-        in_process: Whether the server is in this process and works with SQLite in a call.
-    """
-
-    in_process: bool
+    @property
+    def holds_locks(self) -> bool:
+        """Whether a call may hold locks that the child of a fork needs."""
+        ...
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Send *call* once and return what its answer says."""

@@ -20,15 +20,12 @@ from remit._delivery.status import StatusReader
 from remit._delivery.worker import Worker
 from remit._delivery.writer import Writer
 from remit._guard import guarded
+from remit._loops import SENDER, WRITER
 from remit._losses import Loss, Losses
 from remit._results import FlushResult, Status
 from remit._sink import Sink
 from remit._spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
 
-WRITER: Final = "remit-writer"
-SENDER: Final = "remit-sender"
-THREADS: Final = (WRITER, SENDER)
-"""Names of the threads of delivery."""
 # For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
 GRACE_S: Final = 0.2
 # For a file of an ended process, which loses nothing when it is left as it is.
@@ -248,7 +245,7 @@ class Delivery:
             self._writer.move(FORK_WAIT_S)
         held = self._held[threading.get_ident()] = list[Holdable]()
         # A sender that waits for the network is in no lock that a child needs.
-        sender = (self._sending,) if self._http.in_process else ()
+        sender = (self._sending,) if self._http.holds_locks else ()
         spool = (self._spool_files,) if self._spool_files is not None else ()
         for part in (*sender, *spool):
             if part.hold(FORK_WAIT_S):

@@ -1,7 +1,7 @@
-"""The composition root: the one place that knows all parts, and the one global.
+"""The composition root: the only global, and the only package that knows all others.
 
-Nothing starts at import. The first run, or `configure()` before it, imports delivery and builds the
-runtime from the settings (`_setup`). A fork gives the child a runtime of its own.
+Importing remit starts nothing. `configure()`, or else the first run, imports delivery and makes the
+runtime from the settings (`_setup`). The child of a fork gets a runtime of its own.
 """
 
 from remit._runtime._process import (

@@ -1,26 +1,25 @@
-"""`flush_on="run"`: what was recorded is delivered, or on disk, when the run has ended."""
+"""`flush_on="run"`: what a run recorded is delivered, or on disk, when the run has ended."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Awaitable
 from contextlib import suppress
 from typing import Final
 
 from remit._clock import Clock, Deadline
-from remit._delivery import THREADS, Delivery
+from remit._delivery import Delivery
 from remit._guard import guarded
-from remit._loops import in_thread_within, looping
+from remit._loops import in_thread_within, is_own_thread, looping
 
-# For a thread to start and for its end to be seen, beyond the flush's own deadline.
+# Seconds for the thread to start and to end, beyond the deadline of the flush.
 GRACE_S: Final = 0.2
 
 
 class FlushAfterRun:
-    """Flushes when a run has ended, in bounded time, for functions that freeze after each call.
+    """Flushes in bounded time when a run has ended, for functions that freeze after each call.
 
-    While the server is in trouble a flush waits only until everything is on disk: each run costs at
-    most the bound, and most cost nothing.
+    If the server does not answer, a flush waits only until everything is on disk. So a run costs at
+    most the bound, and most runs cost nothing.
     """
 
     def __init__(self, delivery: Delivery, clock: Clock, bound_s: float) -> None:
@@ -31,24 +30,24 @@ class FlushAfterRun:
         self._stopped = False
 
     def stop(self) -> None:
-        """Flush no more: the process ends, and its last flush is for all runs."""
+        """Stop flushing: the process ends, and one flush is for all runs."""
         self._stopped = True
 
     @guarded("the flush after a run")
     def __call__(self) -> None:
-        """Flush; in an event loop, on a thread of delivery or at the exit, only have it begun."""
-        if self._stopped or looping() or threading.current_thread().name in THREADS:
+        """Flush; in an event loop, on a thread of delivery and at the exit only start a flush."""
+        if self._stopped or looping() or is_own_thread():
             self._delivery.nudge()
         else:
             self._flush()
 
     @guarded("the flush after a run")
     def beside(self) -> Awaitable[None]:
-        """Return the flush, to be awaited in an event loop."""
+        """Return the flush, to await it in an event loop."""
         return self._beside()
 
     async def _beside(self) -> None:
-        # Of an unknown event loop, or if no thread can be started.
+        # In an unknown event loop, or if no thread can be started.
         with suppress(RuntimeError):
             await in_thread_within(self._flush, self._bound_s + GRACE_S)
             return

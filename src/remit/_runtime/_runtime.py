@@ -1,4 +1,4 @@
-"""The parts of one process, wired: settings, recorder, delivery, and the runs that are open."""
+"""The runtime of one process: settings, recorder, delivery, and the open runs."""
 
 from __future__ import annotations
 
@@ -20,31 +20,30 @@ from remit._frames import caller
 from remit._guard import guarded, logger
 from remit._policy import Ceiling, Ceilings
 from remit._quality import Qualities
-from remit._recording import MAX_SAID, OBSERVE, NothingAfter, Recorder
 from remit._registration import REDACT, registration
 from remit._registry import AgentType, Registry
 from remit._results import FlushResult, Status
-from remit._runs import OpenRun, RunOptions
+from remit._runs import MAX_SAID, OBSERVE, NothingAfter, OpenRun, Recorder, RunOptions
 from remit._runtime._after_run import FlushAfterRun
 from remit._runtime._targets import LOCAL_FILE, make_client, spool_of
 from remit._sink import AgentRef, NoSink, QualityCheck, Sink
-from remit._spans import Step
+from remit._spans import SpanRecorder
 from remit._spool import NO_OTHERS, Others
 from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
 
-# A step that waits for a server is left alone after it.
+# Seconds that a new runtime waits for the sender of the one that it replaces.
 HAND_OVER_S: Final = 0.2
 
 
 class Runtime:
-    """The parts of one process, wired.
+    """Records the runs of one process and delivers them.
 
     Attributes:
-        settings: What it was built from.
-        mode: `remote`, `local` or `off`, as it really is.
-        target: Where items go, for people.
+        settings: The settings that it was made from.
+        mode: `remote`, `local` or `off`; never `auto`.
+        target: Where items go, for messages.
         recorder: What its runs share.
-        started: Whether a run was opened: from then on `configure()` is an error.
+        started: Whether a run was opened; `configure()` is an error from then on.
     """
 
     def __init__(
@@ -57,15 +56,15 @@ class Runtime:
         clock: Clock | None = None,
         others: Others = NO_OTHERS,
     ) -> None:
-        """Wire the parts; no thread, no file, no socket before the first run.
+        """Connect the parts; threads, files and sockets are opened by the first run.
 
         Args:
             settings: The settings.
             registry: Returns what is declared now.
-            on_start: Called before the first run of each process, and at every later one.
-            sink: Where items go instead of to delivery, in tests.
+            on_start: Called before the first run of each process, and when delivery wakes up.
+            sink: Receives the items instead of delivery, in tests.
             clock: The time.
-            others: Which other files of ended processes are sent too.
+            others: Which spool files of ended processes are sent too.
         """
         self.settings = settings
         self._others = others
@@ -80,8 +79,8 @@ class Runtime:
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # The agent that uses the setting `agent_id`, by its value.
-        self._by_setting: dict[str, str] = {}
+        # The agent without an id of its own, by the value of the setting `agent_id`.
+        self._agent_of_id: dict[str, str] = {}
         # Reentrant: a signal's handler may call a step while this thread counts another.
         self._counting = threading.RLock()
         self._delivery = self._make_delivery() if sink is None else None
@@ -107,7 +106,7 @@ class Runtime:
         )
 
     def open_run(self, agent: AgentType, options: RunOptions, ceilings: Ceilings) -> OpenRun:
-        """Open a run of *agent*; the first one says where it goes.
+        """Open a run of *agent*; the first run logs where items go.
 
         Raises:
             SettingsError: The setting `agent_id` would be the id of two agents.
@@ -133,7 +132,7 @@ class Runtime:
         return run
 
     def check_resumed(self, instance_id: str) -> None:
-        """Check that this process does not know a run as terminated; the server is asked later.
+        """Raise if this process knows that a run was terminated; the server is asked later.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -143,11 +142,11 @@ class Runtime:
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
-    def outside(self, step: Step) -> None:
-        """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
+    def outside(self, step: SpanRecorder) -> None:
+        """Count a call of *step* outside any run, and refuse it or log once that it is unrecorded.
 
         Raises:
-            DeniedError: The setting `outside_run` refuses it.
+            DeniedError: The setting `outside_run` refuses the call.
         """
         violations = self._refused_outside(step)
         first = self._count_outside(step.name)
@@ -165,8 +164,8 @@ class Runtime:
                 CARRY,
             )
 
-    def _refused_outside(self, step: Step) -> tuple[str, ...] | None:
-        """Return why *step* is refused, or None if it may run."""
+    def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
+        """Return the violations for which *step* is refused, or None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing):
             return None
@@ -176,15 +175,15 @@ class Runtime:
         return violations if violations or rule == "refuse" else None
 
     @guarded("the policy")
-    def _exceeded_by(self, step: Step) -> tuple[str, ...] | None:
-        """Return how *step* exceeds the remits of the agents that are declared so far."""
+    def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
+        """Return where *step* exceeds the data risks of all agents declared so far."""
         declared = self._registry()
         if self._ceilings is None or self._ceilings[0] != declared.version:
-            found = (
-                Ceiling.of(each.external_identifier, each.span_type.place, each.data_risk)
-                for each in declared.agents()
+            ceilings = (
+                Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+                for agent in declared.agents()
             )
-            self._ceilings = (declared.version, tuple(each for each in found if each is not None))
+            self._ceilings = (declared.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations
 
@@ -206,12 +205,12 @@ class Runtime:
         logger.warning(message, *args)
 
     def adopt(self) -> None:
-        """Begin to send what ended processes left in the spool, if there is anything."""
+        """Start sending what ended processes left in the spool, if there is anything."""
         if self._delivery is not None and self._delivery.adopt():
             self._on_start()
 
     def bring_back(self) -> None:
-        """Make ready to be sent once more what a server refused."""
+        """Send again what a server refused before."""
         if self._delivery is not None:
             self._delivery.bring_back()
 
@@ -233,10 +232,10 @@ class Runtime:
         return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
 
     def hand_over(self) -> None:
-        """Let go of everything for the runtime that comes after; nothing was recorded here yet."""
+        """Shut down for the runtime that replaces this one, before anything was recorded."""
         self.shutdown(0)
         if self._delivery is not None:
-            # A step that sends for an ended process holds its file, which the next one looks for.
+            # The sender may hold the file of an ended process, which the next runtime looks for.
             self._delivery.stopped(HAND_OVER_S)
 
     def status(self) -> Status:
@@ -253,43 +252,47 @@ class Runtime:
         )
 
     def at_exit(self) -> None:
-        """Close what is open and deliver it, by one deadline; go on with what was broken off."""
+        """End the open runs and deliver everything; all calls share one deadline."""
         if self._exit is None:
             self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
         if self._after_run is not None:
             self._after_run.stop()  # one flush for all runs
+        self.recorder.end_collected()
         for run in list(self._runs):
-            run.cancel_in_flight()
+            run.cancel_deferred()
             if not run.feed.closed:
                 run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
     def tend(self) -> None:
-        """Cancel the streams of terminated runs, and end runs that are overdue."""
+        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+        self.recorder.end_collected()
         for run in list(self._runs):
+            run.set_clock()
             if run.feed.terminated is not None:
                 run.cancel_streams()
             if run.overdue:
                 run.settle()
 
     def before_fork(self) -> None:
-        """Hold delivery's threads where a child is not hurt by what they hold."""
+        """Pause delivery's threads outside of every lock that the child needs."""
         if self._delivery is not None:
             self._delivery.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Let delivery's threads go on."""
+        """Resume delivery's threads."""
         if self._delivery is not None:
             self._delivery.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Forget the parent's items and threads; its runs are the parent's to end."""
+        """Drop the parent's items and threads; the parent ends its own runs."""
         self.started = False
         for run in self._runs:
             run.feed.streams.clear()
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
+        self.recorder.collected.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -298,7 +301,7 @@ class Runtime:
             self._delivery.after_fork_in_child()
 
     def _agent_ref(self, agent: AgentType) -> AgentRef:
-        """Return what delivery knows of an agent, resolved anew when something was declared."""
+        """Return what delivery knows of an agent; made again after a new declaration."""
         declared = self._registry()
         known = self._agents.get(agent.external_identifier)
         if known is not None and known[0] == declared.version:
@@ -311,7 +314,7 @@ class Runtime:
             self._agent_id_of(agent),
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
-            # A copy: what is declared after this run began belongs to the next one's.
+            # A copy, because later declarations belong to the registration of the next run.
             cache(partial(registration, agent, declared.copy())),
             agent.local_identifier if local else None,
             cache(partial(_quality_check_of, agent)),
@@ -320,26 +323,26 @@ class Runtime:
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
-        """Return the agent's id on the server: its own, else that of the setting.
+        """Return the agent's id on the server: its own, or that of the setting.
 
         Raises:
-            SettingsError: Another agent without an id of its own uses the setting already.
+            SettingsError: Another agent without an id of its own already uses the setting.
         """
         setting = self.settings.agent_id
         if agent.agent_id is not None or setting is None:
             return agent.agent_id
-        mine = agent.external_identifier
-        first = self._by_setting.setdefault(setting, mine)
-        if first != mine:
+        identifier = agent.external_identifier
+        first = self._agent_of_id.setdefault(setting, identifier)
+        if first != identifier:
             raise SettingsError(
                 f"the setting agent_id={setting!r} is for one agent, but this process runs "
-                f"{first} and {mine}, and neither has an id of its own: give each one with "
+                f"{first} and {identifier}, and neither has an id of its own: give each one with "
                 "@remit.agent(agent_id=...)"
             )
         return setting
 
     def _first_seen(self, agent: str, name: str) -> None:
-        """Take note of a span type that the registration of *agent* may not hold."""
+        """Note a span type that the registration of *agent* may lack."""
         if self._registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
@@ -366,13 +369,13 @@ class Runtime:
             target=self.target,
             spool=spool,
             others=self._others,
-            # A child that records into its parent's run opens none of its own.
+            # For a child of a fork that records into its parent's run and opens none of its own.
             on_rouse=self._on_start,
             ticks=(self.tend,),
         )
 
 
-def _called_from(step: Step) -> str:
+def _called_from(step: SpanRecorder) -> str:
     """Return where a step was called, to follow "called outside any run" in a message."""
     place = caller()
     if place is not None:

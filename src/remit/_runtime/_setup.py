@@ -1,4 +1,4 @@
-"""Setting up: settings become a runtime. Importing this module imports httpx and sqlite3."""
+"""Makes the runtime from the settings. To import this module is to import httpx and sqlite3."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_d
 
 
 def first() -> Runtime:
-    """Return the runtime, made from the last `configure()` or from the environment."""
+    """Return the runtime, made from the last `configure()` or else from the environment."""
     with state.lock:
         settings = state.configured or _from_environment()
-        # A signal's handler may have been here meanwhile, in this very thread.
+        # A signal handler on this thread may have made it meanwhile.
         return state.runtime or _install(settings)
 
 
@@ -66,7 +66,7 @@ def configure(settings: Mapping[str, object]) -> Runtime:
 
 @guarded("the policy")
 def _hold_policy(settings: Settings) -> None:
-    """Apply the policy of a `configure()` that failed, for a program that catches the error."""
+    """Keep the policy of a failed `configure()`, for a program that catches the error."""
     with state.lock:
         if state.configured is None and (state.runtime is None or not state.runtime.started):
             state.configured = settings
@@ -79,11 +79,11 @@ def _adopt(runtime: Runtime) -> None:
 
 
 def stay_quiet() -> None:
-    """Record only into the sinks of tests in this process, whatever it is configured with.
+    """Record only into the sinks of tests in this process, whatever `configure()` says.
 
-    For test sessions: neither the code under test nor a token in the environment of a developer or
-    of CI sends test runs to production, or writes them to the data folder. Only
-    `configure(transport=...)` delivers, through that transport.
+    For test sessions: the code under test, or a token in the environment, never sends test runs to
+    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
+    through that transport.
     """
     shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
     state.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
@@ -91,7 +91,7 @@ def stay_quiet() -> None:
 
 
 def configured() -> dict[str, object]:
-    """Return the settings of the last `configure()`, by name, without its target and mode."""
+    """Return the settings of the last `configure()` by name, except the target and the mode."""
     settings = state.configured
     if settings is None:
         return {}
@@ -101,7 +101,7 @@ def configured() -> dict[str, object]:
 
 @contextmanager
 def unrecorded() -> Generator[None]:
-    """Record nothing within this block, whatever `configure()` is called with in it.
+    """Record nothing in this block, even if `configure()` is called in it.
 
     For commands that import a program to read its declarations.
     """
@@ -124,9 +124,9 @@ def _from_environment() -> Settings:
 
 
 def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
-    """Return the settings and one sentence for each wrong one; any wrong one turns recording off.
+    """Return the settings and a sentence for each wrong one, which turns recording off.
 
-    The settings are read one by one, so that the policy does not depend on those of recording.
+    A wrong setting does not affect the others, so the policy still holds.
     """
     if state.unrecorded:
         overrides = {**overrides, "mode": "off"}
@@ -175,7 +175,7 @@ def _install(settings: Settings) -> Runtime:
 
 @guarded("a look at the settings")
 def _log_doubtful(settings: Settings) -> None:
-    """Log settings that are allowed but probably wrong: plain HTTP, unknown variables."""
+    """Log settings that are valid but probably wrong: plain HTTP, unknown variables."""
     if settings.resolved_mode == "remote" and settings.unencrypted_host is not None:
         _log_once(
             "api_url is http://, so the token and everything recorded go to "
@@ -196,13 +196,13 @@ def _log_once(line: str) -> None:
 def send_spooled(
     settings: Settings, timeout_s: float, others: Others, *, set_aside: bool
 ) -> FlushResult:
-    """Send what ended processes left in the spool, beside the runtime of this process.
+    """Send what ended processes left in the spool, by a runtime of its own.
 
     Args:
-        settings: Where to, and where the spool is.
+        settings: The server and the folder of the spool.
         timeout_s: Seconds to try at most.
         others: Which other spool files are sent too.
-        set_aside: Send also what a server refused before.
+        set_aside: Also send what a server refused before.
     """
     runtime = Runtime(settings, registry, others=others)
     if set_aside:
@@ -215,12 +215,12 @@ def send_spooled(
 def isolated(
     settings: Settings, *, sink: Sink | None = None, clock: Clock | None = None
 ) -> Generator[Runtime]:
-    """Give a test its own runtime and a copy of the registry; faults of ours raise.
+    """Give a test its own runtime and a copy of the registry; faults inside remit raise.
 
     Args:
         settings: The settings of the runtime.
-        sink: Receives the items instead of delivery, whatever `configure()` is given; without one
-            the block behaves as a program of its own.
+        sink: Receives the items instead of delivery, even after `configure()`; without one the
+            block behaves like a program of its own.
         clock: The time.
     """
     was_registry = registry()
@@ -249,7 +249,7 @@ def isolated(
 
 
 def _swap(declared: Registry, runtime: Runtime | None) -> Runtime | None:
-    """Put other contents into the process; return the runtime that was there."""
+    """Replace the registry and the runtime; return the runtime that was there."""
     was, state.runtime = state.runtime, runtime
     state.registry = declared
     return was

@@ -1,4 +1,4 @@
-"""The one global: what was declared in this process, and the runtime that records it."""
+"""The only global: the registry and the runtime of this process, its forks and its exit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # both take long to import, see `remit._runtime._process`
     from remit._runtime._runtime import Runtime
     from remit.config import Inherited, Settings
 
-# Below zero: after the child's own queues are flushed and its children joined.
+# Negative: after multiprocessing has flushed the child's queues and joined its children.
 LATE: Final = -100
 
 
 class InTests(Struct, frozen=True):
-    """What a test decides, and `configure()` in the code under test cannot change.
+    """What a test decides and `configure()` in the code under test cannot change.
 
     Attributes:
         mode: The mode.
@@ -45,7 +45,7 @@ class InTests(Struct, frozen=True):
 
 @dataclass
 class ProcessState:
-    """The one global: what was declared, and the runtime that records it."""
+    """The registry, the runtime, and what was configured."""
 
     registry: Registry
     runtime: Runtime | None = None
@@ -69,26 +69,26 @@ def registry() -> Registry:
 
 
 def hook_exit() -> None:
-    """See to the flush at exit; in children of others than the system, `atexit` may never run."""
+    """Register the flush at exit, also where a child process never runs `atexit`."""
     if not (state.exit_hooked or threading.main_thread().is_alive()):
-        # The interpreter ends, and its exit handlers are at work: no new one will be called.
+        # The interpreter runs its exit handlers already and calls no new one.
         if state.runtime is not None:
             state.runtime.shutdown(0)
         return
     if not state.exit_hooked:
-        # In this order: a signal's handler that raises in between has it done once more.
+        # In this order: if a signal handler raises in between, it is registered again.
         atexit.register(_at_exit)
         state.exit_hooked = True
     if state.finalized_pid == os.getpid():
         return
-    # By what is loaded: importing multiprocessing costs 10 ms, and most programs have no use of it.
+    # Only if imported: importing multiprocessing takes 10 ms, and most programs do not need it.
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
         util.Finalize(None, _at_exit, exitpriority=LATE)
     signals = sys.modules.get("celery.signals")
     if signals is not None:
-        # The children of its pool end by `os._exit`, and this is all they do before.
+        # The children of Celery's pool end by `os._exit`, and only send this signal before.
         signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
     state.finalized_pid = os.getpid()
 
@@ -115,7 +115,7 @@ def _after_fork_in_parent() -> None:
 
 @guarded("the child of a fork")
 def _after_fork_in_child() -> None:
-    # The inherited lock may be held by a thread that is gone.
+    # A thread of the parent may hold the inherited lock.
     state.lock = threading.RLock()
     state.registry.after_fork_in_child()
     state.ended = None

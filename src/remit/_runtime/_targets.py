@@ -1,4 +1,4 @@
-"""Where items can go: to the collector inside this process, or to a server."""
+"""Clients of what items are sent to: a server, or the collector inside this process."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from remit.errors import UnavailableError
 
 T = TypeVar("T")
 
-# The collector is an extra, so it is found by name: the one import that the floors do not see.
+# By name, because the collector is an optional extra.
 LOCAL_APP: Final = "remit.collector.local"
 LOCAL_FILE: Final = "remit.db"
 LOCAL_URL: Final = "http://remit.local"
 
 
 class LocalClient:
-    """A client of the collector inside this process; its database is opened at the first call.
+    """A client of the collector inside this process; the first call opens the database.
 
     Attributes:
-        in_process: True: it works with SQLite in a call.
+        holds_locks: True, because a call works with SQLite.
     """
 
-    in_process: bool = True
+    holds_locks: bool = True
 
     def __init__(self, settings: config.Settings, clock: Clock) -> None:
-        """Import the collector; keep what it needs."""
+        """Import the collector."""
         self._local = importlib.import_module(LOCAL_APP)
         self._settings = settings
         self._clock = clock
@@ -43,14 +43,14 @@ class LocalClient:
         """Return what the collector answers.
 
         Raises:
-            ApiError: It refuses, or its database cannot be opened.
+            ApiError: The collector refuses, or its database cannot be opened.
         """
         if self._http is None:
             self._http = self._open()
         return self._http.send(call, timeout_s=timeout_s)
 
     def close(self) -> None:
-        """Close the connections; the database is closed with its last one."""
+        """Close the connections; the last one closes the database."""
         if self._http is not None:
             self._http.close()
 
@@ -73,21 +73,21 @@ class LocalClient:
 
 
 class MissingCollector:
-    """The client of local mode where the collector is not installed: nothing can be sent.
+    """The client of local mode if the collector is not installed; it sends nothing.
 
     Attributes:
-        in_process: False: nothing works here.
+        holds_locks: False, because no call reaches SQLite.
     """
 
-    in_process: bool = False
+    holds_locks: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
-        """Say what is missing, and where things wait meanwhile."""
+        """Name the missing package, and the spool where items wait meanwhile."""
         self._package = package
         self._spool = spool
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Send nothing.
+        """Raise.
 
         Raises:
             UnavailableError: Always.
@@ -101,11 +101,11 @@ class MissingCollector:
         )
 
     def close(self) -> None:
-        """Do nothing: nothing is open."""
+        """Do nothing."""
 
 
 def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
-    """Return what sends to where the settings say; what waits meanwhile is in *spool*."""
+    """Return the client that the settings ask for; *spool* is where items wait meanwhile."""
     if settings.resolved_mode != "local":
         return remote_client(settings, clock)
     try:
@@ -116,7 +116,7 @@ def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
 
 
 def spool_of(settings: config.Settings) -> Folder:
-    """Return the folder of what was recorded for where the settings say, and for nowhere else."""
+    """Return the spool folder of the target that the settings name."""
     token = settings.api_token
     if settings.resolved_mode == "local":
         identity = Identity.of("local", None)
@@ -127,10 +127,10 @@ def spool_of(settings: config.Settings) -> Folder:
 
 
 def check_target(settings: config.Settings) -> None:
-    """Check the URL and the token before anything is sent with them; an absent URL is not wrong.
+    """Check the URL and the token before they are used; the URL may be missing.
 
     Raises:
-        SettingsError: One cannot be right. The message does not quote the token.
+        SettingsError: One is not valid. The message does not quote the token.
     """
     if settings.resolved_mode == "remote" and settings.api_url:
         remote_client(settings, SystemClock()).close()

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.markers import KEY
@@ -93,8 +94,7 @@ class Canonicalizer:
         if isinstance(schema, Mapping):
             given = cast("Mapping[object, object]", schema)
             name = str(given[NAME]) if NAME in given else name
-            pairs = sorted((str(key), value) for key, value in _by_name(given))
-            made = ((key, self._keyword(key, value, name)) for key, value in pairs)
+            made = ((key, self._keyword(key, value, name)) for key, value in _sorted(given))
             return {key: value for key, value in made if value is not _ABSENT}
         if isinstance(schema, list | tuple):
             return [self.schema(each, name) for each in cast("Iterable[object]", schema)]
@@ -103,7 +103,7 @@ class Canonicalizer:
     def _keyword(self, key: str, value: object, name: str | None) -> object:
         if key in SCHEMAS_BY_NAME and isinstance(value, Mapping):
             by_name = cast("Mapping[object, object]", value)
-            return {each: self.schema(inner, each) for each, inner in sorted(_by_name(by_name))}
+            return {each: self.schema(inner, each) for each, inner in _sorted(by_name)}
         if key in VALUE or key in VALUES:
             return self._value(key, value, name)
         if key not in KNOWN:
@@ -161,12 +161,11 @@ def _in_order(value: object) -> object:
     """Return a mapping with its keys sorted at every level; any other value unchanged."""
     if not isinstance(value, Mapping):
         return value
-    pairs = sorted(_by_name(cast("Mapping[object, object]", value)))
-    return {key: _in_order(each) for key, each in pairs}
+    return {key: _in_order(each) for key, each in _sorted(cast("Mapping[object, object]", value))}
 
 
-def _by_name(given: Mapping[object, object]) -> list[tuple[str, object]]:
-    return [(str(key), value) for key, value in given.items()]
+def _sorted(given: Mapping[object, object]) -> list[tuple[str, object]]:
+    return sorted(((str(key), value) for key, value in given.items()), key=itemgetter(0))
 
 
 def _null_last(member: object) -> tuple[bool, str]:

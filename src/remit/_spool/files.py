@@ -37,7 +37,7 @@ class Files:
 
     Attributes:
         folder: Where they are, and whose are ours.
-        lock: Held while SQLite works on any of them.
+        lock: Held by every thread that is in SQLite, and by one that forks.
         lose: Counts what was given up.
     """
 
@@ -80,14 +80,15 @@ class Files:
             OSError: The folder cannot be written to, or its file system has no locks.
             sqlite3.Error: The same, as SQLite says it.
         """
-        claim = self.folder.create()
-        try:
-            connection = store.connect(claim.path)
-            store.prepare(connection, self.folder.identity)
-            return self._file(claim, connection)
-        except STORAGE_ERRORS:
-            claim.remove()
-            raise
+        with self.lock:
+            claim = self.folder.create()
+            try:
+                connection = store.connect(claim.path)
+                store.prepare(connection, self.folder.identity)
+                return self._file(claim, connection)
+            except STORAGE_ERRORS:
+                claim.remove()
+                raise
 
     def left(self) -> bool:
         """Return whether there is a file that may be ours to send; its process may be alive."""
@@ -97,7 +98,8 @@ class Files:
         """Return the oldest file that is ours and has no process; `None` if there is none."""
         self.folder.sweep()
         for path in self.folder.files(DATABASE):
-            file = self._taken(path)
+            with self.lock:
+                file = self._taken(path)
             if file is not None:
                 return file
         return None
@@ -109,6 +111,10 @@ class Files:
             claim: On the damaged file, which is closed.
             error: What is wrong with it.
         """
+        with self.lock:
+            return self._rescued(claim, error)
+
+    def _rescued(self, claim: Claim, error: Exception) -> FileOutbox | None:
         found = recovered(claim.path)
         file: FileOutbox | None = None
         if found.about is not None:
@@ -137,8 +143,9 @@ class Files:
 
     def bring_back(self) -> int:
         """Make what was set aside ready to be sent again; return how many items that are."""
-        files = [self._taken(path) for path in self.folder.files(ASIDE)]
-        return sum(file.bring_back() for file in files if file is not None)
+        with self.lock:
+            files = [self._taken(path) for path in self.folder.files(ASIDE)]
+            return sum(file.bring_back() for file in files if file is not None)
 
     def _taken(self, path: Path) -> FileOutbox | None:
         """Return the file at *path* if it is ours and has no process."""
@@ -160,7 +167,7 @@ class Files:
             file = self._opened(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
-                file = self.rescue(claim, error)
+                file = self._rescued(claim, error)
             else:
                 claim.release()
                 return None

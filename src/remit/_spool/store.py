@@ -1,7 +1,7 @@
 """The outbox in one SQLite file of the spool: what was put is on disk when `put` returns.
 
-Each statement handles many rows: a step of SQLite releases the interpreter's lock, and beside a
-program that computes, getting it back takes 5 ms.
+Each statement handles many rows: a step of SQLite releases the interpreter's lock, which a program
+that computes may then hold for 5 ms.
 """
 
 from __future__ import annotations

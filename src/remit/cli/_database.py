@@ -16,6 +16,7 @@ from remit.cli._records import Record, Run, called
 from remit.collector.ingest.judging import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
+    AgentRow,
     InstanceRow,
     Listed,
     Page,
@@ -40,6 +41,7 @@ R = TypeVar("R", bound=Row)
 FILE: Final = "remit.db"
 LAST: Final = "last"
 PAGE_ROWS: Final = 1000
+MOST_AGENTS: Final = 10_000
 _NEWEST_FEW: Final = Page(0, 3, "id", descending=True)
 SEARCHED_RUNS: Final = 20_000
 """A prefix is looked for among so many of the newest runs."""
@@ -185,3 +187,31 @@ def every(page_of: Callable[[Page], Listed[R]], *, descending: bool) -> Iterator
 
 def _begins(row: InstanceRow, reference: str) -> bool:
     return any(each.startswith(reference) for each in (row.id, row.external_identifier or ""))
+
+
+def agent_called(source: Reading, agent: str) -> AgentRow | None:
+    """Return the agent that *agent* names.
+
+    Raises:
+        Failed: Several have that name.
+    """
+    page = Page(0, MOST_AGENTS, "id", descending=False)
+    rows = [
+        row
+        for account in source.accounts()
+        for row in source.list_rows(AgentRow, account.id, {}, page).rows
+    ]
+    matches: tuple[Callable[[AgentRow], bool], ...] = (
+        lambda row: row.external_identifier == agent,
+        lambda row: row.id == agent,
+        lambda row: row.name == agent,
+        lambda row: (row.external_identifier or "").endswith(f"/{agent}"),
+    )
+    for match in matches:
+        found = list(filter(match, rows))
+        if len(found) > 1:
+            ids = ", ".join(row.id for row in found)
+            raise Failed(f"{len(found)} agents are called {agent!r}: give the id of one ({ids})")
+        if found:
+            return found[0]
+    return None

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+import getpass
+import shlex
+from pathlib import Path
+from typing import Final
 
 import click
 
 from remit._clock import SystemClock
-from remit.cli._database import database, opened
-from remit.cli._lazy import LazyGroup
-from remit.cli._options import Database, db_option, json_option
+from remit.cli._database import agent_called, database, find, opened, opened_to_read
+from remit.cli._failing import Failed
+from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import emit, emit_json
-from remit.collector.store import Removed, shown
+from remit.collector.ingest import AskedFor, runs_about
+from remit.collector.ingest import erase as erase_runs
+from remit.collector.store import (
+    Reading,
+    Removed,
+    SqliteReader,
+    Store,
+    StoreUnavailableError,
+    is_postgres,
+    shown,
+)
 from remit.collector.times import format_us
 
 NS_PER_US: Final = 1000
 US_PER_DAY: Final = 24 * 3600 * 1_000_000
 MOST_DAYS: Final = 36_500
+SOMEBODY: Final = "unknown"
 
 
-class Commands(LazyGroup):
-    """The commands of `remit db`."""
-
-    lazy: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "retain": ("remit.cli._db:retain", "Delete old spans and runs."),
-        "erase": (
-            "remit.cli._erase:erase",
-            "Delete the payloads of runs.",
-        ),
-        "backup": ("remit.cli._backup:backup", "Copy a database."),
-        "upgrade": ("remit.cli._db:upgrade", "Upgrade the database of an earlier version."),
-    }
-
-
-@click.group(cls=Commands)
+@click.group()
 def db() -> None:
     """Database maintenance: retention, erasure, backup."""
 
 
-@click.command()
+@db.command()
 @click.option(
     "--days",
     required=True,
@@ -49,7 +48,7 @@ def db() -> None:
 @db_option
 @json_option
 def retain(days: int, db: Database | None, *, as_json: bool) -> None:
-    """Delete spans and runs that are older than the given number of days.
+    """Delete old spans and runs.
 
     The age of a span is the time since it began. A run is deleted if it ended before that time and
     none of its spans remains; a run that never ended remains. In PostgreSQL, spans are deleted by
@@ -66,10 +65,10 @@ def retain(days: int, db: Database | None, *, as_json: bool) -> None:
     emit(f"Removed from {shown(path)} what is older than {before}: {_told(removed)}.")
 
 
-@click.command()
+@db.command()
 @db_option
 def upgrade(db: Database | None) -> None:
-    """Upgrade the database of an earlier version of remit.
+    """Upgrade the database of an earlier version.
 
     Commands that write do so automatically. Commands that only read change nothing, and refuse an
     older database until it is upgraded. Earlier versions cannot open it afterwards.
@@ -77,6 +76,127 @@ def upgrade(db: Database | None) -> None:
     path = database(db)
     with opened(path):
         emit(f"{shown(path)} is up to date.")
+
+
+@db.command()
+@click.option(
+    "--run", type=TEXT, metavar="RUN", help="One run: its key, its id, or the beginning of one."
+)
+@click.option(
+    "--agent", type=TEXT, metavar="AGENT", help="All runs of an agent: id, identifier or name."
+)
+@click.option(
+    "--subject", type=TEXT, metavar="VALUE", help="All runs that were opened with this subject."
+)
+@click.option(
+    "--reason", type=TEXT, metavar="TEXT", required=True, help="Reason; it is kept in the record."
+)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@db_option
+@json_option
+def erase(
+    run: str | None,
+    agent: str | None,
+    subject: str | None,
+    reason: str,
+    db: Database | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Delete the payloads of runs for good.
+
+    The command deletes parameters, results, quality payloads, reasons, and stored answers that hold
+    them, and keeps a record of the erasure. Names, times and states remain, and `remit runs show`
+    shows what was erased, when, why and by whom. Items that arrive for such a run later are stored
+    without their payloads.
+    """
+    named = {AskedFor.RUN: run, AskedFor.AGENT: agent, AskedFor.SUBJECT: subject}
+    asked = [(kind, value) for kind, value in named.items() if value is not None]
+    if len(asked) != 1:
+        raise click.UsageError("Give one of --run, --agent and --subject.")
+    if not reason.strip():
+        raise click.UsageError("--reason must say something.")
+    ((kind, value),) = asked
+    path = database(db)
+    with opened(path) as store:
+        ids = _instances(store, kind, value)
+        if not ids:
+            raise Failed(f"{shown(path)} has no run of the {kind} {value!r}: nothing was erased")
+        if not yes:
+            what = f"Erase the payloads of {_counted(len(ids), 'run')} in {shown(path)}, for good?"
+            click.confirm(what, abort=True, err=True)
+        done = erase_runs(store, ids, kind, reason=reason, erased_by=_user())
+        _scrub(store, ids[0])
+    if as_json:
+        emit_json(done._asdict())
+        return
+    emit(
+        f"Erased {_counted(done.spans, 'span')} and {_counted(done.answers, 'answer')} "
+        f"of {_counted(done.runs, 'run')} in {shown(path)}."
+    )
+    if is_postgres(path):
+        emit("Its write-ahead log and its backups still hold them until they are gone themselves.")
+
+
+def _scrub(store: Store, instance_id: str) -> None:
+    try:
+        store.scrub()
+    except StoreUnavailableError as error:
+        raise Failed(
+            f"the payloads are deleted, but their bytes may still stand in the file ({error}): "
+            "stop what uses the database, and then do the same again, by "
+            f"--run {instance_id}"
+        ) from error
+
+
+def _instances(store: Store, kind: AskedFor, value: str) -> list[str]:
+    with store.reading() as source:
+        if kind == AskedFor.RUN:
+            return [find(source, value).id]
+        if kind == AskedFor.SUBJECT:
+            return runs_about(source, value)
+        return source.instances_of_agent(_agent_id(source, value))
+
+
+def _agent_id(source: Reading, value: str) -> str:
+    found = agent_called(source, value)
+    if found is None:
+        raise Failed(f"there is no agent {value!r}: `remit runs list` shows those that ran")
+    return found.id
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return SOMEBODY
+
+
+@db.command()
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@db_option
+def backup(target: Path, db: Database | None) -> None:
+    """Copy the database to TARGET.
+
+    TARGET is a new file that only its owner can read. The copy is a consistent state of the
+    database; a collector may write it meanwhile. Data that is erased later remains in the copy.
+    """
+    path = database(db)
+    if is_postgres(path):
+        raise Failed(
+            "a PostgreSQL database is copied by its own tool: pg_dump --format=custom "
+            f"--file={shlex.quote(str(target))} {shlex.quote(shown(path))}"
+        )
+    with opened_to_read(path) as store:
+        assert isinstance(store, SqliteReader)  # noqa: S101 - there are two kinds
+        try:
+            store.copy_to(target)
+        except FileExistsError as error:
+            raise Failed(f"{target} exists already: name another file") from error
+        except OSError as error:
+            raise Failed(f"{target} cannot be written: {error.strerror or error}") from error
+    emit(f"Copied {shown(path)} to {target}, {target.stat().st_size} bytes.")
 
 
 def _told(removed: Removed) -> str:

@@ -1,17 +1,19 @@
-"""`remit runs`: what was recorded."""
+"""`remit runs`: list, show, follow and terminate runs."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import click
 
-from remit.cli._erasures import erasure_line
+from remit._registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
-from remit.cli._records import Run, names_of
+from remit.cli._records import Run, Step, names_of
 from remit.cli._risk import drawn_risk
 from remit.cli._source import runs_of, say_place
-from remit.cli._tail import tail
 from remit.cli._terminal import (
     bold,
     coloured,
@@ -20,17 +22,20 @@ from remit.cli._terminal import (
     emit,
     emit_json,
     faint,
+    lines,
     padded,
     printable,
 )
-from remit.cli._terminate import terminate
-from remit.cli._tree import drawn, moment, took
+from remit.cli._tree import drawn, home_of, moment, name_of, took
+from remit.cli._values import error_of, members
+from remit.models.agent_span import AgentSpan
 
 # Ten of a key's characters are its time, to the millisecond.
 SHORT_CHARS: Final = 12
 # Status, start, duration, "99, 9 failed", and what stands between the columns.
 OTHER_COLUMNS: Final = 10 + 16 + 10 + 12 + 5 * 2
 MIN_AGENT_COLUMNS: Final = 10
+POLL_S: Final = 1.0
 
 
 @click.group()
@@ -80,7 +85,7 @@ def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> No
         emit_json({**record.as_json(), "erasures": erasures, **more})
         say_place(source, err=True)
         return
-    for line in (*drawn(record), *map(erasure_line, erasures)):
+    for line in (*drawn(record), *map(_erasure_line, erasures)):
         emit(line)
     if risk is not None:
         emit()
@@ -90,8 +95,55 @@ def show(run: str, db: Database | None, *, with_risk: bool, as_json: bool) -> No
     say_place(source, err=False)
 
 
-runs.add_command(tail)
-runs.add_command(terminate)
+@runs.command()
+@click.argument("run", type=TEXT, required=False)
+@runs_option
+@click.option("--lines", "-n", "count", default=20, show_default=True, type=click.IntRange(0, 1000))
+@click.option("--follow", "-f", is_flag=True, help="Wait for new spans until interrupted.")
+@json_option
+def tail(run: str | None, db: Database | None, count: int, *, follow: bool, as_json: bool) -> None:
+    """Show the last spans of RUN, or of all runs.
+
+    Each span is one line; the lines are in the order of their start. With --follow, new spans are
+    shown as they arrive, and every span again when it ends. JSON includes the root span `remit:run`
+    of each run.
+    """
+    with runs_of(db) as source:
+        found = None if run is None else source.find(run)
+        fresh = source.feed(found)
+        if follow:
+            # What is there already is not new.
+            fresh()
+        _emit_steps(source.last(found, count, with_roots=as_json), as_json=as_json)
+        say_place(source, err=as_json or follow)
+        waiting = threading.Event()
+        with suppress(KeyboardInterrupt):
+            while follow:
+                waiting.wait(POLL_S)
+                _emit_steps(fresh(), as_json=as_json)
+
+
+@runs.command()
+@click.argument("run", type=TEXT)
+@click.option(
+    "--reason", type=TEXT, required=True, help="Reason; the program and the record get it."
+)
+@runs_option
+def terminate(run: str, reason: str, db: Database | None) -> None:
+    """Terminate a run.
+
+    RUN is its key, its id, the beginning of either, or `last`. The program stops at its next step,
+    or at the next item of a stream, once it learns of the termination: within its flush interval
+    if it sends something or streams, else within its poll interval.
+    """
+    if not reason.strip():
+        raise click.UsageError("--reason must say something.")
+    with runs_of(db) as source:
+        found = source.find(run)
+        source.terminate(found, reason)
+    emit(f"Terminated {bold(printable(found.handle))}: {printable(reason)}")
+    how = "its program stops at its next step or the next item of a stream."
+    emit(faint(f"In {source.place}; {how}"))
 
 
 def _listed(run: Run, agent: str, chars: int) -> str:
@@ -124,3 +176,44 @@ def _unique_chars(handles: list[str]) -> int:
         if len({each[:chars] for each in handles}) == len(handles):
             return chars
     return longest
+
+
+def _erasure_line(erasure: Mapping[str, object]) -> str:
+    """Return the record of an erasure as a line."""
+    when = str(erasure["erased_at"])[:16].replace("T", " ")
+    spans = "1 span" if erasure["spans"] == 1 else f"{erasure['spans']} spans"
+    return (
+        f"Erased {when} by {printable(str(erasure['erased_by']))}, asked for as "
+        f"{erasure['asked_for']}: the payloads of {spans}. "
+        f"Reason: {printable(str(erasure['reason']))}"
+    )
+
+
+def _emit_steps(steps: Iterable[Step], *, as_json: bool) -> None:
+    for step in steps:
+        if as_json:
+            emit_json(step.span.model_dump(mode="json"), indent=None)
+        elif step.span.schema_name != RUN_TYPE:
+            emit(_step_line(step.span, step.run))
+
+
+def _step_line(span: AgentSpan, run: Run) -> str:
+    strokes = lines()
+    head = f"{moment(span.started_at)[11:] or '':<8}  {run.handle[:SHORT_CHARS]}  "
+    status = coloured(span.status, f"{span.status:<9}")
+    lasted = f"{took(span.started_at, span.finished_at):>10}  "
+    about = _about(span)
+    name = name_of(span, home_of(run.agent))
+    if span.schema_errors:
+        name += f" ({len(span.schema_errors)} schema errors)"
+    room = columns() - len(head) - 9 - 2 - len(lasted)
+    return (
+        faint(head) + status + "  " + lasted + cut(f"{name}  {about}".rstrip(), room, strokes.cut)
+    )
+
+
+def _about(span: AgentSpan) -> str:
+    if span.summary:
+        return printable(span.summary)
+    error = error_of(span.result_payload) if span.status == "failed" else None
+    return error or members(span.payload or {})

@@ -36,10 +36,11 @@ schema.add_command(check)
 @click.option("--risk", is_flag=True, help="Show the data risk: declared, inferred, missing.")
 @json_option
 def show(target: str, *, risk: bool, as_json: bool) -> None:
-    """Show the registration of an agent: its span types, their schemas and their data risk.
+    """Show the registration of an agent.
 
-    With --json the output is the payload with sorted keys: the same bytes for the same source.
-    Without AGENT it holds all agents of the module, as an object by name.
+    The registration holds the span types, their schemas and their data risk. With --json the output
+    is the payload with sorted keys: the same bytes for the same source. Without AGENT it holds all
+    agents of the module, as an object by name.
 
     With --risk the output is the data risk, for each span type and for the agent as a whole: which
     words are declared, which are inferred from which type in the signature, which exceed the

@@ -43,12 +43,12 @@ class Checked:
 )
 @json_option
 def check(module: str, *, fail_on: str | None, as_json: bool) -> None:
-    """List parameters and results with a missing or weak schema, with file and line.
+    """List parameters and results with a missing or weak schema.
 
-    The command checks the span types of MODULE and of the submodules that it imports. A schema is
-    missing if there is no annotation, if the annotation names something that does not exist at run
-    time, or if remit does not look into the type. A schema is weak if it accepts anything: Any,
-    object, and lists and dicts of anything.
+    The command checks the span types of MODULE and of the submodules that it imports, and prints
+    the file and line of each. A schema is missing if there is no annotation, if the annotation
+    names something that does not exist at run time, or if remit does not look into the type. A
+    schema is weak if it accepts anything: Any, object, and lists and dicts of anything.
     """
     imported(module, "MODULE, as in myapp.bot")
     checked = [_checked(each) for each in _declared(module)]

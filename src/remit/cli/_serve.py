@@ -1,31 +1,141 @@
-"""`remit serve`: the API over a database of this machine."""
+"""`remit serve`: the API from a database, with its options."""
 
 from __future__ import annotations
 
 import shlex
 import socket
 import ssl
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
 from remit.cli._database import database, opened
-from remit.cli._door import DOOR, door_options
 from remit.cli._failing import Failed
-from remit.cli._limits import limit_options
 from remit.cli._options import Database, db_option
 from remit.cli._terminal import emit, faint
 from remit.collector import Settings, list_tokens
 from remit.collector.server import Door
 from remit.collector.server import serve as serve_database
+from remit.collector.settings import MetricsFor
 from remit.collector.store import is_postgres, shown
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PORT: Final = 8420
 ACTIVE: Final = "active"
 MOST_WORKERS: Final = 64
 EXPOSED: Final = "docs/how-to/expose-a-collector.md"
+
+VARIABLE_PREFIX: Final = "REMIT_SERVE_"
+# What stands for no limit is said in the text of those that can be turned off.
+LIMITS: Final = (
+    (
+        "max_body_bytes",
+        1,
+        "Longest request body in bytes, also decompressed; beyond it 413.",
+    ),
+    ("max_body_values", 1, "Most JSON values in a request body; beyond it 413."),
+    (
+        "max_pending_bytes",
+        1,
+        "Most bytes of bodies in memory, in each process; beyond it 503.",
+    ),
+    ("body_timeout_s", 1, "Seconds within which a request body must arrive; after that 408."),
+    ("max_bulk_items", 1, "Most operations in a bulk request; beyond it 413."),
+    ("max_bulk_s", 0, "Seconds after which a bulk request does nothing further."),
+    (
+        "max_answer_bytes",
+        1,
+        "Bytes of answers after which a bulk request, and a page of spans, ends.",
+    ),
+    ("max_depth", 1, "How deep a payload may nest; beyond it 400."),
+    (
+        "max_requests_per_s",
+        0,
+        "Most requests a second with one token, in each process; beyond it 429. 0: no limit.",
+    ),
+    (
+        "max_failures_per_minute",
+        0,
+        "Most refused tokens a minute from one address, in each process; then 429. 0: no limit.",
+    ),
+    ("max_connections", 1, "Most connections at once, in each process; beyond it 503."),
+)
+DOOR: Final = ("certificate", "key", "proxy", "access_log")
+_FILE: Final = click.Path(exists=True, dir_okay=False)
+_OPTIONS: Final = (
+    click.option(
+        "--ssl-certfile",
+        "certificate",
+        type=_FILE,
+        metavar="FILE",
+        envvar="REMIT_SERVE_SSL_CERTFILE",
+        show_envvar=True,
+        help="TLS certificate with its chain, PEM.",
+    ),
+    click.option(
+        "--ssl-keyfile",
+        "key",
+        type=_FILE,
+        metavar="FILE",
+        envvar="REMIT_SERVE_SSL_KEYFILE",
+        show_envvar=True,
+        help="Its private key, PEM.",
+    ),
+    click.option(
+        "--proxy",
+        metavar="ADDRESS",
+        envvar="REMIT_SERVE_PROXY",
+        show_envvar=True,
+        help="Comma-separated addresses of reverse proxies whose X-Forwarded-For is trusted.",
+    ),
+    click.option(
+        "--access-log",
+        metavar="FILE",
+        envvar="REMIT_SERVE_ACCESS_LOG",
+        show_envvar=True,
+        help="Append a line of JSON for each request; - is standard output.",
+    ),
+)
+
+
+def limit_options(command: F) -> F:
+    """Give *command* the options of a collector's limits, by the names of the settings."""
+    defaults = Settings()
+    command = _option(
+        "metrics",
+        click.Choice([each.value for each in MetricsFor]),
+        str(defaults.metrics),
+        "Who may read /metrics.",
+    )(command)
+    for name, least, text in reversed(LIMITS):
+        default = getattr(defaults, name)
+        kind = click.FloatRange(least) if isinstance(default, float) else click.IntRange(least)
+        command = _option(name, kind, default, text)(command)
+    return command
+
+
+def _option(name: str, kind: click.ParamType[Any], default: object, text: str) -> Callable[[F], F]:
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        name,
+        type=kind,
+        default=default,
+        show_default=True,
+        envvar=VARIABLE_PREFIX + name.upper(),
+        show_envvar=True,
+        help=text,
+    )
+
+
+def door_options(command: F) -> F:
+    """Give *command* these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()

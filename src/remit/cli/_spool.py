@@ -45,7 +45,7 @@ def spool() -> None:
 @spool.command()
 @json_option
 def status(*, as_json: bool) -> None:
-    """Show which items wait, for which server, and which were refused and why."""
+    """Show which items wait, for which server, and which were refused."""
     settings = config.load({})
     folder = _folder(settings)
     files = listed(folder)
@@ -97,7 +97,7 @@ def status(*, as_json: bool) -> None:
     help="Stop after this time; the rest remains.",
 )
 def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> None:
-    """Send the items of ended processes to the server in the settings.
+    """Send the items of ended processes to the configured server.
 
     Items that were recorded with another token are sent with --all only, and items for another
     server, or for local mode, only if --from names it: use them after correcting a token or a URL.

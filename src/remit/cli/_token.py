@@ -11,8 +11,7 @@ from typing import TextIO
 import click
 
 from remit._files import PRIVATE_FILE
-from remit.cli._agents import agent_called
-from remit.cli._database import database, opened, opened_to_read
+from remit.cli._database import agent_called, database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option
 from remit.cli._terminal import bold, emit, emit_json, faint, printable

@@ -209,14 +209,15 @@ class HttpBase(Generic[C]):
 
 
 class HttpClient(HttpBase[Transport]):
-    """Sends calls over httpx, one try each. Usable from several threads.
+    """Sends calls over httpx, one try each. Usable from several threads."""
 
-    Attributes:
-        in_process: False: a call waits for the network, and a process that forks then need not
-            wait for it.
-    """
+    @property
+    def holds_locks(self) -> bool:
+        """Whether a call may hold locks that the child of a fork needs.
 
-    in_process: bool = False
+        The first one does, while OpenSSL sets up its trust; later ones only wait for the network.
+        """
+        return self._given is None and os.getpid() not in self._transports
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.

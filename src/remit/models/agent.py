@@ -11,17 +11,17 @@ class AgentForCreate(WireModel):
     """A new agent: the fields under `details` in the body."""
 
     name: str
-    """Name that people read."""
+    """Name for people."""
     description: str | None = None
     """What it does."""
     external_identifier: str | None = None
     """The client's name of the agent, unique in the account; it cannot be changed later."""
     id: str | None = None
-    """Id for the agent, a PFID in the account's partition; the server makes one if absent."""
+    """Id for the agent, a PFID in the account's partition; by default the server generates one."""
     owner_person_id: str | None = None
-    """Who answers for it."""
+    """Person or team that is responsible for it."""
     risk_profile_id: str | None = None
-    """Risk profile by which it is judged."""
+    """Its risk profile."""
     team_id: str | None = None
     """Team to which it belongs."""
 
@@ -34,7 +34,7 @@ class AgentAvailableActions(WireModel):
     retire: bool = False
     """Whether it can be retired."""
     reinstate: bool = False
-    """Whether it can be brought back."""
+    """Whether it can be reinstated."""
     delete: bool = False
     """Whether it can be deleted."""
 
@@ -47,15 +47,15 @@ class AgentInstanceCounts(WireModel):
     pending: int = 0
     """Instances not yet started."""
     active: int = 0
-    """Instances that run."""
+    """Active instances."""
     complete: int = 0
-    """Instances that ended well."""
+    """Completed instances."""
     failed: int = 0
-    """Instances that failed."""
+    """Failed instances."""
     cancelled: int = 0
-    """Instances that were cancelled."""
+    """Cancelled instances."""
     terminated: int = 0
-    """Instances that were ended from outside."""
+    """Terminated instances."""
     finished: int = 0
     """Instances that ended in any way."""
 
@@ -68,7 +68,7 @@ class Agent(WireModel):
     id: str
     """Id of the agent, a PFID."""
     name: str
-    """Name that people read."""
+    """Name for people."""
     description: str | None = None
     """What it does."""
     external_identifier: str | None = None
@@ -76,9 +76,9 @@ class Agent(WireModel):
     status: Literal["pending", "active", "dormant", "retired"]
     """Status."""
     owner_person_id: str | None = None
-    """Who answers for it."""
+    """Person or team that is responsible for it."""
     risk_profile_id: str | None = None
-    """Risk profile by which it is judged."""
+    """Its risk profile."""
     team_id: str | None = None
     """Team to which it belongs."""
     instance_counts: AgentInstanceCounts | None = None
@@ -88,7 +88,7 @@ class Agent(WireModel):
     account_id: str | None = None
     """Account to which it belongs."""
     risk_rollup: DataRisk | None = None
-    """What its declared span types may do and which data they take and give; only on request."""
+    """Declared risk of its span types; only on request."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None

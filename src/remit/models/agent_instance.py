@@ -31,11 +31,11 @@ class SpanTypeSchemaForCreate(WireModel):
     result_schema: JsonObject | None = None
     """JSON Schema of the result payload."""
     title: str | None = None
-    """What people read instead of the name."""
+    """Title for people, in place of the name."""
     description: str | None = None
     """What the step does, in a sentence or more."""
     template: str | None = None
-    """Liquid template by which the server writes a span's summary."""
+    """Liquid template of a span's summary."""
     data_risk: DataRisk | None = None
     """What the step may do and which data it handles."""
 
@@ -53,11 +53,11 @@ class QualitySchemaForCreate(WireModel):
     schema_: JsonObject = Field(alias="schema")
     """JSON Schema of the quality payload; `schema` on the wire."""
     title: str | None = None
-    """What people read instead of the name."""
+    """Title for people, in place of the name."""
     description: str | None = None
     """What is measured."""
     template: str | None = None
-    """Liquid template by which the server writes the summary."""
+    """Liquid template of the summary."""
     data_risk: DataRisk | None = None
     """Which data the payload holds."""
 
@@ -103,7 +103,7 @@ class AgentVersionForRegister(WireModel):
     external_identifier: str | None = None
     """The client's name of this version, for example `v1.0.0`; one seen before is reused."""
     description: str | None = None
-    """What the version is about."""
+    """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
     """Where it runs."""
 
@@ -121,7 +121,7 @@ class RegisterAgentInstanceRequest(WireModel):
     agent_schema_version: AgentSchemaVersionForRegister
     """Span types of the agent."""
     id: str | None = None
-    """Id for the instance, a PFID; the server makes one if absent."""
+    """Id for the instance, a PFID; by default the server generates one."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
     update_current_version: bool | None = None
@@ -142,11 +142,11 @@ class RegisterDeploymentInstanceRequest(WireModel):
     agent_schema_version: AgentSchemaVersionForRegister
     """Span types of the agent."""
     agent_id: str | None = None
-    """The agent of which this is an instance; the token says it if absent."""
+    """The agent of which this is an instance; by default that of the token."""
     environment_id: str | None = None
-    """The environment in which it runs; the token says it if absent."""
+    """The environment in which it runs; by default that of the token."""
     id: str | None = None
-    """Id for the instance, a PFID; the server makes one if absent."""
+    """Id for the instance, a PFID; by default the server generates one."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
     update_current_version: bool | None = None
@@ -178,10 +178,10 @@ class FinishInstanceRequest(WireModel):
 
 
 class TerminateInstanceRequest(WireModel):
-    """Body of a termination: the instance is ended from outside."""
+    """Body of a termination."""
 
     reason: str
-    """Why, for the people who read the run later."""
+    """Reason, for readers of the run."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -239,7 +239,7 @@ class AgentInstance(WireModel):
     environment_id: str
     """Environment in which it runs."""
     status: AgentStatus
-    """Status; `terminated` means ended from outside."""
+    """Status of the instance."""
     inserted_at: datetime
     """When the server first stored it."""
     updated_at: datetime
@@ -253,7 +253,7 @@ class AgentInstance(WireModel):
     agent_deployment_id: str | None = None
     """Deployment to which it belongs: the agent in the environment."""
     termination_reason: str | None = None
-    """Why it was ended from outside."""
+    """Reason of the termination."""
     external_identifier: str | None = None
     """The client's name of the instance."""
     purpose: str | None = None
@@ -261,7 +261,7 @@ class AgentInstance(WireModel):
     quality_payloads: dict[str, JsonObject] | None = None
     """Quality payloads by name."""
     quality_summaries: dict[str, str | None] | None = None
-    """Summary of each quality payload by name, as its template writes it."""
+    """Summary of each quality payload, by name."""
     quality_errors: dict[str, list[str]] | None = None
     """Differences of quality payloads from their declarations, by name."""
     quality_payload: JsonObject | None = None
@@ -271,9 +271,9 @@ class AgentInstance(WireModel):
     risk_score: Any = None
     """The server's estimate of the risk, in the detail view."""
     cost_breakdown: JsonObject | None = None
-    """What it cost, in the detail view."""
+    """Cost, in the detail view."""
     span_schema_counts: Any = None
-    """How many spans of each type, in the detail view."""
+    """Number of spans by type, in the detail view."""
 
     @field_validator("span_counts", mode="before")
     @classmethod

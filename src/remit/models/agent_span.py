@@ -20,11 +20,11 @@ class CreateAgentSpanRequest(WireModel):
     status: SpanStatus
     """Status; a span may be created with one that ends it."""
     payload: JsonObject = Field(default_factory=dict)
-    """What went in."""
+    """The payload: the arguments of the call."""
     result_payload: JsonObject | None = None
-    """What came out; only with a status that ends the span."""
+    """The result of the call; only with a status that ends the span."""
     id: str | None = None
-    """Id for the span, a PFID; the server makes one if absent."""
+    """Id for the span, a PFID; by default the server generates one."""
     parent_span_id: str | None = None
     """The span in which it ran; null at the root."""
     started_at: str | None = None
@@ -43,7 +43,7 @@ class FinishAgentSpanRequest(WireModel):
     status: FinishStatus | None = None
     """How it ended; `complete` if absent."""
     result_payload: JsonObject | None = None
-    """What came out."""
+    """The result of the call."""
     timestamp: str | None = None
     """When it ended, ISO 8601; now if absent or null."""
     sensitive_encoding: bool | None = None
@@ -74,11 +74,11 @@ class AgentSpan(WireModel):
     status: AgentStatus
     """Status."""
     payload: JsonObject | None = None
-    """What went in."""
+    """The payload: the arguments of the call."""
     result_payload: JsonObject | None = None
-    """What came out."""
+    """The result of the call."""
     summary: str | None = None
-    """What the span type's template writes; lists have it only when asked."""
+    """Summary by the template of the span type; in lists only on request."""
     started_at: datetime | None = None
     """When it started; null while pending."""
     finished_at: datetime | None = None
@@ -92,15 +92,15 @@ class AgentSpan(WireModel):
     sensitive_encoding: bool | None = None
     """Whether the payloads hold values in the `$sensitive` encoding."""
     risk_level: str | None = None
-    """The server's estimate of the risk, as a word; lists have it only when asked."""
+    """The server's estimate of the risk, as a word; in lists only on request."""
     risk_score: Any = None
     """The server's estimate of the risk."""
     payload_byte_size_estimate: int | None = None
-    """About how many bytes the payloads take."""
+    """Approximate size of the payloads in bytes."""
     valid: bool | None = None
-    """Whether it matches its span type; null if it was not checked. An addition of remit's."""
+    """Whether it matches its span type; null if it was not checked. Only remit has it."""
     schema_errors: list[str] | None = None
-    """The first differences from its span type. An addition of remit's."""
+    """The first differences from its span type. Only remit has it."""
 
 
 class AnsweredSpan(AgentSpan):

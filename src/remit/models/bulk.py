@@ -49,13 +49,13 @@ class BulkOutput(WireModel):
     status: Literal["success", "error"]
     """Whether the operation succeeded."""
     details: Any = None
-    """The thing, after a success."""
+    """The object, after a success."""
     code: str | None = None
-    """Why not, in one word, after an error."""
+    """Error code, after an error."""
     message: str | None = None
-    """Why not, for people, after an error."""
+    """Error message for people, after an error."""
     errors: dict[str, Any] | None = None
-    """What is wrong, by field, after a validation error."""
+    """Messages by field, after a validation error."""
     control: ControlSignal = None
     """Absent unless the instance was terminated."""
 

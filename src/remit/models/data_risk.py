@@ -10,19 +10,19 @@ from pydantic import BaseModel, ConfigDict
 from remit.models._types import WireModel
 
 ActionWord: TypeAlias = Literal["unknown", "allowed", "disallowed"]
-"""What is said about one action."""
+"""Word for one action."""
 
 CategoryWord: TypeAlias = Literal["unknown", "included", "excluded"]
-"""What is said about one category of data."""
+"""Word for one category of data."""
 
 Classification: TypeAlias = Literal[
     "unknown", "public", "internal", "confidential", "restricted", "secret"
 ]
-"""How closely data must be kept, from `public` to `secret`."""
+"""Confidentiality of data, from `public` to `secret`."""
 
 
 class ActionProfile(WireModel):
-    """What a step may do; a word for each kind of action, `unknown` if nothing is said."""
+    """Actions of a step; a word for each kind, by default `unknown`."""
 
     create_data: ActionWord = "unknown"
     """Whether the step creates data."""
@@ -39,10 +39,10 @@ class ActionProfile(WireModel):
 
 
 class DataCategories(WireModel):
-    """What kinds of data a payload holds; `unknown` if nothing is said."""
+    """Categories of data in a payload; a word for each, by default `unknown`."""
 
     personal_identifiers: CategoryWord = "unknown"
-    """Names, account numbers, and what else identifies a person."""
+    """Names, account numbers, and other data that identifies a person."""
     contact_information: CategoryWord = "unknown"
     """Addresses, telephone numbers, e-mail addresses."""
     financial_information: CategoryWord = "unknown"
@@ -58,9 +58,9 @@ class DataCategories(WireModel):
     minors_data: CategoryWord = "unknown"
     """Data of children."""
     location_and_tracking: CategoryWord = "unknown"
-    """Where someone is, and movements."""
+    """Places and movements of people."""
     behavioural_and_inferred: CategoryWord = "unknown"
-    """Habits, preferences, and what was concluded from them."""
+    """Habits, preferences, and conclusions from them."""
     gdpr_racial_or_ethnic_origin: CategoryWord = "unknown"
     """Racial or ethnic origin (GDPR article 9)."""
     gdpr_political_opinions: CategoryWord = "unknown"
@@ -76,7 +76,7 @@ class DataCategories(WireModel):
     gdpr_sex_life_or_sexual_orientation: CategoryWord = "unknown"
     """Sex life or sexual orientation (GDPR article 9)."""
     classification: Classification = "unknown"
-    """How closely the data must be kept."""
+    """Confidentiality of the data."""
 
 
 class DataRisk(BaseModel):
@@ -88,8 +88,8 @@ class DataRisk(BaseModel):
     model_config = ConfigDict(extra="allow", defer_build=True)
 
     action_profile: ActionProfile
-    """What the step may do."""
+    """Actions of the step."""
     params_data_categories: DataCategories
-    """What data the parameters hold."""
+    """Categories of data in the parameters."""
     result_data_categories: DataCategories
-    """What data the result holds."""
+    """Categories of data in the result."""

@@ -1,4 +1,4 @@
-"""What the spans of a run or an agent may do, with which data, and what was kept from them."""
+"""Risk of a run or an agent: declared actions and data, refusals, violations, withheld values."""
 
 from typing import Literal
 
@@ -8,12 +8,12 @@ from remit.models._types import WireModel
 
 
 class SpanTypeRisk(WireModel):
-    """What the spans of one type were declared to do."""
+    """Declared risk of the spans of one type."""
 
     schema_name: str
     """Name of the span type."""
     schema_title: str
-    """Its title, else the name."""
+    """Its title, by default the name."""
     declared: bool
     """Whether the schema version declares it."""
     spans: int
@@ -25,50 +25,50 @@ class SpanTypeRisk(WireModel):
     forbids: list[str]
     """Actions that they may not take."""
     takes: list[str]
-    """Categories of data that their parameters hold."""
+    """Categories of data in their parameters."""
     gives: list[str]
-    """Categories of data that their results hold."""
+    """Categories of data in their results."""
     excludes: list[str]
-    """Categories of data that neither holds."""
+    """Categories of data in neither."""
     classification: str
-    """The closest class of either."""
+    """The strictest classification of either."""
 
 
 class Refused(WireModel):
-    """Steps that were denied, and runs that were terminated."""
+    """Refused steps and terminated runs."""
 
     spans: int
-    """Steps that were denied: their bodies did not run."""
+    """Number of denied steps; their bodies did not run."""
     violations: dict[str, int]
-    """Number of denials by word of the remit."""
+    """Number of violations by sentence."""
     terminated_runs: int
-    """Runs that were terminated."""
+    """Number of terminated runs."""
     termination_reasons: list[str]
-    """Their reasons, the newest first."""
+    """Reasons of the terminations, newest first."""
 
 
 class Exceeded(WireModel):
-    """Spans that exceeded a remit and were only observed."""
+    """Violations that were only observed."""
 
     spans: int
     """Number of spans."""
     violations: dict[str, int]
-    """Number of excesses by word of the remit."""
+    """Number of violations by sentence."""
 
 
 class SchemaFindings(WireModel):
-    """Comparison of payloads with their declared schemas."""
+    """Results of comparing payloads with their schemas."""
 
     invalid: int
-    """Spans whose payload or result does not match."""
+    """Number of spans whose payload or result does not match."""
     undeclared: int
-    """Spans of a type that was not declared."""
+    """Number of spans of an undeclared type."""
     unchecked: int
-    """Spans that could not be compared."""
+    """Number of spans that could not be compared."""
 
 
 class Risk(WireModel):
-    """What the spans of a run, or of an agent over some time, may do and did not do."""
+    """Risk of a run, or of an agent within a period."""
 
     type: Literal["risk"] = "risk"
     """Always `risk`."""
@@ -77,28 +77,28 @@ class Risk(WireModel):
     agent_instance_id: str | None = None
     """The run; null for an agent."""
     start_time: str | None = None
-    """Spans that started before do not count; null for a run."""
+    """Start of the period; null for a run."""
     end_time: str | None = None
-    """Spans that started after do not count; null for a run."""
+    """End of the period; null for a run."""
     spans: int
     """Number of spans."""
     allows: dict[str, int]
-    """Actions, and how many spans were declared to take them."""
+    """Number of spans by declared action."""
     takes: dict[str, int]
-    """Categories of data, and into how many spans they were declared to go."""
+    """Number of spans by declared category of their parameters."""
     gives: dict[str, int]
-    """Categories of data, and out of how many spans they were declared to come."""
+    """Number of spans by declared category of their results."""
     classification: str
-    """The closest class of data that a span was declared to handle."""
+    """The strictest classification that a span declares."""
     span_types: list[SpanTypeRisk] = Field(default_factory=list[SpanTypeRisk])
-    """The same for each span type."""
+    """Risk by span type."""
     refused: Refused
-    """Steps that were denied, and runs that were terminated."""
+    """Refused steps and terminated runs."""
     exceeded: Exceeded
-    """Spans that exceeded a remit."""
+    """Observed violations."""
     withheld: dict[str, int]
-    """Values that were not recorded, by rule."""
+    """Number of withheld values by rule."""
     schema_findings: SchemaFindings
-    """Comparison of payloads with their declared schemas."""
+    """Results of comparing payloads with their schemas."""
     complete: bool
-    """Whether every span with something withheld, refused or exceeded was looked into."""
+    """Whether all flagged spans were evaluated, and not only the newest."""

@@ -109,7 +109,10 @@ class RecordingSink:
         self._add(start)
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Take the end of a span."""
+        """Take the end of a span, whose payload and type may be others by now."""
+        span = self._spans[start.key]
+        span.name = start.name or ""
+        span.payload, span.exceeds = split_violations(_object(start.payload) or {})
         self._end(start.key, finished_ns, status, result)
 
     def put(self, item: Item) -> None:

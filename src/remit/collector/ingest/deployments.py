@@ -21,6 +21,7 @@ from remit.collector.ingest.resources import (
     listed,
     required,
 )
+from remit.collector.models.deployment import AgentDeploymentForCreate, AgentDeploymentForUpdate
 from remit.collector.refusals import invalid_action, not_found
 from remit.collector.store import (
     AgentRow,
@@ -31,7 +32,6 @@ from remit.collector.store import (
     Writing,
 )
 from remit.collector.views import deployment_view, success_answer
-from remit.models.deployment import AgentDeploymentForCreate, AgentDeploymentForUpdate
 
 ACTIVE: Final = "active"
 RETIRED: Final = "retired"

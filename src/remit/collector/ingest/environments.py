@@ -14,10 +14,14 @@ from remit.collector.ingest.checks import check_name, checked_id, taken, validat
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.resources import account_values, count, found, listed, required
+from remit.collector.models.account import (
+    AccountForUpdate,
+    EnvironmentForCreate,
+    EnvironmentForUpdate,
+)
 from remit.collector.refusals import invalid_action
 from remit.collector.store import AccountRow, DeploymentRow, EnvironmentRow
 from remit.collector.views import account_view, environment_view, success_answer
-from remit.models.account import AccountForUpdate, EnvironmentForCreate, EnvironmentForUpdate
 
 SORTABLE: Final = ("id", "name", "inserted_at", "updated_at")
 

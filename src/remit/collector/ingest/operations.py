@@ -25,10 +25,10 @@ from remit.collector.ingest.register import REGISTER, register
 from remit.collector.ingest.span_run import SpanRun
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.ingest.trial_spans import create_test_spans
+from remit.collector.models.service import GeneratePfidsRequest
 from remit.collector.refusals import Refusal, not_found
 from remit.collector.views import success_answer
 from remit.collector.wire import object_of
-from remit.models.service import GeneratePfidsRequest
 
 Perform: TypeAlias = Callable[[Context, bytes, str | None], bytes]
 

@@ -15,10 +15,10 @@ from remit.collector.ingest.checks import check_name, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.lists import page_of
 from remit.collector.ingest.resources import account_values
+from remit.collector.models.account import AdminUserInviteForCreate
 from remit.collector.refusals import invalid_action, not_found
 from remit.collector.views import list_answer
 from remit.collector.wire import encode
-from remit.models.account import AdminUserInviteForCreate
 
 SORTABLE: Final = ("id", "inserted_at", "updated_at")
 

@@ -32,11 +32,11 @@ from remit.collector.ingest.tokens import (
     hash_of,
     stop,
 )
+from remit.collector.models.api_token import ApiTokenForCreate
 from remit.collector.refusals import invalid_action, invalid_field, unauthorized
 from remit.collector.store import TokenRow
 from remit.collector.views import success_answer, token_view
 from remit.collector.wire import encode
-from remit.models.api_token import ApiTokenForCreate
 
 SUSPENDED: Final = "suspended"
 SORTABLE: Final = ("id", "token_scope", "status", "expires_at", "inserted_at", "updated_at")

@@ -16,9 +16,9 @@ from remit.collector.ingest.instances import instance_of
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.span_run import SpanRun
 from remit.collector.ingest.spans import CREATE, SpanCall
+from remit.collector.models.service import CreateTestSpansRequest
 from remit.collector.refusals import Refusal
 from remit.collector.wire import encode, fields_of, object_of
-from remit.models.service import CreateTestSpansRequest
 
 TEST_SPAN: Final = "test:span"
 """Name of the spans of an instance that declared no span type."""

@@ -12,9 +12,9 @@ from remit.collector.ingest.context import Context
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.resources import account_values, agent_of, found, listed, required
 from remit.collector.ingest.schemas import schema_version_of, version_of
+from remit.collector.models.deployment import AgentSchemaVersionForCreate, AgentVersionForCreate
 from remit.collector.store import SchemaVersionRow, VersionRow
 from remit.collector.views import schema_summary, schema_view, success_answer, version_view
-from remit.models.deployment import AgentSchemaVersionForCreate, AgentVersionForCreate
 
 SORTABLE: Final = ("id", "agent_id", "external_identifier", "inserted_at", "updated_at")
 FILTERS: Final = ("agent_id", "external_identifier")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from pydantic import BaseModel
 
 from remit.collector.ingest.agents import AgentForUpdate
-from remit.models.account import (
+from remit.collector.models.account import (
     Account,
     AccountForUpdate,
     AdminUser,
@@ -22,6 +22,27 @@ from remit.models.account import (
     EnvironmentForCreate,
     EnvironmentForUpdate,
     RiskProfile,
+)
+from remit.collector.models.api_token import ApiToken, ApiTokenForCreate, CreatedTokenResponse
+from remit.collector.models.deployment import (
+    AgentDeployment,
+    AgentDeploymentForCreate,
+    AgentDeploymentForUpdate,
+    AgentSchemaVersion,
+    AgentSchemaVersionForCreate,
+    AgentVersion,
+    AgentVersionForCreate,
+)
+from remit.collector.models.service import (
+    AgentContextResponse,
+    AlertCountResponse,
+    CreateTestSpansRequest,
+    GeneratedPfids,
+    GeneratePfidsRequest,
+    OpenApiDocument,
+    StepRequest,
+    TestSpansResponse,
+    TokenScopeDetails,
 )
 from remit.models.agent import Agent, AgentForCreate
 from remit.models.agent_instance import (
@@ -35,29 +56,8 @@ from remit.models.agent_instance import (
     TimestampRequest,
 )
 from remit.models.agent_span import AgentSpan, CreateAgentSpanRequest, FinishAgentSpanRequest
-from remit.models.api_token import ApiToken, ApiTokenForCreate, CreatedTokenResponse
 from remit.models.bulk import BulkRequest, BulkResponse
-from remit.models.deployment import (
-    AgentDeployment,
-    AgentDeploymentForCreate,
-    AgentDeploymentForUpdate,
-    AgentSchemaVersion,
-    AgentSchemaVersionForCreate,
-    AgentVersion,
-    AgentVersionForCreate,
-)
 from remit.models.risk import Risk
-from remit.models.service import (
-    AgentContextResponse,
-    AlertCountResponse,
-    CreateTestSpansRequest,
-    GeneratedPfids,
-    GeneratePfidsRequest,
-    OpenApiDocument,
-    StepRequest,
-    TestSpansResponse,
-    TokenScopeDetails,
-)
 
 PREFIX: Final = "/api/v1"
 BULK: Final = "bulk"

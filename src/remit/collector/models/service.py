@@ -1,4 +1,4 @@
-"""Requests and answers of the service's own small paths: ids, steps without fields, context."""
+"""Requests and answers of small endpoints: ids, steps without fields, context."""
 
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ MAX_TEST_SPANS = 100
 
 
 class StepRequest(WireModel):
-    """Body of a step that needs no fields; it may be absent."""
+    """Body of a step without fields; it may be absent."""
 
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
@@ -23,9 +23,9 @@ class GeneratePfidsRequest(WireModel):
     """Body of a request for ids."""
 
     count: int = Field(default=1, ge=1, le=MAX_PFIDS)
-    """Number of ids."""
+    """Number of items."""
     account_id: str | None = None
-    """The account whose partition they get; the token says it if absent."""
+    """The account whose partition the ids belong to; by default that of the token."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
@@ -38,20 +38,20 @@ class GeneratedPfids(WireModel):
 
 
 class CreateTestSpansRequest(WireModel):
-    """Body of a request for spans that no program made."""
+    """Request for test spans."""
 
     agent_instance_id: str
-    """Instance to which they belong."""
+    """Instance that they belong to."""
     count: int = Field(default=1, ge=1, le=MAX_TEST_SPANS)
-    """Number of spans."""
+    """Number of items."""
     parent_span_id: str | None = None
-    """The parent span; null at the root."""
+    """Their parent; null at the root."""
     idempotency_key: str | None = None
     """Key that makes a repeated request safe, 1 to 64 characters."""
 
 
 class TestSpansResponse(WireModel):
-    """Answer to a request for spans that no program made."""
+    """Answer to a request for test spans."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -63,11 +63,11 @@ class AgentContext(WireModel):
     """Description of an agent."""
 
     body: str
-    """A text, in Markdown, that a model can read."""
+    """A text in Markdown, for a language model."""
 
 
 class AgentContextResponse(WireModel):
-    """Answer with the description of an agent."""
+    """Answer to a request for the description of an agent."""
 
     status: Literal["success"] = "success"
     """Always `success`."""
@@ -76,35 +76,35 @@ class AgentContextResponse(WireModel):
 
 
 class AlertCountResponse(WireModel):
-    """Answer with the number of alerts."""
+    """Answer to a request for the number of alerts."""
 
     count: int
-    """Number of alerts."""
+    """Number of items."""
 
 
 class TokenScopeDetails(WireModel):
-    """Scope of a token, as a ping returns it."""
+    """Scope of a token, as a ping answers it."""
 
     token_scope: str
     """`account` or `agent_deployment`."""
     account_id: str
     """Account to which it belongs."""
     agent_id: str | None = None
-    """The agent, under the scope `agent_deployment`."""
+    """The agent, for the scope `agent_deployment`."""
     environment_id: str | None = None
-    """The environment, under the same scope."""
+    """The environment, for the same scope."""
 
 
 class OpenApiDocument(WireModel):
-    """The description of the API in OpenAPI 3.1."""
+    """The description of the API, OpenAPI 3.1."""
 
     openapi: str
     """Version of OpenAPI."""
     info: JsonObject
     """Title and version of the API."""
     paths: dict[str, Any]
-    """Every path."""
+    """All paths."""
     components: JsonObject
-    """What the paths refer to."""
+    """Components that the paths refer to."""
     security: list[JsonObject]
-    """How a request authenticates."""
+    """How requests are authenticated."""

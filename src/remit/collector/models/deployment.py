@@ -1,4 +1,4 @@
-"""Deployments of agents, versions of their code and of their schemas, as the API has them."""
+"""Deployments of agents, versions of their code and of their schemas: requests and answers."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,20 +13,20 @@ from remit.models.agent_instance import (
 
 
 class AgentDeploymentForCreate(WireModel):
-    """A new deployment: the fields under `details` in the body."""
+    """A new deployment: the `details` of the request."""
 
     agent_id: str
     """The agent."""
     environment_id: str
     """The environment in which it runs."""
     id: str | None = None
-    """Id for the deployment, a PFID; the server makes one if absent."""
+    """Id for the deployment, a PFID; by default the server generates one."""
     current_version_id: str | None = None
     """The version of the agent that runs there."""
 
 
 class AgentDeploymentForUpdate(WireModel):
-    """What can be changed in a deployment: an absent field stays, a null clears."""
+    """Changes of a deployment: an absent field stays as it is, a null clears it."""
 
     current_version_id: str | None = None
     """The version of the agent that runs there."""
@@ -46,7 +46,7 @@ class AgentDeployment(WireModel):
     environment_id: str
     """The environment."""
     current_version_id: str | None = None
-    """The version that was registered last, or pinned by hand."""
+    """The version that was registered last, or set by a request."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -54,7 +54,7 @@ class AgentDeployment(WireModel):
 
 
 class AgentVersionForCreate(AgentVersionForRegister):
-    """A new version: the fields under `details` in the body."""
+    """A new version: the `details` of the request."""
 
     agent_id: str
     """The agent."""
@@ -72,13 +72,13 @@ class AgentVersion(WireModel):
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
-    """The client's name of this version."""
+    """Identifier of the version at the client."""
     name: str | None = None
-    """Name that people read."""
+    """Name for people."""
     description: str | None = None
-    """What the version is about."""
+    """Description of the version."""
     runtime_environment: RuntimeEnvironment | None = None
-    """Where it runs."""
+    """Runtime environment."""
     inserted_at: datetime | None = None
     """When it was first seen."""
     updated_at: datetime | None = None
@@ -86,7 +86,7 @@ class AgentVersion(WireModel):
 
 
 class AgentSchemaVersionForCreate(AgentSchemaVersionForRegister):
-    """A new schema version: the fields under `details` in the body."""
+    """A new schema version: the `details` of the request."""
 
     agent_id: str
     """The agent."""
@@ -104,7 +104,7 @@ class AgentSchemaVersion(WireModel):
     agent_id: str
     """The agent."""
     external_identifier: str | None = None
-    """The client's name of this schema version."""
+    """Identifier of the schema version at the client."""
     content_hash: str | None = None
     """SHA-256 of the schemas: other content under the same name is another schema version."""
     registered_by: str | None = None

@@ -1,4 +1,4 @@
-"""Accounts, their environments and people: what can be created, and as the API returns them."""
+"""Accounts, environments and people: requests and answers."""
 
 from datetime import datetime
 from typing import Literal
@@ -7,21 +7,21 @@ from remit.models._types import WireModel
 
 
 class AccountForUpdate(WireModel):
-    """What can be changed in an account; an absent field stays."""
+    """Changes of an account; an absent field stays as it is."""
 
     name: str = ""
-    """Name that people read."""
+    """Name for people."""
 
 
 class Account(WireModel):
-    """An account: the owner of everything else."""
+    """An account, which owns everything else."""
 
     type: Literal["account"]
     """Always `account`."""
     id: str
     """Id of the account, a PFID; all ids of the account share its partition."""
     name: str
-    """Name that people read."""
+    """Name for people."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -29,25 +29,25 @@ class Account(WireModel):
 
 
 class EnvironmentForCreate(WireModel):
-    """A new environment: the fields under `details` in the body."""
+    """A new environment: the `details` of the request."""
 
     name: str
-    """Name that people read."""
+    """Name for people."""
     account_id: str | None = None
-    """The account; the token says it if absent."""
+    """The account; by default that of the token."""
     id: str | None = None
-    """Id for the environment, a PFID; the server makes one if absent."""
+    """Id for the environment, a PFID; by default the server generates one."""
 
 
 class EnvironmentForUpdate(WireModel):
-    """What can be changed in an environment; an absent field stays."""
+    """Changes of an environment; an absent field stays as it is."""
 
     name: str = ""
-    """Name that people read."""
+    """Name for people."""
 
 
 class Environment(WireModel):
-    """Where agents run: production, staging."""
+    """An environment in which agents run, such as production or staging."""
 
     type: Literal["environment"]
     """Always `environment`."""
@@ -56,7 +56,7 @@ class Environment(WireModel):
     account_id: str
     """Account to which it belongs."""
     name: str
-    """Name that people read."""
+    """Name for people."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -64,7 +64,7 @@ class Environment(WireModel):
 
 
 class AdminUser(WireModel):
-    """A person who may use the service's pages."""
+    """A person who may use the pages of the service."""
 
     type: Literal["admin_user"]
     """Always `admin_user`."""
@@ -75,12 +75,12 @@ class AdminUser(WireModel):
 
 
 class AdminUserInviteForCreate(WireModel):
-    """A new invitation: the fields under `details` in the body."""
+    """A new invitation: the `details` of the request."""
 
     email: str
-    """Who is invited."""
+    """Address of the invited person."""
     account_id: str | None = None
-    """The account; the token says it if absent."""
+    """The account; by default that of the token."""
 
 
 class AdminUserInvite(WireModel):
@@ -91,15 +91,15 @@ class AdminUserInvite(WireModel):
     id: str
     """Id of the invitation, a PFID."""
     email: str | None = None
-    """Who was invited."""
+    """Address of the invited person."""
 
 
 class RiskProfile(WireModel):
-    """A profile by which agents are judged."""
+    """A profile for judging agents."""
 
     type: Literal["risk_profile"]
     """Always `risk_profile`."""
     id: str
     """Id of the profile, a PFID."""
     name: str | None = None
-    """Name that people read."""
+    """Name for people."""

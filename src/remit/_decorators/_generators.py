@@ -6,7 +6,6 @@ while the user's code runs a step, and at no other time.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import types
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
@@ -14,60 +13,52 @@ from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.statics import ABSENT, kind_of, lookup
-from remit._decorators._standing import Stand
-from remit._decorators._streams import InFlight
+from remit._decorators._streams import DeferredSpan
 from remit._guard import guarded
-from remit._recording import here
+from remit._runs import SavedContext, current_context
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
 AnyCoroutine: TypeAlias = Coroutine[Any, Any, Any]
 
-NOTHING_YET: Final = object()
+_NOTHING_YET: Final = object()
 """Stands for what a step gives, before the first."""
 
 
-@guarded("driving a generator")
-def driven(inner: AnyGenerator, flight: InFlight) -> AnyGenerator:
-    """Return a generator that steps *inner* and tells *flight* of it; None after a fault."""
+def wrap_generator(inner: AnyGenerator, span: DeferredSpan) -> AnyGenerator:
+    """Return a generator that steps *inner* and reports each step to *span*."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     started = getattr(inner, "gi_suspended", False)
-    outer = _drive(inner, flight, started=started)
+    outer = _drive(inner, span, started=started)
     if started:
         next(outer)
     named_as(inner, outer)
     return outer
 
 
-@guarded("driving an async generator")
-def driven_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGenerator:
-    """Return an async generator that steps *inner*, as `driven` does."""
-    outer = _drive_async(inner, flight)
+def wrap_async_generator(inner: AnyAsyncGenerator, span: DeferredSpan) -> AnyAsyncGenerator:
+    """Return an async generator that steps *inner*, as `wrap_generator` does."""
+    outer = _drive_async(inner, span)
     named_as(inner, outer)
     return outer
 
 
-def driven_coroutine(
-    inner: AnyCoroutine, flight: InFlight, settle: Callable[[Any], Any]
+def wrap_coroutine(
+    inner: AnyCoroutine, span: DeferredSpan, finish: Callable[[Any], Any]
 ) -> AnyCoroutine:
-    """Return a coroutine that awaits *inner* and hands its value to *settle*.
+    """Return a coroutine that awaits *inner* and passes its value to *finish*.
 
     Args:
         inner: The user's coroutine, not yet awaited.
-        flight: Its span.
-        settle: Takes the value that it returned; returns the value for the caller.
+        span: Its span.
+        finish: Takes the value that it returned; returns the value for the caller.
     """
-    outer = _drive_coroutine(_Unawaited(inner), flight, settle)
+    outer = _drive_coroutine(_Unawaited(inner), span, finish)
     named_as(inner, outer)
     return outer
 
 
-def is_awaited(code: types.CodeType) -> bool:
-    """Tell whether a generator of *code* is awaited: `types.coroutine` made it so."""
-    return bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
-
-
-def coroutine_of(awaitable: Awaitable[Any]) -> AnyCoroutine:
+def as_coroutine(awaitable: Awaitable[Any]) -> AnyCoroutine:
     """Return a coroutine that awaits *awaitable*: itself, if it is one."""
     cls: type = type(awaitable)
     return cast("AnyCoroutine", awaitable) if cls is types.CoroutineType else _waiting(awaitable)
@@ -80,32 +71,32 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
 
 # Unguarded: runs a step of the user's coroutine.
 @types.coroutine
-def stepwise(
+def await_stepwise(
     awaited: Any,  # noqa: ANN401 - as said
-    stand: Stand,
-    given: Any = NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
+    saved: SavedContext,
+    given: Any = _NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
 ) -> Generator[Any, Any, Any]:
-    """Await a coroutine, or what a generator's `asend` returns, each step where *stand* says.
+    """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
     What is awaited may be closed or collected in another context than it was begun in, and may
-    even await there: neither its own code nor that context's may see the other's place.
+    even await there: neither its own code nor that context's may see the other's span.
 
     Args:
         awaited: What is awaited.
-        stand: Where its steps stand.
+        saved: The context of its steps.
         given: What its first step gave, if that was made.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:
         sent: Any = None
         thrown: BaseException | None = None
-        if given is not NOTHING_YET:
+        if given is not _NOTHING_YET:
             try:
                 sent = yield given
             except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
                 thrown = error
         try:
-            given = _step(awaited, sent, thrown, stand)
+            given = _step(awaited, sent, thrown, saved)
         except StopIteration as stop:
             return stop.value
         except BaseException:
@@ -116,18 +107,18 @@ def stepwise(
 
 
 # Unguarded: runs a step of the user's generator.
-def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand) -> Any:  # noqa: ANN401 - the next item
-    """Run one step, as `with step(stand)` does in twice the time.
+def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:  # noqa: ANN401 - the next item
+    """Run one step in the *saved* context.
 
     As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
     Python 3.13 its `close` reaches no body.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    consumer = here()
+    consumer = current_context()
     closing = issubclass(type(thrown), GeneratorExit)
     if closing:
-        stand.closing = True
-    stand.enter(consumer)
+        saved.closing = True
+    saved.enter(consumer)
     try:
         if thrown is None:
             return stepped.send(sent)
@@ -137,7 +128,7 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, stand: Stand
         return stepped.throw(thrown)
     finally:
         del stepped, thrown  # else an exception would hold this frame, and the frame it
-        stand.leave(consumer)
+        saved.leave(consumer)
 
 
 @guarded("the name of a coroutine or generator")
@@ -151,10 +142,10 @@ def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
             named_as(makes, outer)
 
 
-def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenerator:
+def _drive(inner: AnyGenerator, span: DeferredSpan, *, started: bool) -> AnyGenerator:
     """Forward the whole protocol; `GeneratorExit` is thrown in, never turned into `close`."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    flight.begin()
+    span.begin()
     sent: Any = None
     thrown: BaseException | None = None
     passing: list[Any] = []
@@ -165,19 +156,19 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
             thrown = error
     while True:
         if thrown is not None:
-            flight.stand.closing = issubclass(type(thrown), GeneratorExit)
-        stop = flight.interruption(thrown)
+            span.saved.closing = issubclass(type(thrown), GeneratorExit)
+        stop = span.interruption(thrown)
         thrown = thrown if stop is None else stop
         try:
-            passing.append(_step(inner, sent, thrown, flight.stand))
+            passing.append(_step(inner, sent, thrown, span.saved))
         except StopIteration as stop:
-            flight.end(closed=issubclass(type(thrown), GeneratorExit))
+            span.end(closed=issubclass(type(thrown), GeneratorExit))
             return stop.value
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it
-            flight.fail(error)
+            span.fail(error)
             raise
-        flight.add(passing[0])
+        span.add(passing[0])
         sent = thrown = None
         try:
             sent = yield passing.pop()  # popped: only the consumer holds an item between steps
@@ -185,37 +176,39 @@ def _drive(inner: AnyGenerator, flight: InFlight, *, started: bool) -> AnyGenera
             thrown = error
 
 
-async def _drive_async(inner: AnyAsyncGenerator, flight: InFlight) -> AnyAsyncGenerator:
+async def _drive_async(inner: AnyAsyncGenerator, span: DeferredSpan) -> AnyAsyncGenerator:
     """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-    flight.begin()
+    span.begin()
+    saved = span.saved
     step: Callable[[Any], Awaitable[Any]] = _first_step(inner)
     sent: Any = None
     thrown: BaseException | None = None
     passing: list[Any] = []
     while True:
         if thrown is not None:
-            flight.stand.closing = issubclass(type(thrown), GeneratorExit)
-        stop = flight.interruption(thrown)
+            span.saved.closing = issubclass(type(thrown), GeneratorExit)
+        stop = span.interruption(thrown)
         thrown = thrown if stop is None else stop
-        flight.begin_wait()
+        span.begin_wait()
         try:
+            # Unnamed: what `athrow` returns holds the exception, which would hold this frame.
             passing.append(
-                await stepwise(step(sent) if thrown is None else inner.athrow(thrown), flight.stand)
+                await await_stepwise(step(sent) if thrown is None else inner.athrow(thrown), saved)
             )
         except StopAsyncIteration:
-            flight.end_wait(None)
-            flight.end(closed=issubclass(type(thrown), GeneratorExit))
+            span.end_wait(None)
+            span.end(closed=issubclass(type(thrown), GeneratorExit))
             return
         except BaseException as error:
             thrown = None  # else the exception would hold this frame, and the frame it
-            stop = flight.end_wait(error)
-            flight.fail(error if stop is None else stop)
+            stop = span.end_wait(error)
+            span.fail(error if stop is None else stop)
             if stop is not None:
                 raise stop from None
             raise
-        flight.end_wait(None)
-        flight.add(passing[0])
+        span.end_wait(None)
+        span.add(passing[0])
         step = inner.asend
         sent = thrown = None
         try:
@@ -249,21 +242,21 @@ def _leave_alone(inner: object) -> None:
 
 
 async def _drive_coroutine(
-    inner: _Unawaited, flight: InFlight, settle: Callable[[Any], Any]
+    inner: _Unawaited, span: DeferredSpan, finish: Callable[[Any], Any]
 ) -> Any:  # noqa: ANN401 - whatever it returns
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:
-        flight.check()
+        span.check()
     except BaseException:
         inner.close()
         raise
     try:
-        value = await stepwise(inner.taken(), flight.stand)
+        value = await await_stepwise(inner.taken(), span.saved)
     except BaseException as error:
-        flight.fail(error)
+        span.fail(error)
         raise
-    flight.stand.remain()
-    return settle(value)
+    span.saved.keep()
+    return finish(value)
 
 
 class _Unawaited:

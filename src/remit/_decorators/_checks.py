@@ -1,4 +1,4 @@
-"""From what a decorator was given to a declaration, with every mistake named at its place."""
+"""Checks what a decorator was given and makes the declaration; errors name the place."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final, cast
 
-from msgspec import Struct
-
 from remit import _capture
 from remit._annotations import signature_of
 from remit._callables import unwrapped
-from remit._decorators._targets import AnyCallable, Target
+from remit._decorators._decorated import AnyCallable, CallableInfo
 from remit._guard import attempt
 from remit._inference import check_types
-from remit._overrides import CaptureOption, check_overrides
+from remit._overrides import check_overrides
 from remit._registry import SpanType, default_name, module_of_caller
 from remit._risk import coerce
 from remit._signature import RETURN
@@ -28,66 +26,60 @@ MAX_NAME_CHARS: Final = 1000
 SHOWN_CHARS: Final = 40
 
 
-class StepOptions(Struct, frozen=True):
-    """What `@remit.span_type` was given beside the name."""
-
-    data_risk: DataRisk | Mapping[str, object] | None = None
-    title: str | None = None
-    description: str | None = None
-    template: str | None = None
-    params: object = None
-    result: object = None
-    capture: _capture.Capture | None = None
-
-
-def declare(
-    target: Target,
-    name: str | None,
-    options: StepOptions,
+def declare(  # noqa: PLR0913 - what the decorators take
+    info: CallableInfo,
     decorator: str,
     *,
+    name: str | None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    template: str | None = None,
+    params: object = None,
+    result: object = None,
+    capture: _capture.Capture | None = None,
     declared_in: str | None = None,
 ) -> SpanType:
-    """Return the declaration of a span type.
+    """Return the declaration of a span type, after checking all that was given.
 
     Args:
-        target: What the decorator was put on.
-        name: The explicit name, or None for `module:qualname`.
-        options: The rest.
+        info: What the decorator was put on.
         decorator: `span_type` or `agent`, for messages.
+        name: The explicit name, or None for `module:qualname`.
+        data_risk: As `span_type`.
+        title: As `span_type`.
+        description: As `span_type`.
+        template: As `span_type`.
+        params: As `span_type`.
+        result: As `span_type`.
+        capture: As `span_type`.
         declared_in: Module that decorated what this is a copy of.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
-    where = place_of(target, decorator)
-    check_texts(
-        where, title=options.title, description=options.description, template=options.template
-    )
+    where = place_of(info, decorator)
+    check_texts(where, title=title, description=description, template=template)
     check_overrides(
-        target.function,
-        skip_first=target.skip_first,
-        params=options.params,
-        result=options.result,
-        where=where,
+        info.function, skip_first=info.skip_first, params=params, result=result, where=where
     )
     declared = SpanType(
-        target.function,
-        kind=target.kind,
-        skip_first=target.skip_first,
-        find_receiver=None if target.is_settled else target.receiver.find,
-        named_after=target.named,
+        info.function,
+        kind=info.kind,
+        skip_first=info.skip_first,
+        find_receiver=None if info.is_settled else info.self_parameter.resolve,
+        named_after=info.named,
         explicit_name=name,
-        data_risk=coerce(options.data_risk, where),
-        title=options.title,
-        description=options.description,
-        template=options.template,
-        params=options.params,
-        result=options.result,
-        capture=_kept(options.capture, target.function, where),
+        data_risk=coerce(data_risk, where),
+        title=title,
+        description=description,
+        template=template,
+        params=params,
+        result=result,
+        capture=_capture_options(capture, info.function, where),
         declared_in=declared_in or module_of_caller(),
     )
-    # What is found out later is not to be settled by now.
+    # The check must not settle what is found out later.
     check_types(replace(declared, find_receiver=None), where)
     return declared
 
@@ -113,11 +105,11 @@ def _sendable(name: str) -> bool:
     return "\0" not in name
 
 
-def place_of(target: Target, decorator: str) -> str:
+def place_of(info: CallableInfo, decorator: str) -> str:
     """Return decorator, function, file and line, for messages."""
-    code = getattr(unwrapped(target.function), "__code__", None)
+    code = getattr(unwrapped(info.function), "__code__", None)
     place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "built in"
-    return f"@remit.{decorator} on {default_name(target.named)} ({place})"
+    return f"@remit.{decorator} on {default_name(info.named)} ({place})"
 
 
 def explicit_name(name: object, decorator: str) -> str | None:
@@ -148,9 +140,9 @@ def given_name(name: object, decorator: str) -> str:
     )
 
 
-def _kept(
+def _capture_options(
     capture: _capture.Capture | None, function: AnyCallable, where: str
-) -> dict[str, CaptureOption]:
+) -> dict[str, _capture.Wish]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}

@@ -1,4 +1,4 @@
-"""API tokens: what can be created, and a token as the API answers it, without its secret."""
+"""API tokens: requests and answers."""
 
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -10,45 +10,45 @@ TokenScopeWord: TypeAlias = Literal["account", "agent_deployment"]
 
 
 class ApiTokenForCreate(WireModel):
-    """A new token: the fields under `details` in the body."""
+    """A new token: the `details` of the request."""
 
     token_scope: TokenScopeWord
     """Scope: the account, or one agent in one environment."""
     account_id: str | None = None
-    """The account; the token of the request says it if absent."""
+    """The account; by default that of the token."""
     agent_id: str | None = None
-    """The agent, under the scope `agent_deployment`, which needs it."""
+    """The agent; required for the scope `agent_deployment`."""
     environment_id: str | None = None
-    """The environment, under the same scope; the agent's only one, else the first, if absent."""
+    """The environment, for the same scope; by default the only one of the agent, else the first."""
     expires_at: str | None = None
-    """Expiry, ISO 8601; none if absent."""
+    """When it expires, ISO 8601; by default never."""
 
 
 class ApiToken(WireModel):
-    """A token without its secret, which only the answer to its creation has."""
+    """A token without its secret."""
 
     type: Literal["api_token"]
     """Always `api_token`."""
     id: str
     """Id of the token, a PFID."""
     token_scope: TokenScopeWord
-    """Scope."""
+    """Scope of the token."""
     account_id: str
     """Account to which it belongs."""
     agent_deployment_id: str | None = None
-    """The deployment, under the scope `agent_deployment`."""
+    """The deployment, for the scope `agent_deployment`."""
     agent_id: str | None = None
-    """The agent, under the same scope."""
+    """The agent, for the same scope."""
     environment_id: str | None = None
-    """The environment, under the same scope."""
+    """The environment, for the same scope."""
     made_by: str | None = None
-    """Id of the token that made it over the API; this token is not valid without that one."""
+    """Id of the token that created it over the API; this one is valid only while that one is."""
     status: Literal["active", "suspended", "revoked"]
-    """Status; a revoked token stays revoked."""
+    """State of the token; a revoked token stays revoked."""
     expires_at: datetime | None = None
-    """Expiry; null if none."""
+    """When it expires; null if never."""
     last_used_at: datetime | None = None
-    """When it was last used, if the server notes it."""
+    """When it was last used, if the server records that."""
     inserted_at: datetime | None = None
     """When it was created."""
     updated_at: datetime | None = None
@@ -63,4 +63,4 @@ class CreatedTokenResponse(WireModel):
     details: ApiToken
     """The token."""
     token: str | None = None
-    """The secret; absent when the answer repeats an earlier one."""
+    """The secret; absent if the request was repeated."""

@@ -1,0 +1,3 @@
+"""Wire models of what the collector alone sends and reads; the others are in `remit.models`."""
+
+from __future__ import annotations

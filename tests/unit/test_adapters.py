@@ -1,0 +1,347 @@
+"""The API for adapters, through a small framework that reports its steps by callbacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+import remit
+from remit.errors import DeniedError, RunTerminated
+from remit.testing import RecordingSink, isolated
+from tests.inside import _adapters as adapters
+from tests.inside import contributed_interrupts
+
+pytestmark = pytest.mark.python
+
+PAYS = remit.risk(allows="financial_transactions")
+PAYS_NOT = remit.risk(forbids="financial_transactions")
+
+
+@remit.agent("Adapted")
+def agent() -> None:
+    """Hold the runs."""
+
+
+@remit.span_type("adapters:decorated")
+def decorated(value: int) -> int:
+    """Be called by a tool of the framework."""
+    return value
+
+
+class Framework:
+    """Calls back when a node begins, ends or fails; a node knows its own id and its parent's."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        """Report to *adapter*."""
+        self.adapter = adapter
+        self.ids = count(1)
+
+    def run(self, name: str, act: Callable[[int], Any], parent: int = 0) -> Any:  # noqa: ANN401
+        """Run a node; swallow a refusal, as frameworks that show errors to models do."""
+        node = next(self.ids)
+        try:
+            self.adapter.began(node, parent, name, {"by": "framework"})
+            result = act(node)
+        except DeniedError as error:
+            self.adapter.failed(node, error)
+            return "refused"
+        except BaseException as error:
+            self.adapter.failed(node, error)
+            raise
+        self.adapter.ended(node, {"said": result})
+        return result
+
+
+class Adapter:
+    """What an adapter of a framework is made of."""
+
+    def __init__(self) -> None:
+        """Declare the kinds of nodes."""
+        self.table: adapters.SpanTable[int] = adapters.SpanTable()
+        self.refused: list[str] = []
+        self.recorders = {
+            "model": adapters.declare("fake:model", "llm", params=dict[str, str]),
+            "pay": adapters.declare("fake:pay", "tool", data_risk=PAYS),
+            "tool": adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT, title="A tool"),
+        }
+
+    def began(self, node: int, parent: int, name: str, inputs: dict[str, object]) -> None:
+        """Take a callback."""
+        if name == "group":
+            self.table.alias(node, parent)
+        else:
+            self.table.start(node, self.recorders[name], inputs, parent, current=True)
+
+    def ended(self, node: int, outputs: dict[str, object]) -> None:
+        """Take a callback."""
+        span = self.table.get(node)
+        if span is not None and span.refused is not None:
+            self.refused.append(span.refused.step)
+        self.table.end(node, outputs)
+
+    def failed(self, node: int, error: BaseException) -> None:
+        """Take a callback."""
+        self.table.end(node, error=error)
+
+
+@pytest.fixture
+def recorder() -> Iterator[RecordingSink]:
+    """Record into memory."""
+    with isolated() as sink:
+        yield sink
+
+
+@pytest.fixture
+def framework(recorder: RecordingSink) -> Framework:
+    """Return a framework with its adapter."""
+    del recorder
+    return Framework(Adapter())
+
+
+def nothing(_: int) -> str:
+    """Do nothing."""
+    return "done"
+
+
+def test_nested_nodes_are_nested_spans(recorder: RecordingSink, framework: Framework) -> None:
+    """Decorated functions are beneath the node that calls them; groups have no span."""
+
+    def tool(_: int) -> int:
+        return decorated(3)
+
+    def group(node: int) -> Any:  # noqa: ANN401
+        return framework.run("tool", tool, parent=node)
+
+    with agent.run():
+        before = remit.current_span()
+        framework.run("model", lambda node: framework.run("group", group, parent=node))
+        assert remit.current_span() == before
+    assert recorder.tree() == [
+        [["fake:model", [["fake:tool", [["adapters:decorated", []]]]]]],
+    ]
+    model = recorder.spans("fake:model")[0]
+    assert model.payload == {"inputs": {"by": "framework"}}
+    assert (model.status, model.result) == ("complete", {"said": 3})
+
+
+def test_spans_end_in_any_order_and_on_any_thread(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """Each once: what is reported twice counts the first time."""
+    table, tool = framework.adapter.table, framework.adapter.recorders["tool"]
+    with agent.run():
+        table.start(1, tool, {})
+        table.start(2, tool, {}, 1)
+        thread = threading.Thread(target=table.end, args=(1, {"first": True}))
+        thread.start()
+        thread.join(10)
+        span = table.get(2)
+        assert span is not None
+        span.end({"said": "once"})
+        span.end({"said": "twice"})
+    outer, inner = recorder.spans()
+    assert inner.parent == outer.key
+    assert [outer.result, inner.result] == [{"first": True}, {"said": "once"}]
+
+
+def test_a_refusal_is_known_to_the_spans_around_it(framework: Framework) -> None:
+    """However the framework treats the exception."""
+    with isolated(on_violation="deny") as recorder:
+        framework = Framework(Adapter())
+
+        @remit.agent("Careful", data_risk=PAYS_NOT)
+        def careful() -> None: ...
+
+        with careful.run():
+            framework.run(
+                "model",
+                lambda node: framework.run(
+                    "tool", lambda node: framework.run("pay", nothing, parent=node), parent=node
+                ),
+            )
+    statuses = {span.name: span.status for span in recorder.spans()}
+    assert statuses == {"fake:model": "complete", "fake:tool": "complete", "fake:pay": "failed"}
+    assert framework.adapter.refused == ["fake:pay", "fake:pay"]
+
+
+def test_models_are_not_refused_for_what_they_leave_unknown() -> None:
+    """They have no effect of their own; a tool that says nothing is refused."""
+    with isolated(on_violation="deny"):
+        unknown_tool = adapters.declare("fake:unknown", "tool")
+        model = adapters.declare("fake:model", "llm")
+
+        @remit.agent("Careful", data_risk=PAYS_NOT)
+        def careful() -> None: ...
+
+        with careful.run():
+            adapters.start(model, {}).end()
+            with pytest.raises(DeniedError):
+                adapters.start(unknown_tool, {})
+
+
+def test_what_is_open_at_the_end_of_the_block_is_cancelled(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """The run does not wait for a callback that may never come."""
+    table, tool = framework.adapter.table, framework.adapter.recorders["tool"]
+    with agent.run():
+        table.start(1, tool, {})
+        table.start(2, tool, {}, 1)
+    assert [span.status for span in recorder.spans()] == ["cancelled", "cancelled"]
+    assert recorder.runs[0].status == "complete"
+    table.end_all()
+
+
+def test_a_step_of_a_terminated_run_does_not_begin(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """As a decorated one."""
+    with agent.run():
+        recorder.runs[0].feed.terminated = "stopped"
+        with pytest.raises(RunTerminated):
+            framework.run("tool", nothing)
+    assert recorder.spans() == []
+
+
+class Paused(Exception):  # noqa: N818 - named as frameworks do
+    """A framework waits for somebody."""
+
+
+def test_a_framework_contributes_what_interrupts(
+    recorder: RecordingSink, framework: Framework, request: pytest.FixtureRequest
+) -> None:
+    """The span is cancelled and the run stays open."""
+    adapters.interrupts(Paused)
+    request.addfinalizer(contributed_interrupts.clear)
+
+    def pause(_: int) -> None:
+        raise Paused
+
+    with pytest.raises(Paused), agent.run():
+        framework.run("tool", pause)
+    assert [span.status for span in recorder.spans()] == ["cancelled"]
+    assert recorder.runs[0].status == "open"
+
+
+def test_a_span_is_described_while_it_is_open(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """Payload and type may be known only at the end."""
+    with agent.run():
+        span = adapters.start(framework.adapter.recorders["tool"], {"early": 1})
+        span.describe({"late": "2"}, framework.adapter.recorders["model"])
+        span.end({"tokens": 3})
+    (recorded,) = recorder.spans()
+    assert (recorded.name, recorded.payload) == ("fake:model", {"inputs": {"late": "2"}})
+    assert recorded.result == {"tokens": 3}
+
+
+def test_spans_that_are_over_are_recorded_in_any_order(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """With the times of the framework, and a child before its parent."""
+    tool = framework.adapter.recorders["tool"]
+    with agent.run():
+        root = adapters.current_context()
+        assert root is not None
+        parent = adapters.context_of(root, "parent")
+        adapters.record(
+            tool, {}, {"n": 2}, parent=parent, started_ns=20, ended_ns=30, ident="child"
+        )
+        adapters.record(
+            tool, {}, None, parent=root, started_ns=10, ended_ns=40, ident="parent", status="failed"
+        )
+    child, outer = recorder.spans()
+    assert child.parent == outer.key
+    assert [child.started_ns, child.finished_ns] == [20, 30]
+    assert [outer.started_ns, outer.finished_ns, outer.status] == [10, 40, "failed"]
+
+
+def test_a_span_has_the_times_that_it_is_given(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """Of a callback that comes late."""
+    with agent.run():
+        adapters.start(framework.adapter.recorders["tool"], {}, started_ns=100).end(ended_ns=200)
+    (span,) = recorder.spans()
+    assert (span.started_ns, span.finished_ns) == (100, 200)
+
+
+def test_outside_any_run_nothing_is_recorded(recorder: RecordingSink, framework: Framework) -> None:
+    """And nothing breaks."""
+    assert framework.run("tool", nothing) == "done"
+    assert adapters.traceparent() is None
+    assert recorder.runs == []
+
+
+def test_a_block_ends_its_span_with_what_passes_through(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """For hooks that wrap a call."""
+
+    def fail() -> None:
+        with adapters.start(framework.adapter.recorders["tool"], {}):
+            decorated(1)
+            raise KeyError
+
+    with agent.run():
+        before = remit.current_span()
+        with pytest.raises(KeyError):
+            fail()
+        assert remit.current_span() == before
+    tool, step = recorder.spans()
+    assert (tool.status, step.parent) == ("failed", tool.key)
+
+
+def test_a_run_that_is_nobodys_block_ends_when_told(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """A session of a server, used from wherever its requests arrive."""
+    runs: adapters.RunTable[str] = adapters.RunTable()
+    sessions = adapters.declare_agent("fake.server:sessions", name="Sessions")
+    for _ in range(2):
+        context = runs.context("session", lambda: sessions.open(subject="Ada"))
+        adapters.start(framework.adapter.recorders["tool"], {}, parent=context).end()
+        assert remit.current_run() is None
+    assert [run.status for run in recorder.runs] == ["active"]
+    runs.end("session")
+    assert [run.status for run in recorder.runs] == ["complete"]
+    assert recorder.runs[0].agent == "fake.server:sessions"
+    assert recorder.runs[0].root.payload["subject"] == "Ada"
+    assert len(recorder.spans()) == 2
+
+
+def test_a_trace_of_another_system_can_be_linked(
+    recorder: RecordingSink, framework: Framework
+) -> None:
+    """By the header of W3C, the same for all spans of a run in its first part."""
+    with agent.run():
+        outer = adapters.traceparent()
+        with adapters.start(framework.adapter.recorders["tool"], {}):
+            inner = adapters.traceparent()
+    assert outer is not None
+    assert inner is not None
+    assert outer.split("-")[1] == inner.split("-")[1]
+    assert [len(part) for part in inner.split("-")] == [2, 32, 16, 2]
+    del recorder
+
+
+def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
+    """With its schemas, title and data risk."""
+    del framework
+    with isolated():
+
+        @remit.agent("Registered", span_types=["fake:"])
+        def registered() -> None: ...
+
+        Adapter()
+        content: Any = registered.registration()["agent_schema_version"]
+    entries = {each["name"]: each for each in content["span_type_schemas"]}
+    model, tool = entries["fake:model"], entries["fake:tool"]
+    assert model["params_schema"]["properties"]["inputs"]["type"] == "object"
+    assert tool["title"] == "A tool"
+    assert tool["data_risk"]["action_profile"]
