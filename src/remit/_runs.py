@@ -463,7 +463,7 @@ class OpenRun:
         self.recorder: Final = recorder
         self.recording: Final = recording
         shared = outer.run.rules if recording and outer is not None else None
-        self.rules: Final = recorder.rules.in_run(shared)
+        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.set_clock()
         self._offset_ns = self.offset_ns

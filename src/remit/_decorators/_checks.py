@@ -12,7 +12,7 @@ from remit._callables import unwrapped
 from remit._decorators._decorated import AnyCallable, CallableInfo
 from remit._guard import attempt
 from remit._inference import check_types
-from remit._overrides import check_overrides
+from remit._overrides import CaptureOption, check_overrides
 from remit._registry import SpanType, default_name, module_of_caller
 from remit._risk import coerce
 from remit._signature import RETURN
@@ -142,7 +142,7 @@ def given_name(name: object, decorator: str) -> str:
 
 def _capture_options(
     capture: _capture.Capture | None, function: AnyCallable, where: str
-) -> dict[str, _capture.Wish]:
+) -> dict[str, CaptureOption]:
     """Return `capture=` as a mapping of parameter names, `return` and names of rules."""
     if capture is None:
         return {}
