@@ -140,7 +140,7 @@ class ParameterPlan(Struct, frozen=True):
 
     Attributes:
         name: Its key in the payload.
-        kind: As `inspect.Parameter.kind`.
+        kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which lets None and booleans pass.
