@@ -21,7 +21,7 @@ from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
 from remit._overrides import CaptureOption, overridden
-from remit._signature import CallKind, Reading, read
+from remit._signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
 
@@ -117,7 +117,7 @@ class SpanType:
         data_risk: What it may do and whose data flows through it.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
-        template: Liquid text by which the server sums up a span.
+        template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
         result: The same for the result.
         capture: What the author said of recording, by parameter, `return` and rule.
@@ -177,16 +177,18 @@ class SpanType:
         return int(getattr(_code(self), "co_firstlineno", 0))
 
     @cached_property
-    def signature(self) -> Reading:
+    def declared_signature(self) -> SignatureInfo:
         """The signature, read at the first use: the names in it exist by then."""
         find = self.find_receiver
         return read(self.function, skip_first=self.skip_first if find is None else find())
 
     @cached_property
-    def reading(self) -> Reading:
+    def recorded_signature(self) -> SignatureInfo:
         """The signature with the types of `params` and `result` in it: what is recorded."""
         streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
-        return overridden(self.signature, streams=streams, params=self.params, result=self.result)
+        return overridden(
+            self.declared_signature, streams=streams, params=self.params, result=self.result
+        )
 
     @property
     def place(self) -> str:
@@ -214,7 +216,7 @@ class SpanType:
 
     @property
     def in_main(self) -> bool:
-        """Whether it stands in the program's own module or a notebook, where cells run again."""
+        """Whether it is defined in the main module or a notebook, where cells run again."""
         return getattr(self.body, "__module__", None) in MAIN
 
     def replaces(self, other: SpanType) -> bool:
@@ -330,7 +332,7 @@ class Registry:
         version: Grows with every change: what was composed before may be out of date.
     """
 
-    # One for all: whoever is forked while a thread is in one takes a new one, for copies too.
+    # Shared by all registries, so that a forked child replaces the lock of copies too.
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:

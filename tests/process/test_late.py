@@ -41,7 +41,7 @@ def test_what_an_exit_handler_of_before_records_is_counted(tmp_path: Path, *, us
         plain = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
         environ = settings(tmp_path, served.url, served.token) | plain
         told, errors = told_by(start(LATE + DECLARED + RECORDING, environ, *["used"] * used))
-        # The run's beginning and its root's, the agent's span, ten steps, and the ends of both.
+        # A run, its root span, the agent's, those of ten steps, and the ends of run and root span.
         assert told == "{} {'after_shutdown': 15}\n"
         assert len(errors.splitlines()) == 1
         inherit(environ)

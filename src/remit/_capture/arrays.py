@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from remit._capture import markers
-from remit._capture.statics import ABSENT, lookup, module_of, mro, type_name
 from remit._guard import attempt
+from remit._introspection import ABSENT, lookup, module_of, mro, type_name
 
 _KNOWN: Final = (
     ("numpy", "ndarray"),

@@ -11,7 +11,7 @@ from remit._delivery.runs import Registrations
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._sink import Item, Kind
-from remit._spool import Outbox, RunRecord
+from remit._spool import RunRecord, SpoolOutbox
 
 
 class Writer:
@@ -21,7 +21,7 @@ class Writer:
         self,
         *,
         buffer: Buffer,
-        outbox: Outbox,
+        outbox: SpoolOutbox,
         registrations: Registrations,
         clock: Clock,
         interval_s: float,

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 import typing_extensions
 from pydantic import WithJsonSchema
-from typing_extensions import is_protocol, is_typeddict
+from typing_extensions import is_protocol
 from typing_inspection.introspection import AnnotationSource, inspect_annotation
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
@@ -37,7 +37,7 @@ from remit._annotations import (
     is_annotated,
     is_union,
 )
-from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple
+from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple, is_typed_dict
 from remit._guard import attempt
 
 UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
@@ -179,7 +179,7 @@ class TypeNormalizer:
         if cls in self._replaced:
             return self._replaced[cls]
         fields = fields_of(cls)
-        if fields is not None and is_typeddict(cls):
+        if fields is not None and is_typed_dict(cls):
             return self._typed_dict(cls, fields)
         if fields is not None and is_named_tuple(cls):
             return self._named_tuple(cls, fields)

@@ -79,8 +79,8 @@ def _declared(module: str) -> list[SpanType]:
 
 def _checked(declared: SpanType) -> Checked:
     found = weaknesses(
-        declared.signature,
-        declared.reading,
+        declared.declared_signature,
+        declared.recorded_signature,
         declared.kind,
         params=declared.params,
         result=declared.result,

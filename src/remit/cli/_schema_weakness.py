@@ -12,7 +12,7 @@ from remit._schema import params_schema, result_schema
 from remit._schema._canonical import Json
 from remit._schema._results import referred
 from remit._schema._types import BY_SHAPE
-from remit._signature import RETURN, CallKind, Reading
+from remit._signature import RETURN, CallKind, SignatureInfo
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
 """Keywords that do not restrict values."""
@@ -46,8 +46,8 @@ class Weakness:
 
 
 def weaknesses(
-    signature: Reading,
-    reading: Reading,
+    signature: SignatureInfo,
+    recorded: SignatureInfo,
     kind: CallKind,
     *,
     params: object = None,
@@ -57,13 +57,13 @@ def weaknesses(
 
     Args:
         signature: What the function says.
-        reading: The same with the types of *params* and *result* in it.
+        recorded: The same with the types of *params* and *result* in it.
         kind: How a call runs.
         params: What `params=` was given.
         result: What `result=` was given.
     """
     takes = params_schema(signature, redact=_unseen, declared=params)
-    gives = result_schema(reading, kind, redact=_unseen, declared=result)
+    gives = result_schema(recorded, kind, redact=_unseen, declared=result)
     found: list[Weakness] = []
     for each in signature.parameters:
         schema = takes["properties"].get(each.name, {})
@@ -71,7 +71,7 @@ def weaknesses(
         missing = each.annotation is MISSING and each.note is None
         found += _said(inside, each.name, "no annotation") if missing else inside
     inside = list(_Walk(gives.get("$defs", {})).weak(_value(gives), RETURN))
-    missing = reading.returns is MISSING and reading.returns_note is None and result is None
+    missing = recorded.returns is MISSING and recorded.returns_note is None and result is None
     found += _said(inside, RETURN, "no return annotation") if missing else inside
     return tuple(found)
 
