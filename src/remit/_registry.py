@@ -133,7 +133,7 @@ class SpanType:
         data_risk: What it may do and whose data flows through it.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
-        template: Liquid text by which the server sums up a span.
+        template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
         result: The same for the result.
         capture: What the author said of recording, by parameter, `return` and rule.

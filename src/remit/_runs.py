@@ -462,8 +462,11 @@ class OpenRun:
         outer = current_context()
         self.recorder: Final = recorder
         self.recording: Final = recording
-        self.rules: Final = recorder.rules.in_run(None if outer is None else outer.run.rules)
+        self.rules: Final[_capture.Rules] = recorder.rules.in_run(
+            None if outer is None else outer.run.rules
+        )
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
+        self.offset_ns = 0
         self.set_clock()
         self._offset_ns = self.offset_ns
         self._started_ns = self.now_ns()

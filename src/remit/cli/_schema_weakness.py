@@ -15,7 +15,7 @@ from remit._schema._types import BY_SHAPE
 from remit._signature import RETURN, CallKind, SignatureInfo
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
-"""Keywords that say nothing of which values there may be."""
+"""Keywords that do not restrict values."""
 
 _ALTERNATIVES: Final = ("allOf", "anyOf", "oneOf")
 _ANYTHING: Final = "may be anything"
@@ -27,7 +27,7 @@ class Grade(StrEnum):
     NONE = "none"
     """There is no schema."""
     WEAK = "weak"
-    """There is one that any value fits, or any item or member."""
+    """There is one that accepts any value, any item or any member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def weaknesses(
     params: object = None,
     result: object = None,
 ) -> tuple[Weakness, ...]:
-    """Return what the schemas of a callable leave open, in order of the signature.
+    """Return the missing and weak schemas of a callable, in order of the signature.
 
     Args:
         signature: What the function says.
@@ -77,12 +77,12 @@ def weaknesses(
 
 
 def _unseen(value: object) -> None:
-    """Stand in for redaction: the values in a schema are not looked at here."""
+    """Replace redaction: the values in a schema do not matter here."""
     del value
 
 
 def _said(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
-    """Return the one weakness of what its author said nothing of, none if something else did."""
+    """Return one weakness for a missing annotation, unless the schema comes from elsewhere."""
     return [Weakness(place, Grade.NONE, why)] if inside else []
 
 
@@ -107,7 +107,7 @@ class _Walk:
         self._seen: set[str] = set()
 
     def weak(self, schema: object, place: str) -> Iterator[Weakness]:
-        """Yield what *schema*, that of *place*, leaves open."""
+        """Yield the weaknesses of *schema*, that of *place*."""
         if not isinstance(schema, dict):
             return
         known = {key: each for key, each in cast("Json", schema).items() if key not in _ANNOTATIONS}
@@ -142,7 +142,7 @@ class _Walk:
 
 
 def _says_of_members(schema: Json) -> bool:
-    """Return whether the schema of an object says anything of what is in it."""
+    """Return whether the schema of an object restricts its members."""
     return (
         any(schema.get(key) for key in ("properties", "patternProperties", *_ALTERNATIVES))
         or isinstance(schema.get("additionalProperties"), dict)
