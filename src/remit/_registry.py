@@ -11,10 +11,9 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
-from functools import cached_property
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._callables import layers, unwrapped
 from remit._docstrings import docstring, sendable, summary
@@ -24,6 +23,8 @@ from remit._overrides import CaptureOption, overridden
 from remit._signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
+
+T = TypeVar("T")
 
 RUN_TYPE: Final = "remit:run"
 """Type of each run's root span."""
@@ -103,6 +104,21 @@ def human(qualname: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+class _Cached(Generic[T]):
+    """An attribute that is computed at its first use.
+
+    `functools.cached_property` holds a lock before Python 3.12, which a forked child may inherit.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, instance: object, owner: type) -> T:
+        value = vars(instance)[self._compute.__name__] = self._compute(instance)
+        return value
+
+
 @dataclass(frozen=True, eq=False)
 class SpanType:
     """One declared span type.
@@ -141,27 +157,27 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
 
-    @cached_property
+    @_Cached
     def name(self) -> str:
         """What spans call it: `<module>:<qualname>` unless the author chose a name."""
         return self.explicit_name or f"{self.module}:{self.qualname}"
 
-    @cached_property
+    @_Cached
     def body(self) -> Callable[..., object]:
         """The function inside decorators, partials and objects."""
         return unwrapped(self.function)
 
-    @cached_property
+    @_Cached
     def doc(self) -> str | None:
         """The docstring of the function, else that of the object's class."""
         return docstring(self.body) or docstring(self.named_after or self.body)
 
-    @cached_property
+    @_Cached
     def qualname(self) -> str:
         """The qualified name."""
         return qualname(self.named_after or self.body)
 
-    @cached_property
+    @_Cached
     def module(self) -> str:
         """The module, by the name that it would be imported under."""
         return module_name(self.named_after or self.body)
@@ -176,13 +192,13 @@ class SpanType:
         """The line of the function, from one; 0 if it is not known."""
         return int(getattr(_code(self), "co_firstlineno", 0))
 
-    @cached_property
+    @_Cached
     def declared_signature(self) -> SignatureInfo:
         """The signature, read at the first use: the names in it exist by then."""
         find = self.find_receiver
         return read(self.function, skip_first=self.skip_first if find is None else find())
 
-    @cached_property
+    @_Cached
     def recorded_signature(self) -> SignatureInfo:
         """The signature with the types of `params` and `result` in it: what is recorded."""
         streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
@@ -273,7 +289,7 @@ class AgentType:
                     "functions, modules or prefixes of names"
                 )
 
-    @cached_property
+    @_Cached
     def external_identifier(self) -> str:
         """`<module>:<qualname>`, by which a server knows it again."""
         return f"{self.span_type.module}:{self.span_type.qualname}"
@@ -294,7 +310,7 @@ class AgentType:
         """Its remit: how far the steps of its runs may go."""
         return self.span_type.data_risk
 
-    @cached_property
+    @_Cached
     def local_identifier(self) -> str:
         """The identifier in local mode: the folder of the project and the external identifier.
 

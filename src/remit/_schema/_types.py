@@ -37,6 +37,7 @@ from remit._annotations import (
     is_annotated,
     is_union,
 )
+from remit._capture.arrays import ARRAYS
 from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple, is_typed_dict
 from remit._guard import attempt
 
@@ -99,19 +100,6 @@ _NUMPY: Final[Mapping[str, type]] = {
     "integer": int,
     "str_": str,
 }
-_ARRAYS: Final = frozenset(
-    {
-        ("numpy", "ndarray"),
-        ("pandas", "DataFrame"),
-        ("pandas", "Index"),
-        ("pandas", "Series"),
-        ("polars", "DataFrame"),
-        ("polars", "Series"),
-        ("torch", "Tensor"),
-    }
-)
-"""(top-level package, class) of arrays and tables; none of these packages is imported."""
-
 BY_SHAPE: Final = "recorded by type, shape and dtype"
 """The end of an array's note."""
 
@@ -284,7 +272,7 @@ def _class_without_fields(cls: Any) -> object:  # noqa: ANN401 - any class
     old_model = any(each.__module__.startswith("pydantic.v1") for each in cls.__mro__)
     if cls in _OPAQUE or is_protocol(cls) or old_model:
         return _opaque(cls)
-    if packages & _ARRAYS:
+    if packages.intersection(ARRAYS):
         return Annotated[Any, WithJsonSchema(noted(f"{type_name(cls)}: {BY_SHAPE}"))]
     return _recorded_as(cls)
 
