@@ -158,7 +158,7 @@ def _declare(
     texts = {each: options[each] for each in ("version", "agent_id", "environment_id")}
     check_texts(where, **texts)
     quality = options["quality"]
-    if quality is not None and not isinstance(quality, Mapping):
+    if not isinstance(quality, Mapping | None):
         raise DeclarationError(
             f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
             "names to models or JSON Schemas"
@@ -167,7 +167,7 @@ def _declare(
         span_type,
         explicit_name=name,
         span_types=options["span_types"],
-        quality=quality or {},
+        quality=options["quality"] or {},
         **texts,
     )
 
