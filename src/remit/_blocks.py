@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import cast
 
 from remit import _capture
-from remit._capture.statics import is_a
 from remit._guard import guarded
-from remit._ids import key_text, new_key
+from remit._ids import KEY_BYTES, key_text, new_key
+from remit._introspection import is_a
 from remit._outcomes import FAILED
 from remit._run_blocks import Run, run_of
 from remit._runs import OpenRun, current_context, use_context
@@ -18,7 +18,7 @@ from remit.errors import UsageError
 
 
 class Span:
-    """A handle on a span: its ids, and a way to say how it ended.
+    """A handle on a span: its ids, its result, its failure.
 
     Two are equal when their keys are.
 
@@ -132,6 +132,12 @@ class ManualPlan:
         return _capture.capture_mapping({}, rules)
 
 
+@guarded("the key of a block", bytes(KEY_BYTES))
+def _some_key() -> bytes:
+    """Return a key for a handle on what is recorded nowhere."""
+    return new_key(0)
+
+
 class SpanBlock:
     """The block of `with remit.span(...)`; sync and async, used once."""
 
@@ -164,10 +170,10 @@ class SpanBlock:
         if recorder is None or parent is None:
             if recorder is not None:
                 self._outside(recorder)
-            return Span(new_key(0), self._name, None)
+            return Span(_some_key(), self._name, None)
         span = recorder.start(parent, (), {})
         if not isinstance(span, OpenSpan):
-            return Span(new_key(0), self._name, None)
+            return Span(_some_key(), self._name, None)
         self._span, context = span, span.context
         self._entered = use_context(context)
         self._entered.__enter__()

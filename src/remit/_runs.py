@@ -465,6 +465,7 @@ class OpenRun:
         shared = outer.run.rules if recording and outer is not None else None
         self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
+        self.offset_ns = 0
         self.set_clock()
         self._offset_ns = self.offset_ns
         self._started_ns = self.now_ns()

@@ -56,6 +56,7 @@ def steadily(act):
 for _ in range(8):
     work = steadily(work)
 remit.configure()
+agent(0)  # an alarm while a thread starts is too early for the thread
 signal.signal(signal.SIGALRM, ring)
 signal.setitimer(signal.ITIMER_REAL, 0.0011, 0.0011)
 try:

@@ -19,10 +19,10 @@ from remit._capture.rules import QUOTED
 from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import name_rule
 from remit._capture.scalars import integer, text
-from remit._capture.statics import is_a, is_one_of, lookup, type_name
 from remit._capture.walk import Walk, encode, is_bare
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._guard import attempt
+from remit._introspection import is_a, is_one_of, lookup, type_name
 
 MAX_MESSAGE_CHARS: Final = 8_192
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 from pydantic_core import MultiHostUrl, Url
 
 from remit._capture import markers
-from remit._capture.statics import (
+from remit._guard import attempt
+from remit._introspection import (
     is_one_of,
     kind_of,
     module_of,
@@ -28,7 +29,6 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
-from remit._guard import attempt
 
 MAX_EXACT: Final = 2**53
 """Beyond it a reader that keeps numbers as doubles would change them."""

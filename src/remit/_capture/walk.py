@@ -18,9 +18,9 @@ from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import KNOWN, MAX_JUDGED_CHARS, flag_rule, name_rule, remember
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.scalars import MAX_EXACT
-from remit._capture.statics import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
 from remit._capture.withheld import WithheldTexts
+from remit._introspection import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000

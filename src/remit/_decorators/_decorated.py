@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property, partial, partialmethod, singledispatchmethod
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -77,16 +77,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(given: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+    holder: Any = given  # not narrowed by the checks
     if isinstance(given, classmethod):
-        return Wrapping("@classmethod", given.__func__, classmethod, is_called=True)
+        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
     if isinstance(given, staticmethod):
-        function: Any = given.__func__
+        function = holder.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(given, property):
         return Wrapping("@property", given.fget, given.getter)
     if isinstance(given, cached_property):
-        copied: Any = copy.copy(given)
+        copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.
@@ -135,17 +136,17 @@ class SelfParameter:
     def resolve(self) -> bool:
         """Settle whether the first argument is the object or class."""
         if self.is_self is None:
-            self.is_self = attempt(self._look_up) is True
+            self.is_self = self._look_up()
         return self.is_self
 
     def _look_up(self) -> bool:
         scope = self._scope
-        if not scope or scope.endswith(_LOCALS):
+        if self._function is None or not scope or scope.endswith(_LOCALS):
             return False  # defined outside of any class
-        owner: Any = sys.modules.get(self._function.__module__)
+        owner: object = sys.modules.get(self._function.__module__)
         for part in scope.split("."):
-            owner = vars(owner).get(part) if owner is not None else None
-        name = self._function.__name__  # type: ignore[union-attr]
+            owner = vars(owner).get(part) if isinstance(owner, type | ModuleType) else None
+        name = self._function.__name__
         if isinstance(owner, type) and name in vars(owner):
             return name == "__new__" or not isinstance(vars(owner)[name], staticmethod)
         return self.by_name

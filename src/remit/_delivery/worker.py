@@ -48,7 +48,10 @@ class Worker:
         # One step at a time, also if a thread makes one that is not the worker's.
         self._stepping = threading.RLock()
         # Reentrant, because a signal's handler may record, and so wake, while this thread holds it.
-        self._changed = threading.Condition(threading.RLock())
+        # Taken directly: an alarm inside `Condition.__enter__`, a Python function, would leave it
+        # locked.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
 
     @property
     def alive(self) -> bool:
@@ -57,7 +60,7 @@ class Worker:
 
     def start(self) -> bool:
         """Start the thread unless it runs; tell whether it does now."""
-        with self._changed:
+        with self._lock:
             if self.alive or self._stopping:
                 return self.alive
             died = self._thread is not None
@@ -74,13 +77,13 @@ class Worker:
 
     def wake(self) -> None:
         """Have the thread make its next step now."""
-        with self._changed:
+        with self._lock:
             self._woken = True
             self._changed.notify_all()
 
     def request(self) -> int:
         """Wake the thread; return the ticket of a step that begins after this call."""
-        with self._changed:
+        with self._lock:
             self._requested += 1
             self.wake()
             return self._requested
@@ -95,12 +98,12 @@ class Worker:
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until *until* holds, which is looked at after each step; tell whether it does."""
-        with self._changed:
+        with self._lock:
             return self._changed.wait_for(until, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
         """End the thread after its step; tell whether it has ended within *timeout_s* seconds."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             self.wake()
         thread = self._thread
@@ -129,7 +132,7 @@ class Worker:
 
     def run_once(self) -> float:
         """Make one step, on whatever thread; contain its fault."""
-        with self._changed:
+        with self._lock:
             self._woken = False
             ticket = self._requested
         try:
@@ -138,7 +141,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a worker's loop survives everything
             self._contain(error)
             wait_s = FAULT_WAIT_S
-        with self._changed:
+        with self._lock:
             self._done = max(self._done, ticket)
             self._due_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
             self._changed.notify_all()
@@ -163,7 +166,7 @@ class Worker:
         try:
             while not self._stopping:
                 wait_s = self.run_once()
-                with self._changed:
+                with self._lock:
                     self._changed.wait_for(self._has_to_go_on, wait_s)
             if not self._forgotten:
                 self._last()
