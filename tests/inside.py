@@ -74,6 +74,7 @@ from remit._run_blocks import Run as Run
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import null_run as null_run
 from remit._runs import contributed_interrupts as contributed_interrupts
+from remit._runs import current_context as current_context
 from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema

@@ -141,7 +141,7 @@ def guarded(
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
 def guarded(
     where: str, default: Any = None, *, passes: tuple[type[Exception], ...] = (DeniedError,)
-) -> Callable[[Callable[P, T]], Callable[P, Any]]:
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
     """Return a decorator that contains the faults of a function.
 
     Args:
@@ -150,7 +150,7 @@ def guarded(
         passes: Exception types that are raised to the caller instead of being contained.
     """
 
-    def decorate(function: Callable[P, T]) -> Callable[P, Any]:
+    def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
         @wraps(function)
         def contained(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - T or the default
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True

@@ -52,7 +52,7 @@ class Parameter(Struct, frozen=True):
     """
 
     name: str
-    kind: int
+    kind: inspect._ParameterKind
     annotation: object
     default: object
     category: str | None = None

@@ -69,7 +69,7 @@ class CaptureOptions(Struct, frozen=True):
         """Return the options in *capture*, which was checked when it was declared."""
         plain = {key: option for key, option in capture.items() if isinstance(option, bool)}
         return cls(
-            # The colon tells a rule from a parameter.
+            # A rule has a colon, a parameter has none.
             keep={key: option for key, option in plain.items() if ":" not in key},
             off=frozenset(key for key in plain if ":" in key),
             off_for={
@@ -140,7 +140,7 @@ class ParameterPlan(Struct, frozen=True):
 
     Attributes:
         name: Its key in the payload.
-        kind: As `inspect.Parameter.kind`.
+        kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which lets None and booleans pass.
@@ -331,7 +331,7 @@ class Plan:
         self._skipped = signature.skipped
         self._rest = _name_of_kind(parameters, VAR_POSITIONAL)
         self._others = _name_of_kind(parameters, VAR_KEYWORD)
-        # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
+        # A skipped `*args` or `**kwargs` cannot be distinguished from a skipped keyword.
         self._drops_surplus = len(signature.skipped) > signature.names.count(None)
         self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
         # Under a decorator that moves arguments, each of them may be the one to withhold.

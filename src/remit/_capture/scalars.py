@@ -102,7 +102,7 @@ def _with_zone(
 def _naive_datetime(value: dt.datetime) -> str:
     parts = ["year", "month", "day", "hour", "minute", "second", "microsecond"]
     space = dt.datetime.__dict__
-    # Year, month and day stand in the base class.
+    # Year, month and day are attributes of the base class.
     return dt.datetime(  # noqa: DTZ001 - the zone is named beside it
         *((space.get(part) or dt.date.__dict__[part]).__get__(value) for part in parts)
     ).isoformat()

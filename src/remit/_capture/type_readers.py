@@ -79,8 +79,8 @@ class Field(Struct, frozen=True):
         rule: The rule that withholds it, whatever the value.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category that its name or type shows.
-        generic: Its type is a variable that nothing is given for: what stands for it is for the
-            annotation of the parameter to say.
+        generic: Its type is a type variable without an argument; the annotation of the parameter
+            decides what is withheld.
         slot: It is a slot of the class, not an entry of the instance's dict.
     """
 

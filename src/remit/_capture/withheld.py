@@ -1,4 +1,4 @@
-"""The texts that one run withholds: an error that is recorded later does not tell them."""
+"""The texts that one run has withheld, so that errors which it records later do not quote them."""
 
 from __future__ import annotations
 

@@ -81,10 +81,11 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 
     def step(inputs: object) -> object: ...
 
+    schema: dict[str, object] | None = None
     if isinstance(params, Mapping):
-        params = {"type": "object", "properties": {INPUTS: params}, "required": [INPUTS]}
+        schema = {"type": "object", "properties": {INPUTS: params}, "required": [INPUTS]}
     elif params is not None:
-        step.__annotations__[INPUTS], params = params, None
+        step.__annotations__[INPUTS] = params
     declared = SpanType(
         step,
         kind=CallKind.FUNCTION,
@@ -94,7 +95,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         title=title or name,
         description=description,
         template=template,
-        params=params,
+        params=schema,
         result=result,
     )
     _runtime.registry().add_span_type(declared)

@@ -77,16 +77,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(given: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+    holder: Any = given  # not narrowed by the checks
     if isinstance(given, classmethod):
-        return Wrapping("@classmethod", given.__func__, classmethod, is_called=True)
+        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
     if isinstance(given, staticmethod):
-        function: Any = given.__func__
+        function = holder.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(given, property):
         return Wrapping("@property", given.fget, given.getter)
     if isinstance(given, cached_property):
-        copied: Any = copy.copy(given)
+        copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.

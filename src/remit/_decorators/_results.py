@@ -127,10 +127,10 @@ def _find(cls: type, value: object) -> ResultHandler | None:
         return _ITERATOR
     if cls is CoroutineType:
         return _COROUTINE
-    if has_dict(cls) and _offers(
-        type(own_attribute(value, "__dict__").get(BODY)), "__iter__", "__aiter__"
-    ):
-        return _RESPONSE
+    if has_dict(cls):
+        body: object = own_attribute(value, "__dict__").get(BODY)
+        if _offers(type(body), "__iter__", "__aiter__"):
+            return _RESPONSE
     steps = _offers(cls, "__next__", "__anext__") and not _offers(cls, *_NOT_FOLLOWED)
     return _ITERATOR if steps and not is_one_of(cls, _FILE) else None
 
@@ -146,6 +146,10 @@ _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDiction
 
 
 # How each kind is followed
+
+
+def _as_it_is(value: object, _: DeferredSpan) -> object:
+    return value
 
 
 def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:
@@ -165,7 +169,7 @@ def _follow_response(value: object, deferred: DeferredSpan) -> object:
 
 def follow_iterator(iterator: Any, deferred: DeferredSpan) -> Any:  # noqa: ANN401 - of the same kind
     """Return an iterator that steps *iterator* and reports each step to *deferred*."""
-    cls: type = type(iterator)
+    cls: type = type(cast("object", iterator))
     if cls is GeneratorType:
         return wrap_generator(iterator, deferred)
     if cls is AsyncGeneratorType:
@@ -178,7 +182,7 @@ def follow_iterator(iterator: Any, deferred: DeferredSpan) -> Any:  # noqa: ANN4
     )(iterator, deferred)
 
 
-_UNKNOWN: Final = ResultHandler(StreamSpan, lambda value, _: value)
+_UNKNOWN: Final = ResultHandler(StreamSpan, _as_it_is)
 _ITERATOR: Final = ResultHandler(StreamSpan, follow_iterator)
 _COROUTINE: Final = ResultHandler(DeferredValueSpan, _follow_coroutine)
 _RESPONSE: Final = ResultHandler(StreamSpan, _follow_response)

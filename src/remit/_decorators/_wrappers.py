@@ -107,9 +107,9 @@ class StepFunction(_Function):
     def __set_name__(self, owner: type, name: str) -> None:
         """Take note of the class whose body this is in."""
         self._self_config.self_parameter.on_set_name(owner, name)
-        wrapped: Any = self.__wrapped__
+        wrapped: object = self.__wrapped__
         if hasattr(type(wrapped), "__set_name__"):
-            wrapped.__set_name__(owner, name)
+            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         """Show what is decorated."""
