@@ -62,19 +62,23 @@ class NothingAfter:
         """Do nothing."""
 
 
-class DeferredSpan(Protocol):
-    """A span that outlives its call, such as that of a generator."""
+class Cancellable(Protocol):
+    """A span that is cancelled if nothing more is heard of it."""
 
     def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span because no further step is made; *ended_ns* is when that was so."""
+        """End the span; *ended_ns* is when its code was closed, None is now."""
         ...
+
+
+class DeferredSpan(Cancellable, Protocol):
+    """A span that outlives its call, such as that of a generator."""
 
     def interrupt(self) -> None:
         """Stop the step that is awaited, if there is one."""
         ...
 
 
-class ReportedSpan(Protocol):
+class ReportedSpan(Cancellable, Protocol):
     """A span that an adapter opened and ends, see `remit._decorators._adapters`.
 
     Attributes:
@@ -82,18 +86,6 @@ class ReportedSpan(Protocol):
     """
 
     refused: DeniedError | None
-
-    def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span because nothing more is heard of it."""
-        ...
-
-
-class Cancellable(Protocol):
-    """A span whose generator or coroutine was closed."""
-
-    def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span."""
-        ...
 
 
 class Recorder(Struct, frozen=True):

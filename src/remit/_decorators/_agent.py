@@ -129,7 +129,7 @@ def _decorate(
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
     info = callable_info(given, "agent", takes_self=takes_self)
-    declared = _declare(info, name, declared_in, **options)
+    declared = _declare(info, name, options, declared_in)
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
@@ -149,29 +149,15 @@ def _decorate(
     return made
 
 
-def _declare(  # noqa: PLR0913 - what the decorator takes
-    info: CallableInfo,
-    name: str | None,
-    declared_in: str | None,
-    *,
-    version: str | None,
-    description: str | None,
-    agent_id: str | None,
-    environment_id: str | None,
-    data_risk: DataRisk | Mapping[str, object] | None,
-    span_types: tuple[object, ...],
-    quality: Mapping[str, object] | None,
+def _declare(
+    info: CallableInfo, name: str | None, options: Mapping[str, Any], declared_in: str | None
 ) -> AgentType:
-    span_type = declare(
-        info,
-        "agent",
-        name=None,
-        data_risk=data_risk,
-        description=description,
-        declared_in=declared_in,
-    )
+    own = {each: options[each] for each in ("data_risk", "description")}
+    span_type = declare(info, "agent", None, own, declared_in)
     where = place_of(info, "agent")
-    check_texts(where, version=version, agent_id=agent_id, environment_id=environment_id)
+    texts = {each: options[each] for each in ("version", "agent_id", "environment_id")}
+    check_texts(where, **texts)
+    quality = options["quality"]
     if quality is not None and not isinstance(quality, Mapping):
         raise DeclarationError(
             f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
@@ -180,11 +166,9 @@ def _declare(  # noqa: PLR0913 - what the decorator takes
     return AgentType(
         span_type,
         explicit_name=name,
-        version=version,
-        agent_id=agent_id,
-        environment_id=environment_id,
-        span_types=span_types,
+        span_types=options["span_types"],
         quality=quality or {},
+        **texts,
     )
 
 

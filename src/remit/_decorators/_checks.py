@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from remit import _capture
 from remit._annotations import signature_of
@@ -18,7 +18,6 @@ from remit._risk import coerce
 from remit._signature import RETURN
 from remit._words import meant
 from remit.errors import DeclarationError
-from remit.models.data_risk import DataRisk
 
 # What the collector takes; one longer name would have every registration refused.
 MAX_NAME_CHARS: Final = 1000
@@ -26,18 +25,11 @@ MAX_NAME_CHARS: Final = 1000
 SHOWN_CHARS: Final = 40
 
 
-def declare(  # noqa: PLR0913 - what the decorators take
+def declare(
     info: CallableInfo,
     decorator: str,
-    *,
     name: str | None,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    title: str | None = None,
-    description: str | None = None,
-    template: str | None = None,
-    params: object = None,
-    result: object = None,
-    capture: _capture.Capture | None = None,
+    options: Mapping[str, Any],
     declared_in: str | None = None,
 ) -> SpanType:
     """Return the declaration of a span type, after checking all that was given.
@@ -46,23 +38,17 @@ def declare(  # noqa: PLR0913 - what the decorators take
         info: What the decorator was put on.
         decorator: `span_type` or `agent`, for messages.
         name: The explicit name, or None for `module:qualname`.
-        data_risk: As `span_type`.
-        title: As `span_type`.
-        description: As `span_type`.
-        template: As `span_type`.
-        params: As `span_type`.
-        result: As `span_type`.
-        capture: As `span_type`.
+        options: The other arguments of `span_type`, by name.
         declared_in: Module that decorated what this is a copy of.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    check_texts(where, title=title, description=description, template=template)
-    check_overrides(
-        info.function, skip_first=info.skip_first, params=params, result=result, where=where
-    )
+    texts = {each: options.get(each) for each in ("title", "description", "template")}
+    check_texts(where, **texts)
+    overrides = {each: options.get(each) for each in ("params", "result")}
+    check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
     declared = SpanType(
         info.function,
         kind=info.kind,
@@ -70,14 +56,11 @@ def declare(  # noqa: PLR0913 - what the decorators take
         find_receiver=None if info.is_settled else info.self_parameter.resolve,
         named_after=info.named,
         explicit_name=name,
-        data_risk=coerce(data_risk, where),
-        title=title,
-        description=description,
-        template=template,
-        params=params,
-        result=result,
-        capture=_capture_options(capture, info.function, where),
+        data_risk=coerce(options.get("data_risk"), where),
+        capture=_capture_options(options.get("capture"), info.function, where),
         declared_in=declared_in or module_of_caller(),
+        **texts,
+        **overrides,
     )
     # The check must not settle what is found out later.
     check_types(replace(declared, find_receiver=None), where)

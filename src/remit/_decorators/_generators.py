@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
-from remit._decorators._streams import DeferredSpan
+from remit._decorators._streams import DeferredSpan, StreamSpan
 from remit._guard import guarded
 from remit._introspection import ABSENT, kind_of, lookup
 from remit._runs import SavedContext, current_context
@@ -25,7 +25,7 @@ _NOTHING_YET: Final = object()
 """Stands for what a step gives, before the first."""
 
 
-def wrap_generator(inner: AnyGenerator, span: DeferredSpan) -> AnyGenerator:
+def wrap_generator(inner: AnyGenerator, span: StreamSpan) -> AnyGenerator:
     """Return a generator that steps *inner* and reports each step to *span*."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     started = getattr(inner, "gi_suspended", False)
@@ -36,7 +36,7 @@ def wrap_generator(inner: AnyGenerator, span: DeferredSpan) -> AnyGenerator:
     return outer
 
 
-def wrap_async_generator(inner: AnyAsyncGenerator, span: DeferredSpan) -> AnyAsyncGenerator:
+def wrap_async_generator(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
     """Return an async generator that steps *inner*, as `wrap_generator` does."""
     outer = _drive_async(inner, span)
     named_as(inner, outer)
@@ -142,7 +142,7 @@ def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
             named_as(makes, outer)
 
 
-def _drive(inner: AnyGenerator, span: DeferredSpan, *, started: bool) -> AnyGenerator:
+def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenerator:
     """Forward the whole protocol; `GeneratorExit` is thrown in, never turned into `close`."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     span.begin()
@@ -176,7 +176,7 @@ def _drive(inner: AnyGenerator, span: DeferredSpan, *, started: bool) -> AnyGene
             thrown = error
 
 
-async def _drive_async(inner: AnyAsyncGenerator, span: DeferredSpan) -> AnyAsyncGenerator:
+async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
     """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     span.begin()

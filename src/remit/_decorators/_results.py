@@ -27,7 +27,7 @@ from remit._decorators._generators import (
     wrap_coroutine,
     wrap_generator,
 )
-from remit._decorators._streams import DeferredSpan, DeferredValueSpan, StreamSpan
+from remit._decorators._streams import DeferredSpan, StreamSpan
 from remit._introspection import ABSENT, has_dict, is_one_of, lookup, own_attribute
 from remit._runs import current_context
 from remit._spans import AnySpan, OpenSpan
@@ -66,7 +66,7 @@ class ResultHandler(NamedTuple):
     """
 
     span: type[DeferredSpan]
-    follow: Callable[[Any, DeferredSpan], object]
+    follow: Callable[[Any, Any], object]
 
 
 # Unguarded: contains its own faults.
@@ -161,13 +161,13 @@ def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:
     return wrap_coroutine(value, deferred, finish)
 
 
-def _follow_response(value: object, deferred: DeferredSpan) -> object:
+def _follow_response(value: object, deferred: StreamSpan) -> object:
     attributes = own_attribute(value, "__dict__")
     attributes[BODY] = follow_iterator(attributes[BODY], deferred)
     return value
 
 
-def follow_iterator(iterator: Any, deferred: DeferredSpan) -> Any:  # noqa: ANN401 - of the same kind
+def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
     """Return an iterator that steps *iterator* and reports each step to *deferred*."""
     cls: type = type(cast("object", iterator))
     if cls is GeneratorType:
@@ -184,7 +184,7 @@ def follow_iterator(iterator: Any, deferred: DeferredSpan) -> Any:  # noqa: ANN4
 
 _UNKNOWN: Final = ResultHandler(StreamSpan, _as_it_is)
 _ITERATOR: Final = ResultHandler(StreamSpan, follow_iterator)
-_COROUTINE: Final = ResultHandler(DeferredValueSpan, _follow_coroutine)
+_COROUTINE: Final = ResultHandler(DeferredSpan, _follow_coroutine)
 _RESPONSE: Final = ResultHandler(StreamSpan, _follow_response)
 
 
@@ -201,7 +201,7 @@ class _StreamProxy(_Proxy):
     __aenter__: Any = None
     __aexit__: Any = None
 
-    def __init__(self, inner: object, span: DeferredSpan) -> None:
+    def __init__(self, inner: object, span: StreamSpan) -> None:
         """Pass for *inner*, whose items go to *span*."""
         super().__init__(inner)
         self._self_span = span
@@ -228,7 +228,7 @@ class _Part:
     """What the parts of a proxy class use of the whole."""
 
     __wrapped__: Any
-    _self_span: DeferredSpan
+    _self_span: StreamSpan
 
 
 class _Iterator(_Part):
@@ -313,7 +313,7 @@ def _iterator_of(proxy: _Part, iterator: object) -> Any:  # noqa: ANN401 - of th
         return iterator
 
 
-def _exited(span: DeferredSpan, exc_info: tuple[Any, ...], swallowed: object) -> object:
+def _exited(span: StreamSpan, exc_info: tuple[Any, ...], swallowed: object) -> object:
     error: BaseException | None = exc_info[1]
     if error is None or swallowed:
         span.end(closed=True)
@@ -322,7 +322,7 @@ def _exited(span: DeferredSpan, exc_info: tuple[Any, ...], swallowed: object) ->
     return swallowed
 
 
-def _close(span: DeferredSpan, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - forwarded
+def _close(span: StreamSpan, close: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - forwarded
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     closed = _run(span, close, *args, **kwargs)
     if type(closed) is CoroutineType:
@@ -331,7 +331,7 @@ def _close(span: DeferredSpan, close: Callable[..., Any], *args: Any, **kwargs: 
     return closed
 
 
-async def _close_later(span: DeferredSpan, closed: Any) -> Any:  # noqa: ANN401 - forwarded
+async def _close_later(span: StreamSpan, closed: Any) -> Any:  # noqa: ANN401 - forwarded
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     value = await _await(span, lambda: closed)
     span.end(closed=True)
@@ -339,7 +339,7 @@ async def _close_later(span: DeferredSpan, closed: Any) -> Any:  # noqa: ANN401 
 
 
 def _run(
-    span: DeferredSpan,
+    span: StreamSpan,
     action: Callable[..., Any],
     *args: Any,  # noqa: ANN401 - forwarded
     ends: type[BaseException] | tuple[()] = (),
@@ -361,7 +361,7 @@ def _run(
 
 
 async def _await(
-    span: DeferredSpan,
+    span: StreamSpan,
     action: Callable[..., Any],
     *args: Any,  # noqa: ANN401 - forwarded
     ends: type[BaseException] | tuple[()] = (),

@@ -126,7 +126,7 @@ def _decorate(
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
     info = callable_info(given, "span_type", takes_self=takes_self)
-    declared = declare(info, "span_type", name=name, declared_in=declared_in, **options)
+    declared = declare(info, "span_type", name, options, declared_in)
     _runtime.registry().add_span_type(declared)
     recorder = recorder_of(declared)
     tracer = StepTracer(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -47,8 +46,8 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-class DeferredSpan(ABC):
-    """A span that outlives the call that it records.
+class DeferredSpan:
+    """A span that outlives the call that it records, such as that of a returned coroutine.
 
     Attributes:
         context: The context inside the span, None before it is known.
@@ -88,41 +87,6 @@ class DeferredSpan(ABC):
         taken = span.context.run.deferred.pop(span.context.key, None)
         return None if taken is None else span
 
-    # Steps
-
-    @guarded("the start of a stream")  # noqa: B027 - the call has begun most
-    def begin(self) -> None:
-        """Begin the span, if the call has not.
-
-        Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: The step exceeds the agent's remit.
-        """
-
-    @guarded("a step of a stream")
-    def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
-        """Return the error to throw into the user's code instead of *thrown*, if it must stop.
-
-        A stream that is being closed needs none.
-        """
-        if issubclass(type(thrown), (GeneratorExit, RunTerminated)):
-            return None
-        try:
-            if self.context is not None:
-                check_terminated(self.context)
-            self.admit(current_context())
-        except (DeniedError, RunTerminated) as error:
-            return error
-        return None
-
-    def admit(self, consumer: SpanContext | None) -> None:  # noqa: B027 - the call was asked for
-        """Check that *consumer* may get the next item.
-
-        Raises:
-            RunTerminated: A run around the consumer was terminated.
-            DeniedError: The step exceeds the remit of the consumer's agent.
-        """
-
     @guarded("a step of a stream")
     def check(self) -> None:
         """Raise if nothing of the run may go on, and end the span.
@@ -136,36 +100,10 @@ class DeferredSpan(ABC):
             self.fail(error)
             raise
 
-    def begin_wait(self) -> None:  # noqa: B027 - only streams are interrupted
-        """Begin an awaited step."""
-
-    def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:  # noqa: ARG002
-        """End an awaited step; return the error that replaces *error*, None if none does."""
-        return None
-
-    def interrupt(self) -> None:  # noqa: B027 - only streams are interrupted
-        """Stop the step that is awaited, if there is one; called by the writer's thread."""
-
-    @abstractmethod
-    def add(self, item: object, /) -> None:
-        """Take note of what the user's code gave."""
-
-    @abstractmethod
-    def _result(self) -> bytes | None:
-        """Return what was given so far, as the result of the call."""
+    def interrupt(self) -> None:
+        """Stop the step that is awaited: of a stream, if there is one."""
 
     # The end
-
-    @guarded("the end of a stream")
-    def end(self, *, closed: bool) -> None:
-        """End the span: complete, or cancelled if it was closed before its end."""
-        if closed:
-            self._close()
-            return
-        span = self.detach()
-        if span is not None:
-            span.end(COMPLETE, self._result())
-        self._ended(None)
 
     @guarded("the end of a stream")
     def fail(self, error: BaseException) -> None:
@@ -190,7 +128,11 @@ class DeferredSpan(ABC):
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
 
-    def _ended(self, error: BaseException | None) -> None:  # noqa: B027 - most have no run
+    def _result(self) -> bytes | None:
+        """Return what was given so far, as the result of a call that was cancelled."""
+        return None
+
+    def _ended(self, error: BaseException | None) -> None:
         """Called when the span has ended, with the exception that ended it."""
 
     def _is_pending(self) -> bool:
@@ -207,18 +149,6 @@ class DeferredSpan(ABC):
     def __del__(self) -> None:
         """Cancel the span of what was collected before its end."""
         self._close()
-
-
-class DeferredValueSpan(DeferredSpan):
-    """The span of a coroutine that a function returned: its value comes later."""
-
-    __slots__ = ()
-
-    def add(self, item: object, /) -> None:
-        """Take no note: the value ends the span."""
-
-    def _result(self) -> bytes | None:
-        return None
 
 
 class StreamSpan(DeferredSpan):
@@ -239,6 +169,39 @@ class StreamSpan(DeferredSpan):
         super().attach(span)
         span.context.run.feed.streams.add(span.context.key)
         self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
+
+    @guarded("the start of a stream")
+    def begin(self) -> None:
+        """Begin the span, if the call has not.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The step exceeds the agent's remit.
+        """
+
+    @guarded("a step of a stream")
+    def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
+        """Return the error to throw into the user's code instead of *thrown*, if it must stop.
+
+        A stream that is being closed needs none.
+        """
+        if issubclass(type(thrown), (GeneratorExit, RunTerminated)):
+            return None
+        try:
+            if self.context is not None:
+                check_terminated(self.context)
+            self.admit(current_context())
+        except (DeniedError, RunTerminated) as error:
+            return error
+        return None
+
+    def admit(self, consumer: SpanContext | None) -> None:
+        """Check that *consumer* may get the next item.
+
+        Raises:
+            RunTerminated: A run around the consumer was terminated.
+            DeniedError: The step exceeds the remit of the consumer's agent.
+        """
 
     def detach(self) -> OpenSpan | None:
         """Return the span, as `DeferredSpan.detach` does, and remove it from the run's streams."""
@@ -286,6 +249,17 @@ class StreamSpan(DeferredSpan):
         if self._first_ms is None:
             self._first_ms = self._span.elapsed_ms
         self._stream.add(item)
+
+    @guarded("the end of a stream")
+    def end(self, *, closed: bool) -> None:
+        """End the span: complete, or cancelled if it was closed before its end."""
+        if closed:
+            self._close()
+            return
+        span = self.detach()
+        if span is not None:
+            span.end(COMPLETE, self._result())
+        self._ended(None)
 
     @guarded("the items of a stream")
     def _result(self) -> bytes | None:
