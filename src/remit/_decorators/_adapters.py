@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar, cast
 
 from msgspec import Struct
 
@@ -81,10 +81,12 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 
     def step(inputs: object) -> object: ...
 
+    schema: dict[str, object] | None = None
     if isinstance(params, Mapping):
-        params = {"type": "object", "properties": {INPUTS: params}, "required": [INPUTS]}
+        inputs = cast("Mapping[str, object]", params)
+        schema = {"type": "object", "properties": {INPUTS: inputs}, "required": [INPUTS]}
     elif params is not None:
-        step.__annotations__[INPUTS], params = params, None
+        step.__annotations__[INPUTS] = params
     declared = SpanType(
         step,
         kind=CallKind.FUNCTION,
@@ -94,7 +96,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         title=title or name,
         description=description,
         template=template,
-        params=params,
+        params=schema,
         result=result,
     )
     _runtime.registry().add_span_type(declared)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property, partial, partialmethod, singledispatchmethod
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -77,16 +77,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(given: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+    inner: Any = getattr(given, "__func__", None)
     if isinstance(given, classmethod):
-        return Wrapping("@classmethod", given.__func__, classmethod, is_called=True)
+        return Wrapping("@classmethod", inner, classmethod, is_called=True)
     if isinstance(given, staticmethod):
-        function: Any = given.__func__
+        function: Any = inner
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(given, property):
         return Wrapping("@property", given.fget, given.getter)
     if isinstance(given, cached_property):
-        copied: Any = copy.copy(given)
+        copied: Any = copy.copy(cast("Any", given))
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.

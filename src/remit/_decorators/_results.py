@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from wrapt import ObjectProxy
 
 from remit import _guard
-from remit._capture.statics import ABSENT, has_dict, is_one_of, lookup, own_attribute
+from remit._capture.statics import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._decorators._decorated import is_awaited
 from remit._decorators._generators import (
     AnyCoroutine,
@@ -115,7 +115,7 @@ def _handler_of(value: object) -> ResultHandler | None:
     cls = type(value)
     if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
         return _COROUTINE
-    handler = _HANDLERS.get(cls, _UNKNOWN)
+    handler: ResultHandler | None = _HANDLERS.get(cls, _UNKNOWN)
     if handler is _UNKNOWN:
         handler = _HANDLERS[cls] = _find(cls, value)
     return handler
@@ -127,10 +127,10 @@ def _find(cls: type, value: object) -> ResultHandler | None:
         return _ITERATOR
     if cls is CoroutineType:
         return _COROUTINE
-    if has_dict(cls) and _offers(
-        type(own_attribute(value, "__dict__").get(BODY)), "__iter__", "__aiter__"
-    ):
-        return _RESPONSE
+    if has_dict(cls):
+        body: object = own_attribute(value, "__dict__").get(BODY)
+        if _offers(type(body), "__iter__", "__aiter__"):
+            return _RESPONSE
     steps = _offers(cls, "__next__", "__anext__") and not _offers(cls, *_NOT_FOLLOWED)
     return _ITERATOR if steps and not is_one_of(cls, _FILE) else None
 
@@ -165,7 +165,7 @@ def _follow_response(value: object, deferred: StreamSpan) -> object:
 
 def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
     """Return an iterator that steps *iterator* and reports each step to *deferred*."""
-    cls: type = type(iterator)
+    cls: type = kind_of(iterator)
     if cls is GeneratorType:
         return wrap_generator(iterator, deferred)
     if cls is AsyncGeneratorType:
@@ -178,7 +178,7 @@ def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401
     )(iterator, deferred)
 
 
-_UNKNOWN: Final = ResultHandler(StreamSpan, lambda value, _: value)
+_UNKNOWN: Final[Any] = object()
 _ITERATOR: Final = ResultHandler(StreamSpan, follow_iterator)
 _COROUTINE: Final = ResultHandler(DeferredSpan, _follow_coroutine)
 _RESPONSE: Final = ResultHandler(StreamSpan, _follow_response)

@@ -26,6 +26,7 @@ from typing import (
 
 from wrapt import FunctionWrapper
 
+from remit._capture.statics import kind_of
 from remit._decorators._calls import Wrapper
 from remit._decorators._decorated import NO_SELF, Binding, SelfParameter
 from remit._guard import attempt
@@ -108,7 +109,7 @@ class StepFunction(_Function):
         """Take note of the class whose body this is in."""
         self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: Any = self.__wrapped__
-        if hasattr(type(wrapped), "__set_name__"):
+        if hasattr(kind_of(wrapped), "__set_name__"):
             wrapped.__set_name__(owner, name)
 
     def __repr__(self) -> str:
