@@ -74,6 +74,7 @@ from remit._run_blocks import Run as Run
 from remit._run_blocks import RunBlock as RunBlock
 from remit._run_blocks import null_run as null_run
 from remit._runs import contributed_interrupts as contributed_interrupts
+from remit._runs import current_context as current_context
 from remit._runtime import _setup as _setup
 from remit._schema import canonical as canonical
 from remit._schema import params_schema as params_schema
@@ -81,7 +82,7 @@ from remit._schema import result_schema as result_schema
 from remit._signature import MISSING as MISSING
 from remit._signature import CallKind as CallKind
 from remit._signature import Parameter as Parameter
-from remit._signature import Reading as Reading
+from remit._signature import SignatureInfo as SignatureInfo
 from remit._signature import read as read
 from remit._sink import AgentRef as AgentRef
 from remit._sink import Item as Item
@@ -334,9 +335,9 @@ class SteppedDelivery:
 # Plan
 
 
-def plan_of(described: Callable[..., object] | Reading, **declared: Any) -> Plan:  # noqa: ANN401 - fields of Plan
+def plan_of(described: Callable[..., object] | SignatureInfo, **declared: Any) -> Plan:  # noqa: ANN401 - fields of Plan
     """Return the capture plan of a function, or of its signature, with what is declared of it."""
-    if not isinstance(described, Reading):
+    if not isinstance(described, SignatureInfo):
         described = read(described, skip_first=False)
     return Plan(described, **declared)
 

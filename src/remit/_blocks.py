@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import cast
 
 from remit import _capture
-from remit._capture.statics import is_a
 from remit._guard import guarded
 from remit._ids import KEY_BYTES, key_text, new_key
+from remit._introspection import is_a
 from remit._outcomes import FAILED
 from remit._run_blocks import Run, run_of
 from remit._runs import OpenRun, current_context, use_context
@@ -18,7 +18,7 @@ from remit.errors import UsageError
 
 
 class Span:
-    """A handle on a span: its ids, and a way to say how it ended.
+    """A handle on a span: its ids, its result, its failure.
 
     Two are equal when their keys are.
 

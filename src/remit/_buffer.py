@@ -291,7 +291,7 @@ class Buffer:
         """
         if self._held_bytes <= self._wait_bound or self._stalled or looping():
             return
-        with self._room:
+        with self._lock:
             if self._held_bytes > self._wait_bound and threading.get_ident() != self._writer:
                 self._stalled = not self._room.wait(WAIT_S)
 

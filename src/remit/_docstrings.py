@@ -1,4 +1,4 @@
-"""What docstrings say, the same on every Python."""
+"""Descriptions from docstrings, the same on every Python."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prose(text: str) -> str:
 
 
 def shown(text: str | None, redact: Callable[[str], object]) -> str | None:
-    """Return a description, None if it shows what must not be: the key in a docstring's example."""
+    """Return a description, None if it contains a secret, such as a key in an example."""
     found = None if text is None else redact(text)
     return found if isinstance(found, str) else None
 
@@ -51,7 +51,7 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
     """Return the entries of a Google-style `Args:` section, by name.
 
     Args:
-        docstring: As it stands in the source; None and other styles give nothing.
+        docstring: As written; None and other styles give nothing.
     """
     found: dict[str, str] = {}
     name = ""

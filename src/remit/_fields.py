@@ -29,12 +29,9 @@ from remit._annotations import (
     own_annotations,
 )
 from remit._guard import attempt
+from remit._introspection import ABSENT, is_one_of, lookup, mro, namespace
 
 NO_DEFAULT: Final[Any] = dataclasses.MISSING
-
-# The descriptors: a metaclass with a `__getattribute__` of its own is not asked.
-_mro: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
-_namespace: Final[Callable[[type], Mapping[str, Any]]] = type.__dict__["__dict__"].__get__
 
 EXCLUDED: Final = "hidden:exclude"
 """Rule of a field that its author excludes from serialization."""
@@ -47,7 +44,7 @@ class Field(Struct, frozen=True):
 
     Attributes:
         name: As written, never an alias.
-        annotation: As it stands in the class, perhaps a string; `MISSING` without one.
+        annotation: As written in the class, perhaps a string; `MISSING` without one.
         owner: The class whose body declares it.
         default: The default, or `NO_DEFAULT`. Not read for models, NamedTuples and TypedDicts.
         optional: It has a default, or a factory of defaults.
@@ -84,8 +81,8 @@ def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
 def type_arguments(cls: type) -> Given:
     """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
     given: dict[object, tuple[object, ...]] = {}
-    for each in _mro(cls):
-        bases: tuple[Any, ...] = _namespace(each).get("__orig_bases__", ())
+    for each in mro(cls):
+        bases: tuple[Any, ...] = namespace(each).get("__orig_bases__", ())
         for base in bases if type(bases) is tuple else ():
             parameters = getattr(typing.get_origin(base), "__parameters__", ())
             pairs = zip(parameters, typing.get_args(base), strict=False)
@@ -97,7 +94,7 @@ def type_arguments(cls: type) -> Given:
 
 def is_named_tuple(cls: type) -> bool:
     """Return whether *cls* is a tuple whose positions have names."""
-    return _derives(cls, tuple) and type(_attribute(cls, "_fields")) is tuple
+    return is_one_of(cls, tuple) and type(lookup(cls, "_fields")) is tuple
 
 
 _Annotations: TypeAlias = Mapping[str, tuple[object, type]]
@@ -106,20 +103,11 @@ _Annotations: TypeAlias = Mapping[str, tuple[object, type]]
 def _annotations(cls: type) -> _Annotations:
     """Return each annotation of *cls* and its bases, with the class that declares it."""
     found: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
-    for base in reversed(_mro(cls)):
+    for base in reversed(mro(cls)):
         own = attempt(partial(own_annotations, base))
         if not isinstance(own, Exception):
             found.update((name, (annotation, base)) for name, annotation in own.items())
     return found
-
-
-def _attribute(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
-    """Return an attribute of a class; a metaclass is not asked."""
-    return next((_namespace(each)[name] for each in _mro(cls) if name in _namespace(each)), None)
-
-
-def _derives(cls: type, base: type) -> bool:
-    return any(each is base for each in _mro(cls))
 
 
 def hidden_by(info: FieldInfo) -> str | None:
@@ -129,8 +117,8 @@ def hidden_by(info: FieldInfo) -> str | None:
 
 def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
     # `BaseModel` itself has none, and may be the annotation of a parameter.
-    infos: Mapping[str, FieldInfo] = _attribute(cls, "__pydantic_fields__") or {}
-    for name, info in infos.items():
+    infos: Mapping[str, FieldInfo] = lookup(cls, "__pydantic_fields__")
+    for name, info in () if infos is ABSENT else infos.items():
         # pydantic takes `Annotated` apart.
         metadata = info.metadata
         annotation = annotated(info.annotation, *metadata) if metadata else info.annotation
@@ -151,7 +139,7 @@ def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # no
 
 
 def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
-    for each in _attribute(cls, "__attrs_attrs__"):
+    for each in lookup(cls, "__attrs_attrs__"):
         annotation, owner = annotations[each.name]
         if annotation is MISSING:
             annotation = each.type or MISSING
@@ -172,12 +160,13 @@ def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa:
 
 
 def _of_named_tuple(cls: type, annotations: _Annotations) -> Iterator[Field]:
-    return (Field(name, *annotations[name]) for name in _attribute(cls, "_fields"))
+    return (Field(name, *annotations[name]) for name in lookup(cls, "_fields"))
 
 
-def _is_typed_dict(cls: type) -> bool:
+def is_typed_dict(cls: type) -> bool:
+    """Return whether *cls* is a TypedDict."""
     # `is_typeddict` would ask the class itself what it is.
-    return type(_attribute(cls, "__total__")) is bool and _derives(cls, dict)
+    return type(lookup(cls, "__total__")) is bool and is_one_of(cls, dict)
 
 
 def _of_typed_dict(cls: type, annotations: _Annotations) -> Iterator[Field]:
@@ -187,11 +176,11 @@ def _of_typed_dict(cls: type, annotations: _Annotations) -> Iterator[Field]:
 _READERS: Final[
     tuple[tuple[Callable[[type], bool], Callable[[Any, _Annotations], Iterator[Field]]], ...]
 ] = (
-    (lambda cls: _derives(cls, BaseModel), _of_model),
-    (lambda cls: type(_attribute(cls, "__dataclass_fields__")) is dict, _of_dataclass),
-    (lambda cls: _attribute(cls, "__attrs_attrs__") is not None, _of_attrs),
-    (lambda cls: _derives(cls, Struct), _of_struct),
+    (lambda cls: is_one_of(cls, BaseModel), _of_model),
+    (lambda cls: type(lookup(cls, "__dataclass_fields__")) is dict, _of_dataclass),
+    (lambda cls: lookup(cls, "__attrs_attrs__") is not ABSENT, _of_attrs),
+    (lambda cls: is_one_of(cls, Struct), _of_struct),
     (is_named_tuple, _of_named_tuple),
-    (_is_typed_dict, _of_typed_dict),
+    (is_typed_dict, _of_typed_dict),
 )
 """By what tells the kind of a class."""

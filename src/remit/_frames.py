@@ -1,4 +1,4 @@
-"""Where the user's code stands, for messages."""
+"""Finds the file and line of the user's code, for messages."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ from remit._annotations import (
 )
 from remit._capture import Plan
 from remit._capture.rules.categories import category_of_type
-from remit._capture.statics import is_class, module_of, mro, name_of
 from remit._fields import fields_of, type_arguments
 from remit._guard import attempt, logger
+from remit._introspection import is_class, module_of, mro, name_of
 from remit._marks import Sensitive
 from remit._registry import SpanType
 from remit._risk import declared_words, of_words, withholding
@@ -66,7 +66,7 @@ _OUTPUTS: Final[dict[object, tuple[int, ...]]] = {
 
 
 class Side(StrEnum):
-    """Where data stands: what goes in, or what comes out."""
+    """The side of a call: what goes in, or what comes out."""
 
     PARAMS = "params"
     RESULT = "result"
@@ -82,7 +82,7 @@ class Inferred(Struct, frozen=True):
 
     Attributes:
         category: Field of `remit.DataCategories`.
-        side: Where the data stands.
+        side: The side of the data.
         path: Place in the signature: `order.customers[].email`, `return.address`.
         type: The type or mark that shows it, as one would write it.
     """
@@ -94,12 +94,12 @@ class Inferred(Struct, frozen=True):
 
 
 class TypePath(Struct, frozen=True):
-    """One place in a signature where data stands.
+    """One place in a signature that holds data.
 
     Attributes:
         path: From the parameter, or `return`, as one would write it: `order.customers[].email`.
-        part: What stands there: a type or a part of one, or a mark beside it.
-        name: Name of the parameter or field; "" for what stands inside it.
+        part: A type or a part of one, or a mark beside it.
+        name: Name of the parameter or field; "" for a part inside it.
     """
 
     path: str
@@ -118,7 +118,7 @@ def plan_of(declared: SpanType) -> Plan:
     if plan is None:
         rule = withholding(declared.data_risk)
         plan = _PLANS[declared] = Plan(
-            declared.reading,
+            declared.recorded_signature,
             params_rule=rule.params_rule,
             result_rule=rule.result_rule,
             params_excluded=rule.params_excluded,
@@ -129,10 +129,10 @@ def plan_of(declared: SpanType) -> Plan:
 
 
 def check_types(declared: SpanType, where: str) -> None:
-    """Return if the types are sound as far as they are known by now.
+    """Return if the types are sound as far as they are known at declaration.
 
-    Annotations are evaluated at import only where a mistake can stand in them: it takes time, and
-    the names in them may not exist yet.
+    Annotations are evaluated only if they may contain a mistake: evaluation takes time, and the
+    names in them may not exist yet.
 
     Args:
         declared: The declaration.
@@ -217,12 +217,12 @@ def inferred(declared: SpanType) -> tuple[Inferred, ...]:
 
 
 def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
-    """Yield each place in the signature of *declared* where data stands, with its side."""
-    reading = declared.reading
-    for each in reading.parameters:
+    """Yield each place in the signature of *declared* that holds data, with its side."""
+    signature = declared.recorded_signature
+    for each in signature.parameters:
         for place in _places(each.annotation, each.name, each.category):
             yield Side.PARAMS, place
-    for place in _places(reading.returns, RETURN, reading.returns_category):
+    for place in _places(signature.returns, RETURN, signature.returns_category):
         yield Side.RESULT, place
 
 

@@ -145,12 +145,16 @@ def costs(items: Sequence[Item]) -> int:
 
 
 def skeleton(item: Item) -> Item:
-    """Return *item* with markers in place of its payload and result.
+    """Return *item* with markers in place of its payload and result."""
+    payload, result = item.payload, item.result
+    return replace(
+        item, payload=payload and cut_marker(payload), result=result and cut_marker(result)
+    )
+
+
+def cut_marker(content: bytes) -> bytes:
+    """Return the marker that takes the place of *content*, which is JSON.
 
     Source: design.md section 3, payload format 1: the reserved key `$remit`.
     """
-    return replace(item, payload=_cut(item.payload), result=_cut(item.result))
-
-
-def _cut(content: bytes | None) -> bytes | None:
-    return content and b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
+    return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)

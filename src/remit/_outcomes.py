@@ -76,7 +76,7 @@ class Contained:
         return self._ended
 
     def __enter__(self) -> Self:
-        """Return the value that says afterwards how the block ended."""
+        """Return the value that holds afterwards how the block ended."""
         return self
 
     def __exit__(

@@ -23,7 +23,7 @@ from remit._annotations import MISSING, AnnotationInfo, annotated, class_scope, 
 from remit._fields import EXCLUDED, UNSHOWN, fields_of
 from remit._fields import Field as ClassField
 from remit._returns import entered_type, item_type
-from remit._signature import Parameter, Reading, declared_parameters
+from remit._signature import Parameter, SignatureInfo, declared_parameters
 from remit._words import meant
 from remit.errors import DeclarationError
 
@@ -48,14 +48,14 @@ def is_type(declared: object) -> bool:
 
 
 def overridden(
-    reading: Reading, *, streams: bool, params: object = None, result: object = None
-) -> Reading:
-    """Return *reading* with the types that its author declared in place of the signature's.
+    signature: SignatureInfo, *, streams: bool, params: object = None, result: object = None
+) -> SignatureInfo:
+    """Return *signature* with the types that its author declared in place of its own.
 
     A mark in the signature stays: what is withheld by it is withheld.
 
     Args:
-        reading: What the signature says.
+        signature: What the signature says.
         streams: The function is a generator, whatever its annotation says.
         params: A class whose fields describe parameters; a field that is no parameter describes
             a member of `**kwargs`. A JSON Schema and None change nothing.
@@ -64,11 +64,11 @@ def overridden(
     """
     if params is not None and not isinstance(params, Mapping):
         fields = dict(map(_described_field, _fields(params)))
-        reading = replace(reading, parameters=tuple(_parameters(reading, fields)))
+        signature = replace(signature, parameters=tuple(_parameters(signature, fields)))
     if result is not None and not isinstance(result, Mapping):
-        returns = _returns(reading.returns, result, streams=streams)
-        reading = replace(reading, returns=returns, returns_note=None)
-    return reading
+        returns = _returns(signature.returns, result, streams=streams)
+        signature = replace(signature, returns=returns, returns_note=None)
+    return signature
 
 
 def check_overrides(
@@ -131,10 +131,12 @@ def _check_names(
             )
 
 
-def _parameters(reading: Reading, fields: Mapping[str, AnnotationInfo]) -> Iterator[Parameter]:
-    taken = {each.name for each in reading.parameters} | reading.skipped
+def _parameters(
+    signature: SignatureInfo, fields: Mapping[str, AnnotationInfo]
+) -> Iterator[Parameter]:
+    taken = {each.name for each in signature.parameters} | signature.skipped
     members = {name: info for name, info in fields.items() if name not in taken}
-    for each in reading.parameters:
+    for each in signature.parameters:
         if each.name in fields:
             yield _described(each, fields[each.name])
         elif each.kind is _VAR_KEYWORD and members:

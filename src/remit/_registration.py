@@ -1,8 +1,8 @@
 """The registration payload: what an agent is, composed from its declarations.
 
-The schema version's identifier is a hash of its content, so that the same code registers the same
-version for ever: in every process, under every hash seed and on every Python, for one version of
-remit and of pydantic. What differs from machine to machine is added when it is sent.
+The identifier of a schema version is a hash of its content. The same code registers the same
+version in every process, under every hash seed and on every Python, for one version of remit and
+of pydantic. What differs from machine to machine is added when it is sent.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Entry = dict[str, object]
 REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
 
 SHORT_HASH_CHARS: Final = 12
-"""Enough to tell versions apart by eye: a version's name without an explicit one."""
+"""Length of the hash in the name of a version that the author did not name."""
 
 _TEXT: Final = {"type": "string"}
 _TEXT_OR_NULL: Final = {"type": ["string", "null"]}
@@ -133,7 +133,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
         description=shown(declared.description or summary(declared.doc), redact),
         template=shown(declared.template, redact),
         params_schema=params_schema(
-            declared.signature,
+            declared.declared_signature,
             redact=redact,
             doc=declared.doc,
             declared=declared.params,
@@ -141,7 +141,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
             rules_off=off,
         ),
         result_schema=result_schema(
-            declared.reading,
+            declared.recorded_signature,
             declared.kind,
             redact=redact,
             declared=declared.result,

@@ -11,19 +11,20 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
-from functools import cached_property
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._callables import layers, unwrapped
 from remit._docstrings import docstring, sendable, summary
 from remit._frames import names_of_caller
 from remit._guard import attempt
 from remit._overrides import CaptureOption, overridden
-from remit._signature import CallKind, Reading, read
+from remit._signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataRisk
+
+T = TypeVar("T")
 
 RUN_TYPE: Final = "remit:run"
 """Type of each run's root span."""
@@ -103,6 +104,21 @@ def human(qualname: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+class _Cached(Generic[T]):
+    """An attribute that is computed at its first use.
+
+    `functools.cached_property` holds a lock before Python 3.12, which a forked child may inherit.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, instance: object, owner: type) -> T:
+        value = vars(instance)[self._compute.__name__] = self._compute(instance)
+        return value
+
+
 @dataclass(frozen=True, eq=False)
 class SpanType:
     """One declared span type.
@@ -117,7 +133,7 @@ class SpanType:
         data_risk: What it may do and whose data flows through it.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
-        template: Liquid text by which the server sums up a span.
+        template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
         result: The same for the result.
         capture: What the author said of recording, by parameter, `return` and rule.
@@ -141,27 +157,27 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
 
-    @cached_property
+    @_Cached
     def name(self) -> str:
         """What spans call it: `<module>:<qualname>` unless the author chose a name."""
         return self.explicit_name or f"{self.module}:{self.qualname}"
 
-    @cached_property
+    @_Cached
     def body(self) -> Callable[..., object]:
         """The function inside decorators, partials and objects."""
         return unwrapped(self.function)
 
-    @cached_property
+    @_Cached
     def doc(self) -> str | None:
         """The docstring of the function, else that of the object's class."""
         return docstring(self.body) or docstring(self.named_after or self.body)
 
-    @cached_property
+    @_Cached
     def qualname(self) -> str:
         """The qualified name."""
         return qualname(self.named_after or self.body)
 
-    @cached_property
+    @_Cached
     def module(self) -> str:
         """The module, by the name that it would be imported under."""
         return module_name(self.named_after or self.body)
@@ -176,17 +192,19 @@ class SpanType:
         """The line of the function, from one; 0 if it is not known."""
         return int(getattr(_code(self), "co_firstlineno", 0))
 
-    @cached_property
-    def signature(self) -> Reading:
+    @_Cached
+    def declared_signature(self) -> SignatureInfo:
         """The signature, read at the first use: the names in it exist by then."""
         find = self.find_receiver
         return read(self.function, skip_first=self.skip_first if find is None else find())
 
-    @cached_property
-    def reading(self) -> Reading:
+    @_Cached
+    def recorded_signature(self) -> SignatureInfo:
         """The signature with the types of `params` and `result` in it: what is recorded."""
         streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
-        return overridden(self.signature, streams=streams, params=self.params, result=self.result)
+        return overridden(
+            self.declared_signature, streams=streams, params=self.params, result=self.result
+        )
 
     @property
     def place(self) -> str:
@@ -214,7 +232,7 @@ class SpanType:
 
     @property
     def in_main(self) -> bool:
-        """Whether it stands in the program's own module or a notebook, where cells run again."""
+        """Whether it is defined in the main module or a notebook, where cells run again."""
         return getattr(self.body, "__module__", None) in MAIN
 
     def replaces(self, other: SpanType) -> bool:
@@ -271,7 +289,7 @@ class AgentType:
                     "functions, modules or prefixes of names"
                 )
 
-    @cached_property
+    @_Cached
     def external_identifier(self) -> str:
         """`<module>:<qualname>`, by which a server knows it again."""
         return f"{self.span_type.module}:{self.span_type.qualname}"
@@ -292,7 +310,7 @@ class AgentType:
         """Its remit: how far the steps of its runs may go."""
         return self.span_type.data_risk
 
-    @cached_property
+    @_Cached
     def local_identifier(self) -> str:
         """The identifier in local mode: the folder of the project and the external identifier.
 
@@ -330,7 +348,7 @@ class Registry:
         version: Grows with every change: what was composed before may be out of date.
     """
 
-    # One for all: whoever is forked while a thread is in one takes a new one, for copies too.
+    # Shared by all registries, so that a forked child replaces the lock of copies too.
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ FAULT: Final = "a fault inside remit; see remit.status().faults"
 
 
 class Health(StrEnum):
-    """How delivery fares."""
+    """State of delivery."""
 
     IDLE = "idle"
     """Nothing was sent yet."""
@@ -34,18 +34,19 @@ class Health(StrEnum):
 
 
 class FlushResult(Struct, frozen=True):
-    """What became of what was recorded; true only if all of it was delivered.
+    """Counts of sent, waiting and lost items; true only if everything was delivered.
 
-    `pending` is of what existed when the flush began; the others are totals since remit was first
-    used in this process, or since it was used again after a shutdown, so that a loss stays visible.
+    `pending` counts items that existed when the flush began. The others are totals since remit was
+    first used in this process, or since it was used again after a shutdown, so that a loss stays
+    visible.
 
     Attributes:
         sent: Items that the server took.
-        pending: Items that wait still.
+        pending: Items that still wait.
         spooled: Those of them that are on disk and outlive the process.
         set_aside: Items that the server refused for good and that are kept in the spool.
-        dropped: Items, or payloads of items, that were given up, by reason.
-        last_error: The last thing that went wrong, in words; it may be mended since.
+        dropped: Items, or payloads of items, that were lost, by reason.
+        last_error: The last error, in words; it may have been corrected since.
     """
 
     sent: int
@@ -83,16 +84,16 @@ class Status(Struct, frozen=True):
 
     Attributes:
         mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
-        target: Where to, without credentials.
-        health: How delivery fares.
+        target: The server or database, without credentials.
+        health: State of delivery.
         sent: Items that the server took.
         pending: Items that wait, in memory or on disk.
         spooled: Those of them that are on disk.
         set_aside: Items that the server refused for good and that are kept in the spool, by its
             reason.
-        dropped: Items, or payloads of items, that were given up, by reason.
-        last_error: The last thing that went wrong, in words; it may be mended since.
-        writer_lag_s: Age at most of the oldest item that the writer has not moved, in seconds.
+        dropped: Items, or payloads of items, that were lost, by reason.
+        last_error: The last error, in words; it may have been corrected since.
+        writer_lag_s: Greatest age of an item that is only in memory, in seconds.
         buffer_bytes: Bytes of memory that waiting items take.
         spool_bytes: Bytes on disk, of the whole folder: of other processes too.
         spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.

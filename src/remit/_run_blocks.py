@@ -28,7 +28,7 @@ from remit.errors import DeniedError, SettingsError, UsageError
 
 
 class Run:
-    """A handle on one run of an agent: to name it, judge it, end it.
+    """A handle on one run of an agent: its key, its quality, its end.
 
     Made by `agent.run(...)`. Attributes are safe to read from any thread.
     """
@@ -59,7 +59,7 @@ class Run:
     def terminated(self) -> bool:
         """Whether the run was terminated, from outside or by its agent's remit.
 
-        While it lasts, also whether one around it was: no step of it begins any more.
+        While the run lasts, also true if a run around it was terminated: no step begins any more.
         """
         run = self._run
         ended = run.feed.terminated is not None
@@ -91,16 +91,16 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """Let the run end as failed for *reason*, however its block ends; of an error, its type."""
+        """End the run as failed when its block ends; of an error, the type is the *reason*."""
         is_error = issubclass(type(reason), BaseException)
         self._run.decide(FAILED, type(reason).__qualname__ if is_error else cast("str", reason))
 
     def cancel(self) -> None:
-        """Let the run end as cancelled, however its block ends."""
+        """End the run as cancelled when its block ends."""
         self._run.decide(CANCELLED)
 
     def leave_open(self) -> None:
-        """Let the run go on after its block, to be resumed with `agent.run(resume=run.id)`.
+        """Leave the run open after its block, to be resumed with `agent.run(resume=run.id)`.
 
         Nothing is finished: the instance and its root span stay active. An exception of a type
         in the setting `control_flow` does the same. The last of `fail`, `cancel` and this counts.
@@ -121,17 +121,18 @@ class Run:
     def contained(self) -> Contained:
         """Return a block in which the termination of this run is a value and not an exception.
 
-        For code that serves many runs in one task group, which an exception would end. Inside the
-        block `RunTerminated` of this run ends the block, also as part of an exception group; the
-        code behind it goes on. Everything else passes: terminations of other runs, and what else
-        is in such a group.
+        Use it in code that serves many runs in one task group, which an exception would end. The
+        `RunTerminated` of this run ends the block, also as part of an exception group, and the
+        code after the block goes on. Other exceptions pass, and so do the rest of such a group
+        and the terminations of other runs.
 
-        Example:
-            with agent.run() as run:
-                with run.contained() as ended:
-                    answer = agent(question)
-                if ended:
-                    answer = f"This session was ended: {ended.reason}"
+        ```python
+        with agent.run() as run:
+            with run.contained() as ended:
+                answer = agent(question)
+            if ended:
+                answer = f"This session was ended: {ended.reason}"
+        ```
         """
         return Contained(self.key)
 

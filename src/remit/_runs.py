@@ -454,9 +454,8 @@ class OpenRun:
         outer = current_context()
         self.recorder: Final = recorder
         self.recording: Final = recording
-        self.rules: Final[_capture.Rules] = recorder.rules.in_run(
-            None if outer is None else outer.run.rules
-        )
+        shared = outer.run.rules if recording and outer is not None else None
+        self.rules: Final[_capture.Rules] = recorder.rules.in_run(shared)
         self.monotonic_ns: Final = recorder.clock.monotonic_ns
         self.offset_ns = 0
         self.set_clock()

@@ -1,7 +1,7 @@
 """The signature of a callable: its parameters with resolved annotations, and what is skipped.
 
-Schema, capture and inferred risk use the same reading, so that the keys of a payload are always
-the properties of its schema.
+Schema, capture and inferred risk use the same `SignatureInfo`, so that the keys of a payload are
+always the properties of its schema.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from remit._guard import attempt
 from remit._returns import as_called
 
 RETURN: Final = "return"
-"""Names the result where a parameter's name would stand: a keyword, so no parameter has it."""
+"""Name of the result among the names of parameters; no parameter can have it."""
 
 _BY_POSITION: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
@@ -52,15 +52,15 @@ class Parameter(Struct, frozen=True):
     """
 
     name: str
-    kind: int
+    kind: inspect._ParameterKind
     annotation: object
     default: object
     category: str | None = None
     note: str | None = None
 
 
-class Reading(Struct, frozen=True):
-    """What was read of one callable.
+class SignatureInfo(Struct, frozen=True):
+    """What the signature of one callable says.
 
     Attributes:
         names: Every positional parameter in order (as bound by position), skipped ones included
@@ -83,7 +83,7 @@ class Reading(Struct, frozen=True):
     sure: bool = True
 
 
-def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
+def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
     """Return what the signature of *function* says; never raises for a type.
 
     The annotations are evaluated, and no other code of the user runs. Call it at the first call
@@ -103,7 +103,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> Reading:
     skipped = frozenset(name for name, parameter in parameters.items() if parameter is None)
     positional = (each.name for each in declared if each.kind in _BY_POSITION)
     returned = scope.read(signature.return_annotation)
-    return Reading(
+    return SignatureInfo(
         names=tuple(None if name in skipped else name for name in positional),
         parameters=tuple(each for each in parameters.values() if each is not None),
         skipped=skipped,
@@ -185,10 +185,10 @@ def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
     )
 
 
-def _unreadable(function: object) -> Reading:
-    """Return the reading of a callable without a signature, such as some builtins."""
+def _unreadable(function: object) -> SignatureInfo:
+    """Return what is known of a callable without a signature, such as some builtins."""
     note = f"{type(function).__name__} without a signature"
-    return Reading(
+    return SignatureInfo(
         names=(),
         parameters=(
             Parameter("args", inspect.Parameter.VAR_POSITIONAL, MISSING, MISSING, note=note),

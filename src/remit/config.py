@@ -132,31 +132,32 @@ class Settings(BaseModel):
     )
 
     api_url: str | None = None
-    """Where the API is: `https://host[:port]`, with a path if a proxy serves it under one."""
+    """Address of the API: `https://host[:port]`, with a path if a proxy serves it under one."""
     api_token: SecretStr | None = None
     """Token of the API; never logged."""
     agent_id: str | None = None
-    """Id on the server of the agent that is declared without `agent_id=`; there may be one."""
+    """Id on the server of the agent that is declared without `agent_id=`; there may be one such
+    agent."""
     environment_id: str | None = None
     """Id of the environment on the server; needed with some account tokens."""
     mode: Literal["auto", "remote", "local", "off"] = "auto"
     """`remote`, `local` (a collector inside the process), `off`; `auto`: remote with a URL and a
     token, else local."""
     data_dir: Path = Field(default_factory=default_data_dir)
-    """Folder for local data and the spool; made on first use, readable by its owner only. One that
-    another user owns or may write to is not used."""
+    """Folder for local data and the spool; created at the first use, readable by its owner only. A
+    folder that another user owns or may write to is not used."""
     flush_interval_s: PositiveFloat = 1.0
-    """Seconds between two moves of what was recorded."""
+    """Seconds between two passes of the writer, which moves recorded items to disk."""
     flush_on: Literal["interval", "run"] = Field(default_factory=default_flush_on)
     """`run` also flushes when a run ends, for at most `exit_timeout_s`: for functions that freeze
-    after each call. It is the default where one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
+    after each call. It is the default if one of `AWS_LAMBDA_FUNCTION_NAME`, `K_SERVICE`,
     `FUNCTION_TARGET`, `FUNCTIONS_WORKER_RUNTIME` and `VERCEL` is set."""
     max_buffer_bytes: PositiveInt = 64 * MIB
-    """Most bytes kept in memory while they cannot be delivered."""
+    """Most bytes of items in memory."""
     max_spool_bytes: PositiveInt = GIB
-    """Most bytes kept on disk, for the whole folder."""
+    """Most bytes on disk, for the whole folder of the spool."""
     max_payload_bytes: Annotated[int, Field(ge=256)] = 64 * KIB
-    """Most bytes of one payload or result; more is cut structurally."""
+    """Most bytes of one payload or result; a longer one is cut and remains valid JSON."""
     max_batch_items: Annotated[int, Field(ge=1, le=10_000)] = 500
     """Most items in one bulk request."""
     max_batch_bytes: PositiveInt = MIB
@@ -166,8 +167,8 @@ class Settings(BaseModel):
     exit_timeout_s: Annotated[float, Field(ge=0)] = 2.0
     """Seconds that the flush at exit may take."""
     poll_interval_s: PositiveFloat = 30.0
-    """Seconds between two looks whether an open run that sends nothing was terminated; at each
-    flush interval while a stream of it is open."""
+    """Seconds between two requests whether an open run that sends nothing was terminated; for a run
+    with an open stream, it is asked at each flush interval."""
     run_linger_s: Annotated[float, Field(ge=0)] = 300.0
     """Seconds that a run whose block has ended waits for its last open span or stream."""
     purpose: Purpose = "live"
@@ -175,19 +176,19 @@ class Settings(BaseModel):
     on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lowered)] = (
         "observe"
     )
-    """What happens when a step exceeds its agent's declared data risk, in any case of letters. A
-    value that cannot be read counts as `deny`."""
+    """What happens when a step exceeds the remit of its agent: `observe`, `deny` or `terminate`, in
+    upper or lower case. A value that cannot be read counts as `deny`."""
     outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lowered)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged
     once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
-    `terminate`, a step is refused if any agent declared in this process forbids a word that the
-    step says or leaves unknown; every other step runs, as with `record`."""
+    `terminate`, a step is refused if an agent declared in this process forbids a word that the step
+    declares or leaves unknown; all other steps run, as with `record`."""
     redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
-    """A callable, or `module:function`: takes each payload as a dict, returns the one to keep. One
-    that fails withholds the payload."""
+    """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
+    record. If it raises, the payload is withheld."""
     redact_off: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
-    """Names of rules of redaction that are off in this process, as they stand in markers; in the
-    environment separated by commas. Types, marks and hidden fields withhold all the same."""
+    """Names of redaction rules, as in markers, that are off in this process; in the environment
+    separated by commas. Types, marks and hidden fields are withheld in any case."""
     control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_names)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""

@@ -5,16 +5,16 @@ BaseException
 ├── RunTerminated            stop: this run was ended from outside
 └── Exception
     └── RemitError
-        ├── DeclarationError     mend the declaration that the message names
-        ├── SettingsError        mend the setting that the message names
-        ├── UsageError           mend the call that the message names
+        ├── DeclarationError     correct the declaration that the message names
+        ├── SettingsError        correct the setting that the message names
+        ├── UsageError           correct the call that the message names
         ├── DeniedError          choose another step: this one exceeds the agent's remit
         └── ApiError             a call to the API did not succeed
             ├── RejectedError        sending it again cannot help
-            │   ├── NotFoundError        create it first, or mend the id
+            │   ├── NotFoundError        create it first, or correct the id
             │   └── TooLargeError        send less at once
-            ├── UnauthorizedError    mend the token or its scope
-            ├── ContractError        mend the URL: what answered does not speak the API
+            ├── UnauthorizedError    correct the token or its scope
+            ├── ContractError        correct the URL: what answered does not speak the API
             └── UnavailableError     try again later
 ```
 

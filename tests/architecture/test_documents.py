@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 
@@ -17,6 +18,22 @@ def test_a_derived_part_is_what_the_code_says_now() -> None:
     """Run `python docs/derive.py` after a change of settings, errors or commands."""
     pages = derive.pages()
     assert [page.name for page in pages if page.read_text() != derive.derived(page)] == []
+
+
+def test_what_the_reference_documents_can_be_imported() -> None:
+    """Sphinx would say it too, in the gate and not at once."""
+    text = "".join(page.read_text() for page in REFERENCE.glob("*.md"))
+    names = re.findall(r"^\.\. auto\w+:: (\S+)", text, re.MULTILINE)
+    assert "remit.errors.DeniedError" in names
+    assert [name for name in names if pkgutil.resolve_name(name) is None] == []
+
+
+def test_each_test_that_a_promise_names_is_there() -> None:
+    """A promise whose test has gone is held by nothing."""
+    text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
+    named = set(re.findall(r"`(?:tests/\w+/)?(test_\w+\.py)`", text))
+    assert len(named) > 20
+    assert named - {path.name for path in (ROOT / "tests").rglob("test_*.py")} == set()
 
 
 def test_every_setting_is_documented() -> None:

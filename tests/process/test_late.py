@@ -41,8 +41,8 @@ def test_what_an_exit_handler_of_before_records_is_counted(tmp_path: Path, *, us
         plain = {"PYDANTIC_DISABLE_PLUGINS": "__all__"}
         environ = settings(tmp_path, served.url, served.token) | plain
         told, errors = told_by(start(LATE + DECLARED + RECORDING, environ, *["used"] * used))
-        # A run's beginning, its root span's, ten spans, and the ends of both.
-        assert told == "{} {'after_shutdown': 14}\n"
+        # A run, its root span, the agent's, those of ten steps, and the ends of run and root span.
+        assert told == "{} {'after_shutdown': 15}\n"
         assert len(errors.splitlines()) == 1
         inherit(environ)
     assert steps_in(tmp_path).total() == 10 * used

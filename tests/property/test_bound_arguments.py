@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import MISSING, Parameter, Reading, Rules, plan_of
+from tests.inside import MISSING, Parameter, Rules, SignatureInfo, plan_of
 
 pytestmark = pytest.mark.python
 Kind = inspect._ParameterKind  # noqa: SLF001 - the kinds have no other name as a type
@@ -42,7 +42,7 @@ VALUES = st.one_of(PLAIN, PLAIN, PLAIN, ODD)
 
 
 @st.composite
-def readings(draw: st.DrawFn) -> Reading:
+def readings(draw: st.DrawFn) -> SignatureInfo:
     """Draw a signature; some of its parameters are never recorded."""
     names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=4))
     kinds = sorted(draw(st.sampled_from(KINDS)) for _ in names)
@@ -51,7 +51,7 @@ def readings(draw: st.DrawFn) -> Reading:
         for name, kind in zip(names, kinds, strict=True)
         if kind not in MANY or kinds.count(kind) == 1
     ]
-    return Reading(
+    return SignatureInfo(
         names=tuple(None if skip else name for name, kind, skip in rows if kind in BY_POSITION),
         parameters=tuple(
             Parameter(name, kind, MISSING, default=draw(defaults(kind)))
@@ -72,7 +72,7 @@ def defaults(kind: object) -> st.SearchStrategy[object]:
 
 
 @st.composite
-def calls(draw: st.DrawFn) -> tuple[Reading, tuple[object, ...], Mapping[str, object]]:
+def calls(draw: st.DrawFn) -> tuple[SignatureInfo, tuple[object, ...], Mapping[str, object]]:
     """Draw a signature and a call of it, which mostly fits."""
     reading = draw(readings())
     surplus = draw(st.sampled_from([0, 0, 1]))
@@ -88,7 +88,7 @@ def calls(draw: st.DrawFn) -> tuple[Reading, tuple[object, ...], Mapping[str, ob
 @settings(max_examples=200)
 @given(calls())
 def test_what_is_bound_quickly_is_what_the_walk_binds(
-    call: tuple[Reading, tuple[object, ...], Mapping[str, object]],
+    call: tuple[SignatureInfo, tuple[object, ...], Mapping[str, object]],
 ) -> None:
     """Whether the call fits the signature or not; counts are the same too."""
     reading, args, kwargs = call
@@ -100,7 +100,7 @@ def test_what_is_bound_quickly_is_what_the_walk_binds(
 
 @given(readings(), st.lists(VALUES, max_size=5).map(tuple))
 def test_a_call_that_fits_is_recorded_by_the_names_of_its_parameters(
-    reading: Reading, values: tuple[object, ...]
+    reading: SignatureInfo, values: tuple[object, ...]
 ) -> None:
     """As `inspect` binds it, by position or by name."""
     plain = [each for each in reading.parameters if each.kind in BY_POSITION[1:]]

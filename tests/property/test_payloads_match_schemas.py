@@ -50,8 +50,8 @@ from tests.inside import (
     CallKind,
     Limits,
     Parameter,
-    Reading,
     Rules,
+    SignatureInfo,
     Stream,
     params_schema,
     plan_of,
@@ -197,11 +197,11 @@ CASES = st.recursive(
 ) | st.sampled_from(LEAVES)
 
 
-def reading_of(annotation: object, kind: Any, *, name: str = "x") -> Reading:  # noqa: ANN401 - a kind's class is private
+def reading_of(annotation: object, kind: Any, *, name: str = "x") -> SignatureInfo:  # noqa: ANN401 - a kind's class is private
     """Return the reading of a function with one parameter that returns the same type."""
     names = (name,) if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD else ()
     parameter = Parameter(name, kind, annotation, MISSING)
-    return Reading(names, (parameter,), frozenset(), annotation)
+    return SignatureInfo(names, (parameter,), frozenset(), annotation)
 
 
 @given(CASES, st.data())

@@ -13,7 +13,7 @@ import remit
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.inside import _adapters as adapters
-from tests.inside import contributed_interrupts
+from tests.inside import contributed_interrupts, current_context
 
 pytestmark = pytest.mark.python
 
@@ -246,7 +246,7 @@ def test_spans_that_are_over_are_recorded_in_any_order(
     """With the times of the framework, and a child before its parent."""
     tool = framework.adapter.recorders["tool"]
     with agent.run():
-        root = adapters.current_context()
+        root = current_context()
         assert root is not None
         parent = adapters.context_of(root, "parent")
         adapters.record(

@@ -10,7 +10,14 @@ import pytest
 from pydantic import SecretStr
 
 import remit
-from remit._capture import Rules, WithheldTexts, capture_mapping, error_payload
+from remit._capture import (
+    Rules,
+    WithheldTexts,
+    capture_mapping,
+    error_payload,
+    failure_payload,
+    outcome_payload,
+)
 from remit._marks import Sensitive
 from remit.testing import RecordingSink
 from tests.captured import plan_of, withheld
@@ -139,3 +146,11 @@ def test_a_run_inside_another_shares_what_is_withheld() -> None:
     error = ValueError("wrong: hunter2")
     assert json.loads(error_payload(error, outer))["error"]["message"] == QUOTED
     assert json.loads(error_payload(error, beside))["error"]["message"] == "wrong: hunter2"
+
+
+def test_a_long_reason_is_searched_as_far_as_it_is_recorded() -> None:
+    """It may be longer than the message of an error."""
+    rules = Rules(texts=WithheldTexts(["swordfish"]))
+    reason = "x " * 10_000 + "swordfish"
+    assert json.loads(failure_payload(reason, rules))["error"]["message"] == QUOTED
+    assert json.loads(outcome_payload("failed", reason, {}, rules))["reason"] == QUOTED

@@ -59,7 +59,7 @@ class Lazy:
     """An alias that refers to itself, as `type X = dict[str, tuple[X, EmailStr]]` does."""
 
     @property  # type: ignore[misc]  # read-only
-    def __class__(self) -> Any:  # noqa: ANN401 - a class that Python has since 3.12
+    def __class__(self) -> Any:  # noqa: ANN401  # pyright: ignore[reportIncompatibleMethodOverride]
         """Pass for an alias."""
         return typing_extensions.TypeAliasType
 

@@ -24,8 +24,8 @@ from tests.inside import (
     Limits,
     Parameter,
     Plan,
-    Reading,
     Rules,
+    SignatureInfo,
     SpanType,
     inferred,
     params_schema,
@@ -55,7 +55,7 @@ def test_a_signature_of_arrays_has_its_golden_schemas(case: Callable[..., object
 def test_a_value_matches_its_schemas(annotation: object, value: object) -> None:
     """As an argument and as a result."""
     parameter = Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation, MISSING)
-    reading = Reading(("x",), (parameter,), frozenset(), annotation)
+    reading = SignatureInfo(("x",), (parameter,), frozenset(), annotation)
     params = json.loads(Plan(reading).params((value,), {}, RULES))
     Draft202012Validator(params_schema(reading, redact=redact)).validate(params)
     result = json.loads(Plan(reading).result(value, RULES))

@@ -22,7 +22,7 @@ from remit._capture import Rules
 from remit._marks import Sensitive, Skip
 from remit._overrides import check_overrides, overridden
 from remit._schema import params_schema, result_schema
-from remit._signature import CallKind, Reading, read
+from remit._signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink
 from tests.data.corpus import is_valid
@@ -105,7 +105,7 @@ class Line(BaseModel):
 def buy(line: Line, lines: list[Line]) -> None: ...
 
 
-def reading_of(function: Callable[..., object], **declared: Any) -> Reading:
+def reading_of(function: Callable[..., object], **declared: Any) -> SignatureInfo:
     """Return the reading of *function* with what was declared in it."""
     return overridden(read(function, skip_first=False), streams=False, **declared)
 

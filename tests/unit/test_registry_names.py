@@ -75,5 +75,5 @@ def test_a_declaration_knows_its_place() -> None:
     assert declared.place == "/src/shop/tools.py:6"
     assert declared.package == "shop"
     assert not declared.explicit_name
-    assert declared.reading.names == ("self",)
-    assert declared.reading is declared.reading
+    assert declared.recorded_signature.names == ("self",)
+    assert declared.recorded_signature is declared.recorded_signature

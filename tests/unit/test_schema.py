@@ -16,7 +16,7 @@ from pydantic import BaseModel, EmailStr, Field, WithJsonSchema
 from remit._capture import Rules
 from remit._schema import canonical, declared_schema, params_schema, result_schema
 from remit._schema._results import as_object
-from remit._signature import MISSING, CallKind, Parameter, Reading, read
+from remit._signature import MISSING, CallKind, Parameter, SignatureInfo, read
 from tests.data.corpus import (
     CASES,
     GOLDEN,
@@ -38,11 +38,11 @@ PLANTED = "planted"
 Kind = inspect.Parameter
 
 
-def reading_of(annotation: object, **more: Any) -> Reading:  # noqa: ANN401 - fields of Parameter
+def reading_of(annotation: object, **more: Any) -> SignatureInfo:  # noqa: ANN401 - fields of Parameter
     """Return the reading of a function with one parameter `x` that returns the same type."""
     fields: dict[str, Any] = {"default": MISSING, "kind": inspect.Parameter.KEYWORD_ONLY, **more}
     parameter = Parameter(name="x", annotation=annotation, **fields)
-    return Reading((), (parameter,), frozenset(), annotation)
+    return SignatureInfo((), (parameter,), frozenset(), annotation)
 
 
 def property_of(annotation: object, **more: Any) -> Any:  # noqa: ANN401 - JSON
@@ -118,7 +118,7 @@ def test_two_classes_of_one_name_are_told_apart() -> None:
 
     one = Parameter("one", inspect.Parameter.KEYWORD_ONLY, make(int), MISSING)
     two = Parameter("two", inspect.Parameter.KEYWORD_ONLY, make(str), MISSING)
-    schema = params_schema(Reading((), (one, two), frozenset(), MISSING), redact=redact)
+    schema = params_schema(SignatureInfo((), (one, two), frozenset(), MISSING), redact=redact)
     types = [
         schema["$defs"][schema["properties"][name]["$ref"].rpartition("/")[2]]["properties"]["a"]
         for name in ("one", "two")
@@ -139,7 +139,7 @@ def test_a_type_that_raises_loses_its_schema_and_no_other() -> None:
     """Each parameter has a fallback of its own, with a note that quotes no message."""
     one = Parameter("one", inspect.Parameter.KEYWORD_ONLY, Raising, MISSING)
     two = Parameter("two", inspect.Parameter.KEYWORD_ONLY, list[int], MISSING)
-    schema = params_schema(Reading((), (one, two), frozenset(), MISSING), redact=redact)
+    schema = params_schema(SignatureInfo((), (one, two), frozenset(), MISSING), redact=redact)
     assert schema["properties"] == {
         "one": {
             "$comment": f"`one`: {__name__}.Raising has no schema (RuntimeError); recorded as it is"
@@ -164,7 +164,7 @@ def test_a_note_stands_with_its_parameter() -> None:
 
 def test_a_note_of_the_result_stands_with_it() -> None:
     """So that `schema check` can list it."""
-    reading = Reading((), (), frozenset(), MISSING, returns_note="why")
+    reading = SignatureInfo((), (), frozenset(), MISSING, returns_note="why")
     schema = result_schema(reading, CallKind.FUNCTION, redact=redact)
     assert schema == {"$comment": "why", "type": "object"}
 

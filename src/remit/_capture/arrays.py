@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from remit._capture import markers
-from remit._capture.statics import ABSENT, lookup, module_of, mro, type_name
 from remit._guard import attempt
+from remit._introspection import ABSENT, lookup, module_of, mro, type_name
 
-_KNOWN: Final = (
+ARRAYS: Final = (
     ("numpy", "ndarray"),
     ("pandas", "DataFrame"),
     ("pandas", "Series"),
@@ -23,6 +23,8 @@ _KNOWN: Final = (
     ("polars", "Series"),
     ("torch", "Tensor"),
 )
+"""(top-level package, class) of arrays and tables, which are recorded by type, shape and dtype."""
+
 _NUMPY_SCALAR: Final = ("numpy", "generic")
 
 MAX_COLUMNS: Final = 100
@@ -35,7 +37,7 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
     A user's subclass of a class that is written in Python is not among them: its properties
     would run.
     """
-    base = next((found for each in _KNOWN if (found := _base(cls, each)) is not None), None)
+    base = next((found for each in ARRAYS if (found := _base(cls, each)) is not None), None)
     if base is None:
         return None
     package = module_of(base).partition(".")[0]

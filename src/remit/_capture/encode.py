@@ -13,11 +13,11 @@ from msgspec import Struct, field
 from remit._capture import markers
 from remit._capture.rules import HOOK
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.statics import is_a
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode, encode
 from remit._capture.withheld import WithheldTexts
 from remit._guard import attempt, escaped, guarded
+from remit._introspection import is_a
 from remit.errors import DeniedError, SettingsError
 
 MIN_PAYLOAD_BYTES: Final = 256
@@ -63,7 +63,8 @@ class Rules(Struct, frozen=True, eq=False):
         hook: The user's own redaction: is given each payload, returns what is recorded.
         off: Rules that are off in this process (`configure(redact_off=...)`).
         withheld: How many values each rule withheld.
-        texts: What the run has withheld, which its errors must not tell; None outside any run.
+        texts: The texts that the run has withheld and its errors must not quote; None outside any
+            run.
     """
 
     limits: Limits = Limits()
@@ -234,7 +235,7 @@ def redacted_name(name: str, rules: Rules) -> str:
 def redacted(value: object, rules: Rules) -> object:
     """Return *value* as plain JSON, redacted as a payload is: for defaults and examples in schemas.
 
-    A name that stands before the value is part of what is judged: hand in `{name: value}`.
+    A value is judged by its name too: pass `{name: value}`.
     """
     mapping = reader_of(type(value)).kind is Kind.MAPPING
     sealed: object = decode(capture_mapping(value if mapping else {"value": value}, rules))

@@ -19,10 +19,10 @@ from remit._capture.rules import QUOTED
 from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import name_rule
 from remit._capture.scalars import integer, text
-from remit._capture.statics import is_a, is_one_of, lookup, type_name
 from remit._capture.walk import Walk, encode, is_bare
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._guard import attempt
+from remit._introspection import is_a, is_one_of, lookup, type_name
 
 MAX_MESSAGE_CHARS: Final = 8_192
 
@@ -54,7 +54,7 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
 
     Args:
         error: What it raised.
-        rules: Limits, hook and counts; what the run has withheld, the message must not tell.
+        rules: Limits, hook and counts, and the texts that the message must not quote.
         rule: The rule by which the declaration withholds every message, else None.
 
     Returns:
@@ -74,14 +74,14 @@ def _described(
             rules.texts.add(message)
         shown = walk.withhold(rule, None)
     else:
-        shown = _told(walk, message, rules)
+        shown = _unless_quoting(walk, message, rules)
     return {"error": {"type": walk.text(type_name(type(error))), "message": shown}}
 
 
-def _told(walk: Walk, message: str, rules: Rules) -> object:
+def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
     """Return *message*, or a marker if it quotes a text that the run has withheld."""
-    searched = message[: MAX_MESSAGE_CHARS + MAX_TEXT_CHARS]
-    if rules.texts is not None and rules.texts.quoted_in(searched):
+    recorded = message[: max(0, walk.chars) + MAX_TEXT_CHARS]
+    if rules.texts is not None and rules.texts.quoted_in(recorded):
         return walk.withhold(QUOTED, None)
     return walk.text(message)
 
@@ -108,7 +108,7 @@ def outcome_payload(
 
 def _in_words(walk: Walk, reason: object, rules: Rules) -> object:
     if is_a(reason, str):
-        return _told(walk, cast("str", text(reason)), rules)
+        return _unless_quoting(walk, cast("str", text(reason)), rules)
     return walk.value(reason, 1)
 
 
@@ -158,12 +158,12 @@ def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
 
 def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
     """Return what failed where, without the input that pydantic's own message quotes."""
-    told = error.errors(include_url=False, include_context=False)
+    details = error.errors(include_url=False, include_context=False)
     lines = [
         f"{'.'.join(map(str, each['loc'])) or '(value)'}: {_reason(walk, each)}"
-        for each in told[:_MAX_VALIDATION_ERRORS]
+        for each in details[:_MAX_VALIDATION_ERRORS]
     ]
-    return f"{len(told)} validation errors for {error.title}: {'; '.join(lines)}"
+    return f"{len(details)} validation errors for {error.title}: {'; '.join(lines)}"
 
 
 def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:

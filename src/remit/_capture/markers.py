@@ -1,4 +1,4 @@
-"""Markers: the objects that stand in a payload where a value does not.
+"""Markers: the objects that replace a value in a payload.
 
 Source: payload format 1, section 3 of the design. Each has the reserved key `$remit`.
 """

@@ -22,7 +22,7 @@ from remit._capture.scalars import text
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_bare
 from remit._overrides import CaptureOption
-from remit._signature import MISSING, RETURN, Parameter, Reading
+from remit._signature import MISSING, RETURN, Parameter, SignatureInfo
 
 Capture: TypeAlias = bool | Mapping[str, CaptureOption]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""
@@ -69,7 +69,7 @@ class CaptureOptions(Struct, frozen=True):
         """Return the options in *capture*, which was checked when it was declared."""
         plain = {key: option for key, option in capture.items() if isinstance(option, bool)}
         return cls(
-            # The colon tells a rule from a parameter.
+            # A rule has a colon, a parameter has none.
             keep={key: option for key, option in plain.items() if ":" not in key},
             off=frozenset(key for key in plain if ":" in key),
             off_for={
@@ -140,7 +140,7 @@ class ParameterPlan(Struct, frozen=True):
 
     Attributes:
         name: Its key in the payload.
-        kind: As `inspect.Parameter.kind`.
+        kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
         name_rule: The rule of its name, which lets None and booleans pass.
@@ -150,7 +150,7 @@ class ParameterPlan(Struct, frozen=True):
     """
 
     name: str
-    kind: inspect._ParameterKind
+    kind: int
     default: object = MISSING
     rule: str | None = None
     name_rule: str | None = None
@@ -280,7 +280,7 @@ class Plan:
 
     def __init__(
         self,
-        reading: Reading,
+        signature: SignatureInfo,
         *,
         params_rule: str | None = None,
         result_rule: str | None = None,
@@ -291,7 +291,7 @@ class Plan:
         """Decide what can be decided without a call.
 
         Args:
-            reading: What the signature says.
+            signature: What the signature says.
             params_rule: The rule by which the declaration withholds every parameter.
             result_rule: The same for the result.
             params_excluded: Data categories that the parameters are declared not to hold.
@@ -301,8 +301,10 @@ class Plan:
         options = CaptureOptions.of(keep or {})
         params = Direction(params_rule, params_excluded, options)
         result = Direction(result_rule, result_excluded, options)
-        self._parameters = tuple(ParameterPlan.of(each, params) for each in reading.parameters)
-        self.outcome = ParameterPlan.of_result(reading.returns, reading.returns_category, result)
+        self._parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
+        self.outcome = ParameterPlan.of_result(
+            signature.returns, signature.returns_category, result
+        )
         self.error_rule = result.rule_at(RETURN, None, None)
         self.withheld = {each.name: each.rule for each in self._parameters if each.rule is not None}
         self.rules_off = {
@@ -310,38 +312,38 @@ class Plan:
             RETURN: result.rules_off(RETURN),
             **{each.name: params.rules_off(each.name) for each in self._parameters},
         }
-        self._read_names(reading)
+        self._read_names(signature)
         self._surplus = ParameterPlan.of_surplus(self._parameters, params)
         self._labelled = _labelled(self._parameters)
         self._struct = None
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
-        fast = not reading.skipped and self._labelled is None
+        fast = not signature.skipped and self._labelled is None
         if fast and all(each.open for each in self._parameters):
             defaults = {each.name: each.encoded_default for each in self._parameters}
             self._struct = args_struct(defaults)
         out = self.outcome
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
-    def _read_names(self, reading: Reading) -> None:
+    def _read_names(self, signature: SignatureInfo) -> None:
         """Take over which argument belongs to which parameter."""
         parameters = self._parameters
-        self._names = reading.names
-        self._skipped = reading.skipped
+        self._names = signature.names
+        self._skipped = signature.skipped
         self._rest = _name_of_kind(parameters, VAR_POSITIONAL)
         self._others = _name_of_kind(parameters, VAR_KEYWORD)
-        # A skipped `*args` or `**kwargs` is not told apart from a skipped keyword: neither counts.
-        self._drops_surplus = len(reading.skipped) > reading.names.count(None)
+        # A skipped `*args` or `**kwargs` cannot be distinguished from a skipped keyword.
+        self._drops_surplus = len(signature.skipped) > signature.names.count(None)
         self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
         # Under a decorator that moves arguments, each of them may be the one to withhold.
         rules = (each.any_rule for each in parameters if each.kind in _BY_POSITION)
-        self._unsure = None if reading.sure else next(filter(None, rules), None)
-        self._most = len(reading.names) if self._unsure is None else 0
+        self._unsure = None if signature.sure else next(filter(None, rules), None)
+        self._most = len(signature.names) if self._unsure is None else 0
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
 
         Args:
-            args: Positional arguments, without `self` if the reading was made without it.
+            args: Positional arguments, without `self` if the signature has none.
             kwargs: Keyword arguments.
             rules: Limits, hook and counts.
 

@@ -19,7 +19,8 @@ from typing import Any, Final
 from pydantic_core import MultiHostUrl, Url
 
 from remit._capture import markers
-from remit._capture.statics import (
+from remit._guard import attempt
+from remit._introspection import (
     is_one_of,
     kind_of,
     module_of,
@@ -28,7 +29,6 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
-from remit._guard import attempt
 
 MAX_EXACT: Final = 2**53
 """Beyond it a reader that keeps numbers as doubles would change them."""
@@ -102,7 +102,7 @@ def _with_zone(
 def _naive_datetime(value: dt.datetime) -> str:
     parts = ["year", "month", "day", "hour", "minute", "second", "microsecond"]
     space = dt.datetime.__dict__
-    # Year, month and day stand in the base class.
+    # Year, month and day are attributes of the base class.
     return dt.datetime(  # noqa: DTZ001 - the zone is named beside it
         *((space.get(part) or dt.date.__dict__[part]).__get__(value) for part in parts)
     ).isoformat()

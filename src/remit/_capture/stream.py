@@ -150,7 +150,7 @@ class _StreamWalk(Walk):
 def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
     """Return the texts in *items*, and the markers of texts, by their path in an item.
 
-    An `index` in an item tells several texts apart that arrive in pieces, as from language models.
+    An `index` in an item separates several texts that arrive in pieces, as from language models.
     """
     paths: dict[object, list[_Text]] = defaultdict(list)
 

@@ -28,7 +28,10 @@ from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.scalars import scalar_reader
-from remit._capture.statics import (
+from remit._fields import Field as DeclaredField
+from remit._fields import fields_of, infos_of
+from remit._guard import attempt
+from remit._introspection import (
     DICT,
     TUPLE,
     has_dict,
@@ -42,9 +45,6 @@ from remit._capture.statics import (
     stores,
     type_name,
 )
-from remit._fields import Field as DeclaredField
-from remit._fields import fields_of, infos_of
-from remit._guard import attempt
 
 
 class Kind(IntEnum):
@@ -79,8 +79,8 @@ class Field(Struct, frozen=True):
         rule: The rule that withholds it, whatever the value.
         name_rule: The rule of its name, which lets None and booleans pass.
         category: The data category that its name or type shows.
-        generic: Its type is a variable that nothing is given for: what stands for it is for the
-            annotation of the parameter to say.
+        generic: Its type is a type variable without an argument; the annotation of the parameter
+            decides what is withheld.
         slot: It is a slot of the class, not an entry of the instance's dict.
     """
 

@@ -18,9 +18,9 @@ from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import KNOWN, MAX_JUDGED_CHARS, flag_rule, name_rule, remember
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.scalars import MAX_EXACT
-from remit._capture.statics import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
 from remit._capture.withheld import WithheldTexts
+from remit._introspection import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000
@@ -130,7 +130,7 @@ class Walk:
         self.excluded = categories
 
     def value(self, value: object, depth: int) -> object:
-        """Return the plain, redacted copy of *value*, which stands *depth* containers deep."""
+        """Return the plain, redacted copy of *value*, which is *depth* containers deep."""
         if type(value) is str:
             return self.text(value)
         if value is None or value is True or value is False:
@@ -166,7 +166,7 @@ class Walk:
         return kept if size <= room else markers.cut(size, "chars", kept)
 
     def withhold(self, rule: str, value: object) -> object:
-        """Return the marker that stands for *value*, and count it."""
+        """Return the marker that replaces *value*, and count it."""
         if self._again and markers.is_withheld(value):
             return value
         self.counts.append(rule)
@@ -192,15 +192,15 @@ class Walk:
         return None
 
     def rule_inside(self, reader: TypeReader, inner: object) -> str | None:
-        """Return the rule that withholds *inner*, which stands for a value of *reader*."""
+        """Return the rule that withholds *inner*, the value inside one that *reader* reads."""
         return self.rule_of(reader.fields[0], inner) if reader.fields else None
 
     def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
-        """Return *key* as it is written, and the rule that withholds what stands under it.
+        """Return *key* as it is written, and the rule that withholds the value under it.
 
         Args:
             key: Any key of a dict.
-            position: Its place among the others, which tells apart keys that have no text.
+            position: Its place among the others; it separates keys that have no text.
         """
         name = self._key_text(key, position)
         # What is written of a longer name is its beginning, and its end is judged.
@@ -268,7 +268,7 @@ class Walk:
         return copy
 
     def _entry(self, name: str, rule: str | None, item: object, depth: int) -> object:
-        """Return the copy of *item*, which stands under *name*.
+        """Return the copy of *item*, the value under *name*.
 
         Args:
             name: A key or a parameter.
@@ -377,7 +377,7 @@ class Walk:
         return plain
 
     def unwrap(self, value: object, depth: int, reader: TypeReader) -> object:
-        """Read a value that stands for another."""
+        """Read the value inside another."""
         if depth > 2 * MAX_DEPTH:
             return markers.cut_below(depth)
         inner = reader.plain(value)
@@ -530,7 +530,7 @@ def _stored(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]
         else:
             item = DICT.get(own, field.name, ABSENT)
             if item is ABSENT:
-                # A default that stands in the class only; a property there is an opaque object.
+                # A default that only the class has; a property there is an opaque object.
                 item = lookup(type(value), field.name)
         if item is not ABSENT:
             yield field, item
@@ -550,7 +550,7 @@ def _extra(value: object) -> dict[object, object]:
 
 
 def _judged(name: str) -> str:
-    """Return what of *name* is judged: which digits stand at the end changes no verdict."""
+    """Return the part of *name* that is judged: the digits at its end change no verdict."""
     end = name[-MAX_JUDGED_CHARS:]
     stem = end.rstrip("0123456789")
     # So that `row_1` to `row_999` are judged once.

@@ -1,4 +1,4 @@
-"""The texts that one run withholds: an error that is recorded later does not tell them."""
+"""The texts that one run has withheld, so that errors which it records later do not quote them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from remit._capture.statics import own_attribute, snapshot
 from remit._capture.type_readers import Kind, TypeReader, reader_of
+from remit._introspection import own_attribute, snapshot
 
 MIN_CHARS: Final = 4
 """A shorter text occurs in too many others by chance."""

@@ -72,7 +72,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         result: A type or a JSON Schema of the result.
         title: Title for people.
         description: Description.
-        template: Liquid text by which the server sums up a span.
+        template: Liquid template of a span's summary.
         data_risk: What it may do and whose data flows through it.
 
     Raises:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
 
 from remit import _runtime
-from remit._capture.statics import is_a, is_mapping
 from remit._decorators._calls import CALLS
 from remit._decorators._checks import check_texts, declare, explicit_name, place_of
 from remit._decorators._decorated import (
@@ -22,6 +21,7 @@ from remit._decorators._tracer import StepTracer
 from remit._decorators._wrappers import Agent, AgentObject, WrapperConfig
 from remit._guard import guarded
 from remit._ids import is_pfid
+from remit._introspection import is_a, is_mapping
 from remit._policy import Ceiling, under
 from remit._registry import AgentType
 from remit._run_blocks import RunBlock
@@ -76,16 +76,16 @@ def agent(  # noqa: PLR0913 - the frozen signature
 ) -> object:
     """Declare the function that answers; each run of it is one agent instance.
 
-    The decorated function is still the function, and has `.run(...)` and `.registration()`.
+    The result is still the function, with the methods `run` and `registration`.
 
     Args:
-        name: Display name; made from the function's name without one.
-        version: External identifier of the agent's version; the schema's hash without one.
-        description: The docstring without one.
+        name: Display name; by default made from the function's name.
+        version: External identifier of the agent's version; by default the hash of its schemas.
+        description: By default the docstring.
         agent_id: Id of the agent on the server; wins over the setting.
         environment_id: Id of the environment on the server.
         data_risk: The agent's remit, a ceiling: no step of its runs may exceed it.
-        span_types: More span types of this agent than those of its own top-level package:
+        span_types: Span types of this agent in addition to those of its top-level package:
             functions, modules, or prefixes of names.
         quality: Models or JSON Schemas of `record_quality` payloads, by name.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cached_property, partial, partialmethod, singledispatchmethod
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
@@ -77,17 +77,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(given: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
-    inner: Any = getattr(given, "__func__", None)
+    holder: Any = given  # not narrowed by the checks
     if isinstance(given, classmethod):
-        return Wrapping("@classmethod", inner, classmethod, is_called=True)
+        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
     if isinstance(given, staticmethod):
-        function: Any = inner
+        function = holder.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(given, property):
         return Wrapping("@property", given.fget, given.getter)
     if isinstance(given, cached_property):
-        copied: Any = copy.copy(cast("Any", given))
+        copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.

@@ -12,9 +12,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.statics import ABSENT, kind_of, lookup
 from remit._decorators._streams import DeferredSpan, StreamSpan
 from remit._guard import guarded
+from remit._introspection import ABSENT, kind_of, lookup
 from remit._runs import SavedContext, current_context
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]

@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 from wrapt import ObjectProxy
 
 from remit import _guard
-from remit._capture.statics import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._decorators._decorated import is_awaited
 from remit._decorators._generators import (
     AnyCoroutine,
@@ -29,6 +28,7 @@ from remit._decorators._generators import (
     wrap_generator,
 )
 from remit._decorators._streams import DeferredSpan, StreamSpan
+from remit._introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._runs import current_context
 from remit._spans import AnySpan, OpenSpan
 
@@ -146,6 +146,7 @@ _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDiction
 
 
 # How each kind is followed
+
 
 
 def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:

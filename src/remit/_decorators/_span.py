@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from remit import _inference, _runtime
 from remit._blocks import ManualPlan, SpanBlock
-from remit._capture.statics import is_mapping
 from remit._decorators._checks import given_name
 from remit._decorators._span_type import outside
 from remit._guard import guarded
+from remit._introspection import is_mapping
 from remit._risk import coerce
 from remit._spans import SpanRecorder
 from remit.errors import DeclarationError, UsageError

@@ -71,30 +71,30 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 ) -> object:
     """Record every call of the decorated function as a span, and declare what it may do.
 
-    Bare or called, on whatever can be called: functions, coroutine functions, generators and async
-    generators, methods, partials, callable objects, builtins; static and class methods, properties
-    and abstract methods in either order. Under a decorator that keeps the function for itself,
-    such as a route or a task of a framework; never above it.
+    It decorates any callable, with or without arguments: functions, coroutine functions, generators
+    and async generators, methods, partials, callable objects, builtins; static and class methods,
+    properties and abstract methods in either order. Put it below a decorator that keeps the
+    function, such as a route or a task of a framework, never above.
 
     Args:
-        name: Span type; `module:qualname` without one.
+        name: Span type; by default `module:qualname`.
         data_risk: What the step may do and whose data flows through it: what `remit.risk(...)`
             returns, a `DataRisk`, or a mapping of the same shape.
-        title: Title for people; made from the function's name without one.
-        description: The docstring without one.
-        template: Liquid text by which the server sums up a span.
+        title: Title for people; by default made from the function's name.
+        description: By default the docstring.
+        template: Liquid template of a span's summary.
         params: A class whose fields describe parameters (a model, dataclass, TypedDict), or a
-            JSON Schema of them; what it does not name keeps what the signature says.
+            JSON Schema of them; other parameters follow the signature.
         result: Type or JSON Schema of the result; the type of each item, if there are several.
         capture: None follows the declaration: `restricted` and `secret` data are withheld. False
-            records no values, True records them all the same; a mapping says so for each
-            parameter name, and for `return`. Secrets are withheld whatever this says, unless a
-            rule of redaction is turned off by its name, as it stands in a marker:
+            records no values, True records them in spite of the declaration; a mapping decides by
+            parameter name, and by `return` for the result. Secrets are withheld in any case,
+            unless a rule of redaction is turned off by the name in its marker:
             `{"name:token": True}` for the span type, `{"cursor": {"name:token": True}}` for one
             parameter.
 
     Returns:
-        The function, or a decorator of it; its type, signature and kind stay what they were.
+        The function, or a decorator of it; its type, signature and kind stay the same.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.

@@ -26,7 +26,6 @@ from typing import (
 
 from wrapt import FunctionWrapper
 
-from remit._capture.statics import kind_of
 from remit._decorators._calls import Wrapper
 from remit._decorators._decorated import NO_SELF, Binding, SelfParameter
 from remit._guard import attempt
@@ -108,9 +107,9 @@ class StepFunction(_Function):
     def __set_name__(self, owner: type, name: str) -> None:
         """Take note of the class whose body this is in."""
         self._self_config.self_parameter.on_set_name(owner, name)
-        wrapped: Any = self.__wrapped__
-        if hasattr(kind_of(wrapped), "__set_name__"):
-            wrapped.__set_name__(owner, name)
+        wrapped: object = self.__wrapped__
+        if hasattr(type(wrapped), "__set_name__"):
+            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         """Show what is decorated."""
@@ -203,7 +202,7 @@ for _name in _NOT_OF_FUNCTIONS:
 
 
 class Agent(StepFunction, Generic[P, R]):
-    """A callable decorated with `@remit.agent`: still what it was, and more.
+    """A callable decorated with `@remit.agent`, with the methods `run` and `registration`.
 
     Calling it outside a run opens one around the call; inside a run it is a span of that run.
     """

@@ -62,11 +62,6 @@ class Adoption:
         file = self._file
         return 0 if file is None else file.pending()
 
-    def spooled(self) -> int:
-        """Count those of them that a later process would find."""
-        file = self._file
-        return 0 if file is None else file.spooled()
-
     def oldest_ns(self) -> int | None:
         """Return when the oldest of those rows was written, by the wall clock."""
         file = self._file

@@ -239,10 +239,13 @@ class Delivery:
 
         The child has no other thread: a lock that one of the parent's holds stays locked there.
         """
-        if len(self._buffer):
+        if len(self._buffer) and self._writing.hold(FORK_WAIT_S):
             # A child may record into a run that is only in memory. If this process were killed now,
             # no process could end that run.
-            self._writer.move(FORK_WAIT_S)
+            try:
+                self._writer.move()
+            finally:
+                self._writing.let_go()
         held = self._held[threading.get_ident()] = list[Holdable]()
         # A sender that waits for the network is in no lock that a child needs.
         sender = (self._sending,) if self._http.holds_locks else ()

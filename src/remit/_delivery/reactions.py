@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from remit._losses import cost, skeleton
+from remit._losses import cost, cut_marker, skeleton
 from remit._sink import Item, Kind
 
 MAX_TRIES: Final = 5
@@ -82,4 +82,4 @@ def _cut(content: bytes | None) -> bytes | None:
 def _marked(value: bytes) -> Raw:
     if len(value) <= KEPT_VALUE_BYTES:
         return Raw(value)
-    return Raw(b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(value))
+    return Raw(cut_marker(value))

@@ -51,7 +51,7 @@ class StatusReader:
         return FlushResult(
             sent=context.tally.sent,
             pending=outbox.pending(up_to) + adopted + unmoved,
-            spooled=outbox.spooled(up_to) + self.adoption.spooled(),
+            spooled=outbox.spooled(up_to) + adopted,
             set_aside=sum(context.tally.set_aside.values()),
             dropped=context.losses.by_reason(),
             last_error=context.circuit.last_error,
@@ -67,7 +67,7 @@ class StatusReader:
             health=context.circuit.health,
             sent=context.tally.sent,
             pending=outbox.pending() + adopted + self.unmoved(),
-            spooled=outbox.spooled() + self.adoption.spooled(),
+            spooled=outbox.spooled() + adopted,
             set_aside=dict(context.tally.set_aside),
             dropped=context.losses.by_reason(),
             last_error=context.circuit.last_error,

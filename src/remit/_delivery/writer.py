@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 
 from remit._buffer import CHUNK_ITEMS, Buffer
@@ -12,17 +11,17 @@ from remit._delivery.runs import Registrations
 from remit._guard import guarded
 from remit._ids import key_text, new_key
 from remit._sink import Item, Kind
-from remit._spool import Outbox, RunRecord
+from remit._spool import RunRecord, SpoolOutbox
 
 
 class Writer:
-    """Makes passes; several threads may ask for one, one at a time makes it."""
+    """Makes passes, one at a time: its worker sees to that."""
 
     def __init__(
         self,
         *,
         buffer: Buffer,
-        outbox: Outbox,
+        outbox: SpoolOutbox,
         registrations: Registrations,
         clock: Clock,
         interval_s: float,
@@ -51,7 +50,6 @@ class Writer:
         self._concluding = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
-        self._passing = threading.Lock()
         self._passed_ns = clock.monotonic_ns()
         # What was taken from the buffer and not put yet; kept when the outbox fails.
         self._batch: list[Item] = []
@@ -75,28 +73,19 @@ class Writer:
         self.move()
         return 0.0 if self._buffer.behind else self._interval_s
 
-    def move(self, timeout_s: float = -1) -> None:
-        """Move everything that is queued to the outbox.
-
-        Args:
-            timeout_s: Seconds to wait for another thread that makes a pass; without end by default.
-        """
-        if not self._passing.acquire(timeout=timeout_s):
-            return
-        try:
-            everything, self._everything = self._everything, False
-            began_ns = self._clock.monotonic_ns()
+    def move(self) -> None:
+        """Move everything that is queued to the outbox."""
+        everything, self._everything = self._everything, False
+        began_ns = self._clock.monotonic_ns()
+        self._put()
+        # Counted before, so that a program that records all the time does not hold the pass.
+        for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
+            self._batch = self._buffer.drain(everything=everything)
+            everything = False
             self._put()
-            # Counted before, so that a program that records all the time does not hold the pass.
-            for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-                self._batch = self._buffer.drain(everything=everything)
-                everything = False
-                self._put()
-            if self._concluding:
-                self._put_last()
-            self._passed_ns = began_ns
-        finally:
-            self._passing.release()
+        if self._concluding:
+            self._put_last()
+        self._passed_ns = began_ns
 
     @property
     def carried(self) -> int:

@@ -30,11 +30,11 @@ def current() -> Runtime:
 
 
 def configure(**settings: object) -> None:
-    """Set up remit; optional, the first use configures from the environment.
+    """Configure remit. Optional: without it, the first use reads the environment.
 
     Args:
-        **settings: The settings by name; see the table of settings in the docs. Each not given
-            comes from `REMIT_<NAME>`, else its default.
+        **settings: Settings by name; see the table of settings in the docs. A setting that is
+            not given comes from `REMIT_<NAME>`, else it has its default.
 
     Raises:
         SettingsError: A name is unknown or a value is not allowed.
@@ -60,13 +60,13 @@ def registration(agent: AgentType) -> dict[str, object]:
 
 @guarded("a flush", UNKNOWN)
 def flush(timeout_s: float = 5.0) -> FlushResult:
-    """Deliver everything recorded so far and tell what became of it.
+    """Deliver everything recorded so far.
 
     Args:
         timeout_s: Seconds to wait at most.
 
     Returns:
-        Counts by fate; true only if all of it was delivered.
+        Counts of sent, waiting and lost items; true only if everything was delivered.
     """
     runtime = state.runtime or state.ended
     return runtime.flush(timeout_s) if runtime is not None else FlushResult.nothing()
@@ -79,14 +79,14 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
         timeout_s: Seconds to wait at most.
 
     Returns:
-        Counts by fate; true only if all of it was delivered.
+        Counts of sent, waiting and lost items; true only if everything was delivered.
     """
     return await in_thread(partial(flush, timeout_s))
 
 
 @guarded("a shutdown", UNKNOWN)
 def shutdown(timeout_s: float = 2.0) -> FlushResult:
-    """Flush, then stop; the next run starts anew, with the settings that `configure()` was given.
+    """Flush, then stop. The next run starts remit again, with the settings of `configure()`.
 
     Args:
         timeout_s: Seconds to wait at most.

@@ -15,10 +15,9 @@ from typing import Final
 from remit import _capture, config
 from remit._clock import Clock
 from remit._guard import Faults, counting, guarded, logger
-from remit._registry import Registry
 from remit._results import FlushResult
 from remit._runtime._runtime import Runtime
-from remit._runtime._state import InTests, hook_exit, registry, state
+from remit._runtime._state import InTests, hook_exit, registry, restored, state
 from remit._runtime._targets import check_target
 from remit._sink import Sink
 from remit._spool import Others
@@ -105,12 +104,9 @@ def unrecorded() -> Generator[None]:
 
     For commands that import a program to read its declarations.
     """
-    before = (state.runtime, state.configured, state.unrecorded)
-    state.runtime, state.configured, state.unrecorded = None, None, True
-    try:
+    with restored("runtime", "configured", "unrecorded"):
+        state.runtime, state.configured, state.unrecorded = None, None, True
         yield
-    finally:
-        state.runtime, state.configured, state.unrecorded = before
 
 
 def _from_environment() -> Settings:
@@ -223,33 +219,23 @@ def isolated(
             block behaves like a program of its own.
         clock: The time.
     """
-    was_registry = registry()
-    was_configured, was_tests = state.configured, state.in_tests
-    was_ended, state.ended = state.ended, None
-    was_said, state.said = state.said, frozenset()
-    if sink is None:
-        state.configured, state.in_tests = None, None
-    else:
-        given = settings.model_fields_set - {"transport"}
-        own = {name: getattr(settings, name) for name in given}
-        state.configured = settings.model_copy(update={"transport": None})
-        state.in_tests = InTests(settings.resolved_mode, sink, clock, own)
-    runtime = Runtime(settings, registry, sink=sink, clock=clock)
-    was_runtime = _swap(was_registry.copy(), runtime)
-    try:
-        with counting(Faults(strict=True)):
-            yield runtime
-    finally:
-        state.configured, state.in_tests = was_configured, was_tests
-        state.ended = was_ended
-        state.said = was_said
-        mine = _swap(was_registry, was_runtime)
-        if mine is not None:
-            mine.shutdown(settings.exit_timeout_s)
+    with restored("registry", "runtime", "ended", "configured", "in_tests", "said"):
+        state.registry = state.registry.copy()
+        state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
+        state.ended, state.configured, state.in_tests, state.said = None, None, None, frozenset()
+        if sink is not None:
+            given = settings.model_fields_set - {"transport"}
+            own = {name: getattr(settings, name) for name in given}
+            state.configured = settings.model_copy(update={"transport": None})
+            state.in_tests = InTests(settings.resolved_mode, sink, clock, own)
+        try:
+            with counting(Faults(strict=True)):
+                yield state.runtime
+        finally:
+            _shut_down(settings.exit_timeout_s)
 
 
-def _swap(declared: Registry, runtime: Runtime | None) -> Runtime | None:
-    """Replace the registry and the runtime; return the runtime that was there."""
-    was, state.runtime = state.runtime, runtime
-    state.registry = declared
-    return was
+def _shut_down(timeout_s: float) -> None:
+    # Another runtime than before the block, or none, if it called `configure()` or `shutdown()`.
+    if state.runtime is not None:
+        state.runtime.shutdown(timeout_s)

@@ -6,8 +6,8 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -61,6 +61,17 @@ class ProcessState:
 
 
 state: Final = ProcessState(Registry())
+
+
+@contextmanager
+def restored(*names: str) -> Generator[None]:
+    """Restore these attributes of the state after the block."""
+    before = {name: getattr(state, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(state, name, value)
 
 
 def registry() -> Registry:

@@ -36,7 +36,7 @@ from remit._schema._results import (
     wrapped,
 )
 from remit._schema._types import UNPACK, TypeNormalizer, is_hashable, noted, type_name
-from remit._signature import CallKind, Parameter, Reading
+from remit._signature import CallKind, Parameter, SignatureInfo
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
@@ -59,7 +59,7 @@ _SCALARS: Final[Mapping[object, Json]] = {
 
 
 def params_schema(
-    reading: Reading,
+    signature: SignatureInfo,
     *,
     redact: Redact,
     doc: str | None = None,
@@ -70,7 +70,7 @@ def params_schema(
     """Return the JSON Schema of a call's payload; never raises for a type.
 
     Args:
-        reading: The signature.
+        signature: The signature.
         redact: What defaults, examples and enumerated values pass.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: What `params=` was given: what it does not name keeps the signature's schema.
@@ -78,7 +78,7 @@ def params_schema(
             value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
-    whole = _of_call(reading, redact, doc, declared)
+    whole = _of_call(signature, redact, doc, declared)
     properties: Mapping[str, Json] = whole.get("properties", {})
     shown = {
         name: _governed(each, withheld.get(name), rules_off.get(name, ()))
@@ -94,16 +94,16 @@ def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
     return {**schema, RULES_OFF: list(off)} if off else schema
 
 
-def _of_call(reading: Reading, redact: Redact, doc: str | None, declared: object) -> Json:
+def _of_call(signature: SignatureInfo, redact: Redact, doc: str | None, declared: object) -> Json:
     if declared is None:
-        return _of_parameters(reading.parameters, redact, doc)
+        return _of_parameters(signature.parameters, redact, doc)
     written = declared_schema(declared, redact=redact)
     given = resolved(written, written.get("$defs", {}))
     named = given.get("properties", {})
-    names = [each.name for each in reading.parameters]
+    names = [each.name for each in signature.parameters]
     if named.keys() == set(names):
         return given
-    rest = [each for each in reading.parameters if each.name not in named]
+    rest = [each for each in signature.parameters if each.name not in named]
     open_name = next((each.name for each in rest if each.kind is _VAR_KEYWORD), None)
     return merged(_of_parameters(rest, redact, doc), given, names=names, open_name=open_name)
 
@@ -122,7 +122,7 @@ def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | N
 
 
 def result_schema(
-    reading: Reading,
+    signature: SignatureInfo,
     kind: CallKind,
     *,
     redact: Redact,
@@ -135,23 +135,23 @@ def result_schema(
     A failed span's result is the failure object and no subject of this schema.
 
     Args:
-        reading: The signature; a type that `result=` was given stands in it.
+        signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
         redact: What defaults, examples and enumerated values pass.
         declared: What `result=` was given: a JSON Schema takes the place of all others.
         withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
     """
-    return _governed(_of_result(reading, kind, redact, declared), withheld, rules_off)
+    return _governed(_of_result(signature, kind, redact, declared), withheld, rules_off)
 
 
-def _of_result(reading: Reading, kind: CallKind, redact: Redact, declared: object) -> Json:
+def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declared: object) -> Json:
     if isinstance(declared, Mapping):
         return _as_written(cast("Mapping[object, object]", declared), RESULT, redact)
-    returns = reading.returns
+    returns = signature.returns
     at_once, one_by_one = forms(returns, streams=kind in _STREAMS)
     if not one_by_one and _is_unknown(at_once[0]):
-        note = noted(reading.returns_note) if reading.returns_note else {}
+        note = noted(signature.returns_note) if signature.returns_note else {}
         return {**note, "type": "object"}
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
@@ -234,8 +234,8 @@ def _or_note(annotation: object) -> object:
 
 
 def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
-    # One adapter for all, so that definitions of equal names are told apart; a tuple, because an
-    # adapter of a model itself takes no configuration.
+    # One adapter for all types, so that definitions of equal names get different keys. It is of a
+    # tuple, because an adapter of a model takes no configuration.
     normalizer = TypeNormalizer()
     ready = tuple(normalizer.normalize(each) for each in types)
     config = ConfigDict(arbitrary_types_allowed=True)

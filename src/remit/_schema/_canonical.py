@@ -1,6 +1,6 @@
 """The last pass over a schema: redacted, plain JSON, and always in the same order.
 
-With it stand the keywords of JSON Schema that remit knows, and those that it adds.
+It also has the keywords of JSON Schema that remit knows, and those that it adds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""JSON Schema from pydantic, bent to what capture writes.
+"""JSON Schema from pydantic, adapted to what capture writes.
 
-pydantic says what a validator would accept; a registration says what a payload holds. Where the
-two differ (a flag's combinations, constructor-only fields, a `Decimal` that is always a string),
-the payload wins.
+A schema of pydantic describes what a validator accepts; a registration describes what a payload
+holds. They differ in the combinations of a flag, in fields that only the constructor takes, and in
+a `Decimal`, which is always recorded as a string.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ class Generator(GenerateJsonSchema):
     """Generates the schema of what capture writes for a type."""
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
-        """Say nothing: what is lost stands in the schema as a note."""
+        """Log nothing: the schema has a note instead."""
 
     def field_title_should_be_set(self, schema: object) -> bool:
-        """Make no titles for fields: pydantic's repeat the name."""
+        """Make no titles for fields: they would repeat the name."""
         del schema
         return False
 
     def field_is_present(self, field: Any) -> bool:  # noqa: ANN401 - pydantic's own name is private
-        """Leave out what only the constructor takes: no object holds it."""
+        """Leave out fields that only the constructor takes."""
         return not field.get("init_only")
 
     def handle_invalid_for_json_schema(self, schema: object, error_info: str) -> Json:
-        """Note what has no schema, in place of an error."""
+        """Return a note instead of an error."""
         del error_info
         core = cast("Mapping[str, object]", schema)
         return opaque(type_name(core.get("cls")) if "cls" in core else f"a {core['type']}")
@@ -59,7 +59,7 @@ class Generator(GenerateJsonSchema):
         return Raw(dft)
 
     def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
-        """Leave out the titles that pydantic makes, and what the authors of classes hid."""
+        """Remove the titles that pydantic makes, and the values that authors of classes hid."""
         found = super().generate_inner(schema)
         if schema["type"] in _CLASSES and "cls" in schema:
             _tidy_class(self._whole(found), schema["cls"])
@@ -74,12 +74,12 @@ class Generator(GenerateJsonSchema):
         return (self.get_schema_from_definitions(JsonRef(ref)) if ref else schema) or {}
 
     def callable_schema(self, schema: core_schema.CallableSchema) -> Json:
-        """Note a callable: its name would say nothing of what it does."""
+        """Return a note: a callable is recorded as opaque."""
         del schema
         return opaque("Callable")
 
     def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> Json:
-        """Note a class that is handed over as a value."""
+        """Return a note: a class is recorded as opaque."""
         del schema
         return opaque("type")
 
@@ -89,16 +89,16 @@ class Generator(GenerateJsonSchema):
         return {"type": "string", "format": "decimal"}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> Json:
-        """Return an object of any keys: in JSON all of them are texts."""
+        """Return an object with any keys: in JSON they are strings."""
         return _open(super().dict_schema(schema))
 
     def json_schema(self, schema: core_schema.JsonSchema) -> Json:
-        """Return a text, or what it holds: a model keeps the value that was read from it."""
+        """Return a string or its content: a model keeps the value that was parsed."""
         held = self.generate_inner(schema["schema"]) if "schema" in schema else {}
         return {"anyOf": [held, {"type": "string"}]} if held else {}
 
     def set_schema(self, schema: core_schema.SetSchema) -> Json:
-        """Return an array whose items may repeat: two that are withheld look alike."""
+        """Return an array whose items may repeat: two withheld items are equal."""
         return _repeating(super().set_schema(schema))
 
     def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> Json:
@@ -106,7 +106,7 @@ class Generator(GenerateJsonSchema):
         return _repeating(super().frozenset_schema(schema))
 
     def literal_schema(self, schema: core_schema.LiteralSchema) -> Json:
-        """Return the values, sorted: `typing` hands out equal literals in whichever order.
+        """Return the values, sorted: `typing` caches equal literals, whatever their order.
 
         `List[Literal["a", "b"]]` and `List[Literal["b", "a"]]` are one cached object, so the
         author's order depends on what was imported first.
@@ -124,7 +124,7 @@ class Generator(GenerateJsonSchema):
 
 
 def _open(schema: Json) -> Json:
-    """Return the schema of a mapping, the same from every pydantic: some say nothing of values."""
+    """Return the schema of a mapping, the same from every version of pydantic."""
     found = {key: value for key, value in schema.items() if key != "propertyNames"}
     return found if "patternProperties" in found else {"additionalProperties": True, **found}
 
@@ -161,7 +161,7 @@ def _tidy_class(schema: Json, cls: type) -> None:
     chosen = config.get("title") or config.get("model_title_generator")
     if not chosen and schema.get("title") == cls.__name__:
         del schema["title"]
-    # Before 2.13 pydantic took no docstring from a dataclass; the one that Python makes is none.
+    # pydantic reads the docstring of a dataclass since 2.13. The one that Python makes is no text.
     made = f"{cls.__name__}("
     if hasattr(cls, "__dataclass_fields__") and not (cls.__doc__ or made).startswith(made):
         schema.setdefault("description", cls.__doc__)

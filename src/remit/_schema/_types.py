@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, cast
 
 import typing_extensions
 from pydantic import WithJsonSchema
-from typing_extensions import is_protocol, is_typeddict
+from typing_extensions import is_protocol
 from typing_inspection.introspection import AnnotationSource, inspect_annotation
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
@@ -37,7 +37,8 @@ from remit._annotations import (
     is_annotated,
     is_union,
 )
-from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple
+from remit._capture.arrays import ARRAYS
+from remit._fields import NO_DEFAULT, UNSHOWN, Field, fields_of, is_named_tuple, is_typed_dict
 from remit._guard import attempt
 
 UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
@@ -99,19 +100,6 @@ _NUMPY: Final[Mapping[str, type]] = {
     "integer": int,
     "str_": str,
 }
-_ARRAYS: Final = frozenset(
-    {
-        ("numpy", "ndarray"),
-        ("pandas", "DataFrame"),
-        ("pandas", "Index"),
-        ("pandas", "Series"),
-        ("polars", "DataFrame"),
-        ("polars", "Series"),
-        ("torch", "Tensor"),
-    }
-)
-"""(top-level package, class) of arrays and tables; none of these packages is imported."""
-
 BY_SHAPE: Final = "recorded by type, shape and dtype"
 """The end of an array's note."""
 
@@ -179,7 +167,7 @@ class TypeNormalizer:
         if cls in self._replaced:
             return self._replaced[cls]
         fields = fields_of(cls)
-        if fields is not None and is_typeddict(cls):
+        if fields is not None and is_typed_dict(cls):
             return self._typed_dict(cls, fields)
         if fields is not None and is_named_tuple(cls):
             return self._named_tuple(cls, fields)
@@ -284,7 +272,7 @@ def _class_without_fields(cls: Any) -> object:  # noqa: ANN401 - any class
     old_model = any(each.__module__.startswith("pydantic.v1") for each in cls.__mro__)
     if cls in _OPAQUE or is_protocol(cls) or old_model:
         return _opaque(cls)
-    if packages & _ARRAYS:
+    if packages.intersection(ARRAYS):
         return Annotated[Any, WithJsonSchema(noted(f"{type_name(cls)}: {BY_SHAPE}"))]
     return _recorded_as(cls)
 

@@ -36,7 +36,7 @@ class Files:
     """Makes and opens the files of one folder for this process.
 
     Attributes:
-        folder: Where they are, and whose are ours.
+        folder: Where they are, and whose are sent.
         lock: Held by every thread that is in SQLite, and by one that forks.
         lose: Counts what was given up.
     """
@@ -52,7 +52,7 @@ class Files:
         """Open nothing yet.
 
         Args:
-            folder: Where they are, and whose are ours.
+            folder: Where they are, and whose are sent.
             wall_ns: The time.
             lose: Counts what was given up.
             others: Which other files are taken too.
@@ -91,11 +91,11 @@ class Files:
                 raise
 
     def left(self) -> bool:
-        """Return whether there is a file that may be ours to send; its process may be alive."""
+        """Return whether there is a file that may have to be sent; its process may be alive."""
         return any(path not in self._foreign for path in self.folder.files(DATABASE))
 
     def take(self) -> FileOutbox | None:
-        """Return the oldest file that is ours and has no process; `None` if there is none."""
+        """Return the oldest file to send whose process has ended; `None` if there is none."""
         self.folder.sweep()
         for path in self.folder.files(DATABASE):
             with self.lock:
@@ -111,20 +111,17 @@ class Files:
             claim: On the damaged file, which is closed.
             error: What is wrong with it.
         """
-        with self.lock:
-            return self._rescued(claim, error)
-
-    def _rescued(self, claim: Claim, error: Exception) -> FileOutbox | None:
-        found = recovered(claim.path)
         file: FileOutbox | None = None
-        if found.about is not None:
-            if not self._is_ours(*found.about):
-                self._leave(claim)
-                return None
+        with self.lock:
             try:
-                file = self.create()
-                file.put(found.items, found.runs)
-                file.note_open(found.open_spans)
+                found = recovered(claim.path)
+                if found.about is not None:
+                    if not self._is_ours(*found.about):
+                        self._leave(claim)
+                        return None
+                    file = self.create()
+                    file.put(found.items, found.runs)
+                    file.note_open(found.open_spans)
             except STORAGE_ERRORS:
                 claim.release()
                 return None
@@ -148,7 +145,7 @@ class Files:
             return sum(file.bring_back() for file in files if file is not None)
 
     def _taken(self, path: Path) -> FileOutbox | None:
-        """Return the file at *path* if it is ours and has no process."""
+        """Return the file at *path* if it is to be sent and its process has ended."""
         if path in self._foreign:
             return None
         if store.is_foreign(path):
@@ -167,7 +164,7 @@ class Files:
             file = self._opened(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
-                file = self._rescued(claim, error)
+                file = self.rescue(claim, error)
             else:
                 claim.release()
                 return None
@@ -176,7 +173,7 @@ class Files:
         return file
 
     def _opened(self, claim: Claim) -> FileOutbox | None:
-        """Open a file if it is ours.
+        """Open a file if it is to be sent.
 
         Raises:
             DamagedError: It is damaged.
@@ -200,7 +197,7 @@ class Files:
         return None
 
     def _leave(self, claim: Claim) -> None:
-        """Release a file that is not ours to send, and remember it."""
+        """Release a file that is not to be sent, and remember it."""
         self._foreign.add(claim.path)
         claim.release()
 

@@ -1,4 +1,4 @@
-"""The spool's folder: one file for each process, and who may have which.
+"""The spool's folder: one file for each process, and which process may use which.
 
 A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`, by `flock`. The lock
 ends with the process, however that ends: neither a pid nor an age has to tell whether it lives. A
@@ -66,7 +66,7 @@ class Others:
     target: str | None = None
 
     def include(self, identity: Identity | None, ours: Identity) -> bool:
-        """Return whether a file of *identity* is sent; *ours* is the identity of this process."""
+        """Return whether a file of *identity* is sent; *ours* is this process's."""
         if identity is None:
             return False
         same_target = self.any_token and identity.target == ours.target
@@ -143,7 +143,7 @@ class Folder:
 
     Attributes:
         path: Where it is.
-        identity: Whose files are ours.
+        identity: Target and token whose files this process sends.
         max_bytes: Most bytes that all its files take together.
     """
 

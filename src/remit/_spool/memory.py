@@ -64,10 +64,6 @@ class MemoryOutbox:
         """Remove a run's record."""
         self._runs.pop(key, None)
 
-    def open_spans(self) -> list[Item]:
-        """Return none: nothing is left when the process ends."""
-        return []
-
     def last_id(self) -> int:
         """Return the id of the newest row ever put."""
         return self._last_id
@@ -82,11 +78,3 @@ class MemoryOutbox:
         if up_to is None or up_to >= self._last_id:
             return len(self._rows)
         return sum(row_id <= up_to for row_id in list(self._rows))
-
-    def spooled(self, up_to: int | None = None) -> int:
-        """Return 0: nothing is on disk."""
-        del up_to
-        return 0
-
-    def close(self) -> None:
-        """Do nothing."""

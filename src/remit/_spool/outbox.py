@@ -1,4 +1,4 @@
-"""The seam between the writer, which puts, and the sender, which reads and settles."""
+"""The seam between what puts items and the sender, which reads and settles them."""
 
 from __future__ import annotations
 
@@ -45,27 +45,4 @@ class Outbox(Protocol):
 
     def forget_run(self, key: str) -> None:
         """Remove a run's record, at the latest with what is settled next."""
-        ...
-
-    def open_spans(self) -> list[Item]:
-        """Return the beginnings of spans whose ends were not put, without payloads.
-
-        Only those on disk: a later process has to end them.
-        """
-        ...
-
-    def last_id(self) -> int:
-        """Return an id that no row so far exceeds, 0 before the first."""
-        ...
-
-    def pending(self, up_to: int | None = None) -> int:
-        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
-        ...
-
-    def spooled(self, up_to: int | None = None) -> int:
-        """Count those of the pending rows that are on disk, and so outlive the process."""
-        ...
-
-    def close(self) -> None:
-        """Release files and locks."""
         ...

@@ -148,14 +148,17 @@ class SpoolOutbox:
         memory = self._memory
         if not files.lock.acquire(timeout=max(0.0, ends_s - time.monotonic())):
             return
-        with suppress(*STORAGE_ERRORS):
+        try:
             file = self._writable(files)
             runs = [record for record in memory.runs() if file.run(record.key) is None]
             while time.monotonic() < ends_s and (rows := memory.head(ROWS_AT_ONCE)):
                 file.put([item for _, item in rows], runs, after=memory.last_id())
                 memory.settle([row_id for row_id, _ in rows])
                 runs = []
-        files.lock.release()
+        except STORAGE_ERRORS:
+            pass  # it is lost with the process, which says so
+        finally:
+            files.lock.release()
 
     def _writable(self, files: Files) -> FileOutbox:
         """Return the file, made now if there is none yet or somebody deleted it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class FileOutbox:
         self._chunks = read_chunks(connection)
         self._last_chunk = max(self._chunks, default=0)
         self._runs = {record.key: record for record in read_runs(connection)}
-        # Places of settled rows in chunks of which something is left.
+        # Ids of settled rows, by their chunks, of which something is left.
         self._settled: dict[int, set[int]] = {}
         # Chunks of which nothing is left, and run records that changed or, with None, were
         # forgotten: written together later, because every request can be repeated.
@@ -212,15 +213,17 @@ class FileOutbox:
     def settle(self, ids: Collection[int]) -> None:
         """Remove rows; from the disk when nothing of their chunk and of its window is left."""
         with self._lock:
-            for row_id in ids:
-                chunk_id, place = divmod(row_id, PLACES)
+            ordered, begin = sorted(ids), 0
+            while begin < len(ordered):
+                chunk_id = ordered[begin] // PLACES
+                end = bisect_left(ordered, (chunk_id + 1) * PLACES, begin)
                 chunk = self._chunks.get(chunk_id)
-                if chunk is None:
-                    continue
-                settled = self._settled.setdefault(chunk_id, set())
-                settled.add(place)
-                if len(settled) == chunk.items:
-                    self._drop(chunk_id)
+                if chunk is not None:
+                    settled = self._settled.setdefault(chunk_id, set())
+                    settled.update(ordered[begin:end])
+                    if len(settled) == chunk.items:
+                        self._drop(chunk_id)
+                begin = end
             if self._done and not self._window:
                 self._write_back()
 
@@ -273,10 +276,6 @@ class FileOutbox:
             for chunk_id, chunk in list(self._chunks.items())
             if up_to is None or chunk_id * PLACES <= up_to
         )
-
-    def spooled(self, up_to: int | None = None) -> int:
-        """Count the pending rows: all are on disk."""
-        return self.pending(up_to)
 
     def oldest_ns(self) -> int | None:
         """Return when the oldest pending row was written, by the wall clock."""
@@ -405,7 +404,8 @@ class FileOutbox:
         settled = self._settled.get(chunk_id)
         if settled is None:
             return items
-        return [None if place in settled else item for place, item in enumerate(items)]
+        rows = enumerate(items, chunk_id * PLACES)
+        return [None if row_id in settled else item for row_id, item in rows]
 
     def _read(self, chunk_id: int, chunk: Chunk) -> list[Item | None]:
         row = (

@@ -1,4 +1,4 @@
-"""What `remit doctor` looks at on this machine, one check after the other; it changes nothing."""
+"""The checks of `remit doctor` on this machine; they change nothing."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from remit.errors import SettingsError
 UNTIL_THEN: Final = "Until then nothing is recorded; the policy (on_violation) holds all the same."
 LOCAL_FILE: Final = "remit.db"
 LOCAL_NEEDS: Final = "starlette"
-"""What local mode needs beside remit itself."""
+"""Library that local mode needs in addition to those of remit."""
 COLLECTOR_NEEDS: Final = ("uvicorn", "jinja2", "h11")
-"""What `remit serve` needs beside what local mode does."""
+"""Libraries that `remit serve` needs in addition to those of local mode."""
 MIGRATIONS: Final = "collector/store/migrations/sqlite"
 SQL: Final = ".sql"
 NEARLY_FULL: Final = 0.9
 
 
 def examined() -> Iterator[Check]:
-    """Yield what each check found; the later ones are left out when they cannot be done."""
+    """Yield the result of each check; stop when the remaining ones cannot be made."""
     yield _versions()
     yield from _unknown_variables()
     try:
@@ -67,7 +67,7 @@ def examined() -> Iterator[Check]:
 
 
 def _versions() -> Check:
-    """Tell what is installed, and whether it is as late as remit needs it."""
+    """Check the installed versions of the libraries that remit needs."""
     for name, least in _needs():
         installed = _installed(name)
         if _parts(installed) < _parts(least):
@@ -82,7 +82,7 @@ def _versions() -> Check:
 
 
 def _needs() -> Iterator[tuple[str, str]]:
-    """Yield the libraries that remit cannot do without, each with its least version."""
+    """Yield the libraries that remit requires, each with its lowest version."""
     with suppress(PackageNotFoundError):
         for line in requires("remit") or ():
             named = re.fullmatch(r"([\w.-]+)>=([\d.]+)", line)
@@ -98,12 +98,12 @@ def _installed(name: str) -> str:
 
 
 def _parts(text: str) -> list[int]:
-    """Return a version as what can be compared; one that is not there comes before all others."""
+    """Return a version as a comparable value; a missing one sorts first."""
     return [int(part) for part in re.findall(r"\d+", text)[:3]]
 
 
 def _unknown_variables() -> Iterator[Check]:
-    """Look for variables that remit does not read: a setting that is mistyped is none."""
+    """Report `REMIT_` variables that are not settings, such as mistyped ones."""
     for variable, setting in config.unknown_variables().items():
         said = f"{variable} is set, which is no setting"
         if setting:
@@ -113,7 +113,7 @@ def _unknown_variables() -> Iterator[Check]:
 
 
 def _given(settings: Settings) -> str:
-    """Return which settings the environment gives, by the names of their variables."""
+    """Return the settings that come from the environment, by the names of their variables."""
     found = [
         name
         for setting in sorted(settings.model_fields_set)
@@ -137,7 +137,7 @@ def _mode(settings: Settings) -> Check:
 
 
 def _data_dir(folder: Path) -> Check:
-    """Look whether the folder can be written to, or could be made."""
+    """Check whether the folder can be written to or created."""
     try:
         private_folder(folder)
     except Failed as error:
@@ -157,7 +157,7 @@ def _data_dir(folder: Path) -> Check:
 
 
 def _spool(folder: Folder) -> Check:
-    """Look at what is on disk: whose it is, how much, how old, and what cannot be sent."""
+    """Check the files in the spool: target, size, age, and items that cannot be sent."""
     found, taken = listed(folder), folder.size_bytes()
     told = list(_told(folder, found))
     if taken > NEARLY_FULL * folder.max_bytes:
@@ -211,7 +211,7 @@ def _collector() -> Check:
 
 
 def _database(path: Path) -> Check:
-    """Look whether local mode's database is one, and not of a later remit."""
+    """Check that the file of local mode is a database, and not of a later version."""
     try:
         if not path.exists():
             return ok("database", f"{path}, to be made at the first run")
@@ -230,6 +230,6 @@ def _database(path: Path) -> Check:
 
 
 def _newest_schema() -> int:
-    """Return the schema version that this remit knows; the collector need not be installed."""
+    """Return the schema version of this version of remit, also without the collector."""
     folder = files("remit").joinpath(MIGRATIONS)
     return max(int(each.name.partition("_")[0]) for each in folder.iterdir() if SQL in each.name)

@@ -1,4 +1,4 @@
-"""The runs in a database of this machine; a collector may be writing it at the same time."""
+"""Runs in a database; a collector may write it at the same time."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGE_ROWS: Final = 1000
 MOST_AGENTS: Final = 10_000
 _NEWEST_FEW: Final = Page(0, 3, "id", descending=True)
 SEARCHED_RUNS: Final = 20_000
-"""A prefix is looked for among so many of the newest runs."""
+"""Number of the newest runs among which a prefix is looked up."""
 
 
 def database(given: Database | None, *, create: bool = False) -> Database:
@@ -137,7 +137,7 @@ def _of_key(db: Reading, key: str) -> InstanceRow | None:
 
 
 def agent_of(db: Reading, row: InstanceRow) -> Agent:
-    """Return whose run it is."""
+    """Return the agent of the run."""
     agent = db.agent(None, row.agent_id)
     assert agent is not None  # noqa: S101 - an agent that has runs is never removed
     return Agent.model_validate(agent_view(agent, {}))

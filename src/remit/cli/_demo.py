@@ -1,4 +1,4 @@
-"""`remit demo`: an agent runs, and what it did is read back."""
+"""`remit demo`: runs an example agent and shows its record."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def demo(data_dir: Path | None) -> None:
 
 
 def _configured(data_dir: Path | None) -> Runtime:
-    """Return the runtime, set up as the environment says."""
+    """Return the runtime, configured from the environment."""
     given: dict[str, object] = {} if data_dir is None else {"data_dir": data_dir.absolute()}
     _runtime.configure(purpose="smoke_test", **given)
     runtime = _runtime.current()
@@ -96,7 +96,7 @@ def _example() -> ModuleType:
 
 
 def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a module
-    """Let the agent answer a ticket while its words come in; return the run."""
+    """Let the agent answer a ticket, and print its words as they come; return the run."""
     ticket, words, runs = agent.TICKETS[number], list[str](), list[Run | None]()
     emit(f"{faint(f'{number + 1}/{len(agent.TICKETS)}')}  {bold(ticket.question)}")
 
@@ -110,7 +110,7 @@ def _answered(agent: Any, shop: object, number: int) -> Run:  # noqa: ANN401 - a
 
 
 def _shown(runtime: Runtime, run: Run) -> Iterator[str]:
-    """Yield the lines that show a run, read back from where it was delivered to."""
+    """Yield the lines that show a run, read from where it was delivered."""
     db = runtime.settings.data_dir / FILE if runtime.mode == "local" else None
     with runs_of(db, runtime.settings) as source:
         try:
@@ -129,7 +129,7 @@ def _where(runtime: Runtime) -> str:
 
 
 def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
-    """Yield where the record lies, and the commands that show more of it."""
+    """Yield the place of the record, and the commands that show more of it."""
     yield f"The agent    {agent.__file__}"
     yield f"The record   {runtime.target}"
     if runtime.mode != "local":
@@ -151,7 +151,7 @@ def _further(runtime: Runtime, agent: ModuleType) -> Iterator[str]:
 
 
 def _program() -> str:
-    """Return how to call this program: `make demo` has it off the path."""
+    """Return the command that calls this program; under `make demo` it is not on the path."""
     here = Path(sys.argv[0])
     if here.name != "remit" or shutil.which("remit"):
         return "remit"

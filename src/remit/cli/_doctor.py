@@ -1,4 +1,4 @@
-"""`remit doctor`: why nothing arrives, and what to do."""
+"""`remit doctor`: checks settings, server and spool."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _show(check: Check) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Return the lines of *text* in the columns that are left; a URL stays whole."""
+    """Return *text* wrapped to the remaining columns; a URL is not broken."""
     room = columns() - len(INDENT)
     return [
         line

@@ -12,7 +12,7 @@ OWN: Final = "remit"
 
 
 class Failed(click.ClickException):
-    """What was asked for cannot be done; the sentence says why, and what to do."""
+    """The command cannot be carried out; the message says why, and what to do."""
 
     exit_code = 1
 

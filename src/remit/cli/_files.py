@@ -1,4 +1,4 @@
-"""The data folder and its folders, checked before a command uses them."""
+"""Checks the data folder before a command uses it."""
 
 from __future__ import annotations
 

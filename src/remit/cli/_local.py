@@ -1,4 +1,4 @@
-"""The runs in a database, which a collector may be writing at the same time."""
+"""Runs of a database, for `remit runs`; a collector may write it at the same time."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from remit.models.risk import Risk
 
 TERMINATE: Final = "agent_instances/terminate"
 LATE_US: Final = 60_000_000
-"""How long after its time a change may become visible: a slow transaction, a clock behind."""
+"""Delay until a change is surely visible: slow transactions, clocks that lag."""
 RECENT_MS: Final = 3_600_000
-"""A run that has ended is read if it was registered within this time."""
+"""Age up to which ended runs are read."""
 NS_PER_US: Final = 1_000
 US_PER_MS: Final = 1_000
 
@@ -89,12 +89,12 @@ class LocalRuns:
             return record_of(source, self._declarations, _row(source, run))
 
     def erasures(self, run: Run) -> list[dict[str, object]]:
-        """Return the records of what was erased of a run."""
+        """Return the records of erasures of a run."""
         with self._store.reading() as source:
             return [_erasure(row) for row in source.erasures(run.instance.id)]
 
     def risk(self, run: Run) -> Risk:
-        """Return what the steps of a run may do, and did not."""
+        """Return the risk of a run."""
         with self._store.reading() as source:
             return risk_of_run(source, self._declarations, _row(source, run))
 
@@ -107,7 +107,7 @@ class LocalRuns:
             return self._steps(source, newest_of(kept, count))[-count:]
 
     def feed(self, run: Run | None) -> Callable[[], list[Step]]:
-        """Return what returns the spans that began or ended since its last call."""
+        """Return a function that returns the spans that began or ended since its last call."""
         feed = _Feed(None if run is None else run.instance.id)
 
         def fresh() -> list[Step]:
@@ -117,7 +117,7 @@ class LocalRuns:
         return fresh
 
     def terminate(self, run: Run, reason: str) -> None:
-        """End a run from outside."""
+        """Terminate a run."""
         instance = run.instance
         params = msgspec.json.encode({"agent_instance_id": instance.id, "reason": reason})
         caller = Caller(instance.account_id, TokenScope.ACCOUNT)
@@ -158,7 +158,7 @@ class _Feed:
         self._since_us = _now_us() - LATE_US
 
     def fresh(self, source: Reading) -> list[SpanRow]:
-        """Return the spans that began or ended since this was last asked."""
+        """Return the spans that began or ended since the last call."""
         now_us = _now_us()
         before = self._moves
         first_id = bound_at(now_us // US_PER_MS - RECENT_MS)

@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in self.lazy.items()])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; what remit says went wrong becomes one sentence on stderr."""
+        """Run the command; an error of remit becomes one sentence on stderr."""
         try:
             return super().invoke(ctx)
         except RemitError as error:

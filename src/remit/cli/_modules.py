@@ -1,4 +1,4 @@
-"""The module that a command is about: it is imported, and nothing of it is called."""
+"""Imports the module that a command is about."""
 
 from __future__ import annotations
 

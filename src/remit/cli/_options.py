@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DatabaseType(click.Path):
     """A file or a URL; a URL must not be read as a path, which has single slashes."""
 
     def __init__(self) -> None:
-        """Take a path of a file, which need not be there."""
+        """Accept the path of a file, which need not exist."""
         super().__init__(dir_okay=False, path_type=Path)
 
     def convert(
@@ -31,7 +31,7 @@ class DatabaseType(click.Path):
 
 
 class TextType(click.types.StringParamType):
-    """A text; arguments of programs may be bytes that are none."""
+    """A text; refuses arguments that are not valid text."""
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None

@@ -1,4 +1,4 @@
-"""What `remit doctor` asks a server, and what the answers mean.
+"""The checks of `remit doctor` that ask a server.
 
 Every question goes through the client that the SDK itself sends with: the same proxies, the same
 certificates, the same time limit, but that nobody waits here for longer than ten seconds each.
@@ -40,7 +40,7 @@ T = TypeVar("T")
 MAX_SKEW_S: Final = 30
 MAX_WAIT_S: Final = 10.0
 QUOTES: Final = "\"'<>`$"
-"""What stays around a token that was copied from a shell, a file or an example."""
+"""Characters that remain around a token copied from a shell, a file or an example."""
 NO_REGISTRATION: Final = REGISTER_INSTANCE.raw(
     read=REGISTER_INSTANCE.response, body=b'{"agent_version":0,"agent_schema_version":0}'
 )
@@ -80,7 +80,7 @@ class Probe:
     """Asks one server."""
 
     def __init__(self, settings: Settings) -> None:
-        """Ask where *settings* say, in the way that the SDK does."""
+        """Ask the server of *settings* as the SDK does."""
         token = settings.api_token
         self.clock = SystemClock()
         self.http = HttpClient(
@@ -92,21 +92,21 @@ class Probe:
         )
 
     def ask(self, call: Call[T]) -> T | ApiError:
-        """Return what the server answers to *call*, or why it did not succeed."""
+        """Return the server's answer to *call*, or why it failed."""
         try:
             return self.http.send(call)
         except ApiError as error:
             return error
 
     def read(self, call: Call[T], answer: Answer) -> T | ApiError:
-        """Return what *answer* says to *call*, or why that did not succeed."""
+        """Return *answer* as the result of *call*, or why it failed."""
         try:
             return self.http.target.read(call, answer, self.clock)
         except ApiError as error:
             return error
 
     def skew_s(self, answer: Answer, before_ns: int) -> float | None:
-        """Return by how many seconds the clock here is ahead of the server's."""
+        """Return the seconds by which the local clock is ahead of the server's."""
         served_ns = http_date_ns(answer.headers.get("date", ""))
         if served_ns is None:
             return None
@@ -115,7 +115,7 @@ class Probe:
 
 
 def probed(settings: Settings) -> Iterator[Check]:
-    """Yield what the server that *settings* name made of them."""
+    """Yield the results of asking the server of *settings*."""
     yield from _encrypted(settings)
     probe = Probe(settings)
     try:
@@ -126,7 +126,7 @@ def probed(settings: Settings) -> Iterator[Check]:
 
 
 def _encrypted(settings: Settings) -> Iterator[Check]:
-    """Tell if what is sent can be read on its way."""
+    """Report that items travel unencrypted, if they do."""
     host = settings.unencrypted_host
     if host is not None:
         said = f"the token and what is recorded go to {host} unencrypted"
@@ -134,7 +134,7 @@ def _encrypted(settings: Settings) -> Iterator[Check]:
 
 
 def _explained(found: Check, settings: Settings) -> Check:
-    """Return what was found; or why, where the URL or the token shows it."""
+    """Return the result, or its cause if the URL or the token shows it."""
     path = urlsplit(settings.api_url or "").path
     if found.code == "not_the_api" and path:
         said = f"REMIT_API_URL ends in {path}, and nothing of the Prefactor API is there"
@@ -167,7 +167,7 @@ def _expiry_s(token: str) -> float:
 
 
 def _way(probe: Probe) -> Iterator[Check]:
-    """Tell of a proxy, if one stands between."""
+    """Report a proxy, if there is one."""
     proxy, host = probe.http.target.proxy(), urlsplit(probe.http.target.url).hostname or ""
     if proxy is None:
         return

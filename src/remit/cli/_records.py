@@ -1,4 +1,4 @@
-"""One run as it was recorded, and where its spans stand in its tree."""
+"""One recorded run, and the tree of its spans."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Record:
 
     @property
     def root(self) -> AgentSpan | None:
-        """The span that stands for the whole run, if remit recorded it."""
+        """The root span, if remit recorded it."""
         return next((span for span in self.spans if span.schema_name == RUN_TYPE), None)
 
     @property
@@ -156,7 +156,7 @@ def _is_key(text: str) -> bool:
 
 
 def agent_json(agent: Agent) -> dict[str, object]:
-    """Return what names an agent, as JSON."""
+    """Return the names of an agent, as JSON."""
     return agent.model_dump(mode="json", include={"id", "name", "external_identifier"})
 
 
@@ -176,7 +176,7 @@ def newest_of(spans: Iterable[S], count: int) -> list[S]:
 def _below(
     top: AgentSpan, below: dict[str | None, list[AgentSpan]], seen: set[str]
 ) -> Iterator[Placed]:
-    """Yield *top* and what is below it; without recursion, for trees as deep as they come."""
+    """Yield *top* and everything below it, without recursion, because trees may be deep."""
     waiting: list[tuple[AgentSpan, tuple[bool, ...]]] = [(top, ())]
     while waiting:
         span, follows = waiting.pop()
@@ -190,7 +190,7 @@ def _below(
 
 
 def start_of(span: AgentSpan) -> tuple[bool, bool, datetime, str]:
-    """Return what sorts spans by their starts; the root first, what has not begun last."""
+    """Return the sort key of a span: root first, then by start, pending ones last."""
     begin = span.started_at or datetime.min.replace(tzinfo=UTC)
     return (span.schema_name != RUN_TYPE, span.started_at is None, begin, span.id)
 

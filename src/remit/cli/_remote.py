@@ -38,7 +38,7 @@ SEARCHED_RUNS: Final = 2_000
 BY_TIME: Final = "id"
 BY_CHANGE: Final = "updated_at"
 RECENT: Final = timedelta(hours=1)
-"""A feed of all runs shows spans that began within this time."""
+"""Age up to which a feed of all runs shows spans."""
 
 
 class ServerRuns:
@@ -56,7 +56,7 @@ class ServerRuns:
         self._run = cache(self._asked_run)
 
     def newest(self, count: int) -> list[Run]:
-        """Return the last *count* runs, the newest first, each read by itself for its counts."""
+        """Return the last *count* runs, newest first; each is read separately for its counts."""
         with self._listing("runs"):
             found = list(islice(self._each_newest(), count))
         return [Run(run.agent, self._instance(run.instance.id)) for run in found]
@@ -92,12 +92,12 @@ class ServerRuns:
         return Record.of(run.agent, run.instance, spans)
 
     def erasures(self, run: Run) -> list[dict[str, object]]:
-        """Return nothing: the API has no request for what was erased."""
+        """Return nothing: the API has no request for erasures."""
         del run
         return []
 
     def risk(self, run: Run) -> Risk:
-        """Return what the steps of a run may do, and did not."""
+        """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
             return self._http.send(Call("GET", path, Details(Risk)))
@@ -143,7 +143,7 @@ class ServerRuns:
         return fresh
 
     def terminate(self, run: Run, reason: str) -> None:
-        """End a run from outside."""
+        """Terminate a run."""
         try:
             self._http.send(TERMINATE_INSTANCE.call(run.instance.id, reason=reason))
         except ApiError as error:

@@ -1,4 +1,4 @@
-"""The risk of a run for the eye: what its steps may do, and what was kept from them."""
+"""Draws the risk of a run: declared actions and data, refusals, withheld values."""
 
 from __future__ import annotations
 

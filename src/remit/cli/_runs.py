@@ -170,7 +170,7 @@ def _line(
 
 
 def _unique_chars(handles: list[str]) -> int:
-    """Return how much of each must be shown to tell them apart."""
+    """Return the number of characters at which all handles differ."""
     longest = max(map(len, handles))
     for chars in range(min(SHORT_CHARS, longest), longest):
         if len({each[:chars] for each in handles}) == len(handles):

@@ -74,14 +74,14 @@ def _is_agent(value: object) -> TypeGuard[Agent[..., object]]:
 
 
 def _inside(value: object) -> object:
-    """Return the function of a class or static method as it stands in its class."""
+    """Return the function of a class method or static method, from the class itself."""
     if type(value) in {classmethod, staticmethod}:
         return getattr(value, "__func__", None)
     return value
 
 
 def _agents(module: ModuleType) -> dict[str, Agent[..., object]]:
-    """Return the agents that *module* declares, by the names that it has for them."""
+    """Return the agents of *module* by their names in it."""
     found: dict[str, Agent[..., object]] = {}
     for name, value in vars(module).items():
         if _is_agent(value) and value.__module__ == module.__name__:
@@ -154,13 +154,13 @@ def _fields(schema: Json) -> str:
 
 
 def _result(schema: Json) -> str:
-    """Return what a result is: its fields, or what its keys and values are; nothing if unknown."""
+    """Return the shape of a result: its fields, or the types of its keys and values."""
     known = [each for each in schema.get("anyOf", (schema,)) if each.keys() - _SAY_NOTHING]
     return (" | ".join(_fields(each) or _type(each) for each in known) + _redaction(schema)).strip()
 
 
 def _redaction(schema: Json) -> str:
-    """Return what is said of redaction: the rule that withholds, the rules that are off."""
+    """Return the redaction of a value: the rule that withholds it, the rules that are off."""
     rule, off = schema.get("x-remit-withheld"), schema.get("x-remit-rules-off")
     withheld = f" (withheld: {rule})" if rule else ""
     return f"{withheld} (off: {', '.join(off)})" if off else withheld

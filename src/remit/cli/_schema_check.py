@@ -1,4 +1,4 @@
-"""`remit schema check`: which parameters and results have no schema, or one that says little."""
+"""`remit schema check`: lists parameters and results with a missing or weak schema."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from remit.cli._terminal import bold, columns, cut, emit, emit_json, faint, padded
 
 MAX_PLACE_COLUMNS: Final = 28
-"""Longer places push what is said of them to the right, in their line only."""
+"""Longer places push the rest of their own line to the right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One span type, and what its schemas leave open."""
+    """One span type, and its missing and weak schemas."""
 
     declared: SpanType
     found: tuple[Weakness, ...]
 
     def graded(self, grades: Iterable[Grade]) -> list[Weakness]:
-        """Return what is left open in one of these grades."""
+        """Return the weaknesses of these grades."""
         return [each for each in self.found if each.grade in grades]
 
 
@@ -79,8 +79,8 @@ def _declared(module: str) -> list[SpanType]:
 
 def _checked(declared: SpanType) -> Checked:
     found = weaknesses(
-        declared.signature,
-        declared.reading,
+        declared.declared_signature,
+        declared.recorded_signature,
         declared.kind,
         params=declared.params,
         result=declared.result,

@@ -1,4 +1,4 @@
-"""`remit schema show --risk`: what is said of a program's data, by whom, and what by nobody."""
+"""`remit schema show --risk`: which words are declared, inferred, missing or suggested."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "params": ("params_data_categories", CATEGORIES),
     "result": ("result_data_categories", CATEGORIES),
 }
-"""Parts of a data risk: their member on the wire, and what each says a word about."""
+"""Parts of a data risk: their field on the wire, and the names they have a word for."""
 
 UNKNOWN: Final = "unknown"
 LABEL_COLUMNS: Final = 11
@@ -48,7 +48,7 @@ class Suggested(Struct, frozen=True):
 
 
 def risk_report(agent: AgentType, registry: Registry) -> Json:
-    """Return who says what of the data and the actions of *agent*, as plain JSON.
+    """Return the declared and inferred data risk of the steps of *agent*, as plain JSON.
 
     Returns:
         `span_types`, one entry for each: what is `declared`, what is `inferred` from which place
@@ -77,7 +77,7 @@ def _of_step(declared: SpanType, ceilings: Ceilings) -> Json:
 
 
 def _said(risk: DataRisk | None) -> Json:
-    """Return the words of a declaration, without those that say nothing."""
+    """Return the words of a declaration, without `unknown`."""
     if risk is None:
         return {}
     words = risk.model_dump(mode="json")
@@ -94,7 +94,7 @@ def _unsaid(risk: DataRisk | None, part: str) -> list[str]:
 
 
 def _of_all(steps: Iterable[Json]) -> Json:
-    """Return what all steps say together: who says each word, and what none of them speaks of."""
+    """Return the words of all steps together, each with its steps, and those of none."""
     declared: dict[str, dict[str, dict[str, list[str]]]] = {}
     for step in steps:
         for part, words in step["declared"].items():
@@ -116,7 +116,7 @@ def _of_all(steps: Iterable[Json]) -> Json:
 def suggested(declared: SpanType) -> tuple[Suggested, ...]:
     """Return each category that a name in the signature suggests, in the order of the signature.
 
-    A name proves nothing, so no category is set by it: an author is asked to say.
+    A name proves nothing, so it sets no category; the suggestion asks the author to declare it.
     """
     return tuple(
         dict.fromkeys(
@@ -154,7 +154,7 @@ def show_risk(name: str, report: Json) -> None:
 
 
 def _row(label: str, lines: Iterable[str]) -> None:
-    """Write lines beside a label; long ones go on below themselves."""
+    """Write lines beside a label; long lines are wrapped."""
     for line in lines:
         first = f"    {label:<{LABEL_COLUMNS}}"
         wrapped = textwrap.wrap(line, columns() - len(first), subsequent_indent="  ")
@@ -175,7 +175,7 @@ def _with_words(part: tuple[str, Mapping[str, str]]) -> str:
 
 
 def _with_sayers(declared: Json) -> Iterator[str]:
-    """Yield each word that some span type says, with those that say it."""
+    """Yield each declared word with the span types that declare it."""
     for part in PARTS:
         for name, words in declared.get(part, {}).items():
             for word, sayers in words.items():
@@ -191,7 +191,7 @@ def _with_type(found: Json) -> str:
 
 
 def _unsaid_lines(unsaid: Mapping[str, list[str]]) -> Iterator[str]:
-    """Yield what is unsaid of each part, in whichever way is shorter."""
+    """Yield the missing words of each part, in the shorter form."""
     for part, names in unsaid.items():
         said = [name for name in PARTS[part][1] if name not in names]
         if not said:

@@ -12,10 +12,10 @@ from remit._schema import params_schema, result_schema
 from remit._schema._canonical import Json
 from remit._schema._results import referred
 from remit._schema._types import BY_SHAPE
-from remit._signature import RETURN, CallKind, Reading
+from remit._signature import RETURN, CallKind, SignatureInfo
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
-"""Keywords that say nothing of which values there may be."""
+"""Keywords that do not restrict values."""
 
 _ALTERNATIVES: Final = ("allOf", "anyOf", "oneOf")
 _ANYTHING: Final = "may be anything"
@@ -27,7 +27,7 @@ class Grade(StrEnum):
     NONE = "none"
     """There is no schema."""
     WEAK = "weak"
-    """There is one that any value fits, or any item or member."""
+    """There is one that accepts any value, any item or any member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,24 @@ class Weakness:
 
 
 def weaknesses(
-    signature: Reading,
-    reading: Reading,
+    signature: SignatureInfo,
+    recorded: SignatureInfo,
     kind: CallKind,
     *,
     params: object = None,
     result: object = None,
 ) -> tuple[Weakness, ...]:
-    """Return what the schemas of a callable leave open, in order of the signature.
+    """Return the missing and weak schemas of a callable, in order of the signature.
 
     Args:
         signature: What the function says.
-        reading: The same with the types of *params* and *result* in it.
+        recorded: The same with the types of *params* and *result* in it.
         kind: How a call runs.
         params: What `params=` was given.
         result: What `result=` was given.
     """
     takes = params_schema(signature, redact=_unseen, declared=params)
-    gives = result_schema(reading, kind, redact=_unseen, declared=result)
+    gives = result_schema(recorded, kind, redact=_unseen, declared=result)
     found: list[Weakness] = []
     for each in signature.parameters:
         schema = takes["properties"].get(each.name, {})
@@ -71,18 +71,18 @@ def weaknesses(
         missing = each.annotation is MISSING and each.note is None
         found += _said(inside, each.name, "no annotation") if missing else inside
     inside = list(_Walk(gives.get("$defs", {})).weak(_value(gives), RETURN))
-    missing = reading.returns is MISSING and reading.returns_note is None and result is None
+    missing = recorded.returns is MISSING and recorded.returns_note is None and result is None
     found += _said(inside, RETURN, "no return annotation") if missing else inside
     return tuple(found)
 
 
 def _unseen(value: object) -> None:
-    """Stand in for redaction: the values in a schema are not looked at here."""
+    """Replace redaction: the values in a schema do not matter here."""
     del value
 
 
 def _said(inside: list[Weakness], place: str, why: str) -> list[Weakness]:
-    """Return the one weakness of what its author said nothing of, none if something else did."""
+    """Return one weakness for a missing annotation, unless the schema comes from elsewhere."""
     return [Weakness(place, Grade.NONE, why)] if inside else []
 
 
@@ -107,7 +107,7 @@ class _Walk:
         self._seen: set[str] = set()
 
     def weak(self, schema: object, place: str) -> Iterator[Weakness]:
-        """Yield what *schema*, that of *place*, leaves open."""
+        """Yield the weaknesses of *schema*, that of *place*."""
         if not isinstance(schema, dict):
             return
         known = {key: each for key, each in cast("Json", schema).items() if key not in _ANNOTATIONS}
@@ -142,7 +142,7 @@ class _Walk:
 
 
 def _says_of_members(schema: Json) -> bool:
-    """Return whether the schema of an object says anything of what is in it."""
+    """Return whether the schema of an object restricts its members."""
     return (
         any(schema.get(key) for key in ("properties", "patternProperties", *_ALTERNATIVES))
         or isinstance(schema.get("additionalProperties"), dict)

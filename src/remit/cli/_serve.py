@@ -30,7 +30,7 @@ MOST_WORKERS: Final = 64
 EXPOSED: Final = "docs/how-to/expose-a-collector.md"
 
 VARIABLE_PREFIX: Final = "REMIT_SERVE_"
-# What stands for no limit is said in the text of those that can be turned off.
+# The text of a limit that can be turned off names the value that does so.
 LIMITS: Final = (
     (
         "max_body_bytes",
@@ -103,7 +103,7 @@ _OPTIONS: Final = (
 
 
 def limit_options(command: F) -> F:
-    """Give *command* the options of a collector's limits, by the names of the settings."""
+    """Add the options for the limits of a collector, named like its settings."""
     defaults = Settings()
     command = _option(
         "metrics",
@@ -132,7 +132,7 @@ def _option(name: str, kind: click.ParamType[Any], default: object, text: str) -
 
 
 def door_options(command: F) -> F:
-    """Give *command* these options."""
+    """Add the options for TLS, proxies and the access log."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -228,7 +228,7 @@ def _active_tokens(path: Database) -> int:
 
 
 def _is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches *host*; a name that is not known listens nowhere."""
+    """Return whether only this machine can reach *host*; an unknown name is an error."""
     try:
         found = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where `remit runs` reads: a database of this machine, or a server."""
+"""The source of `remit runs`: a database or a server."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Runs(Protocol):
         ...
 
     def erasures(self, run: Run) -> list[dict[str, object]]:
-        """Return the records of what was erased of a run; a server does not give them."""
+        """Return the records of erasures of a run; a server has no request for them."""
         ...
 
     def risk(self, run: Run) -> Risk:
-        """Return what the steps of a run may do, and did not."""
+        """Return the risk of a run."""
         ...
 
     def last(self, run: Run | None, count: int, *, with_roots: bool) -> list[Step]:

@@ -1,4 +1,4 @@
-"""`remit spool`: what was recorded and is not delivered yet."""
+"""`remit spool`: undelivered items."""
 
 from __future__ import annotations
 
@@ -184,12 +184,12 @@ def _amount(found: list[Listed]) -> str:
 
 
 def _is_ours(file: Listed, folder: Folder) -> bool:
-    """Tell whether a file is sent with the settings as they are; one without an owner is."""
+    """Return whether the current settings send a file; a file without a target is sent too."""
     return file.identity in (folder.identity, None)
 
 
 def _whose(file: Listed, folder: Folder) -> str:
-    """Return the target of a file, and whether it is sent with the settings as they are."""
+    """Return the target of a file, and whether the current settings send it."""
     if file.state is FileState.EMPTY:
         return "nothing was written to it"
     if file.identity is None:
@@ -204,7 +204,7 @@ def _whose(file: Listed, folder: Folder) -> str:
 
 
 def _commands(files: list[Listed], folder: Folder) -> list[tuple[str, str]]:
-    """Return the commands that send *files*, each with words that tell whose files it sends."""
+    """Return the commands that send *files*, each with a description of these files."""
     found: dict[str, str] = {}
     ours = folder.identity
     for file in files:
@@ -251,7 +251,7 @@ def _show_refused(files: list[Listed]) -> None:
 
 
 def _show_rest(folder: Folder, last_error: str | None, others: Others) -> int:
-    """Say what is still there after a sending, and why; return how much of it was to be sent."""
+    """Print what remains after sending, and why; return the number of items to be sent."""
     files = listed(folder)
     waiting = [file for file in files if file.state is FileState.WAITING and file.identity]
     ours, left = 0, Counter[tuple[str, str]]()

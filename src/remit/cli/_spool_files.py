@@ -33,18 +33,18 @@ from remit._spool.store import (
 
 
 class FileState(StrEnum):
-    """What a file waits for."""
+    """State of a file."""
 
     IN_USE = "in use"
-    """Its process runs, or another sends what it left."""
+    """Its process runs, or another process sends it."""
     WAITING = "waiting"
-    """Its process has ended; the next one that sends to its target, by its token, sends it."""
+    """Its process has ended; the next one with the same target and token sends it."""
     SET_ASIDE = "set aside"
-    """A server refused what is in it; `remit spool send --set-aside` tries once more."""
+    """A server refused its items; `remit spool send --set-aside` tries again."""
     EMPTY = "empty"
     """Its process ended before it wrote anything; the next process removes it."""
     DAMAGED = "damaged"
-    """It cannot be read; what can be read of it is sent, or was."""
+    """It cannot be read completely; the readable part is or was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def listed(folder: Folder) -> list[Listed]:
 
 
 def purge(folder: Folder, found: Iterable[Listed]) -> list[Listed]:
-    """Delete the files that were *found*, but for those that a process has; return which."""
+    """Delete the files in *found* that no process uses; return those."""
     deleted: list[Listed] = []
     for file in found:
         with suppress(OSError):

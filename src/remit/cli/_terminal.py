@@ -1,4 +1,4 @@
-"""What the terminal can show: its width, its letters, its colours."""
+"""Output for the terminal: width, characters, colours."""
 
 from __future__ import annotations
 
@@ -108,17 +108,17 @@ def coloured(status: str, text: str | None = None) -> str:
 
 
 def faint(text: str) -> str:
-    """Return *text* for what stands in the background."""
+    """Return *text* in a faint style."""
     return click.style(text, dim=True)
 
 
 def bold(text: str) -> str:
-    """Return *text* for what stands out."""
+    """Return *text* in bold."""
     return click.style(text, bold=True)
 
 
 def printable(text: str) -> str:
-    """Return *text* on one line, without what would steer the terminal of who reads it."""
+    """Return *text* on one line, without control sequences of terminals."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )

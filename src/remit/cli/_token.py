@@ -1,4 +1,4 @@
-"""`remit token`: the tokens of a server that runs over a database of this machine."""
+"""`remit token`: API tokens in a database."""
 
 from __future__ import annotations
 

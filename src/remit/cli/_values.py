@@ -1,4 +1,4 @@
-"""Payloads in short, on one line; withheld and cut values as what they are."""
+"""Short forms of payloads on one line, markers included."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MARK: Final = "$remit"
 MAX_MEMBERS: Final = 20
 """More members of one value never fit a line."""
 MAX_CHARS: Final = 400
-"""Longer texts never fit a line, and need not be looked at to their end."""
+"""Longer texts never fit a line."""
 
 
 def members(values: Mapping[str, object]) -> str:

@@ -1,4 +1,4 @@
-"""What a check of `remit doctor` found."""
+"""Results of the checks of `remit doctor`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """How a check came out."""
+    """Result of a check."""
 
     OK = "ok"
     NOTE = "note"
-    """Not wrong, but not what most want."""
+    """Not wrong, but unusual."""
     WRONG = "wrong"
 
 
@@ -39,15 +39,15 @@ class Check:
 
 
 def ok(name: str, said: str) -> Check:
-    """Return a check that came out well."""
+    """Return a check that succeeded."""
     return Check(name, Verdict.OK, said)
 
 
 def note(name: str, said: str, advice: str = "") -> Check:
-    """Return a check that came out well, with something to know."""
+    """Return a check that succeeded with a remark."""
     return Check(name, Verdict.NOTE, said, advice)
 
 
 def wrong(name: str, code: str, said: str, advice: str = "") -> Check:
-    """Return a check that found what is wrong."""
+    """Return a check that failed."""
     return Check(name, Verdict.WRONG, said, advice, code)

@@ -1,4 +1,4 @@
-"""A clock that moves only when told to."""
+"""A clock that moves only by `advance`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class FakeClock:
     """
 
     def __init__(self, start: datetime = START) -> None:
-        """Stand still at *start*."""
+        """Start at *start*."""
         self._wall_ns = int(start.timestamp()) * NS_PER_S
         self._monotonic_ns = 0
 

@@ -1,4 +1,4 @@
-"""An own runtime for a test: in memory, with nothing of the environment."""
+"""A runtime for one test: in memory, independent of the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sink that keeps what was recorded, as objects that are easy to assert on."""
+"""A sink that keeps runs and spans as objects that are easy to assert on."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class RecordingSink:
         self._spans: dict[bytes, RecordedSpan] = {}
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Take a new run; the item of one that is resumed stands for its root span."""
+        """Take a new run; the item of a resumed run is its root span."""
         run = RecordedRun(feed.key, feed.agent.external_identifier, feed.purpose, feed)
         self.runs.append(run)
         self._by_key[feed.key] = run

@@ -22,7 +22,7 @@ class CategoryRule(Struct, frozen=True, kw_only=True):
     Attributes:
         name: As in a marker and in the counts of `remit.status()`.
         category: Field of `remit.DataCategories`.
-        terms: Ends of names that show it, as words parted by spaces.
+        terms: Ends of names that show it, as words separated by spaces.
         types: (top-level package, class) of types whose values are of it.
         unless: Words anywhere in a name that make it something else.
     """

@@ -18,7 +18,7 @@ MAX_KNOWN: Final = 4096
 """Names whose verdict is kept; beyond, all are forgotten and learned again."""
 
 MAX_JUDGED_CHARS: Final = 128
-"""Of a longer name only the end is judged: that is where the noun stands."""
+"""Of a longer name only the end is judged: that is where the noun is."""
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ class NameRule(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: As in a marker and in the counts of `remit.status()`.
-        terms: Names, or the ends of names, as words parted by spaces.
+        terms: Names, or the ends of names, as words separated by spaces.
         joined: Ends of a single word, for names written without any separator.
         alone: Words that count only when they are the whole name.
     """
@@ -161,14 +161,14 @@ _LONGEST: Final = max(map(len, _BY_TERM))
 KNOWN: Final[dict[str, str | None]] = {}
 """Names that were judged before and the rule that withholds them; read on the hot path.
 
-Only names that are recorded as they stand are in it (`walk.Walk` sees to that).
+`walk.Walk` adds only names that are recorded unchanged.
 """
 
 
 ORDINARY: Final[set[str]] = set()
-"""Those of them that neither withhold what stands under them nor may be named by another key.
+"""Those of them whose values are recorded, whatever other keys there are.
 
-Beside a `value` a name may stand that withholds it.
+`value` is not among them: a `name` beside it may withhold it.
 """
 
 

@@ -35,10 +35,10 @@ class PatternRule(Struct, frozen=True):
         name: As in a marker and in the counts of `remit.status()`.
         anchor: The literal that every match holds.
         tail: Regular expression of what follows the anchor.
-        heads: Texts of which one stands directly before what `tail` matches, anchor included and
-            last. Without any, the match begins with the anchor.
-        apart: Characters, written as in a class of a regular expression, that do not stand before
-            the head; empty if any may.
+        heads: Texts, one of which is directly before what `tail` matches; each ends with the
+            anchor. Without any, the match begins with the anchor.
+        apart: Characters, as in a class of a regular expression, that are not before the head;
+            empty if any may be.
         loose: Upper and lower case are the same in the heads.
         lower: It is applied to the text in lower case, and written in lower case.
     """

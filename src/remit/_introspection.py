@@ -55,7 +55,7 @@ def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class ho
 
 def module_of(cls: type) -> str:
     """Return the module of *cls* as it says itself; `?` if it says nonsense."""
-    # A static type that says nothing has no module to get: a corner of the interpreter.
+    # `__module__` of a static type without one is not a string.
     module = _MODULE(cls)
     return module if type(module) is str else "?"
 
