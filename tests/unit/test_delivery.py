@@ -12,7 +12,7 @@ import pytest
 
 from remit import _guard
 from remit._delivery.circuit import without_credentials
-from remit._delivery.delivery import SENDER, WRITER
+from remit._loops import SENDER, WRITER
 from remit._losses import Loss
 from remit._results import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, threads, within

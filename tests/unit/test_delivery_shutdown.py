@@ -8,7 +8,7 @@ import threading
 import httpx
 import pytest
 
-from remit._delivery.delivery import SENDER, WRITER
+from remit._loops import SENDER, WRITER
 from remit._losses import Loss
 from tests.delivering import delivery, hang, record, refuse_ours, seconds, threads, within
 from tests.fake_api import FakeApi, refusal
