@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Final, ParamSpec, TypeVar, overload
 
 from remit.errors import DeniedError
 
@@ -140,8 +140,8 @@ def guarded(
     where: str, default: D, *, passes: tuple[type[Exception], ...] = ...
 ) -> Callable[[Callable[P, T]], Callable[P, T | D]]: ...
 def guarded(
-    where: str, default: Any = None, *, passes: tuple[type[Exception], ...] = (DeniedError,)
-) -> Callable[[Callable[P, Any]], Callable[P, Any]]:
+    where: str, default: D | None = None, *, passes: tuple[type[Exception], ...] = (DeniedError,)
+) -> Callable[[Callable[P, T]], Callable[P, T | D | None]]:
     """Return a decorator that contains the faults of a function.
 
     Args:
@@ -150,9 +150,9 @@ def guarded(
         passes: Exception types that are raised to the caller instead of being contained.
     """
 
-    def decorate(function: Callable[P, Any]) -> Callable[P, Any]:
+    def decorate(function: Callable[P, T]) -> Callable[P, T | D | None]:
         @wraps(function)
-        def contained(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - T or the default
+        def contained(*args: P.args, **kwargs: P.kwargs) -> T | D | None:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             try:
                 return function(*args, **kwargs)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar, cast
 
 from msgspec import Struct
 
@@ -83,7 +83,8 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 
     schema: dict[str, object] | None = None
     if isinstance(params, Mapping):
-        schema = {"type": "object", "properties": {INPUTS: params}, "required": [INPUTS]}
+        inputs = cast("Mapping[str, object]", params)
+        schema = {"type": "object", "properties": {INPUTS: inputs}, "required": [INPUTS]}
     elif params is not None:
         step.__annotations__[INPUTS] = params
     declared = SpanType(

@@ -157,17 +157,18 @@ def _declare(
     where = place_of(info, "agent")
     texts = {each: options[each] for each in ("version", "agent_id", "environment_id")}
     check_texts(where, **texts)
-    quality = options["quality"]
-    if not isinstance(quality, Mapping | None):
+    quality: Mapping[str, object] | None = options["quality"]
+    kind: type = type(quality)
+    if quality is not None and not issubclass(kind, Mapping):
         raise DeclarationError(
-            f"{where}: quality is of type {type(quality).__name__}; expected a mapping of "
+            f"{where}: quality is of type {kind.__name__}; expected a mapping of "
             "names to models or JSON Schemas"
         )
     return AgentType(
         span_type,
         explicit_name=name,
         span_types=options["span_types"],
-        quality=options["quality"] or {},
+        quality=quality or {},
         **texts,
     )
 

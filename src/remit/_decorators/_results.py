@@ -28,7 +28,7 @@ from remit._decorators._generators import (
     wrap_generator,
 )
 from remit._decorators._streams import DeferredSpan, StreamSpan
-from remit._introspection import ABSENT, has_dict, is_one_of, lookup, own_attribute
+from remit._introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._runs import current_context
 from remit._spans import AnySpan, OpenSpan
 
@@ -115,7 +115,7 @@ def _handler_of(value: object) -> ResultHandler | None:
     cls = type(value)
     if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
         return _COROUTINE
-    handler = _HANDLERS.get(cls, _UNKNOWN)
+    handler: ResultHandler | None = _HANDLERS.get(cls, _UNKNOWN)
     if handler is _UNKNOWN:
         handler = _HANDLERS[cls] = _find(cls, value)
     return handler
@@ -148,10 +148,6 @@ _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDiction
 # How each kind is followed
 
 
-def _as_it_is(value: object, _: DeferredSpan) -> object:
-    return value
-
-
 def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:
     def finish(result: object) -> object:
         """End the span with the value of the coroutine, or when that has ended."""
@@ -169,7 +165,7 @@ def _follow_response(value: object, deferred: StreamSpan) -> object:
 
 def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
     """Return an iterator that steps *iterator* and reports each step to *deferred*."""
-    cls: type = type(cast("object", iterator))
+    cls: type = kind_of(iterator)
     if cls is GeneratorType:
         return wrap_generator(iterator, deferred)
     if cls is AsyncGeneratorType:
@@ -182,7 +178,7 @@ def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401
     )(iterator, deferred)
 
 
-_UNKNOWN: Final = ResultHandler(StreamSpan, _as_it_is)
+_UNKNOWN: Final[Any] = object()
 _ITERATOR: Final = ResultHandler(StreamSpan, follow_iterator)
 _COROUTINE: Final = ResultHandler(DeferredSpan, _follow_coroutine)
 _RESPONSE: Final = ResultHandler(StreamSpan, _follow_response)
