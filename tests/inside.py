@@ -31,11 +31,11 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._decorators import _adapters as _adapters
-from remit._delivery.delivery import Delivery as Delivery
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import DeadlineClient
 from remit._delivery.circuit import CircuitBreaker, waits
+from remit._delivery.delivery import Delivery as Delivery
 from remit._delivery.refusals import Tally
 from remit._delivery.runs import Registrations, RunTable
 from remit._delivery.sender import Sender, SenderContext
@@ -156,8 +156,8 @@ def make_buffer(
     losses: Losses,
     clock: Clock,
     max_bytes: int = 1 << 26,
-    rouse: Callable[[], None] = lambda: None,
-    nudge: Callable[[], None] = lambda: None,
+    start_threads: Callable[[], None] = lambda: None,
+    wake_writer: Callable[[], None] = lambda: None,
 ) -> Buffer:
     """Return a buffer that announces spans that are open for a second."""
     return Buffer(
@@ -165,8 +165,8 @@ def make_buffer(
         losses=losses,
         clock=clock,
         announce_after_s=1.0,
-        rouse=rouse,
-        nudge=nudge,
+        start_threads=start_threads,
+        wake_writer=wake_writer,
     )
 
 

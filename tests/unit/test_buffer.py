@@ -38,8 +38,8 @@ class Made:
             losses=self.losses,
             clock=self.clock,
             max_bytes=max_bytes,
-            rouse=lambda: self.asked.update(["rouse"]),
-            nudge=lambda: self.asked.update(["nudge"]),
+            start_threads=lambda: self.asked.update(["start"]),
+            wake_writer=lambda: self.asked.update(["wake"]),
         )
 
     def start(self, key: bytes = b"", *, started_ns: int = 1, size_bytes: int = 2) -> Item:
@@ -145,14 +145,14 @@ def test_a_large_backlog_is_handed_over_in_chunks() -> None:
     assert [item.key for chunk in chunks for item in chunk] == [start.key for start in starts]
 
 
-def test_the_first_item_and_each_run_rouse_the_threads() -> None:
+def test_the_first_item_and_each_run_start_the_threads() -> None:
     """Nothing runs before; a thread that died is missed at the next run."""
     made = Made()
-    assert made.asked["rouse"] == 0
+    assert made.asked["start"] == 0
     made.span()
-    assert made.asked["rouse"] == 1
+    assert made.asked["start"] == 1
     HandRun(made.buffer).open()
-    assert made.asked["rouse"] == 2
+    assert made.asked["start"] == 2
 
 
 def test_the_feed_of_a_run_is_kept_until_it_is_forgotten() -> None:
@@ -170,12 +170,12 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
     made = Made(max_bytes=100 * ITEM_BYTES)
     for _ in range(15):
         made.span()
-    assert made.asked["nudge"] == 1
+    assert made.asked["wake"] == 1
     made.drain()
     made.drain()
     for _ in range(15):
         made.span()
-    assert made.asked["nudge"] == 2
+    assert made.asked["wake"] == 2
 
 
 @pytest.mark.parametrize(("at_first", "stays"), [(45, False), (60, False), (70, False), (60, True)])
@@ -191,10 +191,10 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
     made.asked.clear()
     for _ in range(10):
         made.span()
-    assert made.asked["nudge"] == 0
+    assert made.asked["wake"] == 0
     for _ in range(5):
         made.span()
-    assert made.asked["nudge"] == 1
+    assert made.asked["wake"] == 1
 
 
 def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
@@ -248,14 +248,14 @@ def test_what_comes_after_the_shutdown_is_counted(full: float) -> None:
     made.fill(full * 100 * ITEM_BYTES)
     start = made.start()
     made.drain(everything=True)
-    rouses = made.asked["rouse"]
+    starts = made.asked["start"]
     made.buffer.close()
     made.buffer.end_span(start, 5, "complete", b"{}")
     made.span()
     HandRun(made.buffer).open()
     assert made.drain(everything=True) == []
     assert made.losses.by_reason() == {Loss.AFTER_SHUTDOWN: 4}
-    assert made.asked["rouse"] == rouses
+    assert made.asked["start"] == starts
     assert made.buffer.held_bytes == 0
 
 
@@ -270,9 +270,9 @@ def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
     assert made.buffer.held_bytes == 0
     assert made.losses.by_reason() == {}
     assert made.buffer.feed(run.key) is run.feed
-    rouses = made.asked["rouse"]
+    starts = made.asked["start"]
     run.span()
-    assert made.asked["rouse"] == rouses + 1
+    assert made.asked["start"] == starts + 1
     assert len(made.buffer) == 1
 
 
