@@ -10,9 +10,8 @@ import httpx
 import pytest
 
 from remit._delivery.delivery import Delivery
-from remit._delivery.losses import loss_key, loss_span, with_loss_count
 from remit._ids import key_text
-from remit._losses import MAX_RUNS, Loss, Losses
+from remit._losses import MAX_RUNS, Loss, Losses, loss_key, loss_span, with_loss_count
 from remit._registry import LOSS_TYPE
 from remit._sink import Item, Kind
 from remit._spool import RunRecord

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from remit._clock import NS_PER_S
-from remit._delivery.losses import failed_end, failed_run_ends, loss_span
 from remit._delivery.runs import RunTable
 from remit._delivery.sender import Sender, SenderContext
-from remit._losses import Loss
+from remit._losses import Loss, failed_end, failed_run_ends, loss_span
 from remit._sink import Item
 from remit._spool import (
     STORAGE_ERRORS,

@@ -13,7 +13,6 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from remit._clock import Deadline, iso8601
-from remit._delivery.losses import ORPHAN
 from remit._endpoints import Call, Lenient
 from remit._endpoints.table import (
     CREATE_AGENT,
@@ -25,6 +24,7 @@ from remit._endpoints.table import (
     START_INSTANCE,
 )
 from remit._ids import key_text
+from remit._losses import ORPHAN
 from remit._sink import Item
 from remit._spool import Registration, RunRecord
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError

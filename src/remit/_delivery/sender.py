@@ -13,13 +13,12 @@ from remit._delivery import calls
 from remit._delivery.batches import Batch, BatchLimits, encode_span
 from remit._delivery.calls import OF_SENDING, DeadlineClient, OutOfTimeError
 from remit._delivery.circuit import CircuitBreaker, RetryQueue
-from remit._delivery.losses import loss_span, with_loss_count
 from remit._delivery.reactions import Reaction, already_so, reaction, smaller_forms, whole
 from remit._delivery.refusals import FAULT, RUN_FAULT, Acknowledger, Refusal, Tally
 from remit._delivery.runs import RunDelivery, RunRegistrar, RunTable, UnregistrableError
 from remit._endpoints import bulk_raw
 from remit._guard import guarded
-from remit._losses import Loss, Losses
+from remit._losses import Loss, Losses, loss_span, with_loss_count
 from remit._sink import Item, Kind
 from remit._spool import Outbox, Row
 from remit.errors import (

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from remit._buffer import CHUNK_ITEMS, Buffer
 from remit._clock import NS_PER_S, Clock
-from remit._delivery.losses import failed_end, loss_span
 from remit._delivery.runs import Registrations
 from remit._guard import guarded
 from remit._ids import key_text, new_key
+from remit._losses import failed_end, loss_span
 from remit._sink import Item, Kind
 from remit._spool import RunRecord, SpoolOutbox
 
