@@ -1,0 +1,249 @@
+"""What could not be delivered: counted by reason and run, and sent to the server.
+
+What a run lost is one span of type `remit:loss`, and a count in the root's result. The span is made
+when it is sent, from the run's record: it waits in no queue that could be full, and a process that
+adopts the run makes the same one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final, Protocol
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from remit._base.ids import derived_key
+from remit._base.outcomes import COMPLETE, FAILED
+from remit._declare.registry import LOSS_TYPE, RUN_TYPE
+from remit._record.items import Item, Kind
+
+# What an item costs beside its payload and result, measured: the structure and its integers, its
+# place in the deque and in the outbox, and the two bytes objects' own heads.
+ITEM_BYTES: Final = 512
+# Runs whose losses are kept until they are in the run's record. Beyond it the oldest is forgotten,
+# and only the total counts.
+MAX_RUNS: Final = 10_000
+LOST: Final = "lost"
+NO_RESULT: Final = b"{}"
+REASON: Final = "process ended"
+SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
+RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
+ORPHAN: Final = "remit:orphan"
+"""Name of the `CLOSE` item that an adopting process writes for a run."""
+
+_object: Final = msgspec.json.Decoder(dict[str, Raw])
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+class Loss(StrEnum):
+    """Why something was not delivered."""
+
+    BUFFER_FULL = "buffer_full"
+    """The whole item was dropped: `max_buffer_bytes` was reached."""
+    PAYLOAD_BUFFER_FULL = "payload_buffer_full"
+    """The item was kept without payload and result: `max_buffer_bytes` was nearly reached."""
+    SPOOL_FULL = "spool_full"
+    """The whole item was dropped: `max_spool_bytes` was reached."""
+    ASIDE_SPOOL_FULL = "aside_spool_full"
+    """An item that had been set aside was dropped: `max_spool_bytes` was reached."""
+    SPOOL_DAMAGED = "spool_damaged"
+    """The item could not be read back from the spool."""
+    PAYLOAD_TOO_LARGE = "payload_too_large"
+    """The server refused the item's size; it was sent with its payload or result cut."""
+    RUN_UNKNOWN = "run_unknown"
+    """The item's run was dropped before it, or has long ended."""
+    AFTER_SHUTDOWN = "after_shutdown"
+    """The item came after `remit.shutdown()`."""
+    REFUSED = "refused"
+    """The server refused the item for good, and there was no spool to keep it in.
+
+    In the losses of its run it counts also where the item is kept: then `set_aside` counts it.
+    """
+
+    # The other reasons are in the losses of runs only.
+    FAULT = "fault"
+    """The item could not be written, through a fault of remit's."""
+    PROCESS_ENDED = "process_ended"
+    """The process ended before the span, whose end is not known: it arrives as failed."""
+
+    @staticmethod
+    def leaves_a_rest(reason: str) -> bool:
+        """Tell whether a part of the item arrives."""
+        return reason in _LEAVE_A_REST
+
+
+_LEAVE_A_REST: Final = (
+    Loss.PAYLOAD_BUFFER_FULL,
+    Loss.PAYLOAD_TOO_LARGE,
+    Loss.PROCESS_ENDED,
+)
+
+
+class Account(Protocol):
+    """The record of a run, as far as its losses need it.
+
+    Attributes:
+        key: Key of the run.
+        root: Key of its root span.
+        started_ns: Wall time, nanoseconds since 1970.
+        lost: How many items it lost, by reason; replaced, never changed.
+    """
+
+    key: str
+    root: bytes
+    started_ns: int
+    lost: dict[str, int]
+
+
+class Losses:
+    """What was lost, by reason, and of which runs; counted from any thread."""
+
+    def __init__(self) -> None:
+        """Start with nothing lost."""
+        self._counts: Counter[str] = Counter()
+        # What is not in the account of its run yet.
+        self._of_runs: dict[str, Counter[str]] = {}
+        # Reentrant, because a signal's handler may record while this very thread counts.
+        self._lock = threading.RLock()
+
+    def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
+        """Count *count* more for *reason*, for the run too if it is known which."""
+        with self._lock:
+            self._counts[reason.value] += count
+            if run_key is not None:
+                self.note(run_key, reason, count)
+
+    def note(self, run_key: str, reason: Loss, count: int = 1) -> None:
+        """Count *count* more for *reason* for a run alone."""
+        with self._lock:
+            known = self._of_runs.get(run_key)
+            if known is None:
+                if len(self._of_runs) >= MAX_RUNS:
+                    self._of_runs.pop(next(iter(self._of_runs)))
+                known = self._of_runs[run_key] = Counter()
+            known[reason.value] += count
+
+    def by_reason(self) -> dict[str, int]:
+        """Return a copy of the counts."""
+        with self._lock:
+            return dict(self._counts)
+
+    def runs(self) -> list[str]:
+        """Return the keys of the runs of which something is in no account yet."""
+        with self._lock:
+            return list(self._of_runs)
+
+    def book(self, account: Account) -> bool:
+        """Put what a run lost into its *account*; tell whether there was anything new."""
+        if account.key not in self._of_runs:
+            return False
+        with self._lock:
+            new = self._of_runs.pop(account.key, None)
+            if new is None:
+                return False
+            account.lost = dict(Counter(account.lost) + new)
+        return True
+
+    def after_fork_in_child(self) -> None:
+        """Start with nothing lost, and with a lock that no thread of the parent holds."""
+        self._counts = Counter()
+        self._of_runs = {}
+        self._lock = threading.RLock()
+
+
+def cost(item: Item) -> int:
+    """Return the bytes of memory that *item* is counted with."""
+    payload, result = item.payload, item.result
+    return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
+
+
+def costs(items: Sequence[Item]) -> int:
+    """Return the sum of what *items* cost; without a call for each."""
+    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
+    return ITEM_BYTES * len(items) + sum(contents)
+
+
+def skeleton(item: Item) -> Item:
+    """Return *item* with markers in place of its payload and result."""
+    payload, result = item.payload, item.result
+    return replace(
+        item, payload=payload and cut_marker(payload), result=result and cut_marker(result)
+    )
+
+
+def cut_marker(content: bytes) -> bytes:
+    """Return the marker that takes the place of *content*, which is JSON.
+
+    Source: design.md section 3, payload format 1: the reserved key `$remit`.
+    """
+    return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
+
+
+def loss_key(root: bytes, salt: str = "") -> bytes:
+    """Return the key of the loss span of the run of *root*; the same each time.
+
+    Args:
+        root: Key of the root span.
+        salt: Distinguishes a span that is sent by another process than the run's own.
+    """
+    return derived_key(root, f"{root.hex()}/{LOSS_TYPE}/{salt}")
+
+
+def loss_span(record: Account, at_ns: int, salt: str = "") -> Item:
+    """Return the span with what a run lost: counts by reason, and the most frequent reason."""
+    counts = dict(sorted(record.lost.items()))
+    main = max(counts, key=counts.__getitem__)
+    payload = _encode({"counts": counts, "reason": main})
+    return Item(
+        Kind.SPAN, record.key, loss_key(record.root, salt), record.root, LOSS_TYPE,
+        at_ns, at_ns, COMPLETE, payload, NO_RESULT,
+    )  # fmt: skip
+
+
+def with_loss_count(item: Item, record: Account) -> Item:
+    """Return the end of a root span with all that its run lost, not only what it knew of then."""
+    if item.result is None:
+        return item
+    try:
+        values = _object.decode(item.result)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return item
+    if LOST not in values:
+        return item
+    values[LOST] = Raw(b"%d" % count_lost(record))
+    return replace(item, result=_encode(values))
+
+
+def count_lost(record: Account) -> int:
+    """Count the items of a run that will not arrive, without those that arrive as less."""
+    return sum(count for reason, count in record.lost.items() if not Loss.leaves_a_rest(reason))
+
+
+def failed_end(span: Item, ended_ns: int) -> Item:
+    """Return the end of a span whose beginning was sent and whose process has ended: failed."""
+    return _end(span, Kind.FINISH, ended_ns, SPAN_RESULT)
+
+
+def failed_run_ends(record: Account, ended_ns: int) -> tuple[Item, Item]:
+    """Return the end of the root span, and of the run, of a process that has ended."""
+    root = Item(
+        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+        None, None, None, None,
+    )  # fmt: skip
+    return (
+        _end(root, Kind.FINISH, ended_ns, RUN_RESULT),
+        _end(replace(root, name=ORPHAN), Kind.CLOSE, ended_ns, None),
+    )
+
+
+def _end(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
+    """Return an end of what began with *item*, not before its beginning."""
+    finished_ns = max(ended_ns, item.started_ns or 0)
+    return replace(
+        item, kind=kind, finished_ns=finished_ns, status=FAILED, payload=None, result=result
+    )
