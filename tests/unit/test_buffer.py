@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from remit._base.ids import new_key
+from remit._deliver import buffer
 from remit._deliver.buffer import CHUNK_ITEMS
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind
@@ -218,6 +220,60 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
         "complete",
     ]
     assert made.buffer.held_bytes == 0
+
+
+def test_a_thread_waits_until_the_writer_has_made_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one that does nothing but record loses nothing."""
+    monkeypatch.setattr(buffer, "WAIT_S", 60.0)
+    made, over, taken = Made(max_bytes=100 * ITEM_BYTES), threading.Event(), list[Item]()
+
+    def write() -> None:
+        while not over.wait(0.001):
+            taken.extend(made.drain())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(1_000):
+        made.span()
+    over.set()
+    writer.join()
+    assert len(taken) + len(made.drain()) == 1_000
+    assert made.losses.by_reason() == {}
+
+
+def test_an_event_loop_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finds no room is dropped and counted at once."""
+    monkeypatch.setattr(buffer, "WAIT_S", 60.0)
+    made = Made(max_bytes=100 * ITEM_BYTES)
+
+    async def record() -> None:
+        for _ in range(200):
+            made.span()
+
+    began_s = time.monotonic()
+    asyncio.run(record())
+    assert time.monotonic() - began_s < 30
+    assert made.losses.by_reason()[Loss.BUFFER_FULL] > 100
+
+
+def test_after_a_wait_in_vain_nobody_waits_until_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that hangs slows a program down once, not at each call."""
+    waits: list[float] = []
+
+    def wait(_: threading.Condition, timeout: float) -> bool:
+        waits.append(timeout)
+        return False
+
+    monkeypatch.setattr(threading.Condition, "wait", wait)
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    for _ in range(200):
+        made.span()
+    assert waits == [buffer.WAIT_S]
+    made.drain()
+    made.fill(60 * ITEM_BYTES)
+    assert waits == [buffer.WAIT_S] * 2
 
 
 def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
