@@ -127,8 +127,8 @@ def recorded(kind: str, count: int) -> None:
         losses=Losses(),
         clock=SystemClock(),
         announce_after_s=1.0,
-        rouse=lambda: None,
-        nudge=lambda: None,
+        start_threads=lambda: None,
+        wake_writer=lambda: None,
     )
     with setup.isolated(config.of({}), sink=buffer):
 

@@ -156,8 +156,8 @@ def make_buffer(
     losses: Losses,
     clock: Clock,
     max_bytes: int = 1 << 26,
-    rouse: Callable[[], None] = lambda: None,
-    nudge: Callable[[], None] = lambda: None,
+    start_threads: Callable[[], None] = lambda: None,
+    wake_writer: Callable[[], None] = lambda: None,
 ) -> Buffer:
     """Return a buffer that announces spans that are open for a second."""
     return Buffer(
@@ -165,8 +165,8 @@ def make_buffer(
         losses=losses,
         clock=clock,
         announce_after_s=1.0,
-        rouse=rouse,
-        nudge=nudge,
+        start_threads=start_threads,
+        wake_writer=wake_writer,
     )
 
 

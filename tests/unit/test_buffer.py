@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from remit._base.ids import new_key
+from remit._deliver import buffer
 from remit._deliver.buffer import CHUNK_ITEMS
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind
@@ -38,8 +40,8 @@ class Made:
             losses=self.losses,
             clock=self.clock,
             max_bytes=max_bytes,
-            rouse=lambda: self.asked.update(["rouse"]),
-            nudge=lambda: self.asked.update(["nudge"]),
+            start_threads=lambda: self.asked.update(["start"]),
+            wake_writer=lambda: self.asked.update(["wake"]),
         )
 
     def start(self, key: bytes = b"", *, started_ns: int = 1, size_bytes: int = 2) -> Item:
@@ -145,14 +147,14 @@ def test_a_large_backlog_is_handed_over_in_chunks() -> None:
     assert [item.key for chunk in chunks for item in chunk] == [start.key for start in starts]
 
 
-def test_the_first_item_and_each_run_rouse_the_threads() -> None:
+def test_the_first_item_and_each_run_start_the_threads() -> None:
     """Nothing runs before; a thread that died is missed at the next run."""
     made = Made()
-    assert made.asked["rouse"] == 0
+    assert made.asked["start"] == 0
     made.span()
-    assert made.asked["rouse"] == 1
+    assert made.asked["start"] == 1
     HandRun(made.buffer).open()
-    assert made.asked["rouse"] == 2
+    assert made.asked["start"] == 2
 
 
 def test_the_feed_of_a_run_is_kept_until_it_is_forgotten() -> None:
@@ -170,12 +172,12 @@ def test_the_writer_is_woken_before_the_buffer_is_full() -> None:
     made = Made(max_bytes=100 * ITEM_BYTES)
     for _ in range(15):
         made.span()
-    assert made.asked["nudge"] == 1
+    assert made.asked["wake"] == 1
     made.drain()
     made.drain()
     for _ in range(15):
         made.span()
-    assert made.asked["nudge"] == 2
+    assert made.asked["wake"] == 2
 
 
 @pytest.mark.parametrize(("at_first", "stays"), [(45, False), (60, False), (70, False), (60, True)])
@@ -191,10 +193,10 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
     made.asked.clear()
     for _ in range(10):
         made.span()
-    assert made.asked["nudge"] == 0
+    assert made.asked["wake"] == 0
     for _ in range(5):
         made.span()
-    assert made.asked["nudge"] == 1
+    assert made.asked["wake"] == 1
 
 
 def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
@@ -218,6 +220,60 @@ def test_a_full_buffer_first_gives_up_payloads_then_whole_spans() -> None:
         "complete",
     ]
     assert made.buffer.held_bytes == 0
+
+
+def test_a_thread_waits_until_the_writer_has_made_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So one that does nothing but record loses nothing."""
+    monkeypatch.setattr(buffer, "WAIT_S", 60.0)
+    made, over, taken = Made(max_bytes=100 * ITEM_BYTES), threading.Event(), list[Item]()
+
+    def write() -> None:
+        while not over.wait(0.001):
+            taken.extend(made.drain())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    for _ in range(1_000):
+        made.span()
+    over.set()
+    writer.join()
+    assert len(taken) + len(made.drain()) == 1_000
+    assert made.losses.by_reason() == {}
+
+
+def test_an_event_loop_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finds no room is dropped and counted at once."""
+    monkeypatch.setattr(buffer, "WAIT_S", 60.0)
+    made = Made(max_bytes=100 * ITEM_BYTES)
+
+    async def record() -> None:
+        for _ in range(200):
+            made.span()
+
+    began_s = time.monotonic()
+    asyncio.run(record())
+    assert time.monotonic() - began_s < 30
+    assert made.losses.by_reason()[Loss.BUFFER_FULL] > 100
+
+
+def test_after_a_wait_in_vain_nobody_waits_until_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk that hangs slows a program down once, not at each call."""
+    waits: list[float] = []
+
+    def wait(_: threading.Condition, timeout: float) -> bool:
+        waits.append(timeout)
+        return False
+
+    monkeypatch.setattr(threading.Condition, "wait", wait)
+    made = Made(max_bytes=100 * ITEM_BYTES)
+    for _ in range(200):
+        made.span()
+    assert waits == [buffer.WAIT_S]
+    made.drain()
+    made.fill(60 * ITEM_BYTES)
+    assert waits == [buffer.WAIT_S] * 2
 
 
 def test_a_run_that_finds_no_room_is_dropped_with_all_that_follows() -> None:
@@ -248,14 +304,14 @@ def test_what_comes_after_the_shutdown_is_counted(full: float) -> None:
     made.fill(full * 100 * ITEM_BYTES)
     start = made.start()
     made.drain(everything=True)
-    rouses = made.asked["rouse"]
+    starts = made.asked["start"]
     made.buffer.close()
     made.buffer.end_span(start, 5, "complete", b"{}")
     made.span()
     HandRun(made.buffer).open()
     assert made.drain(everything=True) == []
     assert made.losses.by_reason() == {Loss.AFTER_SHUTDOWN: 4}
-    assert made.asked["rouse"] == rouses
+    assert made.asked["start"] == starts
     assert made.buffer.held_bytes == 0
 
 
@@ -270,9 +326,9 @@ def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
     assert made.buffer.held_bytes == 0
     assert made.losses.by_reason() == {}
     assert made.buffer.feed(run.key) is run.feed
-    rouses = made.asked["rouse"]
+    starts = made.asked["start"]
     run.span()
-    assert made.asked["rouse"] == rouses + 1
+    assert made.asked["start"] == starts + 1
     assert len(made.buffer) == 1
 
 

@@ -337,7 +337,7 @@ def test_a_flush_that_is_true_leaves_a_health_that_says_so() -> None:
     flushing.start()
     assert looking.wait(20)
     run.span()
-    made.nudge()  # which has the flush look whether it is done
+    made.wake_writer()  # which has the flush look whether it is done
     flushing.join(0.3)
     go_on.set()
     flushing.join(20)

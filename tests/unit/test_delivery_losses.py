@@ -12,8 +12,7 @@ import pytest
 from remit._base.ids import key_text
 from remit._declare.registry import LOSS_TYPE
 from remit._deliver.delivery import Delivery
-from remit._deliver.loss_spans import loss_key, loss_span, with_loss_count
-from remit._deliver.losses import MAX_RUNS, Loss, Losses
+from remit._deliver.losses import MAX_RUNS, Loss, Losses, loss_key, loss_span, with_loss_count
 from remit._deliver.spool import RunRecord
 from remit._record.items import Item, Kind
 from tests.delivering import Stepped, delivery, down, files, within

@@ -83,7 +83,7 @@ def test_a_request_that_begins_in_a_shutdown_does_not_outlast_it() -> None:
     server, passed = Timed(), threading.Event()
     made = make_delivery(server, ticks=[passed.set], flush_interval_s=60, request_timeout_s=30)
     record(made)
-    made.nudge()
+    made.wake_writer()
     assert server.reached.wait(20)
     passed.clear()
     ending = threading.Thread(target=made.shutdown, args=(within(10),))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from remit._base.clock import NS_PER_S
-from remit._deliver.loss_spans import failed_end, failed_run_ends, loss_span
-from remit._deliver.losses import Loss
+from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
 from remit._deliver.runs import RunTable
 from remit._deliver.sender import Sender, SenderContext
 from remit._deliver.spool import (

@@ -58,8 +58,8 @@ class Buffer:
         losses: Losses,
         clock: Clock,
         announce_after_s: float,
-        rouse: Callable[[], None],
-        nudge: Callable[[], None],
+        start_threads: Callable[[], None],
+        wake_writer: Callable[[], None],
     ) -> None:
         """Begin empty and asleep.
 
@@ -68,8 +68,8 @@ class Buffer:
             losses: Where to count what is dropped.
             clock: The time.
             announce_after_s: Age at which an open span is sent as `active`, in seconds.
-            rouse: Starts the threads; called at each new run and at the first item.
-            nudge: Wakes the writer before its time; must not block.
+            start_threads: Starts the threads; called at each new run and at the first item.
+            wake_writer: Wakes the writer before its time; must not block.
         """
         self._max_bytes = max_bytes
         self._wake_bytes = int(max_bytes * WAKE_PART)
@@ -80,8 +80,8 @@ class Buffer:
         self.losses = losses
         self._clock = clock
         self._announce_after_ns = int(announce_after_s * NS_PER_S)
-        self._rouse = rouse
-        self._nudge = nudge
+        self._start_threads = start_threads
+        self._wake_writer = wake_writer
         self._reset()
         self._feeds: dict[str, RunFeed] = {}
         # Of runs that have ended, as long as somebody else refers to them, such as their handle.
@@ -111,7 +111,7 @@ class Buffer:
         self._feeds[feed.key] = feed
         self.put(item)
         if not self._closed:
-            self._rouse()
+            self._start_threads()
 
     def start_span(self, start: Item) -> None:
         """Keep a span's beginning until its end, or until it is old enough to be announced.
@@ -243,17 +243,17 @@ class Buffer:
     def _wake(self) -> None:
         """Start the threads at the first item; wake the writer, once, when much has come in."""
         with self._lock:
-            roused, self._asleep = self._asleep, False
-            nudged = not roused and self._held_bytes > self._wake_at_bytes
-            if roused:
+            starts, self._asleep = self._asleep, False
+            wakes = not starts and self._held_bytes > self._wake_at_bytes
+            if starts:
                 self._wake_at_bytes = self._held_bytes + self._wake_bytes
-            elif nudged:
+            elif wakes:
                 self._wake_at_bytes = NEVER
             self._reset_calm()
-        if roused:
-            self._rouse()
-        elif nudged:
-            self._nudge()
+        if starts:
+            self._start_threads()
+        elif wakes:
+            self._wake_writer()
 
     def _press(self, item: Item, bound: int) -> None:
         """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""

@@ -14,7 +14,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from remit._base.clock import Deadline, iso8601
 from remit._base.ids import key_text
-from remit._deliver.loss_spans import ORPHAN
+from remit._deliver.losses import ORPHAN
 from remit._deliver.spool import Registration, RunRecord
 from remit._record.items import Item
 from remit.client.endpoints import Call, Lenient

@@ -61,7 +61,7 @@ class Delivery:
         target: str,
         spool: Folder | None = None,
         others: Others = NO_OTHERS,
-        on_rouse: Callable[[], None] = lambda: None,
+        on_start_threads: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
         **pace: Unpack[Pace],
     ) -> None:
@@ -73,7 +73,7 @@ class Delivery:
             target: Where *http* sends to, for log lines and the status.
             spool: Where what is not delivered yet is kept on disk; without it, in memory.
             others: Which other spool files are adopted too.
-            on_rouse: Called when the first item comes, in each process, and at every new run.
+            on_start_threads: Called at the first item of each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
             **pace: See `Pace`.
         """
@@ -82,7 +82,7 @@ class Delivery:
         self._target = without_credentials(target)
         self._spool = spool
         self._others = others
-        self._on_rouse = on_rouse
+        self._on_start_threads = on_start_threads
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = False
@@ -94,8 +94,8 @@ class Delivery:
             losses=self._losses,
             clock=clock,
             announce_after_s=pace["flush_interval_s"],
-            rouse=self._rouse,
-            nudge=self.nudge,
+            start_threads=self._start_threads,
+            wake_writer=self.wake_writer,
         )
         self._assemble()
 
@@ -204,7 +204,7 @@ class Delivery:
                 return self._result()
             self._closed = True
         self._client.limit = deadline
-        self._writer.conclude()
+        self._writer.begin_shutdown()
         try:
             if self._begun:
                 self._flush_last(deadline, exiting=exiting)
@@ -269,13 +269,13 @@ class Delivery:
         self._held = {}
         self._assemble()
 
-    def _rouse(self) -> None:
+    def _start_threads(self) -> None:
         """See that both threads run; after a shutdown they do not start again."""
-        self._on_rouse()
+        self._on_start_threads()
         self._writing.start()
         self._sending.start()
 
-    def nudge(self) -> None:
+    def wake_writer(self) -> None:
         """Have what was recorded moved now, and then sent; waits for neither."""
         self._writing.wake()
 

@@ -1,4 +1,9 @@
-"""What could not be delivered, counted by reason; and how an item is made smaller."""
+"""What could not be delivered: counted by reason and run, and sent to the server.
+
+What a run lost is one span of type `remit:loss`, and a count in the root's result. The span is made
+when it is sent, from the run's record: it waits in no queue that could be full, and a process that
+adopts the run makes the same one.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +13,14 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
-from remit._record.items import Item
+from remit._base.ids import derived_key
+from remit._base.outcomes import COMPLETE, FAILED
+from remit._declare.registry import LOSS_TYPE, RUN_TYPE
+from remit._record.items import Item, Kind
 
 # What an item costs beside its payload and result, measured: the structure and its integers, its
 # place in the deque and in the outbox, and the two bytes objects' own heads.
@@ -18,6 +28,16 @@ ITEM_BYTES: Final = 512
 # Runs whose losses are kept until they are in the run's record. Beyond it the oldest is forgotten,
 # and only the total counts.
 MAX_RUNS: Final = 10_000
+LOST: Final = "lost"
+NO_RESULT: Final = b"{}"
+REASON: Final = "process ended"
+SPAN_RESULT: Final = msgspec.json.encode({"error": {"message": REASON, "type": "ProcessEnded"}})
+RUN_RESULT: Final = msgspec.json.encode({"lost": 0, "reason": REASON, "status": FAILED})
+ORPHAN: Final = "remit:orphan"
+"""Name of the `CLOSE` item that an adopting process writes for a run."""
+
+_object: Final = msgspec.json.Decoder(dict[str, Raw])
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 class Loss(StrEnum):
@@ -65,14 +85,18 @@ _LEAVE_A_REST: Final = (
 
 
 class Account(Protocol):
-    """Where it is kept what a run lost: the record of the run.
+    """The record of a run, as far as its losses need it.
 
     Attributes:
         key: Key of the run.
-        lost: How many items, by reason; replaced, never changed.
+        root: Key of its root span.
+        started_ns: Wall time, nanoseconds since 1970.
+        lost: How many items it lost, by reason; replaced, never changed.
     """
 
     key: str
+    root: bytes
+    started_ns: int
     lost: dict[str, int]
 
 
@@ -158,3 +182,68 @@ def cut_marker(content: bytes) -> bytes:
     Source: design.md section 3, payload format 1: the reserved key `$remit`.
     """
     return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
+
+
+def loss_key(root: bytes, salt: str = "") -> bytes:
+    """Return the key of the loss span of the run of *root*; the same each time.
+
+    Args:
+        root: Key of the root span.
+        salt: Distinguishes a span that is sent by another process than the run's own.
+    """
+    return derived_key(root, f"{root.hex()}/{LOSS_TYPE}/{salt}")
+
+
+def loss_span(record: Account, at_ns: int, salt: str = "") -> Item:
+    """Return the span with what a run lost: counts by reason, and the most frequent reason."""
+    counts = dict(sorted(record.lost.items()))
+    main = max(counts, key=counts.__getitem__)
+    payload = _encode({"counts": counts, "reason": main})
+    return Item(
+        Kind.SPAN, record.key, loss_key(record.root, salt), record.root, LOSS_TYPE,
+        at_ns, at_ns, COMPLETE, payload, NO_RESULT,
+    )  # fmt: skip
+
+
+def with_loss_count(item: Item, record: Account) -> Item:
+    """Return the end of a root span with all that its run lost, not only what it knew of then."""
+    if item.result is None:
+        return item
+    try:
+        values = _object.decode(item.result)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return item
+    if LOST not in values:
+        return item
+    values[LOST] = Raw(b"%d" % count_lost(record))
+    return replace(item, result=_encode(values))
+
+
+def count_lost(record: Account) -> int:
+    """Count the items of a run that will not arrive, without those that arrive as less."""
+    return sum(count for reason, count in record.lost.items() if not Loss.leaves_a_rest(reason))
+
+
+def failed_end(span: Item, ended_ns: int) -> Item:
+    """Return the end of a span whose beginning was sent and whose process has ended: failed."""
+    return _end(span, Kind.FINISH, ended_ns, SPAN_RESULT)
+
+
+def failed_run_ends(record: Account, ended_ns: int) -> tuple[Item, Item]:
+    """Return the end of the root span, and of the run, of a process that has ended."""
+    root = Item(
+        Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
+        None, None, None, None,
+    )  # fmt: skip
+    return (
+        _end(root, Kind.FINISH, ended_ns, RUN_RESULT),
+        _end(replace(root, name=ORPHAN), Kind.CLOSE, ended_ns, None),
+    )
+
+
+def _end(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
+    """Return an end of what began with *item*, not before its beginning."""
+    finished_ns = max(ended_ns, item.started_ns or 0)
+    return replace(
+        item, kind=kind, finished_ns=finished_ns, status=FAILED, payload=None, result=result
+    )

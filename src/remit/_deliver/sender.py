@@ -14,8 +14,7 @@ from remit._deliver import calls
 from remit._deliver.batches import Batch, BatchLimits, encode_span
 from remit._deliver.calls import OF_SENDING, DeadlineClient, OutOfTimeError
 from remit._deliver.circuit import CircuitBreaker, RetryQueue
-from remit._deliver.loss_spans import loss_span, with_loss_count
-from remit._deliver.losses import Loss, Losses
+from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
 from remit._deliver.reactions import Reaction, already_so, reaction, smaller_forms, whole
 from remit._deliver.refusals import FAULT, RUN_FAULT, Acknowledger, Refusal, Tally
 from remit._deliver.runs import RunDelivery, RunRegistrar, RunTable, UnregistrableError

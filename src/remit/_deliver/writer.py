@@ -8,7 +8,7 @@ from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import CHUNK_ITEMS, Buffer
-from remit._deliver.loss_spans import failed_end, loss_span
+from remit._deliver.losses import failed_end, loss_span
 from remit._deliver.runs import Registrations
 from remit._deliver.spool import RunRecord, SpoolOutbox
 from remit._record.items import Item, Kind
@@ -47,7 +47,7 @@ class Writer:
         self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
         self._moved = moved
         self._everything = False
-        self._concluding = self._ending_spans = False
+        self._shutting_down = self._ending_spans = False
         # Runs of a parent process of which something was lost in this one.
         self._owing: dict[str, RunRecord] = {}
         self._passed_ns = clock.monotonic_ns()
@@ -58,9 +58,9 @@ class Writer:
         """Have the next pass announce every open span, however young."""
         self._everything = True
 
-    def conclude(self) -> None:
+    def begin_shutdown(self) -> None:
         """Have each pass from now on put also the loss spans that are written at the end."""
-        self._concluding = True
+        self._shutting_down = True
 
     def end_spans(self) -> None:
         """Have each pass from now on end the spans that are open then, as the process ends."""
@@ -83,7 +83,7 @@ class Writer:
             self._batch = self._buffer.drain(everything=everything)
             everything = False
             self._put()
-        if self._concluding:
+        if self._shutting_down:
             self._put_last()
         self._passed_ns = began_ns
 

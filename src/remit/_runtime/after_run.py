@@ -37,7 +37,7 @@ class FlushAfterRun:
     def __call__(self) -> None:
         """Flush; in an event loop, on a thread of delivery and at the exit only start a flush."""
         if self._stopped or looping() or is_own_thread():
-            self._delivery.nudge()
+            self._delivery.wake_writer()
         else:
             self._flush()
 
@@ -51,7 +51,7 @@ class FlushAfterRun:
         with suppress(RuntimeError):
             await in_thread_within(self._flush, self._bound_s + GRACE_S)
             return
-        self._nudge()
+        self._wake_writer()
 
     @guarded("the flush after a run")
     def _flush(self) -> None:
@@ -59,5 +59,5 @@ class FlushAfterRun:
         self._delivery.flush(deadline, adopting=False, forced=False)
 
     @guarded("the flush after a run")
-    def _nudge(self) -> None:
-        self._delivery.nudge()
+    def _wake_writer(self) -> None:
+        self._delivery.wake_writer()

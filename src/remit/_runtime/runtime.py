@@ -371,7 +371,7 @@ class Runtime:
             spool=spool,
             others=self._others,
             # For a child of a fork that records into its parent's run and opens none of its own.
-            on_rouse=self._on_start,
+            on_start_threads=self._on_start,
             ticks=(self.tend,),
         )
 
