@@ -51,16 +51,16 @@ def function_call(tracer: StepTracer) -> Wrapper:
                 if current_context() is not None:  # in the run of an agent
                     return call(wrapped, instance, args, kwargs)
                 return wrapped(*args, **kwargs)
-        recorded = args
-        if instance is None and self_parameter.is_self is not False:
-            recorded = args[1:] if self_parameter.is_self else tracer.recorded(None, args)
-        span = start(parent, recorded, kwargs)
-        del recorded
+        if instance is not None or self_parameter.is_self is False:
+            span = start(parent, args, kwargs)
+        else:
+            span = start(parent, tracer.recorded(None, args), kwargs)
         context = span.context
         try:
             set_context(context)
             try:
-                result: object = wrapped(*args, **kwargs)
+                # Empty keywords take 0.03 us, too.
+                result: object = wrapped(*args, **kwargs) if kwargs else wrapped(*args)
             finally:
                 if current_context() is context:
                     set_context(parent)
