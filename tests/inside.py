@@ -31,7 +31,7 @@ from remit._clock import Deadline as Deadline
 from remit._clock import SystemClock as SystemClock
 from remit._decorators import Agent as Agent
 from remit._decorators import _adapters as _adapters
-from remit._delivery import Delivery as Delivery
+from remit._delivery.delivery import Delivery as Delivery
 from remit._delivery.adoption import Adoption
 from remit._delivery.batches import BatchLimits
 from remit._delivery.calls import DeadlineClient

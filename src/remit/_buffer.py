@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from remit._clock import NS_PER_S, Clock
 from remit._guard import logger
-from remit._loops import looping
+from remit._loops import is_own_thread, looping
 from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._sink import Item, Kind, RunFeed
 
@@ -99,7 +99,6 @@ class Buffer:
         self._queue: deque[Item] = deque()
         self._held_bytes = 0
         self._wake_at_bytes = 0
-        self._writer: int | None = None
         self._asleep = True
         self._closed = False
         self._late = False
@@ -155,7 +154,6 @@ class Buffer:
         """
         kinds: list[list[Item]] = [[] for _ in range(Kind.CLOSE + 1)]
         with self._lock:
-            self._writer = threading.get_ident()
             for key in self._ripe(everything=everything):
                 start = self._open.pop(key, None)
                 if start is not None:
@@ -285,15 +283,15 @@ class Buffer:
         return Loss.PAYLOAD_BUFFER_FULL if freed_bytes else None
 
     def _await_room(self) -> None:
-        """Wait until the writer has made room; in an event loop, or after a wait in vain, do not.
+        """Wait until the writer has made room.
 
-        The thread that moves does not wait for itself.
+        An event loop, a thread of remit's, and a call after a wait in vain do not wait.
         """
-        if self._held_bytes <= self._wait_bound or self._stalled or looping():
-            return
-        with self._lock:
-            if self._held_bytes > self._wait_bound and threading.get_ident() != self._writer:
-                self._stalled = not self._room.wait(WAIT_S)
+        full = self._held_bytes > self._wait_bound and not self._stalled
+        if full and not (looping() or is_own_thread()):
+            with self._lock:
+                if self._held_bytes > self._wait_bound:
+                    self._stalled = not self._room.wait(WAIT_S)
 
     def _count(self, item: Item, reason: Loss) -> None:
         feed = self.feed(item.run_key)

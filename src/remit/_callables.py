@@ -24,9 +24,10 @@ def layers(function: object) -> Iterator[object]:
 def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
     """Return the innermost function of a callable; of an object, that of its `__call__`."""
     *_, innermost = layers(function)
-    called = inspect.getattr_static(type(innermost), "__call__", None)
-    if isinstance(called, FunctionType):
-        return unwrapped(called)
+    if type(innermost) is not FunctionType:
+        called = inspect.getattr_static(type(innermost), "__call__", None)
+        if isinstance(called, FunctionType):
+            return unwrapped(called)
     return cast("Callable[..., object]", innermost)
 
 

@@ -97,7 +97,8 @@ def test_a_flush_in_the_lifespan_delivers_runs_and_streamed_answers(tmp_path: Pa
             read(f"{url}/fails")
             read(f"{url}/middle", 3)
             leave_at_once(f"{url}/early")
-            assert runs_in(tmp_path) == []
+            # The writer starts with the first run, and may deliver it in its first pass.
+            assert len(runs_in(tmp_path)) <= 1
             server.terminate()
             assert server.wait(60) == -signal.SIGTERM
         finally:

@@ -345,6 +345,13 @@ def test_a_class_that_breaks_while_it_is_read_is_opaque() -> None:
     assert copy_of(object.__new__(Odd)) == opaque(f"{__name__}.{Odd.__qualname__}")
 
 
+def test_a_class_that_cannot_be_hashed_is_opaque() -> None:
+    """Its metaclass fails."""
+    meta = type("Meta", (type,), {"__hash__": lambda _: 1 / 0})
+    odd = meta("Odd", (), {"__module__": "app"})
+    assert copy_of([odd(), {"a": odd()}]) == [opaque("app.Odd"), {"a": opaque("app.Odd")}]
+
+
 KEYS = [
     pytest.param({1: "a", "1": "b"}, {"1": "a", "1 (2)": "b"}, id="a number, and its text"),
     pytest.param({True: 1, None: 2, 1.5: 3}, {"true": 1, "null": 2, "1.5": 3}, id="constants"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from remit._delivery import Delivery
+from remit._delivery.delivery import Delivery
 from remit._loops import SENDER, WRITER
 from tests.delivering import delivery, down, files, record, refuse_ours, threads, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from remit._delivery import Delivery
+from remit._delivery.delivery import Delivery
 from remit._delivery.losses import loss_key, loss_span, with_loss_count
 from remit._ids import key_text
 from remit._losses import MAX_RUNS, Loss, Losses

@@ -446,9 +446,16 @@ class Plan:
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> tuple[dict[str, object], dict[str, object]]:
         """Return the arguments by parameter, and what the signature has no place for."""
-        given = {
+        given: dict[str, object] = {
             name: value for name, value in zip(self._names, args, strict=False) if name is not None
         }
+        surplus: dict[str, object] = {}
+        # A list: two that have no names are no pair.
+        rest = list(args[len(self._names) :])
+        if self._rest is not None:
+            given[self._rest] = rest
+        elif rest and not self._drops_surplus:
+            surplus[SURPLUS] = rest
         others: dict[str, object] = {}
         for key, value in kwargs.items():
             name = key if type(key) is str else str(text(key))
@@ -456,17 +463,10 @@ class Plan:
                 given[name] = value
             elif name not in self._skipped:
                 others[name] = value
-        # A list: two that have no names are no pair.
-        rest = list(args[len(self._names) :])
-        surplus: dict[str, object] = {}
-        for home, key, value in (
-            (self._rest, SURPLUS, rest),
-            (self._others, SURPLUS_KEYWORDS, others),
-        ):
-            if home is not None:
-                given[home] = value
-            elif value and not self._drops_surplus:
-                surplus[key] = value
+        if self._others is not None:
+            given[self._others] = others
+        elif others and not self._drops_surplus:
+            surplus[SURPLUS_KEYWORDS] = others
         return given, surplus
 
     def _returned(self, walk: Walk, value: object) -> object:

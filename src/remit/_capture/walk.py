@@ -118,7 +118,7 @@ class Walk:
 
     def turn_off(self, rules: frozenset[str]) -> None:
         """Let *rules* withhold nothing from now on, beside those that are off in the process."""
-        self.off = self._always_off | rules
+        self.off = self._always_off | rules if rules else self._always_off
         self.ever_off |= rules
 
     def exclude(self, categories: frozenset[str]) -> None:

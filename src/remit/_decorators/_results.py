@@ -148,7 +148,6 @@ _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDiction
 # How each kind is followed
 
 
-
 def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:
     def finish(result: object) -> object:
         """End the span with the value of the coroutine, or when that has ended."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Final
 
 from remit._clock import Clock, Deadline
-from remit._delivery import Delivery
+from remit._delivery.delivery import Delivery
 from remit._guard import guarded
 from remit._loops import in_thread_within, is_own_thread, looping
 

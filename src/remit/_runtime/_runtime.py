@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from remit import _guard, config
 from remit._capture import Limits, Rules, switched_off
 from remit._clock import Clock, Deadline, SystemClock
-from remit._delivery import Delivery
+from remit._delivery.delivery import Delivery
 from remit._docstrings import shown
 from remit._frames import caller
 from remit._guard import guarded, logger

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from remit import config
 from remit._clock import Clock, SystemClock
-from remit._delivery import Client, without_credentials
+from remit._delivery.calls import Client
+from remit._delivery.circuit import without_credentials
 from remit._endpoints import Call
 from remit._spool import Folder, Identity
 from remit.client._http import HttpClient

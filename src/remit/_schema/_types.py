@@ -173,7 +173,7 @@ class TypeNormalizer:
             return self._named_tuple(cls, fields)
         if fields is not None and not _is_known_to_pydantic(cls):
             return self._record(cls, fields)
-        return _class_without_fields(cls)
+        return _other_class(cls)
 
     def _alias(self, alias: object) -> object:
         """Return an alias as it is, so that it keeps its name, unless its value has to change."""
@@ -264,8 +264,8 @@ def _is_known_to_pydantic(cls: type) -> bool:
     return hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__get_pydantic_core_schema__")
 
 
-def _class_without_fields(cls: Any) -> object:  # noqa: ANN401 - any class
-    """Return the replacement of a class without fields; *cls* if pydantic can read it."""
+def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
+    """Return the replacement of a class that is no record; *cls* if pydantic can read it."""
     if issubclass(cls, Enum):
         return cls if cls.__members__ else _opaque(cls)
     packages = {(each.__module__.partition(".")[0], each.__name__) for each in cls.__mro__}

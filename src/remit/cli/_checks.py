@@ -18,7 +18,7 @@ from typing import Final
 from remit import _sqlite, config
 from remit._capture import switched_off
 from remit._clock import NS_PER_S
-from remit._delivery import without_credentials
+from remit._delivery.circuit import without_credentials
 from remit._runtime._targets import check_target, spool_of
 from remit._spool import Folder
 from remit._version import __version__
