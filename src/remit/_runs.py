@@ -101,7 +101,7 @@ class Recorder(Struct, frozen=True):
         after_run: Called when a run's block has ended, and when a run ends after its block.
         on_first_seen: Called with agent and name when a span type is first used in the runs of an
             agent.
-        said: What was logged already of steps that exceed a remit.
+        logged: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
         lingering: Runs whose blocks have ended before their last spans. This set may hold the only
             reference to them.
@@ -118,7 +118,7 @@ class Recorder(Struct, frozen=True):
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=NothingAfter)
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
-    said: set[str] = field(default_factory=set[str])
+    logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
@@ -548,9 +548,9 @@ class OpenRun:
     def _warn(self, message: str) -> None:
         """Log *message* once for each agent."""
         agent = self.feed.agent.external_identifier
-        topic, said = f"{agent}: {message}", self.recorder.said
-        if topic not in said and len(said) < MAX_SAID:
-            said.add(topic)
+        topic, logged = f"{agent}: {message}", self.recorder.logged
+        if topic not in logged and len(logged) < MAX_SAID:
+            logged.add(topic)
             logger.warning("a run of %s: %s", agent, message)
 
     @guarded("the comparison of a quality payload")

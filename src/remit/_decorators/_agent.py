@@ -117,18 +117,18 @@ def agent(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    given: object,
+    target: object,
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
 ) -> object:
-    wrapping = unwrap_descriptor(given, "agent")
+    wrapping = unwrap_descriptor(target, "agent")
     if wrapping is not None and not wrapping.is_called:
         raise misplaced("agent", wrapping.decorator)
     if wrapping is not None:
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
-    info = callable_info(given, "agent", takes_self=takes_self)
+    info = callable_info(target, "agent", takes_self=takes_self)
     declared = _declare(info, name, options, declared_in)
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
@@ -143,10 +143,10 @@ def _decorate(
     redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    made: Agent[..., object] = agent_class(
+    decorated: Agent[..., object] = agent_class(
         info.wrapped, config, runs.block, partial(_runtime.registration, declared)
     )
-    return made
+    return decorated
 
 
 def _declare(

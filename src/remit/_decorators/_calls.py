@@ -95,7 +95,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
                 steps = as_coroutine(steps)
             set_context(span.context)
             try:
-                given: object = steps.send(None)
+                yielded: object = steps.send(None)
             except StopIteration as stop:  # most have nothing to wait for
                 result: object = stop.value
                 if current_context() is span.context:
@@ -106,8 +106,8 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
             else:
                 saved = SavedContext(span.context)
                 saved.leave(parent)
-                rest = await_stepwise(steps, saved, given)
-                del given, parent  # nobody else may hold them when the next step is made
+                rest = await_stepwise(steps, saved, yielded)
+                del yielded, parent  # nobody else may hold them when the next step is made
                 result = await rest
                 saved.keep()
         except BaseException as error:
