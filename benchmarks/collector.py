@@ -23,7 +23,7 @@ from typing import Any, Final
 import httpx
 
 from benchmarks import children
-from remit import _ids
+from remit._base import ids
 from remit.collector import create_token, open_store
 from tests.postgres import Server, binaries
 
@@ -84,14 +84,14 @@ def serving(store: str) -> Generator[httpx.Client]:
 def item(instance_id: str) -> dict[str, Any]:
     """Return one span as the SDK sends it."""
     now_ns = time.time_ns()
-    key = _ids.new_key(now_ns)
+    key = ids.new_key(now_ns)
     moment = datetime.fromtimestamp(now_ns / 1e9, UTC).isoformat()
     return {
         "_type": "agent_spans/create",
-        "idempotency_key": f"c-{_ids.key_text(key)}",
+        "idempotency_key": f"c-{ids.key_text(key)}",
         "details": {
             "agent_instance_id": instance_id,
-            "id": _ids.pfid(key, _ids.partition_of(instance_id) or 0),
+            "id": ids.pfid(key, ids.partition_of(instance_id) or 0),
             "schema_name": "bench:step",
             "status": "complete",
             "payload": PAYLOAD,

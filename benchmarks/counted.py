@@ -117,10 +117,10 @@ def recorded(kind: str, count: int) -> None:
     """Make so many calls in a run, into a buffer that nobody empties."""
     import remit  # noqa: PLC0415 - as above
     from remit import config  # noqa: PLC0415 - as above
-    from remit._buffer import Buffer  # noqa: PLC0415 - as above
-    from remit._clock import SystemClock  # noqa: PLC0415 - as above
-    from remit._losses import Losses  # noqa: PLC0415 - as above
-    from remit._runtime import _setup  # noqa: PLC0415 - as above
+    from remit._base.clock import SystemClock  # noqa: PLC0415 - as above
+    from remit._deliver.buffer import Buffer  # noqa: PLC0415 - as above
+    from remit._deliver.losses import Losses  # noqa: PLC0415 - as above
+    from remit._runtime import setup  # noqa: PLC0415 - as above
 
     buffer = Buffer(
         max_bytes=ENOUGH_BYTES,
@@ -130,7 +130,7 @@ def recorded(kind: str, count: int) -> None:
         rouse=lambda: None,
         nudge=lambda: None,
     )
-    with _setup.isolated(config.of({}), sink=buffer):
+    with setup.isolated(config.of({}), sink=buffer):
 
         @remit.agent
         def desk() -> None:

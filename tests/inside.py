@@ -13,11 +13,20 @@ from typing import Any
 
 import httpx
 
-from remit import _guard as _guard
-from remit import _ids as _ids
 from remit import _runtime as _runtime
-from remit._blocks import Span as Span
-from remit._buffer import Buffer as Buffer
+from remit._base import guard as guard
+from remit._base import ids as ids
+from remit._base.clock import Clock as Clock
+from remit._base.clock import Deadline as Deadline
+from remit._base.clock import SystemClock as SystemClock
+from remit._base.guard import Faults as Faults
+from remit._base.guard import counting as counting
+from remit._base.guard import guarded as guarded
+from remit._base.ids import key_text as key_text
+from remit._base.ids import new_key as new_key
+from remit._base.ids import new_partition as new_partition
+from remit._base.ids import partition_of as partition_of
+from remit._base.ids import pfid as pfid
 from remit._capture import Limits as Limits
 from remit._capture import Plan as Plan
 from remit._capture import Rules as Rules
@@ -26,85 +35,73 @@ from remit._capture import WithheldTexts as WithheldTexts
 from remit._capture import capture_mapping as capture_mapping
 from remit._capture import error_payload as error_payload
 from remit._capture import redacted as redacted
-from remit._clock import Clock as Clock
-from remit._clock import Deadline as Deadline
-from remit._clock import SystemClock as SystemClock
+from remit._declare.inference import Side as Side
+from remit._declare.inference import effective as effective
+from remit._declare.inference import inferred as inferred
+from remit._declare.registration import registration as registration
+from remit._declare.registry import LOSS_TYPE as LOSS_TYPE
+from remit._declare.registry import AgentType as AgentType
+from remit._declare.registry import Registry as Registry
+from remit._declare.registry import SpanType as SpanType
+from remit._declare.risk import coerce as coerce
+from remit._declare.schema import canonical as canonical
+from remit._declare.schema import params_schema as params_schema
+from remit._declare.schema import result_schema as result_schema
 from remit._decorators import Agent as Agent
-from remit._decorators import _adapters as _adapters
-from remit._delivery.delivery import Delivery as Delivery
-from remit._delivery.adoption import Adoption
-from remit._delivery.batches import BatchLimits
-from remit._delivery.calls import DeadlineClient
-from remit._delivery.circuit import CircuitBreaker, waits
-from remit._delivery.refusals import Tally
-from remit._delivery.runs import Registrations, RunTable
-from remit._delivery.sender import Sender, SenderContext
-from remit._delivery.status import StatusReader
-from remit._delivery.writer import Writer
-from remit._endpoints import Call as Call
-from remit._endpoints import Endpoint, table
-from remit._endpoints import bulk_raw as bulk_raw
-from remit._guard import Faults as Faults
-from remit._guard import counting as counting
-from remit._guard import guarded as guarded
-from remit._ids import key_text as key_text
-from remit._ids import new_key as new_key
-from remit._ids import new_partition as new_partition
-from remit._ids import partition_of as partition_of
-from remit._ids import pfid as pfid
-from remit._inference import Side as Side
-from remit._inference import effective as effective
-from remit._inference import inferred as inferred
-from remit._losses import Loss as Loss
-from remit._losses import Losses as Losses
-from remit._losses import cost as cost
-from remit._policy import Ceiling as Ceiling
-from remit._policy import under as under
-from remit._policy import verdict as verdict
-from remit._registration import registration as registration
-from remit._registry import LOSS_TYPE as LOSS_TYPE
-from remit._registry import AgentType as AgentType
-from remit._registry import Registry as Registry
-from remit._registry import SpanType as SpanType
-from remit._results import FlushResult as FlushResult
-from remit._results import Health as Health
-from remit._results import Status as Status
-from remit._risk import coerce as coerce
-from remit._run_blocks import Run as Run
-from remit._run_blocks import RunBlock as RunBlock
-from remit._run_blocks import null_run as null_run
-from remit._runs import contributed_interrupts as contributed_interrupts
-from remit._runs import current_context as current_context
-from remit._runtime import _setup as _setup
-from remit._schema import canonical as canonical
-from remit._schema import params_schema as params_schema
-from remit._schema import result_schema as result_schema
-from remit._signature import MISSING as MISSING
-from remit._signature import CallKind as CallKind
-from remit._signature import Parameter as Parameter
-from remit._signature import SignatureInfo as SignatureInfo
-from remit._signature import read as read
-from remit._sink import AgentRef as AgentRef
-from remit._sink import Item as Item
-from remit._sink import Kind as Kind
-from remit._sink import RunFeed as RunFeed
-from remit._sink import Sink as Sink
-from remit._spool import STORAGE_ERRORS as STORAGE_ERRORS
-from remit._spool import DamagedError as DamagedError
-from remit._spool import FileOutbox as FileOutbox
-from remit._spool import Files as Files
-from remit._spool import Folder as Folder
-from remit._spool import Identity as Identity
-from remit._spool import Lose as Lose
-from remit._spool import MemoryOutbox as MemoryOutbox
-from remit._spool import Others as Others
-from remit._spool import Registration as Registration
-from remit._spool import Row
-from remit._spool import RunRecord as RunRecord
-from remit._spool import RunState as RunState
-from remit._spool import SpoolOutbox as SpoolOutbox
-from remit._spool import is_damage as is_damage
-from remit._spool.records import unpack as unpack
+from remit._decorators import adapters as adapters
+from remit._deliver.adoption import Adoption
+from remit._deliver.batches import BatchLimits
+from remit._deliver.buffer import Buffer as Buffer
+from remit._deliver.calls import DeadlineClient
+from remit._deliver.circuit import CircuitBreaker, waits
+from remit._deliver.delivery import Delivery as Delivery
+from remit._deliver.losses import Loss as Loss
+from remit._deliver.losses import Losses as Losses
+from remit._deliver.losses import cost as cost
+from remit._deliver.refusals import Tally
+from remit._deliver.results import FlushResult as FlushResult
+from remit._deliver.results import Health as Health
+from remit._deliver.results import Status as Status
+from remit._deliver.runs import Registrations, RunTable
+from remit._deliver.sender import Sender, SenderContext
+from remit._deliver.spool import STORAGE_ERRORS as STORAGE_ERRORS
+from remit._deliver.spool import DamagedError as DamagedError
+from remit._deliver.spool import FileOutbox as FileOutbox
+from remit._deliver.spool import Files as Files
+from remit._deliver.spool import Folder as Folder
+from remit._deliver.spool import Identity as Identity
+from remit._deliver.spool import Lose as Lose
+from remit._deliver.spool import MemoryOutbox as MemoryOutbox
+from remit._deliver.spool import Others as Others
+from remit._deliver.spool import Registration as Registration
+from remit._deliver.spool import Row
+from remit._deliver.spool import RunRecord as RunRecord
+from remit._deliver.spool import RunState as RunState
+from remit._deliver.spool import SpoolOutbox as SpoolOutbox
+from remit._deliver.spool import is_damage as is_damage
+from remit._deliver.spool.records import unpack as unpack
+from remit._deliver.status import StatusReader
+from remit._deliver.writer import Writer
+from remit._inspect.signature import MISSING as MISSING
+from remit._inspect.signature import CallKind as CallKind
+from remit._inspect.signature import Parameter as Parameter
+from remit._inspect.signature import SignatureInfo as SignatureInfo
+from remit._inspect.signature import read as read
+from remit._record.items import AgentRef as AgentRef
+from remit._record.items import Item as Item
+from remit._record.items import Kind as Kind
+from remit._record.items import RunFeed as RunFeed
+from remit._record.items import Sink as Sink
+from remit._record.policy import Ceiling as Ceiling
+from remit._record.policy import under as under
+from remit._record.policy import verdict as verdict
+from remit._record.run_blocks import Run as Run
+from remit._record.run_blocks import RunBlock as RunBlock
+from remit._record.run_blocks import null_run as null_run
+from remit._record.runs import contributed_interrupts as contributed_interrupts
+from remit._record.runs import current_context as current_context
+from remit._record.span_blocks import Span as Span
+from remit._runtime import setup as setup
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
 from remit.cli._serve import VARIABLE_PREFIX as VARIABLE_PREFIX
@@ -113,6 +110,9 @@ from remit.client._http import AsyncHttpClient as AsyncHttpClient
 from remit.client._http import HttpClient as HttpClient
 from remit.client._inprocess import InProcessTransport as InProcessTransport
 from remit.client._sync import AgentInstances, Agents, AgentSpans, Bulk
+from remit.client.endpoints import Call as Call
+from remit.client.endpoints import Endpoint, table
+from remit.client.endpoints import bulk_raw as bulk_raw
 from remit.testing import FakeClock
 
 URL = "http://api.example"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from remit._clock import Clock
+from remit._base.clock import Clock
 from remit.collector.exposure import AccessLog as AccessLog
 from remit.collector.ingest import AskedFor as AskedFor
 from remit.collector.ingest import Erased as Erased

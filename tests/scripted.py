@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 import remit
 from remit.config import Settings
 from remit.testing import RecordingSink
-from tests.inside import Item, _setup
+from tests.inside import Item, setup
 from tests.scripts import Scene, Script
 
 Body: TypeAlias = Callable[[Scene], Any]
@@ -106,7 +106,7 @@ def stage(body: Body, play: Play, scene: type[Scene] = Scene) -> Generator[Stage
     gc.freeze()
     gc.disable()
     try:
-        with _setup.isolated(Settings(), sink=sink):
+        with setup.isolated(Settings(), sink=sink):
             yield Stage(body, play, sink, scene)
     finally:
         gc.enable()

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import remit
 from remit.config import Settings
-from tests.inside import _setup
+from tests.inside import setup
 
 
 @contextmanager
 def unconfigured() -> Generator[None]:
     """Give a block such a process; faults inside remit raise."""
-    with _setup.isolated(Settings(mode="off")):
+    with setup.isolated(Settings(mode="off")):
         remit.shutdown()
         yield
         remit.shutdown(0)

@@ -32,8 +32,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from remit._guard import attempt, logger
-from remit._words import closest, meant, shown_url
+from remit._base.guard import attempt, logger
+from remit._base.text import closest, meant, shown_url
 from remit.errors import SettingsError
 from remit.models._words import Purpose
 

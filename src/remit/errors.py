@@ -50,8 +50,8 @@ CARRY: Final = (
 )
 """What to do about a step that is called outside any run."""
 
-# A violation as `remit._policy` words it: what is forbidden, and whether the step says that it
-# does it, or nothing.
+# A violation as `remit._record.policy` words it: what is forbidden, and whether the step says that
+# it does it, or nothing.
 _VIOLATION: Final = re.compile(
     r"(?P<what>\w+(?: in the (?:params|result))?): "
     r".* says (?P<word>allowed|included|unknown), the agent ",

@@ -176,7 +176,7 @@ def test_every_public_name_has_a_docstring() -> None:
 def test_the_version_stands_in_two_places_that_agree() -> None:
     """`remit.__version__` is a constant, because reading the metadata costs 20 ms at import."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    constant = importlib.import_module("remit._version").__version__
+    constant = importlib.import_module("remit._base.version").__version__
     assert declared == constant == version("remit")
 
 

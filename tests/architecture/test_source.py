@@ -13,13 +13,13 @@ from tests.architecture.sources import PACKAGE, ROOT, package, package_with
 # of the workers, the drivers of generators, which throw it into the user's generator, and the
 # collector's threads, which raise it where the answer is waited for.
 MAY_CATCH_EVERYTHING = {
-    PACKAGE / "_guard.py",
-    PACKAGE / "_delivery" / "worker.py",
-    PACKAGE / "_decorators" / "_generators.py",
+    PACKAGE / "_base" / "guard.py",
+    PACKAGE / "_deliver" / "worker.py",
+    PACKAGE / "_record" / "generators.py",
     PACKAGE / "collector" / "routes" / "turns.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
-MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "_process.py", PACKAGE / "_runtime" / "_state.py"}
+MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py", PACKAGE / "_runtime" / "state.py"}
 # What counts a fault.
 CONTAIN = {"contain", "_lose"}
 # Spelled in pieces, so that this file does not hold them itself.

@@ -18,7 +18,7 @@ from remit.config import Settings
 from tests.fake_api import FakeApi
 from tests.hiding import by_hand, calls, failures
 from tests.hiding.table import canaries, plant_all
-from tests.inside import _setup
+from tests.inside import setup
 from tests.spooling import wait_until_written
 
 PLANTED_BY = (calls, failures, by_hand)
@@ -47,7 +47,7 @@ def planted(settings: Settings, *, delivered: bool = True) -> bytes:
     root.addHandler(lines)
     root.setLevel(logging.DEBUG)
     try:
-        with _setup.isolated(settings) as runtime:
+        with setup.isolated(settings) as runtime:
             plant_all()
             wait_until_written(runtime.status)
             assert bool(runtime.flush(30.0 if delivered else 1.0)) is delivered

@@ -8,7 +8,7 @@ from remit.collector import Settings, Store
 from remit.models.bulk import BulkResponse
 from remit.testing import FakeClock
 from tests.collecting import NOBODY, Api, World, details, refusal
-from tests.inside import _ids
+from tests.inside import ids
 from tests.stores import on_each_store
 from tests.subtests import each
 
@@ -310,13 +310,13 @@ def test_a_bulk_request_sent_again_is_answered_as_before(api: Api) -> None:
 def test_the_sdks_spans_are_taken_again_and_again(api: Api) -> None:
     """A hundred spans, sent three times, overlapping: each is kept once."""
     run = api.instance("active")
-    partition = _ids.partition_of(run["id"]) or 0
-    keys = [_ids.new_key(1_767_225_600_000_000_000 + n * 1_000_000) for n in range(150)]
+    partition = ids.partition_of(run["id"]) or 0
+    keys = [ids.new_key(1_767_225_600_000_000_000 + n * 1_000_000) for n in range(150)]
     items: list[dict[str, Any]] = [
         {
             "_type": CREATE,
-            "idempotency_key": f"c-{_ids.key_text(key)}",
-            **api.span_body(run["id"], id=_ids.pfid(key, partition), status="complete"),
+            "idempotency_key": f"c-{ids.key_text(key)}",
+            **api.span_body(run["id"], id=ids.pfid(key, partition), status="complete"),
         }
         for key in keys
     ]

@@ -10,7 +10,7 @@ import httpx
 
 from remit.collector import Store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import _ids
+from tests.inside import ids
 from tests.inside_collector import AskedFor, erase
 from tests.stores import on_each_store
 from tests.subtests import each
@@ -366,10 +366,10 @@ def test_a_null_key_is_none(api: Api) -> None:
 
 def span_key(api: Api) -> tuple[str, str]:
     """Return a span's id in the account, and the 26 characters that its keys are made of."""
-    key = _ids.new_key(1_767_225_600_000_000_000)
-    partition = _ids.partition_of(api.agent_id or "")
+    key = ids.new_key(1_767_225_600_000_000_000)
+    partition = ids.partition_of(api.agent_id or "")
     assert partition is not None
-    return _ids.pfid(key, partition), _ids.key_text(key)
+    return ids.pfid(key, partition), ids.key_text(key)
 
 
 @on_each_store

@@ -15,7 +15,7 @@ import pytest
 
 from remit.collector import create_token, open_store
 from tests.collecting import Api, Json, World, details, refusal
-from tests.inside import _ids
+from tests.inside import ids
 from tests.inside_collector import Page, SpanFilter, Store
 from tests.stores import EACH_STORE, empty_database
 
@@ -151,9 +151,9 @@ def span_items(instance_id: str, kind: str) -> list[dict[str, Json]]:
     """Return the items of a bulk request: spans created and finished, under keys of a kind."""
     items: list[dict[str, Json]] = []
     for number in range(10):
-        key = _ids.new_key(time.time_ns())
-        span_id = _ids.pfid(key, _ids.partition_of(instance_id) or 0)
-        name = _ids.key_text(key) if kind == "derived" else f"{number}-{_ids.key_text(key)[:20]}"
+        key = ids.new_key(time.time_ns())
+        span_id = ids.pfid(key, ids.partition_of(instance_id) or 0)
+        name = ids.key_text(key) if kind == "derived" else f"{number}-{ids.key_text(key)[:20]}"
         base = {
             "agent_instance_id": instance_id,
             "schema_name": "desk:answer",

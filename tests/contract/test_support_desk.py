@@ -32,7 +32,7 @@ from remit.config import Settings
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan
 from remit.testing import RecordedSpan, isolated
-from tests.inside import _setup
+from tests.inside import setup
 from tests.serving import Ended, serving
 
 PAYMENT_TOKEN = "pay_live_9f8e7d6c5b4a39281706"
@@ -232,7 +232,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with served(folder, "--scope", request.param, *of_agent) as server:
         settings = Settings(api_url=server.url, api_token=SecretStr(server.token), transport=wire)
         before = datetime.now(UTC)
-        with _setup.isolated(settings) as runtime:
+        with setup.isolated(settings) as runtime:
             answers = answer_all(folder / "shop")
             result = runtime.flush(20)
         assert result, result

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import remit
 from tests.fake_api import FakeApi
-from tests.inside import _guard, guarded, null_run
+from tests.inside import guard, guarded, null_run
 
 OWN = "remit."
 PACKAGE = str(Path(remit.__file__).parent)
@@ -251,10 +251,10 @@ def reached() -> tuple[list[object], dict[CodeType, set[CodeType]]]:
 def meet(place: Place, expected: list[object]) -> dict[str, object]:
     """Run the program while one function raises."""
     callers: list[str] = []
-    before = sum(_guard.faults.counts.values())
+    before = sum(guard.faults.counts.values())
 
     def counted() -> int:
-        return sum(_guard.faults.counts.values()) - before
+        return sum(guard.faults.counts.values()) - before
 
     program = Program()
     with configured(), faulty(place, callers):

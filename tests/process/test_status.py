@@ -17,7 +17,7 @@ from remit.collector import create_app, create_token, open_store
 from remit.testing import isolated
 from tests.collecting import on_a_port
 from tests.fake_api import FakeApi, error, named, refusal
-from tests.inside import FlushResult, Health, Status, _guard
+from tests.inside import FlushResult, Health, Status, guard
 from tests.loopback import unused_port
 from tests.seen import (
     ANSWERS,
@@ -245,7 +245,7 @@ def test_faults_are_counted_where_they_were_contained(tmp_path: Path) -> None:
         raise OSError
 
     with isolated(data_dir=tmp_path, redact=broken):
-        _guard.faults.strict = False  # isolated() turned it on
+        guard.faults.strict = False  # isolated() turned it on
         agent(3)
         assert checked().faults == {"the hook of configure(redact=...)": len(called)}
         assert len(called) > 3

@@ -14,7 +14,7 @@ from pydantic_core.core_schema import CoreSchema, any_schema
 
 import remit
 from tests.fake_api import FakeApi
-from tests.inside import Health, _guard
+from tests.inside import Health, guard
 from tests.loopback import unused_port
 from tests.seen import (
     RUN_ITEMS,
@@ -98,7 +98,7 @@ def test_the_child_of_a_fork_counts_its_own(tmp_path: Path) -> None:
         with agent.run():
             log_in("hunter2")
         assert remit.flush(20)
-        _guard.faults.counts["a place"] += 1
+        guard.faults.counts["a place"] += 1
         mine = checked()
         assert sum(mine.withheld.values()) == withheld(api) == 1
 

@@ -15,9 +15,9 @@ from tests.inside import (
     Limits,
     Rules,
     Stream,
-    _guard,
     capture_mapping,
     error_payload,
+    guard,
     plan_of,
     redacted,
 )
@@ -64,10 +64,10 @@ def test_capture_runs_no_user_code_and_never_raises(value: object, limit: int) -
     """Every method of the hostile objects records that it was called."""
     real = realised(value)
     CALLS.clear()
-    before = _guard.faults.counts.total()
+    before = guard.faults.counts.total()
     found = payloads(real, Rules(Limits(limit)))
     assert CALLS == []
-    assert _guard.faults.counts.total() == before
+    assert guard.faults.counts.total() == before
     for data in found:
         assert isinstance(json.loads(data), object)
 

@@ -14,7 +14,7 @@ from fastapi import Depends, Security
 from fastapi.params import Depends as DependsMarker
 from pydantic import SecretBytes, SecretStr
 
-from remit._annotations import (
+from remit._inspect.annotations import (
     MAX_PARTS,
     MISSING,
     NO_NAMES,
@@ -25,8 +25,8 @@ from remit._annotations import (
     function_scope,
     is_injected,
 )
-from remit._callables import layers, unwrapped
-from remit._marks import Sensitive, Skip
+from remit._inspect.callables import layers, unwrapped
+from remit._inspect.marks import Sensitive, Skip
 from tests.subtests import each
 
 pytestmark = pytest.mark.python

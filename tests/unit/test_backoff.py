@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit._backoff import MAX_RETRY_AFTER_S, delays, http_date_ns, retry_after_s
+from remit._base.backoff import MAX_RETRY_AFTER_S, delays, http_date_ns, retry_after_s
 from tests.subtests import each
 
 NOON_NS = 1_767_268_800 * 10**9  # 2026-01-01T12:00:00Z

@@ -12,10 +12,10 @@ from collections.abc import Generator, Iterator
 import pytest
 from msgspec.structs import replace
 
-from remit._buffer import CHUNK_ITEMS
-from remit._ids import new_key
-from remit._losses import ITEM_BYTES, Loss, Losses, cost, skeleton
-from remit._sink import Item, Kind
+from remit._base.ids import new_key
+from remit._deliver.buffer import CHUNK_ITEMS
+from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
+from remit._record.items import Item, Kind
 from remit.testing import FakeClock
 from tests.inside import make_buffer
 from tests.recording import HandRun

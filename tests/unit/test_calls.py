@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import remit
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink, isolated
@@ -266,7 +266,7 @@ def test_each_step_outside_any_run_is_said_of_once(caplog: pytest.LogCaptureFixt
 
 def test_mode_off_records_nothing_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Decorated code runs as if bare; runs still have keys."""
-    with _setup.isolated(Settings(mode="off")) as runtime:
+    with setup.isolated(Settings(mode="off")) as runtime:
         with agent.run() as run:
             assert plain(1) == {"a": 1, "b": "x"}
             assert len(run.key) == 26

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from remit._capture import Rules, WithheldTexts, error_payload
-from remit._introspection import is_a
+from remit._inspect.introspection import is_a
 from tests.captured import plan_of, withheld
 from tests.strategies import CALLS, hostile_values
 from tests.subtests import each

@@ -18,11 +18,11 @@ import pytest
 from pydantic import BaseModel, EmailStr, Field, SecretStr
 from pydantic import dataclasses as pydantic_dataclasses
 
-from remit._annotations import class_scope
 from remit._capture import type_readers
 from remit._capture.declared import marked_keys, rule_of, type_category
-from remit._fields import fields_of
-from remit._marks import Sensitive
+from remit._inspect.annotations import class_scope
+from remit._inspect.fields import fields_of
+from remit._inspect.marks import Sensitive
 from tests.captured import copy_of, withheld
 from tests.subtests import each
 

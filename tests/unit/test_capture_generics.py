@@ -8,8 +8,8 @@ from typing import Annotated, Any, Generic, TypeVar, get_args
 import pytest
 from pydantic import BaseModel, EmailStr, Field, RootModel
 
-from remit._fields import type_arguments
-from remit._marks import Sensitive
+from remit._inspect.fields import type_arguments
+from remit._inspect.marks import Sensitive
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 from tests.subtests import each
 

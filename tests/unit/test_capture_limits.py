@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from remit._capture import Limits, Plan, Rules, capture_mapping
-from remit._introspection import snapshot as first_of
+from remit._inspect.introspection import snapshot as first_of
 from remit.errors import SettingsError
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld
 from tests.subtests import each

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from pydantic import SecretStr
 
 from remit._capture import Rules, WithheldTexts
-from remit._marks import Skip
-from remit._signature import read
+from remit._inspect.marks import Skip
+from remit._inspect.signature import read
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, withheld
 from tests.subtests import each
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from pydantic import BaseModel, EmailStr, RootModel, SecretStr
 
-from remit._marks import Sensitive
+from remit._inspect.marks import Sensitive
 from tests.captured import marked, opaque, ordinary, params_of, plan_of, result_of, withheld
 from tests.subtests import each
 

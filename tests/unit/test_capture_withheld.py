@@ -18,7 +18,7 @@ from remit._capture import (
     failure_payload,
     outcome_payload,
 )
-from remit._marks import Sensitive
+from remit._inspect.marks import Sensitive
 from remit.testing import RecordingSink
 from tests.captured import plan_of, withheld
 from tests.subtests import each

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 import remit
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.cli._demo import _shown
 from remit.config import Settings
 from tests.doctored import AGENT
@@ -43,7 +43,7 @@ def test_a_run_that_may_not_be_read_back_is_told_by_its_key(refused: str) -> Non
     settings = Settings(
         api_url="http://api", api_token=SecretStr("prefactor_0123456789"), transport=api.transport
     )
-    with _setup.isolated(settings) as runtime:
+    with setup.isolated(settings) as runtime:
         with echo.run() as run:
             echo("hello")
         assert runtime.flush(10)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import remit
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.cli import main
 from remit.client import Client
 from remit.client._inprocess import InProcessTransport
@@ -44,7 +44,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with three runs."""
     folder = tmp_path_factory.mktemp("state")
     settings = Settings(mode="local", data_dir=folder)
-    with _setup.isolated(settings) as runtime:
+    with setup.isolated(settings) as runtime:
         for numbers in ([2, 4], [0], []):
             with halver.run(purpose="eval", labels={"size": len(numbers)}):
                 halver(numbers)

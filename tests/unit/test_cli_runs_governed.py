@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remit._ids import new_key, pfid
+from remit._base.ids import new_key, pfid
 from remit.cli import main
 from remit.collector import open_store
 from tests.collecting import Api, World

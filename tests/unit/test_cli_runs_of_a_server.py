@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
 import remit
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.cli import main
 from remit.collector import create_token, open_store
 from remit.config import Settings
@@ -73,7 +73,7 @@ def run(*words: str, **env: str) -> Result:
 
 def record(settings: Settings) -> None:
     """Record a run that fails, one that ends well, and one of another agent."""
-    with _setup.isolated(settings) as runtime:
+    with setup.isolated(settings) as runtime:
         for grams in (0, 500):
             with suppress(ZeroDivisionError):
                 scales(grams)
@@ -87,7 +87,7 @@ def record(settings: Settings) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A server with three runs, and another run in local mode's database."""
     folder = tmp_path_factory.mktemp("place")
-    with _setup.isolated(Settings(mode="local", data_dir=folder / "local")) as runtime:
+    with setup.isolated(Settings(mode="local", data_dir=folder / "local")) as runtime:
         scales(1)
         assert runtime.flush(10)
     store = open_store(folder / "served.db")

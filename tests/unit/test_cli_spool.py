@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remit._spool import RunState
-from remit._spool.folder import modified_ns
+from remit._deliver.spool import RunState
+from remit._deliver.spool.folder import modified_ns
 from remit.cli import main
 from remit.cli._terminal import size
 from tests.fake_api import FakeApi, error, named, refusal

@@ -6,9 +6,9 @@ import gzip
 
 import httpx
 
-from remit._endpoints import bulk_raw
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.client._inprocess import InProcessTransport, Message, Receive, Send
+from remit.client.endpoints import bulk_raw
 from tests.http_clients import TOKEN
 from tests.subtests import each
 

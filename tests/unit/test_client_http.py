@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from remit._version import __version__
+from remit._base.version import __version__
 from remit.client._http import AsyncHttpClient, HttpClient
 from remit.config import Settings
 from remit.errors import (
@@ -397,7 +397,7 @@ def test_connections_are_kept_and_shared_by_threads() -> None:
 
 FORKING = """
 import os, sys
-from remit._endpoints.table import PING
+from remit.client.endpoints.table import PING
 from remit.client._http import HttpClient
 
 http = HttpClient(sys.argv[1], "token")

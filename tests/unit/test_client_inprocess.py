@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from remit import _guard
+from remit._base import guard
 from remit.client._inprocess import AsgiApp, InProcessTransport
 from remit.errors import UsageError
 from tests.subtests import each
@@ -159,7 +159,7 @@ def test_starlette_works() -> None:
         assert client.get("/stream").text == "0;1;2;"
         assert client.get("/read/7").status_code == 405
         assert client.get("/nothing").status_code == 404
-    assert not _guard.faults.counts
+    assert not guard.faults.counts
 
 
 @each("handler", WAITING, ids=lambda handler: handler.__name__)
@@ -176,7 +176,7 @@ def test_an_app_that_raises_has_answered_500(caplog: pytest.LogCaptureFixture) -
     with sync_client(APP) as client, caplog.at_level(logging.DEBUG, "remit"):
         assert client.get("/fail").status_code == 500
         assert client.get("/other_runtime_error").status_code == 500
-    assert _guard.faults.counts["the app inside this process"] == 2
+    assert guard.faults.counts["the app inside this process"] == 2
     assert "ValueError" in caplog.text
     assert "s3cret" not in caplog.text
 
@@ -209,7 +209,7 @@ def test_an_app_without_a_whole_answer_is_an_answer_with_500(app: AsgiApp) -> No
 
 def test_a_fault_of_the_app_is_raised_where_tests_want_it() -> None:
     """The switch of the guard decides."""
-    _guard.faults.strict = True
+    guard.faults.strict = True
     with sync_client(raises) as client, pytest.raises(KeyError):
         client.get("/")
 

@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 import pytest
 
 import remit
-from remit._loops import WRITER
-from remit._runtime import _setup
+from remit._base.loops import WRITER
+from remit._runtime import setup as _setup
 from remit.config import Settings
 from remit.testing import RecordingSink, isolated
 from tests.returning import holder, inner, step_of

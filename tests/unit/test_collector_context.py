@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from remit._ids import is_pfid, partition_of
+from remit._base.ids import is_pfid, partition_of
 from remit.collector import Store
 from remit.collector.ingest.context import IdSource
 from remit.collector.meaning import Declarations, declared

@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 import pytest
 
-from remit._clock import SystemClock
+from remit._base.clock import SystemClock
 from remit.collector import Store, create_token, open_store
 from remit.collector.ingest import prepare, runs_about
 from remit.collector.store import AccountRow, ConflictError, Page, Writing, content_hash, write

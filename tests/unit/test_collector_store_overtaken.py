@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from remit import _ids
+from remit._base import ids
 from remit.collector import Store, open_store
 from remit.collector.store import Reading, SpanRow, StoreUnavailableError
 from remit.collector.store.postgres_copy import copied
@@ -66,9 +66,9 @@ class Keyed:
 
     def __init__(self, instance_id: str) -> None:
         """Make both."""
-        number = _ids.new_key(time.time_ns())
-        self.id = _ids.pfid(number, _ids.partition_of(instance_id) or 0)
-        self.key = f"c-{_ids.key_text(number)}"
+        number = ids.new_key(time.time_ns())
+        self.id = ids.pfid(number, ids.partition_of(instance_id) or 0)
+        self.key = f"c-{ids.key_text(number)}"
 
 
 def row_like(store: Store, api: Api, run: str, span: Keyed) -> SpanRow:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from remit._ids import new_key, pfid
+from remit._base.ids import new_key, pfid
 from remit.collector import Store
 from remit.collector.store import Page, SpanFilter, SpanRow
 from remit.collector.store.postgres_partitions import Part, part_at, week_at

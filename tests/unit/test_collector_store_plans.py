@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from remit._ids import new_key, pfid
+from remit._base.ids import new_key, pfid
 from remit.collector import Settings, Store, open_store
 from remit.collector.store import Page, Reading, SpanFilter, SpanRow, write
 from remit.collector.store.postgres_rows import PostgresTransaction

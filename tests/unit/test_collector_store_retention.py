@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from remit._ids import new_key, pfid
+from remit._base.ids import new_key, pfid
 from remit.cli import main
 from remit.collector import Store, open_store
 from remit.collector.store import Page, Removed, SpanFilter

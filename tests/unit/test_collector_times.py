@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit._clock import iso8601
+from remit._base.clock import iso8601
 from remit.collector.times import format_us, parse_us
 from tests.subtests import each
 

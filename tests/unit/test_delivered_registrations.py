@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel, SecretStr
 
 import remit
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.cli import main
 from remit.config import Settings
 from tests.fake_api import FakeApi
@@ -70,7 +70,7 @@ def api(tmp_path: Path) -> Iterator[FakeApi]:
         transport=api.transport,
         data_dir=tmp_path,
     )
-    with _setup.isolated(settings):
+    with setup.isolated(settings):
         yield api
 
 
@@ -122,7 +122,7 @@ def test_the_options_of_a_step_are_delivered_as_declared(api: FakeApi) -> None:
 
 def test_local_mode_records_an_agent_that_has_ids_of_a_server(tmp_path: Path) -> None:
     """A program that names its agent and environment for a server runs at a desk as well."""
-    with _setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
+    with setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
 
         @remit.agent(agent_id=AGENT_ID, environment_id=ENVIRONMENT_ID)
         def bot() -> None: ...
@@ -135,7 +135,7 @@ def test_local_mode_records_an_agent_that_has_ids_of_a_server(tmp_path: Path) ->
 
 def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
     """The collector takes the schemas, and finds nothing in the spans that is not in them."""
-    with _setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
+    with setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
 
         @remit.span_type(capture={"text": False, "return": False, "name:token": True})
         def keep(text: str, token: str, login: Login, who: Annotated[str, remit.Sensitive]) -> int:
@@ -158,7 +158,7 @@ def test_what_a_declaration_withholds_is_as_declared(tmp_path: Path) -> None:
 
 def test_a_block_that_is_not_declared_is_compared_with_nothing(tmp_path: Path) -> None:
     """One whose name is declared is compared with that, and takes over what it declares."""
-    with _setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
+    with setup.isolated(Settings(mode="local", data_dir=tmp_path)) as runtime:
 
         @remit.span_type("review", capture={"draft": False})
         def _review(draft: str, words: int) -> dict[str, bool]:

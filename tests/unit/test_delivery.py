@@ -10,11 +10,11 @@ import threading
 import httpx
 import pytest
 
-from remit import _guard
-from remit._delivery.circuit import without_credentials
-from remit._loops import SENDER, WRITER
-from remit._losses import Loss
-from remit._results import FlushResult, Health, Status
+from remit._base import guard
+from remit._base.loops import SENDER, WRITER
+from remit._deliver.circuit import without_credentials
+from remit._deliver.losses import Loss
+from remit._deliver.results import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, threads, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port
@@ -265,12 +265,12 @@ def test_a_fault_in_a_thread_is_raised_by_a_strict_flush() -> None:
     made = delivery(FakeApi())
     record(made)
     assert made.flush(within(10))
-    _guard.faults.strict = True
+    guard.faults.strict = True
     run = HandRun(made.sink).open()
     run.sink.end_span(run.broken(), 1, "complete", None)
     with pytest.raises((OverflowError, ValueError, OSError)):
         made.flush(within(10))
-    _guard.faults.strict = False
+    guard.faults.strict = False
     made.shutdown(within(10))
 
 

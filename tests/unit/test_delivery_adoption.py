@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from remit._delivery.delivery import Delivery
-from remit._loops import SENDER, WRITER
+from remit._base.loops import SENDER, WRITER
+from remit._deliver.delivery import Delivery
 from tests.delivering import delivery, down, files, record, refuse_ours, threads, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from remit._clock import iso8601
-from remit._delivery.batches import PARENTS
-from remit._ids import new_key, partition_of, pfid
-from remit._sink import Item, Kind
+from remit._base.clock import iso8601
+from remit._base.ids import new_key, partition_of, pfid
+from remit._deliver.batches import PARENTS
+from remit._record.items import Item, Kind
 from remit.models.agent_span import CreateAgentSpanRequest, FinishAgentSpanRequest
 from remit.models.bulk import BulkRequest
 from tests.delivering import Stepped

@@ -8,8 +8,8 @@ import logging
 import httpx
 import pytest
 
-from remit import _guard
-from remit._delivery.reactions import MAX_TRIES
+from remit._base import guard
+from remit._deliver.reactions import MAX_TRIES
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json
 from tests.inside import POLL_INTERVAL_S
@@ -75,7 +75,7 @@ def test_a_run_that_cannot_be_opened_is_set_aside_and_the_others_go_on(
     with caplog.at_level(logging.WARNING, "remit"):
         stepped.settle()
     assert len(met) == MAX_TRIES
-    assert _guard.faults.counts == {"opening a run at the server": MAX_TRIES}
+    assert guard.faults.counts == {"opening a run at the server": MAX_TRIES}
     assert stepped.status.set_aside == {"run_fault": 6}
     assert sum("fault of remit's" in line for line in caplog.messages) == 1
     assert finished(api) == [sound.key]
@@ -109,7 +109,7 @@ def test_a_call_that_cannot_be_made_is_set_aside_alone(ending: str, ended: int) 
     assert len(finished(api)) == ended
     assert sorted(api.names()) == [FAULTY, "desk:sound"]
     assert not any(stepped.holds(run.key) for run in runs)
-    assert _guard.faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
+    assert guard.faults.counts == {"the end or a quality payload of a run": 2 * MAX_TRIES}
 
 
 def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() -> None:
@@ -121,7 +121,7 @@ def test_a_bulk_call_that_cannot_be_made_is_tried_no_more_often_than_others() ->
     assert stepped.status.pending == 0
     assert stepped.status.set_aside == {"fault": 6}
     assert sorted(finished(api)) == sorted(run.key for run in runs)
-    assert len(met) == _guard.faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
+    assert len(met) == guard.faults.counts["the bulk call"] <= 2 * 6 * MAX_TRIES
     assert stepped.deliver() == POLL_INTERVAL_S
 
 
@@ -197,7 +197,7 @@ def test_a_look_that_fails_is_one_that_was_made() -> None:
         stepped.clock.advance(POLL_INTERVAL_S)
         assert stepped.deliver() == POLL_INTERVAL_S
         assert len(met) == number
-    assert _guard.faults.counts == {"looking after a run": 3}
+    assert guard.faults.counts == {"looking after a run": 3}
 
 
 @pytest.mark.parametrize(
@@ -229,5 +229,5 @@ def test_what_is_no_fault_of_ours_is_none(answer: Answer) -> None:
     api.script("/register", answer)
     stepped, *_ = with_two_runs(api)
     stepped.settle()
-    assert _guard.faults.counts == {}
+    assert guard.faults.counts == {}
     assert len(finished(api)) == 2

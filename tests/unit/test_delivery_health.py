@@ -8,8 +8,8 @@ from itertools import cycle
 import httpx
 import pytest
 
-from remit._delivery.circuit import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
-from remit._results import Health
+from remit._deliver.circuit import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
+from remit._deliver.results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Rule, error, named, refusal
 from tests.inside import URL

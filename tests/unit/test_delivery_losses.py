@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from remit._delivery.delivery import Delivery
-from remit._delivery.losses import loss_key, loss_span, with_loss_count
-from remit._ids import key_text
-from remit._losses import MAX_RUNS, Loss, Losses
-from remit._registry import LOSS_TYPE
-from remit._sink import Item, Kind
-from remit._spool import RunRecord
+from remit._base.ids import key_text
+from remit._declare.registry import LOSS_TYPE
+from remit._deliver.delivery import Delivery
+from remit._deliver.loss_spans import loss_key, loss_span, with_loss_count
+from remit._deliver.losses import MAX_RUNS, Loss, Losses
+from remit._deliver.spool import RunRecord
+from remit._record.items import Item, Kind
 from tests.delivering import Stepped, delivery, down, files, within
 from tests.fake_api import FakeApi, Json, error, named, refusal
 from tests.loopback import serving

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from remit import _guard
-from remit._results import Health
-from remit._sink import AgentRef
-from remit._version import __version__
+from remit._base import guard
+from remit._base.version import __version__
+from remit._deliver.results import Health
+from remit._record.items import AgentRef
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, refusal
 from tests.recording import HandRun, agent
@@ -287,7 +287,7 @@ def test_a_run_whose_registration_cannot_be_built_is_not_delivered(
     recorded(stepped, ref)
     assert api.seen == []
     assert set(stepped.status.set_aside) == {"run_unregistered"}
-    assert _guard.faults.counts["building a registration"] == 1
+    assert guard.faults.counts["building a registration"] == 1
     assert caplog.text.count("the registration of desk:support could not be built") == 1
     assert "secret" not in caplog.text
     recorded(stepped, agent("desk:other"))

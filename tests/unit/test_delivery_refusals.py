@@ -10,9 +10,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._delivery.circuit import FRESH_PART
-from remit._losses import Loss
-from remit._results import Health
+from remit._deliver.circuit import FRESH_PART
+from remit._deliver.losses import Loss
+from remit._deliver.results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
 from tests.recording import HandRun

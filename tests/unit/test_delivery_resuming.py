@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from remit._ids import new_key, pfid
+from remit._base.ids import new_key, pfid
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, Json
 from tests.recording import ROOT, HandRun, agent

@@ -8,10 +8,10 @@ import weakref
 import httpx
 import pytest
 
-from remit._delivery.runs import MAX_ENDED
-from remit._delivery.sender import MAX_LOOKS
-from remit._losses import Loss
-from remit._sink import AgentRef, Item, Kind
+from remit._deliver.losses import Loss
+from remit._deliver.runs import MAX_ENDED
+from remit._deliver.sender import MAX_LOOKS
+from remit._record.items import AgentRef, Item, Kind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
 from tests.inside import POLL_INTERVAL_S, STREAM_INTERVAL_S

@@ -8,8 +8,8 @@ import threading
 import httpx
 import pytest
 
-from remit._loops import SENDER, WRITER
-from remit._losses import Loss
+from remit._base.loops import SENDER, WRITER
+from remit._deliver.losses import Loss
 from tests.delivering import delivery, hang, record, refuse_ours, seconds, threads, within
 from tests.fake_api import FakeApi, refusal
 from tests.inside import make_delivery

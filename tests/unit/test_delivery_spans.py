@@ -8,9 +8,9 @@ from collections import Counter
 import httpx
 import pytest
 
-from remit._delivery.reactions import MAX_TRIES
-from remit._ids import pfid
-from remit._results import Health
+from remit._base.ids import pfid
+from remit._deliver.reactions import MAX_TRIES
+from remit._deliver.results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, finishes, named
 

@@ -8,12 +8,12 @@ from functools import partial
 
 import pytest
 
-from remit import _guard
-from remit._buffer import CHUNK_ITEMS
-from remit._clock import SystemClock
-from remit._delivery.worker import Worker
-from remit._sink import Item
-from remit._spool import RunRecord, SpoolOutbox
+from remit._base import guard
+from remit._base.clock import SystemClock
+from remit._deliver.buffer import CHUNK_ITEMS
+from remit._deliver.spool import RunRecord, SpoolOutbox
+from remit._deliver.worker import Worker
+from remit._record.items import Item
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi
 from tests.recording import HandRun
@@ -103,14 +103,14 @@ def test_a_worker_survives_a_fault_and_counts_it() -> None:
     assert 0 < steps.worker.due_in_s() <= 1.0
     steps.worker.wake()
     assert steps.until(2)
-    assert _guard.faults.counts["remit-test"] == 1
+    assert guard.faults.counts["remit-test"] == 1
     steps.worker.raise_fault()
     assert steps.worker.stop(10)
 
 
 def test_a_strict_fault_is_raised_to_whoever_asks_not_in_the_thread() -> None:
     """A test must see it; the thread goes on all the same."""
-    _guard.faults.strict = True
+    guard.faults.strict = True
     steps = Steps(fault=KeyError("x"))
     steps.worker.run_once()
     with pytest.raises(KeyError):

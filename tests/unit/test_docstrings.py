@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from remit._docstrings import parameter_descriptions, prose, sendable, summary
+from remit._inspect.docstrings import parameter_descriptions, prose, sendable, summary
 from tests.subtests import each
 
 pytestmark = pytest.mark.python

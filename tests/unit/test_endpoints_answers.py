@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit._endpoints import interpret
+from remit.client.endpoints import interpret
 from remit.errors import (
     ApiError,
     ContractError,

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from remit import _guard, _runtime
-from remit._policy import Ceiling, Limit
-from remit._runs import current_context, use_context
-from remit._runtime import _setup
-from remit._sink import Item
+from remit import _runtime
+from remit._base import guard
+from remit._record.items import Item
+from remit._record.policy import Ceiling, Limit
+from remit._record.runs import current_context, use_context
+from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
@@ -39,9 +40,9 @@ def recording(on_violation: str, sink: RecordingSink | None = None) -> Generator
     """Record into memory, with faults contained as in production."""
     sink = sink or RecordingSink()
     settings = Settings.model_validate({"on_violation": on_violation})
-    contained = _guard.faults
+    contained = guard.faults
     contained.counts.clear()
-    with _setup.isolated(settings, sink=sink), _guard.counting(contained):
+    with setup.isolated(settings, sink=sink), guard.counting(contained):
         yield sink
 
 
@@ -65,7 +66,7 @@ def test_a_step_that_cannot_be_judged_is_denied_and_recorded(kind: str) -> None:
         assert span.status == "failed"
         assert "a fault inside remit" in (span.result or {})["error"]["violations"][0]
     assert BODIES == []
-    assert _guard.faults.counts["the policy"] == 1
+    assert guard.faults.counts["the policy"] == 1
 
 
 @pytest.mark.parametrize("on_violation", ["deny", "terminate"])
@@ -79,7 +80,7 @@ def test_a_step_outside_any_run_that_cannot_be_judged_is_denied(on_violation: st
         with pytest.raises(DeniedError, match="a fault inside"):
             pay()
     assert BODIES == []
-    assert _guard.faults.counts["the policy"] == 1
+    assert guard.faults.counts["the policy"] == 1
 
 
 @kinds
@@ -104,7 +105,7 @@ def test_a_step_that_cannot_be_judged_runs_where_violations_are_observed(kind: s
         (span,) = recorder.spans()
         assert (span.status, span.exceeds) == ("complete", ())
     assert [ran(kind)] == BODIES
-    assert _guard.faults.counts["the policy"]
+    assert guard.faults.counts["the policy"]
 
 
 class Broken(RecordingSink):
@@ -123,7 +124,7 @@ def test_a_refusal_that_cannot_be_recorded_is_one_all_the_same(kind: str) -> Non
             KINDS[kind]()
         assert recorder.spans() == []
     assert BODIES == []
-    assert _guard.faults.counts["the record of a refusal"] == 1
+    assert guard.faults.counts["the record of a refusal"] == 1
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_refusal_that_cannot_be_logged_is_one_all_the_same(
     logger = logging.getLogger("remit")
     with recording(on_violation), agent.run():
         logger.addFilter(broken)
-        _guard.faults.counts["the log of a step that exceeds a remit"] = (
+        guard.faults.counts["the log of a step that exceeds a remit"] = (
             1  # so that it is not logged
         )
         try:
@@ -156,7 +157,7 @@ def test_governance_holds_where_nothing_is_recorded(on_violation: str) -> None:
     """Mode `off` switches the telemetry off, not the remit."""
     settings = Settings.model_validate({"mode": "off", "on_violation": on_violation})
     with (
-        _setup.isolated(settings),
+        setup.isolated(settings),
         agent.run(),
         pytest.raises((DeniedError, RunTerminated)),
     ):

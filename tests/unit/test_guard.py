@@ -8,8 +8,8 @@ from asyncio import CancelledError
 
 import pytest
 
-from remit import _guard
-from remit._guard import EscapeError, attempt, escaped, guarded, logger
+from remit._base import guard
+from remit._base.guard import EscapeError, attempt, escaped, guarded, logger
 from remit.errors import DeniedError
 from remit.testing import isolated
 from tests.subtests import each
@@ -27,7 +27,7 @@ def test_a_fault_is_contained_counted_and_said_once(caplog: pytest.LogCaptureFix
     """The caller gets None; the text of the error, which may quote data, is not logged."""
     assert broken(ValueError("secret-7")) is None
     assert broken(ValueError("secret-7")) is None
-    assert _guard.faults.counts["the test"] == 2
+    assert guard.faults.counts["the test"] == 2
     assert len(caplog.records) == 1
     assert "the test (ValueError)" in caplog.text
     assert "secret-7" not in caplog.text
@@ -67,7 +67,7 @@ def test_the_default_is_returned_after_a_fault() -> None:
 
 def test_strict_raises() -> None:
     """In tests the same switch lets the fault out."""
-    _guard.faults.strict = True
+    guard.faults.strict = True
     with pytest.raises(ValueError, match="x"):
         broken(ValueError("x"))
 
@@ -86,7 +86,7 @@ def test_an_attempt_returns_what_came_of_it_and_counts_nothing() -> None:
     """That a user's annotation fails is an answer, not a fault of remit's."""
     assert attempt(lambda: 1) == 1
     assert isinstance(attempt(lambda: 1 / 0), ZeroDivisionError)
-    assert _guard.faults.counts == {}
+    assert guard.faults.counts == {}
 
 
 @each(
@@ -162,7 +162,7 @@ def test_a_line_that_could_not_be_logged_is_said_of_the_next_fault(
         assert broken(ValueError()) is None
     (line,) = handler.lines
     assert "the test (ValueError)" in line
-    assert _guard.faults.counts["the test"] == 3
+    assert guard.faults.counts["the test"] == 3
 
 
 class TooLateError(Exception):
@@ -185,7 +185,7 @@ def test_what_a_signals_handler_raises_is_the_hosts(request: pytest.FixtureReque
         interrupted()
     with pytest.raises(TooLateError):
         attempt(lambda: signal.raise_signal(signal.SIGUSR1))
-    assert not _guard.faults.counts["the test"]
+    assert not guard.faults.counts["the test"]
 
 
 def test_an_isolated_block_counts_its_faults_apart() -> None:
@@ -193,6 +193,6 @@ def test_an_isolated_block_counts_its_faults_apart() -> None:
     with isolated():
         with pytest.raises(ValueError, match="x"):
             broken(ValueError("x"))
-        assert _guard.faults.counts == {"the test": 1}
-    assert _guard.faults.counts == {}
+        assert guard.faults.counts == {"the test": 1}
+    assert guard.faults.counts == {}
     assert broken(ValueError("x")) is None

@@ -31,10 +31,10 @@ from pydantic_extra_types.mac_address import MacAddress
 from pydantic_extra_types.payment import PaymentCardNumber
 from pydantic_extra_types.routing_number import ABARoutingNumber
 
-from remit._inference import Inferred, Side, inferred
-from remit._marks import CATEGORIES, Sensitive
-from remit._registry import SpanType
-from remit._signature import CallKind
+from remit._declare.inference import Inferred, Side, inferred
+from remit._declare.registry import SpanType
+from remit._inspect.marks import CATEGORIES, Sensitive
+from remit._inspect.signature import CallKind
 from remit.cli._schema_risk import Suggested, suggested
 from tests.subtests import each
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel, EmailStr, IPvAnyAddress
 
 import remit
-from remit._inference import effective
-from remit._registration import registration
-from remit._registry import Registry
+from remit._declare.inference import effective
+from remit._declare.registration import registration
+from remit._declare.registry import Registry
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.data.redaction import redact

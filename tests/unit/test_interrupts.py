@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import remit
-from remit._run_blocks import Run
-from remit._runtime import _setup
-from remit._sink import Item, Kind
+from remit._record.items import Item, Kind
+from remit._record.run_blocks import Run
+from remit._runtime import setup
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated
 from tests.desk import agent
@@ -270,7 +270,7 @@ class Items(RecordingSink):
 def test_the_end_of_a_root_carries_its_beginning(resume: str | None) -> None:
     """A server that does not have the span gets it whole."""
     sink = Items()
-    with _setup.isolated(Settings(), sink=sink), agent.run(subject="Ada", resume=resume):
+    with setup.isolated(Settings(), sink=sink), agent.run(subject="Ada", resume=resume):
         pass
     (finish,) = [item for item in sink.items if item.kind == Kind.FINISH]
     assert json.loads(finish.payload or b"")["subject"] == "Ada"
@@ -279,7 +279,7 @@ def test_the_end_of_a_root_carries_its_beginning(resume: str | None) -> None:
 def test_a_run_that_waits_is_left_open_when_the_process_ends() -> None:
     """It is no run that the process failed to finish, also when its block has not ended yet."""
     sink = RecordingSink()
-    with _setup.isolated(Settings(), sink=sink) as runtime:
+    with setup.isolated(Settings(), sink=sink) as runtime:
         with agent.run() as waiting, agent.run():
             waiting.leave_open()
             runtime.at_exit()

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import pytest
 
 import remit
-from remit._annotations import MISSING, Scope, function_scope
-from remit._marks import CATEGORIES, Sensitive
+from remit._inspect.annotations import MISSING, Scope, function_scope
+from remit._inspect.marks import CATEGORIES, Sensitive
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.subtests import each

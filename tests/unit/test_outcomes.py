@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from remit._outcomes import is_only, status_of
+from remit._base.outcomes import is_only, status_of
 from remit.errors import RunTerminated
 from tests.subtests import each
 

@@ -19,10 +19,10 @@ from pydantic import BaseModel, Field, SecretStr
 
 import remit
 from remit._capture import Rules
-from remit._marks import Sensitive, Skip
-from remit._overrides import check_overrides, overridden
-from remit._schema import params_schema, result_schema
-from remit._signature import CallKind, SignatureInfo, read
+from remit._declare.schema import params_schema, result_schema
+from remit._inspect.marks import Sensitive, Skip
+from remit._inspect.overrides import check_overrides, overridden
+from remit._inspect.signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
 from remit.testing import RecordingSink
 from tests.data.corpus import is_valid

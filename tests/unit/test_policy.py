@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from remit._policy import Ceiling, under, verdict
-from remit._risk import coerce, risk
+from remit._declare.risk import coerce, risk
+from remit._record.policy import Ceiling, under, verdict
 from remit.models.agent_instance import DataRisk
 from tests.subtests import each
 

@@ -13,11 +13,11 @@ import pytest
 from inline_snapshot import snapshot
 from pydantic import BaseModel
 
-from remit._registration import registration
-from remit._registry import AgentType, Registry, SpanType
-from remit._risk import risk
-from remit._schema import canonical
-from remit._signature import CallKind
+from remit._declare.registration import registration
+from remit._declare.registry import AgentType, Registry, SpanType
+from remit._declare.risk import risk
+from remit._declare.schema import canonical
+from remit._inspect.signature import CallKind
 from remit.models.agent_instance import (
     DataRisk,
     RegisterAgentInstanceRequest,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from remit._registry import AgentType, Registry
-from remit._risk import risk
+from remit._declare.registry import AgentType, Registry
+from remit._declare.risk import risk
 from remit.errors import DeclarationError
 from tests.declaring import SOURCE, agent, define, step
 from tests.subtests import each

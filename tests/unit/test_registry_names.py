@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remit._registry import default_name, human, module_name
+from remit._declare.registry import default_name, human, module_name
 from tests.declaring import define, step
 from tests.subtests import each
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remit._risk import Withholding, coerce, risk, withholding
+from remit._declare.risk import Withholding, coerce, risk, withholding
 from remit.errors import DeclarationError
 from remit.models.agent_instance import ActionProfile, DataCategories, DataRisk
 from tests.subtests import each

@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 import pytest
 
 import remit
-from remit._run_blocks import Run
-from remit._runtime import _setup
+from remit._record.run_blocks import Run
+from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeniedError
 from remit.testing import FakeClock, RecordingSink, isolated
@@ -248,7 +248,7 @@ def test_a_run_fails_when_a_stream_that_it_waited_for_is_denied() -> None:
 def test_a_run_lingers_at_most_as_long_as_the_setting_says(steps: int) -> None:
     """A span that never ends does not keep its run open for ever; it is still recorded."""
     clock, sink = FakeClock(), RecordingSink()
-    with _setup.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
+    with setup.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
 
         @remit.span_type("slow")
         def slow() -> Iterator[int]:
@@ -301,7 +301,7 @@ def test_use_makes_a_run_current_in_another_thread(recorder: RecordingSink) -> N
 def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
     """A span lasts what it lasted, whatever the wall clock does; later spans follow the clock."""
     clock, sink = FakeClock(), RecordingSink()
-    with _setup.isolated(Settings(), sink=sink, clock=clock) as runtime:
+    with setup.isolated(Settings(), sink=sink, clock=clock) as runtime:
 
         @remit.span_type
         def step() -> None:
@@ -326,7 +326,7 @@ def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
 def test_a_run_lingers_though_nobody_holds_it_any_more() -> None:
     """Its thread has ended, and its open span with it."""
     clock, sink = FakeClock(), RecordingSink()
-    with _setup.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
+    with setup.isolated(Settings(run_linger_s=300.0), sink=sink, clock=clock) as runtime:
 
         @remit.agent
         def answer() -> None:

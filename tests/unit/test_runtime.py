@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 import remit
-from remit import _guard, _runtime
-from remit._runtime import _setup
+from remit import _runtime
+from remit._base import guard
+from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 from remit.testing import RecordingSink, isolated
@@ -192,7 +193,7 @@ def test_a_sink_in_which_nothing_is_yet_is_one() -> None:
             """Count the runs."""
             return len(self.runs)
 
-    with _setup.isolated(Settings(), sink=Counting()):
+    with setup.isolated(Settings(), sink=Counting()):
         agent()
         assert remit.current_run() is None
         sink = _runtime.current().recorder.sink
@@ -266,8 +267,8 @@ def test_a_fault_in_a_hook_of_ours_never_reaches_the_call(
         return 2 * n
 
     clock = BrokenClock()
-    with _setup.isolated(Settings(), sink=RecordingSink(), clock=clock) as runtime:
-        _guard.faults.strict = False  # isolated() turned it on
+    with setup.isolated(Settings(), sink=RecordingSink(), clock=clock) as runtime:
+        guard.faults.strict = False  # isolated() turned it on
         with agent.run():
             clock.broken = True
             assert double(4) == 8

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from remit._schema import params_schema, result_schema
-from remit._signature import CallKind, read
+from remit._declare.schema import params_schema, result_schema
+from remit._inspect.signature import CallKind, read
 from tests.data.redaction import redact
 
 # In a text, because older Pythons cannot read it.

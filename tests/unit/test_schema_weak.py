@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field
 
-from remit._overrides import overridden
-from remit._signature import CallKind, read
+from remit._inspect.overrides import overridden
+from remit._inspect.signature import CallKind, read
 from remit.cli._schema_weakness import Grade, Weakness, weaknesses
 from tests.subtests import each
 

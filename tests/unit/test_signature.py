@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import pytest
 from fastapi import Depends
 
-from remit._marks import Sensitive, Skip
-from remit._signature import MISSING, Parameter, read
+from remit._inspect.marks import Sensitive, Skip
+from remit._inspect.signature import MISSING, Parameter, read
 from tests.subtests import each
 
 pytestmark = pytest.mark.python

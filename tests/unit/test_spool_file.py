@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remit._spool import RunState, SpoolOutbox
+from remit._deliver.spool import RunState, SpoolOutbox
 from tests.spooling import (
     ROOT,
     RUN,

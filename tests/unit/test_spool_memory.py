@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remit._spool import RunState
+from remit._deliver.spool import RunState
 from tests.spooling import RUN, Spooled, in_child, item, numbers, record
 
 OTHER = "01m87w83jttgb1tsy0aqwcmb8s"

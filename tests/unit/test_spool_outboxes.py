@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from remit._losses import ITEM_BYTES
-from remit._spool import MemoryOutbox, RunState, SpoolOutbox
+from remit._deliver.losses import ITEM_BYTES
+from remit._deliver.spool import MemoryOutbox, RunState, SpoolOutbox
 from tests.inside import Item, memory_outbox, spool_outbox
 from tests.spooling import RUN, Spooled, item, numbers, record
 

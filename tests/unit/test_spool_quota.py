@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remit._losses import Loss
-from remit._spool import RunState, SpoolOutbox
+from remit._deliver.losses import Loss
+from remit._deliver.spool import RunState, SpoolOutbox
 from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
 from tests.subtests import each
 

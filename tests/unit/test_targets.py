@@ -13,7 +13,7 @@ import pytest
 
 import remit
 from remit import _runtime
-from remit._registry import SpanType
+from remit._declare.registry import SpanType
 from remit.errors import DeclarationError
 from remit.testing import isolated
 from tests.kinds import KINDS, Times, methods, triple

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from remit._base.guard import attempt
 from remit._capture import markers
-from remit._guard import attempt
-from remit._introspection import ABSENT, lookup, module_of, mro, type_name
+from remit._inspect.introspection import ABSENT, lookup, module_of, mro, type_name
 
 ARRAYS: Final = (
     ("numpy", "ndarray"),

@@ -9,13 +9,13 @@ from typing import Final, cast
 
 from pydantic.fields import FieldInfo
 
-from remit._annotations import NO_NAMES, SECRETS, AnnotationInfo
+from remit._base.guard import attempt
 from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.rules.categories import category_of_type
 from remit._capture.rules.names import name_rule
-from remit._fields import hidden_by, infos_of
-from remit._guard import attempt
-from remit._introspection import is_class, module_of, name_of
+from remit._inspect.annotations import NO_NAMES, SECRETS, AnnotationInfo
+from remit._inspect.fields import hidden_by, infos_of
+from remit._inspect.introspection import is_class, module_of, name_of
 
 MAX_CLASSES: Final = 500
 """Fields of more classes in one annotation are not read."""

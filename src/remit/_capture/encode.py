@@ -10,14 +10,14 @@ from typing import Final, cast
 
 from msgspec import Struct, field
 
+from remit._base.guard import attempt, escaped, guarded
 from remit._capture import markers
 from remit._capture.rules import HOOK
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode, encode
 from remit._capture.withheld import WithheldTexts
-from remit._guard import attempt, escaped, guarded
-from remit._introspection import is_a
+from remit._inspect.introspection import is_a
 from remit.errors import DeniedError, SettingsError
 
 MIN_PAYLOAD_BYTES: Final = 256

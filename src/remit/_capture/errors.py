@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 import pydantic_core
 
+from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
 from remit._capture.rules import QUOTED
@@ -21,8 +22,7 @@ from remit._capture.rules.names import name_rule
 from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, encode, is_bare
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
-from remit._guard import attempt
-from remit._introspection import is_a, is_one_of, lookup, type_name
+from remit._inspect.introspection import is_a, is_one_of, lookup, type_name
 
 MAX_MESSAGE_CHARS: Final = 8_192
 

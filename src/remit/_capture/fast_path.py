@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct, defstruct
 
+from remit._base.guard import attempt
 from remit._capture.rules.names import ORDINARY
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
 from remit._capture.scalars import MAX_EXACT
-from remit._guard import attempt
 
 ArgsStruct: TypeAlias = Callable[..., Struct]
 """Takes the arguments of a call and returns what is encoded; a `TypeError` if they do not fit.

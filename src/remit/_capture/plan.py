@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct, field
 
-from remit._annotations import NO_NAMES
 from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.encode import Rules
 from remit._capture.fast_path import UNSET, all_plain, args_struct
@@ -21,8 +20,9 @@ from remit._capture.rules.names import name_rule
 from remit._capture.scalars import text
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_bare
-from remit._overrides import CaptureOption
-from remit._signature import MISSING, RETURN, Parameter, SignatureInfo
+from remit._inspect.annotations import NO_NAMES
+from remit._inspect.overrides import CaptureOption
+from remit._inspect.signature import MISSING, RETURN, Parameter, SignatureInfo
 
 Capture: TypeAlias = bool | Mapping[str, CaptureOption]
 """`capture=` of a decorator: keys are parameters, `return`, and names of rules."""

@@ -13,7 +13,7 @@ from typing import Final, cast
 from remit._capture.encode import Rules
 from remit._capture.markers import KEY
 from remit._capture.walk import Walk, decode, encode
-from remit._introspection import type_name
+from remit._inspect.introspection import type_name
 from remit.errors import DeniedError
 
 EXCEEDS: Final = "exceeds"

@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from pydantic_core import MultiHostUrl, Url
 
+from remit._base.guard import attempt
 from remit._capture import markers
-from remit._guard import attempt
-from remit._introspection import (
+from remit._inspect.introspection import (
     is_one_of,
     kind_of,
     module_of,

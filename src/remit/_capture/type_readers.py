@@ -20,7 +20,7 @@ from typing import Any, Final
 from msgspec import Struct
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
 
-from remit._annotations import AnnotationInfo
+from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
 from remit._capture.declared import rule_of, type_category
@@ -28,10 +28,10 @@ from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.scalars import scalar_reader
-from remit._fields import Field as DeclaredField
-from remit._fields import fields_of, infos_of
-from remit._guard import attempt
-from remit._introspection import (
+from remit._inspect.annotations import AnnotationInfo
+from remit._inspect.fields import Field as DeclaredField
+from remit._inspect.fields import fields_of, infos_of
+from remit._inspect.introspection import (
     DICT,
     TUPLE,
     has_dict,

@@ -20,7 +20,7 @@ from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
 from remit._capture.withheld import WithheldTexts
-from remit._introspection import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
+from remit._inspect.introspection import ABSENT, DICT, is_a, lookup, own_attribute, snapshot
 
 MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000

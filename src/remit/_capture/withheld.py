@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from remit._capture.type_readers import Kind, TypeReader, reader_of
-from remit._introspection import own_attribute, snapshot
+from remit._inspect.introspection import own_attribute, snapshot
 
 MIN_CHARS: Final = 4
 """A shorter text occurs in too many others by chance."""

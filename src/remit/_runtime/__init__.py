@@ -4,7 +4,7 @@ Importing remit starts nothing. `configure()`, or else the first run, imports de
 runtime from the settings (`_setup`). The child of a fork gets a runtime of its own.
 """
 
-from remit._runtime._process import (
+from remit._runtime.process import (
     aflush,
     configure,
     current,
@@ -13,7 +13,7 @@ from remit._runtime._process import (
     shutdown,
     status,
 )
-from remit._runtime._state import registry
+from remit._runtime.state import registry
 
 __all__ = [
     "aflush",

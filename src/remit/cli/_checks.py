@@ -15,13 +15,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from remit import _sqlite, config
+from remit import config
+from remit._base import sqlite
+from remit._base.clock import NS_PER_S
+from remit._base.version import __version__
 from remit._capture import switched_off
-from remit._clock import NS_PER_S
-from remit._delivery.circuit import without_credentials
-from remit._runtime._targets import check_target, spool_of
-from remit._spool import Folder
-from remit._version import __version__
+from remit._deliver.circuit import without_credentials
+from remit._deliver.spool import Folder
+from remit._runtime.targets import check_target, spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._probes import probed
@@ -215,10 +216,10 @@ def _database(path: Path) -> Check:
     try:
         if not path.exists():
             return ok("database", f"{path}, to be made at the first run")
-        _sqlite.check_ours(path, _sqlite.COLLECTOR)
-        with closing(_sqlite.reader(path)) as opened:
+        sqlite.check_ours(path, sqlite.COLLECTOR)
+        with closing(sqlite.reader(path)) as opened:
             (found,) = opened.execute("PRAGMA user_version").fetchone()
-    except (OSError, sqlite3.Error, _sqlite.ForeignError) as error:
+    except (OSError, sqlite3.Error, sqlite.ForeignError) as error:
         said = f"{path} cannot be opened: {error}"
         return wrong("database", "database", said, "Move it away, or set REMIT_DATA_DIR.")
     newest = _newest_schema()

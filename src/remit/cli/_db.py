@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from remit._clock import SystemClock
+from remit._base.clock import SystemClock
 from remit.cli._database import agent_called, database, find, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option

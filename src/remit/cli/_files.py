@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from remit._files import check_private_folder, make_private_folder
+from remit._base.files import check_private_folder, make_private_folder
 from remit.cli._failing import Failed
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from remit._clock import SystemClock
-from remit._registry import RUN_TYPE
+from remit._base.clock import SystemClock
+from remit._declare.registry import RUN_TYPE
 from remit.cli._database import (
     database,
     every,

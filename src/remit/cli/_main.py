@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import click
 
-from remit._version import __version__
+from remit._base.version import __version__
 from remit.cli._failing import Failed, missing_library
 from remit.errors import RemitError
 

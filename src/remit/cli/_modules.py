@@ -10,8 +10,8 @@ from types import ModuleType
 
 import click
 
-from remit._guard import EscapeError, attempt
-from remit._runtime import _setup
+from remit._base.guard import EscapeError, attempt
+from remit._runtime import setup
 from remit.cli._failing import Failed
 
 
@@ -32,7 +32,7 @@ def imported(name: str, usage: str) -> ModuleType:
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
     if not all(part.isidentifier() for part in name.split(".")):
         raise click.UsageError(f"{name!r} is not the name of a module: expected {usage}")
-    with _setup.unrecorded(), redirect_stdout(sys.stderr):
+    with setup.unrecorded(), redirect_stdout(sys.stderr):
         module = attempt(lambda: import_module(name))
     if not isinstance(module, Exception):
         return module

@@ -15,15 +15,15 @@ from http import HTTPStatus
 from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
-from remit._backoff import http_date_ns
-from remit._clock import NS_PER_S, SystemClock
-from remit._endpoints import Call
-from remit._endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
+from remit._base.backoff import http_date_ns
+from remit._base.clock import NS_PER_S, SystemClock
 from remit.cli._terminal import duration
 from remit.cli._verdicts import Check, note, ok, wrong
 from remit.client import _error_text
 from remit.client._http import HttpClient
 from remit.client._target import Answer
+from remit.client.endpoints import Call
+from remit.client.endpoints.table import PING, REGISTER_INSTANCE, SHOW_AGENT
 from remit.config import Settings, is_loopback
 from remit.errors import (
     ApiError,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
-from remit._ids import ALPHABET, KEY_CHARS, TIME_CHARS
-from remit._registry import RUN_TYPE
+from remit._base.ids import ALPHABET, KEY_CHARS, TIME_CHARS
+from remit._declare.registry import RUN_TYPE
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan

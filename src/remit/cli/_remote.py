@@ -16,13 +16,13 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel
 
-from remit._endpoints import API, Call, Details, Page
-from remit._endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
-from remit._ids import is_pfid
-from remit._registry import RUN_TYPE
+from remit._base.ids import is_pfid
+from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
 from remit.cli._records import Record, Run, Step, newest_of, start_of
 from remit.client._http import HttpClient
+from remit.client.endpoints import API, Call, Details, Page
+from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance

@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from remit._registry import RUN_TYPE
+from remit._declare.registry import RUN_TYPE
 from remit.cli._options import TEXT, Database, json_option, runs_option
 from remit.cli._records import Run, Step, names_of
 from remit.cli._risk import drawn_risk

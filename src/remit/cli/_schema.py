@@ -9,8 +9,8 @@ from typing import Any, TypeGuard, cast
 import click
 
 from remit import _runtime
+from remit._base.guard import attempt
 from remit._decorators import Agent
-from remit._guard import attempt
 from remit.cli._failing import Failed
 from remit.cli._modules import imported
 from remit.cli._options import json_option

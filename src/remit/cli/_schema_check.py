@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 
 from remit import _runtime
-from remit._registry import SpanType
+from remit._declare.registry import SpanType
 from remit.cli._failing import Failed
 from remit.cli._modules import imported
 from remit.cli._options import json_option

@@ -9,13 +9,13 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from remit._annotations import SECRETS
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
-from remit._inference import Side, effective, inferred, places_of
-from remit._marks import CATEGORIES, CLASSIFICATION
-from remit._policy import Ceiling, Ceilings, under, verdict
-from remit._registry import AgentType, Registry, SpanType
+from remit._declare.inference import Side, effective, inferred, places_of
+from remit._declare.registry import AgentType, Registry, SpanType
+from remit._inspect.annotations import SECRETS
+from remit._inspect.marks import CATEGORIES, CLASSIFICATION
+from remit._record.policy import Ceiling, Ceilings, under, verdict
 from remit.cli._terminal import bold, columns, emit, faint
 from remit.models.data_risk import ActionProfile, DataRisk
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, cast
 
-from remit._annotations import MISSING
-from remit._schema import params_schema, result_schema
-from remit._schema._canonical import Json
-from remit._schema._results import referred
-from remit._schema._types import BY_SHAPE
-from remit._signature import RETURN, CallKind, SignatureInfo
+from remit._declare.schema import params_schema, result_schema
+from remit._declare.schema.canonical import Json
+from remit._declare.schema.results import referred
+from remit._declare.schema.types import BY_SHAPE
+from remit._inspect.annotations import MISSING
+from remit._inspect.signature import RETURN, CallKind, SignatureInfo
 
 _ANNOTATIONS: Final = frozenset({"default", "deprecated", "description", "examples", "title"})
 """Keywords that do not restrict values."""

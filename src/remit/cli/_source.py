@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import Final, Protocol
 
 from remit import config
-from remit._clock import SystemClock
-from remit._runtime._targets import remote_client
+from remit._base.clock import SystemClock
+from remit._runtime.targets import remote_client
 from remit.cli._failing import missing_library
 from remit.cli._options import Database
 from remit.cli._records import Record, Run, Step

@@ -10,10 +10,10 @@ from collections import Counter
 import click
 
 from remit import config
-from remit._clock import NS_PER_S
-from remit._runtime._setup import send_spooled
-from remit._runtime._targets import spool_of
-from remit._spool import Folder, Others
+from remit._base.clock import NS_PER_S
+from remit._deliver.spool import Folder, Others
+from remit._runtime.setup import send_spooled
+from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import TEXT, json_option

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from remit import _sqlite
-from remit._spool.folder import (
+from remit._base import sqlite
+from remit._deliver.spool.folder import (
     ASIDE,
     DAMAGED,
     DATABASE,
@@ -20,9 +20,9 @@ from remit._spool.folder import (
     modified_ns,
     size_of,
 )
-from remit._spool.records import DamagedError
-from remit._spool.recovery import is_damage
-from remit._spool.store import (
+from remit._deliver.spool.records import DamagedError
+from remit._deliver.spool.recovery import is_damage
+from remit._deliver.spool.store import (
     STORAGE_ERRORS,
     is_foreign,
     read_about,
@@ -119,7 +119,7 @@ def _listed(folder: Folder, path: Path) -> Listed:
         found = replace(found, state=FileState.IN_USE)
     if found.state is not FileState.DAMAGED:
         try:
-            with closing(_sqlite.reader(path, left=not in_use)) as connection:
+            with closing(sqlite.reader(path, left=not in_use)) as connection:
                 return _read(found, connection)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error) and not in_use:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from remit._files import PRIVATE_FILE
+from remit._base.files import PRIVATE_FILE
 from remit.cli._database import agent_called, database, opened, opened_to_read
 from remit.cli._failing import Failed
 from remit.cli._options import TEXT, Database, db_option, json_option

@@ -1,7 +1,7 @@
 """Typed clients of the Prefactor API over httpx: `Client`, and `AsyncClient`, its twin.
 
-`remit._endpoints` describes requests and reads answers, `_retries` says what is retried, `_http`
-sends. `_sync` is generated from `_async`: the two differ only in `await`.
+`endpoints` describes requests and reads answers, `_retries` says what is retried, `_http` sends.
+`_sync` is generated from `_async`: the two differ only in `await`.
 """
 
 from __future__ import annotations

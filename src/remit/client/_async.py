@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol, Self, TypeVar, Unpack
 
-from remit._backoff import delays
-from remit._clock import Deadline, SystemClock
-from remit._endpoints import Call, JsonMapping, bulk
-from remit._endpoints import table as endpoints
+from remit._base.backoff import delays
+from remit._base.clock import Deadline, SystemClock
 from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
 from remit.client._retries import Policy, tries, url_for
+from remit.client.endpoints import Call, JsonMapping, bulk
+from remit.client.endpoints import table as endpoints
 from remit.errors import UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent

@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from remit._endpoints import Call, Outputs
 from remit.client import _error_text
 from remit.client._target import Answer
+from remit.client.endpoints import Call, Outputs
 from remit.errors import ContractError
 
 LISTS: Final = ("/agent_instance", "/agent_spans")

@@ -24,12 +24,12 @@ from urllib.parse import urlsplit
 import httpcore  # noqa: F401 # pyright: ignore[reportUnusedImport]
 import httpx
 
-from remit._clock import Clock, Deadline, SystemClock
-from remit._endpoints import Call
+from remit._base.clock import Clock, Deadline, SystemClock
 from remit.client import _error_text
 from remit.client._body_reader import BodyReader
 from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer, Target
+from remit.client.endpoints import Call
 from remit.config import is_loopback
 from remit.errors import ApiError, ContractError, UnavailableError, UsageError
 

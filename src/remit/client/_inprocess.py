@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import httpx
 
-from remit._guard import guarded
+from remit._base.guard import guarded
 from remit.errors import UsageError
 
 Message: TypeAlias = MutableMapping[str, Any]

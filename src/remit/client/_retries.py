@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Final
 
-from remit._clock import Deadline
+from remit._base.clock import Deadline
 from remit.errors import SettingsError, UnavailableError
 
 # Target of a client with a transport and without a URL: RFC 2606 reserves the name.

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from remit._clock import Clock
-from remit._endpoints import Call, interpret
-from remit._version import SDK, __version__
-from remit._words import shown_url
+from remit._base.clock import Clock
+from remit._base.text import shown_url
+from remit._base.version import SDK, __version__
+from remit.client.endpoints import Call, interpret
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 

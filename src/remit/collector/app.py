@@ -9,7 +9,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from remit._clock import Clock, SystemClock
+from remit._base.clock import Clock, SystemClock
 from remit.collector.exposure import AccessLog, Gate, Rates, operating_routes
 from remit.collector.ingest import Service
 from remit.collector.metrics import Metrics

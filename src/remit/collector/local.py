@@ -12,8 +12,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from remit._clock import SystemClock
-from remit._files import make_private_folder
+from remit._base.clock import SystemClock
+from remit._base.files import make_private_folder
 from remit.collector.app import unseen_app
 from remit.collector.ingest import Caller, Service, TokenScope, prepare
 from remit.collector.settings import Settings

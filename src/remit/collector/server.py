@@ -17,7 +17,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from remit._clock import SystemClock
+from remit._base.clock import SystemClock
 from remit.collector.app import create_app
 from remit.collector.exposure import AccessLog
 from remit.collector.ingest import prepare

@@ -17,8 +17,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType
 from typing import Final
 
-from remit._clock import NS_PER_S, Clock, Deadline, SystemClock
-from remit._guard import logger
+from remit._base.clock import NS_PER_S, Clock, Deadline, SystemClock
+from remit._base.guard import logger
 from remit.errors import SettingsError
 
 PAUSE_S: Final = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from remit._clock import NS_PER_S
+from remit._base.clock import NS_PER_S
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 

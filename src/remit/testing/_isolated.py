@@ -6,8 +6,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from remit import config
-from remit._clock import Clock
-from remit._runtime import _setup
+from remit._base.clock import Clock
+from remit._runtime import setup
 from remit.testing._recording import RecordingSink
 
 
@@ -30,5 +30,5 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
         SettingsError: A setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
-    with _setup.isolated(config.of(settings), sink=sink, clock=clock):
+    with setup.isolated(config.of(settings), sink=sink, clock=clock):
         yield sink

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from remit._base.ids import key_text
 from remit._capture import split_violations
-from remit._ids import key_text
-from remit._registry import RUN_TYPE
-from remit._sink import Item, Kind, RunFeed
+from remit._declare.registry import RUN_TYPE
+from remit._record.items import Item, Kind, RunFeed
 
 
 @dataclass(slots=True)

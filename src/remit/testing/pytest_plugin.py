@@ -12,14 +12,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit._runtime import _setup
+from remit._runtime import setup
 from remit.testing._isolated import isolated
 from remit.testing._recording import RecordingSink
 
 
 def pytest_configure() -> None:
     """Switch recording off for the session."""
-    _setup.stay_quiet()
+    setup.stay_quiet()
 
 
 @pytest.fixture
@@ -29,5 +29,5 @@ def remit_recorder() -> Iterator[RecordingSink]:
     The test has its own runtime and its own copy of the registry. The settings of an earlier
     `remit.configure()` hold in it, except target and mode.
     """
-    with isolated(clock=None, **_setup.configured()) as recorder:
+    with isolated(clock=None, **setup.configured()) as recorder:
         yield recorder

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from remit._base.text import meant
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.patterns import PATTERN_RULES
-from remit._fields import EXCLUDED, UNSHOWN
-from remit._words import meant
+from remit._inspect.fields import EXCLUDED, UNSHOWN
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule

@@ -9,8 +9,8 @@ from typing import Final
 
 import msgspec
 
-from remit._files import PRIVATE_FILE, refuse_link
-from remit._guard import logger
+from remit._base.files import PRIVATE_FILE, refuse_link
+from remit._base.guard import logger
 
 _STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 """Descriptors by name. The devices are symbolic links, which are not followed otherwise."""

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from remit._clock import NS_PER_MS, NS_PER_S, Clock, iso8601
+from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, iso8601
 from remit.collector.exposure.access_log import AccessLog
 from remit.collector.exposure.rates import Rates
 from remit.collector.metrics import DB_ERRORS, REFUSALS, REQUESTS, Metrics

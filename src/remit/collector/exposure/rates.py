@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
-from remit._clock import NS_PER_S, Clock
+from remit._base.clock import NS_PER_S, Clock
 from remit.collector.refusals import Refusal
 from remit.collector.routes import secret_in
 from remit.collector.settings import Settings

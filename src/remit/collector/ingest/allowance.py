@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from remit._clock import Clock, Deadline
+from remit._base.clock import Clock, Deadline
 from remit.collector.refusals import Refusal, too_large
 from remit.collector.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Final, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from remit._ids import is_pfid
+from remit._base.ids import is_pfid
 from remit.collector.refusals import Refusal, invalid, invalid_field
 from remit.collector.settings import KIB
 from remit.collector.times import parse_us

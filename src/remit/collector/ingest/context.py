@@ -6,8 +6,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Final
 
-from remit._clock import Clock
-from remit._ids import KEY_BYTES, new_key, partition_of, pfid
+from remit._base.clock import Clock
+from remit._base.ids import KEY_BYTES, new_key, partition_of, pfid
 from remit.collector.ingest.allowance import Allowance
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.settings import Settings

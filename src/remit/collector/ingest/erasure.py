@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from remit._clock import Clock, SystemClock
-from remit._ids import partition_of
+from remit._base.clock import Clock, SystemClock
+from remit._base.ids import partition_of
 from remit.collector.ingest.context import NS_PER_US, IdSource
 from remit.collector.store import ErasureRow, Reading, Store, Writing, write
 from remit.collector.store.subjects import hash_of_subject

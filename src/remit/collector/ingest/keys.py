@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
-from remit._ids import PARTITION_CHARS, TIME_CHARS
+from remit._base.ids import PARTITION_CHARS, TIME_CHARS
 from remit.collector.ingest.checks import taken
 from remit.collector.ingest.context import Context
 from remit.collector.refusals import Refusal, invalid_field

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from remit._ids import is_pfid
+from remit._base.ids import is_pfid
 from remit.collector.ingest.checks import (
     check_declared,
     check_identifier,

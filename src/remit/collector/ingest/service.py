@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
-from remit._clock import Clock
+from remit._base.clock import Clock
 from remit.collector.ingest.allowance import Allowance
 from remit.collector.ingest.bulk import execute, items_of
 from remit.collector.ingest.context import NS_PER_US, Caller, Context, IdSource, Tally

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from remit._clock import Clock, SystemClock
-from remit._ids import partition_of
+from remit._base.clock import Clock, SystemClock
+from remit._base.ids import partition_of
 from remit.collector.ingest.accounts import prepare
 from remit.collector.ingest.checks import wrong_in_identifier
 from remit.collector.ingest.context import NS_PER_US, Caller, IdSource

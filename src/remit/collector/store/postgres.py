@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import Cursor, errors
 
-from remit._clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
-from remit._guard import logger
+from remit._base.clock import NS_PER_MS, NS_PER_S, Clock, SystemClock
+from remit._base.guard import logger
 from remit.collector.store import postgres_partitions as partitions
 from remit.collector.store.naming import shown
 from remit.collector.store.postgres_connection import BoundedConnection

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 
-from remit._clock import Deadline, SystemClock
+from remit._base.clock import Deadline, SystemClock
 
 BEGIN_S: Final = 5.0
 """A transaction begins at once, or the server is not there."""

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg import conninfo, errors
 
-from remit._clock import Deadline, SystemClock
+from remit._base.clock import Deadline, SystemClock
 from remit.collector.store.postgres_connection import (
     ANSWER_S,
     BEGIN_S,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from remit._ids import TIME_CHARS, encode
+from remit._base.ids import TIME_CHARS, encode
 from remit.collector.store.protocol import Store, write
 from remit.collector.store.questions import Removed
 

@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from remit import _sqlite
-from remit._files import make_private_file
+from remit._base import sqlite
+from remit._base.files import make_private_file
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
 from remit.collector.store.questions import Removed
@@ -35,8 +35,8 @@ FORK_WAIT_S: Final = 1.0
 # The lock that the change to a write-ahead log takes is one for which SQLite itself never waits.
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.02
-_MARK: Final = f"PRAGMA application_id = {_sqlite.COLLECTOR.application_id}"
-_CANNOT_OPEN: Final = (sqlite3.Error, OSError, _sqlite.ForeignError)
+_MARK: Final = f"PRAGMA application_id = {sqlite.COLLECTOR.application_id}"
+_CANNOT_OPEN: Final = (sqlite3.Error, OSError, sqlite.ForeignError)
 _PRAGMAS: Final = (
     # A killed process loses nothing; a power cut may lose the last commits, never the file.
     "PRAGMA synchronous = NORMAL",
@@ -214,7 +214,7 @@ class SqliteReader:
         self.path = str(path)
         try:
             _check_ours(path)
-            with closing(_sqlite.reader(path)) as connection:
+            with closing(sqlite.reader(path)) as connection:
                 version = _schema_version(connection)
         except _CANNOT_OPEN as error:
             raise SettingsError(
@@ -245,9 +245,9 @@ class SqliteReader:
     @contextmanager
     def _block(self) -> Generator[sqlite3.Connection]:
         path = Path(self.path)
-        before, logged = _state(path), _sqlite.has_log(path)
+        before, logged = _state(path), sqlite.has_log(path)
         try:
-            with _unavailable(self.path), closing(_sqlite.reader(path)) as connection:
+            with _unavailable(self.path), closing(sqlite.reader(path)) as connection:
                 connection.execute("BEGIN")
                 yield connection
         except StoreUnavailableError:
@@ -272,7 +272,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
 
 
 def _check_ours(path: Path) -> None:
-    _sqlite.check_ours(path, _sqlite.COLLECTOR)
+    sqlite.check_ours(path, sqlite.COLLECTOR)
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
@@ -305,7 +305,7 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema up to date, under the write lock; refuse one from the future."""
     steps = migrations("sqlite")
     newest = steps[-1].number
-    marked = _sqlite.mark_of(connection) == _sqlite.COLLECTOR.application_id
+    marked = sqlite.mark_of(connection) == sqlite.COLLECTOR.application_id
     if marked and _schema_version(connection) == newest:
         return
     connection.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,81 @@
+"""How long to wait before the next try: growing waits with jitter, and what the server asks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from remit._base.clock import NS_PER_S
+
+# A proxy that asks for a day must not silence a program for a day.
+MAX_RETRY_AFTER_S: Final = 300.0
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NS_PER_US: Final = 1000
+
+# Its own generator: a user's `random.seed(...)` must not make a fleet retry in step.
+_generator: Final = random.Random()  # noqa: S311 - spreads load, keeps no secret
+
+
+def delays(
+    *,
+    first_s: float = 0.1,
+    factor: float = 2.0,
+    max_s: float = 5.0,
+    uniform: Callable[[float, float], float] = _generator.uniform,
+) -> Iterator[float]:
+    """Yield waits that grow from *first_s* to *max_s*, without end.
+
+    Args:
+        first_s: First wait, in seconds.
+        factor: Each wait is this many times the one before.
+        max_s: No wait is longer, in seconds.
+        uniform: Draws a number between two others; tests hand in one that is sure.
+
+    Yields:
+        Seconds to wait before the next try, full jitter applied.
+
+    Source: RFC 9110 section 10.2.3 governs `Retry-After`, which wins over these waits.
+    """
+    ceiling_s = min(first_s, max_s)
+    while True:
+        yield uniform(0.0, ceiling_s)
+        ceiling_s = min(ceiling_s * factor, max_s)
+
+
+def retry_after_s(
+    value: str | None, *, wall_ns: int, max_s: float = MAX_RETRY_AFTER_S
+) -> float | None:
+    """Return the seconds that a `Retry-After` header asks to wait, or `None` if it says nothing.
+
+    Args:
+        value: The header: seconds, or an HTTP date.
+        wall_ns: Now, nanoseconds since 1970 in UTC; a date is counted from here.
+        max_s: More is cut to this, in seconds.
+
+    Returns:
+        Seconds from 0 to *max_s*; `None` without a header, or for one that cannot be read.
+
+    Source: RFC 9110 section 10.2.3.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text), max_s)
+    at_ns = http_date_ns(text)
+    if at_ns is None:
+        return None
+    return min(max(0.0, (at_ns - wall_ns) / NS_PER_S), max_s)
+
+
+def http_date_ns(text: str) -> int | None:
+    """Return the moment of an HTTP date, nanoseconds since 1970; `None` if it is none."""
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return (aware - EPOCH) // timedelta(microseconds=1) * NS_PER_US

@@ -1,0 +1,135 @@
+"""Keys and PFIDs: a key is 16 bytes in the SDK and becomes text only when it is sent.
+
+A key is 6 bytes of milliseconds since 1970, then 10 random ones, big-endian. Its text is 26
+characters of Crockford base32. A PFID is the same with 30 bits of partition between the two, 32
+characters.
+
+Source: CONTRACT.md section 6; tested against the published `pfid` package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+from functools import lru_cache
+from typing import Final
+
+from remit._base.clock import NS_PER_MS
+
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+KEY_BYTES: Final = 16
+TIME_BYTES: Final = 6
+HALF_BYTES: Final = 11
+RANDOM_BITS: Final = 80
+TIME_CHARS: Final = 10
+PARTITION_CHARS: Final = 6
+RANDOM_CHARS: Final = 16
+KEY_CHARS: Final = TIME_CHARS + RANDOM_CHARS
+PARTITION_BITS: Final = 30
+
+_PFID: Final = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{31}")
+_VALUES: Final = {char: value for value, char in enumerate(ALPHABET)}
+_PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
+_PAIR_MASK: Final = 0x3FF
+
+# Its own generator: a user's `random.seed(...)` must not make two processes use the same ids.
+_generator: Final = random.Random()  # noqa: S311 - ids need to be unique, not secret
+os.register_at_fork(after_in_child=_generator.seed)
+
+random_bits: Final = _generator.getrandbits
+
+
+def new_key(wall_ns: int) -> bytes:
+    """Return a new key for what began at *wall_ns*."""
+    return (wall_ns // NS_PER_MS << RANDOM_BITS | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
+
+
+def new_partition() -> int:
+    """Return a random partition, 30 bits, for a new account."""
+    return random_bits(PARTITION_BITS)
+
+
+def encode(value: int, chars: int) -> str:
+    """Return *value* as *chars* characters of Crockford base32; *chars* is even."""
+    return "".join(
+        [_PAIRS[(value >> shift) & _PAIR_MASK] for shift in range((chars - 2) * 5, -1, -10)]
+    )
+
+
+def key_text(key: bytes) -> str:
+    """Return the 26 characters of a key."""
+    return _time_text(key[:TIME_BYTES]) + _random_text(key)
+
+
+def pfid(key: bytes, partition: int) -> str:
+    """Return the PFID, 32 characters, of *key* in *partition*."""
+    return pfid_text(key_text(key), encode(partition, PARTITION_CHARS))
+
+
+def pfid_text(key: str, partition: str) -> str:
+    """Return the PFID of a key, in a partition; both are texts."""
+    return key[:TIME_CHARS] + partition + key[TIME_CHARS:]
+
+
+@lru_cache(maxsize=2_000)
+def _time_text(time: bytes) -> str:
+    return encode(int.from_bytes(time), TIME_CHARS)
+
+
+def _random_text(key: bytes) -> str:
+    # Two halves of 40 bits: at half the time of `encode`, and each span that is sent has a key.
+    high, low = int.from_bytes(key[TIME_BYTES:HALF_BYTES]), int.from_bytes(key[HALF_BYTES:])
+    pairs, mask = _PAIRS, _PAIR_MASK
+    return (
+        f"{pairs[high >> 30]}{pairs[high >> 20 & mask]}{pairs[high >> 10 & mask]}"
+        f"{pairs[high & mask]}{pairs[low >> 30]}{pairs[low >> 20 & mask]}"
+        f"{pairs[low >> 10 & mask]}{pairs[low & mask]}"
+    )
+
+
+def partition_of(identifier: str) -> int | None:
+    """Return the partition of a PFID, or `None` if *identifier* is not one."""
+    if not is_pfid(identifier):
+        return None
+    return decode(identifier[TIME_CHARS : TIME_CHARS + PARTITION_CHARS])
+
+
+def key_of(identifier: str) -> bytes | None:
+    """Return the key inside a PFID (time and random bits), or `None` if it is not one."""
+    if not is_pfid(identifier):
+        return None
+    text = identifier[:TIME_CHARS] + identifier[TIME_CHARS + PARTITION_CHARS :]
+    return decode(text).to_bytes(KEY_BYTES)
+
+
+def derived_key(key: bytes, text: str) -> bytes:
+    """Return a key with the time of *key* and, in place of random bytes, a hash of *text*."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return key[:TIME_BYTES] + digest[: KEY_BYTES - TIME_BYTES]
+
+
+def key_within(identifier: str, name: str) -> bytes | None:
+    """Return the key of the one thing called *name* in what a PFID identifies.
+
+    Every process that knows the PFID derives the same key. Its time is the PFID's.
+
+    Returns:
+        None if *identifier* is no PFID.
+    """
+    whole = key_of(identifier)
+    return None if whole is None else derived_key(whole, f"{identifier}/{name}")
+
+
+def decode(text: str) -> int:
+    """Return the integer that Crockford base32 *text* (lower case) stands for."""
+    value = 0
+    for char in text:
+        value = value << 5 | _VALUES[char]
+    return value
+
+
+def is_pfid(identifier: str) -> bool:
+    """Return whether *identifier* is a PFID as the API writes it (lower case)."""
+    return _PFID.fullmatch(identifier) is not None

@@ -1,0 +1,137 @@
+"""SQLite files of remit: how they are marked, and how to read one without changing anything.
+
+The `application_id`, four bytes in the header of an SQLite file, marks the files of remit. A file
+of another program is never opened for writing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from remit._base.files import refuse_link
+
+LOGS: Final = ("-wal", "-journal")
+INDEX: Final = "-shm"
+
+
+class Kind(NamedTuple):
+    """One kind of database.
+
+    Attributes:
+        application_id: Its mark.
+        tables: Tables that every version has; they identify files of versions without a mark.
+    """
+
+    application_id: int
+    tables: tuple[str, ...]
+
+
+COLLECTOR: Final = Kind(
+    int.from_bytes(b"RMTC"), ("agent_instances", "agent_schema_versions", "agent_spans")
+)
+SPOOL: Final = Kind(int.from_bytes(b"RMTS"), ("about", "chunk", "run"))
+
+
+class ForeignError(Exception):
+    """An SQLite file that another program made."""
+
+
+def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
+    """Check that a file is a database of remit's, or an empty one, without changing anything.
+
+    Args:
+        path: A file that exists.
+        kind: The expected kind.
+        in_log: Whether to look into its log if the file itself is still empty.
+
+    Raises:
+        ForeignError: Another program made it.
+        OSError: It is a symbolic link, or cannot be read.
+        sqlite3.Error: It is not an SQLite file, is damaged, or cannot be read.
+    """
+    refuse_link(path)
+    if not path.stat().st_size:
+        return
+    with closing(_connection(path, "&immutable=1")) as connection:
+        mark, found = mark_of(connection), _tables(connection, kind)
+    if not mark and not found and in_log and has_log(path):
+        # Everything may still be in the log.
+        with closing(_connection(path, "")) as connection:
+            mark, found = mark_of(connection), _tables(connection, kind)
+    if mark == kind.application_id or found.issuperset(kind.tables) or not (mark or found):
+        return
+    raise ForeignError(
+        f"another program made it ({f'application_id {mark:#010x}' if mark else 'without a mark'}, "
+        f"{f'tables {_some(found)}' if found else 'no tables'})"
+    )
+
+
+def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
+    """Return a connection that reads a file without changing it or its folder.
+
+    It sees what is committed now. A file without a log is read without locks and without the index
+    that SQLite otherwise creates, so that files and folders without write permission can be read.
+
+    Args:
+        path: A file that exists.
+        left: Whether no process has it open. The index of its log, which says how long the log is,
+            is then left unchanged as well.
+
+    Raises:
+        OSError: It is a symbolic link.
+        sqlite3.Error: It cannot be opened.
+    """
+    refuse_link(path)
+    how = "" if has_log(path) else "&immutable=1"
+    return _connection(path, "&readonly_shm=1" if how == "" and left and _index(path) else how)
+
+
+def has_log(path: Path) -> bool:
+    """Return whether a process may have the file open, or left a log that belongs to it."""
+    return _index(path) or any(_size(f"{path}{each}") for each in LOGS)
+
+
+def _index(path: Path) -> bool:
+    return Path(f"{path}{INDEX}").exists()
+
+
+def _connection(path: Path, how: str) -> sqlite3.Connection:
+    # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
+    return sqlite3.Connection(
+        f"{path.absolute().as_uri()}?mode=ro{how}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def mark_of(connection: sqlite3.Connection) -> int:
+    """Return the `application_id` of a file."""
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    return int(application_id) & 0xFFFF_FFFF
+
+
+def _tables(connection: sqlite3.Connection, kind: Kind) -> frozenset[str]:
+    """Return the names of the tables; nothing for a file that has the mark."""
+    if mark_of(connection) == kind.application_id:
+        return frozenset()
+    # A name that is not UTF-8 belongs to another program.
+    connection.text_factory = bytes
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    return frozenset(str(name, "utf-8", "replace") for (name,) in names)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def _some(names: Collection[str], most: int = 3) -> str:
+    shown = sorted(names)[:most]
+    return ", ".join(shown) + (", ..." if len(names) > most else "")

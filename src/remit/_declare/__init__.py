@@ -1,0 +1,1 @@
+"""Declarations: span types, agents, data risk, schemas, and the registration that sends them."""

@@ -1,0 +1,326 @@
+# Uncounted: a type that cannot be read is a result, not a fault.
+"""Data risk from types: which categories of data a signature shows, and what follows from them.
+
+Only annotations and classes are read. A type that cannot be read hides only its own parts.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
+from typing import Final, Literal, TypeVar
+from weakref import WeakKeyDictionary
+
+from msgspec import Struct
+
+from remit._base.guard import attempt, logger
+from remit._capture import Plan
+from remit._capture.rules.categories import category_of_type
+from remit._declare.registry import SpanType
+from remit._declare.risk import declared_words, of_words, withholding
+from remit._inspect.annotations import (
+    MISSING,
+    SECRETS,
+    alias_value,
+    bounds_of,
+    class_scope,
+    function_scope,
+    is_annotated,
+    is_secret,
+    is_sensitive,
+    own_annotations,
+    text_of,
+)
+from remit._inspect.fields import fields_of, type_arguments
+from remit._inspect.introspection import is_class, module_of, mro, name_of
+from remit._inspect.marks import Sensitive
+from remit._inspect.signature import RETURN
+from remit.errors import DeclarationError
+from remit.models.data_risk import DataCategories, DataRisk
+
+MAX_PATHS: Final = 2_000
+"""A type with more places than this is not read to its end."""
+
+_HOLD_NO_DATA: Final[frozenset[object]] = frozenset(
+    {Literal, type, typing.get_origin(typing.Callable)}
+)
+"""Forms whose arguments do not describe values inside."""
+
+_OUTPUTS: Final[dict[object, tuple[int, ...]]] = {
+    Generator: (0, 2),
+    AsyncGenerator: (0,),
+    Coroutine: (2,),
+}
+"""Which arguments describe what comes out; the others are sent in."""
+
+
+class Side(StrEnum):
+    """The side of a call: what goes in, or what comes out."""
+
+    PARAMS = "params"
+    RESULT = "result"
+
+    @property
+    def part(self) -> str:
+        """The part of a data risk that speaks of it."""
+        return f"{self}_data_categories"
+
+
+class Inferred(Struct, frozen=True):
+    """A data category that a type shows.
+
+    Attributes:
+        category: Field of `remit.DataCategories`.
+        side: The side of the data.
+        path: Place in the signature: `order.customers[].email`, `return.address`.
+        type: The type or mark that shows it, as one would write it.
+    """
+
+    category: str
+    side: Side
+    path: str
+    type: str
+
+
+class TypePath(Struct, frozen=True):
+    """One place in a signature that holds data.
+
+    Attributes:
+        path: From the parameter, or `return`, as one would write it: `order.customers[].email`.
+        part: A type or a part of one, or a mark beside it.
+        name: Name of the parameter or field; "" for a part inside it.
+    """
+
+    path: str
+    part: object
+    name: str = ""
+
+
+_PLANS: Final[WeakKeyDictionary[SpanType, Plan]] = WeakKeyDictionary()
+_IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDictionary()
+"""By declaration, so that types are read once and a contradiction is logged once."""
+
+
+def plan_of(declared: SpanType) -> Plan:
+    """Return how the values of *declared* are captured: what is withheld of each side."""
+    plan = _PLANS.get(declared)
+    if plan is None:
+        rule = withholding(declared.data_risk)
+        plan = _PLANS[declared] = Plan(
+            declared.recorded_signature,
+            params_rule=rule.params_rule,
+            result_rule=rule.result_rule,
+            params_excluded=rule.params_excluded,
+            result_excluded=rule.result_excluded,
+            keep=declared.capture,
+        )
+    return plan
+
+
+def check_types(declared: SpanType, where: str) -> None:
+    """Return if the types are sound as far as they are known at declaration.
+
+    Annotations are evaluated only if they may contain a mistake: evaluation takes time, and the
+    names in them may not exist yet.
+
+    Args:
+        declared: The declaration.
+        where: The decorator and its place, for messages.
+
+    Raises:
+        DeclarationError: A `Sensitive` mark is of an unknown category, or a type shows data that
+            the declaration excludes.
+    """
+    for name, annotation in own_annotations(declared.body).items():
+        # A mark of an unknown category raises when it is made.
+        if f"{Sensitive.__name__}(" in (text_of(annotation) or ""):
+            mark = function_scope(declared.function).resolve(annotation)
+            if isinstance(mark, DeclarationError):
+                raise DeclarationError(f"{where}: {name}: {mark}") from mark
+    withheld = withholding(declared.data_risk)
+    if withheld.params_excluded or withheld.result_excluded:
+        # Of a copy: names that are missing now may exist when the declaration itself is read.
+        contradictions = _contradictions(declared.data_risk, inferred(replace(declared)))
+        if contradictions:
+            raise DeclarationError(f"{where}: {_message(contradictions)}")
+
+
+def effective(declared: SpanType) -> DataRisk | None:
+    """Return the declared risk with each category included that a type shows.
+
+    Only what the author left unknown is set. Types are read at the first use, when the names in
+    annotations exist. A type that contradicts the declaration is logged, and the declaration
+    stays: what it excludes is withheld from payloads.
+
+    Returns:
+        None if nothing was declared and no type shows anything.
+    """
+    if declared not in _IN_EFFECT:
+        found = inferred(declared)
+        if contradictions := _contradictions(declared.data_risk, found):
+            logger.warning("%s (%s): %s", declared.name, declared.place, _message(contradictions))
+        _IN_EFFECT[declared] = _completed(declared.data_risk, found)
+    return _IN_EFFECT[declared]
+
+
+def _contradictions(risk: DataRisk | None, found: Iterable[Inferred]) -> tuple[Inferred, ...]:
+    """Return what types show although the declaration excludes it."""
+    return tuple(each for each in found if _word(risk, each) == "excluded")
+
+
+def _message(contradictions: Iterable[Inferred]) -> str:
+    clauses = (
+        f"data_risk excludes {each.category} from the {each.side}, but "
+        f"`{each.path}: {each.type}` is of that category"
+        for each in contradictions
+    )
+    return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
+
+
+def _word(risk: DataRisk | None, found: Inferred) -> str:
+    """Return what the declaration says of a category on its side."""
+    return str(declared_words(risk)[found.side.part].get(found.category, "unknown"))
+
+
+def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | None:
+    new = [each for each in found if _word(risk, each) == "unknown"]
+    if not new:
+        return risk
+    base = of_words(declared_words(None)) if risk is None else risk
+    parts: dict[str, DataCategories] = {}
+    for side in Side:
+        words = {each.category: "included" for each in new if each.side is side}
+        parts[side.part] = getattr(base, side.part).model_copy(update=words)
+    return base.model_copy(update=parts)
+
+
+def inferred(declared: SpanType) -> tuple[Inferred, ...]:
+    """Return each category that a type in the signature shows, in the order of the signature."""
+    return tuple(
+        dict.fromkeys(
+            Inferred(category, side, place.path, shown_by)
+            for side, place in places_of(declared)
+            for category, shown_by in _shown(place.part)
+        )
+    )
+
+
+def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
+    """Yield each place in the signature of *declared* that holds data, with its side."""
+    signature = declared.recorded_signature
+    for each in signature.parameters:
+        for place in _places(each.annotation, each.name, each.category):
+            yield Side.PARAMS, place
+    for place in _places(signature.returns, RETURN, signature.returns_category):
+        yield Side.RESULT, place
+
+
+def _shown(part: object) -> Iterator[tuple[str, str]]:
+    """Yield the category that a type or a mark shows, with its text."""
+    if is_sensitive(part):
+        category = part.category if type(part) is Sensitive else ""
+        if category:
+            yield category, f"Sensitive({category!r})"
+        return
+    # A mark beside a type shows by its class: a validator of phone numbers, for one.
+    cls = part if is_class(part) else type(part)
+    shown = _category_of_class(cls)
+    if shown is not None:
+        yield shown, name_of(cls)
+
+
+def _category_of_class(cls: type) -> str | None:
+    """Return the data category that *cls*, or a class it derives from, shows."""
+    if is_secret(cls):
+        return SECRETS
+    shown = (category_of_type(module_of(each), name_of(each)) for each in mro(cls))
+    return next(filter(None, shown), None)
+
+
+def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:
+    """Yield the places in a value of a resolved annotation, outer ones first.
+
+    Each type is read where it first occurs, so that one that contains itself has an end.
+
+    Args:
+        annotation: The annotation; `MISSING` if there is none or it cannot be resolved.
+        name: The parameter, or `return`.
+        category: Category of the mark in an annotation that cannot be resolved, else None.
+    """
+    pending = deque([TypePath(name, annotation, name)])
+    if annotation is MISSING and category is not None:
+        pending.append(TypePath(name, Sensitive(category)))
+    seen: dict[int, object] = {}  # keeps the types, so that no id is used twice
+    for _ in range(MAX_PATHS):
+        if not pending:
+            break
+        place = pending.popleft()
+        yield place
+        if id(place.part) not in seen:
+            seen[id(place.part)] = place.part
+            inside = attempt(partial(_inside, place.path, place.part))
+            pending.extend(() if isinstance(inside, Exception) else inside)
+
+
+def _inside(path: str, part: object) -> list[TypePath]:
+    """Return the places directly inside a type."""
+    if is_annotated(part):
+        return _unfolded(path, part)
+    if isinstance(part, TypeVar):
+        return [TypePath(path, each) for each in bounds_of(part)]
+    if is_class(part):
+        return _in_fields(path, part)
+    if (alias := alias_value(part)) is not MISSING:
+        return [TypePath(path, alias)]
+    origin = typing.get_origin(part)
+    if origin is None or origin in _HOLD_NO_DATA:
+        return []
+    args = typing.get_args(part)
+    outputs = _OUTPUTS.get(origin, range(len(args)))
+    inner = f"{path}[]" if _has_items(origin) else path
+    return [
+        *(TypePath(inner, args[number]) for number in outputs if number < len(args)),
+        TypePath(path, origin),
+    ]
+
+
+def _unfolded(path: str, annotation: object, name: str = "") -> list[TypePath]:
+    """Return the place of a value, and of each mark beside its type."""
+    if not is_annotated(annotation):
+        return [TypePath(path, annotation, name)]
+    marks = (TypePath(path, mark) for mark in annotation.__metadata__)
+    return [TypePath(path, annotation.__origin__, name), *marks]
+
+
+def _in_fields(path: str, cls: type) -> list[TypePath]:
+    if _category_of_class(cls) is not None:
+        return []  # a coordinate shows all that its latitude could show
+    given = type_arguments(cls)
+    places: list[TypePath] = []
+    for field in fields_of(cls) or ():
+        inner = f"{path}.{field.name}"
+        info = class_scope(field.owner).read(field.annotation)
+        places += _unfolded(inner, info.annotation, field.name)
+        if info.annotation is MISSING and info.category is not None:
+            places.append(TypePath(inner, Sensitive(info.category)))
+        variables = (each for each in info.parts if type(each) is TypeVar)
+        places += (TypePath(inner, part) for each in variables for part in given.get(each, ()))
+    return places
+
+
+def _has_items(origin: object) -> bool:
+    """Return whether values of *origin* are what they hold, and not a record of it."""
+    if not is_class(origin) or fields_of(origin) is not None:
+        return False
+    return issubclass(origin, Iterable | AsyncIterable)

@@ -1,0 +1,172 @@
+"""Comparison of recorded quality payloads with their declarations, for the log.
+
+Keywords of JSON Schema that are not known here are ignored; the collector checks all of them. No
+message quotes a value of the payload.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+
+from remit._base.text import shown
+from remit._capture.markers import KEY
+from remit._declare.registry import AgentType
+from remit._declare.schema import Redact, quality_schema
+
+Json: TypeAlias = dict[str, Any]
+
+MAX_FOUND: Final = 5
+MAX_STEPS: Final = 2_000
+"""Most pairs of a value and a schema that are compared: a schema may refer to itself."""
+# Capture writes numbers that JSON cannot represent as strings.
+_NUMBER_TEXT: Final = re.compile(r"NaN|-?Infinity|-?\d{16,}")
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "null": type(None),
+    "number": (int, float),
+    "integer": (int, float),
+}
+_LIMITS: Final[dict[str, tuple[str, Callable[[Any, Any], bool]]]] = {
+    "minimum": ("is less than", operator.lt),
+    "maximum": ("is more than", operator.gt),
+    "exclusiveMinimum": ("is not more than", operator.le),
+    "exclusiveMaximum": ("is not less than", operator.ge),
+}
+_LENGTHS: Final[dict[str, tuple[type, str, Callable[[int, int], bool]]]] = {
+    "minLength": (str, "is shorter than", operator.lt),
+    "maxLength": (str, "is longer than", operator.gt),
+    "minItems": (list, "has fewer items than", operator.lt),
+    "maxItems": (list, "has more items than", operator.gt),
+}
+
+
+def mismatches(payload: Json, schema: Json) -> list[str]:
+    """Return the first violations of *schema* in *payload*.
+
+    Args:
+        payload: A recorded payload. Its markers are not compared.
+        schema: A JSON Schema. One that is invalid or refers to itself without end finds nothing.
+    """
+    found: list[str] = []
+    with suppress(TypeError, AttributeError, RecursionError):
+        found.extend(islice(_Comparison(schema).wrong(payload, schema, ""), MAX_FOUND))
+    return found
+
+
+class Qualities:
+    """The quality payloads that an agent declares; schemas are built at their first use."""
+
+    def __init__(self, agent: AgentType, *, redact: Redact) -> None:
+        """Keep the declarations of *agent*; *redact* is applied to defaults and examples."""
+        self._declared = agent.quality
+        self._redact = redact
+        self._schemas: dict[str, Json] = {}
+
+    def errors(self, name: str, body: bytes) -> list[str]:
+        """Return how a payload differs from its declaration; nothing if the agent declares none.
+
+        Args:
+            name: Name of the quality.
+            body: The recorded payload, a JSON object.
+        """
+        if not self._declared:
+            return []
+        if name not in self._declared:
+            return [f"the name is not declared; declared are {', '.join(sorted(self._declared))}"]
+        schema = self._schemas.get(name)
+        if schema is None:
+            schema = quality_schema(self._declared[name], redact=self._redact)
+            self._schemas[name] = schema
+        return mismatches(msgspec.json.decode(body), schema)
+
+
+class _Comparison:
+    def __init__(self, schema: Json) -> None:
+        self._definitions: Json = schema.get("$defs", {})
+        self._steps = 0
+
+    def wrong(self, value: object, schema: object, where: str) -> Iterator[str]:
+        """Yield the violations of *schema* in *value*."""
+        self._steps += 1
+        if self._steps > MAX_STEPS or _is_marker(value) or not isinstance(schema, dict):
+            return
+        rules = cast("Json", schema)
+        name = f"`{where}`" if where else "the payload"
+        yield from self._wrong_in_parts(value, rules, where, name)
+        if not _is_of_type(value, rules.get("type")):
+            yield f"{name} is not of type {rules['type']}"
+            return
+        yield from (f"{name} {words}" for words in _wrong_value(value, rules))
+        if isinstance(value, dict):
+            yield from self._wrong_members(cast("Json", value), rules, where)
+        if isinstance(value, list):
+            for number, item in enumerate(cast("list[object]", value)):
+                yield from self.wrong(item, rules.get("items"), f"{where}[{number}]")
+
+    def _wrong_members(self, value: Json, rules: Json, where: str) -> Iterator[str]:
+        prefix = f"{where}." if where else ""
+        for name in rules.get("required", ()):
+            if name not in value:
+                yield f"`{prefix}{name}` is missing"
+        properties: Json = rules.get("properties", {})
+        for name, member in value.items():
+            if name in properties:
+                yield from self.wrong(member, properties[name], f"{prefix}{name}")
+            elif rules.get("additionalProperties") is False:
+                yield f"{shown(prefix + name)} is not declared"
+
+    def _wrong_in_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
+        reference = rules.get("$ref")
+        if isinstance(reference, str):
+            yield from self.wrong(value, self._definitions.get(reference.rpartition("/")[2]), where)
+        for each in rules.get("allOf", ()):
+            yield from self.wrong(value, each, where)
+        choices = rules.get("anyOf") or rules.get("oneOf")
+        if choices and all(any(self.wrong(value, each, where)) for each in choices):
+            yield f"{name} is of no form that is allowed"
+
+
+def _is_marker(value: object) -> bool:
+    return isinstance(value, dict) and KEY in value
+
+
+def _wrong_value(value: object, rules: Json) -> Iterator[str]:
+    if ("enum" in rules and value not in rules["enum"]) or rules.get("const", value) != value:
+        yield "is none of the values that are allowed"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        for keyword, (words, is_beyond) in _LIMITS.items():
+            if keyword in rules and is_beyond(value, rules[keyword]):
+                yield f"{words} {rules[keyword]}"
+    if isinstance(value, str | list):
+        length = len(cast("str", value))
+        for keyword, (kind, words, is_beyond) in _LENGTHS.items():
+            if keyword in rules and isinstance(value, kind) and is_beyond(length, rules[keyword]):
+                yield f"{words} {rules[keyword]}"
+
+
+def _is_of_type(value: object, declared: object) -> bool:
+    if declared is None:
+        return True
+    names = cast("list[object]", declared) if isinstance(declared, list) else [declared]
+    return any(_is_a(value, str(name)) for name in names)
+
+
+def _is_a(value: object, name: str) -> bool:
+    if name in {"number", "integer"}:
+        if isinstance(value, str):
+            return _NUMBER_TEXT.fullmatch(value) is not None
+        if isinstance(value, bool) or (
+            name == "integer" and isinstance(value, float) and not value.is_integer()
+        ):
+            return False
+    return isinstance(value, _TYPES.get(name, object))

@@ -1,0 +1,165 @@
+"""The registration payload: what an agent is, composed from its declarations.
+
+The identifier of a schema version is a hash of its content. The same code registers the same
+version in every process, under every hash seed and on every Python, for one version of remit and
+of pydantic. What differs from machine to machine is added when it is sent.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable
+from functools import partial
+from typing import Final, get_args
+
+from remit._capture import Limits, Rules, redacted
+from remit._declare.inference import effective, plan_of
+from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
+from remit._declare.schema import (
+    Redact,
+    canonical,
+    params_schema,
+    quality_schema,
+    result_schema,
+)
+from remit._inspect.docstrings import shown, summary
+from remit._inspect.signature import RETURN
+from remit.models._words import Purpose
+from remit.models.data_risk import DataRisk
+
+Entry = dict[str, object]
+
+# Without the user's hook: the same source registers the same payload whatever the settings.
+REDACT: Final = partial(redacted, rules=Rules(Limits(), None))
+
+SHORT_HASH_CHARS: Final = 12
+"""Length of the hash in the name of a version that the author did not name."""
+
+_TEXT: Final = {"type": "string"}
+_TEXT_OR_NULL: Final = {"type": ["string", "null"]}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+
+_OWN_TYPES: Final[tuple[Entry, ...]] = (
+    {
+        "name": RUN_TYPE,
+        "title": "Run",
+        "description": "One run of the agent, from its start to its end.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "host": _TEXT,
+                "labels": {"type": ["object", "null"]},
+                "pid": {"type": "integer"},
+                "purpose": {"type": "string", "enum": sorted(get_args(Purpose))},
+                "sdk": _TEXT,
+                "subject": _TEXT_OR_NULL,
+            },
+        },
+        "result_schema": {
+            "type": "object",
+            "properties": {
+                "lost": _COUNT,
+                "reason": _TEXT_OR_NULL,
+                "spans": _COUNT,
+                "status": _TEXT,
+            },
+        },
+    },
+    {
+        "name": LOSS_TYPE,
+        "title": "Loss",
+        "description": "What was recorded and could not be delivered.",
+        "params_schema": {
+            "type": "object",
+            "properties": {
+                "counts": {"type": "object", "additionalProperties": _COUNT},
+                "reason": _TEXT,
+            },
+        },
+        "result_schema": {"type": "object"},
+    },
+)
+
+
+def registration(
+    agent: AgentType, registry: Registry, *, redact: Redact = REDACT
+) -> dict[str, object]:
+    """Return what registers *agent*, as plain JSON: the request without what a run adds.
+
+    Args:
+        agent: The agent.
+        registry: What was declared, by it and by the steps of its runs.
+        redact: What every default, example, enumerated value and description passes.
+
+    Returns:
+        `agent_version`, `agent_schema_version`, and the ids that the author gave.
+    """
+    content = _schema_content(agent, registry, redact)
+    digest = hashlib.sha256(canonical(content).encode()).hexdigest()
+    found: dict[str, object] = {
+        "agent_version": _present(
+            name=agent.name,
+            external_identifier=shown(agent.version, redact)
+            or f"schema-{digest[:SHORT_HASH_CHARS]}",
+            description=shown(agent.description, redact),
+        ),
+        "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
+    }
+    return _present(agent_id=agent.agent_id, environment_id=agent.environment_id) | found
+
+
+def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:
+    """Return what the hash is of: every schema, with all that is said of each."""
+    entries = [
+        *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
+        *copy.deepcopy(_OWN_TYPES),
+    ]
+    content: dict[str, object] = {"span_type_schemas": _sorted(entries)}
+    if agent.quality:
+        content["quality_schemas"] = _sorted(
+            {"name": name, "schema": quality_schema(declared, redact=redact)}
+            for name, declared in agent.quality.items()
+        )
+    return content
+
+
+def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
+    plan = plan_of(declared)
+    off = plan.rules_off
+    return _present(
+        name=declared.name,
+        title=shown(declared.title, redact) or human(declared.qualname),
+        description=shown(declared.description or summary(declared.doc), redact),
+        template=shown(declared.template, redact),
+        params_schema=params_schema(
+            declared.declared_signature,
+            redact=redact,
+            doc=declared.doc,
+            declared=declared.params,
+            withheld=plan.withheld,
+            rules_off=off,
+        ),
+        result_schema=result_schema(
+            declared.recorded_signature,
+            declared.kind,
+            redact=redact,
+            declared=declared.result,
+            withheld=plan.outcome.rule,
+            rules_off=sorted({*off[""], *off[RETURN]}),
+        ),
+        data_risk=_risk(effective(declared)),
+    )
+
+
+def _risk(declared: DataRisk | None) -> Entry | None:
+    return None if declared is None else declared.model_dump(mode="json")
+
+
+def _present(**members: object) -> Entry:
+    """Return the members that have a value: the API tells an absent one from null."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: str(entry["name"]))

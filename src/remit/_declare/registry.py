@@ -1,0 +1,507 @@
+"""What was declared: span types and agents, their names, and the registry that holds them.
+
+A name is `<module>:<qualname>` unless the author chose one: the same in a reload, under
+`python -m`, in a script and in a spawned child. It ends up in people's history, so it lasts.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field, fields
+from pathlib import Path, PurePath
+from types import ModuleType
+from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+
+from remit._base.frames import names_of_caller
+from remit._base.guard import attempt
+from remit._inspect.callables import layers, unwrapped
+from remit._inspect.docstrings import docstring, sendable, summary
+from remit._inspect.overrides import CaptureOption, overridden
+from remit._inspect.signature import CallKind, SignatureInfo, read
+from remit.errors import DeclarationError
+from remit.models.data_risk import DataRisk
+
+T = TypeVar("T")
+
+RUN_TYPE: Final = "remit:run"
+"""Type of each run's root span."""
+
+LOSS_TYPE: Final = "remit:loss"
+"""Type of the spans that tell what was lost."""
+
+MAIN: Final = frozenset({"__main__", "__mp_main__"})
+"""The program's own module, in the parent and in a spawned child."""
+
+_NOTEBOOK: Final = "notebook"
+
+
+def module_name(function: Callable[..., object]) -> str:
+    """Return the module of *function*, by the name that it would be imported under.
+
+    `__main__` is the module that `python -m` was given, else the script's name without suffix,
+    else `notebook`.
+    """
+    own = getattr(function, "__module__", None)
+    module = sendable(own) if isinstance(own, str) and own else _module_of_builtin(function)
+    # From the function: a spawned child has these names before it has the module. Objects may
+    # have every attribute that they are asked for.
+    names: Any = getattr(function, "__globals__", None)
+    has_names = isinstance(names, dict)
+    return imported_as(module, cast("dict[str, Any]", names) if has_names else _names_of(module))
+
+
+def imported_as(module: str, names: Mapping[str, Any]) -> str:
+    """Return the name that a module would be imported under.
+
+    Args:
+        module: Its name.
+        names: What it holds.
+    """
+    if module not in MAIN:
+        return module
+    spec = names.get("__spec__")
+    if spec is not None:
+        return str(spec.name)
+    file = names.get("__file__")
+    return PurePath(file).stem if isinstance(file, str) else _NOTEBOOK
+
+
+def module_of_caller() -> str:
+    """Return the module of the code that called remit."""
+    names = names_of_caller()
+    return imported_as(str(names.get("__name__")), names)
+
+
+def _names_of(module: str) -> Mapping[str, Any]:
+    return vars(sys.modules[module]) if module in sys.modules else {}
+
+
+def _module_of_builtin(function: Callable[..., object]) -> str:
+    """Return the module of a method of a built-in type, which names none itself."""
+    owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+    if owner is None:
+        return _NOTEBOOK
+    return (owner if isinstance(owner, type) else type(owner)).__module__
+
+
+def qualname(function: Callable[..., object]) -> str:
+    """Return the qualified name of *function*; of its class, if it is an object."""
+    found = getattr(function, "__qualname__", None)
+    return sendable(found if isinstance(found, str) else type(function).__qualname__)
+
+
+def default_name(function: Callable[..., object]) -> str:
+    """Return `<module>:<qualname>`, the name of what was given none."""
+    return f"{module_name(function)}:{qualname(function)}"
+
+
+def human(qualname: str) -> str:
+    """Return the name of a function as people would write it: `Store.find_order`, Find order."""
+    words = qualname.rpartition(".")[2].strip("_<>").replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+class _Cached(Generic[T]):
+    """An attribute that is computed at its first use.
+
+    `functools.cached_property` holds a lock before Python 3.12, which a forked child may inherit.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, instance: object, owner: type) -> T:
+        value = vars(instance)[self._compute.__name__] = self._compute(instance)
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class SpanType:
+    """One declared span type.
+
+    Attributes:
+        function: What is called, and whose signature is read.
+        kind: How it runs.
+        skip_first: Calls do not carry the first parameter (`self`, `cls`).
+        find_receiver: Settles that at the first use, if it was not known at declaration.
+        named_after: What its name comes from; None is the innermost function.
+        explicit_name: The name that the author chose, else None.
+        data_risk: What it may do and whose data flows through it.
+        title: Title for people, if the author gave one.
+        description: Description, if the author gave one.
+        template: Liquid template of a span's summary.
+        params: Model or JSON Schema in place of the signature's, or None.
+        result: The same for the result.
+        capture: What the author said of recording, by parameter, `return` and rule.
+        declared_in: The module where it was decorated: another one, for a library's function; ""
+            if it is not known.
+    """
+
+    function: Callable[..., object] = field(compare=False)
+    _: KW_ONLY
+    kind: CallKind
+    skip_first: bool
+    find_receiver: Callable[[], bool] | None = field(default=None, compare=False)
+    named_after: Callable[..., object] | None = field(default=None, compare=False)
+    explicit_name: str | None = None
+    data_risk: DataRisk | None = None
+    title: str | None = None
+    description: str | None = None
+    template: str | None = None
+    params: object = None
+    result: object = None
+    capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
+    declared_in: str = ""
+
+    @_Cached
+    def name(self) -> str:
+        """What spans call it: `<module>:<qualname>` unless the author chose a name."""
+        return self.explicit_name or f"{self.module}:{self.qualname}"
+
+    @_Cached
+    def body(self) -> Callable[..., object]:
+        """The function inside decorators, partials and objects."""
+        return unwrapped(self.function)
+
+    @_Cached
+    def doc(self) -> str | None:
+        """The docstring of the function, else that of the object's class."""
+        return docstring(self.body) or docstring(self.named_after or self.body)
+
+    @_Cached
+    def qualname(self) -> str:
+        """The qualified name."""
+        return qualname(self.named_after or self.body)
+
+    @_Cached
+    def module(self) -> str:
+        """The module, by the name that it would be imported under."""
+        return module_name(self.named_after or self.body)
+
+    @property
+    def file(self) -> str:
+        """The file of the function."""
+        return str(getattr(_code(self), "co_filename", "<unknown>"))
+
+    @property
+    def line(self) -> int:
+        """The line of the function, from one; 0 if it is not known."""
+        return int(getattr(_code(self), "co_firstlineno", 0))
+
+    @_Cached
+    def declared_signature(self) -> SignatureInfo:
+        """The signature, read at the first use: the names in it exist by then."""
+        find = self.find_receiver
+        return read(self.function, skip_first=self.skip_first if find is None else find())
+
+    @_Cached
+    def recorded_signature(self) -> SignatureInfo:
+        """The signature with the types of `params` and `result` in it: what is recorded."""
+        streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
+        return overridden(
+            self.declared_signature, streams=streams, params=self.params, result=self.result
+        )
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.file}:{self.line}"
+
+    @property
+    def package(self) -> str:
+        """The top-level package."""
+        return _package(self.module)
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The top-level packages of its function and of the place where that was decorated."""
+        return frozenset(map(_package, (self.module, self.declared_in)))
+
+    def is_within(self, module: str) -> bool:
+        """Return whether *module*, or one beneath it, has its function or decorated that."""
+        homes = (self.module, self.declared_in)
+        return any(f"{each}.".startswith(f"{module}.") for each in homes)
+
+    def is_of(self, function: object) -> bool:
+        """Return whether this is the span type of *function*, or of one inside its decorators."""
+        return any(each is self.function or each is self.body for each in layers(function))
+
+    @property
+    def in_main(self) -> bool:
+        """Whether it is defined in the main module or a notebook, where cells run again."""
+        return getattr(self.body, "__module__", None) in MAIN
+
+    def replaces(self, other: SpanType) -> bool:
+        """Return whether this is *other* declared again: a reload, a factory, a cell run again."""
+        if self.in_main and other.in_main:
+            return True
+        if not (self.explicit_name or other.explicit_name):
+            return True
+        return self.file == other.file and (
+            0 < self.line == other.line or self.qualname == other.qualname
+        )
+
+    def repeats(self, other: SpanType) -> bool:
+        """Return whether a registration of this is one of *other*: the same code, said alike.
+
+        A function that is decorated in another's body is declared at each call.
+        """
+        same_code = _code(self) is _code(other) if _code(self) else self is other
+        return same_code and _compared(self) == _compared(other)
+
+
+@dataclass(frozen=True, eq=False)
+class AgentType:
+    """One declared agent.
+
+    Attributes:
+        span_type: The span type of its calls.
+        explicit_name: The display name that the author chose, else None.
+        version: External identifier of its version, if the author gave one.
+        agent_id: Its id on the server, if the author gave it.
+        environment_id: The environment's id, if the author gave it.
+        span_types: Functions, modules and name prefixes whose span types are its own as well.
+        quality: Models or JSON Schemas of its quality payloads, by name.
+
+    Raises:
+        DeclarationError: A member of `span_types` is neither function, module nor prefix.
+    """
+
+    span_type: SpanType = field(compare=False)
+    _: KW_ONLY
+    explicit_name: str | None = None
+    version: str | None = None
+    agent_id: str | None = None
+    environment_id: str | None = None
+    span_types: tuple[object, ...] = ()
+    quality: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def __post_init__(self) -> None:
+        """Check the members of `span_types`."""
+        for each in self.span_types:
+            if isinstance(each, type) or not (isinstance(each, str | ModuleType) or callable(each)):
+                raise DeclarationError(
+                    f"@remit.agent on {self.place}: span_types holds {each!r}; expected "
+                    "functions, modules or prefixes of names"
+                )
+
+    @_Cached
+    def external_identifier(self) -> str:
+        """`<module>:<qualname>`, by which a server knows it again."""
+        return f"{self.span_type.module}:{self.span_type.qualname}"
+
+    @property
+    def name(self) -> str:
+        """The display name."""
+        own = self.span_type
+        return self.explicit_name or own.title or human(own.qualname)
+
+    @property
+    def description(self) -> str | None:
+        """What it does, if anything says so."""
+        return self.span_type.description or summary(self.span_type.doc)
+
+    @property
+    def data_risk(self) -> DataRisk | None:
+        """Its remit: how far the steps of its runs may go."""
+        return self.span_type.data_risk
+
+    @_Cached
+    def local_identifier(self) -> str:
+        """The identifier in local mode: the folder of the project and the external identifier.
+
+        Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
+        """
+        # The current folder may be gone, or a folder may not be readable.
+        folder = attempt(lambda: _project_folder(self.span_type))
+        own = self.external_identifier
+        return own if isinstance(folder, Exception) else sendable(f"{folder}/{own}")
+
+    @property
+    def place(self) -> str:
+        """Identifier, file and line, for messages."""
+        return f"{self.external_identifier} ({self.span_type.place})"
+
+    def selects(self, span_type: SpanType) -> bool:
+        """Return whether *span_type* is one of this agent's, by its declaration."""
+        return self.span_type.package in span_type.packages or any(
+            _selected(each, span_type) for each in self.span_types
+        )
+
+    def repeats(self, other: AgentType) -> bool:
+        """Return whether a registration of this is one of *other*, its span type aside."""
+        return _compared(self) == _compared(other)
+
+    def selected_functions(self) -> tuple[object, ...]:
+        """Return the functions among `span_types`."""
+        return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
+
+
+class Registry:
+    """The declarations of one process, in whatever order its modules are imported.
+
+    Attributes:
+        version: Grows with every change: what was composed before may be out of date.
+    """
+
+    # Shared by all registries, so that a forked child replaces the lock of copies too.
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self) -> None:
+        """Start with nothing declared."""
+        self.version = 0
+        self._span_types: dict[str, SpanType] = {}
+        self._agents: dict[str, AgentType] = {}
+        # Declared span types of other packages that were used in an agent's runs.
+        self._used: dict[str, set[str]] = {}
+
+    def add_span_type(self, declared: SpanType) -> None:
+        """Remember a span type; one declared again replaces the earlier.
+
+        Raises:
+            DeclarationError: The name is remit's own, or means another function already.
+        """
+        if declared.name in {RUN_TYPE, LOSS_TYPE}:
+            raise DeclarationError(
+                f"{declared.qualname} ({declared.place}) has the name {declared.name!r}, which is "
+                "remit's own; give it another"
+            )
+        with self._lock:
+            known = self._span_types.get(declared.name)
+            if known is not None and not declared.replaces(known):
+                raise DeclarationError(
+                    f"two functions have the name {declared.name!r}: {known.qualname} "
+                    f"({known.place}) and {declared.qualname} ({declared.place}); "
+                    "give each its own"
+                )
+            self._span_types[declared.name] = declared
+            self.version += known is None or not declared.repeats(known)
+
+    def add_agent(self, declared: AgentType) -> None:
+        """Remember an agent and the span type of its calls; one declared again replaces it.
+
+        Raises:
+            DeclarationError: The name of its span type means another function already, or its
+                `span_types` holds a function that is no span type.
+        """
+        for selector in declared.selected_functions():
+            if not any(each.is_of(selector) for each in self.span_types()):
+                name = getattr(selector, "__qualname__", repr(selector))
+                raise DeclarationError(
+                    f"@remit.agent on {declared.place}: span_types holds the function {name}, "
+                    "which is no span type; decorate it with @remit.span_type first"
+                )
+        self.add_span_type(declared.span_type)
+        with self._lock:
+            known = self._agents.get(declared.external_identifier)
+            self._agents[declared.external_identifier] = declared
+            self.version += known is None or not declared.repeats(known)
+
+    def seen(self, name: str, agent: str) -> bool:
+        """Remember that a span in a run of *agent* was of this type.
+
+        The registrations of the agent's later runs include the type if it is declared. Names that
+        only blocks of `remit.span` have are not included, so that the same source registers the
+        same payload whatever ran before.
+
+        Args:
+            name: The span type.
+            agent: External identifier of the agent.
+
+        Returns:
+            Whether this call adds the type to the registration.
+        """
+        declared, owner = self._span_types.get(name), self._agents.get(agent)
+        if declared is None or owner is None or owner.selects(declared):
+            return False
+        with self._lock:
+            used = self._used.setdefault(agent, set())
+            if name in used:
+                return False
+            used.add(name)
+            self.version += 1
+        return True
+
+    def span_types_of(self, agent: AgentType) -> tuple[SpanType, ...]:
+        """Return the declared span types of *agent*, sorted by name.
+
+        Those of its own top-level package, those that its `span_types` name, and those that
+        spans of its runs had.
+        """
+        with self._lock:
+            declared = list(self._span_types.values())
+            used = frozenset(self._used.get(agent.external_identifier, ()))
+        chosen = {each.name: each for each in declared if agent.selects(each) or each.name in used}
+        chosen.setdefault(agent.span_type.name, agent.span_type)
+        return tuple(chosen[name] for name in sorted(chosen))
+
+    def agents(self) -> tuple[AgentType, ...]:
+        """Return the agents, sorted by their identifier."""
+        with self._lock:
+            return tuple(self._agents[each] for each in sorted(self._agents))
+
+    def span_type(self, name: str) -> SpanType | None:
+        """Return the span type that is declared under *name*."""
+        return self._span_types.get(name)
+
+    def span_types(self) -> tuple[SpanType, ...]:
+        """Return every declared span type, sorted by name."""
+        with self._lock:
+            return tuple(self._span_types[each] for each in sorted(self._span_types))
+
+    def copy(self) -> Registry:
+        """Return a registry of the same declarations, to change apart from this one."""
+        other = Registry()
+        with self._lock:
+            other.version = self.version
+            other._span_types.update(self._span_types)
+            other._agents.update(self._agents)
+            other._used.update({agent: set(names) for agent, names in self._used.items()})
+        return other
+
+    def after_fork_in_child(self) -> None:
+        """Take a new lock: a thread that is gone may have held the inherited one."""
+        Registry._lock = threading.Lock()
+
+
+def _project_folder(declared: SpanType) -> str:
+    """Return the folder that contains the top-level module or package, with `~` for the home.
+
+    Code without a file, as in a notebook or at a prompt, counts as in the current folder.
+    """
+    path = Path(declared.file)
+    if path.is_file():
+        parents = path.absolute().parents
+        levels = declared.module.count(".") + (path.name == "__init__.py")
+        folder = parents[min(levels, len(parents) - 1)]
+    else:
+        folder = Path.cwd()
+    with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
+        folder = "~" / folder.relative_to(Path.home())
+    return folder.as_posix()
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _code(declared: SpanType) -> object:
+    return getattr(declared.body, "__code__", None)
+
+
+def _compared(declared: SpanType | AgentType) -> list[object]:
+    """Return what two declarations of the same have in common."""
+    return [getattr(declared, each.name) for each in fields(declared) if each.compare]
+
+
+def _selected(selector: object, span_type: SpanType) -> bool:
+    """Return whether a member of an agent's `span_types` names *span_type*."""
+    if isinstance(selector, str):
+        return span_type.name.startswith(selector)
+    if isinstance(selector, ModuleType):
+        return span_type.is_within(selector.__name__)
+    return span_type.is_of(selector)

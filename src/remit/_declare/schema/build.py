@@ -1,0 +1,287 @@
+"""Schemas of a callable: of its parameters, and of what it returns."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, Final, cast
+
+from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
+
+from remit._base.guard import attempt
+from remit._declare.schema.canonical import (
+    RULES_OFF,
+    Canonicalizer,
+    Json,
+    Raw,
+    Redact,
+    withheld_schema,
+)
+from remit._declare.schema.generator import Generator
+from remit._declare.schema.merge import merged
+from remit._declare.schema.results import (
+    RESULT,
+    VALUE,
+    any_of,
+    as_object,
+    item_stream,
+    reachable,
+    resolved,
+    wrapped,
+)
+from remit._declare.schema.types import UNPACK, TypeNormalizer, is_hashable, noted, type_name
+from remit._inspect.annotations import MISSING
+from remit._inspect.docstrings import parameter_descriptions
+from remit._inspect.returns import forms
+from remit._inspect.signature import CallKind, Parameter, SignatureInfo
+
+_VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
+_STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
+_NEVER: Final = (typing.Never, typing.NoReturn)
+# Pydantic's message goes on with how to install the package; other messages may contain a path.
+_MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
+# pydantic takes seconds for hundreds of adapters; most parameters are one of these.
+_SCALARS: Final[Mapping[object, Json]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+    None: {"type": "null"},
+    Any: {},
+    object: {},
+    MISSING: {},
+}
+
+
+def params_schema(
+    signature: SignatureInfo,
+    *,
+    redact: Redact,
+    doc: str | None = None,
+    declared: object = None,
+    withheld: Mapping[str, str] = MappingProxyType({}),
+    rules_off: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Json:
+    """Return the JSON Schema of a call's payload; never raises for a type.
+
+    Args:
+        signature: The signature.
+        redact: What defaults, examples and enumerated values pass.
+        doc: The callable's docstring; its `Args:` describe the parameters.
+        declared: What `params=` was given: what it does not name keeps the signature's schema.
+        withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
+            value of such a parameter.
+        rules_off: Rules that are off, by parameter; under "" those that are off for all.
+    """
+    whole = _of_call(signature, redact, doc, declared)
+    properties: Mapping[str, Json] = whole.get("properties", {})
+    shown = {
+        name: _governed(each, withheld.get(name), rules_off.get(name, ()))
+        for name, each in properties.items()
+    }
+    return _governed({**whole, "properties": shown}, None, rules_off.get("", ()))
+
+
+def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
+    """Return *schema* with the rule that withholds its values and the rules that are off."""
+    if rule is not None:
+        schema = withheld_schema(schema, rule)
+    return {**schema, RULES_OFF: list(off)} if off else schema
+
+
+def _of_call(signature: SignatureInfo, redact: Redact, doc: str | None, declared: object) -> Json:
+    if declared is None:
+        return _of_parameters(signature.parameters, redact, doc)
+    written = declared_schema(declared, redact=redact)
+    given = resolved(written, written.get("$defs", {}))
+    named = given.get("properties", {})
+    names = [each.name for each in signature.parameters]
+    if named.keys() == set(names):
+        return given
+    rest = [each for each in signature.parameters if each.name not in named]
+    open_name = next((each.name for each in rest if each.kind is _VAR_KEYWORD), None)
+    return merged(_of_parameters(rest, redact, doc), given, names=names, open_name=open_name)
+
+
+def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
+    schemas, definitions = _schemas([_value_type(each) for each in parameters])
+    described = parameter_descriptions(doc)
+    properties = {
+        each.name: _property(each, schema, described.get(each.name))
+        for each, schema in zip(parameters, schemas, strict=True)
+    }
+    whole: Json = {"type": "object", "properties": properties}
+    if required := [each.name for each in parameters if _is_required(each)]:
+        whole["required"] = required
+    return _finished(whole, definitions, redact)
+
+
+def result_schema(
+    signature: SignatureInfo,
+    kind: CallKind,
+    *,
+    redact: Redact,
+    declared: object = None,
+    withheld: str | None = None,
+    rules_off: Sequence[str] = (),
+) -> Json:
+    """Return the JSON Schema of a call's result; never raises for a type.
+
+    A failed span's result is the failure object and no subject of this schema.
+
+    Args:
+        signature: The signature, with the type that `result=` was given.
+        kind: How a call runs: generators return their items.
+        redact: What defaults, examples and enumerated values pass.
+        declared: What `result=` was given: a JSON Schema takes the place of all others.
+        withheld: The rule that withholds every result, else None. The schema then shows no value.
+        rules_off: Rules that are off for it.
+    """
+    return _governed(_of_result(signature, kind, redact, declared), withheld, rules_off)
+
+
+def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declared: object) -> Json:
+    if isinstance(declared, Mapping):
+        return _as_written(cast("Mapping[object, object]", declared), RESULT, redact)
+    returns = signature.returns
+    at_once, one_by_one = forms(returns, streams=kind in _STREAMS)
+    if not one_by_one and _is_unknown(at_once[0]):
+        note = noted(signature.returns_note) if signature.returns_note else {}
+        return {**note, "type": "object"}
+    if len(at_once) > 1:
+        at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
+    schemas, definitions = _schemas([*at_once, *one_by_one])
+    parts = [as_object(each, definitions) for each in schemas[: len(at_once)]]
+    parts += [item_stream(each) for each in schemas[len(at_once) :]]
+    return _finished(any_of(parts), definitions, redact)
+
+
+def _is_unknown(annotation: object) -> bool:
+    return any(annotation is each for each in (MISSING, *_NEVER))
+
+
+def _as_written(written: Mapping[object, object], key: str, redact: Redact) -> Json:
+    """Return an author's schema; one of a value that is no object is wrapped under *key*."""
+    schema = declared_schema(written, redact=redact)
+    kind = schema.get("type", "object")
+    if kind == "object" or isinstance(kind, list):
+        return schema
+    definitions = schema.pop("$defs", None)
+    whole = wrapped(schema, key)
+    return whole if definitions is None else {"$defs": definitions, **whole}
+
+
+def declared_schema(declared: object, *, redact: Redact) -> Json:
+    """Return the JSON Schema that an option of a decorator was given.
+
+    Args:
+        declared: A model or another type, or a JSON Schema as a mapping, which is kept as the
+            author wrote it but for redaction and the order of keys.
+        redact: What defaults, examples and enumerated values pass.
+    """
+    if isinstance(declared, Mapping):
+        written = cast("Mapping[object, object]", declared)
+        return cast("Json", Canonicalizer(redact, generated=False).schema(written))
+    (schema,), definitions = _schemas([declared])
+    return _finished(resolved(schema, definitions), definitions, redact)
+
+
+def quality_schema(declared: object, *, redact: Redact) -> Json:
+    """Return the JSON Schema of a quality payload; a value that is no object is under `value`.
+
+    Args:
+        declared: What `quality=` was given for its name.
+        redact: What defaults, examples and enumerated values pass.
+    """
+    if isinstance(declared, Mapping):
+        return _as_written(cast("Mapping[object, object]", declared), VALUE, redact)
+    (schema,), definitions = _schemas([declared])
+    return _finished(as_object(schema, definitions, VALUE), definitions, redact)
+
+
+def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
+    """Return a schema for each type, and the definitions that they share."""
+    found = [_SCALARS.get(each) if is_hashable(each) else None for each in types]
+    rest = [each for each, known in zip(types, found, strict=True) if known is None]
+    generated, definitions = _generated(rest) if rest else ([], {})
+    pending = iter(generated)
+    return [next(pending) if each is None else dict(each) for each in found], definitions
+
+
+def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
+    """Return pydantic's schemas; a type that it cannot take loses its own and no other."""
+    together = attempt(lambda: _by_pydantic(types))
+    if isinstance(together, Exception):
+        sound = [_or_note(each) for each in types]
+        together = _by_pydantic(sound)
+    return together
+
+
+def _or_note(annotation: object) -> object:
+    """Return the type if pydantic takes it, else one whose schema is a note."""
+    tried = attempt(lambda: _by_pydantic([annotation]))
+    if not isinstance(tried, Exception):
+        return annotation
+    missing = _MISSING_PACKAGE.match(str(tried)) if isinstance(tried, ImportError) else None
+    reason = type(tried).__name__ if missing is None else missing.group()
+    why = f"{type_name(annotation)} has no schema ({reason}); recorded as it is"
+    return Annotated[Any, WithJsonSchema(noted(why))]
+
+
+def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
+    # One adapter for all types, so that definitions of equal names get different keys. It is of a
+    # tuple, because an adapter of a model takes no configuration.
+    normalizer = TypeNormalizer()
+    ready = tuple(normalizer.normalize(each) for each in types)
+    config = ConfigDict(arbitrary_types_allowed=True)
+    adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
+    schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
+    return schema["prefixItems"], schema.get("$defs", {})
+
+
+def _finished(schema: Json, definitions: Json, redact: Redact) -> Json:
+    if used := reachable(schema, definitions):
+        schema = {**schema, "$defs": used}
+    return cast("Json", Canonicalizer(redact).schema(schema))
+
+
+def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:
+    """Return the schema of one parameter with all that is known beside its type."""
+    note = parameter.note or schema.get("$comment")
+    if parameter.kind in _VARIADIC and _unpacked(parameter) is None:
+        schema = (
+            {"type": "array", "items": schema}
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL
+            else {"type": "object", "additionalProperties": schema or True}
+        )
+    if note:
+        schema = {**schema, "$comment": f"`{parameter.name}`: {note}"}
+    if description:
+        schema = {"description": description, **schema}
+    if parameter.default is not MISSING and parameter.category is None:
+        schema = {**schema, "default": Raw(parameter.default)}
+    return schema
+
+
+def _is_required(parameter: Parameter) -> bool:
+    """Return whether a call must give it: the others are in the payload too, by their default."""
+    return parameter.default is MISSING and parameter.kind not in _VARIADIC
+
+
+def _value_type(parameter: Parameter) -> object:
+    """Return the type of a parameter's value; of each one for `*args` and `**kwargs`."""
+    unpacked = _unpacked(parameter)
+    return parameter.annotation if unpacked is None else unpacked
+
+
+def _unpacked(parameter: Parameter) -> object | None:
+    """Return the type that describes all of `*args` or `**kwargs` at once, if it is one."""
+    annotation = parameter.annotation
+    if typing.get_origin(annotation) in UNPACK:
+        return cast("object", typing.get_args(annotation)[0])
+    return None

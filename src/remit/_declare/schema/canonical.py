@@ -1,0 +1,210 @@
+"""The last pass over a schema: redacted, plain JSON, and always in the same order.
+
+It also has the keywords of JSON Schema that remit knows, and those that it adds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, TypeAlias, cast
+
+from remit._capture.markers import KEY
+from remit._capture.rules.names import listed
+from remit._inspect.docstrings import prose, sendable
+
+Redact: TypeAlias = Callable[[object], object]
+"""Turns any value into plain JSON, what must not be shown replaced by a marker."""
+Json: TypeAlias = dict[str, Any]
+"""A JSON Schema, or a part of one."""
+
+WITHHELD: Final = "x-remit-withheld"
+"""Keyword of a value that is never recorded: the rule that withholds it."""
+RULES_OFF: Final = "x-remit-rules-off"
+"""Keyword of a value that is recorded because rules are off: these rules."""
+NAME: Final = "x-remit-name"
+"""Name of a position in a named tuple. Only redaction uses it; it is never sent."""
+
+SCHEMAS_BY_NAME: Final = frozenset(
+    listed(
+        "$defs, definitions, dependencies, dependentRequired, dependentSchemas, patternProperties, "
+        "properties"
+    )
+)
+VALUE: Final = frozenset(listed("const, default, example"))
+VALUES: Final = frozenset(listed("enum, examples"))
+TERMS: Final = frozenset(
+    {WITHHELD}
+    | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
+    | {*listed("format, type")}
+)
+"""Keywords whose strings are terms of JSON Schema or of remit; others hold the author's text."""
+DISCRIMINATOR: Final = "discriminator"
+"""Keyword of OpenAPI: the field that distinguishes the members of a union, and a mapping."""
+
+_OF_TYPES: Final = frozenset(
+    listed(
+        "$dynamicAnchor, $dynamicRef, $recursiveAnchor, $recursiveRef, additionalItems, "
+        "additionalProperties, allOf, anyOf, contains, contentSchema, deprecated, description, "
+        "else, exclusiveMaximum, exclusiveMinimum, if, items, maxContains, maxItems, maxLength, "
+        "maxProperties, maximum, minContains, minItems, minLength, minProperties, minimum, "
+        "multipleOf, not, oneOf, prefixItems, propertyNames, readOnly, required, then, title, "
+        "unevaluatedItems, unevaluatedProperties, uniqueItems, writeOnly"
+    )
+)
+_WITHOUT_VALUES: Final = SCHEMAS_BY_NAME | TERMS | _OF_TYPES
+KNOWN: Final = _WITHOUT_VALUES | VALUE | VALUES | {"pattern", DISCRIMINATOR, RULES_OFF}
+"""All other keywords are the author's (`json_schema_extra`): their values are redacted."""
+
+_ALTERNATIVES: Final = frozenset({"anyOf", "oneOf"})
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A Python value inside a schema, not yet encoded: redaction needs its type and its name."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Canonicalizer:
+    """Redacts a schema and puts it in order.
+
+    Attributes:
+        redact: What every default, example and enumerated value passes.
+        generated: pydantic made the schema, so that differences without meaning are removed: the
+            order of unions (`typing` caches equal unions, so the order depends on which was made
+            first) and `0.0` for `0`. False for a schema that the author wrote.
+    """
+
+    redact: Redact
+    generated: bool = True
+
+    def schema(self, schema: object, name: str | None = None) -> Any:  # noqa: ANN401 - JSON
+        """Return a schema with its keys sorted and its values redacted.
+
+        Args:
+            schema: A schema, or any part of one.
+            name: The property that it describes, if it does: names say what is secret.
+        """
+        if isinstance(schema, Mapping):
+            given = cast("Mapping[object, object]", schema)
+            name = str(given[NAME]) if NAME in given else name
+            made = ((key, self._keyword(key, value, name)) for key, value in _sorted(given))
+            return {key: value for key, value in made if value is not _ABSENT}
+        if isinstance(schema, list | tuple):
+            return [self.schema(each, name) for each in cast("Iterable[object]", schema)]
+        return self._leaf(schema)
+
+    def _keyword(self, key: str, value: object, name: str | None) -> object:
+        if key in SCHEMAS_BY_NAME and isinstance(value, Mapping):
+            by_name = cast("Mapping[object, object]", value)
+            return {each: self.schema(inner, each) for each, inner in _sorted(by_name)}
+        if key in VALUE or key in VALUES:
+            return self._value(key, value, name)
+        if key not in KNOWN:
+            return _ABSENT if key == NAME else self._own(key, value, name)
+        if isinstance(value, str) and key not in TERMS:
+            shown = self.redact(prose(value) if key == "description" else sendable(value))
+            return shown if isinstance(shown, str) else _ABSENT
+        made = _in_order(value) if key == DISCRIMINATOR else self.schema(value, name)
+        if key in _ALTERNATIVES and self.generated and isinstance(made, list):
+            return sorted(cast("list[object]", made), key=_null_last)
+        return made
+
+    def _value(self, key: str, value: object, name: str | None) -> object:
+        """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
+
+        A marker in place of a default shows that there is one; as a constant it would be wrong.
+        """
+        if key in VALUES and isinstance(value, list):
+            return self._listed(cast("list[object]", value), name)
+        shown = self._redacted(value, name)
+        return _ABSENT if is_marker(shown, None if key == "const" else "opaque") else shown
+
+    def _own(self, key: str, value: object, name: str | None) -> object:
+        """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
+        shown = _as_object(self._redacted({key: value}, name)) or {}
+        return _ABSENT if is_marker(shown) or is_marker(shown.get(key)) else shown.get(key)
+
+    def _listed(self, values: list[object], name: str | None) -> object:
+        """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
+        shown = [self._redacted(each, name) for each in values]
+        distinct = {canonical(each): each for each in shown if not is_marker(each)}
+        return list(distinct.values()) or _ABSENT
+
+    def _redacted(self, value: object, name: str | None) -> object:
+        value = value.value if isinstance(value, Raw) else value
+        if name is None:
+            return self.redact(value)
+        shown = self.redact({name: value})
+        fields = _as_object(shown)
+        if fields is None or is_marker(fields):
+            return shown
+        return cast("object", next(iter(fields.values()), None))
+
+    def _leaf(self, value: object) -> object:
+        if isinstance(value, str):
+            return sendable(value)
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float) and math.isfinite(value):
+            return int(value) if self.generated and value.is_integer() else value
+        return self.redact(value)
+
+
+def _in_order(value: object) -> object:
+    """Return a mapping with its keys sorted at every level; any other value unchanged."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _in_order(each) for key, each in _sorted(cast("Mapping[object, object]", value))}
+
+
+def _sorted(given: Mapping[object, object]) -> list[tuple[str, object]]:
+    return sorted(((str(key), value) for key, value in given.items()), key=itemgetter(0))
+
+
+def _null_last(member: object) -> tuple[bool, str]:
+    return member == {"type": "null"}, canonical(member)
+
+
+def is_marker(value: object, kind: str | None = None) -> bool:
+    """Return whether *value* is a substitute, of *kind* if one is given."""
+    fields = _as_object(value)
+    return fields is not None and KEY in fields and kind in {None, fields[KEY]}
+
+
+def _as_object(value: object) -> Json | None:
+    return cast("Json", value) if isinstance(value, dict) else None
+
+
+def canonical(value: object) -> str:
+    """Return *value* as JSON that is the same for equal values: keys sorted, no white space."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def withheld_schema(schema: Json, rule: str) -> Json:
+    """Return *schema* for a value that *rule* withholds: the type without any actual value.
+
+    Patterns and the author's own keywords are left out as well, because they may show a value.
+    """
+    return {**_without_values(schema), WITHHELD: rule}
+
+
+def _without_values(schema: Json) -> Json:
+    return {key: _inside(key, value) for key, value in schema.items() if key in _WITHOUT_VALUES}
+
+
+def _inside(key: str, value: object) -> object:
+    if isinstance(value, list):
+        return [_inside("", each) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    inner = cast("Json", value)
+    if key in SCHEMAS_BY_NAME:
+        return {name: _inside("", each) for name, each in inner.items()}
+    return _without_values(inner)

@@ -1,0 +1,248 @@
+"""`@remit.agent`: the function that answers; its runs are what the server keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
+
+from remit import _runtime
+from remit._base.guard import guarded
+from remit._base.ids import is_pfid
+from remit._base.text import shown
+from remit._declare.registry import AgentType
+from remit._decorators.checks import check_texts, declare, explicit_name, place_of
+from remit._decorators.span_type import current_rules, recorder_of
+from remit._inspect.decorated import (
+    CallableInfo,
+    callable_info,
+    misplaced,
+    unwrap_descriptor,
+)
+from remit._inspect.introspection import is_a, is_mapping
+from remit._record.calls import CALLS
+from remit._record.policy import Ceiling, under
+from remit._record.run_blocks import RunBlock
+from remit._record.runs import OpenRun, RunOptions, check_terminated, current_context
+from remit._record.tracer import StepTracer
+from remit._record.wrappers import Agent, AgentObject, WrapperConfig
+from remit.errors import DeclarationError, UsageError
+from remit.models._words import Purpose
+from remit.models.data_risk import DataRisk
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COLLECTIONS: Final = (list, tuple, set, frozenset)
+
+
+@overload
+def agent(name: Callable[P, R]) -> Agent[P, R]: ...
+@overload
+def agent(
+    name: str,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
+@overload
+def agent(
+    name: None = None,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> Callable[[Callable[P, R]], Agent[P, R]]: ...
+def agent(  # noqa: PLR0913 - the frozen signature
+    name: object = None,
+    *,
+    version: str | None = None,
+    description: str | None = None,
+    agent_id: str | None = None,
+    environment_id: str | None = None,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    span_types: Sequence[object] = (),
+    quality: Mapping[str, object] | None = None,
+) -> object:
+    """Declare the function that answers; each run of it is one agent instance.
+
+    The result is still the function, with the methods `run` and `registration`.
+
+    Args:
+        name: Display name; by default made from the function's name.
+        version: External identifier of the agent's version; by default the hash of its schemas.
+        description: By default the docstring.
+        agent_id: Id of the agent on the server; wins over the setting.
+        environment_id: Id of the environment on the server.
+        data_risk: The agent's remit, a ceiling: no step of its runs may exceed it.
+        span_types: Span types of this agent in addition to those of its top-level package:
+            functions, modules, or prefixes of names.
+        quality: Models or JSON Schemas of `record_quality` payloads, by name.
+
+    Returns:
+        The agent, or a decorator that makes it.
+
+    Raises:
+        DeclarationError: Names the function, what was wrong and what is allowed.
+    """
+    if isinstance(span_types, str) or not isinstance(span_types, Sequence):
+        raise DeclarationError(
+            f"@remit.agent(span_types=...) is of type {type(span_types).__name__}; expected a list "
+            "of functions, modules or prefixes of names"
+        )
+    options = {
+        "version": version,
+        "description": description,
+        "agent_id": agent_id,
+        "environment_id": environment_id,
+        "data_risk": data_risk,
+        "span_types": tuple(span_types),
+        "quality": quality,
+    }
+    if name is None or isinstance(name, str):
+        return partial(_decorate, explicit_name(name, "agent"), options)
+    return _decorate(None, options, name)
+
+
+def _decorate(
+    name: str | None,
+    options: Mapping[str, Any],
+    target: object,
+    *,
+    takes_self: bool | None = None,
+    declared_in: str | None = None,
+) -> object:
+    wrapping = unwrap_descriptor(target, "agent")
+    if wrapping is not None and not wrapping.is_called:
+        raise misplaced("agent", wrapping.decorator)
+    if wrapping is not None:
+        inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
+        return wrapping.rewrap(inner)
+    info = callable_info(target, "agent", takes_self=takes_self)
+    declared = _declare(info, name, options, declared_in)
+    _runtime.registry().add_agent(declared)
+    runs = AgentRuns(declared)
+    tracer = StepTracer(
+        recorder_of(declared.span_type, runs.ceiling),
+        info.self_parameter,
+        outside=runs.outside,
+        rules=current_rules,
+        open_run=runs.open,
+    )
+    home = declared.span_type.declared_in
+    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    agent_class: type[Any] = AgentObject if info.is_object else Agent
+    decorated: Agent[..., object] = agent_class(
+        info.wrapped, config, runs.block, partial(_runtime.registration, declared)
+    )
+    return decorated
+
+
+def _declare(
+    info: CallableInfo, name: str | None, options: Mapping[str, Any], declared_in: str | None
+) -> AgentType:
+    own = {each: options[each] for each in ("data_risk", "description")}
+    span_type = declare(info, "agent", None, own, declared_in)
+    where = place_of(info, "agent")
+    texts = {each: options[each] for each in ("version", "agent_id", "environment_id")}
+    check_texts(where, **texts)
+    quality: Mapping[str, object] | None = options["quality"]
+    kind: type = type(quality)
+    if quality is not None and not issubclass(kind, Mapping):
+        raise DeclarationError(
+            f"{where}: quality is of type {kind.__name__}; expected a mapping of "
+            "names to models or JSON Schemas"
+        )
+    return AgentType(
+        span_type,
+        explicit_name=name,
+        span_types=options["span_types"],
+        quality=quality or {},
+        **texts,
+    )
+
+
+class AgentRuns:
+    """Opens the runs of one agent.
+
+    Attributes:
+        ceiling: What the agent forbids, None if nothing.
+    """
+
+    __slots__ = ("_agent", "ceiling")
+
+    def __init__(self, agent: AgentType) -> None:
+        """Open runs of *agent*."""
+        self._agent = agent
+        self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+
+    @guarded("a call outside any run", nullcontext())
+    def outside(self) -> RunBlock:
+        """Return the block of a run around a call outside any run."""
+        return RunBlock(self.open)
+
+    def block(
+        self,
+        purpose: str | None = None,
+        subject: str | None = None,
+        labels: object = None,
+        resume: str | None = None,
+    ) -> RunBlock:
+        """Return the block of a run, as `Agent.run`.
+
+        Raises:
+            UsageError: The API does not know the purpose, *subject* is no string, *labels* are
+                neither a mapping nor a collection, or *resume* is no id. Entering the block raises
+                `RunTerminated` if a run around it, or the one to be resumed, was terminated.
+        """
+        self._check(purpose, subject, labels, resume)
+        return RunBlock(partial(self.open, purpose, subject, labels, resume))
+
+    @guarded("the arguments of a run", passes=(UsageError,))
+    def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
+        if purpose is not None and not (type(purpose) is str and purpose in get_args(Purpose)):
+            raise self._misuse("purpose", purpose, f"one of {', '.join(get_args(Purpose))}")
+        if subject is not None and not is_a(subject, str):
+            raise self._misuse("subject", subject, "a text")
+        if labels is not None and not (is_mapping(labels) or is_a(labels, *COLLECTIONS)):
+            expected = 'a list of words or a mapping of words, as in {"channel": "mail"}'
+            raise self._misuse("labels", labels, expected)
+        if resume is not None and not (type(resume) is str and is_pfid(resume)):
+            expected = "the id of an instance, 32 characters, as Run.id gives it"
+            raise self._misuse("resume", resume, expected)
+
+    def _misuse(self, name: str, value: object, expected: str) -> UsageError:
+        agent = self._agent.external_identifier
+        return UsageError(f"run({name}=...) of {agent}: saw {shown(value)}; expected {expected}")
+
+    def open(
+        self,
+        purpose: str | None = None,
+        subject: str | None = None,
+        labels: object = None,
+        resume: str | None = None,
+    ) -> OpenRun:
+        """Open a run without making it current.
+
+        Raises:
+            RunTerminated: A run around it, or the one to be resumed, was terminated.
+        """
+        runtime, outer = _runtime.current(), current_context()
+        if outer is not None:
+            check_terminated(outer)
+        if resume is not None:
+            runtime.check_resumed(resume)
+        options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
+        ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
+        return runtime.open_run(self._agent, options, ceilings)

@@ -1,0 +1,67 @@
+"""`remit.span`: a block of code as a span, named and filled by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from remit import _runtime
+from remit._base.guard import guarded
+from remit._declare import inference
+from remit._declare.risk import coerce
+from remit._decorators.checks import given_name
+from remit._decorators.span_type import outside
+from remit._inspect.introspection import is_mapping
+from remit._record.span_blocks import ManualPlan, SpanBlock
+from remit._record.spans import SpanRecorder
+from remit.errors import DeclarationError, UsageError
+from remit.models.data_risk import DataRisk
+
+
+def span(
+    name: str,
+    payload: Mapping[str, object] | None = None,
+    *,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+) -> SpanBlock:
+    """Record a block as a span: `with remit.span("plan", {"goal": goal}) as span:`.
+
+    A block declares nothing to the server. If a function is decorated with
+    `@remit.span_type(name)`, its declaration applies to the blocks of that name: schemas, data risk
+    and `capture=`.
+
+    Args:
+        name: Span type, sent as given.
+        payload: What goes in; redacted and bounded like every payload.
+        data_risk: What the block may do and whose data flows through it. The default is the data
+            risk that is declared under its name.
+
+    Returns:
+        The block, sync and async; it yields a `Span` with `.set_result(mapping)` and
+        `.fail(reason)`.
+
+    Raises:
+        DeclarationError: The name is empty or the data risk has an unknown word.
+        UsageError: The payload is not a mapping.
+    """
+    return SpanBlock(name, _recorder(name, payload, data_risk), outside)
+
+
+@guarded("the declaration of a block", passes=(DeclarationError, UsageError))
+def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object) -> SpanRecorder:
+    given_name(name, "span")
+    if payload is not None and not is_mapping(payload):
+        raise UsageError(
+            f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "
+            'expected a mapping, as in {"goal": goal}'
+        )
+    risk = coerce(data_risk, f"remit.span({name!r})")
+    given: Mapping[str, object] = {} if payload is None else payload
+    declared = _runtime.registry().span_type(name)
+    if declared is None:
+        plan = ManualPlan(given)
+        return SpanRecorder(name, lambda: plan, find_risk=lambda: risk)
+    return SpanRecorder(
+        name,
+        lambda: ManualPlan(given, inference.plan_of(declared)),
+        find_risk=lambda: inference.effective(declared) if risk is None else risk,
+    )

@@ -1,0 +1,172 @@
+"""`@remit.span_type`: a function whose every call is a span."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar, overload
+
+from remit import _runtime
+from remit._base.guard import guarded
+from remit._capture import Capture, Rules
+from remit._declare import inference
+from remit._declare.registry import SpanType
+from remit._decorators.checks import declare, explicit_name
+from remit._inspect.decorated import callable_info, unwrap_descriptor
+from remit._record.calls import CALLS
+from remit._record.policy import Ceiling
+from remit._record.spans import SpanRecorder, StepKind
+from remit._record.tracer import StepTracer
+from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
+from remit.models.data_risk import DataRisk
+
+
+class Descriptor(Protocol):
+    """What gives a callable, or what one returns, where a class or an object is asked for it."""
+
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any:  # noqa: ANN401 - of any kind
+        """Return it."""
+        ...
+
+
+T = TypeVar("T", bound=Callable[..., object] | Descriptor)
+
+
+@overload
+def span_type(name: T) -> T: ...
+@overload
+def span_type(
+    name: str,
+    *,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    template: str | None = None,
+    params: object = None,
+    result: object = None,
+    capture: Capture | None = None,
+) -> Callable[[T], T]: ...
+@overload
+def span_type(
+    name: None = None,
+    *,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    template: str | None = None,
+    params: object = None,
+    result: object = None,
+    capture: Capture | None = None,
+) -> Callable[[T], T]: ...
+def span_type(  # noqa: PLR0913 - the frozen signature
+    name: object = None,
+    *,
+    data_risk: DataRisk | Mapping[str, object] | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    template: str | None = None,
+    params: object = None,
+    result: object = None,
+    capture: Capture | None = None,
+) -> object:
+    """Record every call of the decorated function as a span, and declare what it may do.
+
+    It decorates any callable, with or without arguments: functions, coroutine functions, generators
+    and async generators, methods, partials, callable objects, builtins; static and class methods,
+    properties and abstract methods in either order. Put it below a decorator that keeps the
+    function, such as a route or a task of a framework, never above.
+
+    Args:
+        name: Span type; by default `module:qualname`.
+        data_risk: What the step may do and whose data flows through it: what `remit.risk(...)`
+            returns, a `DataRisk`, or a mapping of the same shape.
+        title: Title for people; by default made from the function's name.
+        description: By default the docstring.
+        template: Liquid template of a span's summary.
+        params: A class whose fields describe parameters (a model, dataclass, TypedDict), or a
+            JSON Schema of them; other parameters follow the signature.
+        result: Type or JSON Schema of the result; the type of each item, if there are several.
+        capture: None follows the declaration: `restricted` and `secret` data are withheld. False
+            records no values, True records them in spite of the declaration; a mapping decides by
+            parameter name, and by `return` for the result. Secrets are withheld in any case,
+            unless a rule of redaction is turned off by the name in its marker:
+            `{"name:token": True}` for the span type, `{"cursor": {"name:token": True}}` for one
+            parameter.
+
+    Returns:
+        The function, or a decorator of it; its type, signature and kind stay the same.
+
+    Raises:
+        DeclarationError: Names the function, what was wrong and what is allowed.
+    """
+    options = {
+        "data_risk": data_risk,
+        "title": title,
+        "description": description,
+        "template": template,
+        "params": params,
+        "result": result,
+        "capture": capture,
+    }
+    if name is None or isinstance(name, str):
+        return partial(_decorate, explicit_name(name, "span_type"), options)
+    return _decorate(None, options, name)
+
+
+def _decorate(
+    name: str | None,
+    options: Mapping[str, Any],
+    target: Any,  # noqa: ANN401 - anything may be decorated, little is fit
+    *,
+    takes_self: bool | None = None,
+    declared_in: str | None = None,
+) -> object:
+    wrapping = unwrap_descriptor(target, "span_type")
+    if wrapping is not None:
+        inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
+        return wrapping.rewrap(inner)
+    info = callable_info(target, "span_type", takes_self=takes_self)
+    declared = declare(info, "span_type", name, options, declared_in)
+    _runtime.registry().add_span_type(declared)
+    recorder = recorder_of(declared)
+    tracer = StepTracer(
+        recorder, info.self_parameter, outside=partial(outside, recorder), rules=current_rules
+    )
+    home = declared.declared_in
+    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
+    return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
+
+
+def recorder_of(
+    declared: SpanType, ceiling: Ceiling | None = None, kind: StepKind = "step"
+) -> SpanRecorder:
+    """Return the recorder of a declaration; its signature is read at the first call."""
+    return SpanRecorder(
+        declared.name,
+        lambda: inference.plan_of(declared),
+        place=declared.place,
+        find_risk=lambda: inference.effective(declared),
+        ceiling=ceiling,
+        kind=kind,
+    )
+
+
+def current_rules() -> Rules:
+    """Return the rules of the runtime, for what is captured outside any run."""
+    return _runtime.current().recorder.rules
+
+
+_NO_BLOCK: Final[nullcontext[None]] = nullcontext()
+
+
+@guarded("a call outside any run", _NO_BLOCK)
+def outside(recorder: SpanRecorder) -> nullcontext[None]:
+    """Count a call outside any run, or refuse it; return the block around it, which does nothing.
+
+    Raises:
+        DeniedError: The settings refuse it.
+    """
+    _runtime.current().outside(recorder)
+    return _NO_BLOCK

@@ -1,0 +1,163 @@
+"""Adoption: what an ended process left in the spool is sent by another, and its runs are ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from remit._base.clock import NS_PER_S
+from remit._deliver.loss_spans import failed_end, failed_run_ends, loss_span
+from remit._deliver.losses import Loss
+from remit._deliver.runs import RunTable
+from remit._deliver.sender import Sender, SenderContext
+from remit._deliver.spool import (
+    STORAGE_ERRORS,
+    DamagedError,
+    FileOutbox,
+    Files,
+    RunRecord,
+    is_damage,
+)
+from remit._record.items import Item
+
+
+class Adoption:
+    """Sends one file after the other, between the steps of the process's own outbox.
+
+    A step is made by the sender's thread; the counts may be read from any.
+    """
+
+    def __init__(self, files: Files | None, context: SenderContext, look_every_s: float) -> None:
+        """Look for nothing yet.
+
+        Args:
+            files: Where to look; nowhere if None.
+            context: How to send.
+            look_every_s: Seconds between two looks for files of processes that have ended.
+        """
+        self._files = files
+        self._context = context
+        self._look_every_ns = int(look_every_s * NS_PER_S)
+        self._look_ns = context.clock.monotonic_ns()
+        self._file: FileOutbox | None = None
+        self._sender: Sender | None = None
+        self._closed = False
+
+    def look_now(self) -> None:
+        """Have the next step look, and try even while the circuit is open."""
+        self._look_ns = 0
+        if self._sender is not None:
+            self._sender.force()
+
+    def likely(self) -> bool:
+        """Tell whether there may be something to adopt, without opening a file."""
+        return self._file is not None or (self._files is not None and self._files.left())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being sent, or a look was asked for and not made yet."""
+        return self._file is not None or (self._files is not None and not self._look_ns)
+
+    def pending(self) -> int:
+        """Count the rows of the file that is being sent."""
+        file = self._file
+        return 0 if file is None else file.pending()
+
+    def oldest_ns(self) -> int | None:
+        """Return when the oldest of those rows was written, by the wall clock."""
+        file = self._file
+        return None if file is None else file.oldest_ns()
+
+    def step(self) -> float:
+        """Send a window of a file, or look for one; return the seconds until the next step."""
+        if self._files is None or self._closed:
+            return self._context.poll_interval_s
+        if self._file is None:
+            self._take(self._files)
+        file, sender = self._file, self._sender
+        if file is None or sender is None:
+            return max(0.0, (self._look_ns - self._context.clock.monotonic_ns()) / NS_PER_S)
+        try:
+            return self._send(file, sender)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            self._give_back(file, error)
+            return 0.0
+
+    def abandon(self) -> None:
+        """Leave the file to the parent, in the child of a fork."""
+        if self._file is not None:
+            self._file.abandon()
+
+    def close(self, timeout_s: float) -> None:
+        """Leave what is not sent yet to another process, for good; wait no longer than that."""
+        self._closed = True
+        file = self._file
+        if file is not None:
+            file.close(timeout_s)
+
+    def _take(self, files: Files) -> None:
+        now_ns = self._context.clock.monotonic_ns()
+        if now_ns < self._look_ns:
+            return
+        file = files.take()
+        if file is None:
+            self._look_ns = now_ns + self._look_every_ns
+        else:
+            self._begin(file)
+
+    def _begin(self, file: FileOutbox) -> None:
+        self._sender = Sender(file, RunTable(file), self._context)
+        self._file = file
+        if self._closed:
+            # Taken while another thread closed: one of the two sees the other.
+            file.close()
+
+    def _send(self, file: FileOutbox, sender: Sender) -> float:
+        rest_s = sender.step()
+        if file.pending():
+            return rest_s
+        endings, changed = _endings(file)
+        if endings:
+            file.put(endings, changed)
+        else:
+            file.close()
+            self._file = self._sender = None
+            if file.claim.path.exists():
+                # It is left for another process, so there is no hurry to look again.
+                self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
+        return 0.0
+
+    def _give_back(self, file: FileOutbox, error: Exception) -> None:
+        """Leave a file that cannot be read or written; save what can be read of a damaged one."""
+        claim = file.detach()
+        self._file = self._sender = None
+        if self._files is not None and is_damage(error):
+            rescued = self._files.rescue(claim, error)
+            if rescued is not None:
+                self._begin(rescued)
+        else:
+            claim.release()
+            self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
+
+
+def _endings(file: FileOutbox) -> tuple[list[Item], list[RunRecord]]:
+    """Return the ends of what the process of *file* began and did not end, and what was lost.
+
+    Returns:
+        Items to be sent, and the records of runs that say more than before.
+    """
+    runs = {record.key: record for record in file.open_runs()}
+    roots = {record.root for record in runs.values()}
+    spans = [
+        failed_end(span, file.last_write_ns) for span in file.open_spans() if span.key not in roots
+    ]
+    for run_key, count in Counter(span.run_key for span in spans).items():
+        if run_key in runs:
+            runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
+    owing = file.owing_runs()
+    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
+    for record in owing:
+        record.lost = {}
+    ends = [
+        item for record in runs.values() for item in failed_run_ends(record, file.last_write_ns)
+    ]
+    return [*spans, *losses, *ends], [*runs.values(), *owing]

@@ -1,0 +1,133 @@
+"""Bulk items as JSON: keys and times become text here, payloads are copied as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from remit._base.clock import iso8601
+from remit._base.guard import guarded
+from remit._base.ids import key_text, pfid_text
+from remit._deliver.runs import RunDelivery
+from remit._deliver.spool import Row
+from remit._record.items import Item, Kind
+
+NO_PAYLOAD: Final = b"{}"
+# Many spans have the same parent.
+PARENTS: Final = 2_000
+
+_encode: Final = msgspec.json.Encoder().encode
+_parent_text: Final = lru_cache(PARENTS)(key_text)
+
+
+class _Details(msgspec.Struct):
+    agent_instance_id: str
+    id: str
+    schema_name: str
+    status: str
+    payload: Raw
+    parent_span_id: str | None
+    started_at: str
+    result_payload: Raw | UnsetType = UNSET
+    finished_at: str | UnsetType = UNSET
+
+
+class _Create(msgspec.Struct):
+    idempotency_key: str
+    details: _Details
+    _type: str = "agent_spans/create"
+
+
+class _Finish(msgspec.Struct):
+    idempotency_key: str
+    agent_span_id: str
+    status: str
+    result_payload: Raw | UnsetType = UNSET
+    timestamp: str | UnsetType = UNSET
+    _type: str = "agent_spans/finish"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How much goes into one bulk request."""
+
+    items: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Items for one bulk request, in the order of sending.
+
+    Attributes:
+        limits: How much it may hold.
+        rows: Each row, by idempotency key.
+        bodies: The JSON of each.
+        runs: Their runs, by key.
+        size_bytes: Of the bodies, with what parts them.
+    """
+
+    limits: BatchLimits
+    rows: dict[str, Row] = field(default_factory=dict[str, Row])
+    bodies: list[bytes] = field(default_factory=list[bytes])
+    runs: dict[str, RunDelivery] = field(default_factory=dict[str, RunDelivery])
+    size_bytes: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as many items as it may."""
+        return len(self.bodies) >= self.limits.items
+
+    def has_room(self, key: str, body: bytes) -> bool:
+        """Tell whether an item may be added; a first one goes alone however large it is.
+
+        A key may be in a batch once.
+        """
+        if not self.rows:
+            return True
+        fits = self.size_bytes + len(body) + 1 <= self.limits.size_bytes
+        return fits and not self.full and key not in self.rows
+
+    def add(self, key: str, body: bytes, row: Row, run: RunDelivery) -> None:
+        """Add one item."""
+        self.rows[key] = row
+        self.bodies.append(body)
+        self.size_bytes += len(body) + 1
+        self.runs[row[1].run_key] = run
+
+
+@guarded("encoding an item")
+def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
+    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's.
+
+    Source: CONTRACT.md section 11.
+    """
+    root, root_key = run.record.root, run.root_key
+    text = key_text(root_key if item.key == root else item.key)
+    span_id = pfid_text(text, run.partition)
+    result = UNSET if item.result is None else Raw(item.result)
+    ended_at = UNSET if item.finished_ns is None else iso8601(item.finished_ns)
+    if item.kind == Kind.FINISH:
+        key = f"f-{text}"
+        return key, _encode(_Finish(key, span_id, item.status or "", result, ended_at))
+    parent_id = None
+    if item.parent is not None:
+        parent = _parent_text(root_key if item.parent == root else item.parent)
+        parent_id = pfid_text(parent, run.partition)
+    key = f"c-{text}"
+    details = _Details(
+        run.record.instance_id or "",
+        span_id,
+        item.name or "",
+        item.status or "",
+        Raw(item.payload or NO_PAYLOAD),
+        parent_id,
+        iso8601(item.started_ns or 0),
+        result,
+        ended_at,
+    )
+    return key, _encode(_Create(key, details))

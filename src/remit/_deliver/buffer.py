@@ -1,0 +1,316 @@
+"""The buffer: items from any thread, until the writer takes them; bounded in bytes.
+
+A span's beginning waits here until its end comes, and both are sent as one item. One that is older
+than an interval is announced: the writer sends it as `active`, and the end alone follows later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Final
+from weakref import WeakValueDictionary
+
+from msgspec.structs import replace
+
+from remit._base.clock import NS_PER_S, Clock
+from remit._base.guard import logger
+from remit._base.loops import is_own_thread, looping
+from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
+from remit._record.items import Item, Kind, RunFeed
+
+# Beyond the first part of the bound threads wait for the writer, beyond the second payloads are
+# left out, beyond the third whole spans, beyond the fourth the ends of announced ones; the rest is
+# for the starts and ends of runs.
+WAIT_PART: Final = 1 / 2
+PAYLOAD_PART: Final = 3 / 4
+SPAN_PART: Final = 7 / 8
+END_PART: Final = 15 / 16
+# The writer is woken early when this part of the bound has come in since it last looked.
+WAKE_PART: Final = 1 / 8
+NEVER: Final = 1 << 62
+# A thread waits no longer than this for the writer to make room.
+WAIT_S: Final = 0.05
+# What the writer takes at once; between two chunks it writes to the disk.
+CHUNK_ITEMS: Final = 2_000
+# With more items waiting the writer makes the next pass at once.
+BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
+# A pass this near to the interval's end counts as one.
+PUNCTUAL_PART: Final = 0.9
+
+_started_ns: Final = attrgetter("started_ns")
+
+
+class Buffer:
+    """The sink of a running process: takes items from any thread, hands them to the writer.
+
+    Attributes:
+        losses: What was dropped.
+        inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        losses: Losses,
+        clock: Clock,
+        announce_after_s: float,
+        rouse: Callable[[], None],
+        nudge: Callable[[], None],
+    ) -> None:
+        """Begin empty and asleep.
+
+        Args:
+            max_bytes: Most bytes held, those in an outbox in memory included.
+            losses: Where to count what is dropped.
+            clock: The time.
+            announce_after_s: Age at which an open span is sent as `active`, in seconds.
+            rouse: Starts the threads; called at each new run and at the first item.
+            nudge: Wakes the writer before its time; must not block.
+        """
+        self._max_bytes = max_bytes
+        self._wake_bytes = int(max_bytes * WAKE_PART)
+        self._wait_bound = int(max_bytes * WAIT_PART)
+        self._payload_bound = int(max_bytes * PAYLOAD_PART)
+        self._span_bound = int(max_bytes * SPAN_PART)
+        self._end_bound = int(max_bytes * END_PART)
+        self.losses = losses
+        self._clock = clock
+        self._announce_after_ns = int(announce_after_s * NS_PER_S)
+        self._rouse = rouse
+        self._nudge = nudge
+        self._reset()
+        self._feeds: dict[str, RunFeed] = {}
+        # Of runs that have ended, as long as somebody else refers to them, such as their handle.
+        self._ended_feeds: WeakValueDictionary[str, RunFeed] = WeakValueDictionary()
+        self.inherited: set[str] = set()
+
+    def _reset(self) -> None:
+        # Reentrant, because a signal's handler may record while this very thread holds it.
+        self._lock = threading.RLock()
+        self._room = threading.Condition(self._lock)
+        self._stalled = False
+        self._open: dict[bytes, Item] = {}
+        self._aging: set[bytes] = set()
+        self._aged_ns = self._clock.monotonic_ns()
+        self._queue: deque[Item] = deque()
+        self._held_bytes = 0
+        self._wake_at_bytes = 0
+        self._asleep = True
+        self._closed = False
+        self._late = False
+        # One comparison on the hot path leads to everything that is rare: the first item, a
+        # buffer that fills, a buffer that is closed.
+        self._calm_bytes = -1
+
+    def open_run(self, item: Item, feed: RunFeed) -> None:
+        """Take a new run; its feed is kept until the run has ended."""
+        self._feeds[feed.key] = feed
+        self.put(item)
+        if not self._closed:
+            self._rouse()
+
+    def start_span(self, start: Item) -> None:
+        """Keep a span's beginning until its end, or until it is old enough to be announced.
+
+        It counts when it is queued: until then the open span holds it anyhow.
+        """
+        if not self._closed:
+            self._open[start.key] = start
+
+    def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
+        """Queue the whole span; or its end alone, if its beginning was announced.
+
+        The end carries the beginning too: a server that lost the span gets it whole.
+        """
+        if self._open.pop(start.key, None) is None:
+            # The announced beginning may still be on its way: it stays as it is.
+            start = replace(start, kind=Kind.FINISH)
+        start.finished_ns, start.status, start.result = finished_ns, status, result
+        added = ITEM_BYTES + len(start.payload or b"") + len(result or b"")
+        with self._lock:
+            self._held_bytes += added
+            if self._held_bytes <= self._calm_bytes:
+                self._queue.append(start)
+                return
+        self._press(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
+
+    def put(self, item: Item) -> None:
+        """Queue any other item."""
+        with self._lock:
+            self._held_bytes += cost(item)
+        self._press(item, self._max_bytes)
+
+    def drain(self, *, everything: bool) -> list[Item]:
+        """Return what is queued, at most a chunk: runs, spans by their starts, then ends.
+
+        Called by one thread at a time.
+
+        Args:
+            everything: Announce all open spans, not only those that are old enough.
+        """
+        kinds: list[list[Item]] = [[] for _ in range(Kind.CLOSE + 1)]
+        with self._lock:
+            for key in self._ripe(everything=everything):
+                start = self._open.pop(key, None)
+                if start is not None:
+                    kinds[Kind.SPAN].append(start)
+                    self._held_bytes += cost(start)
+            for _ in range(min(len(self._queue), CHUNK_ITEMS)):
+                item = self._queue.popleft()
+                kinds[item.kind].append(item)
+            self._wake_at_bytes = self._held_bytes + self._wake_bytes
+            self._reset_calm()
+        kinds[Kind.SPAN].sort(key=_started_ns)
+        return [item for items in kinds for item in items]
+
+    def release(self, freed_bytes: int) -> None:
+        """Take note that *freed_bytes* of items are no longer in memory."""
+        with self._lock:
+            self._held_bytes -= freed_bytes
+            self._wake_at_bytes -= freed_bytes
+            self._stalled = False
+            self._reset_calm()
+            self._room.notify_all()
+
+    def feed(self, run_key: str) -> RunFeed | None:
+        """Return the feed of a run whose end was not delivered yet, if anybody needs it."""
+        return self._feeds.get(run_key) or self._ended_feeds.get(run_key)
+
+    def ended(self, run_key: str) -> None:
+        """Keep a run's feed only as long as others do: its end was moved, nothing needs it here.
+
+        While the server is down any number of runs may wait for it.
+        """
+        feed = self._feeds.get(run_key)
+        if feed is not None:
+            # In this order, so that it is found at any moment.
+            self._ended_feeds[run_key] = feed
+            self._feeds.pop(run_key, None)
+
+    def forget(self, run_key: str) -> None:
+        """Let go of a run's feed."""
+        self._feeds.pop(run_key, None)
+        self._ended_feeds.pop(run_key, None)
+
+    def close(self) -> None:
+        """Drop and count what comes from now on."""
+        with self._lock:
+            self._closed = True
+            self._reset_calm()
+            self._room.notify_all()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's items, which the parent delivers; the feeds of its runs stay."""
+        self.losses.after_fork_in_child()
+        self.inherited = {*self._feeds, *self._ended_feeds}
+        self._reset()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes taken and not yet released."""
+        return self._held_bytes
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much is queued that the writer should make its next pass at once."""
+        return len(self._queue) > BACKLOG_ITEMS
+
+    def __len__(self) -> int:
+        """Count the items that wait here, beginnings of open spans included."""
+        return len(self._queue) + len(self._open)
+
+    def _ripe(self, *, everything: bool) -> list[bytes]:
+        """Return the keys of the beginnings that were here a whole interval ago."""
+        now_ns = self._clock.monotonic_ns()
+        # A pass that came early, because the buffer filled, is no interval; a punctual one is.
+        if not everything and now_ns - self._aged_ns < self._announce_after_ns * PUNCTUAL_PART:
+            return []
+        self._aged_ns = now_ns
+        open_now = list(self._open)
+        ripe = open_now if everything else [key for key in open_now if key in self._aging]
+        self._aging = set(open_now).difference(ripe)
+        return ripe
+
+    def _reset_calm(self) -> None:
+        """Set up to how many bytes held an item needs nothing but to be queued."""
+        rare = self._closed or self._asleep
+        self._calm_bytes = -1 if rare else min(self._wake_at_bytes, self._wait_bound)
+
+    def _wake(self) -> None:
+        """Start the threads at the first item; wake the writer, once, when much has come in."""
+        with self._lock:
+            roused, self._asleep = self._asleep, False
+            nudged = not roused and self._held_bytes > self._wake_at_bytes
+            if roused:
+                self._wake_at_bytes = self._held_bytes + self._wake_bytes
+            elif nudged:
+                self._wake_at_bytes = NEVER
+            self._reset_calm()
+        if roused:
+            self._rouse()
+        elif nudged:
+            self._nudge()
+
+    def _press(self, item: Item, bound: int) -> None:
+        """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""
+        if not self._closed:
+            self._wake()
+            self._await_room()
+        with self._lock:
+            reason = self._add(item, bound)
+        if reason is not None:
+            self._count(item, reason)
+
+    def _add(self, item: Item, bound: int) -> Loss | None:
+        """Queue an item or a part of it; return why something of it is lost, None if nothing is."""
+        if self._closed:
+            self._held_bytes -= cost(item)
+            return Loss.AFTER_SHUTDOWN
+        if self._held_bytes <= self._payload_bound:
+            self._queue.append(item)
+            return None
+        bare = item if _is_root(item) else skeleton(item)
+        freed_bytes = max(0, cost(item) - cost(bare))
+        if self._held_bytes - freed_bytes > bound:
+            self._held_bytes -= cost(item)
+            return Loss.BUFFER_FULL
+        self._held_bytes -= freed_bytes
+        self._queue.append(bare if freed_bytes else item)
+        return Loss.PAYLOAD_BUFFER_FULL if freed_bytes else None
+
+    def _await_room(self) -> None:
+        """Wait until the writer has made room.
+
+        An event loop, a thread of remit's, and a call after a wait in vain do not wait.
+        """
+        full = self._held_bytes > self._wait_bound and not self._stalled
+        if full and not (looping() or is_own_thread()):
+            with self._lock:
+                if self._held_bytes > self._wait_bound:
+                    self._stalled = not self._room.wait(WAIT_S)
+
+    def _count(self, item: Item, reason: Loss) -> None:
+        feed = self.feed(item.run_key)
+        self.losses.add(reason, run_key=None if feed is None else item.run_key)
+        if reason is Loss.PAYLOAD_BUFFER_FULL:
+            return
+        if feed is not None and item.kind in (Kind.SPAN, Kind.FINISH):
+            feed.lost += 1
+        if item.kind == Kind.RUN:
+            self.forget(item.run_key)
+        if reason is Loss.AFTER_SHUTDOWN and not self._late:
+            self._late = True
+            logger.warning(
+                "something was recorded after remit's shutdown, and is lost; "
+                "remit.status().dropped counts it (after_shutdown). Call remit.shutdown() last, "
+                "or open a new run after it"
+            )
+
+
+def _is_root(item: Item) -> bool:
+    """Tell whether an item is of a run's root span: what it says of the run is small and stays."""
+    return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is None

@@ -1,0 +1,259 @@
+"""The calls that the sender makes, with answers read only as far as it needs them.
+
+A model of the whole instance would refuse answers of older servers for fields that do not matter
+here; the paths and the bulk call are those of `remit.client.endpoints`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from remit._base.clock import Deadline, iso8601
+from remit._base.ids import key_text
+from remit._deliver.loss_spans import ORPHAN
+from remit._deliver.spool import Registration, RunRecord
+from remit._record.items import Item
+from remit.client.endpoints import Call, Lenient
+from remit.client.endpoints.table import (
+    CREATE_AGENT,
+    FINISH_INSTANCE,
+    GET_INSTANCE,
+    RECORD_QUALITY,
+    REGISTER_INSTANCE,
+    SHOW_AGENT,
+    START_INSTANCE,
+)
+from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnavailableError
+
+T = TypeVar("T")
+
+LIVE: Final = "live"
+AGENT_KEY_CHARS: Final = 32
+
+
+class Client(Protocol):
+    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double."""
+
+    @property
+    def holds_locks(self) -> bool:
+        """Whether a call may hold locks that the child of a fork needs."""
+        ...
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Send *call* once and return what its answer says."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class OutOfTimeError(Exception):
+    """The deadline of a shutdown passed: nothing more is sent. Never leaves delivery."""
+
+
+OF_SENDING: Final = (ApiError, OutOfTimeError)
+"""What a call may raise that is no fault of remit's."""
+
+
+class DeadlineClient:
+    """Sends calls within the time that one may take.
+
+    Attributes:
+        limit: Deadline of a shutdown: no call lasts longer.
+        answered: How many calls the API answered, refusals included.
+    """
+
+    def __init__(self, client: Client, timeout_s: float) -> None:
+        """Send through *client*, each call at most *timeout_s* seconds long."""
+        self.limit: Deadline | None = None
+        self.answered = 0
+        self._client = client
+        self._timeout_s = timeout_s
+
+    def call(self, call: Call[T]) -> T:
+        """Return what the API answers to *call*.
+
+        Raises:
+            OutOfTimeError: No time is left, or it was over before an answer came.
+            ContractError: Also for a 404 that is not the API's own: there is nothing at the URL.
+            ApiError: As the client raises it.
+        """
+        try:
+            answer = self._client.send(call, timeout_s=self._left_s())
+        except RejectedError as error:
+            if isinstance(error, NotFoundError) and error.code is None:
+                raise ContractError(str(error), status=error.status) from error
+            self.answered += 1
+            raise
+        except UnavailableError as error:
+            if self.limit is not None and self.limit.remaining_s() <= 0:
+                # It is the process that ends, not the server that fails.
+                raise OutOfTimeError from error
+            raise
+        self.answered += 1
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _left_s(self) -> float:
+        if self.limit is None:
+            return self._timeout_s
+        left_s = self.limit.remaining_s()
+        if left_s <= 0:
+            raise OutOfTimeError
+        return min(self._timeout_s, left_s)
+
+
+class Agent(msgspec.Struct):
+    """What the sender needs to know of an agent."""
+
+    id: str
+    external_identifier: str | None = None
+
+
+class Instance(msgspec.Struct):
+    """What the sender needs to know of an instance.
+
+    Attributes:
+        id: Its id.
+        status: Its status.
+        termination_reason: Why it was terminated.
+        agent_id: Id of its agent.
+        agent: Its agent, if the server describes it: remit's collector does so at a registration.
+    """
+
+    id: str
+    status: str | None = None
+    termination_reason: str | None = None
+    agent_id: str | None = None
+    agent: Agent | None = None
+
+
+class _InstanceAnswer(msgspec.Struct):
+    details: Instance
+    agent: Agent | None = None
+
+
+class _AgentAnswer(msgspec.Struct):
+    details: Agent
+
+
+class _Answer(msgspec.Struct):
+    """Any JSON object: that it came is all that matters."""
+
+
+class _Registration(msgspec.Struct, omit_defaults=True):
+    agent_version: Raw
+    agent_schema_version: Raw
+    purpose: str
+    update_current_version: bool
+    external_identifier: str
+    idempotency_key: str
+    agent_id: str | None = None
+    environment_id: str | None = None
+
+
+class _Moment(msgspec.Struct):
+    idempotency_key: str
+    timestamp: str | UnsetType = UNSET
+    status: str | UnsetType = UNSET
+
+
+class _Quality(msgspec.Struct):
+    name: str
+    payload: Raw | None
+    idempotency_key: str
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
+    """Describe the registration of a run; the same bytes each time but for *agent_id*."""
+    registration = record.registration
+    body = _Registration(
+        Raw(registration.version),
+        Raw(registration.schema),
+        record.purpose,
+        record.purpose == LIVE,
+        record.key,
+        f"reg-{record.key}",
+        agent_id,
+        registration.environment_id,
+    )
+    return REGISTER_INSTANCE.raw(read=_instance, body=_encode(body))
+
+
+def start(record: RunRecord, instance_id: str) -> Call[None]:
+    """Describe the start of a run."""
+    body = _Moment(f"start-{record.key}", iso8601(record.started_ns))
+    return START_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
+
+
+def finish(item: Item, instance_id: str) -> Call[None]:
+    """Describe the end of a run, from its `CLOSE` item."""
+    finished_ns = item.finished_ns
+    at = UNSET if finished_ns is None else iso8601(finished_ns)
+    by = "orphan" if item.name == ORPHAN else "fin"
+    body = _Moment(f"{by}-{item.run_key}", at, item.status or UNSET)
+    return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
+
+
+def quality(item: Item, instance_id: str) -> Call[None]:
+    """Describe a quality record, from its `QUALITY` item."""
+    content = item.payload
+    payload = None if content is None else Raw(content)
+    body = _Quality(item.name or "", payload, f"q-{key_text(item.key)}")
+    return RECORD_QUALITY.raw(instance_id, read=_nothing, body=_encode(body))
+
+
+def look(instance_id: str) -> Call[Instance]:
+    """Describe a look at an instance."""
+    return GET_INSTANCE.raw(instance_id, read=_instance)
+
+
+def find_agent(registration: Registration) -> Call[Agent]:
+    """Describe the search for an agent by the client's name of it."""
+    query = (("external_identifier", registration.external_identifier),)
+    return SHOW_AGENT.raw(read=_agent, query=query)
+
+
+def make_agent(registration: Registration) -> Call[Agent]:
+    """Describe a new agent; processes that make the same one use one key."""
+    name = registration.external_identifier
+    # Depends on the whole body: a server refuses a known key with another body.
+    body = _encode([name, registration.name, registration.description])
+    digest = hashlib.sha256(body).hexdigest()[:AGENT_KEY_CHARS]
+    call = CREATE_AGENT.call(
+        name=registration.name,
+        description=registration.description,
+        external_identifier=name,
+        idempotency_key=f"agent-{digest}",
+    )
+    return CREATE_AGENT.raw(read=_agent, body=call.body)
+
+
+_read_instance: Final = Lenient(_InstanceAnswer)
+_read_agent: Final = Lenient(_AgentAnswer)
+_nothing_read: Final = Lenient(_Answer)
+
+
+def _instance(body: bytes) -> Instance:
+    answer = _read_instance(body)
+    answer.details.agent = answer.agent
+    return answer.details
+
+
+def _agent(body: bytes) -> Agent:
+    return _read_agent(body).details
+
+
+def _nothing(body: bytes) -> None:
+    _nothing_read(body)

@@ -1,0 +1,245 @@
+"""When to try again: the circuit of one target, and the retries of single things."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator
+from typing import Final, Generic, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from msgspec import Struct
+
+from remit._base.backoff import delays
+from remit._base.clock import NS_PER_S, Clock
+from remit._base.guard import logger
+from remit._deliver.reactions import MAX_TRIES
+from remit._deliver.results import Health
+from remit.errors import ApiError, ContractError, UnauthorizedError
+
+K = TypeVar("K", bound=Hashable)
+
+# A server that is down may be back at once; a wrong token or URL takes a person to mend.
+FIRST_WAIT_S: Final = 0.5
+# Part of a first wait where something was delivered just before: the server fails now and then.
+FRESH_PART: Final = 1 / 5
+MAX_WAIT_S: Final = 30.0
+FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
+MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
+# More different complaints than this are not logged.
+MAX_TOPICS: Final = 100
+
+
+def waits(health: Health) -> Iterator[float]:
+    """Yield the seconds to wait before each next try, growing, jittered."""
+    if health is Health.FAILING:
+        return delays(first_s=FIRST_WAIT_S, max_s=MAX_WAIT_S)
+    return delays(first_s=FIRST_WAIT_FOR_PEOPLE_S, max_s=MAX_WAIT_FOR_PEOPLE_S)
+
+
+class Retry(Struct):
+    """The tries of one thing.
+
+    Attributes:
+        clock: The time.
+        waits: The seconds before each next try.
+        tries: How many failed.
+        due_ns: Monotonic time of the next.
+    """
+
+    clock: Clock
+    waits: Iterator[float]
+    tries: int = 0
+    due_ns: int = 0
+
+    def postpone(self, wait_s: float | None = None, *, part: float = 1.0) -> float:
+        """Take note of a failed try; return the seconds until the next.
+
+        Args:
+            wait_s: Seconds to wait; by default the next of `waits`.
+            part: How much of that to wait.
+        """
+        self.tries += 1
+        if wait_s is None:
+            wait_s = next(self.waits) * part
+        self.due_ns = self.clock.monotonic_ns() + int(wait_s * NS_PER_S)
+        return wait_s
+
+    def due_in_s(self) -> float:
+        """Return the seconds until the next try, never below zero."""
+        return max(0.0, (self.due_ns - self.clock.monotonic_ns()) / NS_PER_S)
+
+
+class RetryQueue(Generic[K]):
+    """Things that did not work and may work later, each by its key."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Begin with none."""
+        self._clock = clock
+        self._retries: dict[K, Retry] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether there are any."""
+        return bool(self._retries)
+
+    def __contains__(self, key: K) -> bool:
+        """Tell whether *key* did not work the last time."""
+        return key in self._retries
+
+    def retry_later(self, key: K) -> bool:
+        """Take note that *key* did not work; tell whether it is to be tried once more."""
+        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
+        if retry.tries + 1 >= MAX_TRIES:
+            del self._retries[key]
+            return False
+        retry.postpone()
+        return True
+
+    def is_waiting(self, key: K) -> bool:
+        """Tell whether it is too early for the next try."""
+        retry = self._retries.get(key)
+        return retry is not None and retry.due_in_s() > 0
+
+    def remove(self, key: K) -> None:
+        """Take note that *key* worked, or is not tried any more."""
+        self._retries.pop(key, None)
+
+    def keep_only(self, keys: Collection[K]) -> None:
+        """Forget all but *keys*."""
+        for key in self._retries.keys() - set(keys):
+            del self._retries[key]
+
+    def wait_s(self) -> float | None:
+        """Return the seconds until the next try is due; `None` if there is none to come."""
+        return min((retry.due_in_s() for retry in self._retries.values()), default=None)
+
+
+class CircuitBreaker:
+    """The health of delivery to one target, and when it may be tried again.
+
+    Attributes:
+        health: How delivery fares.
+        last_error: The last thing that went wrong, in words.
+        silent: A flush has waited in vain for the end of a try that is not over yet.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        clock: Clock,
+        waits: Callable[[Health], Iterator[float]] = waits,
+    ) -> None:
+        """Begin idle, ready to try.
+
+        Args:
+            target: Where to, without credentials, for log lines.
+            clock: The time.
+            waits: Returns the waits for a kind of trouble; tests hand in sure ones.
+        """
+        self.health = Health.IDLE
+        self.last_error: str | None = None
+        self.silent = False
+        self._target = target
+        self._clock = clock
+        self._waits = waits
+        self._retry: Retry | None = None
+        self._server_asked = False
+        self._logged: set[str] = set()
+
+    def wait_s(self, *, forced: bool) -> float:
+        """Return the seconds until the next try; *forced* skips our own waits, not the server's."""
+        if self._retry is None or (forced and not self._server_asked):
+            return 0.0
+        return self._retry.due_in_s()
+
+    @property
+    def may_try(self) -> bool:
+        """Whether a flush may be worth its wait: a try is due, and none is under way in vain."""
+        return not self.silent and self.wait_s(forced=False) == 0
+
+    def succeeded(self) -> None:
+        """Take note that the server took what was sent."""
+        self.silent = False
+        if self.health not in (Health.OK, Health.IDLE):
+            logger.info("delivery to %s works again; what was kept is being sent", self._target)
+        self.health = Health.OK
+        self._retry = None
+        self._server_asked = False
+
+    def failed(self, error: ApiError, *, afresh: bool = False) -> float:
+        """Take note that nothing can be sent now; return the seconds until the next try.
+
+        Args:
+            error: What went wrong.
+            afresh: Something was delivered just before: the server is not down, and the waits start
+                again, with a short one.
+        """
+        self.silent = False
+        health = _health_of(error)
+        # What takes a person to mend is as it was, whatever else was answered.
+        afresh = afresh and health is Health.FAILING
+        if afresh or health is not self.health:
+            self._retry = None
+        changed, self.health = health is not self.health, health
+        if changed:
+            logger.warning(
+                "nothing can be delivered to %s: %s. Your program is not affected; what it "
+                "records is kept within its bounds, and remit tries again by itself%s",
+                self._target,
+                error,
+                f". After it is corrected, {self.command} sends what ended processes left"
+                if health is not Health.FAILING
+                else "",
+            )
+        self.last_error = str(error)
+        self._server_asked = error.retry_after_s is not None
+        if self._retry is None:
+            self._retry = Retry(self._clock, self._waits(health))
+        wait_s = self._retry.postpone(part=FRESH_PART if afresh else 1.0)
+        if error.retry_after_s is None:
+            return wait_s
+        return self._retry.postpone(error.retry_after_s)
+
+    @property
+    def command(self) -> str:
+        """The command that sends what ended processes left, after the problem is corrected.
+
+        The corrected token or URL differs from the one that the items were recorded for.
+        """
+        if self.health is Health.UNAUTHORIZED:
+            return "`remit spool send --all`"
+        other_url = f"`remit spool send --from {self._target}`"
+        if self.health is Health.WRONG_SERVER:
+            return other_url
+        if self.health is not Health.OK and "://" in self._target:
+            return f"`remit spool send` (after a change of the api_url, {other_url})"
+        return "`remit spool send`"
+
+    @property
+    def remedy(self) -> str:
+        """What sends the items that a process leaves on disk, for a log line."""
+        if self.health in (Health.UNAUTHORIZED, Health.WRONG_SERVER):
+            return f"{self.command} sends them once that is mended"
+        return f"the next process that records to there sends them, or {self.command}"
+
+    def complain(self, topic: str, complaint: str) -> None:
+        """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""
+        self.last_error = complaint
+        if topic not in self._logged and len(self._logged) < MAX_TOPICS:
+            self._logged.add(topic)
+            logger.warning("%s", complaint)
+
+
+def _health_of(error: ApiError) -> Health:
+    if isinstance(error, UnauthorizedError):
+        return Health.UNAUTHORIZED
+    return Health.WRONG_SERVER if isinstance(error, ContractError) else Health.FAILING
+
+
+def without_credentials(target: str) -> str:
+    """Return *target* without user, password and query, if it is a URL; else as it is."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "an unreadable URL"
+    if not parts.netloc:
+        return target
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -1,0 +1,375 @@
+"""Delivery as the runtime sees it: a sink to record into, flush, shutdown, status."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias, TypedDict, Unpack
+
+from remit._base.clock import Clock, Deadline
+from remit._base.guard import guarded
+from remit._base.loops import SENDER, WRITER
+from remit._deliver.adoption import Adoption
+from remit._deliver.batches import BatchLimits
+from remit._deliver.buffer import Buffer
+from remit._deliver.calls import Client, DeadlineClient
+from remit._deliver.circuit import CircuitBreaker, without_credentials
+from remit._deliver.losses import Loss, Losses
+from remit._deliver.refusals import Tally
+from remit._deliver.results import FlushResult, Status
+from remit._deliver.runs import Registrations, RunTable
+from remit._deliver.sender import Sender, SenderContext
+from remit._deliver.spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
+from remit._deliver.status import StatusReader
+from remit._deliver.worker import Worker
+from remit._deliver.writer import Writer
+from remit._record.items import Sink
+
+# For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
+GRACE_S: Final = 0.2
+# For a file of an ended process, which loses nothing when it is left as it is.
+CLOSE_S: Final = 0.05
+# How long a fork waits for threads that use SQLite.
+FORK_WAIT_S: Final = 1.0
+
+Holdable: TypeAlias = Files | Worker
+
+
+class Pace(TypedDict):
+    """How much, how often, how long: the settings of the same names."""
+
+    flush_interval_s: float
+    max_buffer_bytes: int
+    max_batch_items: int
+    max_batch_bytes: int
+    request_timeout_s: float
+    poll_interval_s: float
+
+
+class Delivery:
+    """Takes what is recorded and brings it to the API.
+
+    Nothing starts before the first run. Every method may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        http: Client,
+        clock: Clock,
+        target: str,
+        spool: Folder | None = None,
+        others: Others = NO_OTHERS,
+        on_rouse: Callable[[], None] = lambda: None,
+        ticks: Sequence[Callable[[], None]] = (),
+        **pace: Unpack[Pace],
+    ) -> None:
+        """Wire the parts.
+
+        Args:
+            http: Sends one call at a time; delivery closes it.
+            clock: The time.
+            target: Where *http* sends to, for log lines and the status.
+            spool: Where what is not delivered yet is kept on disk; without it, in memory.
+            others: Which other spool files are adopted too.
+            on_rouse: Called when the first item comes, in each process, and at every new run.
+            ticks: Called on the writer's thread at every interval.
+            **pace: See `Pace`.
+        """
+        self._http = http
+        self._clock = clock
+        self._target = without_credentials(target)
+        self._spool = spool
+        self._others = others
+        self._on_rouse = on_rouse
+        self._ticks = tuple(ticks)
+        self._pace = pace
+        self._closed = False
+        # What each thread that forks keeps others out of.
+        self._held: dict[int, list[Holdable]] = {}
+        self._losses = Losses()
+        self._buffer = Buffer(
+            max_bytes=pace["max_buffer_bytes"],
+            losses=self._losses,
+            clock=clock,
+            announce_after_s=pace["flush_interval_s"],
+            rouse=self._rouse,
+            nudge=self.nudge,
+        )
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Make everything that belongs to one process: outbox, writer, sender, threads."""
+        clock, buffer, pace = self._clock, self._buffer, self._pace
+        # Reentrant, for a signal's handler that shuts down too.
+        self._closing = threading.RLock()
+        self._spool_files = files = self._files()
+        self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
+        self._client = DeadlineClient(self._http, pace["request_timeout_s"])
+        self._circuit = CircuitBreaker(self._target, clock)
+        context = SenderContext(
+            client=self._client,
+            circuit=self._circuit,
+            losses=self._losses,
+            tally=Tally(),
+            limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
+            poll_interval_s=pace["poll_interval_s"],
+            stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
+            clock=clock,
+        )
+        runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget)
+        self._sender = sender = Sender(outbox, runs, context)
+        self._adoption = adoption = Adoption(files, context, pace["poll_interval_s"])
+        self._close_client = guarded("closing the connections")(self._client.close)
+
+        def send() -> float:
+            # In turns, so that neither this process's items nor what others left waits for long.
+            return min(sender.step(), adoption.step())
+
+        self._sending = Worker(SENDER, send, clock, self._close_client)
+        self._writer = Writer(
+            buffer=buffer,
+            outbox=outbox,
+            registrations=Registrations(),
+            clock=clock,
+            interval_s=pace["flush_interval_s"],
+            ticks=self._ticks,
+            moved=self._sending.wake,
+        )
+        self._writing = Worker(WRITER, self._writer.step, clock)
+        self._status = StatusReader(
+            self._target, buffer, self._writer, outbox, adoption, context, self._spool
+        )
+
+    def _files(self) -> Files | None:
+        if self._spool is None:
+            return None
+        return Files(
+            self._spool,
+            wall_ns=self._clock.wall_ns,
+            lose=self._lose,
+            others=self._others,
+        )
+
+    @property
+    def sink(self) -> Sink:
+        """Where recorded items go."""
+        return self._buffer
+
+    def adopt(self) -> bool:
+        """Have sent what ended processes left behind; tell whether there may be anything."""
+        if self._closed or not self._adoption.likely():
+            return False
+        self._adoption.look_now()
+        self._sending.start()
+        self._sending.wake()
+        return True
+
+    def bring_back(self) -> None:
+        """Have what ended processes set aside sent once more."""
+        files = self._files()
+        if files is not None:
+            files.bring_back()
+
+    def flush(
+        self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
+    ) -> FlushResult:
+        """Deliver everything recorded so far, beginnings of open spans included.
+
+        Tries once even if the last tries failed, unless the server asked to wait. Returns before
+        the deadline when all is settled, or when nothing more would be tried before it.
+
+        Args:
+            deadline: When to return at the latest.
+            adopting: Deliver also what ended processes left behind.
+            forced: Try in any case; else a server in trouble is left alone, and everything is moved
+                to the spool.
+        """
+        if self._closed or not (self._begun or (adopting and self._adoption.likely())):
+            return self._result()
+        result = self._flush(deadline, adopting=adopting, forced=forced)
+        self._raise_faults()
+        return result
+
+    def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
+        """Flush, then stop for good; what is recorded later is counted as lost.
+
+        Args:
+            deadline: When to return at the latest; a request that is under way is abandoned then.
+            exiting: The process ends, so spans that are open then are ended.
+        """
+        with self._closing:
+            if self._closed:
+                return self._result()
+            self._closed = True
+        self._client.limit = deadline
+        self._writer.conclude()
+        try:
+            if self._begun:
+                self._flush_last(deadline, exiting=exiting)
+        except KeyboardInterrupt:
+            # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
+            deadline = self._client.limit = Deadline.after(0, self._clock)
+            raise
+        finally:
+            self._stop(deadline)
+            result = self._result()
+            self._status.log_what_is_left(result)
+        self._raise_faults()
+        return result
+
+    def _flush_last(self, deadline: Deadline, *, exiting: bool) -> None:
+        flushed = self._flush(deadline, adopting=True, forced=True)
+        if exiting and not flushed.pending and self._outbox.open_spans():
+            # Else they would be active until the next process comes.
+            self._writer.end_spans()
+            self._flush(deadline, adopting=False, forced=False)
+
+    def stopped(self, timeout_s: float) -> bool:
+        """Tell whether the sender has ended after a shutdown, within *timeout_s* seconds."""
+        return self._sending.stop(timeout_s)
+
+    def status(self) -> Status:
+        """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
+        return self._status.status()
+
+    def before_fork(self) -> None:
+        """Keep others out of SQLite until the process has forked, if that is in time.
+
+        The child has no other thread: a lock that one of the parent's holds stays locked there.
+        """
+        if len(self._buffer) and self._writing.hold(FORK_WAIT_S):
+            # A child may record into a run that is only in memory. If this process were killed now,
+            # no process could end that run.
+            try:
+                self._writer.move()
+            finally:
+                self._writing.let_go()
+        held = self._held[threading.get_ident()] = list[Holdable]()
+        # A sender that waits for the network is in no lock that a child needs.
+        sender = (self._sending,) if self._http.holds_locks else ()
+        spool = (self._spool_files,) if self._spool_files is not None else ()
+        for part in (*sender, *spool):
+            if part.hold(FORK_WAIT_S):
+                held.append(part)
+
+    def after_fork_in_parent(self) -> None:
+        """Let others into the spool again."""
+        for part in self._held.pop(threading.get_ident(), []):
+            part.let_go()
+
+    def after_fork_in_child(self) -> None:
+        """Start afresh in the child of a fork: its own locks, outbox, threads, nothing queued."""
+        self._buffer.after_fork_in_child()
+        self._writing.forget_after_fork()
+        self._sending.forget_after_fork()
+        self._outbox.abandon()
+        self._adoption.abandon()
+        self._held = {}
+        self._assemble()
+
+    def _rouse(self) -> None:
+        """See that both threads run; after a shutdown they do not start again."""
+        self._on_rouse()
+        self._writing.start()
+        self._sending.start()
+
+    def nudge(self) -> None:
+        """Have what was recorded moved now, and then sent; waits for neither."""
+        self._writing.wake()
+
+    @property
+    def _begun(self) -> bool:
+        """Whether anything was ever recorded that may wait somewhere."""
+        alive = self._writing.alive or self._sending.alive
+        return alive or len(self._buffer) > 0 or self._outbox.pending() > 0
+
+    def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
+        """Count what the spool gave up, for the runs too that it was part of."""
+        self._losses.add(reason, count)
+        for run_key, lost in Counter(run_keys).items():
+            self._losses.note(run_key, reason, lost)
+            feed = self._buffer.feed(run_key)
+            if feed is not None and not Loss.leaves_a_rest(reason):
+                feed.lost += lost
+
+    def _flush(self, deadline: Deadline, *, adopting: bool, forced: bool) -> FlushResult:
+        moved = self._move(deadline)
+        newest = self._outbox.last_id()
+        adopting = adopting and self._adoption.likely()
+        if adopting:
+            self._adoption.look_now()
+        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.midway
+        if waiting and (forced or self._circuit.may_try):
+            self._deliver(newest, deadline, adopting=adopting, forced=forced)
+        return self._result(newest, unmoved=0 if moved else self._status.unmoved())
+
+    def _stop(self, deadline: Deadline) -> None:
+        """End both threads, move what they left, close everything."""
+        stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
+        self._buffer.close()
+        if stopped and (self._status.unmoved() or self._losses.runs()):
+            self._writing.run_once()
+        sent_by_thread = self._sending.alive
+        self._sending.stop(deadline.remaining_s())
+        if not sent_by_thread:
+            # Else the sender closes it when it ends: closing a connection under a request that
+            # waits on another thread could hand its descriptor to a stranger.
+            self._close_client()
+        self._outbox.close(max(GRACE_S, deadline.remaining_s()))
+        self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
+
+    def _raise_faults(self) -> None:
+        for worker in (self._writing, self._sending):
+            worker.raise_fault()
+
+    def _move(self, deadline: Deadline) -> bool:
+        """Have everything moved to the outbox; tell whether it was in time."""
+        worker = self._writing
+        self._writer.announce_all()
+        if not worker.start():
+            worker.run_once()
+            return True
+        ticket = worker.request()
+        return worker.wait(lambda: worker.is_done(ticket), deadline.remaining_s())
+
+    def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, forced: bool) -> None:
+        """Have the rows up to *newest* sent, as far as that goes before the deadline."""
+        worker, circuit = self._sending, self._circuit
+        self._sender.force()
+
+        def done() -> bool:
+            waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
+            return not (waiting or self._sender.midway)
+
+        if not worker.start():
+            self._send_here(done, deadline)
+            return
+        ticket = worker.request()
+
+        def settled() -> bool:
+            if worker.faulty or done():
+                return True
+            if not (forced or circuit.may_try):
+                return worker.is_done(ticket)
+            return worker.is_done(ticket) and worker.due_in_s() > deadline.remaining_s()
+
+        if not worker.wait(settled, deadline.remaining_s()):
+            circuit.silent = True
+
+    def _send_here(self, done: Callable[[], bool], deadline: Deadline) -> None:
+        """Send from the calling thread: no thread can be started any more."""
+        worker, client = self._sending, self._client
+        before, client.limit = client.limit, deadline
+        while not done():
+            wait_s = worker.run_once()
+            if wait_s >= deadline.remaining_s():
+                break
+            worker.wait(lambda: False, wait_s)
+        client.limit = before
+
+    def _result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
+        if self._closed:
+            unmoved = self._status.unmoved()
+        return self._status.result(up_to, unmoved=unmoved)

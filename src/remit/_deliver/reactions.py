@@ -1,0 +1,85 @@
+"""What to do about an item that the server refused: decisions only, no input or output.
+
+Source: design.md section 5, "Spans go in bulk"; CONTRACT.md sections 3 and 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+from msgspec.structs import replace
+
+from remit._deliver.losses import cost, cut_marker, skeleton
+from remit._record.items import Item, Kind
+
+MAX_TRIES: Final = 5
+# A value of the payload that is longer is replaced when the whole is too large for the server.
+KEPT_VALUE_BYTES: Final = 256
+
+_object: Final = msgspec.json.Decoder(dict[str, Raw])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Reaction(StrEnum):
+    """What to do about a refused item."""
+
+    SET_ASIDE = "set_aside"
+    """Sending it again cannot help."""
+    RENEW_RUN = "renew_run"
+    """The server does not know the run: register it once more, then send the item again."""
+    CREATE = "create"
+    """The server does not know the span: send it whole, with its terminal status."""
+    TRY_AGAIN = "try_again"
+    """It may work later; the tries are limited."""
+
+
+def already_so(item: Item, code: str | None) -> bool:
+    """Tell whether a refusal means that the item is as it should be already: the span has ended."""
+    return code == "invalid_action" and item.kind == Kind.FINISH
+
+
+def reaction(kind: int, code: str | None) -> Reaction:
+    """Return what to do about a span item of *kind* that was refused with *code*."""
+    if code == "not_found":
+        return Reaction.CREATE if kind == Kind.FINISH else Reaction.RENEW_RUN
+    if code in ("bad_request", "validation_errors"):
+        return Reaction.SET_ASIDE
+    return Reaction.TRY_AGAIN
+
+
+def whole(item: Item) -> Item:
+    """Return the end of a span as the whole span, with its terminal status."""
+    return replace(item, kind=Kind.SPAN)
+
+
+def smaller_forms(item: Item) -> Iterator[Item]:
+    """Yield *item* with its long values cut, then as a skeleton; each only if it is smaller."""
+    cut = replace(item, payload=_cut(item.payload), result=_cut(item.result))
+    if cost(cut) < cost(item):
+        yield cut
+    bare = skeleton(item)
+    if cost(bare) < min(cost(cut), cost(item)):
+        yield bare
+
+
+def _cut(content: bytes | None) -> bytes | None:
+    """Return a JSON object with markers in place of its long values; itself if it has none."""
+    if content is None:
+        return None
+    try:
+        values = _object.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return content
+    if all(len(bytes(value)) <= KEPT_VALUE_BYTES for value in values.values()):
+        return content
+    return _encode({name: _marked(bytes(value)) for name, value in values.items()})
+
+
+def _marked(value: bytes) -> Raw:
+    if len(value) <= KEPT_VALUE_BYTES:
+        return Raw(value)
+    return Raw(cut_marker(value))

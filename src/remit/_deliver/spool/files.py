@@ -1,0 +1,215 @@
+"""The files of the spool's folder: makes this process's, and takes those of ended processes.
+
+A process that takes a file locks it, sends what is in it in order and with the stored keys, and
+deletes it. A file of another target or token is left alone unless a command asks for it; a file of
+a later format always is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from remit._base.guard import logger
+from remit._deliver.losses import Loss
+from remit._deliver.spool import store
+from remit._deliver.spool.folder import (
+    ASIDE,
+    DAMAGED,
+    DATABASE,
+    NO_OTHERS,
+    Claim,
+    Folder,
+    Identity,
+    Others,
+    modified_ns,
+)
+from remit._deliver.spool.records import DamagedError
+from remit._deliver.spool.recovery import is_damage, recovered
+from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, Lose
+
+
+class Files:
+    """Makes and opens the files of one folder for this process.
+
+    Attributes:
+        folder: Where they are, and whose are sent.
+        lock: Held by every thread that is in SQLite, and by one that forks.
+        lose: Counts what was given up.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        *,
+        wall_ns: Callable[[], int],
+        lose: Lose,
+        others: Others = NO_OTHERS,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            folder: Where they are, and whose are sent.
+            wall_ns: The time.
+            lose: Counts what was given up.
+            others: Which other files are taken too.
+        """
+        self.folder = folder
+        self.lose = lose
+        # Reentrant: an outbox calls its own methods with the lock held.
+        self.lock = threading.RLock()
+        self._wall_ns = wall_ns
+        self._others = others
+        self._foreign: set[Path] = set()
+
+    def hold(self, timeout_s: float) -> bool:
+        """Keep all threads out of SQLite, for a fork; return whether that was possible in time."""
+        return self.lock.acquire(timeout=timeout_s)
+
+    def let_go(self) -> None:
+        """Let other threads in again."""
+        self.lock.release()
+
+    def create(self) -> FileOutbox:
+        """Return a new file for this process.
+
+        Raises:
+            OSError: The folder cannot be written to, or its file system has no locks.
+            sqlite3.Error: The same, as SQLite says it.
+        """
+        with self.lock:
+            claim = self.folder.create()
+            try:
+                connection = store.connect(claim.path)
+                store.prepare(connection, self.folder.identity)
+                return self._file(claim, connection)
+            except STORAGE_ERRORS:
+                claim.remove()
+                raise
+
+    def left(self) -> bool:
+        """Return whether there is a file that may have to be sent; its process may be alive."""
+        return any(path not in self._foreign for path in self.folder.files(DATABASE))
+
+    def take(self) -> FileOutbox | None:
+        """Return the oldest file to send whose process has ended; `None` if there is none."""
+        self.folder.sweep()
+        for path in self.folder.files(DATABASE):
+            with self.lock:
+                file = self._taken(path)
+            if file is not None:
+                return file
+        return None
+
+    def rescue(self, claim: Claim, error: Exception) -> FileOutbox | None:
+        """Put a damaged file aside, and return a new one with what could be read of it.
+
+        Args:
+            claim: On the damaged file, which is closed.
+            error: What is wrong with it.
+        """
+        file: FileOutbox | None = None
+        with self.lock:
+            try:
+                found = recovered(claim.path)
+                if found.about is not None:
+                    if not self._is_ours(*found.about):
+                        self._leave(claim)
+                        return None
+                    file = self.create()
+                    file.put(found.items, found.runs)
+                    file.note_open(found.open_spans)
+            except STORAGE_ERRORS:
+                claim.release()
+                return None
+        if found.unreadable:
+            self.lose(Loss.SPOOL_DAMAGED, found.unreadable)
+        claim.put_aside(DAMAGED)
+        logger.warning(
+            "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
+            "it was put aside with the ending %s",
+            claim.path,
+            error,
+            len(found.items),
+            DAMAGED,
+        )
+        return file
+
+    def bring_back(self) -> int:
+        """Make what was set aside ready to be sent again; return how many items that are."""
+        with self.lock:
+            files = [self._taken(path) for path in self.folder.files(ASIDE)]
+            return sum(file.bring_back() for file in files if file is not None)
+
+    def _taken(self, path: Path) -> FileOutbox | None:
+        """Return the file at *path* if it is to be sent and its process has ended."""
+        if path in self._foreign:
+            return None
+        if store.is_foreign(path):
+            self._foreign.add(path)
+            return None
+        claim: Claim | None = None
+        with suppress(OSError):
+            claim = self.folder.claim(path)
+        if claim is None:
+            return None
+        if not path.exists():
+            claim.remove()
+            return None
+        last_write_ns = modified_ns(path)
+        try:
+            file = self._opened(claim)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            if is_damage(error):
+                file = self.rescue(claim, error)
+            else:
+                claim.release()
+                return None
+        if file is not None:
+            file.last_write_ns = last_write_ns
+        return file
+
+    def _opened(self, claim: Claim) -> FileOutbox | None:
+        """Open a file if it is to be sent.
+
+        Raises:
+            DamagedError: It is damaged.
+            OSError: It cannot be read or written.
+            sqlite3.Error: Either of the two, as SQLite says it.
+        """
+        connection = store.connect(claim.path)
+        try:
+            about = store.read_about(connection)
+            if about is not None and self._is_ours(*about):
+                return self._file(claim, connection)
+        except (DamagedError, *STORAGE_ERRORS):
+            connection.close()
+            raise
+        connection.close()
+        if about is None:
+            # Its process ended before it wrote anything.
+            claim.remove()
+        else:
+            self._leave(claim)
+        return None
+
+    def _leave(self, claim: Claim) -> None:
+        """Release a file that is not to be sent, and remember it."""
+        self._foreign.add(claim.path)
+        claim.release()
+
+    def _is_ours(self, written: int, identity: Identity) -> bool:
+        return written <= store.FORMAT and self._others.include(identity, self.folder.identity)
+
+    def _file(self, claim: Claim, connection: sqlite3.Connection) -> FileOutbox:
+        return FileOutbox(
+            self.folder,
+            claim,
+            connection,
+            lock=self.lock,
+            wall_ns=self._wall_ns,
+            lose=self.lose,
+        )

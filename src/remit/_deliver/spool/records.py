@@ -1,0 +1,225 @@
+"""What a spool file holds, and how it is stored: items, registrations, the records of runs.
+
+Items are stored in chunks of up to a thousand. A row of SQL for each would take a step of SQLite
+each, and each step releases the interpreter's lock, which a program that computes may then hold for
+5 ms: three times fewer items could be written.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from msgspec.structs import asdict, replace
+
+from remit._record.items import Item
+
+T = TypeVar("T")
+
+CHUNK_ITEMS: Final = 1_000
+CHUNK_BYTES: Final = 1 << 20
+# zlib releases the interpreter's lock for more than this.
+CRC_BYTES: Final = 5 * 1024
+
+
+class DamagedError(Exception):
+    """The content of a spool file is not what was written. Never leaves the spool."""
+
+
+class RunState(StrEnum):
+    """How far the delivery of a run has come."""
+
+    NEW = "new"
+    """Not registered yet; a resumed one is not looked up yet."""
+    REGISTERED = "registered"
+    """The server gave it an id."""
+    STARTED = "started"
+    """The server knows that it runs."""
+    ENDED = "ended"
+    """Its end or its root span's was delivered: only late items can come."""
+    SET_ASIDE = "set_aside"
+    """The server refused it; everything of it is set aside too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the server is told about an agent; one object is shared by many runs.
+
+    Attributes:
+        external_identifier: `module:qualname`.
+        name: Display name.
+        description: In a sentence, or None.
+        agent_id: Id on the server, if the declaration or a setting gave it.
+        environment_id: The same for the environment.
+        version: `agent_version` as JSON.
+        schema: `agent_schema_version` as JSON.
+        complete: Whether it could be built; the runs of one that could not are set aside.
+    """
+
+    external_identifier: str
+    name: str
+    description: str | None
+    agent_id: str | None
+    environment_id: str | None
+    version: bytes
+    schema: bytes
+    complete: bool = True
+
+
+class RunRecord(msgspec.Struct, array_like=True):
+    """What must be known to deliver one run, also by a later process.
+
+    Attributes:
+        key: Key of the run, 26 characters.
+        root: Key of its root span.
+        started_ns: Wall time, nanoseconds since 1970.
+        purpose: `live`, `smoke_test` or `eval`.
+        registration: Of its agent.
+        instance_id: The server's id, once known.
+        state: How far it has come.
+        inherited: The parent process opened the run; it starts and ends it.
+        resumed: It continues an instance at the server, as its user says: it is looked up, never
+            registered.
+        lost: What it lost, by reason; replaced, never changed.
+    """
+
+    key: str
+    root: bytes
+    started_ns: int
+    purpose: str
+    registration: Registration
+    instance_id: str | None = None
+    state: RunState = RunState.NEW
+    inherited: bool = False
+    resumed: bool = False
+    lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run needs no end any more."""
+        return self.state in (RunState.ENDED, RunState.SET_ASIDE)
+
+
+class _StoredRun(msgspec.Struct, array_like=True):
+    """A `RunRecord` with the digest of its registration, which is stored once."""
+
+    key: str
+    root: bytes
+    started_ns: int
+    purpose: str
+    registration: bytes
+    instance_id: str | None
+    state: RunState
+    inherited: bool
+    resumed: bool
+    lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+
+
+class Packed(NamedTuple):
+    """Items as they are stored.
+
+    Attributes:
+        items: How many.
+        crc: Checksum of the content: SQLite has none.
+        content: The bytes.
+    """
+
+    items: int
+    crc: int
+    content: bytes
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_items: Final = msgspec.msgpack.Decoder(list[Item | None])
+_run: Final = msgspec.msgpack.Decoder(_StoredRun)
+_registration: Final = msgspec.msgpack.Decoder(Registration)
+
+
+def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Split *items* into the parts that are stored and read together."""
+    begin = size_bytes = 0
+    for end, item in enumerate(items):
+        item_bytes = len(item.payload or b"") + len(item.result or b"")
+        size_bytes += item_bytes
+        if end - begin == CHUNK_ITEMS or (end > begin and size_bytes > CHUNK_BYTES):
+            yield items[begin:end]
+            begin, size_bytes = end, item_bytes
+    if begin < len(items):
+        yield items[begin:]
+
+
+def pack(items: Sequence[Item | None]) -> Packed:
+    """Return *items* as they are stored; `None` keeps the place of a settled one."""
+    content = _encode(items)
+    return Packed(len(items) - items.count(None), _crc(content), content)
+
+
+def unpack(crc: object, content: object) -> list[Item | None]:
+    """Return the items that `pack` packed.
+
+    Args:
+        crc: The checksum; in a damaged file it may be anything.
+        content: The bytes, or anything else.
+
+    Raises:
+        DamagedError: The bytes are not those that were written.
+    """
+    if not isinstance(content, bytes) or _crc(content) != crc:
+        raise DamagedError("the checksum of items does not fit")
+    return _decode(_items, content)
+
+
+def pack_run(record: RunRecord) -> bytes:
+    """Return *record* as it is stored, with the digest of its registration."""
+    digest, _ = pack_registration(record.registration)
+    return _encode(replace(record, registration=digest))
+
+
+def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunRecord:
+    """Return the record that `pack_run` packed; *registrations* are by their digests.
+
+    Raises:
+        DamagedError: The bytes are no record, or its registration is missing.
+    """
+    stored = _decode(_run, content)
+    registration = registrations.get(stored.registration)
+    if registration is None:
+        raise DamagedError("the registration of a run is missing")
+    fields: dict[str, Any] = {**asdict(stored), "registration": registration}
+    return RunRecord(**fields)
+
+
+@lru_cache
+def pack_registration(registration: Registration) -> tuple[bytes, bytes]:
+    """Return the digest of *registration*, and the registration as it is stored."""
+    content = _encode(registration)
+    return sha256(content).digest(), content
+
+
+def unpack_registration(content: bytes) -> Registration:
+    """Return the registration that `pack_registration` packed.
+
+    Raises:
+        DamagedError: The bytes are no registration.
+    """
+    return _decode(_registration, content)
+
+
+def _crc(content: bytes) -> int:
+    crc = 0
+    for begin in range(0, len(content), CRC_BYTES):
+        crc = zlib.crc32(content[begin : begin + CRC_BYTES], crc)
+    return crc
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], content: bytes) -> T:
+    try:
+        return decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError) as error:
+        raise DamagedError(f"a record cannot be read: {error}") from error

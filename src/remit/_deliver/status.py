@@ -1,0 +1,108 @@
+"""The counts of delivery: the result of a flush, the status, what a shutdown leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remit._base.clock import NS_PER_S
+from remit._base.guard import logger
+from remit._deliver.adoption import Adoption
+from remit._deliver.buffer import Buffer
+from remit._deliver.results import FlushResult, Status
+from remit._deliver.sender import SenderContext
+from remit._deliver.spool import Folder, SpoolOutbox
+from remit._deliver.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReader:
+    """Reads the counts of everything that delivers; from any thread.
+
+    Attributes:
+        target: Where to, without credentials.
+        buffer: What is recorded and not moved yet.
+        writer: What moves it.
+        outbox: What is to be sent.
+        adoption: What ended processes left.
+        context: How sending fares, and what was lost.
+        spool: Where what waits is kept on disk; None if in memory.
+    """
+
+    target: str
+    buffer: Buffer
+    writer: Writer
+    outbox: SpoolOutbox
+    adoption: Adoption
+    context: SenderContext
+    spool: Folder | None
+
+    def unmoved(self) -> int:
+        """Count what is in no outbox yet, beginnings of open spans included."""
+        return len(self.buffer) + self.writer.carried
+
+    def result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
+        """Return what became of what was recorded.
+
+        Args:
+            up_to: Id of the last row that counts as pending; all do if None.
+            unmoved: How much of what is in no outbox yet counts as pending.
+        """
+        outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
+        return FlushResult(
+            sent=context.tally.sent,
+            pending=outbox.pending(up_to) + adopted + unmoved,
+            spooled=outbox.spooled(up_to) + adopted,
+            set_aside=sum(context.tally.set_aside.values()),
+            dropped=context.losses.by_reason(),
+            last_error=context.circuit.last_error,
+        )
+
+    def status(self) -> Status:
+        """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
+        outbox, context = self.outbox, self.context
+        adopted = self.adoption.pending()
+        return Status(
+            mode="",
+            target=self.target,
+            health=context.circuit.health,
+            sent=context.tally.sent,
+            pending=outbox.pending() + adopted + self.unmoved(),
+            spooled=outbox.spooled() + adopted,
+            set_aside=dict(context.tally.set_aside),
+            dropped=context.losses.by_reason(),
+            last_error=context.circuit.last_error,
+            writer_lag_s=self.writer.lag_s,
+            buffer_bytes=self.buffer.held_bytes,
+            spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
+            spool_age_s=self._spool_age_s(),
+            misattributed=dict(context.tally.misattributed),
+        )
+
+    def log_what_is_left(self, result: FlushResult) -> None:
+        """Log what a shutdown could not deliver, if anything: what is kept, what is lost."""
+        why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
+        lost = result.pending - result.spooled
+        if lost:
+            logger.warning(
+                "%d recorded items were not delivered to %s before the deadline of the shutdown "
+                "and are lost with this process; the last error was: %s",
+                lost,
+                self.target,
+                why,
+            )
+        if result.spooled:
+            logger.warning(
+                "%d recorded items were not delivered to %s before the deadline of the shutdown; "
+                "they are kept in %s, and %s; the last error was: %s",
+                result.spooled,
+                self.target,
+                self.spool.path if self.spool is not None else "memory",
+                self.context.circuit.remedy,
+                why,
+            )
+
+    def _spool_age_s(self) -> float:
+        written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
+        now_ns = self.context.clock.wall_ns()
+        oldest_ns = min((each for each in written if each is not None), default=now_ns)
+        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)

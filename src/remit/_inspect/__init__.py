@@ -1,0 +1,1 @@
+"""Reading callables and types: signatures, annotations, fields, docstrings and marks."""

@@ -1,0 +1,435 @@
+# Uncounted: a type that cannot be read is a result, not a fault.
+"""Annotations: what they resolve to, and what they say beside the type.
+
+Each annotation is resolved on its own, so that a name that is missing at run time costs one
+parameter and not the whole signature. No code runs except the annotation itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from types import CodeType, MappingProxyType, ModuleType, SimpleNamespace
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias, TypeGuard, TypeVar, cast
+
+import pydantic
+from msgspec import Struct
+from msgspec.structs import replace
+from typing_inspection import typing_objects
+from typing_inspection.introspection import is_union_origin
+
+from remit._base.guard import attempt
+from remit._inspect.callables import unwrapped
+from remit._inspect.marks import Sensitive, Skip
+from remit.errors import DeclarationError
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+MISSING: Final = inspect.Parameter.empty
+"""No annotation, or none that can be resolved."""
+
+SECRETS: Final = "authentication_and_secrets"
+"""Category of what pydantic's secret types hold."""
+
+MAX_PARTS: Final = 2_000
+"""An annotation with more parts is not read to its end, and its values are withheld."""
+
+_SECRET_TYPES: Final = frozenset({"SecretStr", "SecretBytes", "Secret"})
+
+_INJECTED: Final = frozenset(
+    {
+        ("fastapi", "Depends"),
+        ("fast_depends", "Depends"),
+        ("fast_depends", "Dependant"),
+        ("faststream", "Depends"),
+        ("taskiq_dependencies", "Dependency"),
+        ("litestar", "DependencyKwarg"),
+        ("dependency_injector", "Provide"),
+    }
+)
+"""(top-level package, class) of the markers by which frameworks inject an argument."""
+
+
+class AnnotationInfo(Struct, frozen=True):
+    """What one annotation says.
+
+    Attributes:
+        annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
+        note: Why it cannot be resolved, else None.
+        skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
+        category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
+            None without either.
+        generic: It contains a type variable for which no type is given.
+        parts: The annotation and all that it is made of, outer parts first. A string in it counts
+            as what its names stand for.
+    """
+
+    annotation: object = MISSING
+    note: str | None = None
+    skip: bool = False
+    category: str | None = None
+    generic: bool = False
+    parts: tuple[object, ...] = ()
+
+
+Given: TypeAlias = Mapping[object, tuple[object, ...]]
+"""What stands for a type variable."""
+
+NONE_GIVEN: Final[Given] = MappingProxyType({})
+
+# Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a name
+# is missing or a call in it fails, is then a `ForwardRef` with its source; the others are not
+# affected. Earlier versions evaluate annotations when the body runs.
+_OF_BODY: dict[str, Any] = {}
+_OF_SIGNATURE: dict[str, Any] = {}
+if sys.version_info >= (3, 14):
+    _OF_BODY["format"] = _OF_SIGNATURE["annotation_format"] = Format.FORWARDREF
+
+
+def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+    """Return the annotations of a class body or a function."""
+    return inspect.get_annotations(holder, **_OF_BODY)
+
+
+def signature_of(
+    function: Callable[..., object], *, follow_wrapped: bool = True
+) -> inspect.Signature:
+    """Return the signature of *function*.
+
+    Raises:
+        TypeError, ValueError: The callable has no signature.
+    """
+    return inspect.signature(function, follow_wrapped=follow_wrapped, **_OF_SIGNATURE)
+
+
+def text_of(annotation: object) -> str | None:
+    """Return the source of an annotation that is not evaluated, else None."""
+    if type(annotation) is typing.ForwardRef:
+        return annotation.__forward_arg__
+    return annotation if isinstance(annotation, str) else None
+
+
+class _Annotated(Protocol):
+    """What `Annotated[...]` has."""
+
+    __origin__: object
+    __metadata__: tuple[object, ...]
+
+
+class Scope(Struct, frozen=True):
+    """The names that annotations of one function, or of one class, can use.
+
+    Attributes:
+        module: Names of the module.
+        inner: Names nearer than the module's: closure, type parameters, the class.
+    """
+
+    module: dict[str, Any]
+    inner: dict[str, Any]
+
+    def read(self, annotation: object) -> AnnotationInfo:
+        """Return what *annotation* says, its strings evaluated and `Annotated` kept.
+
+        A mark beside a name that does not exist still counts, so that its value is not recorded.
+        """
+        resolved = self.resolve(annotation)
+        if not isinstance(resolved, Exception):
+            return self.info(resolved)
+        note = _reason(annotation, resolved)
+        return replace(self.info(self._lenient(annotation)), annotation=MISSING, note=note)
+
+    def resolve(self, annotation: object) -> object | Exception:
+        """Return *annotation* with its strings evaluated, or why they cannot be."""
+        if annotation is MISSING:
+            return MISSING
+        return attempt(lambda: _evaluate(annotation, self.module, self.inner))
+
+    def info(self, annotation: object, given: Given = NONE_GIVEN) -> AnnotationInfo:
+        """Return what *annotation* says, as it is.
+
+        `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
+        `Sensitive` mark and a secret type count anywhere, also inside a container: the values
+        there are plain strings, so the whole value is withheld.
+
+        Args:
+            annotation: Resolved or not.
+            given: What stands for a type variable.
+        """
+        parts = tuple(islice(self._parts(annotation, given), MAX_PARTS))
+        categories = [each for each in map(_category, parts) if each is not None]
+        if len(parts) == MAX_PARTS:
+            categories.append("")  # there may be a mark in the rest
+        return AnnotationInfo(
+            annotation,
+            skip=attempt(partial(_is_skipped, annotation)) is True,
+            category=next(filter(None, categories), categories[0] if categories else None),
+            generic=any(type(each) is TypeVar and each not in given for each in parts),
+            parts=parts,
+        )
+
+    def _parts(self, annotation: object, given: Given) -> Iterator[object]:
+        """Yield an annotation and all its parts, each once; metadata before its type."""
+        pending = [annotation]
+        seen: dict[int, object] = {}  # keeps them, so that no id is used twice
+        while pending:
+            part = pending.pop()
+            if part is MISSING or part is None or id(part) in seen:
+                continue
+            seen[id(part)] = part
+            yield part
+            inside = attempt(partial(self._inside, part, given))
+            if isinstance(inside, Exception):
+                continue
+            if is_annotated(part):
+                *metadata, bare = inside
+                yield from metadata
+                inside = [bare]
+            pending.extend(reversed(inside))
+
+    def _inside(self, part: object, given: Given) -> Sequence[object]:
+        """Return the direct parts of an annotation."""
+        text = text_of(part)
+        if text is not None:
+            return self._named(text)
+        if type(part) is TypeVar:
+            return (*given.get(part, ()), *bounds_of(part))
+        origin = typing.get_origin(part)
+        if origin is Literal:
+            return ()
+        if is_annotated(part):
+            return (*part.__metadata__, part.__origin__)
+        return (*typing.get_args(part), origin, alias_value(part))
+
+    def _named(self, text: str) -> list[object]:
+        """Return what the names in the text of an annotation stand for, without evaluating it.
+
+        The class of a value may come from anywhere: its annotations are not run as code.
+        """
+        tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
+        if isinstance(tree, Exception):
+            return []
+        names = (each for each in ast.walk(tree) if isinstance(each, ast.Name | ast.Attribute))
+        return [self._value_of(each) for each in names]
+
+    def _value_of(self, node: ast.expr) -> object:
+        """Return what a name, or a dotted one, stands for; `MISSING` if that would run code."""
+        if isinstance(node, ast.Name):
+            known = self.module.get(node.id, vars(builtins).get(node.id, MISSING))
+            return self.inner.get(node.id, known)
+        if not isinstance(node, ast.Attribute):
+            return MISSING
+        owner = self._value_of(node.value)
+        if owner is pydantic:  # which imports its names when they are first used
+            return getattr(pydantic, node.attr, MISSING)
+        return (
+            vars(owner).get(node.attr, MISSING) if isinstance(owner, ModuleType | type) else MISSING
+        )
+
+    def _lenient(self, annotation: object) -> object:
+        """Return an annotation that cannot be resolved, as far as the names in it exist."""
+        text = text_of(annotation)
+        if text is None:
+            return annotation
+        # The user's own annotation, evaluated as `typing.get_type_hints` does.
+        names = _Lenient({**self.module, **self.inner})
+        value = attempt(lambda: cast("object", eval(text, {}, names)))  # noqa: S307
+        if isinstance(value, DeclarationError):
+            return annotated(object, Sensitive)  # a mark of an unknown category
+        return annotation if isinstance(value, Exception) else value
+
+
+NO_NAMES: Final = Scope({}, {})
+"""For annotations whose strings are evaluated already."""
+
+
+class _Unknown:
+    """Stands for a name that is missing; takes whatever an annotation does with a name."""
+
+    def __getattr__(self, name: str) -> _Unknown:
+        # `typing` asks for these to tell its own constructs apart.
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, item: object) -> _Unknown:
+        return self
+
+    def __call__(self, *_: object, **__: object) -> _Unknown:
+        return self
+
+    def __or__(self, other: object) -> object:
+        return other
+
+    __ror__ = __or__
+
+
+class _Lenient(dict[str, object]):
+    """Names, with a stand-in for each that is missing."""
+
+    def __missing__(self, name: str) -> object:
+        return getattr(builtins, name, _Unknown())
+
+
+def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any]) -> object:
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    hints = typing.get_type_hints(cast("Any", holder), module, inner, include_extras=True)
+    return hints["it"]
+
+
+def _reason(annotation: object, error: Exception) -> str:
+    """Say why an annotation cannot be resolved, in words that no version of Python changes."""
+    text = text_of(annotation)
+    shown = "annotation" if text is None else f"annotation `{text}`"
+    if isinstance(error, NameError):
+        return f"{shown} cannot be resolved: no name `{error.name}` at run time"
+    if isinstance(error, DeclarationError):
+        return f"{shown} cannot be resolved: {error}"
+    return f"{shown} cannot be resolved: {type(error).__name__}"
+
+
+def function_scope(function: Callable[..., object]) -> Scope:
+    """Return the names that annotations of *function* can use.
+
+    A name of the class comes last, after the module's and the builtins: a method called `list`
+    must not hide what `list[str]` means beside it.
+    """
+    innermost = unwrapped(function)
+    module = cast("dict[str, Any]", getattr(innermost, "__globals__", {}))
+    owner = _owner_namespace(innermost)
+    inner = _not_hiding(owner, module) | _closure(innermost)
+    of_class = cast("tuple[Any, ...]", owner.get("__type_params__", ()))
+    for each in (*of_class, *getattr(innermost, "__type_params__", ())):
+        inner[each.__name__] = each
+    return Scope(module, inner)
+
+
+def class_scope(cls: type) -> Scope:
+    """Return the names that annotations in the body of *cls* can use."""
+    home = sys.modules.get(cls.__module__)
+    module = vars(home) if isinstance(home, ModuleType) else {}
+    return Scope(module, _not_hiding(vars(cls), module) | {cls.__name__: cls})
+
+
+def _not_hiding(names: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the names of a class that are neither the module's nor builtins."""
+    builtin = vars(builtins)
+    return {
+        name: value for name, value in names.items() if name not in module and name not in builtin
+    }
+
+
+def _owner_namespace(function: object) -> Mapping[str, object]:
+    """Return the names of the class that *function* is a method of; nothing for a local class."""
+    path = str(getattr(function, "__qualname__", "")).split(".")[:-1]
+    space = vars(sys.modules.get(str(getattr(function, "__module__", "")), SimpleNamespace()))
+    for name in path:
+        owner = space.get(name)
+        if not isinstance(owner, type):
+            return {}
+        space = dict(vars(owner))
+    return space if path else {}
+
+
+def _closure(function: object) -> dict[str, object]:
+    """Return the free variables of *function* that have a value."""
+    code = getattr(function, "__code__", None)
+    cells = getattr(function, "__closure__", None)
+    if not isinstance(code, CodeType) or not cells:
+        return {}
+    # A variable that is assigned only later has an empty cell.
+    return {
+        name: cell.cell_contents
+        for name, cell in zip(code.co_freevars, cells, strict=True)
+        if not isinstance(attempt(partial(getattr, cell, "cell_contents")), ValueError)
+    }
+
+
+def _category(part: object) -> str | None:
+    """Return the category of a mark or a secret type, None for another part of an annotation."""
+    if is_sensitive(part):
+        return part.category if type(part) is Sensitive else ""
+    return SECRETS if is_secret(part) else None
+
+
+def _is_skipped(annotation: object) -> bool:
+    """Return whether metadata that concerns the whole value says that it is never recorded."""
+    if is_annotated(annotation):
+        metadata = annotation.__metadata__
+        skips = any(each is Skip or type(each) is Skip or is_injected(each) for each in metadata)
+        return skips or _is_skipped(annotation.__origin__)
+    if is_union(annotation):
+        return any(map(_is_skipped, typing.get_args(annotation)))
+    alias = alias_value(annotation)
+    return alias is not MISSING and _is_skipped(alias)
+
+
+def is_sensitive(mark: object) -> bool:
+    """Return whether *mark* is `Sensitive`, as a class or an instance."""
+    return mark is Sensitive or type(mark) is Sensitive
+
+
+def is_injected(marker: object) -> bool:
+    """Return whether *marker*, a default or metadata, says that a framework injects the value."""
+    return any(
+        (cls.__module__.partition(".")[0], cls.__name__) in _INJECTED
+        for cls in type(marker).__mro__
+    )
+
+
+def annotated(annotation: object, *metadata: object) -> object:
+    """Return `Annotated[annotation, *metadata]`, for what is known at run time only."""
+    return Annotated[(annotation, *metadata)]
+
+
+def is_annotated(annotation: object) -> TypeGuard[_Annotated]:
+    """Return whether *annotation* is `Annotated[...]`."""
+    return typing.get_origin(annotation) is Annotated
+
+
+def is_union(annotation: object) -> bool:
+    """Return whether *annotation* is a union in either spelling."""
+    return is_union_origin(typing.get_origin(annotation))
+
+
+def alias_value(annotation: object) -> object:
+    """Return what a type alias (`type X = ...`) or a `NewType` stands for, else `MISSING`."""
+    if typing_objects.is_newtype(annotation):
+        return annotation.__supertype__
+    if typing_objects.is_typealiastype(annotation):
+        value = attempt(lambda: annotation.__value__)
+        return MISSING if isinstance(value, Exception) else value
+    return MISSING
+
+
+def bounds_of(annotation: TypeVar) -> tuple[object, ...]:
+    """Return the bound or the constraints of a type variable."""
+    return tuple(each for each in (annotation.__bound__, *annotation.__constraints__) if each)
+
+
+def type_inside(annotation: object) -> object:
+    """Return *annotation* without `Annotated` and with named aliases replaced by their value."""
+    while True:
+        alias = alias_value(annotation)
+        if is_annotated(annotation):
+            annotation = annotation.__origin__
+        elif alias is not MISSING:
+            annotation = alias
+        else:
+            return annotation
+
+
+def is_secret(annotation: object) -> bool:
+    """Return whether *annotation* is one of pydantic's secret types, or made from one."""
+    if not issubclass(type(annotation), type):  # `isinstance` would ask the object
+        return False
+    return any(
+        cls.__name__ in _SECRET_TYPES and cls.__module__.startswith("pydantic")
+        for cls in cast("type", annotation).__mro__
+    )

@@ -1,0 +1,308 @@
+"""What a decorator was put on: how it is called and bound, and whether it takes `self` or `cls`."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import cached_property, partial, partialmethod, singledispatchmethod
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from remit._base.guard import attempt, guarded
+from remit._inspect.callables import unwrapped
+from remit._inspect.signature import CallKind
+from remit.errors import DeclarationError
+
+AnyCallable: TypeAlias = Callable[..., object]
+
+# (top-level package, class): frameworks that call the function they keep, never the object, so that
+# a wrapper around the object would record nothing. By the decorator that makes the object.
+_KEPT_BY_FRAMEWORK: Final = {
+    ("_pytest", "FixtureFunctionDefinition"): "@pytest.fixture",
+    ("celery", "PromiseProxy"): "@app.task",
+    ("celery", "Task"): "@app.task",
+}
+# Python makes class methods of plain functions with these names, and of nothing else.
+_CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
+_SELF_NAMES: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
+_LOCALS: Final = "<locals>"
+
+
+class Wrapping(Struct, frozen=True):
+    """An object that holds the function to decorate, such as a class method or a property.
+
+    Attributes:
+        decorator: The decorator that makes it, for messages.
+        inner: The function.
+        rewrap: Returns the object, or a copy of it, with another function inside.
+        takes_self: Whether the function is called with the object or class; None if unknown.
+        is_called: Whether the caller calls what the attribute gives. A property gives the result.
+    """
+
+    decorator: str
+    inner: Any
+    rewrap: Callable[[Any], object]
+    takes_self: bool | None = True
+    is_called: bool = False
+
+
+def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
+    """Return how *target* holds a function, or None if it does not hold one.
+
+    Raises:
+        DeclarationError: The function is missing or cannot be replaced; says what to do instead.
+    """
+    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
+    for each in kinds & _KEPT_BY_FRAMEWORK.keys():
+        raise misplaced(decorator, _KEPT_BY_FRAMEWORK[each])
+    wrapping = _wrapping(target, kinds)
+    if wrapping is not None and not callable(wrapping.inner):
+        raise DeclarationError(
+            f"@remit.{decorator} cannot decorate what {wrapping.decorator} made without a function"
+        )
+    return wrapping
+
+
+def misplaced(decorator: str, above: str) -> DeclarationError:
+    """Return the error of a decorator of remit's that must be under the decorator *above*."""
+    return DeclarationError(
+        f"@remit.{decorator} cannot decorate what {above} made: put it under {above}, on the "
+        "function"
+    )
+
+
+def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+    holder: Any = target  # not narrowed by the checks
+    if isinstance(target, classmethod):
+        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
+    if isinstance(target, staticmethod):
+        function = holder.__func__
+        is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
+        return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
+    if isinstance(target, property):
+        return Wrapping("@property", target.fget, target.getter)
+    if isinstance(target, cached_property):
+        copied = copy.copy(holder)
+        return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
+    if ("click", "Command") in kinds:
+        # In place: a group that the command was added to keeps this object.
+        rewrap = partial(_replaced, target, "callback")
+        return Wrapping("@click.command", target.callback, rewrap, takes_self=None)
+    return None
+
+
+def _replaced(holder: object, attribute: str, function: object) -> object:
+    setattr(holder, attribute, function)
+    return holder
+
+
+class SelfParameter:
+    """Whether the first argument of a call is the object or class that it is called on.
+
+    It is never recorded. A class that takes up the callable, or binds it, settles that. Under
+    another decorator the class found by the qualified name does, else the name of the parameter.
+    It is settled when the signature is first needed, so that payloads have the keys of the schema.
+
+    Attributes:
+        is_self: True or False; None until settled.
+        by_name: What the name of the parameter suggests.
+    """
+
+    __slots__ = ("_function", "by_name", "is_self")
+
+    def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
+        """Look at the callable *target*; *is_self* is what is known already."""
+        self._function = _function_with_parameters(target)
+        self.by_name = _is_named_self(self._function) if is_self is None else is_self
+        self.is_self = False if is_self is None and self._function is None else is_self
+
+    @guarded("the class around a callable")
+    def on_set_name(self, owner: type, name: str) -> None:
+        """Take note that the body of the class *owner* holds the callable under *name*."""
+        if self.is_self is None and name != "__wrapped__":  # where a framework keeps a copy
+            in_body = self._scope.rpartition(".")[2] == owner.__name__
+            self.is_self = True if self.by_name or in_body else None
+
+    def on_bind(self) -> None:
+        """Take note that the callable was bound to an object or a class."""
+        if self.is_self is None:
+            self.is_self = True
+
+    def resolve(self) -> bool:
+        """Settle whether the first argument is the object or class."""
+        if self.is_self is None:
+            self.is_self = self._look_up()
+        return self.is_self
+
+    def _look_up(self) -> bool:
+        scope = self._scope
+        if self._function is None or not scope or scope.endswith(_LOCALS):
+            return False  # defined outside of any class
+        owner: object = sys.modules.get(self._function.__module__)
+        for part in scope.split("."):
+            owner = vars(owner).get(part) if isinstance(owner, type | ModuleType) else None
+        name = self._function.__name__
+        if isinstance(owner, type) and name in vars(owner):
+            return name == "__new__" or not isinstance(vars(owner)[name], staticmethod)
+        return self.by_name
+
+    @property
+    def _scope(self) -> str:
+        """The qualified name of what the function is defined in, empty at the top of a module."""
+        return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
+
+
+def _function_with_parameters(target: Any) -> FunctionType | None:  # noqa: ANN401 - any callable
+    """Return the innermost function if it takes arguments by position, else None."""
+    inner = attempt(lambda: inspect.unwrap(target))
+    if isinstance(target, MethodType | partial) or not isinstance(inner, FunctionType):
+        return None  # bound methods and partials have their first argument
+    code = inner.__code__
+    return inner if code.co_argcount or code.co_flags & inspect.CO_VARARGS else None
+
+
+def _is_named_self(function: FunctionType | None) -> bool:
+    code = None if function is None else function.__code__
+    return code is not None and code.co_argcount > 0 and code.co_varnames[0] in _SELF_NAMES
+
+
+NO_SELF: Final = SelfParameter(None, is_self=False)
+
+
+class Binding(StrEnum):
+    """How a decorated callable binds in a class."""
+
+    FUNCTION = "function"
+    """To the object, as functions do."""
+    DESCRIPTOR = "descriptor"
+    """By a `__get__` of its own."""
+    CLASS = "class"
+    """To the class, as Python binds the functions in `_CLASS_HOOKS`."""
+    NONE = "none"
+    """Not at all, as partials and callable objects."""
+
+
+class CallableInfo(Struct, frozen=True, kw_only=True):
+    """What a decorator was put on.
+
+    Attributes:
+        wrapped: What the wrapper goes around: a callable, or a descriptor that gives one.
+        function: The callable whose signature says what a call takes.
+        named: What the span type is named after.
+        kind: How a call runs.
+        binding: How it binds in a class.
+        skip_first: The first parameter of `function` is `self` or `cls`, as far as its name tells.
+        self_parameter: Whether the arguments of a call begin with the object or class.
+        is_settled: Nothing that is learned later changes `skip_first`.
+        is_object: It is called through the `__call__` of its class.
+    """
+
+    wrapped: Any
+    function: AnyCallable
+    named: AnyCallable
+    kind: CallKind
+    binding: Binding = Binding.NONE
+    skip_first: bool = False
+    self_parameter: SelfParameter = NO_SELF
+    is_settled: bool = True
+    is_object: bool = False
+
+
+def callable_info(
+    target: object, decorator: str, *, takes_self: bool | None = None
+) -> CallableInfo:
+    """Return how *target* is called, bound and read.
+
+    Args:
+        target: What the decorator got, or the function inside it.
+        decorator: `span_type` or `agent`, for messages.
+        takes_self: Whether its first argument is the object or class; None to find out.
+
+    Raises:
+        DeclarationError: It is no callable; says what to decorate instead.
+    """
+    if isinstance(target, type):
+        raise DeclarationError(
+            f"@remit.{decorator} cannot decorate the class {target.__module__}."
+            f"{target.__qualname__}: decorate the method which answers"
+        )
+    if isinstance(target, partialmethod | singledispatchmethod):
+        return _method_maker_info(target)
+    if callable(target):
+        return _callable_info(target, takes_self)
+    raise DeclarationError(
+        f"@remit.{decorator} cannot decorate an object of type {type(target).__qualname__}: it "
+        "takes functions, methods and what can be called"
+    )
+
+
+def _callable_info(target: Any, takes_self: bool | None) -> CallableInfo:  # noqa: ANN401, FBT001
+    is_object = not isinstance(
+        target, FunctionType | MethodType | BuiltinFunctionType
+    ) and isinstance(target.__call__, FunctionType | MethodType)
+    is_decorator = inspect.getattr_static(target, "__wrapped__", None) is not None
+    self_parameter = SelfParameter(target, takes_self)
+    return CallableInfo(
+        wrapped=target,
+        function=target,
+        named=target if is_object and not is_decorator else unwrapped(target),
+        kind=kind_of(target.__call__ if is_object else target),
+        binding=Binding.FUNCTION if takes_self else _binding_of(target),
+        skip_first=self_parameter.by_name,
+        self_parameter=self_parameter,
+        is_settled=False,
+        is_object=is_object,
+    )
+
+
+def _binding_of(target: Any) -> Binding:  # noqa: ANN401 - any callable
+    if isinstance(target, FunctionType):
+        return Binding.CLASS if target.__name__ in _CLASS_HOOKS else Binding.FUNCTION
+    binds = inspect.getattr_static(target, "__get__", None) is not None
+    return Binding.DESCRIPTOR if binds and not isinstance(target, MethodType) else Binding.NONE
+
+
+def _method_maker_info(target: Any) -> CallableInfo:  # noqa: ANN401 - with a method in `func`
+    function: Any = getattr(target.func, "__func__", target.func)
+    is_static = isinstance(target.func, staticmethod)
+    if isinstance(target, singledispatchmethod):  # a call of it dispatches, whatever is registered
+        return CallableInfo(
+            wrapped=target,
+            function=function,
+            named=unwrapped(function),
+            kind=CallKind.FUNCTION,
+            binding=Binding.DESCRIPTOR,
+            skip_first=not is_static,
+        )
+    preset = target.args if is_static else (None, *target.args)
+    return CallableInfo(
+        wrapped=target,
+        function=partial(function, *preset, **target.keywords),
+        named=unwrapped(function),
+        kind=kind_of(function),
+        binding=Binding.DESCRIPTOR,
+        self_parameter=SelfParameter(None, function is target.func),
+    )
+
+
+def kind_of(function: AnyCallable) -> CallKind:
+    """Return how a call of *function* runs."""
+    if inspect.isasyncgenfunction(function):
+        return CallKind.ASYNC_GENERATOR
+    if inspect.isgeneratorfunction(function):
+        code = getattr(unwrapped(function), "__code__", None)
+        awaited = isinstance(code, CodeType) and is_awaited(code)
+        return CallKind.FUNCTION if awaited else CallKind.GENERATOR
+    if inspect.iscoroutinefunction(function):
+        return CallKind.COROUTINE
+    return CallKind.FUNCTION
+
+
+def is_awaited(code: CodeType) -> bool:
+    """Return whether generators of *code* are awaited, as `types.coroutine` declares."""
+    return bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)

@@ -1,0 +1,81 @@
+"""Descriptions from docstrings, the same on every Python."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Final, cast
+
+from remit._base.guard import attempt
+
+_HEADINGS: Final = frozenset({"Args:", "Arguments:", "Parameters:"})
+_ENTRY: Final = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
+
+
+def prose(text: str) -> str:
+    """Return a docstring without the indentation of its source.
+
+    Python 3.13 strips it when it compiles, earlier versions do not.
+    """
+    return "\n".join(line.rstrip() for line in inspect.cleandoc(sendable(text)).splitlines())
+
+
+def shown(text: str | None, redact: Callable[[str], object]) -> str | None:
+    """Return a description, None if it contains a secret, such as a key in an example."""
+    found = None if text is None else redact(text)
+    return found if isinstance(found, str) else None
+
+
+def docstring(documented: object) -> str | None:
+    """Return the docstring of an object, None if it has none or what it has is no text.
+
+    Some are translated when they are shown.
+    """
+    found = attempt(lambda: getattr(documented, "__doc__", None))
+    is_text = issubclass(type(found), str)
+    return str.__str__(cast("str", found)) if is_text else None
+
+
+def sendable(text: str) -> str:
+    """Return *text* with lone surrogates escaped: no encoder takes them."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def summary(docstring: str | None) -> str | None:
+    """Return the first paragraph of a docstring, None if it has none."""
+    return prose(docstring or "").partition("\n\n")[0].strip() or None
+
+
+def parameter_descriptions(docstring: str | None) -> dict[str, str]:
+    """Return the entries of a Google-style `Args:` section, by name.
+
+    Args:
+        docstring: As written; None and other styles give nothing.
+    """
+    found: dict[str, str] = {}
+    name = ""
+    margin: int | None = None
+    for line in _section(prose(docstring or "").splitlines()):
+        text = line.strip()
+        indent = len(line) - len(line.lstrip())
+        margin = indent if margin is None else margin
+        entry = _ENTRY.fullmatch(text)
+        if indent <= margin and entry:
+            name = entry[1]
+            found[name] = entry[2]
+        elif name:
+            found[name] = f"{found[name]} {text}".strip()
+    return {name: text for name, text in found.items() if text}
+
+
+def _section(lines: list[str]) -> list[str]:
+    """Return the lines of the section: those beneath its heading that are indented."""
+    start = next((n for n, line in enumerate(lines) if line in _HEADINGS), len(lines))
+    taken: list[str] = []
+    for line in lines[start + 1 :]:
+        if line and not line[0].isspace():
+            break
+        if line:
+            taken.append(line)
+    return taken

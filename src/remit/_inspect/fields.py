@@ -1,0 +1,186 @@
+# Uncounted: a class whose fields cannot be read is a result, not a fault.
+"""The fields of a class as its author declared them: name, annotation, default, hidden or not.
+
+They are read from what the libraries store in the class, never from an instance: models,
+dataclasses, attrs classes, Structs, NamedTuples and TypedDicts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from remit._base.guard import attempt
+from remit._inspect.annotations import (
+    MISSING,
+    AnnotationInfo,
+    Given,
+    annotated,
+    class_scope,
+    own_annotations,
+)
+from remit._inspect.introspection import ABSENT, is_one_of, lookup, mro, namespace
+
+NO_DEFAULT: Final[Any] = dataclasses.MISSING
+
+EXCLUDED: Final = "hidden:exclude"
+"""Rule of a field that its author excludes from serialization."""
+UNSHOWN: Final = "hidden:repr"
+"""Rule of a field that its author excludes from `repr()`."""
+
+
+class Field(Struct, frozen=True):
+    """One field of a class.
+
+    Attributes:
+        name: As written, never an alias.
+        annotation: As written in the class, perhaps a string; `MISSING` without one.
+        owner: The class whose body declares it.
+        default: The default, or `NO_DEFAULT`. Not read for models, NamedTuples and TypedDicts.
+        optional: It has a default, or a factory of defaults.
+        hidden: The rule by which its author hid it, else None.
+    """
+
+    name: str
+    annotation: object
+    owner: type
+    default: Any = NO_DEFAULT
+    optional: bool = False
+    hidden: str | None = None
+
+
+def fields_of(cls: type) -> tuple[Field, ...] | None:
+    """Return the fields of a class, None if it is not of a kind that declares fields."""
+    fields = attempt(partial(_fields, cls))
+    return None if isinstance(fields, Exception) else fields
+
+
+def _fields(cls: type) -> tuple[Field, ...] | None:
+    read = next((read for is_of_kind, read in _READERS if is_of_kind(cls)), None)
+    return None if read is None else tuple(read(cls, _annotations(cls)))
+
+
+def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
+    """Return the fields of a class, each with what its annotation says."""
+    given = type_arguments(cls)
+    fields = fields_of(cls) or ()
+    scopes = {owner: class_scope(owner) for owner in {each.owner for each in fields}}
+    return tuple((each, scopes[each.owner].info(each.annotation, given)) for each in fields)
+
+
+def type_arguments(cls: type) -> Given:
+    """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
+    given: dict[object, tuple[object, ...]] = {}
+    for each in mro(cls):
+        bases: tuple[Any, ...] = namespace(each).get("__orig_bases__", ())
+        for base in bases if type(bases) is tuple else ():
+            parameters = getattr(typing.get_origin(base), "__parameters__", ())
+            pairs = zip(parameters, typing.get_args(base), strict=False)
+            for parameter, argument in pairs:
+                known = given.get(argument, ()) if type(argument) is TypeVar else ()
+                given[parameter] = (*given.get(parameter, ()), argument, *known)
+    return given
+
+
+def is_named_tuple(cls: type) -> bool:
+    """Return whether *cls* is a tuple whose positions have names."""
+    return is_one_of(cls, tuple) and type(lookup(cls, "_fields")) is tuple
+
+
+_Annotations: TypeAlias = Mapping[str, tuple[object, type]]
+
+
+def _annotations(cls: type) -> _Annotations:
+    """Return each annotation of *cls* and its bases, with the class that declares it."""
+    found: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
+    for base in reversed(mro(cls)):
+        own = attempt(partial(own_annotations, base))
+        if not isinstance(own, Exception):
+            found.update((name, (annotation, base)) for name, annotation in own.items())
+    return found
+
+
+def hidden_by(info: FieldInfo) -> str | None:
+    """Return the rule by which a field of pydantic is hidden, else None."""
+    return EXCLUDED if info.exclude else None if info.repr else UNSHOWN
+
+
+def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    # `BaseModel` itself has none, and may be the annotation of a parameter.
+    infos: Mapping[str, FieldInfo] = lookup(cls, "__pydantic_fields__")
+    for name, info in () if infos is ABSENT else infos.items():
+        # pydantic takes `Annotated` apart.
+        metadata = info.metadata
+        annotation = annotated(info.annotation, *metadata) if metadata else info.annotation
+        yield Field(name, annotation, annotations[name][1], hidden=hidden_by(info))
+
+
+def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
+    of_pydantic = {each.name: each for each in _of_model(cls, annotations)}
+    for each in dataclasses.fields(cls):
+        hidden = None if each.repr else UNSHOWN
+        known = of_pydantic.get(each.name)
+        if known is not None:
+            yield replace(known, hidden=known.hidden or hidden)
+        else:
+            optional = each.default is not NO_DEFAULT or each.default_factory is not NO_DEFAULT
+            owner = annotations[each.name][1]
+            yield Field(each.name, each.type, owner, each.default, optional, hidden)
+
+
+def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    for each in lookup(cls, "__attrs_attrs__"):
+        annotation, owner = annotations[each.name]
+        if annotation is MISSING:
+            annotation = each.type or MISSING
+        kind = type(each.default).__name__
+        default = NO_DEFAULT if kind in {"_Nothing", "Factory"} else each.default
+        hidden = None if each.repr else UNSHOWN
+        yield Field(each.name, annotation, owner, default, kind != "_Nothing", hidden)
+
+
+def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any Struct
+    names, defaults = cls.__struct_fields__, cls.__struct_defaults__
+    for number, name in enumerate(names, start=len(defaults) - len(names)):
+        default = defaults[number] if number >= 0 else msgspec.NODEFAULT
+        optional = default is not msgspec.NODEFAULT
+        if not optional or type(default).__name__ == "Factory":
+            default = NO_DEFAULT
+        yield Field(name, *annotations[name], default, optional)
+
+
+def _of_named_tuple(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    return (Field(name, *annotations[name]) for name in lookup(cls, "_fields"))
+
+
+def is_typed_dict(cls: type) -> bool:
+    """Return whether *cls* is a TypedDict."""
+    # `is_typeddict` would ask the class itself what it is.
+    return type(lookup(cls, "__total__")) is bool and is_one_of(cls, dict)
+
+
+def _of_typed_dict(cls: type, annotations: _Annotations) -> Iterator[Field]:
+    return (Field(name, *annotations[name]) for name in own_annotations(cls))
+
+
+_READERS: Final[
+    tuple[tuple[Callable[[type], bool], Callable[[Any, _Annotations], Iterator[Field]]], ...]
+] = (
+    (lambda cls: is_one_of(cls, BaseModel), _of_model),
+    (lambda cls: type(lookup(cls, "__dataclass_fields__")) is dict, _of_dataclass),
+    (lambda cls: lookup(cls, "__attrs_attrs__") is not ABSENT, _of_attrs),
+    (lambda cls: is_one_of(cls, Struct), _of_struct),
+    (is_named_tuple, _of_named_tuple),
+    (is_typed_dict, _of_typed_dict),
+)
+"""By what tells the kind of a class."""

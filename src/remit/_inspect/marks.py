@@ -1,0 +1,47 @@
+"""Marks for parameters and fields, put into `Annotated`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from remit._base.text import meant, one_of
+from remit.errors import DeclarationError
+from remit.models.data_risk import DataCategories
+
+CLASSIFICATION: Final = "classification"
+CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)
+"""The data categories; the field beside them says how closely the data is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitive:
+    """The value belongs to a data category and is withheld from every payload.
+
+    Used as `Annotated[str, remit.Sensitive("health_and_medical")]` on a parameter, a return
+    type or a field of a dataclass or model. Bare, as `Annotated[str, remit.Sensitive]`, it is of
+    no category in particular.
+
+    Args:
+        category: One of the data categories of `remit.DataCategories`; empty for none of them.
+
+    Raises:
+        DeclarationError: The category is none of them.
+    """
+
+    category: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a word that no declaration and no policy knows."""
+        if self.category != "" and self.category not in CATEGORIES:
+            raise DeclarationError(
+                f"remit.Sensitive({self.category!r}): the category is unknown"
+                f"{meant(self.category, CATEGORIES)}; expected {one_of(CATEGORIES)}"
+            )
+
+
+class Skip:
+    """The parameter is left out of the schema and of every payload.
+
+    Used as `Annotated[Session, remit.Skip]`, for what a framework injects.
+    """

@@ -1,0 +1,188 @@
+"""What the author of a declaration says with `params=`, `result=` and `capture=`.
+
+`params=` and `result=` replace what the signature says; each is a type or a JSON Schema. A type
+counts for the schema and for capture: what its author hid or marked is withheld. A JSON Schema
+says nothing of types, so capture follows the signature as without one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from types import GenericAlias
+from typing import Any, Final, TypeAlias, cast
+
+import typing_extensions
+from msgspec.structs import replace
+from pydantic import Field
+from typing_inspection.typing_objects import is_newtype, is_typealiastype
+
+from remit._base.text import meant
+from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
+from remit._inspect.fields import EXCLUDED, UNSHOWN, fields_of
+from remit._inspect.fields import Field as ClassField
+from remit._inspect.returns import entered_type, item_type
+from remit._inspect.signature import Parameter, SignatureInfo, declared_parameters
+from remit.errors import DeclarationError
+
+CaptureOption: TypeAlias = bool | Mapping[str, bool]
+"""What `capture=` says of one parameter or rule: whether to record it, or which rules are off."""
+
+_VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
+_TYPES: Final = "a type, or a JSON Schema as a mapping"
+_HIDDEN: Final[Mapping[str, object]] = {EXCLUDED: Field(exclude=True), UNSHOWN: Field(repr=False)}
+"""What an author would write to hide a field, by the rule that withholds it."""
+
+
+def is_type(declared: object) -> bool:
+    """Return whether *declared* is a class or another form of a type; a text is none."""
+    return (
+        isinstance(declared, type)
+        or typing.get_origin(declared) is not None
+        or is_newtype(declared)
+        or is_typealiastype(declared)
+        or declared is Any
+    )
+
+
+def overridden(
+    signature: SignatureInfo, *, streams: bool, params: object = None, result: object = None
+) -> SignatureInfo:
+    """Return *signature* with the types that its author declared in place of its own.
+
+    A mark in the signature stays: what is withheld by it is withheld.
+
+    Args:
+        signature: What the signature says.
+        streams: The function is a generator, whatever its annotation says.
+        params: A class whose fields describe parameters; a field that is no parameter describes
+            a member of `**kwargs`. A JSON Schema and None change nothing.
+        result: Type of the result: of each item if there are several, of what is entered if it
+            is a context manager. A JSON Schema and None change nothing.
+    """
+    if params is not None and not isinstance(params, Mapping):
+        fields = dict(map(_described_field, _fields(params)))
+        signature = replace(signature, parameters=tuple(_parameters(signature, fields)))
+    if result is not None and not isinstance(result, Mapping):
+        returns = _returns(signature.returns, result, streams=streams)
+        signature = replace(signature, returns=returns, returns_note=None)
+    return signature
+
+
+def check_overrides(
+    function: Callable[..., object], *, skip_first: bool, params: object, result: object, where: str
+) -> None:
+    """Return if `params=` and `result=` are what they may be.
+
+    Args:
+        function: The callable that is declared.
+        skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
+        params: What `params=` was given; None is nothing.
+        result: What `result=` was given; None is nothing.
+        where: The decorator and its place, for messages.
+
+    Raises:
+        DeclarationError: Names the place, the argument, what was seen and what is allowed.
+    """
+    for key, declared in (("params", params), ("result", result)):
+        if declared is not None and not isinstance(declared, Mapping) and not is_type(declared):
+            raise DeclarationError(
+                f"{where}: {key} is an object of type {type(declared).__qualname__}; "
+                f"expected {_TYPES}"
+            )
+    if params is not None:
+        _check_names(_names_in(params, where), function, skip_first=skip_first, where=where)
+
+
+def _names_in(params: object, where: str) -> tuple[str, ...]:
+    """Return what `params=` names: the properties of a schema, the fields of a class."""
+    if not isinstance(params, Mapping):
+        if fields := _fields(params):
+            return tuple(each.name for each in fields)
+        raise DeclarationError(
+            f"{where}: params is a type without fields; expected one whose fields are named like "
+            "parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
+        )
+    schema = cast("Mapping[str, object]", params)
+    properties = schema.get("properties", {})
+    if schema.get("type", "object") != "object" or not isinstance(properties, Mapping):
+        raise DeclarationError(
+            f"{where}: params is no JSON Schema of an object; expected "
+            '{"type": "object", "properties": {<parameter>: <its schema>}}'
+        )
+    return tuple(map(str, cast("Mapping[object, object]", properties)))
+
+
+def _check_names(
+    names: tuple[str, ...], function: Callable[..., object], *, skip_first: bool, where: str
+) -> None:
+    there = declared_parameters(function, skip_first=skip_first)
+    if any(each.kind is _VAR_KEYWORD for each in there):
+        return
+    known = [each.name for each in there]
+    for name in names:
+        if name not in known:
+            hint = meant(name, known)
+            raise DeclarationError(
+                f"{where}: params names {name!r}, which is no parameter{hint}; "
+                f"expected some of {', '.join(known) or 'none: the function takes nothing'}"
+            )
+
+
+def _parameters(
+    signature: SignatureInfo, fields: Mapping[str, AnnotationInfo]
+) -> Iterator[Parameter]:
+    taken = {each.name for each in signature.parameters} | signature.skipped
+    members = {name: info for name, info in fields.items() if name not in taken}
+    for each in signature.parameters:
+        if each.name in fields:
+            yield _described(each, fields[each.name])
+        elif each.kind is _VAR_KEYWORD and members:
+            yield replace(each, annotation=_of_members(members), note=None)
+        else:
+            yield each
+
+
+def _described(parameter: Parameter, field: AnnotationInfo) -> Parameter:
+    if field.annotation is MISSING:
+        return parameter
+    category = parameter.category if field.category is None else field.category
+    return replace(parameter, annotation=field.annotation, category=category, note=None)
+
+
+def _of_members(members: Mapping[str, AnnotationInfo]) -> object:
+    """Return the type of `**kwargs` with *members*, as PEP 692 spells it."""
+    make: Any = typing_extensions.TypedDict
+    hints = {
+        name: Any if info.annotation is MISSING else info.annotation
+        for name, info in members.items()
+    }
+    return typing_extensions.Unpack[make("Members", hints, total=False)]
+
+
+def _returns(returns: object, declared: object, *, streams: bool) -> object:
+    if item_type(declared, streams=False) is not None or entered_type(declared) is not None:
+        return declared
+    if item_type(returns, streams=streams) is not None:
+        return GenericAlias(Iterator, (declared,))
+    if entered_type(returns) is not None:
+        return GenericAlias(AbstractContextManager, (declared,))
+    return declared
+
+
+def _fields(declared: object) -> tuple[ClassField, ...]:
+    """Return the fields of a class; nothing if it has none."""
+    inside = type_inside(declared)
+    cls = typing.get_origin(inside) or inside
+    return (fields_of(cls) if isinstance(cls, type) else None) or ()
+
+
+def _described_field(field: ClassField) -> tuple[str, AnnotationInfo]:
+    """Return the name of a field, and what its author says of it."""
+    info = class_scope(field.owner).read(field.annotation)
+    if field.hidden is not None:
+        shown = Any if info.annotation is MISSING else info.annotation
+        info = replace(info, annotation=annotated(shown, _HIDDEN[field.hidden]))
+    return field.name, info

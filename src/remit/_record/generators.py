@@ -1,0 +1,281 @@
+"""Driving the user's generators and coroutines, step by step, by real ones of the same kind.
+
+Values and exceptions pass through untouched, in the consumer's own task. The span is current
+while the user's code runs a step, and at no other time.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
+
+from remit._base.guard import guarded
+from remit._inspect.introspection import ABSENT, kind_of, lookup
+from remit._record.runs import SavedContext, current_context
+from remit._record.streams import DeferredSpan, StreamSpan
+
+AnyGenerator: TypeAlias = Generator[Any, Any, Any]
+AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
+AnyCoroutine: TypeAlias = Coroutine[Any, Any, Any]
+
+_NOTHING_YET: Final = object()
+"""Stands for what a step gives, before the first."""
+
+
+def wrap_generator(inner: AnyGenerator, span: StreamSpan) -> AnyGenerator:
+    """Return a generator that steps *inner* and reports each step to *span*."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    started = getattr(inner, "gi_suspended", False)
+    outer = _drive(inner, span, started=started)
+    if started:
+        next(outer)
+    named_as(inner, outer)
+    return outer
+
+
+def wrap_async_generator(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
+    """Return an async generator that steps *inner*, as `wrap_generator` does."""
+    outer = _drive_async(inner, span)
+    named_as(inner, outer)
+    return outer
+
+
+def wrap_coroutine(
+    inner: AnyCoroutine, span: DeferredSpan, finish: Callable[[Any], Any]
+) -> AnyCoroutine:
+    """Return a coroutine that awaits *inner* and passes its value to *finish*.
+
+    Args:
+        inner: The user's coroutine, not yet awaited.
+        span: Its span.
+        finish: Takes the value that it returned; returns the value for the caller.
+    """
+    outer = _drive_coroutine(_Unawaited(inner), span, finish)
+    named_as(inner, outer)
+    return outer
+
+
+def as_coroutine(awaitable: Awaitable[Any]) -> AnyCoroutine:
+    """Return a coroutine that awaits *awaitable*: itself, if it is one."""
+    cls: type = type(awaitable)
+    return cast("AnyCoroutine", awaitable) if cls is types.CoroutineType else _waiting(awaitable)
+
+
+async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it gives
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    return await awaitable
+
+
+# Unguarded: runs a step of the user's coroutine.
+@types.coroutine
+def await_stepwise(
+    awaited: Any,  # noqa: ANN401 - as said
+    saved: SavedContext,
+    yielded: Any = _NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
+) -> Generator[Any, Any, Any]:
+    """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
+
+    What is awaited may be closed or collected in another context than it was begun in, and may
+    even await there: neither its own code nor that context's may see the other's span.
+
+    Args:
+        awaited: What is awaited.
+        saved: The context of its steps.
+        yielded: What its first step gave, if that was made.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    while True:
+        sent: Any = None
+        thrown: BaseException | None = None
+        if yielded is not _NOTHING_YET:
+            try:
+                sent = yield yielded
+            except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
+                thrown = error
+        try:
+            yielded = _step(awaited, sent, thrown, saved)
+        except StopIteration as stop:
+            return stop.value
+        except BaseException:
+            del awaited  # what `athrow` returns holds the exception, which would hold this frame
+            raise
+        finally:
+            thrown = None  # likewise
+
+
+# Unguarded: runs a step of the user's generator.
+def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:  # noqa: ANN401 - the next item
+    """Run one step in the *saved* context.
+
+    As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
+    Python 3.13 its `close` reaches no body.
+    """
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    consumer = current_context()
+    closing = issubclass(type(thrown), GeneratorExit)
+    if closing:
+        saved.closing = True
+    saved.enter(consumer)
+    try:
+        if thrown is None:
+            return stepped.send(sent)
+        if closing and type(stepped) is types.CoroutineType:
+            stepped.close()
+            raise thrown
+        return stepped.throw(thrown)
+    finally:
+        del stepped, thrown  # else an exception would hold this frame, and the frame it
+        saved.leave(consumer)
+
+
+@guarded("the name of a coroutine or generator")
+def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
+    """Give *outer* the name of *bare*: its bare twin, or the callable that makes one."""
+    try:
+        outer.__name__, outer.__qualname__ = bare.__name__, bare.__qualname__
+    except AttributeError:
+        makes = bare.func if isinstance(bare, partial) else lookup(kind_of(bare), "__call__")
+        if makes is not ABSENT:
+            named_as(makes, outer)
+
+
+def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenerator:
+    """Forward the whole protocol; `GeneratorExit` is thrown in, never turned into `close`."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    span.begin()
+    sent: Any = None
+    thrown: BaseException | None = None
+    passing: list[Any] = []
+    if started:
+        try:
+            sent = yield
+        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+            thrown = error
+    while True:
+        if thrown is not None:
+            span.saved.closing = issubclass(type(thrown), GeneratorExit)
+        stop = span.interruption(thrown)
+        thrown = thrown if stop is None else stop
+        try:
+            passing.append(_step(inner, sent, thrown, span.saved))
+        except StopIteration as stop:
+            span.end(closed=issubclass(type(thrown), GeneratorExit))
+            return stop.value
+        except BaseException as error:
+            thrown = None  # else the exception would hold this frame, and the frame it
+            span.fail(error)
+            raise
+        span.add(passing[0])
+        sent = thrown = None
+        try:
+            sent = yield passing.pop()  # popped: only the consumer holds an item between steps
+        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+            thrown = error
+
+
+async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
+    """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    span.begin()
+    saved = span.saved
+    step: Callable[[Any], Awaitable[Any]] = _first_step(inner)
+    sent: Any = None
+    thrown: BaseException | None = None
+    passing: list[Any] = []
+    while True:
+        if thrown is not None:
+            span.saved.closing = issubclass(type(thrown), GeneratorExit)
+        stop = span.interruption(thrown)
+        thrown = thrown if stop is None else stop
+        span.begin_wait()
+        try:
+            # Unnamed: what `athrow` returns holds the exception, which would hold this frame.
+            passing.append(
+                await await_stepwise(step(sent) if thrown is None else inner.athrow(thrown), saved)
+            )
+        except StopAsyncIteration:
+            span.end_wait(None)
+            span.end(closed=issubclass(type(thrown), GeneratorExit))
+            return
+        except BaseException as error:
+            thrown = None  # else the exception would hold this frame, and the frame it
+            stop = span.end_wait(error)
+            span.fail(error if stop is None else stop)
+            if stop is not None:
+                raise stop from None
+            raise
+        span.end_wait(None)
+        span.add(passing[0])
+        step = inner.asend
+        sent = thrown = None
+        try:
+            sent = yield passing.pop()
+        except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
+            thrown = error
+
+
+# Unguarded: runs a step of the user's generator.
+def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
+    """Return `asend` for the first step, which keeps *inner* from the event loop.
+
+    Known to the loop, both would be closed at its shutdown: "aclose(): already running". The one
+    that nobody steps any more is finalised through the outer one, so its own finaliser is idle.
+    """
+
+    def asend(value: Any) -> Awaitable[Any]:  # noqa: ANN401 - whatever is sent
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=_leave_alone)
+        try:
+            return inner.asend(value)
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+
+    return asend
+
+
+def _leave_alone(inner: object) -> None:
+    """Finalise nothing."""
+
+
+async def _drive_coroutine(
+    inner: _Unawaited, span: DeferredSpan, finish: Callable[[Any], Any]
+) -> Any:  # noqa: ANN401 - whatever it returns
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    try:
+        span.check()
+    except BaseException:
+        inner.close()
+        raise
+    try:
+        value = await await_stepwise(inner.taken(), span.saved)
+    except BaseException as error:
+        span.fail(error)
+        raise
+    span.saved.keep()
+    return finish(value)
+
+
+class _Unawaited:
+    """Holds a coroutine until it is awaited, which may be never."""
+
+    __slots__ = ("_coroutine",)
+
+    def __init__(self, coroutine: AnyCoroutine) -> None:
+        """Hold *coroutine*."""
+        self._coroutine: AnyCoroutine | None = coroutine
+
+    def taken(self) -> AnyCoroutine:
+        """Return the coroutine, to be awaited now."""
+        coroutine, self._coroutine = self._coroutine, None
+        return cast("AnyCoroutine", coroutine)
+
+    def close(self) -> None:
+        """Close it: that it was never awaited is said once, of the one that the caller got."""
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    __del__ = close

@@ -1,0 +1,72 @@
+"""`copy_context` and `ContextExecutor`: carry the run and the span to other threads and tasks."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import wraps
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar
+
+from remit._record.context import set_context
+from remit._record.generators import await_stepwise
+from remit._record.runs import SavedContext, SpanContext, current_context, for_consumer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def copy_context(function: Callable[P, T]) -> Callable[P, T]:
+    """Return *function* bound to the context of this call, to run it elsewhere.
+
+    `threading.Thread` and `loop.run_in_executor` start with an empty context, so that spans in
+    them would belong to no run; `asyncio` tasks and `asyncio.to_thread` need no help.
+
+    Args:
+        function: A function or a coroutine function. Each call of the result runs in a copy of its
+            own. A coroutine runs where it is awaited, with the run and the span of this call.
+    """
+    captured = contextvars.copy_context()
+    context = current_context()
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as the function
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        copied = captured.copy()
+        if context is not None:
+            copied.run(set_context, for_consumer(context, current_context()))
+        return copied.run(function, *args, **kwargs)
+
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above
+            __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+            return await _in_context(context, call(*args, **kwargs))
+
+        twin: Any = awaited
+        return twin  # type: ignore[no-any-return] # of the same kind
+
+    @wraps(function)
+    def in_context(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        returned = call(*args, **kwargs)
+        # A coroutine of a function that does not say that it makes one, such as a lambda.
+        return _in_context(context, returned) if type(returned) is CoroutineType else returned
+
+    return in_context
+
+
+async def _in_context(context: SpanContext | None, coroutine: Any) -> Any:  # noqa: ANN401
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    return await await_stepwise(coroutine, SavedContext(context))
+
+
+class ContextExecutor(ThreadPoolExecutor):
+    """A thread pool whose jobs run in the context of the call that submitted them."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Submit *fn* as `ThreadPoolExecutor` does, with the caller's run and span current."""
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        return super().submit(copy_context(fn), *args, **kwargs)

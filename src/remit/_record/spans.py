@@ -1,0 +1,432 @@
+"""Spans: one decorated call, or one block that the user marks, from its start to its end.
+
+A step is asked for before it runs: telemetry fails open, governance fails closed. The start and
+the end of a call are guarded: a fault loses the span, never the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from remit import _capture
+from remit._base import guard
+from remit._base.clock import NS_PER_MS
+from remit._base.frames import caller
+from remit._base.guard import guarded, logger
+from remit._base.ids import new_key
+from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._record import policy
+from remit._record.items import Item, Kind
+from remit._record.policy import Ceiling, Ceilings, Verdict, under
+from remit._record.runs import (
+    MAX_SAID,
+    OBSERVE,
+    TERMINATE,
+    Recorder,
+    SpanContext,
+    check_terminated,
+    terminate,
+)
+from remit.errors import DeniedError, RunTerminated, denial
+from remit.models.data_risk import DataRisk
+
+# Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
+MAX_VERDICTS: Final = 64
+StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
+WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
+"""Kinds that have no effect of their own: what they leave unknown does not exceed a remit."""
+
+START: Final = "the start of a call"
+END: Final = "the end of a span"
+
+
+class Plan(Protocol):
+    """How the values of one declaration are captured (`remit._capture.Plan`)."""
+
+    @property
+    def error_rule(self) -> str | None:
+        """The rule that withholds the message of every error, else None."""
+        ...
+
+    def params(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
+    ) -> bytes:
+        """Return the payload of a call as JSON bytes."""
+        ...
+
+    def result(self, value: object, rules: _capture.Rules) -> bytes:
+        """Return the result of a call as JSON bytes."""
+        ...
+
+
+class SpanRecorder:
+    """Records the spans of one declaration, and says whether it may run.
+
+    Attributes:
+        name: Span type.
+        kind: `step`, or for what an adapter reports, `agent`, `llm`, `tool` or `retriever`.
+        ceiling: For an agent that forbids something, what: a call of it adds this ceiling.
+        agents: Identifiers of the agents in whose runs it was used.
+        cached_plan: The plan of capture once `plan` has made it; a call looks here first.
+    """
+
+    __slots__ = (
+        "_find_risk",
+        "_make_plan",
+        "_place",
+        "_verdicts",
+        "agents",
+        "cached_plan",
+        "ceiling",
+        "kind",
+        "name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        make_plan: Callable[[], Plan],
+        *,
+        place: str | None = None,
+        find_risk: Callable[[], DataRisk | None] = lambda: None,
+        ceiling: Ceiling | None = None,
+        kind: StepKind = "step",
+    ) -> None:
+        """Keep how to make the rest: signatures are read at the first call, not at import.
+
+        Args:
+            name: Span type.
+            make_plan: Makes the plan of capture.
+            place: File and line of the declaration; None for a block, which is where it begins.
+            find_risk: Returns what it may do and whose data flows through it.
+            ceiling: For an agent, what it forbids.
+            kind: What it is.
+        """
+        self.name = name
+        self.kind = kind
+        self.ceiling = ceiling
+        self.agents: set[str] = set()
+        self._place = place
+        self._find_risk = find_risk
+        self._make_plan = make_plan
+        self.cached_plan: Plan | None = None
+        self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
+
+    def plan(self) -> Plan:
+        """Return the plan of capture, made at the first use."""
+        if self.cached_plan is None:
+            self.cached_plan = self._make_plan()
+        return self.cached_plan
+
+    @property
+    def place(self) -> str:
+        """File and line of the declaration; of a block, while it begins, its own."""
+        return self._place or caller() or "<unknown>"
+
+    # How a span starts
+
+    # Unguarded: contains its own faults.
+    def start(
+        self,
+        parent: SpanContext,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        /,
+        *,
+        key: bytes | None = None,
+        started_ns: int | None = None,
+    ) -> AnySpan:
+        """Start the span of a call, after asking whether it may run.
+
+        Args:
+            parent: Context of the call.
+            args: Its arguments by position.
+            kwargs: Its arguments by name.
+            key: Key of the span, if there is one already.
+            started_ns: When it began, as wall time; None is now.
+
+        Returns:
+            The span; one that records nothing in mode `off` and after a fault.
+
+        Raises:
+            RunTerminated: The run was terminated, from outside or because this step exceeds it.
+            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        try:
+            run = parent.run
+            if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
+                self._permit_call(parent, args, kwargs)
+            if not run.recording:
+                return NullSpan(parent)
+            plan = self.cached_plan or self.plan()
+            return self.open(parent, plan.params(args, kwargs, run.rules), key, started_ns)
+        except DeniedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as `guarded`, without a call more
+            guard.contain(START, error)
+            return NullSpan(parent)
+
+    def open(
+        self,
+        parent: SpanContext,
+        payload: bytes,
+        key: bytes | None = None,
+        started_ns: int | None = None,
+    ) -> OpenSpan:
+        """Open a span under *parent*.
+
+        Args:
+            parent: Context of the call.
+            payload: The captured arguments.
+            key: Key of the span, if there is one already.
+            started_ns: When it began, as wall time; None is now.
+        """
+        run, ceilings = parent.run, parent.ceilings
+        recorder, feed = run.recorder, run.feed
+        offset_ns = run.offset_ns
+        if started_ns is None:
+            started_ns = run.monotonic_ns() + offset_ns
+        if key is None:
+            key = new_key(started_ns)
+        if feed.agent.external_identifier not in self.agents:
+            self.agents.add(feed.agent.external_identifier)
+            recorder.on_first_seen(feed.agent.external_identifier, self.name)
+        if ceilings and recorder.on_violation == OBSERVE:
+            payload = self._marked(payload, parent)
+        if self.ceiling is not None:
+            ceilings = under(ceilings, self.ceiling)
+        start = Item(
+            Kind.SPAN, feed.key, key, parent.key, self.name, started_ns, None, ACTIVE, payload, None
+        )
+        run.spans += 1
+        run.open[key] = parent.key
+        try:
+            recorder.sink.start_span(start)
+        except BaseException:
+            run.open.pop(key, None)
+            raise
+        context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
+        return OpenSpan(self, context, start, offset_ns)
+
+    def _permit_call(
+        self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> None:
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        refused = self._refusal(parent)
+        if refused is not None:
+            raise self._refuse(parent, refused, self._params(parent, args, kwargs))
+
+    @guarded("the arguments of a refused call")
+    def _params(
+        self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]
+    ) -> bytes:
+        return self.plan().params(args, kwargs, parent.run.rules)
+
+    def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
+        """Return the payload of a step that is observed, marked where it exceeds a remit."""
+        verdict = self.verdict(parent.ceilings, strict=False)
+        violations = verdict.violations if verdict is not None else ()
+        return _capture.add_violations(payload, violations) if violations else payload
+
+    # Whether it may run
+
+    def permit(self, parent: SpanContext, payload: bytes | None = None) -> None:
+        """Check that the step may run; for calls that were captured before they start.
+
+        Args:
+            parent: Where it is to run.
+            payload: What it was given, for the record of a refusal.
+
+        Raises:
+            RunTerminated: The run was terminated, from outside or because this step exceeds it.
+            DeniedError: The step exceeds the agent's remit.
+        """
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        refused = self._refusal(parent)
+        if refused is not None:
+            raise self._refuse(parent, refused, payload)
+
+    def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
+        """Return where this step exceeds *ceilings*; None after a fault.
+
+        Args:
+            ceilings: What the agents allow.
+            strict: What the step leaves unknown exceeds a ceiling that forbids it.
+        """
+        return self._verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
+
+    @guarded("the policy")
+    def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
+        verdict = policy.verdict(ceilings, self.name, self._find_risk(), strict=strict)
+        if len(self._verdicts) >= MAX_VERDICTS:
+            self._verdicts.clear()
+        self._verdicts[ceilings, strict] = verdict
+        return verdict
+
+    def _refusal(self, parent: SpanContext) -> Verdict | None:
+        """Return why the step may not run under *parent*, None if it may.
+
+        Raises:
+            RunTerminated: The run was terminated.
+        """
+        check_terminated(parent)
+        if not parent.ceilings:
+            return None
+        observing = parent.run.recorder.on_violation == OBSERVE
+        strict = not (observing or self.kind in WITHOUT_EFFECT)
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is None:
+            sentence = (
+                f"a fault inside remit kept {self.name} from being compared with its agent's remit"
+            )
+            return None if observing else Verdict((sentence,), parent.ceilings)
+        if observing and verdict.violations:
+            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
+        return verdict if verdict.violations and not observing else None
+
+    def _refuse(
+        self, parent: SpanContext, verdict: Verdict, payload: bytes | None
+    ) -> DeniedError | RunTerminated:
+        """Record a refusal as a failed span whose body did not run; return what to raise."""
+        run = parent.run
+        error = DeniedError(self.name, verdict.violations)
+        if run.recording:
+            self._record_refusal(parent, error, payload)
+        run.note_refusal(parent.key, error)
+        if run.recorder.on_violation != TERMINATE:
+            self._warn(verdict, run.recorder, "it was denied")
+            return error
+        self._warn(verdict, run.recorder, "it was denied and its run terminated")
+        reason = denial(self.name, verdict.violations)
+        terminate(parent, reason, verdict.exceeded)
+        return RunTerminated(run.feed.key, reason)
+
+    @guarded("the record of a refusal")
+    def _record_refusal(
+        self, parent: SpanContext, error: DeniedError, payload: bytes | None
+    ) -> None:
+        rules = parent.run.rules
+        span = self.open(
+            parent, _capture.capture_mapping({}, rules) if payload is None else payload
+        )
+        span.end(FAILED, _capture.denial_payload(error, rules))
+
+    @guarded("the log of a step that exceeds a remit")
+    def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
+        """Count that the step exceeds a remit, and log it once: where both are declared."""
+        exceeding, logged = recorder.exceeding, recorder.logged
+        if self.name in exceeding or len(exceeding) < MAX_SAID:
+            exceeding[self.name] += 1
+        topic = "; ".join(verdict.violations)
+        if topic in logged or len(logged) >= MAX_SAID:
+            return
+        logged.add(topic)
+        agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)
+        logger.warning(
+            "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
+        )
+
+
+class OpenSpan(Struct, eq=False):
+    """One span from its start to its end; made by `SpanRecorder`.
+
+    Attributes:
+        recorder: The declaration that it belongs to.
+        context: The context inside this span; current while the user's code of it runs.
+        start: Its beginning, as the sink was given it.
+        offset_ns: Wall time minus monotonic time, so that it never ends before it starts.
+    """
+
+    recorder: SpanRecorder
+    context: SpanContext
+    start: Item
+    offset_ns: int
+
+    # Unguarded: contains its own faults.
+    def complete(self, value: object, /) -> None:
+        """End the span with the value that the call returned."""
+        try:
+            run, plan = self.context.run, self.recorder.cached_plan or self.recorder.plan()
+            ended_ns = run.monotonic_ns() + self.offset_ns
+            self._finish(COMPLETE, plan.result(value, run.rules), ended_ns)
+        except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
+            self._lose(error)
+
+    # Unguarded: contains its own faults.
+    def fail(self, error: BaseException, /) -> None:
+        """End the span with an exception."""
+        try:
+            ended_ns, run = self.now_ns(), self.context.run
+            if issubclass(type(error), GeneratorExit):
+                run.recorder.close(self, ended_ns)
+                return
+            status, result = status_of(error, run.recorder.interrupts), None
+            if status == FAILED:
+                if run.exited:
+                    run.fail_after_block(self.context.key, self.start.parent, error)
+                rule = self.recorder.plan().error_rule
+                result = _capture.error_payload(error, run.rules, rule)
+            self._finish(status, result, ended_ns)
+        except BaseException as fault:  # noqa: BLE001 - as above
+            self._lose(fault)
+
+    # Unguarded: contains its own faults.
+    def end(self, status: str, result: bytes | None, ended_ns: int | None = None) -> None:
+        """End the span with a status and a captured result, now or when *ended_ns* says."""
+        try:
+            self._finish(status, result, self.now_ns() if ended_ns is None else ended_ns)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._lose(error)
+
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span because its code was closed before its end."""
+        self.end(CANCELLED, None, ended_ns)
+
+    def now_ns(self) -> int:
+        """Return the time as wall time, which never is before the start of the span."""
+        return self.context.run.monotonic_ns() + self.offset_ns
+
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the span began."""
+        return (self.now_ns() - (self.start.started_ns or 0)) / NS_PER_MS
+
+    def _finish(self, status: str, result: bytes | None, ended_ns: int) -> None:
+        run, key = self.context.run, self.context.key
+        if run.overrides and key in run.overrides:
+            forced, own = run.overrides.pop(key)
+            if result is not None and status == FAILED and forced is None:
+                own = _capture.merge_error(own, result, run.rules)
+            status, result = forced or status, own
+        run.recorder.sink.end_span(self.start, ended_ns, status, result)
+        run.open.pop(key, None)
+        if run.exited and not run.open:
+            run.settle()
+
+    def _lose(self, error: BaseException) -> None:
+        """Drop the span after a fault: its run does not wait for it."""
+        self.context.run.discard(self.context.key)
+        guard.contain(END, error)
+
+
+class NullSpan(Struct, eq=False):
+    """A span that records nothing: in mode `off`, and after a fault.
+
+    Attributes:
+        context: The context of the call, which stays as it is.
+    """
+
+    context: SpanContext
+
+    def complete(self, value: object, /) -> None:
+        """Record nothing."""
+
+    def fail(self, error: BaseException, /) -> None:
+        """Record nothing."""
+
+
+AnySpan: TypeAlias = OpenSpan | NullSpan

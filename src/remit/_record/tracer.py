@@ -1,0 +1,48 @@
+"""What the wrapper of a decorated callable knows of its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from remit import _capture
+from remit._base import guard
+from remit._inspect.decorated import SelfParameter
+from remit._record.runs import OpenRun
+from remit._record.spans import START, SpanRecorder
+
+
+class StepTracer(Struct, frozen=True, eq=False):
+    """What the wrapper of a decorated callable knows of its declaration.
+
+    Attributes:
+        recorder: Records its spans.
+        self_parameter: Whether the arguments of a call begin with the object or class.
+        outside: Returns the block around a call outside any run: of an agent, that of a new run.
+            May raise `DeniedError`.
+        rules: Returns the rules by which a call outside any run is captured.
+        open_run: For an agent, opens a run without making it current.
+    """
+
+    recorder: SpanRecorder
+    self_parameter: SelfParameter
+    outside: Callable[[], Any]
+    rules: Callable[[], _capture.Rules]
+    open_run: Callable[[], OpenRun] | None = None
+
+    # Unguarded: contains its own faults.
+    def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments by the names that the signature was read with.
+
+        A function that is a method is handed its object by the method around it; of a descriptor
+        of another kind, *instance* is the object that it gave the callable for.
+        """
+        if instance is not None:
+            return args
+        try:
+            return args[1:] if self.self_parameter.resolve() else args
+        except Exception as error:  # noqa: BLE001 - a guard
+            guard.contain(START, error)
+            return args

@@ -1,0 +1,288 @@
+"""The decorated callables: wrapt wrappers that still pass for the bare ones.
+
+wrapt keeps `inspect.is*function`, signatures, and every attribute. Added here: binding, so that
+a method is a real bound method, which pickles, copies and compares as the bare one does; pickling
+and copying of what is not bound; the `__call__` of objects.
+"""
+
+from __future__ import annotations
+
+import copy
+import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from types import FunctionType, MethodType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
+
+from wrapt import FunctionWrapper
+
+from remit._base.guard import attempt
+from remit._inspect.decorated import NO_SELF, Binding, SelfParameter
+from remit._record.calls import Wrapper
+from remit._record.run_blocks import RunBlock
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+T = TypeVar("T")
+
+_Binder: TypeAlias = Callable[["StepFunction", Any, Any], object]
+"""Returns what a class, or an object of it, gives when it is asked for the attribute."""
+
+_NOT_OF_FUNCTIONS: Final = (
+    *(
+        "__len__",
+        "__contains__",
+        "__iter__",
+        "__reversed__",
+        "__enter__",
+        "__exit__",
+        "__aenter__",
+        "__aexit__",
+    ),
+    *("__int__", "__float__", "__complex__", "__index__", "__bytes__", "__abs__", "__round__"),
+)
+"""Methods of wrapt's proxies by which `isinstance` tells collections, blocks and numbers."""
+
+if TYPE_CHECKING:  # the class takes no parameters when the program runs
+    _Function = FunctionWrapper[..., Any]
+else:
+    # None is how Python says that there is no such method, whatever a base class has.
+    _Function = type("_Function", (FunctionWrapper,), dict.fromkeys(_NOT_OF_FUNCTIONS))
+
+
+class WrapperConfig(NamedTuple):
+    """How a decorated callable is called, bound and decorated again.
+
+    Attributes:
+        call: Takes each call.
+        binding: How it binds.
+        redecorate: Decorates a copy in the same way; can be pickled.
+        self_parameter: Whether its first argument is the object or class it is called on.
+    """
+
+    call: Wrapper
+    binding: Binding
+    redecorate: Callable[[Any], object]
+    self_parameter: SelfParameter = NO_SELF
+
+
+class StepFunction(_Function):
+    """A callable decorated with `@remit.span_type`.
+
+    Names that begin with `_self_` are ours; every other one is an attribute of what is inside.
+    """
+
+    def __init__(self, wrapped: Any, config: WrapperConfig) -> None:  # noqa: ANN401 - a callable or a descriptor
+        """Wrap *wrapped*, to be called and bound as *config* says."""
+        if type(wrapped) is FunctionType:
+            # Of all but builtins wrapt asks at each call what they are bound to; a function
+            # answers with an `AttributeError`, which takes 0.3 us.
+            base: Any = super(FunctionWrapper, self)
+            base.__init__(wrapped, None, config.call, None, "builtin")
+        else:
+            super().__init__(wrapped, config.call)
+        self._self_config = config
+        self._self_bind = _BINDERS[config.binding]
+
+    @property
+    def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute
+        """Say to a wrapper around this one, which binds alike, what kind of callable it is."""
+        return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
+
+    def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
+        """Bind as what is decorated does."""
+        return self._self_bind(self, instance, owner)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Take note of the class whose body this is in."""
+        self._self_config.self_parameter.on_set_name(owner, name)
+        wrapped: object = self.__wrapped__
+        if hasattr(type(wrapped), "__set_name__"):
+            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        """Show what is decorated."""
+        return repr(self.__wrapped__)
+
+    def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
+        """Pickle as what is decorated does: by its name, else by its parts."""
+        name = str(getattr(self, "__qualname__", ""))
+        if attempt(lambda: pkgutil.resolve_name(f"{self.__module__}:{name}")) is self:
+            return name
+        return self._self_config.redecorate, (self.__wrapped__,)
+
+    def __copy__(self) -> object:
+        """Copy as what is decorated does: a function is its own copy."""
+        return self._self_again(copy.copy(self.__wrapped__))
+
+    def __deepcopy__(self, memo: dict[int, object]) -> object:
+        """Copy as what is decorated does: a function is its own copy."""
+        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+
+    def _self_again(self, copied: object) -> object:
+        return self if copied is self.__wrapped__ else self._self_config.redecorate(copied)
+
+    def _self_like(self, wrapped: object, config: WrapperConfig) -> StepFunction:
+        """Return *wrapped*, decorated as this is but for *config*."""
+        return StepFunction(wrapped, config)
+
+
+def _bind_first(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind to the object, as functions do; the first time shows that it is a method."""
+    if instance is not None:
+        step._self_config.self_parameter.on_bind()  # noqa: SLF001 - of this module
+        step._self_bind = _bind_method  # noqa: SLF001 - the same
+    return _bind_method(step, instance, owner)
+
+
+# Unguarded: binds a method, as Python does.
+def _bind_method(step: StepFunction, instance: object, owner: object) -> object:
+    del owner
+    return step if instance is None else MethodType(step, instance)
+
+
+def _bind_to_class(step: StepFunction, instance: object, owner: object) -> object:
+    return MethodType(step, type(instance) if owner is None else owner)
+
+
+def _bind_to_nothing(step: StepFunction, instance: object, owner: object) -> object:
+    del instance, owner
+    return step
+
+
+def _bind_by_descriptor(step: StepFunction, instance: object, owner: object) -> object:
+    """Bind as the descriptor inside does, and decorate what it gives."""
+    config: WrapperConfig = step._self_config  # noqa: SLF001 - of this module
+    wrapped: Any = step.__wrapped__
+
+    def call(inner: Any, _: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+        return config.call(inner, instance, args, kwargs)
+
+    attribute = wrapped.__get__(instance, owner)
+    bound = WrapperConfig(call, Binding.NONE, config.redecorate)
+    return step._self_like(attribute, bound)  # noqa: SLF001 - of this module
+
+
+_BINDERS: Final[dict[Binding, _Binder]] = {
+    Binding.FUNCTION: _bind_first,
+    Binding.DESCRIPTOR: _bind_by_descriptor,
+    Binding.CLASS: _bind_to_class,
+    Binding.NONE: _bind_to_nothing,
+}
+
+
+class StepObject(StepFunction):
+    """A decorated object of a class with `__call__`, which may be a collection or a block too.
+
+    Frameworks ask the `__call__` of an object whether it is a coroutine function.
+    """
+
+    @property
+    def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a method of its own kind
+        """The object's own `__call__`, decorated."""
+        wrapped: Any = self.__wrapped__
+        config = self._self_config._replace(binding=Binding.NONE)
+        return self._self_like(wrapped.__call__, config)
+
+
+for _name in _NOT_OF_FUNCTIONS:
+    setattr(StepObject, _name, getattr(FunctionWrapper, _name, None))
+
+
+class Agent(StepFunction, Generic[P, R]):
+    """A callable decorated with `@remit.agent`, with the methods `run` and `registration`.
+
+    Calling it outside a run opens one around the call; inside a run it is a span of that run.
+    """
+
+    def __init__(
+        self,
+        wrapped: Any,  # noqa: ANN401 - a callable or a descriptor
+        config: WrapperConfig,
+        block: Callable[[str | None, str | None, object, str | None], RunBlock],
+        registration: Callable[[], dict[str, object]],
+    ) -> None:
+        """Wrap *wrapped*; the two callables come from the declaration."""
+        super().__init__(wrapped, config)
+        self._self_block = block
+        self._self_registration = registration
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+            """Call the function, in a run of its own if there is none."""
+            ...
+
+        # Of a class, the parameters are open: mypy tells methods, class and static methods that
+        # are decorated by a class not apart.
+        @overload  # type: ignore[override] # what is bound is an agent
+        def __get__(self, instance: None, owner: type, /) -> Agent[..., R]: ...
+        @overload
+        def __get__(
+            self: Agent[Concatenate[type[Any], Q], R],
+            instance: object,
+            owner: type | None = None,
+            /,
+        ) -> Agent[Q, R]: ...
+        @overload
+        def __get__(
+            self: Agent[Concatenate[T, Q], R], instance: T, owner: type | None = None, /
+        ) -> Agent[Q, R]: ...
+        def __get__(  # pyright: ignore[reportIncompatibleMethodOverride] # the same
+            self, instance: object, owner: type | None = None, /
+        ) -> Agent[..., R]:
+            """Return the agent bound to an object; itself where a class is asked."""
+            ...
+
+    def run(
+        self,
+        *,
+        purpose: str | None = None,
+        subject: str | None = None,
+        labels: Mapping[str, object] | Collection[str] | None = None,
+        resume: str | None = None,
+    ) -> RunBlock:
+        """Return the block of a run: `with agent.run() as run:` or `async with`.
+
+        Inside another run it is a separate run; the outer one is current again after it.
+
+        Args:
+            purpose: `live`, `smoke_test` or `eval`; None takes the setting.
+            subject: Whose data the run is about, in your own words.
+            labels: A list of words, or a mapping of words, to find the run by.
+            resume: Id of an instance left open, to go on with; its subject and labels stay.
+
+        Raises:
+            UsageError: The purpose is none of the three, or *subject*, *labels* or *resume* has a
+                wrong type.
+            RunTerminated: On entering the block: a run around it, or the one to be resumed, was
+                terminated.
+        """
+        return self._self_block(purpose, subject, labels, resume)
+
+    def registration(self) -> dict[str, object]:
+        """Return the complete registration payload, JSON-able and the same for the same source.
+
+        It holds the agent's version, its schema version under the hash of its content, and one
+        entry for each span type: params and result schema, title, description, template, risk.
+        """
+        return self._self_registration()
+
+    def _self_like(self, wrapped: object, config: WrapperConfig) -> Agent[..., Any]:
+        return Agent(wrapped, config, self._self_block, self._self_registration)
+
+
+class AgentObject(StepObject, Agent[P, R]):
+    """A decorated agent that is an object of a class with `__call__`."""

@@ -1,0 +1,390 @@
+"""The runtime of one process: settings, recorder, delivery, and the open runs."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Final
+
+from msgspec.structs import replace
+
+from remit import config
+from remit._base import guard
+from remit._base.clock import Clock, Deadline, SystemClock
+from remit._base.frames import caller
+from remit._base.guard import guarded, logger
+from remit._capture import Limits, Rules, switched_off
+from remit._declare.quality import Qualities
+from remit._declare.registration import REDACT, registration
+from remit._declare.registry import AgentType, Registry
+from remit._deliver.delivery import Delivery
+from remit._deliver.results import FlushResult, Status
+from remit._deliver.spool import NO_OTHERS, Others
+from remit._inspect.docstrings import shown
+from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
+from remit._record.policy import Ceiling, Ceilings
+from remit._record.runs import MAX_SAID, OBSERVE, NothingAfter, OpenRun, Recorder, RunOptions
+from remit._record.spans import SpanRecorder
+from remit._runtime.after_run import FlushAfterRun
+from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
+from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
+
+# Seconds that a new runtime waits for the sender of the one that it replaces.
+HAND_OVER_S: Final = 0.2
+
+
+class Runtime:
+    """Records the runs of one process and delivers them.
+
+    Attributes:
+        settings: The settings that it was made from.
+        mode: `remote`, `local` or `off`; never `auto`.
+        target: Where items go, for messages.
+        recorder: What its runs share.
+        started: Whether a run was opened; `configure()` is an error from then on.
+    """
+
+    def __init__(
+        self,
+        settings: config.Settings,
+        registry: Callable[[], Registry],
+        *,
+        on_start: Callable[[], None] = lambda: None,
+        sink: Sink | None = None,
+        clock: Clock | None = None,
+        others: Others = NO_OTHERS,
+    ) -> None:
+        """Connect the parts; threads, files and sockets are opened by the first run.
+
+        Args:
+            settings: The settings.
+            registry: Returns what is declared now.
+            on_start: Called before the first run of each process, and when delivery wakes up.
+            sink: Receives the items instead of delivery, in tests.
+            clock: The time.
+            others: Which spool files of ended processes are sent too.
+        """
+        self.settings = settings
+        self._others = others
+        self.mode: str = settings.resolved_mode
+        self.target = ""
+        self.started = False
+        self._exit: Deadline | None = None
+        self._registry = registry
+        self._on_start = on_start
+        self._clock = clock or SystemClock()
+        self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
+        self._agents: dict[str, tuple[int, AgentRef]] = {}
+        self._ceilings: tuple[int, Ceilings] | None = None
+        self._outside: Counter[str] = Counter()
+        # The agent without an id of its own, by the value of the setting `agent_id`.
+        self._agent_of_id: dict[str, str] = {}
+        # Reentrant: a signal's handler may call a step while this thread counts another.
+        self._counting = threading.RLock()
+        self._delivery = self._make_delivery() if sink is None else None
+        self._recording = sink is not None or self._delivery is not None
+        self._after_run: FlushAfterRun | None = None
+        if self._delivery is not None and settings.flush_on == "run":
+            self._after_run = FlushAfterRun(self._delivery, self._clock, settings.exit_timeout_s)
+        if sink is None:
+            sink = self._delivery.sink if self._delivery else NoSink()
+        self.recorder = Recorder(
+            sink,
+            self._clock,
+            Rules(
+                Limits(settings.max_payload_bytes),
+                settings.redact,
+                switched_off(settings.redact_off),
+            ),
+            on_violation=settings.on_violation,
+            control_flow=settings.control_flow,
+            run_linger_s=settings.run_linger_s,
+            after_run=self._after_run or NothingAfter(),
+            on_first_seen=self._first_seen,
+        )
+
+    def open_run(self, agent: AgentType, options: RunOptions, ceilings: Ceilings) -> OpenRun:
+        """Open a run of *agent*; the first run logs where items go.
+
+        Raises:
+            SettingsError: The setting `agent_id` would be the id of two agents.
+        """
+        ref = self._agent_ref(agent)
+        if not self.started:
+            self.started = True
+            self._on_start()
+            target = self.target or "nowhere"
+            logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
+            if self.settings.half_remote is not None:
+                given, missing = self.settings.half_remote
+                logger.warning(
+                    "%s is set but %s is not set, so remit records in local mode, to %s: set it, "
+                    "or choose with mode='local'",
+                    given,
+                    missing,
+                    target,
+                )
+        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
+        if self._recording:
+            self._runs.add(run)
+        return run
+
+    def check_resumed(self, instance_id: str) -> None:
+        """Raise if this process knows that a run was terminated; the server is asked later.
+
+        Raises:
+            RunTerminated: The run was terminated.
+        """
+        feeds = [run.feed for run in list(self._runs)]
+        for feed in (*feeds, *self.recorder.terminated):
+            if feed.instance_id == instance_id and feed.terminated is not None:
+                raise RunTerminated(feed.key, feed.terminated or None)
+
+    def outside(self, step: SpanRecorder) -> None:
+        """Count a call of *step* outside any run, and refuse it or log once that it is unrecorded.
+
+        Raises:
+            DeniedError: The setting `outside_run` refuses the call.
+        """
+        violations = self._refused_outside(step)
+        first = self._count_outside(step.name)
+        if violations is not None:
+            where = _called_from(step)
+            if first:
+                told = denial(step.name, violations, where)
+                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", told)
+            raise DeniedError(step.name, violations, where)
+        if first and self.mode != "off":
+            self._say_outside(
+                "%s was called outside any run %s, so it is recorded nowhere. %s",
+                step.name,
+                _called_from(step),
+                CARRY,
+            )
+
+    def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
+        """Return the violations for which *step* is refused, or None if it may run."""
+        rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
+        if rule == "record" or (rule is None and observing):
+            return None
+        violations = self._exceeded_by(step)
+        if violations is None:
+            return (f"a fault inside remit kept {step.name} from being compared with any remit",)
+        return violations if violations or rule == "refuse" else None
+
+    @guarded("the policy")
+    def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
+        """Return where *step* exceeds the data risks of all agents declared so far."""
+        declared = self._registry()
+        if self._ceilings is None or self._ceilings[0] != declared.version:
+            ceilings = (
+                Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
+                for agent in declared.agents()
+            )
+            self._ceilings = (declared.version, tuple(filter(None, ceilings)))
+        verdict = step.verdict(self._ceilings[1], strict=True)
+        return None if verdict is None else verdict.violations
+
+    @guarded("the count of calls outside any run")
+    def _count_outside(self, name: str) -> bool:
+        """Count a call and return whether it is the first of its name.
+
+        Names beyond `MAX_SAID` are not counted: blocks may have thousands of names.
+        """
+        with self._counting:
+            first = name not in self._outside
+            if first and len(self._outside) >= MAX_SAID:
+                return False
+            self._outside[name] += 1
+            return first
+
+    @guarded("the log of a call outside any run")
+    def _say_outside(self, message: str, *args: object) -> None:
+        logger.warning(message, *args)
+
+    def adopt(self) -> None:
+        """Start sending what ended processes left in the spool, if there is anything."""
+        if self._delivery is not None and self._delivery.adopt():
+            self._on_start()
+
+    def bring_back(self) -> None:
+        """Send again what a server refused before."""
+        if self._delivery is not None:
+            self._delivery.bring_back()
+
+    def flush(self, timeout_s: float, *, adopting: bool = True) -> FlushResult:
+        """Deliver what was recorded so far, within *timeout_s* seconds.
+
+        Args:
+            timeout_s: Seconds to wait at most.
+            adopting: Deliver also what ended processes left in the spool.
+        """
+        if self._delivery is None:
+            return FlushResult.nothing()
+        return self._delivery.flush(Deadline.after(timeout_s, self._clock), adopting=adopting)
+
+    def shutdown(self, timeout_s: float) -> FlushResult:
+        """Flush, then stop the threads and close the connections."""
+        if self._delivery is None:
+            return FlushResult.nothing()
+        return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
+
+    def hand_over(self) -> None:
+        """Shut down for the runtime that replaces this one, before anything was recorded."""
+        self.shutdown(0)
+        if self._delivery is not None:
+            # The sender may hold the file of an ended process, which the next runtime looks for.
+            self._delivery.stopped(HAND_OVER_S)
+
+    def status(self) -> Status:
+        """Return where delivery stands."""
+        status = self._delivery.status() if self._delivery else Status.nothing()
+        return replace(
+            status,
+            mode=self.mode,
+            target=self.target,
+            faults=dict(guard.faults.counts),
+            withheld=dict(self.recorder.rules.withheld),
+            exceeding=dict(self.recorder.exceeding),
+            outside_run=dict(self._outside),
+        )
+
+    def at_exit(self) -> None:
+        """End the open runs and deliver everything; all calls share one deadline."""
+        if self._exit is None:
+            self._exit = Deadline.after(self.settings.exit_timeout_s, self._clock)
+        if self._after_run is not None:
+            self._after_run.stop()  # one flush for all runs
+        self.recorder.end_collected()
+        for run in list(self._runs):
+            run.cancel_deferred()
+            if not run.feed.closed:
+                run.abandon()
+        if self._delivery is not None:
+            self._delivery.shutdown(self._exit, exiting=True)
+
+    def tend(self) -> None:
+        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+        self.recorder.end_collected()
+        for run in list(self._runs):
+            run.set_clock()
+            if run.feed.terminated is not None:
+                run.cancel_streams()
+            if run.overdue:
+                run.settle()
+
+    def before_fork(self) -> None:
+        """Pause delivery's threads outside of every lock that the child needs."""
+        if self._delivery is not None:
+            self._delivery.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Resume delivery's threads."""
+        if self._delivery is not None:
+            self._delivery.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """Drop the parent's items and threads; the parent ends its own runs."""
+        self.started = False
+        for run in self._runs:
+            run.feed.streams.clear()
+        self._runs = weakref.WeakSet()
+        self.recorder.lingering.clear()
+        self.recorder.collected.clear()
+        self.recorder.rules.withheld.clear()
+        self.recorder.exceeding.clear()
+        self._outside = Counter()
+        self._counting = threading.RLock()
+        if self._delivery is not None:
+            self._delivery.after_fork_in_child()
+
+    def _agent_ref(self, agent: AgentType) -> AgentRef:
+        """Return what delivery knows of an agent; made again after a new declaration."""
+        declared = self._registry()
+        known = self._agents.get(agent.external_identifier)
+        if known is not None and known[0] == declared.version:
+            return known[1]
+        local = self.mode == "local" and self._delivery is not None
+        ref = AgentRef(
+            agent.external_identifier,
+            agent.name,
+            shown(agent.description, REDACT),
+            self._agent_id_of(agent),
+            # The collector in local mode has one environment.
+            None if local else agent.environment_id or self.settings.environment_id,
+            # A copy, because later declarations belong to the registration of the next run.
+            cache(partial(registration, agent, declared.copy())),
+            agent.local_identifier if local else None,
+            cache(partial(_quality_check_of, agent)),
+        )
+        self._agents[agent.external_identifier] = (declared.version, ref)
+        return ref
+
+    def _agent_id_of(self, agent: AgentType) -> str | None:
+        """Return the agent's id on the server: its own, or that of the setting.
+
+        Raises:
+            SettingsError: Another agent without an id of its own already uses the setting.
+        """
+        setting = self.settings.agent_id
+        if agent.agent_id is not None or setting is None:
+            return agent.agent_id
+        identifier = agent.external_identifier
+        first = self._agent_of_id.setdefault(setting, identifier)
+        if first != identifier:
+            raise SettingsError(
+                f"the setting agent_id={setting!r} is for one agent, but this process runs "
+                f"{first} and {identifier}, and neither has an id of its own: give each one with "
+                "@remit.agent(agent_id=...)"
+            )
+        return setting
+
+    def _first_seen(self, agent: str, name: str) -> None:
+        """Note a span type that the registration of *agent* may lack."""
+        if self._registry().seen(name, agent):
+            logger.info(
+                "span type %s was first seen after %s was registered: its spans are sent all the "
+                "same, and the next run registers it",
+                name,
+                agent,
+            )
+
+    def _make_delivery(self) -> Delivery | None:
+        settings = self.settings
+        if self.mode == "off":
+            return None
+        local, spool = self.mode == "local", spool_of(settings)
+        self.target = str(settings.data_dir / LOCAL_FILE) if local else settings.api_url or ""
+        return Delivery(
+            http=make_client(settings, self._clock, spool.path),
+            clock=self._clock,
+            flush_interval_s=settings.flush_interval_s,
+            max_buffer_bytes=settings.max_buffer_bytes,
+            max_batch_items=settings.max_batch_items,
+            max_batch_bytes=settings.max_batch_bytes,
+            request_timeout_s=settings.request_timeout_s,
+            poll_interval_s=settings.poll_interval_s,
+            target=self.target,
+            spool=spool,
+            others=self._others,
+            # For a child of a fork that records into its parent's run and opens none of its own.
+            on_rouse=self._on_start,
+            ticks=(self.tend,),
+        )
+
+
+def _called_from(step: SpanRecorder) -> str:
+    """Return where a step was called, to follow "called outside any run" in a message."""
+    place = caller()
+    if place is not None:
+        return f"at {place}"
+    thread = threading.current_thread().name
+    return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
+
+
+def _quality_check_of(agent: AgentType) -> QualityCheck:
+    """Return the function that checks the quality payloads of *agent*."""
+    return Qualities(agent, redact=REDACT).errors

@@ -1,0 +1,241 @@
+"""Makes the runtime from the settings. To import this module is to import httpx and sqlite3."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from remit import _capture, config
+from remit._base.clock import Clock
+from remit._base.guard import Faults, counting, guarded, logger
+from remit._deliver.results import FlushResult
+from remit._deliver.spool import Others
+from remit._record.items import Sink
+from remit._runtime.runtime import Runtime
+from remit._runtime.state import InTests, hook_exit, registry, restored, state
+from remit._runtime.targets import check_target
+from remit.config import Settings
+from remit.errors import SettingsError, UsageError
+
+# Settings that decide where items go.
+_TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_dir"})
+
+
+def first() -> Runtime:
+    """Return the runtime, made from the last `configure()` or else from the environment."""
+    with state.lock:
+        settings = state.configured or _from_environment()
+        # A signal handler on this thread may have made it meanwhile.
+        return state.runtime or _install(settings)
+
+
+def configure(settings: Mapping[str, object]) -> Runtime:
+    """Return a new runtime made from *settings*, as `remit.configure` documents.
+
+    Raises:
+        SettingsError: A name is unknown or a value is not allowed.
+        UsageError: A run was opened already.
+    """
+    loaded, wrong = _read(settings)
+    if wrong:
+        _hold_policy(loaded)
+        raise SettingsError("\n".join(wrong))
+    with state.lock:
+        before = state.runtime
+        if before is not None and before.started:
+            message = (
+                "configure() came after the first run was opened: call it before, "
+                "or call remit.shutdown() first"
+            )
+            raise UsageError(message)
+        state.configured = loaded
+        runtime = _install(loaded)
+    if before is not None:
+        before.hand_over()
+    _adopt(runtime)
+    return runtime
+
+
+@guarded("the policy")
+def _hold_policy(settings: Settings) -> None:
+    """Keep the policy of a failed `configure()`, for a program that catches the error."""
+    with state.lock:
+        if state.configured is None and (state.runtime is None or not state.runtime.started):
+            state.configured = settings
+            state.runtime = None
+
+
+@guarded("looking for what ended processes left")
+def _adopt(runtime: Runtime) -> None:
+    runtime.adopt()
+
+
+def stay_quiet() -> None:
+    """Record only into the sinks of tests in this process, whatever `configure()` says.
+
+    For test sessions: the code under test, or a token in the environment, never sends test runs to
+    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
+    through that transport.
+    """
+    shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
+    state.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
+    state.in_tests = InTests("off")
+
+
+def configured() -> dict[str, object]:
+    """Return the settings of the last `configure()` by name, except the target and the mode."""
+    settings = state.configured
+    if settings is None:
+        return {}
+    given = settings.model_fields_set - _TARGET
+    return {name: getattr(settings, name) for name in given}
+
+
+@contextmanager
+def unrecorded() -> Generator[None]:
+    """Record nothing in this block, even if `configure()` is called in it.
+
+    For commands that import a program to read its declarations.
+    """
+    with restored("runtime", "configured", "unrecorded"):
+        state.runtime, state.configured, state.unrecorded = None, None, True
+        yield
+
+
+def _from_environment() -> Settings:
+    settings, wrong = _read({})
+    if wrong:
+        _log_once(
+            "recording is off until this is corrected; the policy still applies (on_violation is "
+            f"{settings.on_violation}): {'; '.join(wrong)}"
+        )
+    return settings
+
+
+def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
+    """Return the settings and a sentence for each wrong one, which turns recording off.
+
+    A wrong setting does not affect the others, so the policy still holds.
+    """
+    if state.unrecorded:
+        overrides = {**overrides, "mode": "off"}
+    tests = state.in_tests
+    if tests is None or overrides.get("transport") is not None:
+        if tests is not None:
+            overrides = {"data_dir": _folder_of_tests(), **overrides}
+        settings, wrong = config.read(overrides, config.given(state.ignored))
+        wrong = wrong or config.missing(settings)
+    else:
+        environment = config.given(state.ignored) if tests.settings is None else {}
+        settings, wrong = config.read({**(tests.settings or {}), **overrides}, environment)
+        settings = settings.model_copy(update={"mode": tests.mode, "transport": None})
+    try:
+        _capture.switched_off(settings.redact_off)
+    except SettingsError as error:
+        wrong.append(str(error))
+        settings = settings.model_copy(update={"redact_off": ()})
+    try:
+        check_target(settings)
+    except SettingsError as error:
+        wrong.append(str(error))
+    return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
+
+
+@cache
+def _folder_of_tests() -> Path:
+    """Return a temporary data folder for tests that deliver; it is removed at exit."""
+    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _install(settings: Settings) -> Runtime:
+    tests = state.in_tests
+    if tests is None or settings.transport is not None:
+        runtime = Runtime(settings, registry, on_start=hook_exit)
+    else:
+        runtime = Runtime(settings, registry, sink=tests.sink, clock=tests.clock)
+    state.runtime = runtime
+    state.ended = None
+    if tests is None:
+        _log_doubtful(settings)
+    return runtime
+
+
+@guarded("a look at the settings")
+def _log_doubtful(settings: Settings) -> None:
+    """Log settings that are valid but probably wrong: plain HTTP, unknown variables."""
+    if settings.resolved_mode == "remote" and settings.unencrypted_host is not None:
+        _log_once(
+            "api_url is http://, so the token and everything recorded go to "
+            f"{settings.unencrypted_host} unencrypted; use https://"
+        )
+    for variable, setting in config.unknown_variables().items():
+        hint = f" (did you mean {setting}?)" if setting else ""
+        _log_once(f"{variable} is set, but remit has no such setting{hint}; unset or correct it")
+
+
+def _log_once(line: str) -> None:
+    """Log a line once in this process."""
+    if line not in state.said:
+        state.said |= {line}
+        logger.warning("remit: %s", line)
+
+
+def send_spooled(
+    settings: Settings, timeout_s: float, others: Others, *, set_aside: bool
+) -> FlushResult:
+    """Send what ended processes left in the spool, by a runtime of its own.
+
+    Args:
+        settings: The server and the folder of the spool.
+        timeout_s: Seconds to try at most.
+        others: Which other spool files are sent too.
+        set_aside: Also send what a server refused before.
+    """
+    runtime = Runtime(settings, registry, others=others)
+    if set_aside:
+        runtime.bring_back()
+    runtime.flush(timeout_s)
+    return runtime.shutdown(settings.exit_timeout_s)
+
+
+@contextmanager
+def isolated(
+    settings: Settings, *, sink: Sink | None = None, clock: Clock | None = None
+) -> Generator[Runtime]:
+    """Give a test its own runtime and a copy of the registry; faults inside remit raise.
+
+    Args:
+        settings: The settings of the runtime.
+        sink: Receives the items instead of delivery, even after `configure()`; without one the
+            block behaves like a program of its own.
+        clock: The time.
+    """
+    with restored("registry", "runtime", "ended", "configured", "in_tests", "said"):
+        state.registry = state.registry.copy()
+        state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
+        state.ended, state.configured, state.in_tests, state.said = None, None, None, frozenset()
+        if sink is not None:
+            given = settings.model_fields_set - {"transport"}
+            own = {name: getattr(settings, name) for name in given}
+            state.configured = settings.model_copy(update={"transport": None})
+            state.in_tests = InTests(settings.resolved_mode, sink, clock, own)
+        try:
+            with counting(Faults(strict=True)):
+                yield state.runtime
+        finally:
+            _shut_down(settings.exit_timeout_s)
+
+
+def _shut_down(timeout_s: float) -> None:
+    # Another runtime than before the block, or none, if it called `configure()` or `shutdown()`.
+    if state.runtime is not None:
+        state.runtime.shutdown(timeout_s)

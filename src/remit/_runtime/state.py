@@ -1,0 +1,142 @@
+"""The only global: the registry and the runtime of this process, its forks and its exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from remit._base import guard
+from remit._base.clock import Clock
+from remit._base.guard import guarded
+from remit._declare.registry import Registry
+from remit._record.items import Sink
+
+if TYPE_CHECKING:  # both take long to import, see `remit._runtime.process`
+    from remit._runtime.runtime import Runtime
+    from remit.config import Inherited, Settings
+
+# Negative: after multiprocessing has flushed the child's queues and joined its children.
+LATE: Final = -100
+
+
+class InTests(Struct, frozen=True):
+    """What a test decides and `configure()` in the code under test cannot change.
+
+    Attributes:
+        mode: The mode.
+        sink: Receives the items; None if nothing is recorded.
+        clock: The time.
+        settings: Settings given to `isolated()`, by name; None if the environment counts.
+    """
+
+    mode: str
+    sink: Sink | None = None
+    clock: Clock | None = None
+    settings: Mapping[str, object] | None = None
+
+
+@dataclass
+class ProcessState:
+    """The registry, the runtime, and what was configured."""
+
+    registry: Registry
+    runtime: Runtime | None = None
+    ended: Runtime | None = None
+    exit_hooked: bool = False
+    finalized_pid: int | None = None
+    configured: Settings | None = None
+    ignored: Inherited = frozenset()
+    in_tests: InTests | None = None
+    unrecorded: bool = False
+    said: frozenset[str] = frozenset()
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+state: Final = ProcessState(Registry())
+
+
+@contextmanager
+def restored(*names: str) -> Generator[None]:
+    """Restore these attributes of the state after the block."""
+    before = {name: getattr(state, name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(state, name, value)
+
+
+def registry() -> Registry:
+    """Return the registry that decorators fill."""
+    return state.registry
+
+
+def hook_exit() -> None:
+    """Register the flush at exit, also where a child process never runs `atexit`."""
+    if not (state.exit_hooked or threading.main_thread().is_alive()):
+        # The interpreter runs its exit handlers already and calls no new one.
+        if state.runtime is not None:
+            state.runtime.shutdown(0)
+        return
+    if not state.exit_hooked:
+        # In this order: if a signal handler raises in between, it is registered again.
+        atexit.register(_at_exit)
+        state.exit_hooked = True
+    if state.finalized_pid == os.getpid():
+        return
+    # Only if imported: importing multiprocessing takes 10 ms, and most programs do not need it.
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=LATE)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        # The children of Celery's pool end by `os._exit`, and only send this signal before.
+        signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
+    state.finalized_pid = os.getpid()
+
+
+@guarded("the exit of the process")
+def _at_exit(**_: object) -> None:
+    # Ctrl-C ends the wait for a server; the program has ended already.
+    with suppress(KeyboardInterrupt):
+        if state.runtime is not None:
+            state.runtime.at_exit()
+
+
+@guarded("a fork")
+def _before_fork() -> None:
+    if state.runtime is not None:
+        state.runtime.before_fork()
+
+
+@guarded("a fork")
+def _after_fork_in_parent() -> None:
+    if state.runtime is not None:
+        state.runtime.after_fork_in_parent()
+
+
+@guarded("the child of a fork")
+def _after_fork_in_child() -> None:
+    # A thread of the parent may hold the inherited lock.
+    state.lock = threading.RLock()
+    state.registry.after_fork_in_child()
+    state.ended = None
+    guard.faults.counts.clear()
+    if state.runtime is not None:
+        state.runtime.after_fork_in_child()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

@@ -1,0 +1,149 @@
+"""Clients of what items are sent to: a server, or the collector inside this process."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Final, TypeVar
+
+from remit import config
+from remit._base.clock import Clock, SystemClock
+from remit._deliver.calls import Client
+from remit._deliver.circuit import without_credentials
+from remit._deliver.spool import Folder, Identity
+from remit.client._http import HttpClient
+from remit.client._inprocess import InProcessTransport
+from remit.client.endpoints import Call
+from remit.errors import UnavailableError
+
+T = TypeVar("T")
+
+# By name, because the collector is an optional extra.
+LOCAL_APP: Final = "remit.collector.local"
+LOCAL_FILE: Final = "remit.db"
+LOCAL_URL: Final = "http://remit.local"
+
+
+class LocalClient:
+    """A client of the collector inside this process; the first call opens the database.
+
+    Attributes:
+        holds_locks: True, because a call works with SQLite.
+    """
+
+    holds_locks: bool = True
+
+    def __init__(self, settings: config.Settings, clock: Clock) -> None:
+        """Import the collector."""
+        self._local = importlib.import_module(LOCAL_APP)
+        self._settings = settings
+        self._clock = clock
+        self._http: HttpClient | None = None
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Return what the collector answers.
+
+        Raises:
+            ApiError: The collector refuses, or its database cannot be opened.
+        """
+        if self._http is None:
+            self._http = self._open()
+        return self._http.send(call, timeout_s=timeout_s)
+
+    def close(self) -> None:
+        """Close the connections; the last one closes the database."""
+        if self._http is not None:
+            self._http.close()
+
+    def _open(self) -> HttpClient:
+        folder = self._settings.data_dir
+        try:
+            app, token = self._local.open_app(folder)
+        except (OSError, RuntimeError) as error:
+            raise UnavailableError(
+                f"{folder / LOCAL_FILE} cannot be opened: {error}. Mend the folder, or choose "
+                "another with REMIT_DATA_DIR"
+            ) from error
+        return HttpClient(
+            LOCAL_URL,
+            token,
+            transport=InProcessTransport(app),
+            timeout_s=self._settings.request_timeout_s,
+            clock=self._clock,
+        )
+
+
+class MissingCollector:
+    """The client of local mode if the collector is not installed; it sends nothing.
+
+    Attributes:
+        holds_locks: False, because no call reaches SQLite.
+    """
+
+    holds_locks: bool = False
+
+    def __init__(self, package: str, spool: Path) -> None:
+        """Name the missing package, and the spool where items wait meanwhile."""
+        self._package = package
+        self._spool = spool
+
+    def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
+        """Raise.
+
+        Raises:
+            UnavailableError: Always.
+        """
+        del call, timeout_s
+        raise UnavailableError(
+            f"local mode needs the collector, and {self._package} is not installed: what is "
+            f"recorded waits in {self._spool}. To look at it: pip install 'remit[collector]', "
+            "`remit spool send`, `remit runs list`. Or set REMIT_API_URL and REMIT_API_TOKEN, or "
+            "REMIT_MODE=off"
+        )
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+    """Return the client that the settings ask for; *spool* is where items wait meanwhile."""
+    if settings.resolved_mode != "local":
+        return remote_client(settings, clock)
+    try:
+        return LocalClient(settings, clock)
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        return MissingCollector(package, spool)
+
+
+def spool_of(settings: config.Settings) -> Folder:
+    """Return the spool folder of the target that the settings name."""
+    token = settings.api_token
+    if settings.resolved_mode == "local":
+        identity = Identity.of("local", None)
+    else:
+        target = without_credentials(settings.api_url or "")
+        identity = Identity.of(target, token.get_secret_value() if token is not None else None)
+    return Folder(settings.data_dir, identity, settings.max_spool_bytes)
+
+
+def check_target(settings: config.Settings) -> None:
+    """Check the URL and the token before they are used; the URL may be missing.
+
+    Raises:
+        SettingsError: One is not valid. The message does not quote the token.
+    """
+    if settings.resolved_mode == "remote" and settings.api_url:
+        remote_client(settings, SystemClock()).close()
+
+
+def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
+    """Return a client of the server that the settings name."""
+    token = settings.api_token
+    return HttpClient(
+        settings.api_url or "",
+        token.get_secret_value() if token is not None else None,
+        transport=settings.transport,
+        timeout_s=settings.request_timeout_s,
+        clock=clock,
+    )

@@ -1,0 +1,28 @@
+"""The API's endpoints as pure descriptions, shared by the client and the sender.
+
+`table` lists the endpoints. `Endpoint.call` describes one request as a `Call`, whose `parse` turns
+an answer into a wire model; `interpret` turns a refusal into the error that is named for the
+reaction it needs. Nothing here does input or output.
+"""
+
+from __future__ import annotations
+
+from remit.client.endpoints import table
+from remit.client.endpoints.bulk import Outputs, bulk, bulk_raw
+from remit.client.endpoints.endpoint import API, Call, Endpoint, JsonMapping
+from remit.client.endpoints.responses import Details, Lenient, Page, interpret
+
+__all__ = [
+    "API",
+    "Call",
+    "Details",
+    "Endpoint",
+    "JsonMapping",
+    "Lenient",
+    "Outputs",
+    "Page",
+    "bulk",
+    "bulk_raw",
+    "interpret",
+    "table",
+]

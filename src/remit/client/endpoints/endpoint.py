@@ -1,0 +1,221 @@
+"""The description of an endpoint, and of one request to it. Nothing here does input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from remit._base.clock import SystemClock
+from remit._base.ids import key_text, new_key
+from remit.errors import UsageError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+JsonMapping: TypeAlias = Mapping[str, Any]
+Query: TypeAlias = tuple[tuple[str, str], ...]
+
+API: Final = "/api/v1"
+MAX_ANSWER_BYTES: Final = 1024 * 1024
+"""Longest answer about one thing."""
+MAX_LIST_BYTES: Final = 16 * 1024 * 1024
+"""Longest page of a list: 100 spans with payloads and results at their limit have 13 MB."""
+MAX_KEY_CHARS: Final = 64
+MAX_PAGE_SIZE: Final = 100
+PAGING: Final = {"offset": "pagination[offset]", "page_size": "pagination[page_size]"}
+"""The names on the wire of the arguments that have another one there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request, complete: sending it twice sends the same bytes with the same keys.
+
+    Attributes:
+        method: HTTP method.
+        path: Path from the API's root, ids quoted.
+        parse: Reads the body of an answer; raises nothing but `ContractError`.
+        body: JSON, or None for no body. Left out of `repr`: it holds payloads.
+        query: Names and values of the query, in order.
+        limit_bytes: Longest answer that is read.
+        by_output: Whether a longer answer is read one output at a time, without the `details` of
+            each; for bulk requests.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[bytes], T] = field(repr=False, compare=False)
+    body: bytes | None = field(default=None, repr=False)
+    query: Query = ()
+    limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
+    by_output: bool = field(default=False, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[T]):
+    """One endpoint of the API.
+
+    Attributes:
+        name: The client's method, for messages: `agent_instances.start`.
+        method: HTTP method.
+        path: Path after `/api/v1`; names in braces are ids.
+        response: Reads the body of an answer; see `responses.py` for those that name a model.
+        request: Model of the body; None without a body.
+        wrapped: Whether the body's fields are under `details`, with the idempotency key beside it.
+        nullable: Fields of the body that are sent as null if they are absent.
+        query: Arguments that go into the query.
+        limit_bytes: Longest answer that is read.
+    """
+
+    name: str
+    method: str
+    path: str
+    response: Callable[[bytes], T]
+    request: type[BaseModel] | None = None
+    wrapped: bool = False
+    nullable: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    limit_bytes: int = MAX_ANSWER_BYTES
+
+    def call(self, *ids: str, **arguments: object) -> Call[T]:
+        """Describe a request.
+
+        Args:
+            *ids: Ids in the path, in order.
+            **arguments: Fields of the body, or of the query: models, mappings, datetimes, and what
+                JSON has. None is the same as absent.
+
+        Raises:
+            UsageError: An argument is unknown, missing or not of its type.
+        """
+        if self.request is None:
+            return self.raw(*ids, read=self.response, query=self._query(arguments))
+        body = encode(self.name, self._body(self.request, arguments))
+        return self.raw(*ids, read=self.response, body=body)
+
+    def raw(
+        self, *ids: str, read: Callable[[bytes], R], body: bytes | None = None, query: Query = ()
+    ) -> Call[R]:
+        """Describe a request whose *body* is JSON already, and whose answer *read* reads."""
+        path = self._path(ids)
+        return Call(self.method, path, read, body, query, limit_bytes=self.limit_bytes)
+
+    def _path(self, ids: tuple[str, ...]) -> str:
+        parts = iter(ids)
+        return API + "/".join(
+            segment(part[1:-1], next(parts)) if part.startswith("{") else part
+            for part in self.path.split("/")
+        )
+
+    def _body(self, model: type[BaseModel], arguments: JsonMapping) -> dict[str, object]:
+        """Return the body: what was given, after *model* has checked it.
+
+        What the model made of it is not sent: a field that only a newer server knows would be lost.
+        """
+        known = model.model_fields
+        key = idempotency_key(arguments.get("idempotency_key"))
+        fields = {**arguments, "idempotency_key": key}
+        if "idempotency_key" not in known:
+            del fields["idempotency_key"]
+        self._refuse_unknown(fields, tuple(known))
+        body = {name: _plain(value) for name, value in fields.items() if value is not None}
+        check(self.name, body, model)
+        if self.wrapped:
+            return {"details": body, "idempotency_key": key}
+        return {**dict.fromkeys(self.nullable), **body}
+
+    def _query(self, arguments: JsonMapping) -> Query:
+        """Return the query; None and False are left out, as the API leaves them out."""
+        self._refuse_unknown(arguments, self.query)
+        offset, page_size = arguments.get("offset"), arguments.get("page_size")
+        if isinstance(offset, int) and offset < 0:
+            raise UsageError(f"{self.name}: offset is {offset}; expected 0 or more")
+        if isinstance(page_size, int) and not 1 <= page_size <= MAX_PAGE_SIZE:
+            raise UsageError(
+                f"{self.name}: page_size is {page_size}; expected 1 to {MAX_PAGE_SIZE}"
+            )
+        return tuple(
+            (PAGING.get(name, name), "true" if value is True else str(_plain(value)))
+            for name, value in arguments.items()
+            if value is not None and value is not False
+        )
+
+    def _refuse_unknown(self, arguments: JsonMapping, known: tuple[str, ...]) -> None:
+        unknown = next((name for name in arguments if name not in known), None)
+        if unknown is not None:
+            raise UsageError(f"{self.name} does not know {unknown!r}; it takes {', '.join(known)}")
+
+
+def check(where: str, body: JsonMapping, model: type[BaseModel]) -> None:
+    """Raise if *model* does not accept *body*.
+
+    Raises:
+        UsageError: It does not; names and reasons only, because values may be a user's data.
+    """
+    try:
+        model.model_validate(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+    else:
+        return
+    named = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    raise UsageError(f"{where} cannot be sent: {named}")
+
+
+def encode(where: str, body: JsonMapping) -> bytes:
+    """Return *body* as JSON; NaN and the infinities, which JSON has not, become null.
+
+    Raises:
+        UsageError: It holds something that JSON cannot express.
+    """
+    try:
+        return to_json(
+            body, by_alias=True, exclude_none=True, inf_nan_mode="null", bytes_mode="base64"
+        )
+    except PydanticSerializationError:
+        pass  # it quotes the value, which may be a user's data, and so is not chained
+    raise UsageError(
+        f"{where} cannot be sent: it holds a value that JSON cannot express (an object of a class "
+        "of its own, a circle, or text that is not Unicode)"
+    )
+
+
+def idempotency_key(given: str | None) -> str:
+    """Return *given*, else a new key, so that a repetition is safe.
+
+    Raises:
+        UsageError: It is empty or too long.
+    """
+    if given is None:
+        return key_text(new_key(SystemClock.wall_ns()))
+    if not 1 <= len(given) <= MAX_KEY_CHARS:
+        raise UsageError(
+            f"idempotency_key has {len(given)} characters; the API takes 1 to {MAX_KEY_CHARS}"
+        )
+    return given
+
+
+def segment(name: str, value: str) -> str:
+    """Return an id as one segment of a path.
+
+    Raises:
+        UsageError: It is empty or dots: the request would go to another endpoint.
+    """
+    if value.strip(". ") == "":
+        raise UsageError(f"{name} is {value!r}; expected the id that the API gave")
+    return quote(value, safe="")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        text = aware.astimezone(UTC).isoformat(timespec="microseconds")
+        return text.removesuffix("+00:00") + "Z"
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return dict(cast("JsonMapping", value)) if isinstance(value, Mapping) else value
