@@ -21,6 +21,7 @@ from remit import _capture, _runtime
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, TIME_BYTES
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, SpanType
 from remit._declare.risk import coerce
 from remit._decorators.agent import AgentRuns
@@ -140,6 +141,11 @@ def declare_agent(
     declared = AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
     _runtime.registry().add_agent(declared)
     return AgentRuns(declared)
+
+
+def announce(name: str) -> None:
+    """Name the adapter, such as `remit-langchain@0.1.0`, to servers of clients made later."""
+    add_adapter(name)
 
 
 def interrupts(*types: type[BaseException]) -> None:

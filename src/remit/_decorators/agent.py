@@ -232,8 +232,16 @@ class AgentRuns:
         subject: str | None = None,
         labels: object = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> OpenRun:
         """Open a run without making it current.
+
+        Args:
+            purpose: As `Agent.run`.
+            subject: As `Agent.run`.
+            labels: As `Agent.run`.
+            resume: As `Agent.run`.
+            traceparent: The W3C header of the surrounding trace, to link it.
 
         Raises:
             RunTerminated: A run around it, or the one to be resumed, was terminated.
@@ -243,6 +251,7 @@ class AgentRuns:
             check_terminated(outer)
         if resume is not None:
             runtime.check_resumed(resume)
-        options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
+        purpose = purpose or runtime.settings.purpose
+        options = RunOptions(purpose, subject, labels, resume, traceparent)
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

@@ -383,12 +383,14 @@ class RunOptions(Struct, frozen=True):
         subject: Whose data the run is about, in the caller's words.
         labels: Free words or pairs to find the run by.
         resume: Id of the instance that goes on, if any.
+        traceparent: The W3C header of the trace in which it was opened; linked, not joined.
     """
 
     purpose: str
     subject: str | None = None
     labels: object = None
     resume: str | None = None
+    traceparent: str | None = None
 
 
 class OpenRun:
@@ -498,7 +500,7 @@ class OpenRun:
 
     @guarded("the start of a run")
     def _announce(self, options: RunOptions) -> None:
-        payload = {
+        payload: dict[str, object] = {
             "subject": options.subject,
             "labels": options.labels,
             "purpose": options.purpose,
@@ -506,6 +508,8 @@ class OpenRun:
             "pid": self._pid,
             "host": platform.node(),
         }
+        if options.traceparent is not None:
+            payload["traceparent"] = options.traceparent
         self._payload = _capture.capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
