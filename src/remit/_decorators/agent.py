@@ -22,9 +22,10 @@ from remit._inspect.decorated import (
 )
 from remit._inspect.introspection import is_a, is_mapping
 from remit._record.calls import CALLS
+from remit._record.context import check_terminated
 from remit._record.policy import Ceiling, under
 from remit._record.run_blocks import RunBlock
-from remit._record.runs import OpenRun, RunOptions, check_terminated, current_context
+from remit._record.runs import OpenRun, RunOptions, current_context
 from remit._record.tracer import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError

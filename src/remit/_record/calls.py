@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 from remit._base import guard
 from remit._inspect.signature import CallKind
-from remit._record.context import set_context
+from remit._record.context import SavedContext
+from remit._record.context_variable import set_context
 from remit._record.generators import (
     AnyAsyncGenerator,
     AnyCoroutine,
@@ -25,7 +26,7 @@ from remit._record.generators import (
     wrap_generator,
 )
 from remit._record.results import PLAIN_TYPES, end_with_result
-from remit._record.runs import SavedContext, current_context
+from remit._record.runs import current_context
 from remit._record.spans import START
 from remit._record.streams import generator_span
 from remit._record.tracer import StepTracer

@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import guarded
 from remit._inspect.introspection import ABSENT, kind_of, lookup
-from remit._record.runs import SavedContext, current_context
+from remit._record.context import SavedContext
+from remit._record.runs import current_context
 from remit._record.streams import DeferredSpan, StreamSpan
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]

@@ -19,6 +19,7 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import new_key
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._record import policy
+from remit._record.context import check_terminated, terminate
 from remit._record.items import Item, Kind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
@@ -27,8 +28,6 @@ from remit._record.runs import (
     TERMINATE,
     Recorder,
     SpanContext,
-    check_terminated,
-    terminate,
 )
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
