@@ -16,6 +16,7 @@ import httpx
 from remit import _runtime as _runtime
 from remit._base import guard as guard
 from remit._base import ids as ids
+from remit._base import version as version
 from remit._base.clock import Clock as Clock
 from remit._base.clock import Deadline as Deadline
 from remit._base.clock import SystemClock as SystemClock

@@ -12,8 +12,7 @@ import pytest
 import remit
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
-from tests.inside import adapters
-from tests.inside import contributed_interrupts, current_context
+from tests.inside import adapters, contributed_interrupts, current_context, version
 
 pytestmark = pytest.mark.python
 
@@ -328,6 +327,23 @@ def test_a_trace_of_another_system_can_be_linked(
     assert outer.split("-")[1] == inner.split("-")[1]
     assert [len(part) for part in inner.split("-")] == [2, 32, 16, 2]
     del recorder
+
+
+def test_a_run_keeps_the_trace_that_it_was_opened_in(recorder: RecordingSink) -> None:
+    """Linked, not joined."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    sessions = adapters.declare_agent("fake.server:traced")
+    sessions.open(traceparent=trace).exit(None)
+    assert recorder.runs[0].root.payload["traceparent"] == trace
+
+
+def test_servers_are_told_of_adapters_outermost_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the SDK itself, each once."""
+    monkeypatch.setattr(version, "_adapters", [])
+    sdk = version.sdk_header()
+    for name in ("remit-inner@1", "remit-outer@2", "remit-inner@1"):
+        adapters.announce(name)
+    assert version.sdk_header() == f"remit-outer@2 remit-inner@1 {sdk}"
 
 
 def test_a_step_without_a_function_is_registered(framework: Framework) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ from typing import Any, TypeAlias
 import pytest
 
 import remit
+from remit._base.loops import WRITER
+from remit._runtime import setup as _setup
+from remit.config import Settings
 from remit.testing import RecordingSink, isolated
 from tests.returning import holder, inner, step_of
 from tests.subtests import each
@@ -119,6 +123,25 @@ def test_what_is_collected_in_another_run_stays_in_its_own(
     assert [span.status for span in first.spans] == ["complete", "cancelled", "complete"]
     assert first.spans[2].parent == first.spans[1].key
     assert len(second.spans) == 1
+
+
+@each("begin", BEGUN.values(), ids=BEGUN)
+def test_what_is_collected_in_a_thread_of_remit_ends_at_the_next_pass(
+    begin: Callable[[], Any],
+) -> None:
+    """The thread may hold a lock at that point, so that it only takes note."""
+    sink = RecordingSink()
+    with _setup.isolated(Settings(), sink=sink) as runtime:
+        held = []
+        with holder.run():
+            contextvars.copy_context().run(lambda: held.append(begin()))
+        thread = threading.Thread(target=held.clear, name=WRITER)
+        thread.start()
+        thread.join(10)
+        assert sink.runs[0].spans[1].status == "active"
+        runtime.tend()
+        assert sink.runs[0].spans[1].status == "cancelled"
+        assert sink.runs[0].status == "complete"
 
 
 @pytest.mark.parametrize("kind", ["async generator", "coroutine"])

@@ -13,9 +13,10 @@ from msgspec import structs
 
 from remit import _runtime
 from remit._base import guard
+from remit._record.context import use_context
 from remit._record.items import Item
 from remit._record.policy import Ceiling, Limit
-from remit._record.runs import current_context, use_context
+from remit._record.runs import current_context
 from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeniedError, RunTerminated

@@ -1,4 +1,7 @@
-"""The version, as a constant: reading the metadata of the distribution would cost 20 ms."""
+"""The version and what names it on the wire.
+
+A constant, because reading the metadata of the distribution would cost 20 ms.
+"""
 
 from __future__ import annotations
 
@@ -8,3 +11,16 @@ __version__: Final = "0.1.0"
 
 SDK: Final = f"remit@{__version__}"
 """Name of the SDK on the wire."""
+
+_adapters: Final[list[str]] = []
+
+
+def add_adapter(name: str) -> None:
+    """Name an adapter, such as `remit-langchain@0.1.0`, in the header of later clients."""
+    if name not in _adapters:
+        _adapters.insert(0, name)
+
+
+def sdk_header() -> str:
+    """Return the names of the adapters in use and of the SDK, outermost first."""
+    return " ".join((*_adapters, SDK))

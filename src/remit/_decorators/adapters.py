@@ -21,20 +21,20 @@ from remit import _capture, _runtime
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, TIME_BYTES
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, SpanType
 from remit._declare.risk import coerce
 from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import recorder_of
 from remit._inspect.signature import CallKind
-from remit._record.context import set_context
+from remit._record.context import is_same_span, use_context
+from remit._record.context_variable import set_context
 from remit._record.run_blocks import opened
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
     current_context,
-    is_same_span,
-    use_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder, StepKind
 from remit.errors import DeniedError
@@ -140,6 +140,11 @@ def declare_agent(
     declared = AgentType(span_type, explicit_name=name, version=version, span_types=span_types)
     _runtime.registry().add_agent(declared)
     return AgentRuns(declared)
+
+
+def announce(name: str) -> None:
+    """Name the adapter, such as `remit-langchain@0.1.0`, to servers of clients made later."""
+    add_adapter(name)
 
 
 def interrupts(*types: type[BaseException]) -> None:

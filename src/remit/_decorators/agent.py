@@ -22,9 +22,10 @@ from remit._inspect.decorated import (
 )
 from remit._inspect.introspection import is_a, is_mapping
 from remit._record.calls import CALLS
+from remit._record.context import check_terminated
 from remit._record.policy import Ceiling, under
 from remit._record.run_blocks import RunBlock
-from remit._record.runs import OpenRun, RunOptions, check_terminated, current_context
+from remit._record.runs import OpenRun, RunOptions, current_context
 from remit._record.tracer import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError
@@ -117,18 +118,18 @@ def agent(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    given: object,
+    target: object,
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
 ) -> object:
-    wrapping = unwrap_descriptor(given, "agent")
+    wrapping = unwrap_descriptor(target, "agent")
     if wrapping is not None and not wrapping.is_called:
         raise misplaced("agent", wrapping.decorator)
     if wrapping is not None:
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
-    info = callable_info(given, "agent", takes_self=takes_self)
+    info = callable_info(target, "agent", takes_self=takes_self)
     declared = _declare(info, name, options, declared_in)
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
@@ -143,10 +144,10 @@ def _decorate(
     redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
-    made: Agent[..., object] = agent_class(
+    decorated: Agent[..., object] = agent_class(
         info.wrapped, config, runs.block, partial(_runtime.registration, declared)
     )
-    return made
+    return decorated
 
 
 def _declare(
@@ -232,8 +233,16 @@ class AgentRuns:
         subject: str | None = None,
         labels: object = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> OpenRun:
         """Open a run without making it current.
+
+        Args:
+            purpose: As `Agent.run`.
+            subject: As `Agent.run`.
+            labels: As `Agent.run`.
+            resume: As `Agent.run`.
+            traceparent: The W3C header of the surrounding trace, to link it.
 
         Raises:
             RunTerminated: A run around it, or the one to be resumed, was terminated.
@@ -243,6 +252,7 @@ class AgentRuns:
             check_terminated(outer)
         if resume is not None:
             runtime.check_resumed(resume)
-        options = RunOptions(purpose or runtime.settings.purpose, subject, labels, resume)
+        purpose = purpose or runtime.settings.purpose
+        options = RunOptions(purpose, subject, labels, resume, traceparent)
         ceilings = under(outer.ceilings if outer is not None else (), self.ceiling)
         return runtime.open_run(self._agent, options, ceilings)

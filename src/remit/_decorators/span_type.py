@@ -117,16 +117,16 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    given: Any,  # noqa: ANN401 - anything may be decorated, little is fit
+    target: Any,  # noqa: ANN401 - anything may be decorated, little is fit
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
 ) -> object:
-    wrapping = unwrap_descriptor(given, "span_type")
+    wrapping = unwrap_descriptor(target, "span_type")
     if wrapping is not None:
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
-    info = callable_info(given, "span_type", takes_self=takes_self)
+    info = callable_info(target, "span_type", takes_self=takes_self)
     declared = declare(info, "span_type", name, options, declared_in)
     _runtime.registry().add_span_type(declared)
     recorder = recorder_of(declared)

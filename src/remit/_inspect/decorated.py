@@ -51,16 +51,16 @@ class Wrapping(Struct, frozen=True):
     is_called: bool = False
 
 
-def unwrap_descriptor(given: object, decorator: str) -> Wrapping | None:
-    """Return how *given* holds a function, or None if it does not hold one.
+def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
+    """Return how *target* holds a function, or None if it does not hold one.
 
     Raises:
         DeclarationError: The function is missing or cannot be replaced; says what to do instead.
     """
-    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(given).__mro__}
+    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
     for each in kinds & _KEPT_BY_FRAMEWORK.keys():
         raise misplaced(decorator, _KEPT_BY_FRAMEWORK[each])
-    wrapping = _wrapping(given, kinds)
+    wrapping = _wrapping(target, kinds)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
             f"@remit.{decorator} cannot decorate what {wrapping.decorator} made without a function"
@@ -76,23 +76,23 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
     )
 
 
-def _wrapping(given: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
-    holder: Any = given  # not narrowed by the checks
-    if isinstance(given, classmethod):
+def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+    holder: Any = target  # not narrowed by the checks
+    if isinstance(target, classmethod):
         return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
-    if isinstance(given, staticmethod):
+    if isinstance(target, staticmethod):
         function = holder.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
-    if isinstance(given, property):
-        return Wrapping("@property", given.fget, given.getter)
-    if isinstance(given, cached_property):
+    if isinstance(target, property):
+        return Wrapping("@property", target.fget, target.getter)
+    if isinstance(target, cached_property):
         copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.
-        rewrap = partial(_replaced, given, "callback")
-        return Wrapping("@click.command", given.callback, rewrap, takes_self=None)
+        rewrap = partial(_replaced, target, "callback")
+        return Wrapping("@click.command", target.callback, rewrap, takes_self=None)
     return None
 
 
@@ -115,9 +115,9 @@ class SelfParameter:
 
     __slots__ = ("_function", "by_name", "is_self")
 
-    def __init__(self, given: object, is_self: bool | None = None) -> None:  # noqa: FBT001
-        """Look at the callable *given*; *is_self* is what is known already."""
-        self._function = _function_with_parameters(given)
+    def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
+        """Look at the callable *target*; *is_self* is what is known already."""
+        self._function = _function_with_parameters(target)
         self.by_name = _is_named_self(self._function) if is_self is None else is_self
         self.is_self = False if is_self is None and self._function is None else is_self
 
@@ -157,10 +157,10 @@ class SelfParameter:
         return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
 
 
-def _function_with_parameters(given: Any) -> FunctionType | None:  # noqa: ANN401 - any callable
+def _function_with_parameters(target: Any) -> FunctionType | None:  # noqa: ANN401 - any callable
     """Return the innermost function if it takes arguments by position, else None."""
-    inner = attempt(lambda: inspect.unwrap(given))
-    if isinstance(given, MethodType | partial) or not isinstance(inner, FunctionType):
+    inner = attempt(lambda: inspect.unwrap(target))
+    if isinstance(target, MethodType | partial) or not isinstance(inner, FunctionType):
         return None  # bound methods and partials have their first argument
     code = inner.__code__
     return inner if code.co_argcount or code.co_flags & inspect.CO_VARARGS else None
@@ -213,44 +213,46 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
     is_object: bool = False
 
 
-def callable_info(given: object, decorator: str, *, takes_self: bool | None = None) -> CallableInfo:
-    """Return how *given* is called, bound and read.
+def callable_info(
+    target: object, decorator: str, *, takes_self: bool | None = None
+) -> CallableInfo:
+    """Return how *target* is called, bound and read.
 
     Args:
-        given: What the decorator got, or the function inside it.
+        target: What the decorator got, or the function inside it.
         decorator: `span_type` or `agent`, for messages.
         takes_self: Whether its first argument is the object or class; None to find out.
 
     Raises:
         DeclarationError: It is no callable; says what to decorate instead.
     """
-    if isinstance(given, type):
+    if isinstance(target, type):
         raise DeclarationError(
-            f"@remit.{decorator} cannot decorate the class {given.__module__}."
-            f"{given.__qualname__}: decorate the method which answers"
+            f"@remit.{decorator} cannot decorate the class {target.__module__}."
+            f"{target.__qualname__}: decorate the method which answers"
         )
-    if isinstance(given, partialmethod | singledispatchmethod):
-        return _method_maker_info(given)
-    if callable(given):
-        return _callable_info(given, takes_self)
+    if isinstance(target, partialmethod | singledispatchmethod):
+        return _method_maker_info(target)
+    if callable(target):
+        return _callable_info(target, takes_self)
     raise DeclarationError(
-        f"@remit.{decorator} cannot decorate an object of type {type(given).__qualname__}: it "
+        f"@remit.{decorator} cannot decorate an object of type {type(target).__qualname__}: it "
         "takes functions, methods and what can be called"
     )
 
 
-def _callable_info(given: Any, takes_self: bool | None) -> CallableInfo:  # noqa: ANN401, FBT001
+def _callable_info(target: Any, takes_self: bool | None) -> CallableInfo:  # noqa: ANN401, FBT001
     is_object = not isinstance(
-        given, FunctionType | MethodType | BuiltinFunctionType
-    ) and isinstance(given.__call__, FunctionType | MethodType)
-    is_decorator = inspect.getattr_static(given, "__wrapped__", None) is not None
-    self_parameter = SelfParameter(given, takes_self)
+        target, FunctionType | MethodType | BuiltinFunctionType
+    ) and isinstance(target.__call__, FunctionType | MethodType)
+    is_decorator = inspect.getattr_static(target, "__wrapped__", None) is not None
+    self_parameter = SelfParameter(target, takes_self)
     return CallableInfo(
-        wrapped=given,
-        function=given,
-        named=given if is_object and not is_decorator else unwrapped(given),
-        kind=kind_of(given.__call__ if is_object else given),
-        binding=Binding.FUNCTION if takes_self else _binding_of(given),
+        wrapped=target,
+        function=target,
+        named=target if is_object and not is_decorator else unwrapped(target),
+        kind=kind_of(target.__call__ if is_object else target),
+        binding=Binding.FUNCTION if takes_self else _binding_of(target),
         skip_first=self_parameter.by_name,
         self_parameter=self_parameter,
         is_settled=False,
@@ -258,33 +260,33 @@ def _callable_info(given: Any, takes_self: bool | None) -> CallableInfo:  # noqa
     )
 
 
-def _binding_of(given: Any) -> Binding:  # noqa: ANN401 - any callable
-    if isinstance(given, FunctionType):
-        return Binding.CLASS if given.__name__ in _CLASS_HOOKS else Binding.FUNCTION
-    binds = inspect.getattr_static(given, "__get__", None) is not None
-    return Binding.DESCRIPTOR if binds and not isinstance(given, MethodType) else Binding.NONE
+def _binding_of(target: Any) -> Binding:  # noqa: ANN401 - any callable
+    if isinstance(target, FunctionType):
+        return Binding.CLASS if target.__name__ in _CLASS_HOOKS else Binding.FUNCTION
+    binds = inspect.getattr_static(target, "__get__", None) is not None
+    return Binding.DESCRIPTOR if binds and not isinstance(target, MethodType) else Binding.NONE
 
 
-def _method_maker_info(given: Any) -> CallableInfo:  # noqa: ANN401 - with a method in `func`
-    function: Any = getattr(given.func, "__func__", given.func)
-    is_static = isinstance(given.func, staticmethod)
-    if isinstance(given, singledispatchmethod):  # a call of it dispatches, whatever is registered
+def _method_maker_info(target: Any) -> CallableInfo:  # noqa: ANN401 - with a method in `func`
+    function: Any = getattr(target.func, "__func__", target.func)
+    is_static = isinstance(target.func, staticmethod)
+    if isinstance(target, singledispatchmethod):  # a call of it dispatches, whatever is registered
         return CallableInfo(
-            wrapped=given,
+            wrapped=target,
             function=function,
             named=unwrapped(function),
             kind=CallKind.FUNCTION,
             binding=Binding.DESCRIPTOR,
             skip_first=not is_static,
         )
-    preset = given.args if is_static else (None, *given.args)
+    preset = target.args if is_static else (None, *target.args)
     return CallableInfo(
-        wrapped=given,
-        function=partial(function, *preset, **given.keywords),
+        wrapped=target,
+        function=partial(function, *preset, **target.keywords),
         named=unwrapped(function),
         kind=kind_of(function),
         binding=Binding.DESCRIPTOR,
-        self_parameter=SelfParameter(None, function is given.func),
+        self_parameter=SelfParameter(None, function is target.func),
     )
 
 

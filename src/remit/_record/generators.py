@@ -14,7 +14,8 @@ from typing import Any, Final, TypeAlias, cast
 
 from remit._base.guard import guarded
 from remit._inspect.introspection import ABSENT, kind_of, lookup
-from remit._record.runs import SavedContext, current_context
+from remit._record.context import SavedContext
+from remit._record.runs import current_context
 from remit._record.streams import DeferredSpan, StreamSpan
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
@@ -74,7 +75,7 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
 def await_stepwise(
     awaited: Any,  # noqa: ANN401 - as said
     saved: SavedContext,
-    given: Any = _NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
+    yielded: Any = _NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
 ) -> Generator[Any, Any, Any]:
     """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
@@ -84,19 +85,19 @@ def await_stepwise(
     Args:
         awaited: What is awaited.
         saved: The context of its steps.
-        given: What its first step gave, if that was made.
+        yielded: What its first step gave, if that was made.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:
         sent: Any = None
         thrown: BaseException | None = None
-        if given is not _NOTHING_YET:
+        if yielded is not _NOTHING_YET:
             try:
-                sent = yield given
+                sent = yield yielded
             except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
                 thrown = error
         try:
-            given = _step(awaited, sent, thrown, saved)
+            yielded = _step(awaited, sent, thrown, saved)
         except StopIteration as stop:
             return stop.value
         except BaseException:

@@ -10,9 +10,10 @@ from functools import wraps
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
-from remit._record.context import set_context
+from remit._record.context import SavedContext, for_consumer
+from remit._record.context_variable import set_context
 from remit._record.generators import await_stepwise
-from remit._record.runs import SavedContext, SpanContext, current_context, for_consumer
+from remit._record.runs import SpanContext, current_context
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -137,8 +137,8 @@ def _find(cls: type, value: object) -> ResultHandler | None:
 
 def _offers(cls: type, *names: str) -> bool:
     """Return whether values of *cls* have one of these methods."""
-    found = [lookup(cls, name) for name in names]
-    return any(each is not None and each is not ABSENT for each in found)
+    methods = [lookup(cls, name) for name in names]
+    return any(method is not None and method is not ABSENT for method in methods)
 
 
 _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDictionary()
@@ -204,8 +204,8 @@ class _StreamProxy(_Proxy):
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the object
         """Return an attribute of the object; `close` and `aclose` end the span too."""
-        found = getattr(self.__wrapped__, name)
-        return partial(_close, self._self_span, found) if name in _CLOSING else found
+        value = getattr(self.__wrapped__, name)
+        return partial(_close, self._self_span, value) if name in _CLOSING else value
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 - as the object itself does
         """Pickle as the object itself."""

@@ -14,15 +14,13 @@ from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, FAILED, Contained
 from remit._base.text import shown
+from remit._record.context import nested_in, terminated_around, use_context
 from remit._record.items import AgentRef, Item, Kind, NoSink
 from remit._record.runs import (
     OpenRun,
     Recorder,
     RunOptions,
     current_context,
-    nested_in,
-    terminated_around,
-    use_context,
 )
 from remit.errors import DeniedError, SettingsError, UsageError
 

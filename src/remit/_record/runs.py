@@ -1,7 +1,8 @@
-"""Runs while they last, and the context of a call: in which run, under which span it is made.
+"""Runs while they last: what all of them share, what refers to one, how each begins and ends.
 
 One `SpanContext` is the ambient value, run and span in one, so that they never disagree. It holds
-ids and the run, never a payload and never an object of the user's.
+ids and the run, never a payload and never an object of the user's. `remit._record.context` makes it
+current.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, 
 from remit._base.text import shown
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE
-from remit._record.context import get_context, set_context
+from remit._record.context_variable import get_context
 from remit._record.items import AgentRef, Item, Kind, RunFeed, Sink
 from remit._record.policy import Ceilings
-from remit.errors import DeniedError, RunTerminated
+from remit.errors import DeniedError
 
 OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
@@ -101,7 +102,7 @@ class Recorder(Struct, frozen=True):
         after_run: Called when a run's block has ended, and when a run ends after its block.
         on_first_seen: Called with agent and name when a span type is first used in the runs of an
             agent.
-        said: What was logged already of steps that exceed a remit.
+        logged: What was logged already of steps that exceed a remit.
         exceeding: How often a step exceeded a remit, by its name.
         lingering: Runs whose blocks have ended before their last spans. This set may hold the only
             reference to them.
@@ -118,7 +119,7 @@ class Recorder(Struct, frozen=True):
     run_linger_s: float = 300.0
     after_run: AfterRun = field(default_factory=NothingAfter)
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
-    said: set[str] = field(default_factory=set[str])
+    logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
@@ -184,16 +185,6 @@ class OuterRun(Struct, frozen=True, eq=False):
     ceilings: Ceilings
 
 
-class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during one step for a consumer in another run.
-
-    Attributes:
-        consumer: The context of the consumer.
-    """
-
-    consumer: SpanContext | None = None
-
-
 current_context: Final = cast("Callable[[], SpanContext | None]", get_context)
 """Returns the current context, or `None` outside any run."""
 
@@ -207,171 +198,6 @@ def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
     return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
 
 
-# Unguarded: comparisons.
-def nested_in(context: SpanContext, outer: SpanContext | None) -> SpanContext:
-    """Return *context* with the ceilings and runs of *outer*, where it is used, added."""
-    if outer is None:
-        return context
-    known = {context.run.feed.key, *(each.feed.key for each in context.outer_runs)}
-    added = tuple(each for each in outer_runs(outer) if each.feed.key not in known)
-    ceilings = tuple(each for each in outer.ceilings if each not in context.ceilings)
-    if not (added or ceilings):
-        return context
-    return SpanContext(
-        context.run,
-        context.key,
-        context.name,
-        ceilings + context.ceilings,
-        context.outer_runs + added,
-    )
-
-
-# Unguarded: comparisons.
-def is_same_span(one: SpanContext | None, other: SpanContext | None) -> bool:
-    """Return whether both are contexts of the same span, or both None."""
-    return one is other or (one is not None and other is not None and one.key == other.key)
-
-
-# Unguarded: comparisons.
-def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanContext:
-    """Return the context of a stream's step: *context* under the ceilings of *consumer* as well.
-
-    A stream belongs to the run in which it was called. If it is read in another run, the ceilings
-    of both apply, and the termination of either ends it.
-    """
-    if consumer is None:
-        return context
-    if consumer.run is context.run and consumer.outer_runs is context.outer_runs:
-        return context
-    both = nested_in(context, consumer)
-    if both is context:
-        return context
-    return StepContext(both.run, both.key, both.name, both.ceilings, both.outer_runs, consumer)
-
-
-# Unguarded: assignments, and a context variable.
-class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
-    """Makes a context current in a block, and restores by value what was current before.
-
-    It is restored only if the context is still current: a block may be left in another context of
-    the interpreter than the one it was entered in, where the token of a variable raises.
-    """
-
-    __slots__ = ("_context", "_previous")
-
-    def __init__(self, context: SpanContext | None) -> None:
-        """Prepare the block; None is outside any run."""
-        self._context = context
-        self._previous: SpanContext | None = None
-
-    def __enter__(self) -> None:
-        """Make the context current."""
-        self._previous = current_context()
-        set_context(self._context)
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Restore what was current before."""
-        current, previous = current_context(), self._previous
-        self._previous = None
-        if not is_same_span(current, self._context):
-            return
-        if isinstance(current, StepContext):
-            # The step that leaves this block has another consumer than the one that entered it.
-            consumer = current.consumer
-            previous = consumer if previous is None else for_consumer(previous, consumer)
-        set_context(previous)
-
-
-# Unguarded: assignments, and a context variable.
-class SavedContext:
-    """The context of code that runs in steps, such as a generator or a coroutine.
-
-    A block of a span or a run that the code holds open over a step is current again in its next
-    step, and for nobody else in between.
-
-    Attributes:
-        base: Context of the first step: that of the call's span. None outside any run: then the
-            code has the context of its consumer, as an undecorated call has.
-        context: Context of the next step.
-        closing: Whether the code is being closed. The garbage collector may do that, and is no
-            consumer.
-    """
-
-    __slots__ = ("_entered", "_opened_at", "base", "closing", "context")
-
-    def __init__(self, base: SpanContext | None) -> None:
-        """Begin at *base*."""
-        self.base = self.context = self._entered = base
-        self.closing = False
-        self._opened_at: SpanContext | None = None
-
-    def rebase(self, base: SpanContext) -> None:
-        """Begin at *base* instead; no step was made yet."""
-        self.base = self.context = self._entered = base
-
-    def enter(self, consumer: SpanContext | None) -> None:
-        """Begin a step for *consumer*, whose ceilings apply to it as well."""
-        context = self.context
-        if not (consumer is context or self.closing):
-            context = consumer if context is None else for_consumer(context, consumer)
-        self._entered = context
-        set_context(context)
-
-    def leave(self, consumer: SpanContext | None) -> None:
-        """End a step: remember its context, and restore *consumer*, which was current before."""
-        context = current_context()
-        if context is not self._entered:
-            if self.context is self.base:
-                self._opened_at = self._entered
-                self.context = context
-            else:
-                closed = context is consumer or is_same_span(context, self._opened_at)
-                self.context = self.base if closed else context
-        set_context(consumer)
-
-    def keep(self) -> None:
-        """Keep current what the code has left open, as a plain function does."""
-        if self.context is not self.base:
-            set_context(self.context)
-
-
-def terminated_around(context: SpanContext) -> RunFeed | None:
-    """Return the feed of a terminated run around *context*, or None if there is none."""
-    if context.run.feed.terminated is not None:
-        return context.run.feed
-    for each in context.outer_runs:
-        if each.feed.terminated is not None:
-            return each.feed
-    return None
-
-
-def check_terminated(context: SpanContext) -> None:
-    """Check that neither the run of *context* nor one around it was terminated.
-
-    Raises:
-        RunTerminated: One of them was.
-    """
-    ended = terminated_around(context)
-    if ended is not None:
-        raise RunTerminated(ended.key, ended.terminated or None)
-
-
-def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
-    """Terminate the run of *context*, and those around it whose remit was *exceeded*.
-
-    Args:
-        context: Where a step would have begun.
-        reason: Why.
-        exceeded: The ceilings that the step would have exceeded.
-    """
-    outer = [
-        each.feed for each in context.outer_runs if not set(exceeded).isdisjoint(each.ceilings)
-    ]
-    for feed in (context.run.feed, *outer):
-        if feed.terminated is None:
-            feed.terminated = reason
-
-
 # Runs
 
 
@@ -383,12 +209,14 @@ class RunOptions(Struct, frozen=True):
         subject: Whose data the run is about, in the caller's words.
         labels: Free words or pairs to find the run by.
         resume: Id of the instance that goes on, if any.
+        traceparent: The W3C header of the trace in which it was opened; linked, not joined.
     """
 
     purpose: str
     subject: str | None = None
     labels: object = None
     resume: str | None = None
+    traceparent: str | None = None
 
 
 class OpenRun:
@@ -498,7 +326,7 @@ class OpenRun:
 
     @guarded("the start of a run")
     def _announce(self, options: RunOptions) -> None:
-        payload = {
+        payload: dict[str, object] = {
             "subject": options.subject,
             "labels": options.labels,
             "purpose": options.purpose,
@@ -506,6 +334,8 @@ class OpenRun:
             "pid": self._pid,
             "host": platform.node(),
         }
+        if options.traceparent is not None:
+            payload["traceparent"] = options.traceparent
         self._payload = _capture.capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
@@ -548,9 +378,9 @@ class OpenRun:
     def _warn(self, message: str) -> None:
         """Log *message* once for each agent."""
         agent = self.feed.agent.external_identifier
-        topic, said = f"{agent}: {message}", self.recorder.said
-        if topic not in said and len(said) < MAX_SAID:
-            said.add(topic)
+        topic, logged = f"{agent}: {message}", self.recorder.logged
+        if topic not in logged and len(logged) < MAX_SAID:
+            logged.add(topic)
             logger.warning("a run of %s: %s", agent, message)
 
     @guarded("the comparison of a quality payload")

@@ -11,8 +11,9 @@ from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, key_text, new_key
 from remit._base.outcomes import FAILED
 from remit._inspect.introspection import is_a
+from remit._record.context import use_context
 from remit._record.run_blocks import Run, run_of
-from remit._record.runs import OpenRun, current_context, use_context
+from remit._record.runs import OpenRun, current_context
 from remit._record.spans import OpenSpan, Plan, SpanRecorder
 from remit.errors import UsageError
 

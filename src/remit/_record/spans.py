@@ -18,16 +18,16 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import new_key
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._record import policy
+from remit._record.context import check_terminated, terminate
 from remit._record.items import Item, Kind
-from remit._record.policy import Ceiling, Ceilings, Verdict, under, verdict
+from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
     MAX_SAID,
     OBSERVE,
     TERMINATE,
     Recorder,
     SpanContext,
-    check_terminated,
-    terminate,
 )
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
@@ -69,7 +69,7 @@ class SpanRecorder:
         kind: `step`, or for what an adapter reports, `agent`, `llm`, `tool` or `retriever`.
         ceiling: For an agent that forbids something, what: a call of it adds this ceiling.
         agents: Identifiers of the agents in whose runs it was used.
-        made: The plan of capture once `plan` has made it; the path of a call looks here first.
+        cached_plan: The plan of capture once `plan` has made it; a call looks here first.
     """
 
     __slots__ = (
@@ -78,9 +78,9 @@ class SpanRecorder:
         "_place",
         "_verdicts",
         "agents",
+        "cached_plan",
         "ceiling",
         "kind",
-        "made",
         "name",
     )
 
@@ -111,14 +111,14 @@ class SpanRecorder:
         self._place = place
         self._find_risk = find_risk
         self._make_plan = make_plan
-        self.made: Plan | None = None
+        self.cached_plan: Plan | None = None
         self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
 
     def plan(self) -> Plan:
         """Return the plan of capture, made at the first use."""
-        if self.made is None:
-            self.made = self._make_plan()
-        return self.made
+        if self.cached_plan is None:
+            self.cached_plan = self._make_plan()
+        return self.cached_plan
 
     @property
     def place(self) -> str:
@@ -161,7 +161,7 @@ class SpanRecorder:
                 self._permit_call(parent, args, kwargs)
             if not run.recording:
                 return NullSpan(parent)
-            plan = self.made or self.plan()
+            plan = self.cached_plan or self.plan()
             return self.open(parent, plan.params(args, kwargs, run.rules), key, started_ns)
         except DeniedError:
             raise
@@ -227,8 +227,8 @@ class SpanRecorder:
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload of a step that is observed, marked where it exceeds a remit."""
-        found = self.verdict(parent.ceilings, strict=False)
-        violations = found.violations if found is not None else ()
+        verdict = self.verdict(parent.ceilings, strict=False)
+        violations = verdict.violations if verdict is not None else ()
         return _capture.add_violations(payload, violations) if violations else payload
 
     # Whether it may run
@@ -260,11 +260,11 @@ class SpanRecorder:
 
     @guarded("the policy")
     def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        found = verdict(ceilings, self.name, self._find_risk(), strict=strict)
+        verdict = policy.verdict(ceilings, self.name, self._find_risk(), strict=strict)
         if len(self._verdicts) >= MAX_VERDICTS:
             self._verdicts.clear()
-        self._verdicts[ceilings, strict] = found
-        return found
+        self._verdicts[ceilings, strict] = verdict
+        return verdict
 
     def _refusal(self, parent: SpanContext) -> Verdict | None:
         """Return why the step may not run under *parent*, None if it may.
@@ -277,31 +277,31 @@ class SpanRecorder:
             return None
         observing = parent.run.recorder.on_violation == OBSERVE
         strict = not (observing or self.kind in WITHOUT_EFFECT)
-        found = self.verdict(parent.ceilings, strict=strict)
-        if found is None:
+        verdict = self.verdict(parent.ceilings, strict=strict)
+        if verdict is None:
             sentence = (
                 f"a fault inside remit kept {self.name} from being compared with its agent's remit"
             )
             return None if observing else Verdict((sentence,), parent.ceilings)
-        if observing and found.violations:
-            self._warn(found, parent.run.recorder, "it runs, as on_violation is observe")
-        return found if found.violations and not observing else None
+        if observing and verdict.violations:
+            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
+        return verdict if verdict.violations and not observing else None
 
     def _refuse(
-        self, parent: SpanContext, found: Verdict, payload: bytes | None
+        self, parent: SpanContext, verdict: Verdict, payload: bytes | None
     ) -> DeniedError | RunTerminated:
         """Record a refusal as a failed span whose body did not run; return what to raise."""
         run = parent.run
-        error = DeniedError(self.name, found.violations)
+        error = DeniedError(self.name, verdict.violations)
         if run.recording:
             self._record_refusal(parent, error, payload)
         run.note_refusal(parent.key, error)
         if run.recorder.on_violation != TERMINATE:
-            self._warn(found, run.recorder, "it was denied")
+            self._warn(verdict, run.recorder, "it was denied")
             return error
-        self._warn(found, run.recorder, "it was denied and its run terminated")
-        reason = denial(self.name, found.violations)
-        terminate(parent, reason, found.exceeded)
+        self._warn(verdict, run.recorder, "it was denied and its run terminated")
+        reason = denial(self.name, verdict.violations)
+        terminate(parent, reason, verdict.exceeded)
         return RunTerminated(run.feed.key, reason)
 
     @guarded("the record of a refusal")
@@ -315,16 +315,16 @@ class SpanRecorder:
         span.end(FAILED, _capture.denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
-    def _warn(self, found: Verdict, recorder: Recorder, outcome: str) -> None:
+    def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
         """Count that the step exceeds a remit, and log it once: where both are declared."""
-        exceeding, said = recorder.exceeding, recorder.said
+        exceeding, logged = recorder.exceeding, recorder.logged
         if self.name in exceeding or len(exceeding) < MAX_SAID:
             exceeding[self.name] += 1
-        topic = "; ".join(found.violations)
-        if topic in said or len(said) >= MAX_SAID:
+        topic = "; ".join(verdict.violations)
+        if topic in logged or len(logged) >= MAX_SAID:
             return
-        said.add(topic)
-        agents = " and ".join(f"{each.agent} ({each.place})" for each in found.exceeded)
+        logged.add(topic)
+        agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)
         logger.warning(
             "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
         )
@@ -349,7 +349,7 @@ class OpenSpan(Struct, eq=False):
     def complete(self, value: object, /) -> None:
         """End the span with the value that the call returned."""
         try:
-            run, plan = self.context.run, self.recorder.made or self.recorder.plan()
+            run, plan = self.context.run, self.recorder.cached_plan or self.recorder.plan()
             ended_ns = run.monotonic_ns() + self.offset_ns
             self._finish(COMPLETE, plan.result(value, run.rules), ended_ns)
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again

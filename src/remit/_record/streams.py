@@ -18,15 +18,9 @@ from remit import _capture
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
+from remit._record.context import SavedContext, check_terminated, for_consumer
 from remit._record.run_blocks import opened
-from remit._record.runs import (
-    OpenRun,
-    SavedContext,
-    SpanContext,
-    check_terminated,
-    current_context,
-    for_consumer,
-)
+from remit._record.runs import OpenRun, SpanContext, current_context
 from remit._record.spans import OpenSpan, SpanRecorder
 from remit._record.tracer import StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError

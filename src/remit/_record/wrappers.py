@@ -170,9 +170,9 @@ def _bind_by_descriptor(step: StepFunction, instance: object, owner: object) -> 
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         return config.call(inner, instance, args, kwargs)
 
-    given = wrapped.__get__(instance, owner)
+    attribute = wrapped.__get__(instance, owner)
     bound = WrapperConfig(call, Binding.NONE, config.redecorate)
-    return step._self_like(given, bound)  # noqa: SLF001 - of this module
+    return step._self_like(attribute, bound)  # noqa: SLF001 - of this module
 
 
 _BINDERS: Final[dict[Binding, _Binder]] = {

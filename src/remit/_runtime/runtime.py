@@ -26,7 +26,14 @@ from remit._deliver.spool import NO_OTHERS, Others
 from remit._inspect.docstrings import shown
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
-from remit._record.runs import MAX_SAID, OBSERVE, NothingAfter, OpenRun, Recorder, RunOptions
+from remit._record.runs import (
+    MAX_SAID,
+    OBSERVE,
+    NothingAfter,
+    OpenRun,
+    Recorder,
+    RunOptions,
+)
 from remit._record.spans import SpanRecorder
 from remit._runtime.after_run import FlushAfterRun
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of

@@ -9,7 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from remit._base.clock import Clock
 from remit._base.text import shown_url
-from remit._base.version import SDK, __version__
+from remit._base.version import __version__, sdk_header
 from remit.client.endpoints import Call, interpret
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
@@ -80,7 +80,7 @@ class Target:
             "Accept": "application/json",
             "Content-Type": "application/json",
             "User-Agent": f"remit/{__version__}",
-            "X-Prefactor-SDK": SDK,
+            "X-Prefactor-SDK": sdk_header(),
         }
         return (
             headers if self.token is None else headers | {"Authorization": f"Bearer {self.token}"}
