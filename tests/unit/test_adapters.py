@@ -12,8 +12,7 @@ import pytest
 import remit
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
-from tests.inside import adapters
-from tests.inside import contributed_interrupts, current_context
+from tests.inside import adapters, contributed_interrupts, current_context
 
 pytestmark = pytest.mark.python
 

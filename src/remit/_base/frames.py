@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-PACKAGE: Final = str(Path(__file__).parent)
+PACKAGE: Final = str(Path(__file__).parents[1])
 STANDARD_LIBRARY: Final = f"{Path(os.__file__).parent}{os.sep}"
 INSTALLED: Final = tuple(f"{STANDARD_LIBRARY}{name}" for name in ("site-packages", "dist-packages"))
 
