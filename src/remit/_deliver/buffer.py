@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
-from remit._base.loops import is_own_thread, looping
+from remit._base.loops import in_event_loop, is_own_thread
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind, RunFeed
 
@@ -288,7 +288,7 @@ class Buffer:
         An event loop, a thread of remit's, and a call after a wait in vain do not wait.
         """
         full = self._held_bytes > self._wait_bound and not self._stalled
-        if full and not (looping() or is_own_thread()):
+        if full and not (in_event_loop() or is_own_thread()):
             with self._lock:
                 if self._held_bytes > self._wait_bound:
                     self._stalled = not self._room.wait(WAIT_S)
