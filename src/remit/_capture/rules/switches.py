@@ -52,6 +52,6 @@ def no_switch(name: str) -> str:
             "the reference of redaction tells how to change the declaration"
         )
     return (
-        f"{name!r} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected the name of one, "
+        f"{name!r} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected a rule, "
         "as it stands in a marker: name:..., pattern:..., category:... or classification:..."
     )
