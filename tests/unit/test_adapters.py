@@ -12,11 +12,7 @@ import pytest
 import remit
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import RecordingSink, isolated
-<<<<<<< HEAD
 from tests.inside import adapters, contributed_interrupts, current_context, version
-=======
-from tests.inside import adapters, contributed_interrupts, current_context
->>>>>>> qa
 
 pytestmark = pytest.mark.python
 
