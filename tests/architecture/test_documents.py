@@ -28,6 +28,18 @@ def test_what_the_reference_documents_can_be_imported() -> None:
     assert [name for name in names if pkgutil.resolve_name(name) is None] == []
 
 
+def test_the_architecture_names_modules_and_packages_that_exist() -> None:
+    """Each has a paragraph, or answers a question."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    source = ROOT / "src" / "remit"
+    names = set(re.findall(r"`(_\w+(?:/\w+)*|client/[\w/]+)`", text))
+    assert len(names) > 20
+    found = {name for name in names if (source / name).is_dir() or (source / f"{name}.py").exists()}
+    assert names - found == set()
+    packages = {f"`{path.name}`" for path in source.iterdir() if (path / "__init__.py").exists()}
+    assert {name for name in packages if f"**{name}**" not in text} == set()
+
+
 def test_each_test_that_a_promise_names_is_there() -> None:
     """A promise whose test has gone is held by nothing."""
     text = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
