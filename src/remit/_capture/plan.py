@@ -336,7 +336,7 @@ class Plan:
         self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
         # Under a decorator that moves arguments, each of them may be the one to withhold.
         rules = (each.any_rule for each in parameters if each.kind in _BY_POSITION)
-        self._unsure = None if signature.sure else next(filter(None, rules), None)
+        self._unsure = None if signature.positions_known else next(filter(None, rules), None)
         self._most = len(signature.names) if self._unsure is None else 0
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:

@@ -30,7 +30,7 @@ from remit._capture.rules.patterns import key_shaped
 from remit._capture.scalars import scalar_reader
 from remit._inspect.annotations import AnnotationInfo
 from remit._inspect.fields import Field as DeclaredField
-from remit._inspect.fields import fields_of, infos_of
+from remit._inspect.fields import annotated_fields_of, fields_of
 from remit._inspect.introspection import (
     DICT,
     TUPLE,
@@ -164,7 +164,7 @@ def _inner(cls: type) -> TypeReader | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+        fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
@@ -208,7 +208,7 @@ def _behind_proxy(value: object) -> object:
 def _record(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+    fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
     if is_one_of(cls, tuple):
         return TypeReader(
             Kind.NAMED_TUPLE,

@@ -17,7 +17,7 @@ from remit._decorators.span_type import current_rules, recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
-    misplaced,
+    misplaced_error,
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
@@ -125,7 +125,7 @@ def _decorate(
 ) -> object:
     wrapping = unwrap_descriptor(target, "agent")
     if wrapping is not None and not wrapping.is_called:
-        raise misplaced("agent", wrapping.decorator)
+        raise misplaced_error("agent", wrapping.decorator)
     if wrapping is not None:
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)

@@ -9,7 +9,7 @@ from remit._base.text import did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.patterns import PATTERN_RULES
-from remit._inspect.fields import EXCLUDED, UNSHOWN
+from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule
@@ -19,7 +19,7 @@ QUOTED: Final = "quoted"
 HOOK: Final = "hook"
 
 FIXED: Final = frozenset(
-    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED, UNSHOWN, CAPTURE_OFF, QUOTED, HOOK)
+    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED, NOT_IN_REPR, CAPTURE_OFF, QUOTED, HOOK)
 )
 """Names of the rules that follow from the declaration: no name turns them off."""
 
