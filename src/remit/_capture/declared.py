@@ -1,5 +1,5 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""What an annotation says of capture: the rule that withholds the value, and its data category."""
+"""Reads the rule that withholds an annotated value, and its data category, from the annotation."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def type_category(info: AnnotationInfo) -> str | None:
 def marked_keys(annotation: object) -> Mapping[str, str]:
     """Return the fields that are withheld by declaration in the classes that *annotation* names.
 
-    A TypedDict, or a dict that stands for a model, has no class at run time: its keys are withheld
-    by these names.
+    A TypedDict, or a dict in place of a model, has no class at run time: its keys are withheld by
+    these names.
 
     Returns:
         Rule by field name, of each class in the annotation and of the classes in its fields.

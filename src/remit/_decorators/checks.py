@@ -165,7 +165,7 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
 def _check_switch(rule: object, wish: object, where: str) -> None:
     """Return if *rule* can be turned off by its name, and *wish* says to."""
     if rule not in _capture.SWITCHES:
-        raise DeclarationError(f"{where}: {_capture.no_switch(str(rule))}")
+        raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
     if wish is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "

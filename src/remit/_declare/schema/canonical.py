@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.markers import KEY
-from remit._capture.rules.names import listed
+from remit._capture.rules.names import split_list
 from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
 Redact: TypeAlias = Callable[[object], object]
@@ -29,24 +29,24 @@ NAME: Final = "x-remit-name"
 """Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 
 SCHEMAS_BY_NAME: Final = frozenset(
-    listed(
+    split_list(
         "$defs, definitions, dependencies, dependentRequired, dependentSchemas, patternProperties, "
         "properties"
     )
 )
-VALUE: Final = frozenset(listed("const, default, example"))
-VALUES: Final = frozenset(listed("enum, examples"))
+VALUE: Final = frozenset(split_list("const, default, example"))
+VALUES: Final = frozenset(split_list("enum, examples"))
 TERMS: Final = frozenset(
     {WITHHELD}
-    | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
-    | {*listed("format, type")}
+    | {*split_list("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
+    | {*split_list("format, type")}
 )
 """Keywords whose strings are terms of JSON Schema or of remit; others hold the author's text."""
 DISCRIMINATOR: Final = "discriminator"
 """Keyword of OpenAPI: the field that distinguishes the members of a union, and a mapping."""
 
 _OF_TYPES: Final = frozenset(
-    listed(
+    split_list(
         "$dynamicAnchor, $dynamicRef, $recursiveAnchor, $recursiveRef, additionalItems, "
         "additionalProperties, allOf, anyOf, contains, contentSchema, deprecated, description, "
         "else, exclusiveMaximum, exclusiveMinimum, if, items, maxContains, maxItems, maxLength, "
