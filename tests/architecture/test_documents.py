@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import re
 import tomllib
@@ -9,7 +10,7 @@ import tomllib
 from docs import derive
 from remit import errors
 from remit.config import Settings
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import PACKAGE, ROOT, package_with
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -69,3 +70,28 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
     sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
     for path in (*documents, *sources):
         assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    """It is the map for those who are new: each module, and each member of a class."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    modules = set(re.findall(r"`(\w+(?:/\w+)+)`", text)) | set(re.findall(r"\*\*`(\S+)`\*\*", text))
+    assert len(modules) > 30
+    assert [name for name in modules if not _is_module(name)] == []
+    members = re.findall(r"`([A-Z]\w+)\.(\w+)`", text)
+    assert len(members) > 8
+    assert [pair for pair in members if not _is_member(*pair)] == []
+
+
+def _is_module(name: str) -> bool:
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
+
+
+def _is_member(of: str, name: str) -> bool:
+    classes = [
+        node
+        for module in package_with(rf"^class {of}\b")
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef) and node.name == of
+    ]
+    return any(re.search(rf"\b{name}\b", ast.unparse(each)) for each in classes)
