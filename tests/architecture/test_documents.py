@@ -10,7 +10,7 @@ import tomllib
 from docs import derive
 from remit import errors
 from remit.config import Settings
-from tests.architecture.sources import PACKAGE, ROOT, package_with
+from tests.architecture.sources import PACKAGE, ROOT, package, package_with
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -81,6 +81,18 @@ def test_what_the_architecture_names_is_there() -> None:
     members = re.findall(r"`([A-Z]\w+)\.(\w+)`", text)
     assert len(members) > 8
     assert [pair for pair in members if not _is_member(*pair)] == []
+
+
+def test_each_document_that_the_source_names_is_there() -> None:
+    """A reader can open it: notes that are kept elsewhere explain nothing."""
+    named = {
+        name
+        for module in package()
+        for name in re.findall(r"[\w/.-]+\.md\b", module.text)
+        if not name.startswith("http")
+    }
+    assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 def _is_module(name: str) -> bool:

@@ -179,7 +179,7 @@ def skeleton(item: Item) -> Item:
 def cut_marker(content: bytes) -> bytes:
     """Return the marker that takes the place of *content*, which is JSON.
 
-    Source: design.md section 3, payload format 1: the reserved key `$remit`.
+    It is one of the markers in docs/reference/payloads.md.
     """
     return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
 

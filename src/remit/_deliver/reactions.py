@@ -1,7 +1,4 @@
-"""What to do about an item that the server refused: decisions only, no input or output.
-
-Source: design.md section 5, "Spans go in bulk"; CONTRACT.md sections 3 and 11.
-"""
+"""What to do about an item that the server refused: decisions only, no input or output."""
 
 from __future__ import annotations
 

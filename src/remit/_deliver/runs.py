@@ -32,10 +32,7 @@ FINISHED: Final = ("complete", "failed", "cancelled")
 
 
 def runtime_environment() -> dict[str, object]:
-    """Return what runs the agent: added when sent, never part of a hash.
-
-    Source: CONTRACT.md section 9, `agent_version`.
-    """
+    """Return what runs the agent: added when sent, never part of a hash."""
     version = ".".join(map(str, sys.version_info[:3]))
     return {
         "agent_sdk": [SDK],

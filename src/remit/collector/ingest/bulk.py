@@ -2,8 +2,6 @@
 
 All of them share one transaction, because committing each costs more than the work; what one of
 them wrote before it was refused is undone to a savepoint.
-
-Source: CONTRACT.md section 11.
 """
 
 from __future__ import annotations

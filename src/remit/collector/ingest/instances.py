@@ -1,7 +1,4 @@
-"""Steps on an instance: start, finish, terminate, qualities; and looking at it.
-
-Source: CONTRACT.md sections 8, 9 and 13.
-"""
+"""Steps on an instance: start, finish, terminate, qualities; and looking at it."""
 
 from __future__ import annotations
 

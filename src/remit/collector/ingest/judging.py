@@ -2,8 +2,6 @@
 
 It is found out when a span arrives and kept as flags of its row: comparing takes less than a
 hundredth of what storing does, and whoever reads later knows at once. Nothing is refused for it.
-
-Source: CONTRACT.md sections 12 and 13.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 The readers of the API ask for these; an empty answer tells them so, where a missing path would
 stop them. Whoever may use a collector holds a token, so nobody can be invited.
-
-Source: CONTRACT.md section 9, other resources.
 """
 
 from __future__ import annotations

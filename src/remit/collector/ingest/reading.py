@@ -1,4 +1,4 @@
-"""Looking at spans. Source: CONTRACT.md sections 9 and 15."""
+"""Shows a span, and lists spans."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Counting goes by kinds of spans, in the database; only those that are flagged are looked into.
 
-Source: CONTRACT.md section 12, `data_risk`; payload format 1 for the marks.
+The words are those of docs/reference/data-risk.md, the markers those of docs/reference/payloads.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each operation sees what those before it did, and a refusal leaves nothing of its own behind, as if
 each had a transaction of its own. One operation alone is a run of one.
 
-Source: CONTRACT.md sections 4, 8, 10, 16 and 18, rows 3, 6 and 9.
+What public sources leave open is decided in docs/reference/wire.md.
 """
 
 from __future__ import annotations

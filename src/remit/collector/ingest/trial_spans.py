@@ -1,6 +1,6 @@
 """Spans that nobody's program made, to see how a run looks with some.
 
-Source: CONTRACT.md section 9, spans; the answer is a choice (section 18, row 12).
+The answer is a choice of the collector (docs/reference/wire.md).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Such items have no name of an operation and need no idempotency key; those that have a `_type` are
 of the documented dialect, whatever else stands in them.
 
-Source: CONTRACT.md section 11, which leaves this dialect to the server.
+The API leaves this dialect to the server; docs/reference/wire.md has the choices.
 """
 
 from __future__ import annotations
