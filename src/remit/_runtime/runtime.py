@@ -273,8 +273,8 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def tend(self) -> None:
-        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+    def tick(self) -> None:
+        """End what finalizers left, terminated streams and overdue runs; the writer calls it."""
         self.recorder.end_collected()
         for run in list(self._runs):
             run.set_clock()
@@ -379,7 +379,7 @@ class Runtime:
             others=self._others,
             # For a child of a fork that records into its parent's run and opens none of its own.
             on_start_threads=self._on_start,
-            ticks=(self.tend,),
+            ticks=(self.tick,),
         )
 
 
