@@ -10,7 +10,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remit._base.clock import Clock, SystemClock
-from remit.collector.exposure import AccessLog, Gate, Rates, operating_routes
+from remit.collector.exposure import AccessLog, Gate, Rates, monitoring_routes
 from remit.collector.ingest import Service
 from remit.collector.metrics import Metrics
 from remit.collector.routes import (
@@ -66,7 +66,7 @@ def create_app(
     authenticate, executor = bearer(service), executor or InlineExecutor()
     routes = [
         *api_routes(service, authenticate, executor),
-        *operating_routes(service, authenticate, metrics, executor),
+        *monitoring_routes(service, authenticate, metrics, executor),
     ]
     gate = Middleware(
         Gate,

@@ -1,4 +1,4 @@
-"""The gate of a collector: who comes too often is turned away, and every request is noted."""
+"""The app in front of the collector's: limits rates, logs and counts every request."""
 
 from __future__ import annotations
 

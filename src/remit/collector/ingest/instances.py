@@ -10,7 +10,6 @@ import msgspec
 from remit.collector.ingest.checks import check_name, check_text, instant, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.erased import without_payloads
-from remit.collector.ingest.judging import judged_qualities
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.lists import page_of, text_in
 from remit.collector.ingest.resources import agent_of, equal_to
@@ -20,6 +19,7 @@ from remit.collector.ingest.states import (
     start_instance,
     terminate_instance,
 )
+from remit.collector.ingest.validation import judged_qualities
 from remit.collector.refusals import invalid_field, not_found
 from remit.collector.settings import KIB
 from remit.collector.store import InstanceRow

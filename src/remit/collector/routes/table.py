@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from remit.collector.ingest import Caller, Service
 from remit.collector.routes.answers import answer
 from remit.collector.routes.bodies import Bodies
-from remit.collector.routes.calls import calls_of, made
 from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
 from remit.collector.routes.executors import Executor
+from remit.collector.routes.http_bulk import calls_of, perform_calls
 from remit.collector.routes.openapi import document
 from remit.collector.routes.requests import Authenticate, asked
 
@@ -98,4 +98,4 @@ def _handler(
 
 def _bulk(service: Service, caller: Caller, body: bytes) -> bytes:
     calls = calls_of(body, service.settings)
-    return service.bulk(caller, body) if calls is None else made(service, caller, calls)
+    return service.bulk(caller, body) if calls is None else perform_calls(service, caller, calls)

@@ -1,4 +1,4 @@
-"""For those who operate a collector: is it alive, is it ready, what did it count."""
+"""The endpoints for operators: `/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIVE: Final = b'{"status":"success"}'
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def operating_routes(
+def monitoring_routes(
     service: Service, authenticate: Authenticate, metrics: Metrics, executor: Executor
 ) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token.
