@@ -40,13 +40,19 @@ else:
 BODY: Final = "body_iterator"
 """What streaming responses, of starlette and others, iterate over."""
 
-PLAIN_TYPES: Final = frozenset(
-    (
-        *(type(None), bool, int, float, complex, str, bytes, bytearray),
-        *(list, tuple, dict, set, frozenset),
+PLAIN_TYPE_IDS: Final = frozenset(
+    map(
+        id,
+        (
+            *(type(None), bool, int, float, complex, str, bytes, bytearray),
+            *(list, tuple, dict, set, frozenset),
+        ),
     )
 )
-"""Types whose values end with their call; wrappers look here before they call."""
+"""Types whose values end with their call, by `id`, because hashing a class may run user code.
+
+Wrappers look here before they call anything.
+"""
 
 NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
 _WHERE: Final = "what a call returned"
@@ -89,6 +95,7 @@ def end_with_result(
             return value
         return _end_with(span, value)
     except Exception as error:  # noqa: BLE001 - a guard
+        span.complete(value)
         guard.contain(_WHERE, error)
         return value
 

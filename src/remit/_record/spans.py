@@ -16,7 +16,7 @@ from remit._base import guard
 from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
-from remit._base.ids import new_key
+from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._record import policy
 from remit._record.context import check_terminated, terminate
@@ -190,7 +190,9 @@ class SpanRecorder:
         if started_ns is None:
             started_ns = run.monotonic_ns() + offset_ns
         if key is None:
-            key = new_key(started_ns)
+            # As `new_key`, without the call.
+            milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
+            key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
             recorder.on_first_seen(feed.agent.external_identifier, self.name)
