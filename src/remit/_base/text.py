@@ -1,4 +1,4 @@
-"""Words that an author got wrong: which one was meant, and which there are."""
+"""Texts for messages about a wrong value: the value itself, and the word that was meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk items as JSON: keys and times become text here, payloads are copied as they are."""
+"""Builds the items of a bulk request: keys and times as text, payloads copied as they are."""
 
 from __future__ import annotations
 

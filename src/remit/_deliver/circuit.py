@@ -51,7 +51,7 @@ class Retry(Struct):
     due_ns: int = 0
 
     def postpone(self, wait_s: float | None = None, *, part: float = 1.0) -> float:
-        """Take note of a failed try; return the seconds until the next.
+        """Note a failed try; return the seconds until the next.
 
         Args:
             wait_s: Seconds to wait; by default the next of `waits`.
@@ -85,7 +85,7 @@ class RetryQueue(Generic[K]):
         return key in self._retries
 
     def retry_later(self, key: K) -> bool:
-        """Take note that *key* did not work; tell whether it is to be tried once more."""
+        """Note that *key* did not work; tell whether it is to be tried once more."""
         retry = self._retries.setdefault(key, Retry(self._clock, delays()))
         if retry.tries + 1 >= MAX_TRIES:
             del self._retries[key]
@@ -99,7 +99,7 @@ class RetryQueue(Generic[K]):
         return retry is not None and retry.due_in_s() > 0
 
     def remove(self, key: K) -> None:
-        """Take note that *key* worked, or is not tried any more."""
+        """Note that *key* worked, or is not tried any more."""
         self._retries.pop(key, None)
 
     def keep_only(self, keys: Collection[K]) -> None:
@@ -156,7 +156,7 @@ class CircuitBreaker:
         return not self.silent and self.wait_s(forced=False) == 0
 
     def succeeded(self) -> None:
-        """Take note that the server took what was sent."""
+        """Note that the server took what was sent."""
         self.silent = False
         if self.health not in (Health.OK, Health.IDLE):
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
@@ -165,7 +165,7 @@ class CircuitBreaker:
         self._server_asked = False
 
     def failed(self, error: ApiError, *, afresh: bool = False) -> float:
-        """Take note that nothing can be sent now; return the seconds until the next try.
+        """Note that nothing can be sent now; return the seconds until the next try.
 
         Args:
             error: What went wrong.

@@ -1,4 +1,4 @@
-"""What becomes of rows: delivered, set aside, or given up; each counted, each logged once."""
+"""Settles rows as delivered, set aside or given up; counts each, and logs each reason once."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class RunDelivery:
             self.feed.instance_id = instance_id
 
     def note_status(self, status: str | None, reason: str | None) -> None:
-        """Take note of the status that the run has at the server."""
+        """Note the status that the run has at the server."""
         if status == TERMINATED:
             self.terminate(reason)
 

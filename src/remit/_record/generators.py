@@ -1,4 +1,4 @@
-"""Driving the user's generators and coroutines, step by step, by real ones of the same kind.
+"""Wraps the user's generators and coroutines in real ones of the same kind, step by step.
 
 Values and exceptions pass through untouched, in the consumer's own task. The span is current
 while the user's code runs a step, and at no other time.

@@ -1,4 +1,4 @@
-"""What a call returned that has not ended yet: its span stays open until that has.
+"""Ends the span of a call: at once, or when the iterator or coroutine that it returned ends.
 
 Decided by the type of the value. Generators and coroutines are driven by real ones of their kind.
 A streaming response stays the object that it is, and what it iterates over is replaced. Other

@@ -236,7 +236,7 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
-        """Take note of an item."""
+        """Note an item."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if self._span is None or self._stream is None:
             return

@@ -1,4 +1,4 @@
-"""Runs in a database; a collector may write it at the same time."""
+"""Opens a database for a command, and reads its rows as runs and spans."""
 
 from __future__ import annotations
 

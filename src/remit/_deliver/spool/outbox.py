@@ -1,4 +1,4 @@
-"""The seam between what puts items and the sender, which reads and settles them."""
+"""The interface between the writer, which puts items, and the sender, which settles them."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _judge(self, scope: Scope, status: int) -> None:
-        """Take note of a token that was refused, or taken."""
+        """Note a token that was refused, or taken."""
         if not scope["client"]:
             return
         if status == HTTPStatus.UNAUTHORIZED:
