@@ -112,10 +112,10 @@ def attempt(function: Callable[[], T]) -> T | Exception:
     except BaseException as error:
         if raised_by_signal_handler(error):
             raise
-        return error if isinstance(error, Exception) else escaped(error)
+        return error if isinstance(error, Exception) else wrap_exit(error)
 
 
-def escaped(error: BaseException) -> EscapeError:
+def wrap_exit(error: BaseException) -> EscapeError:
     """Return an `EscapeError` caused by *error*."""
     replacement = EscapeError(type(error).__qualname__)
     replacement.__cause__ = error
