@@ -11,8 +11,8 @@ import pytest
 
 import remit
 from remit.errors import DeniedError, RunTerminated
-from remit.testing import RecordingSink, isolated
-from tests.inside import adapters, contributed_interrupts, current_context, version
+from remit.testing import FakeClock, RecordingSink, isolated
+from tests.inside import _runtime, adapters, contributed_interrupts, current_context, version
 
 pytestmark = pytest.mark.python
 
@@ -361,3 +361,83 @@ def test_a_step_without_a_function_is_registered(framework: Framework) -> None:
     assert model["params_schema"]["properties"]["inputs"]["type"] == "object"
     assert tool["title"] == "A tool"
     assert tool["data_risk"]["action_profile"]
+
+
+# What else an adapter relies on
+
+
+def test_an_idle_run_ends_at_the_writers_pass() -> None:
+    """Without another use of the table."""
+    clock = FakeClock()
+    with isolated(clock=clock) as recorder:
+        runs: adapters.RunTable[str] = adapters.RunTable(idle_s=60)
+        sessions = adapters.declare_agent("fake.server:sessions")
+        tool = adapters.declare("fake:tool", "tool")
+        runtime = _runtime.current()
+        for key in ("a", "b"):
+            adapters.start(tool, {}, parent=runs.context(key, sessions.open))
+        clock.advance(40)
+        runs.context("b", sessions.open)
+        clock.advance(40)
+        runtime.tend()
+        assert [run.status for run in recorder.runs] == ["complete", "active"]
+        assert [span.status for span in recorder.spans()] == ["cancelled", "active"]
+        runs.context("a", sessions.open)
+        assert len(recorder.runs) == 3
+        clock.advance(70)
+        runtime.tend()
+        assert {run.status for run in recorder.runs} == {"complete"}
+
+
+def test_open_spans_are_cancelled_at_the_exit() -> None:
+    """Of a run that is nobody's block and is not over."""
+    with isolated() as recorder:
+        runs: adapters.RunTable[str] = adapters.RunTable()
+        sessions = adapters.declare_agent("fake.server:sessions")
+        tool = adapters.declare("fake:tool", "tool")
+        adapters.start(tool, {}, parent=runs.context("session", sessions.open))
+        _runtime.current().at_exit()
+        assert [span.status for span in recorder.spans()] == ["cancelled"]
+        assert [run.status for run in recorder.runs] == ["failed"]
+
+
+def test_a_result_is_withheld_as_declared(recorder: RecordingSink) -> None:
+    """Of a span that ends, and of one that is over."""
+    tool = adapters.declare("fake:vault", "tool", data_risk=remit.risk(classification="secret"))
+    with agent.run():
+        root = current_context()
+        assert root is not None
+        adapters.start(tool, {}).end({"said": "canary"})
+        adapters.record(
+            tool, {}, {"said": "canary"}, parent=root, started_ns=1, ended_ns=2, ident="told"
+        )
+    rules = [(span.result or {}).get("rule") for span in recorder.spans()]
+    assert rules == ["classification:secret"] * 2
+
+
+def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
+    """It joins the next run's registration, and what exceeds the remit is marked."""
+    with isolated() as recorder:
+        tool = adapters.declare("fake:tool", "tool", data_risk=PAYS_NOT)
+        late = adapters.declare("other:pay", "tool", data_risk=PAYS)
+
+        @remit.agent("Careful", data_risk=PAYS_NOT)
+        def careful() -> None: ...
+
+        with careful.run():
+            span = adapters.start(tool, {})
+            span.describe({}, late)
+            span.end()
+        (recorded,) = recorder.spans()
+        assert recorded.name == "other:pay"
+        assert recorded.exceeds
+        content: Any = careful.registration()["agent_schema_version"]
+    assert "other:pay" in {each["name"] for each in content["span_type_schemas"]}
+
+
+def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> None:
+    """As a run that is nobody's."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with adapters.declare_agent("fake.server:entry").block(traceparent=trace):
+        pass
+    assert recorder.runs[0].root.payload["traceparent"] == trace
