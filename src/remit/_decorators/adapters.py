@@ -4,13 +4,19 @@ A step that a framework reports has no function. It is declared by `declare`, op
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
 and `RunTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
 recording; none of it is public yet.
+
+A list that is too long for a payload becomes a marker that holds its first elements. Of a
+conversation, the last ones count: a step that is declared with `newest=["messages"]` keeps the last
+elements of every list under `messages`, in the payload and in the result. Such a list stays a list;
+what was cut is a marker in front, `{"$remit": "cut", "of": 10000, "unit": "items"}`. The other
+fields are captured first, so that a long conversation does not displace them.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
@@ -59,6 +65,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     description: str | None = None,
     template: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    newest: Collection[str] = (),
 ) -> SpanRecorder:
     """Declare a step without a function, for the registrations of the runs to come.
 
@@ -74,6 +81,8 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         description: Description.
         template: Liquid template of a span's summary.
         data_risk: What it may do and whose data flows through it.
+        newest: Fields of the payload and the result whose lists keep their last elements when they
+            are cut; `inputs` is the whole payload, `result` the whole result.
 
     Raises:
         DeclarationError: The name is remit's own or another function's, or the data risk is wrong.
@@ -98,6 +107,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         template=template,
         params=schema,
         result=result,
+        newest=frozenset(newest),
     )
     _runtime.registry().add_span_type(declared)
     return recorder_of(declared, kind=kind)
