@@ -513,13 +513,13 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
         clock.advance(40)
         runs.context("b", sessions.open)
         clock.advance(40)
-        runtime.tend()
+        runtime.tick()
         assert [run.status for run in recorder.runs] == ["complete", "active"]
         assert [span.status for span in recorder.spans()] == ["cancelled", "active"]
         runs.context("a", sessions.open)
         assert len(recorder.runs) == 3
         clock.advance(70)
-        runtime.tend()
+        runtime.tick()
         assert {run.status for run in recorder.runs} == {"complete"}
 
 
