@@ -274,8 +274,10 @@ class Runtime:
             self._delivery.shutdown(self._exit, exiting=True)
 
     def tick(self) -> None:
-        """End what finalizers left, terminated streams and overdue runs; the writer calls it."""
+        """End what finalizers left, terminated streams, overdue and idle runs, at each pass."""
         self.recorder.end_collected()
+        for table in list(self.recorder.tables):
+            table.end_idle()
         for run in list(self._runs):
             run.set_clock()
             if run.feed.terminated is not None:
@@ -301,6 +303,7 @@ class Runtime:
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
         self.recorder.collected.clear()
+        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
