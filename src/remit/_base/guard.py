@@ -1,4 +1,4 @@
-"""The guard: contains remit's own faults, so that they never reach the host program.
+"""The guard: catches and counts remit's own faults, so that they never reach the program.
 
 Each entrance from user code into remit is guarded. A fault is counted by place and logged once for
 each place, and the user's call goes on. Denials pass, because governance fails closed. Exceptions
@@ -79,7 +79,7 @@ class Faults:
 faults = Faults()
 """The faults of the current runtime: of the process, or of an isolated block.
 
-It changes with the runtime, so read it as `_guard.faults`; do not import it by name.
+It changes with the runtime, so read it as `guard.faults`; do not import it by name.
 """
 
 

@@ -132,7 +132,12 @@ class Rules(Struct, frozen=True, eq=False):
             return encode(markers.withheld(HOOK))
         # Which rules a declaration turned off for one parameter alone is no longer known.
         off = walk.ever_off
-        return self._fit(lambda last: last.value(answer, 0), texts, is_copy=True, off=off)
+
+        def rebuild(last: Walk) -> object:
+            last.newest, last.from_end = walk.newest, walk.from_end
+            return last.value(answer, 0)
+
+        return self._fit(rebuild, texts, is_copy=True, off=off)
 
     def _fit(
         self, build: Build, texts: WithheldTexts | None, *, is_copy: bool, off: frozenset[str]

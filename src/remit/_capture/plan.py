@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from itertools import compress
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import astuple
 
+from remit._capture import markers
 from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.encode import Rules
-from remit._capture.fast_path import UNSET, all_plain, args_struct
+from remit._capture.fast_path import UNSET, ArgsStruct, all_plain, args_struct
 from remit._capture.rules import CAPTURE_OFF
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
@@ -48,6 +51,7 @@ _NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
 """A text has no UTF-8; the arguments do not fit the Struct, or a field of it is `UNSET`."""
 
 _NONE: Final[frozenset[str]] = frozenset()
+_TEXT: Final = frozenset({str})
 
 
 class CaptureOptions(Struct, frozen=True):
@@ -91,11 +95,13 @@ class Direction(Struct, frozen=True):
         rule: The rule that withholds everything, else None.
         excluded: Data categories whose values are withheld.
         options: The option `capture=`.
+        newest: Names under which lists that are cut keep their last items.
     """
 
     rule: str | None = None
     excluded: frozenset[str] = frozenset()
     options: CaptureOptions = CaptureOptions()
+    newest: frozenset[str] = frozenset()
 
     def excluded_at(self, key: str) -> frozenset[str]:
         """Return the categories that are withheld in one parameter, or in `return`."""
@@ -147,6 +153,7 @@ class ParameterPlan(Struct, frozen=True):
         excluded: Data categories whose values inside it are withheld.
         declared: Rules by key, of fields that the annotation's classes mark.
         off: Rules that are off for it.
+        newest: Names under which lists that are cut keep their last items; its own is all of it.
     """
 
     name: str
@@ -157,6 +164,7 @@ class ParameterPlan(Struct, frozen=True):
     excluded: frozenset[str] = frozenset()
     declared: Mapping[str, str] = field(default_factory=dict[str, str])
     off: frozenset[str] = frozenset()
+    newest: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parameter: Parameter, params: Direction) -> ParameterPlan:
@@ -174,6 +182,7 @@ class ParameterPlan(Struct, frozen=True):
             excluded=params.excluded_at(name),
             declared=marked_keys(parameter.annotation),
             off=off,
+            newest=params.newest,
         )
 
     @classmethod
@@ -195,6 +204,7 @@ class ParameterPlan(Struct, frozen=True):
             excluded=result.excluded_at(RETURN),
             declared=marked_keys(annotation),
             off=result.options.off_at(RETURN),
+            newest=result.newest,
         )
 
     @classmethod
@@ -229,17 +239,25 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
-        return walk.nested(value, 0)
+        # The fields of what a framework hands over share the budget, as parameters do.
+        return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
         """Set the rules of this parameter in *walk*."""
         walk.turn_off(self.off)
         walk.exclude(self.excluded)
         walk.declared = self.declared
+        walk.newest = self.newest
+        walk.from_end = self.name in self.newest
 
     @property
     def encoded_default(self) -> object:
-        """The encoded default of the fast path; `UNSET` if a call may change it."""
+        """The encoded default of the fast path; `UNSET` if a call may change it.
+
+        For a withheld parameter it is the default itself, whose texts are collected.
+        """
+        if not self.is_unrestricted:
+            return UNSET if self.default is MISSING else self.default
         if self.kind is VAR_POSITIONAL:
             return Raw(b"[]")
         if self.kind is VAR_KEYWORD:
@@ -287,6 +305,7 @@ class Plan:
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
         keep: Mapping[str, CaptureOption] | None = None,
+        newest: frozenset[str] = frozenset(),
     ) -> None:
         """Prepare everything that does not depend on a call.
 
@@ -297,10 +316,11 @@ class Plan:
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
             keep: The option `capture=`.
+            newest: Names under which lists that are cut keep their last items.
         """
         options = CaptureOptions.of(keep or {})
-        params = Direction(params_rule, params_excluded, options)
-        result = Direction(result_rule, result_excluded, options)
+        params = Direction(params_rule, params_excluded, options, newest)
+        result = Direction(result_rule, result_excluded, options, newest)
         self._parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self.outcome = ParameterPlan.of_result(
             signature.returns, signature.returns_category, result
@@ -315,10 +335,11 @@ class Plan:
         self._read_names(signature)
         self._surplus = ParameterPlan.of_surplus(self._parameters, params)
         self._labelled = _labelled(self._parameters)
+        self._hidden = _hidden(self._parameters)
+        self._partial = bool(self._hidden or signature.skipped)
         self._struct = None
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
-        fast = not signature.skipped and self._labelled is None
-        if fast and all(each.is_unrestricted for each in self._parameters):
+        if self._labelled is None and not any(each.rule in each.off for each in self._parameters):
             defaults = {each.name: each.encoded_default for each in self._parameters}
             self._struct = args_struct(defaults)
         out = self.outcome
@@ -328,6 +349,7 @@ class Plan:
         """Read which arguments belong to which parameters."""
         parameters = self._parameters
         self._names = signature.names
+        self._recorded = [name is not None for name in signature.names]
         self._skipped = signature.skipped
         self._var_positional = _name_of_kind(parameters, VAR_POSITIONAL)
         self._var_keyword = _name_of_kind(parameters, VAR_KEYWORD)
@@ -353,6 +375,9 @@ class Plan:
         struct = self._struct
         if struct is None or rules.hook is not None or len(args) > self._max_positional:
             return self._walked(args, kwargs, rules)
+        if self._partial:
+            data = self._without_hidden(struct, args, kwargs, rules)
+            return data or self._walked(args, kwargs, rules)
         values = args
         if kwargs:
             # The Struct would accept a positional-only parameter by name.
@@ -398,6 +423,48 @@ class Plan:
             if len(data) <= rules.limits.max_payload_bytes:
                 return data
         return self._walked_result(value, rules)
+
+    def _without_hidden(
+        self,
+        struct: ArgsStruct,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+    ) -> bytes | None:
+        """Return the payload of a call of which parameters are withheld or skipped.
+
+        Returns:
+            None if a value needs the walk.
+        """
+        if rules.off or not _TEXT.issuperset(map(type, kwargs)):
+            return None
+        if self._skipped:
+            args = tuple(compress(args, self._recorded))
+            kwargs = {name: kwargs[name] for name in kwargs if name not in self._skipped}
+        if not self._by_keyword.issuperset(kwargs):
+            return None
+        counts: list[str] = []
+        try:
+            payload = struct(*args, **kwargs)
+            values = list(astuple(payload))
+            for at, each, rule, marker in self._hidden:
+                value = values[at]
+                if value is UNSET:
+                    return None
+                values[at] = None
+                if each.rule is None and is_harmless(value):
+                    continue
+                setattr(payload, each.name, marker)
+                counts.append(rule)
+                if rules.texts is not None:
+                    rules.texts.add(value)
+            data = encode(payload) if all_plain(values) else b""
+        except _NOT_ENCODED:
+            return None
+        if not 0 < len(data) <= rules.limits.max_payload_bytes:
+            return None
+        rules.count(counts)
+        return data
 
     def _walked(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
@@ -493,6 +560,16 @@ class Plan:
 
 def _name_of_kind(parameters: Iterable[ParameterPlan], kind: object) -> str | None:
     return next((each.name for each in parameters if each.kind is kind), None)
+
+
+def _hidden(parameters: Iterable[ParameterPlan]) -> list[tuple[int, ParameterPlan, str, Raw]]:
+    """Return place, plan, rule and encoded marker of each parameter that a rule withholds."""
+    ruled = ((at, each, each.rule or each.name_rule) for at, each in enumerate(parameters))
+    return [
+        (at, each, rule, Raw(encode(markers.withheld(rule))))
+        for at, each, rule in ruled
+        if rule is not None
+    ]
 
 
 def _labelled(parameters: Iterable[ParameterPlan]) -> ParameterPlan | None:

@@ -1,7 +1,7 @@
 """Notes in a payload about the policy: a step exceeds its agent's remit, or was denied.
 
-Source: payload format 1. A marker has a text under `$remit`; a note has an object there, so that
-readers can distinguish them.
+Part of payload format 1 (docs/reference/payloads.md). A marker has a text under `$remit`; a note
+has an object there, so that readers can distinguish them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Data risk of a declaration: its actions and data categories, checked when it is declared.
 
-Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
+The words are those of the API's `data_risk` (docs/reference/data-risk.md).
 """
 
 from __future__ import annotations

@@ -199,8 +199,9 @@ class AgentRuns:
         subject: str | None = None,
         labels: object = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> RunBlock:
-        """Return the block of a run, as `Agent.run`.
+        """Return the block of a run, as `Agent.run` and `open`.
 
         Raises:
             UsageError: The API does not know the purpose, *subject* is no string, *labels* are
@@ -208,7 +209,7 @@ class AgentRuns:
                 `RunTerminated` if a run around it, or the one to be resumed, was terminated.
         """
         self._check(purpose, subject, labels, resume)
-        return RunBlock(partial(self.open, purpose, subject, labels, resume))
+        return RunBlock(partial(self.open, purpose, subject, labels, resume, traceparent))
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:

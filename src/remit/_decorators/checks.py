@@ -45,9 +45,11 @@ def declare(
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    texts = {each: options.get(each) for each in ("title", "description", "template")}
+    texts: dict[str, Any] = {
+        each: options.get(each) for each in ("title", "description", "template")
+    }
     check_texts(where, **texts)
-    overrides = {each: options.get(each) for each in ("params", "result")}
+    overrides: dict[str, Any] = {each: options.get(each) for each in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
     declared = SpanType(
         info.function,

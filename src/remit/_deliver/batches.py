@@ -1,4 +1,4 @@
-"""Bulk items as JSON: keys and times become text here, payloads are copied as they are."""
+"""Builds the items of a bulk request: keys and times as text, payloads copied as they are."""
 
 from __future__ import annotations
 
@@ -102,10 +102,7 @@ class Batch:
 
 @guarded("encoding an item")
 def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's.
-
-    Source: CONTRACT.md section 11.
-    """
+    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's."""
     root, root_key = run.record.root, run.root_key
     text = key_text(root_key if item.key == root else item.key)
     span_id = pfid_text(text, run.partition)

@@ -168,7 +168,7 @@ class Buffer:
         return [item for items in kinds for item in items]
 
     def release(self, freed_bytes: int) -> None:
-        """Take note that *freed_bytes* of items are no longer in memory."""
+        """Note that *freed_bytes* of items are no longer in memory."""
         with self._lock:
             self._held_bytes -= freed_bytes
             self._wake_at_bytes -= freed_bytes

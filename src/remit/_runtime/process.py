@@ -1,4 +1,4 @@
-"""The verbs of `remit`: configure, flush, shutdown, status; and the runtime that they act on."""
+"""The public `configure`, `flush`, `shutdown` and `status`, and the runtime that they act on."""
 
 from __future__ import annotations
 

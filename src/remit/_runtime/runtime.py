@@ -273,9 +273,11 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def tend(self) -> None:
-        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+    def tick(self) -> None:
+        """End what finalizers left, terminated streams, overdue and idle runs, at each pass."""
         self.recorder.end_collected()
+        for table in list(self.recorder.tables):
+            table.end_idle()
         for run in list(self._runs):
             run.set_clock()
             if run.feed.terminated is not None:
@@ -301,6 +303,7 @@ class Runtime:
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
         self.recorder.collected.clear()
+        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -379,7 +382,7 @@ class Runtime:
             others=self._others,
             # For a child of a fork that records into its parent's run and opens none of its own.
             on_start_threads=self._on_start,
-            ticks=(self.tend,),
+            ticks=(self.tick,),
         )
 
 
