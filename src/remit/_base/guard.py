@@ -84,12 +84,12 @@ It changes with the runtime, so read it as `guard.faults`; do not import it by n
 
 
 @contextmanager
-def counting(own: Faults) -> Generator[Faults]:
+def counting(counted: Faults) -> Generator[Faults]:
     """Count faults in *own* within the block."""
     global faults  # noqa: PLW0603 - guards have no access to the runtime
-    previous, faults = faults, own
+    previous, faults = faults, counted
     try:
-        yield own
+        yield counted
     finally:
         faults = previous
 

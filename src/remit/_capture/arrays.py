@@ -36,7 +36,10 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
     Subclasses by users of classes that are written in Python are not read, because their properties
     would run.
     """
-    base = next((found for known in ARRAYS if (found := _base(cls, known)) is not None), None)
+    base = next(
+        (library_class for known in ARRAYS if (library_class := _base(cls, known)) is not None),
+        None,
+    )
     if base is None:
         return None
     package = module_of(base).partition(".")[0]

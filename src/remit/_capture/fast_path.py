@@ -38,8 +38,8 @@ def args_struct(defaults: Mapping[str, object]) -> ArgsStruct | None:
         return None  # such names have a meaning in a class
     # Without `gc`: it lives for one encoding only.
     fields = [(name, object, default) for name, default in defaults.items()]
-    made = attempt(lambda: defstruct("Args", fields, gc=False))
-    return None if isinstance(made, Exception) else made
+    struct = attempt(lambda: defstruct("Args", fields, gc=False))
+    return None if isinstance(struct, Exception) else struct
 
 
 def all_plain(  # noqa: C901 - every call would pay for another frame, twice

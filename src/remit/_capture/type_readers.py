@@ -117,8 +117,8 @@ def reader_of(cls: type) -> TypeReader:
     """Return the reader of *cls*; create it at the first call."""
     reader = READERS.get(id(cls))
     if reader is None:
-        made = attempt(lambda: _reader(cls))
-        reader = _opaque(cls) if isinstance(made, Exception) else made
+        built = attempt(lambda: _reader(cls))
+        reader = _opaque(cls) if isinstance(built, Exception) else built
         key = id(cls)
         _CLASSES[key] = weakref.ref(cls, lambda _: _forget(key))
         READERS[key] = reader
@@ -131,7 +131,7 @@ def _forget(key: int) -> None:
 
 
 def _reader(cls: type) -> TypeReader:
-    return next(found for find in _READER_FACTORIES if (found := find(cls)) is not None)
+    return next(reader for find in _READER_FACTORIES if (reader := find(cls)) is not None)
 
 
 def _safe_name(cls: type) -> str:
@@ -184,19 +184,19 @@ def _is_root_model(cls: type) -> bool:
 def _is_url(cls: type) -> bool:
     """Return whether *cls* is one of pydantic's classes that wrap a URL of pydantic-core."""
     # Imported already if there is such a class; importing it would cost 5 ms.
-    found = vars(sys.modules.get("pydantic.networks", object))
-    known = (found.get("AnyUrl"), found.get("PostgresDsn"))
+    networks = vars(sys.modules.get("pydantic.networks", object))
+    known = (networks.get("AnyUrl"), networks.get("PostgresDsn"))
     return is_one_of(cls, *(mro(each)[-2] for each in known if isinstance(each, type)))
 
 
 def _from_dict(name: str, value: object) -> object:
-    found: object = DICT.get(_instance_dict(value), name)
-    return found
+    item: object = DICT.get(_instance_dict(value), name)
+    return item
 
 
 def _instance_dict(value: object) -> dict[str, object]:
-    found: dict[str, object] = own_attribute(value, "__dict__")
-    return found
+    attributes: dict[str, object] = own_attribute(value, "__dict__")
+    return attributes
 
 
 def _dict_of_proxy(value: object) -> object:

@@ -307,7 +307,7 @@ def _unfolded(path: str, annotation: object, name: str = "") -> list[TypePath]:
 def _in_fields(path: str, cls: type) -> list[TypePath]:
     if _category_of_class(cls) is not None:
         return []  # a coordinate shows all that its latitude could show
-    given = type_arguments(cls)
+    type_args = type_arguments(cls)
     places: list[TypePath] = []
     for field in fields_of(cls) or ():
         inner = f"{path}.{field.name}"
@@ -317,7 +317,7 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
             places.append(TypePath(inner, Sensitive(info.category)))
         variables = (each for each in info.parts if type(each) is TypeVar)
         places += (
-            TypePath(inner, part) for variable in variables for part in given.get(variable, ())
+            TypePath(inner, part) for variable in variables for part in type_args.get(variable, ())
         )
     return places
 

@@ -97,7 +97,7 @@ def registration(
     """
     content = _schema_content(agent, registry, redact)
     digest = hashlib.sha256(canonical(content).encode()).hexdigest()
-    found: dict[str, object] = {
+    versions: dict[str, object] = {
         "agent_version": _present(
             name=agent.name,
             external_identifier=free_of_secrets(agent.version, redact)
@@ -106,7 +106,7 @@ def registration(
         ),
         "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
     }
-    return _present(agent_id=agent.agent_id, environment_id=agent.environment_id) | found
+    return _present(agent_id=agent.agent_id, environment_id=agent.environment_id) | versions
 
 
 def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:

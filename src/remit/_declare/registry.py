@@ -92,8 +92,8 @@ def _module_of_builtin(function: Callable[..., object]) -> str:
 
 def qualname(function: Callable[..., object]) -> str:
     """Return the qualified name of *function*; of its class, if it is an object."""
-    found = getattr(function, "__qualname__", None)
-    return escape_surrogates(found if isinstance(found, str) else type(function).__qualname__)
+    name = getattr(function, "__qualname__", None)
+    return escape_surrogates(name if isinstance(name, str) else type(function).__qualname__)
 
 
 def default_name(function: Callable[..., object]) -> str:
@@ -325,8 +325,12 @@ class AgentType:
         """
         # The current folder may be gone, or a folder may not be readable.
         folder = attempt(lambda: _project_folder(self.span_type))
-        own = self.external_identifier
-        return own if isinstance(folder, Exception) else escape_surrogates(f"{folder}/{own}")
+        identifier = self.external_identifier
+        return (
+            identifier
+            if isinstance(folder, Exception)
+            else escape_surrogates(f"{folder}/{identifier}")
+        )
 
     @property
     def place(self) -> str:

@@ -87,11 +87,11 @@ def risk(
     allowed = _check_words("allows", allows, ACTIONS)
     forbidden = _check_words("forbids", forbids, ACTIONS)
     taken = _check_words("takes", takes, CATEGORIES)
-    given = _check_words("gives", gives, CATEGORIES)
+    given_out = _check_words("gives", gives, CATEGORIES)
     excluded = _check_words("excludes", excludes, CATEGORIES)
     _check_disjoint("allows", allowed, "forbids", forbidden)
     _check_disjoint("takes", taken, "excludes", excluded)
-    _check_disjoint("gives", given, "excludes", excluded)
+    _check_disjoint("gives", given_out, "excludes", excluded)
     actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
         forbidden, "disallowed"
     )
@@ -102,7 +102,7 @@ def risk(
         {
             "action_profile": actions,
             "params_data_categories": neither | dict.fromkeys(taken, "included"),
-            "result_data_categories": neither | dict.fromkeys(given, "included"),
+            "result_data_categories": neither | dict.fromkeys(given_out, "included"),
         }
     )
 
@@ -118,15 +118,15 @@ def risk_of_words(words: Words) -> DataRisk:
     return DataRisk.model_construct(**parts)
 
 
-def _check_words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _check_words(argument: str, words: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words of one argument, checked."""
-    if isinstance(given, str):
-        given = (given,)
-    if not isinstance(given, Iterable):
+    if isinstance(words, str):
+        words = (words,)
+    if not isinstance(words, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={given!r}): expected a word or several, of {choices(allowed)}"
+            f"remit.risk({argument}={words!r}): expected a word or several, of {choices(allowed)}"
         )
-    words = tuple(cast("Iterable[object]", given))
+    words = tuple(cast("Iterable[object]", words))
     return tuple(_check_word(argument, word, allowed) for word in words)
 
 
@@ -171,12 +171,12 @@ def coerce(value: object, where: str) -> DataRisk | None:
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
             f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
-    given = cast("Mapping[object, object]", value)
-    for key in given:
+    members = cast("Mapping[object, object]", value)
+    for key in members:
         _check_key(key, where)
-    _check_extras({key: given[key] for key in given if key not in MEMBERS}, where)
-    parts = {key: _part(key, model, given.get(key), where) for key, model in PARTS.items()}
-    return DataRisk.model_validate({**given, **parts})
+    _check_extras({key: members[key] for key in members if key not in MEMBERS}, where)
+    parts = {key: _part(key, model, members.get(key), where) for key, model in PARTS.items()}
+    return DataRisk.model_validate({**members, **parts})
 
 
 def _check_key(key: object, where: str) -> None:
@@ -209,16 +209,16 @@ def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
             )
 
 
-def _part(key: str, model: type[BaseModel], given: object, where: str) -> BaseModel:
+def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseModel:
     """Return one of the three parts."""
-    if given is None or isinstance(given, model):
-        return given or model()
-    if not isinstance(given, Mapping):
+    if value is None or isinstance(value, model):
+        return value or model()
+    if not isinstance(value, Mapping):
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}] is of type {type(given).__qualname__}; "
+            f"{where}: data_risk[{key!r}] is of type {type(value).__qualname__}; "
             f"expected a mapping with {choices(model.model_fields)}"
         )
-    members = cast("Mapping[object, object]", given)
+    members = cast("Mapping[object, object]", value)
     for name, word in members.items():
         _check_member(key, model, name, word, where)
     return model.model_validate(dict(members))

@@ -288,12 +288,12 @@ def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any])
 def _reason(annotation: object, error: Exception) -> str:
     """Return why an annotation cannot be resolved; the text is the same on every Python."""
     text = text_of(annotation)
-    shown = "annotation" if text is None else f"annotation `{text}`"
+    subject = "annotation" if text is None else f"annotation `{text}`"
     if isinstance(error, NameError):
-        return f"{shown} cannot be resolved: no name `{error.name}` at run time"
+        return f"{subject} cannot be resolved: no name `{error.name}` at run time"
     if isinstance(error, DeclarationError):
-        return f"{shown} cannot be resolved: {error}"
-    return f"{shown} cannot be resolved: {type(error).__name__}"
+        return f"{subject} cannot be resolved: {error}"
+    return f"{subject} cannot be resolved: {type(error).__name__}"
 
 
 def function_scope(function: Callable[..., object]) -> Scope:

@@ -25,8 +25,8 @@ def clean_docstring(text: str) -> str:
 
 def free_of_secrets(text: str | None, redact: Callable[[str], object]) -> str | None:
     """Return a description, None if it contains a secret, such as a key in an example."""
-    found = None if text is None else redact(text)
-    return found if isinstance(found, str) else None
+    redacted = None if text is None else redact(text)
+    return redacted if isinstance(redacted, str) else None
 
 
 def docstring(documented: object) -> str | None:
@@ -34,9 +34,9 @@ def docstring(documented: object) -> str | None:
 
     Subclasses of `str`, such as lazily translated texts, become plain strings.
     """
-    found = attempt(lambda: getattr(documented, "__doc__", None))
-    is_text = issubclass(type(found), str)
-    return str.__str__(cast("str", found)) if is_text else None
+    doc = attempt(lambda: getattr(documented, "__doc__", None))
+    is_text = issubclass(type(doc), str)
+    return str.__str__(cast("str", doc)) if is_text else None
 
 
 def escape_surrogates(text: str) -> str:
@@ -55,7 +55,7 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
     Args:
         docstring: As written; None and other styles give nothing.
     """
-    found: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
     name = ""
     margin: int | None = None
     for line in _section(clean_docstring(docstring or "").splitlines()):
@@ -65,19 +65,19 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
         entry = _ENTRY.fullmatch(text)
         if indent <= margin and entry:
             name = entry[1]
-            found[name] = entry[2]
+            descriptions[name] = entry[2]
         elif name:
-            found[name] = f"{found[name]} {text}".strip()
-    return {name: text for name, text in found.items() if text}
+            descriptions[name] = f"{descriptions[name]} {text}".strip()
+    return {name: text for name, text in descriptions.items() if text}
 
 
 def _section(lines: list[str]) -> list[str]:
     """Return the lines of the section: those beneath its heading that are indented."""
     start = next((n for n, line in enumerate(lines) if line in _HEADINGS), len(lines))
-    taken: list[str] = []
+    section: list[str] = []
     for line in lines[start + 1 :]:
         if line and not line[0].isspace():
             break
         if line:
-            taken.append(line)
-    return taken
+            section.append(line)
+    return section

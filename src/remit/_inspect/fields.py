@@ -80,16 +80,16 @@ def annotated_fields_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
 
 def type_arguments(cls: type) -> TypeArguments:
     """Return the arguments of the type variables of the bases: `class Ids(Box[int])`."""
-    given: dict[object, tuple[object, ...]] = {}
+    arguments: dict[object, tuple[object, ...]] = {}
     for each in mro(cls):
         bases: tuple[Any, ...] = namespace(each).get("__orig_bases__", ())
         for base in bases if type(bases) is tuple else ():
             parameters = getattr(typing.get_origin(base), "__parameters__", ())
             pairs = zip(parameters, typing.get_args(base), strict=False)
             for parameter, argument in pairs:
-                known = given.get(argument, ()) if type(argument) is TypeVar else ()
-                given[parameter] = (*given.get(parameter, ()), argument, *known)
-    return given
+                known = arguments.get(argument, ()) if type(argument) is TypeVar else ()
+                arguments[parameter] = (*arguments.get(parameter, ()), argument, *known)
+    return arguments
 
 
 def is_named_tuple(cls: type) -> bool:
@@ -102,12 +102,14 @@ _Annotations: TypeAlias = Mapping[str, tuple[object, type]]
 
 def _annotations(cls: type) -> _Annotations:
     """Return each annotation of *cls* and its bases, with the class that declares it."""
-    found: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
+    annotations: defaultdict[str, tuple[object, type]] = defaultdict(lambda: (MISSING, cls))
     for base in reversed(mro(cls)):
-        own = attempt(partial(own_annotations, base))
-        if not isinstance(own, Exception):
-            found.update((name, (annotation, base)) for name, annotation in own.items())
-    return found
+        annotations_of_base = attempt(partial(own_annotations, base))
+        if not isinstance(annotations_of_base, Exception):
+            annotations.update(
+                (name, (annotation, base)) for name, annotation in annotations_of_base.items()
+            )
+    return annotations
 
 
 def hidden_by(info: FieldInfo) -> str | None:
@@ -126,7 +128,7 @@ def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
 
 
 def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
-    of_pydantic = {each.name: each for each in _of_model(cls, annotations)}
+    of_pydantic = {field.name: field for field in _of_model(cls, annotations)}
     for field in dataclasses.fields(cls):
         hidden = None if field.repr else NOT_IN_REPR
         known = of_pydantic.get(field.name)

@@ -34,22 +34,22 @@ own_attribute: Final[Any] = object.__getattribute__
 
 def mro(cls: type) -> tuple[type, ...]:
     """Return the classes that *cls* derives from, itself first."""
-    found: tuple[type, ...] = _MRO(cls)
-    return found
+    bases: tuple[type, ...] = _MRO(cls)
+    return bases
 
 
 def namespace(cls: type) -> Mapping[str, Any]:
     """Return the attributes of *cls* itself, without those of its bases."""
-    found: Mapping[str, Any] = _NAMESPACE(cls)
-    return found
+    attributes: Mapping[str, Any] = _NAMESPACE(cls)
+    return attributes
 
 
 def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
     """Return the attribute *name* of *cls* or of its first base that has one, else `ABSENT`."""
     for base in mro(cls):
-        found = namespace(base).get(name, ABSENT)
-        if found is not ABSENT:
-            return found
+        attribute = namespace(base).get(name, ABSENT)
+        if attribute is not ABSENT:
+            return attribute
     return ABSENT
 
 

@@ -120,10 +120,10 @@ def _names_in(params: object, where: str) -> tuple[str, ...]:
 def _check_names(
     names: tuple[str, ...], function: Callable[..., object], *, skip_first: bool, where: str
 ) -> None:
-    there = declared_parameters(function, skip_first=skip_first)
-    if any(parameter.kind is _VAR_KEYWORD for parameter in there):
+    parameters = declared_parameters(function, skip_first=skip_first)
+    if any(parameter.kind is _VAR_KEYWORD for parameter in parameters):
         return
-    known = [parameter.name for parameter in there]
+    known = [parameter.name for parameter in parameters]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)

@@ -133,10 +133,11 @@ def _declared(
     if skip_first and declared and declared[0].kind in _BY_POSITION:
         del declared[0]
     added = {
-        own.name: own.replace(annotation=MISSING)
+        added_parameter.name: added_parameter.replace(annotation=MISSING)
         for wrapper in _wrappers(function)
-        for own in _own_parameters(wrapper)
-        if own.kind is inspect.Parameter.KEYWORD_ONLY and own.name not in signature.parameters
+        for added_parameter in _own_parameters(wrapper)
+        if added_parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and added_parameter.name not in signature.parameters
     }
     return [*declared, *added.values()]
 
@@ -164,14 +165,16 @@ def _own_parameters(wrapper: FunctionType) -> list[inspect.Parameter]:
 
 def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
     """Return whether a wrapper function has the positional parameters of *signature*."""
-    own = [parameter for parameter in _own_parameters(wrapper) if parameter.kind not in _BY_NAME]
-    shown = [
+    positional = [
+        parameter for parameter in _own_parameters(wrapper) if parameter.kind not in _BY_NAME
+    ]
+    declared = [
         parameter.name
         for parameter in signature.parameters.values()
         if parameter.kind not in _BY_NAME
     ]
-    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own)
-    return [parameter.name for parameter in own] == shown and not variadic
+    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in positional)
+    return [parameter.name for parameter in positional] == declared and not variadic
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:

@@ -89,11 +89,11 @@ def params_schema(
     """
     whole = _of_call(signature, redact, doc, declared)
     properties: Mapping[str, Json] = whole.get("properties", {})
-    shown = {
-        name: _with_rules(each, withheld.get(name), rules_off.get(name, ()))
-        for name, each in properties.items()
+    governed = {
+        name: _with_rules(schema, withheld.get(name), rules_off.get(name, ()))
+        for name, schema in properties.items()
     }
-    return _with_rules({**whole, "properties": shown}, None, rules_off.get("", ()))
+    return _with_rules({**whole, "properties": governed}, None, rules_off.get("", ()))
 
 
 def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
@@ -107,22 +107,26 @@ def _of_call(signature: SignatureInfo, redact: Redact, doc: str | None, declared
     if declared is None:
         return _of_parameters(signature.parameters, redact, doc)
     written = declared_schema(declared, redact=redact)
-    given = resolved(written, written.get("$defs", {}))
-    named = given.get("properties", {})
+    declared_object = resolved(written, written.get("$defs", {}))
+    declared_properties = declared_object.get("properties", {})
     names = [parameter.name for parameter in signature.parameters]
-    if named.keys() == set(names):
-        return given
-    rest = [parameter for parameter in signature.parameters if parameter.name not in named]
+    if declared_properties.keys() == set(names):
+        return declared_object
+    rest = [
+        parameter for parameter in signature.parameters if parameter.name not in declared_properties
+    ]
     open_name = next((parameter.name for parameter in rest if parameter.kind is _VAR_KEYWORD), None)
-    return merged(_of_parameters(rest, redact, doc), given, names=names, open_name=open_name)
+    return merged(
+        _of_parameters(rest, redact, doc), declared_object, names=names, open_name=open_name
+    )
 
 
 def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
     schemas, definitions = _schemas([_value_type(parameter) for parameter in parameters])
     described = parameter_descriptions(doc)
     properties = {
-        each.name: _property(each, schema, described.get(each.name))
-        for each, schema in zip(parameters, schemas, strict=True)
+        parameter.name: _property(parameter, schema, described.get(parameter.name))
+        for parameter, schema in zip(parameters, schemas, strict=True)
     }
     whole: Json = {"type": "object", "properties": properties}
     if required := [parameter.name for parameter in parameters if _is_required(parameter)]:
@@ -171,7 +175,7 @@ def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declare
 
 
 def _is_unknown(annotation: object) -> bool:
-    return any(annotation is each for each in (MISSING, *_NEVER))
+    return any(annotation is unknown for unknown in (MISSING, *_NEVER))
 
 
 def _author_schema(written: Mapping[object, object], key: str, redact: Redact) -> Json:
@@ -224,11 +228,11 @@ def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
 
 def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
     """Return pydantic's schemas, and a note for each type that pydantic does not support."""
-    together = attempt(lambda: _call_pydantic(types))
-    if isinstance(together, Exception):
+    result = attempt(lambda: _call_pydantic(types))
+    if isinstance(result, Exception):
         sound = [_or_opaque(type_form) for type_form in types]
-        together = _call_pydantic(sound)
-    return together
+        result = _call_pydantic(sound)
+    return result
 
 
 def _or_opaque(annotation: object) -> object:

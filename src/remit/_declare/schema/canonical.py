@@ -94,16 +94,19 @@ class Canonicalizer:
         if isinstance(schema, Mapping):
             members = cast("Mapping[object, object]", schema)
             name = str(members[NAME]) if NAME in members else name
-            made = ((key, self._keyword(key, value, name)) for key, value in _sorted(members))
-            return {key: value for key, value in made if value is not _ABSENT}
+            keywords = ((key, self._keyword(key, value, name)) for key, value in _sorted(members))
+            return {key: value for key, value in keywords if value is not _ABSENT}
         if isinstance(schema, list | tuple):
-            return [self.schema(each, name) for each in cast("Iterable[object]", schema)]
+            return [self.schema(item, name) for item in cast("Iterable[object]", schema)]
         return self._leaf(schema)
 
     def _keyword(self, key: str, value: object, name: str | None) -> object:
         if key in SCHEMAS_BY_NAME and isinstance(value, Mapping):
             by_name = cast("Mapping[object, object]", value)
-            return {each: self.schema(inner, each) for each, inner in _sorted(by_name)}
+            return {
+                property_name: self.schema(inner, property_name)
+                for property_name, inner in _sorted(by_name)
+            }
         if key in VALUE or key in VALUES:
             return self._value(key, value, name)
         if key not in KNOWN:
@@ -112,10 +115,10 @@ class Canonicalizer:
             text = clean_docstring(value) if key == "description" else escape_surrogates(value)
             redacted = self.redact(text)
             return redacted if isinstance(redacted, str) else _ABSENT
-        made = _in_order(value) if key == DISCRIMINATOR else self.schema(value, name)
-        if key in _ALTERNATIVES and self.generated and isinstance(made, list):
-            return sorted(cast("list[object]", made), key=_null_last)
-        return made
+        canonical_value = _in_order(value) if key == DISCRIMINATOR else self.schema(value, name)
+        if key in _ALTERNATIVES and self.generated and isinstance(canonical_value, list):
+            return sorted(cast("list[object]", canonical_value), key=_null_last)
+        return canonical_value
 
     def _value(self, key: str, value: object, name: str | None) -> object:
         """Return a redacted value or values; `_ABSENT` for what JSON cannot represent.
@@ -135,7 +138,7 @@ class Canonicalizer:
     def _list(self, values: list[object], name: str | None) -> object:
         """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
         redacted = [self._redacted(member, name) for member in values]
-        distinct = {canonical(each): each for each in redacted if not is_marker(each)}
+        distinct = {canonical(item): item for item in redacted if not is_marker(item)}
         return list(distinct.values()) or _ABSENT
 
     def _redacted(self, value: object, name: str | None) -> object:
@@ -162,7 +165,9 @@ def _in_order(value: object) -> object:
     """Return a mapping with its keys sorted at every level; any other value unchanged."""
     if not isinstance(value, Mapping):
         return value
-    return {key: _in_order(each) for key, each in _sorted(cast("Mapping[object, object]", value))}
+    return {
+        key: _in_order(member) for key, member in _sorted(cast("Mapping[object, object]", value))
+    }
 
 
 def _sorted(members: Mapping[object, object]) -> list[tuple[str, object]]:
@@ -202,10 +207,10 @@ def _without_values(schema: Json) -> Json:
 
 def _inside(key: str, value: object) -> object:
     if isinstance(value, list):
-        return [_inside("", each) for each in cast("list[object]", value)]
+        return [_inside("", item) for item in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
     inner = cast("Json", value)
     if key in SCHEMAS_BY_NAME:
-        return {name: _inside("", each) for name, each in inner.items()}
+        return {name: _inside("", item) for name, item in inner.items()}
     return _without_values(inner)

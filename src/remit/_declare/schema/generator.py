@@ -60,14 +60,14 @@ class Generator(GenerateJsonSchema):
 
     def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
         """Remove the titles that pydantic makes, and the values that authors of classes hid."""
-        found = super().generate_inner(schema)
+        generated = super().generate_inner(schema)
         if schema["type"] in _CLASSES and "cls" in schema:
-            _clean_class(self._definition(found), schema["cls"])
+            _clean_class(self._definition(generated), schema["cls"])
         elif schema["type"] in _NAMED_TUPLES:
             cls = schema.get("cls") or schema["function"]
             if isinstance(cls, type):
-                _clean_named_tuple(self._definition(found), cls)
-        return found
+                _clean_named_tuple(self._definition(generated), cls)
+        return generated
 
     def _definition(self, schema: Json) -> Json:
         ref = schema.get("$ref")
@@ -117,16 +117,16 @@ class Generator(GenerateJsonSchema):
     def enum_schema(self, schema: core_schema.EnumSchema) -> Json:
         """Return the values of the members in their order; a flag is any integer."""
         cls = cast("type[enum.Enum]", schema["cls"])
-        found: Json = {"description": cls.__doc__} if cls.__doc__ else {}
+        described: Json = {"description": cls.__doc__} if cls.__doc__ else {}
         if issubclass(cls, enum.Flag):
-            return {**found, "type": "integer"}
-        return found | enumeration([value_of(member) for member in schema["members"]])
+            return {**described, "type": "integer"}
+        return described | enumeration([value_of(member) for member in schema["members"]])
 
 
 def _open(schema: Json) -> Json:
     """Return the schema of a mapping, the same from every version of pydantic."""
-    found = {key: value for key, value in schema.items() if key != "propertyNames"}
-    return found if "patternProperties" in found else {"additionalProperties": True, **found}
+    kept = {key: value for key, value in schema.items() if key != "propertyNames"}
+    return kept if "patternProperties" in kept else {"additionalProperties": True, **kept}
 
 
 def _repeating(schema: Json) -> Json:
@@ -135,14 +135,16 @@ def _repeating(schema: Json) -> Json:
 
 def enumeration(values: Iterable[object]) -> Json:
     """Return the schema of a value out of *values*; the values are still raw."""
-    listed = list(values)
-    types = {type(each) for each in listed}
-    found: Json = (
-        {"const": Raw(listed[0])} if len(listed) == 1 else {"enum": [Raw(each) for each in listed]}
+    members = list(values)
+    types = {type(value) for value in members}
+    enumerated: Json = (
+        {"const": Raw(members[0])}
+        if len(members) == 1
+        else {"enum": [Raw(value) for value in members]}
     )
     if len(types) == 1 and (name := _JSON_TYPES.get(types.pop())):
-        found["type"] = name
-    return found
+        enumerated["type"] = name
+    return enumerated
 
 
 def value_of(member: object) -> object:
@@ -162,8 +164,10 @@ def _clean_class(schema: Json, cls: type) -> None:
     if not chosen and schema.get("title") == cls.__name__:
         del schema["title"]
     # pydantic reads the docstring of a dataclass since 2.13. The one that Python makes is no text.
-    made = f"{cls.__name__}("
-    if hasattr(cls, "__dataclass_fields__") and not (cls.__doc__ or made).startswith(made):
+    generated_doc = f"{cls.__name__}("
+    if hasattr(cls, "__dataclass_fields__") and not (cls.__doc__ or generated_doc).startswith(
+        generated_doc
+    ):
         schema.setdefault("description", cls.__doc__)
     properties: dict[str, Json] = schema.get("properties", {})
     for name, rule in _withheld_fields(cls).items():
@@ -175,10 +179,10 @@ def _clean_named_tuple(schema: Json, cls: type) -> None:
     """Add the names of the fields to the items of a named tuple, and remove their titles."""
     withheld = _withheld_fields(cls)
     items: list[Json] = schema.get("prefixItems", [])
-    for place, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
+    for position, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
         item.pop("title", None)
         rule = withheld.get(name)
-        items[place] = {**(withheld_schema(item, rule) if rule else item), NAME: name}
+        items[position] = {**(withheld_schema(item, rule) if rule else item), NAME: name}
 
 
 def _withheld_fields(cls: type) -> Mapping[str, str]:
@@ -189,5 +193,5 @@ def _withheld_fields(cls: type) -> Mapping[str, str]:
 
 def _config(cls: type) -> Mapping[str, object]:
     """Return the configuration of a model, or of another class that pydantic reads."""
-    found = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None)
-    return cast("Mapping[str, object]", found or {})
+    config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None)
+    return cast("Mapping[str, object]", config or {})

@@ -24,52 +24,62 @@ def merged(rest: Json, declared: Json, *, names: Sequence[str], open_name: str |
         names: Every recorded parameter, in order.
         open_name: Name of the parameter `**kwargs`, if one is recorded.
     """
-    given: dict[str, Json] = declared.get("properties", {})
+    declared_properties: dict[str, Json] = declared.get("properties", {})
     needed: list[str] = declared.get("required", [])
     others, definitions = _renamed_rest(rest, declared)
-    properties = {name: given[name] for name in names if name in given} | others
-    members = {name: each for name, each in given.items() if name not in names}
+    properties = {
+        name: declared_properties[name] for name in names if name in declared_properties
+    } | others
+    members = {name: schema for name, schema in declared_properties.items() if name not in names}
     if members and open_name in others:
         properties[open_name] = _with_members(others[open_name], members, needed)
     required = {*needed, *rest.get("required", ())}
-    whole = declared | {
+    payload_schema = declared | {
         "type": "object",
         "$defs": {**declared.get("$defs", {}), **definitions},
         "properties": dict(sorted(properties.items())),
         "required": [name for name in names if name in required],
     }
-    return {key: whole[key] for key in sorted(whole) if whole[key] or key not in _LEFT_OUT}
+    return {
+        key: payload_schema[key]
+        for key in sorted(payload_schema)
+        if payload_schema[key] or key not in _LEFT_OUT
+    }
 
 
 def _with_members(schema: Json, members: dict[str, Json], needed: list[str]) -> Json:
     """Return the schema of `**kwargs` with a property for each of *members*."""
     required = sorted({*schema.get("required", ()), *(set(members) & set(needed))})
-    made = schema | {"properties": {**schema.get("properties", {}), **members}}
+    merged_schema = schema | {"properties": {**schema.get("properties", {}), **members}}
     if required:
-        made["required"] = required
-    return dict(sorted(made.items()))
+        merged_schema["required"] = required
+    return dict(sorted(merged_schema.items()))
 
 
 def _renamed_rest(rest: Json, declared: Json) -> tuple[dict[str, Json], Json]:
     """Return properties and definitions of *rest*, renamed where *declared* has the same names."""
-    mine: dict[str, Json] = rest.get("$defs", {})
-    theirs: dict[str, Json] = declared.get("$defs", {})
+    definitions_of_rest: dict[str, Json] = rest.get("$defs", {})
+    declared_definitions: dict[str, Json] = declared.get("$defs", {})
     names = {
-        name: name if theirs.get(name, each) == each else f"signature.{name}"
-        for name, each in mine.items()
+        name: name
+        if declared_definitions.get(name, definition) == definition
+        else f"signature.{name}"
+        for name, definition in definitions_of_rest.items()
     }
-    definitions = {names[name]: _renamed(each, names) for name, each in mine.items()}
+    definitions = {
+        names[name]: _renamed(definition, names) for name, definition in definitions_of_rest.items()
+    }
     return _renamed(rest["properties"], names), definitions
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any part of a schema
     """Return a part of a schema with its references to definitions renamed."""
     if isinstance(part, list):
-        return [_renamed(each, names) for each in cast("list[object]", part)]
+        return [_renamed(item, names) for item in cast("list[object]", part)]
     if not isinstance(part, dict):
         return part
-    made = {key: _renamed(each, names) for key, each in cast("Json", part).items()}
-    name = str(made.get("$ref", "")).removeprefix(REF)
+    renamed = {key: _renamed(item, names) for key, item in cast("Json", part).items()}
+    name = str(renamed.get("$ref", "")).removeprefix(REF)
     if name in names:
-        made["$ref"] = f"{REF}{names[name]}"
-    return made
+        renamed["$ref"] = f"{REF}{names[name]}"
+    return renamed

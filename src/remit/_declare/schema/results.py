@@ -40,11 +40,11 @@ def as_object(schema: Json, definitions: Json, key: str = RESULT) -> Json:
         key: The key of a value that is no mapping.
     """
     members = list(_members(schema, definitions, frozenset()))
-    loose = [each for each in members if each.keys() <= {"$comment"}]
+    loose = [member for member in members if member.keys() <= {"$comment"}]
     if loose:
         return {**loose[0], "type": "object"}
-    mappings = [each for each in members if _is_mapping(resolved(each, definitions))]
-    others = [each for each in members if each not in mappings]
+    mappings = [member for member in members if _is_mapping(resolved(member, definitions))]
+    others = [member for member in members if member not in mappings]
     if not mappings:
         return wrapped(schema, key)
     if not others:
@@ -76,14 +76,14 @@ def resolved(schema: Json, definitions: Json) -> Json:
 
 def reachable(schema: Json, definitions: Json) -> Json:
     """Return the definitions that *schema* refers to, directly or through others."""
-    found: Json = {}
+    reached: Json = {}
     pending = list(_references(schema))
     while pending:
         name = pending.pop()
-        if name in definitions and name not in found:
-            found[name] = definitions[name]
+        if name in definitions and name not in reached:
+            reached[name] = definitions[name]
             pending.extend(_references(definitions[name]))
-    return found
+    return reached
 
 
 def wrapped(schema: Json, key: str) -> Json:
@@ -105,8 +105,8 @@ def _members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[
     if members is None or _is_mapping(top):
         yield schema
         return
-    for each in members:
-        yield from _members(each, definitions, seen | {name} if name else seen)
+    for member in members:
+        yield from _members(member, definitions, seen | {name} if name else seen)
 
 
 def reference_name(schema: Json) -> str:
@@ -118,11 +118,11 @@ def reference_name(schema: Json) -> str:
 def _references(part: object) -> Iterator[str]:
     """Yield the name of every definition that a part of a schema refers to."""
     if isinstance(part, list):
-        for each in cast("list[object]", part):
-            yield from _references(each)
+        for item in cast("list[object]", part):
+            yield from _references(item)
     elif isinstance(part, dict):
         schema = cast("Json", part)
         if name := reference_name(schema):
             yield name
-        for each in schema.values():
-            yield from _references(each)
+        for item in schema.values():
+            yield from _references(item)

@@ -244,9 +244,9 @@ class TypeNormalizer:
             cls.__name__, [(field.name, Any, _dataclass_field(field)) for field in fields]
         )
         self._replace(cls, new)
-        for field, made in zip(fields, dataclasses.fields(new), strict=True):
-            made.type = self._of_field(class_scope(field.owner).read(field.annotation))
-            new.__annotations__[field.name] = made.type
+        for field, new_field in zip(fields, dataclasses.fields(new), strict=True):
+            new_field.type = self._of_field(class_scope(field.owner).read(field.annotation))
+            new.__annotations__[field.name] = new_field.type
         return new
 
     def _replace(self, cls: type, new: type) -> None:
@@ -304,10 +304,10 @@ def _recorded_as(cls: type) -> type:
 
 def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
     """Return *field* as a keyword-only field of a dataclass."""
-    made = field.optional and field.default is NO_DEFAULT
+    has_factory = field.optional and field.default is NO_DEFAULT
     return dataclasses.field(
         default=field.default,
-        default_factory=object if made else NO_DEFAULT,
+        default_factory=object if has_factory else NO_DEFAULT,
         repr=field.hidden != NOT_IN_REPR,
         kw_only=True,
     )
