@@ -106,7 +106,6 @@ def _import_object(value: object) -> object:
 
 
 def _import_objects(value: object) -> object:
-    """Import the objects of comma-separated `module:name`s."""
     if isinstance(value, str):
         return tuple(_import_object(part.strip()) for part in value.split(",") if part.strip())
     return (value,) if isinstance(value, type) else value
@@ -370,7 +369,6 @@ def _from_environment() -> dict[str, tuple[str, str]]:
 
 
 def _unknown(overrides: Mapping[str, object]) -> list[str]:
-    """Return one sentence for each unknown setting in *overrides*."""
     return [
         f"configure() got an unknown setting {name!r}{did_you_mean(name, Settings.model_fields)}; "
         f"the settings are {', '.join(Settings.model_fields)}"

@@ -26,7 +26,6 @@ def caller() -> str | None:
 
 
 def _is_of_python(file: str) -> bool:
-    """Return whether *file* belongs to the standard library or to this package."""
     if file.startswith(("<frozen ", f"{PACKAGE}{os.sep}")):
         return True
     return file.startswith(STANDARD_LIBRARY) and not file.startswith(INSTALLED)

@@ -99,7 +99,6 @@ def _read(base: type, value: object, name: str) -> Any:  # noqa: ANN401 - the li
 
 
 def _common(dtypes: Iterable[object]) -> str:
-    """Return the type that all columns have, else `mixed`."""
     listed = list(dtypes)
     names = {str(each) for each in listed[:MAX_COLUMNS]}
     return names.pop() if len(names) == 1 and len(listed) <= MAX_COLUMNS else "mixed"

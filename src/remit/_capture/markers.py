@@ -31,7 +31,7 @@ def cut(of: int, unit: str, head: object) -> Marker:
 
 
 def cut_before(of: int) -> Marker:
-    """Return the marker that stands first in a list of *of* items of which the last are kept."""
+    """Return the first element of a list that had *of* items and keeps only its last ones."""
     return {KEY: "cut", "of": of, "unit": "items"}
 
 
@@ -61,7 +61,7 @@ def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
 
 
 def items_before(value: object) -> int | None:
-    """Return how many items the list had in which *value*, such a marker, stands first."""
+    """Return the number of items of the uncut list if *value* is a marker of `cut_before`."""
     if type(value) is not dict:
         return None
     marker = cast("Marker", value)

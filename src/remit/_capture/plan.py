@@ -280,7 +280,6 @@ class ParameterPlan(Struct, frozen=True):
 
 
 def _annotation_rules(annotation: object, category: str | None) -> tuple[str | None, str | None]:
-    """Return the rule by which an annotation withholds its value, and its data category."""
     info = NO_NAMES.info(annotation)
     rule = rule_of(info) if category is None else rule_of_mark(category)
     return rule, type_category(info)

@@ -304,7 +304,7 @@ class Walk:
         return self._named(name, item, depth) if self.newest else self.nested(item, depth)
 
     def _named(self, name: str, item: object, depth: int) -> object:
-        """Return the copy of *item*; if it is to, its lists keep their last items."""
+        """Return the copy of *item*; under a name in `newest` its lists keep their last items."""
         before, self.from_end = self.from_end, self.from_end or name in self.newest
         copy = self.nested(item, depth)
         self.from_end = before
@@ -374,7 +374,7 @@ class Walk:
         return out
 
     def last_elements(self, items: Sequence[object], total: int, depth: int) -> list[object] | None:
-        """Return the copies of the last of *items*, as far as the budget goes, in their order.
+        """Return the copies of the last of *items*, as far as the budget allows, in order.
 
         Args:
             items: The list, or the end of it.
@@ -622,7 +622,6 @@ def _sort_key(member: object) -> tuple[bytes, str]:
 
 
 def _stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
-    """Yield the fields of an object that have a value."""
     attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
     for field in reader.fields:
         if field.slot:
@@ -644,7 +643,6 @@ def _slot(value: object, name: str) -> object:
 
 
 def _extra(value: object) -> dict[object, object]:
-    """Return the extra values of a pydantic model."""
     extra = _slot(value, "__pydantic_extra__")
     return cast("dict[object, object]", extra) if is_a(extra, dict) else {}
 

@@ -190,7 +190,6 @@ def _message(contradictions: Iterable[Inferred]) -> str:
 
 
 def _word(risk: DataRisk | None, finding: Inferred) -> str:
-    """Return the declared word for an inferred category."""
     return str(declared_words(risk)[finding.side.part].get(finding.category, "unknown"))
 
 
@@ -242,7 +241,6 @@ def _shown(part: object) -> Iterator[tuple[str, str]]:
 
 
 def _category_of_class(cls: type) -> str | None:
-    """Return the data category that *cls*, or a class it derives from, shows."""
     if is_secret(cls):
         return SECRETS
     shown = (category_of_type(module_of(base), name_of(base)) for base in mro(cls))
@@ -275,7 +273,6 @@ def _places(annotation: object, name: str, category: str | None) -> Iterator[Typ
 
 
 def _inside(path: str, part: object) -> list[TypePath]:
-    """Return the places directly inside a type."""
     if is_annotated(part):
         return _unfolded(path, part)
     if isinstance(part, TypeVar):

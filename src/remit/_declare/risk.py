@@ -70,7 +70,7 @@ def risk(
 ) -> DataRisk:
     """Return a data risk from words; everything else stays `unknown`.
 
-    On a step it says what the step does, on an agent how far its steps may go.
+    The data risk of a step describes the step; that of an agent limits its steps.
 
     Args:
         allows: Actions: `create_data`, `read_data`, `update_data`, `destroy_data`,
@@ -108,9 +108,9 @@ def risk(
 
 
 def risk_of_words(words: Words) -> DataRisk:
-    """Return the data risk with *words*, which are known to be right.
+    """Return the data risk with *words*, which are valid.
 
-    They are not validated: validation would build three validators and load pydantic's plugins.
+    They are not validated, because that would build three validators and load pydantic's plugins.
     """
     parts: dict[str, Any] = {
         part: model.model_construct(**words[part]) for part, model in PARTS.items()
@@ -119,7 +119,6 @@ def risk_of_words(words: Words) -> DataRisk:
 
 
 def _check_words(argument: str, words: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words of one argument, checked."""
     if isinstance(words, str):
         words = (words,)
     if not isinstance(words, Iterable):
@@ -210,7 +209,6 @@ def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
 
 
 def _part(key: str, model: type[BaseModel], value: object, where: str) -> BaseModel:
-    """Return one of the three parts."""
     if value is None or isinstance(value, model):
         return value or model()
     if not isinstance(value, Mapping):

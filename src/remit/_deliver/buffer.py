@@ -89,7 +89,7 @@ class Buffer:
         self.inherited: set[str] = set()
 
     def _reset(self) -> None:
-        # Reentrant, because a signal's handler may record while this very thread holds it.
+        # Reentrant, because a signal handler may record while this thread holds it.
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
         self._stalled = False

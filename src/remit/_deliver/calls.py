@@ -44,7 +44,7 @@ class Client(Protocol):
         ...
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Send *call* once and return what its answer says."""
+        """Send *call* once and return its parsed answer."""
         ...
 
     def close(self) -> None:

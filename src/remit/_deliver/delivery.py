@@ -102,7 +102,7 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, pace = self._clock, self._buffer, self._pace
-        # Reentrant, for a signal's handler that shuts down too.
+        # Reentrant, because a signal handler may shut down too.
         self._closing = threading.RLock()
         self._spool_files = files = self._files()
         self._outbox = outbox = SpoolOutbox(files, release=buffer.release)

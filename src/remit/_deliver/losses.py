@@ -108,7 +108,7 @@ class Losses:
         self._counts: Counter[str] = Counter()
         # Losses that are not in the record of their run yet.
         self._of_runs: dict[str, Counter[str]] = {}
-        # Reentrant, because a signal's handler may record while this very thread counts.
+        # Reentrant, because a signal handler may record while this thread counts.
         self._lock = threading.RLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:

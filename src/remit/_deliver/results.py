@@ -149,7 +149,6 @@ class Status(Struct, frozen=True):
 
 
 def _counted(counts: FlushResult | Status) -> str:
-    """Return the counts by fate in words."""
     aside = counts.set_aside
     return (
         f"{counts.sent:,} sent, {counts.pending:,} pending, {counts.spooled:,} of them on disk, "

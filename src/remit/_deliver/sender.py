@@ -184,7 +184,6 @@ class Sender:
         return True
 
     def _send_end(self, row: Row) -> None:
-        """Send a quality payload or the end of a run."""
         row_id, item = row
         run = self._runs.get(item.run_key)
         if run is None:
@@ -247,7 +246,6 @@ class Sender:
             self._poll_run(run)
 
     def _poll_due_ns(self, run: RunDelivery) -> int:
-        """Return the monotonic time at which to poll a run."""
         due_ns = run.answered_ns + int(self._poll_interval_s * NS_PER_S)
         if not run.streaming:
             return due_ns

@@ -112,7 +112,6 @@ class Writer:
         self._on_moved()
 
     def _records(self, items: list[Item]) -> list[RunRecord]:
-        """Return the records of the new runs among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
         opened = [item for item in items if item.kind == Kind.RUN]
         records = [

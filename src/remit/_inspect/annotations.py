@@ -196,7 +196,6 @@ class Scope(Struct, frozen=True):
             pending.extend(reversed(inside))
 
     def _inside(self, part: object, type_arguments: TypeArguments) -> Sequence[object]:
-        """Return the direct parts of an annotation."""
         text = text_of(part)
         if text is not None:
             return self._named(text)
@@ -340,7 +339,6 @@ def _owner_namespace(function: object) -> Mapping[str, object]:
 
 
 def _closure(function: object) -> dict[str, object]:
-    """Return the free variables of *function* that have a value."""
     code = getattr(function, "__code__", None)
     cells = getattr(function, "__closure__", None)
     if not isinstance(code, CodeType) or not cells:

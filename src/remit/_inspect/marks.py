@@ -11,7 +11,7 @@ from remit.models.data_risk import DataCategories
 
 CLASSIFICATION: Final = "classification"
 CATEGORIES: Final = tuple(name for name in DataCategories.model_fields if name != CLASSIFICATION)
-"""The data categories; the field beside them says how closely the data is kept."""
+"""The data categories, without the classification beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Sensitive:
     category: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse a word that no declaration and no policy knows."""
+        """Reject an unknown category."""
         if self.category != "" and self.category not in CATEGORIES:
             raise DeclarationError(
                 f"remit.Sensitive({self.category!r}): the category is unknown"

@@ -175,14 +175,12 @@ def _returns(returns: object, declared: object, *, streams: bool) -> object:
 
 
 def _fields(declared: object) -> tuple[ClassField, ...]:
-    """Return the fields of a class; nothing if it has none."""
     inside = type_inside(declared)
     cls = typing.get_origin(inside) or inside
     return (fields_of(cls) if isinstance(cls, type) else None) or ()
 
 
 def _read_field(field: ClassField) -> tuple[str, AnnotationInfo]:
-    """Return the name and the annotation of a field."""
     info = class_scope(field.owner).read(field.annotation)
     if field.hidden is not None:
         shown = Any if info.annotation is MISSING else info.annotation

@@ -158,7 +158,6 @@ def _wrappers(function: object) -> Iterator[FunctionType]:
 
 
 def _own_parameters(wrapper: FunctionType) -> list[inspect.Parameter]:
-    """Return the parameters that a wrapper function itself takes."""
     signature = attempt(lambda: signature_of(wrapper, follow_wrapped=False))
     return [] if isinstance(signature, Exception) else list(signature.parameters.values())
 

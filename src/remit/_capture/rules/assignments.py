@@ -113,7 +113,6 @@ _PAIRS: Final = r"(?:\s{1,4}(?!password=|host=)\w{1,40}+=\S{0,200}+){0,8}"
 
 
 def _rule(name: str, anchor: str, tail: str, *, apart: str = "") -> PatternRule:
-    """Return a rule for the text in lower case."""
     return PatternRule(f"pattern:{name}", anchor, tail, apart=apart, lower=True)
 
 

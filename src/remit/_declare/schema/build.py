@@ -97,7 +97,6 @@ def params_schema(
 
 
 def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
-    """Return *schema* with the rule that withholds its values and the rules that are off."""
     if rule is not None:
         schema = withheld_schema(schema, rule)
     return {**schema, RULES_OFF: list(off)} if off else schema
@@ -264,7 +263,6 @@ def _canonical(schema: Json, definitions: Json, redact: Redact) -> Json:
 
 
 def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:
-    """Return the schema of one parameter with its note, description and default."""
     note = parameter.note or schema.get("$comment")
     if parameter.kind in _VARIADIC and _unpacked(parameter) is None:
         schema = (

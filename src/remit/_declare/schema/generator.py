@@ -186,7 +186,6 @@ def _clean_named_tuple(schema: Json, cls: type) -> None:
 
 
 def _withheld_fields(cls: type) -> Mapping[str, str]:
-    """Return the rules by which a class withholds fields, by field name."""
     rules = {field.name: rule_of(info) or field.hidden for field, info in annotated_fields_of(cls)}
     return {name: rule for name, rule in rules.items() if rule is not None}
 

@@ -48,7 +48,6 @@ def merged(rest: Json, declared: Json, *, names: Sequence[str], open_name: str |
 
 
 def _with_members(schema: Json, members: dict[str, Json], needed: list[str]) -> Json:
-    """Return the schema of `**kwargs` with a property for each of *members*."""
     required = sorted({*schema.get("required", ()), *(set(members) & set(needed))})
     merged_schema = schema | {"properties": {**schema.get("properties", {}), **members}}
     if required:

@@ -116,7 +116,6 @@ def reference_name(schema: Json) -> str:
 
 
 def _references(part: object) -> Iterator[str]:
-    """Yield the name of every definition that a part of a schema refers to."""
     if isinstance(part, list):
         for item in cast("list[object]", part):
             yield from _references(item)

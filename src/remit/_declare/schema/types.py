@@ -303,7 +303,6 @@ def _recorded_as(cls: type) -> type:
 
 
 def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
-    """Return *field* as a keyword-only field of a dataclass."""
     has_factory = field.optional and field.default is NO_DEFAULT
     return dataclasses.field(
         default=field.default,
@@ -318,6 +317,5 @@ def _opaque(annotation: object) -> object:
 
 
 def _is_required(annotation: object, *, default: bool) -> bool:
-    """Return whether a key of a TypedDict must be present."""
     qualifiers = inspect_annotation(annotation, annotation_source=AnnotationSource.ANY).qualifiers
     return "required" in qualifiers or (default and "not_required" not in qualifiers)

@@ -480,7 +480,6 @@ class FileOutbox:
         self._insert("run", [(record.key, pack_run(record)) for record in records])
 
     def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert or replace *rows*."""
         for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
             marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
             # The name is ours, never data.
@@ -488,7 +487,6 @@ class FileOutbox:
             self._require_connection().execute(statement, [value for row in group for value in row])
 
     def _delete(self, table: str, column: str, keys: Sequence[object], unless: str = "") -> None:
-        """Delete the rows of *table* whose *column* has one of *keys*."""
         for group in _groups(keys, MAX_VARIABLES):
             marks = ", ".join("?" * len(group))
             # The names are ours, never data.
