@@ -41,6 +41,7 @@ napoleon_custom_sections = [("Source", "notes")]
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!remit(\.|$)).*"),
     (r"py:.*", r"remit(\.\w+)*\._\w+(\.\w+)*"),  # private
+    (r"py:.*", r"remit\.client\.endpoints(\.\w+)*"),  # keywords of the client's methods
     (r"py:.*", r"remit(\.\w+)*\.[A-Z]"),  # a type variable
 ]
 

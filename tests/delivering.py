@@ -89,11 +89,6 @@ def seconds(act: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def threads() -> set[str]:
-    """Return the names of remit's threads that run."""
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("remit-")}
-
-
 def refuse_ours(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Have the threads of these names not start, as while the interpreter exits."""
     real = threading.Thread.start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import re
 import tomllib
@@ -9,7 +10,7 @@ import tomllib
 from docs import derive
 from remit import errors
 from remit.config import Settings
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, package, package_with
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -26,6 +27,18 @@ def test_what_the_reference_documents_can_be_imported() -> None:
     names = re.findall(r"^\.\. auto\w+:: (\S+)", text, re.MULTILINE)
     assert "remit.errors.DeniedError" in names
     assert [name for name in names if pkgutil.resolve_name(name) is None] == []
+
+
+def test_the_architecture_names_modules_and_packages_that_exist() -> None:
+    """Each has a paragraph, or answers a question."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    source = ROOT / "src" / "remit"
+    names = set(re.findall(r"`(_\w+(?:/\w+)*|client/[\w/]+)`", text))
+    assert len(names) > 20
+    found = {name for name in names if (source / name).is_dir() or (source / f"{name}.py").exists()}
+    assert names - found == set()
+    packages = {f"`{path.name}`" for path in source.iterdir() if (path / "__init__.py").exists()}
+    assert {name for name in packages if f"**{name}**" not in text} == set()
 
 
 def test_each_test_that_a_promise_names_is_there() -> None:
@@ -69,3 +82,33 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
     sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
     for path in (*documents, *sources):
         assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path
+
+
+def test_the_members_that_the_architecture_names_are_there() -> None:
+    """It is the map for those who are new."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    members = re.findall(r"`([A-Z]\w+)\.(\w+)`", text)
+    assert len(members) > 8
+    assert [pair for pair in members if not _is_member(*pair)] == []
+
+
+def test_each_document_that_the_source_names_is_there() -> None:
+    """A reader can open it: notes that are kept elsewhere explain nothing."""
+    named = {
+        name
+        for module in package()
+        for name in re.findall(r"[\w/.-]+\.md\b", module.text)
+        if not name.startswith("http")
+    }
+    assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def _is_member(of: str, name: str) -> bool:
+    classes = [
+        node
+        for module in package_with(rf"^class {of}\b")
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef) and node.name == of
+    ]
+    return any(re.search(rf"\b{name}\b", ast.unparse(each)) for each in classes)

@@ -15,10 +15,11 @@ from remit._base.loops import SENDER, WRITER
 from remit._deliver.circuit import without_credentials
 from remit._deliver.losses import Loss
 from remit._deliver.results import FlushResult, Health, Status
-from tests.delivering import delivery, hang, record, seconds, threads, within
+from tests.delivering import delivery, hang, record, seconds, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port
 from tests.recording import HandRun, agent, declared
+from tests.running_threads import threads
 
 
 def test_nothing_starts_before_the_first_run() -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.delivery import Delivery
-from tests.delivering import delivery, down, files, record, refuse_ours, threads, wait_for, within
+from tests.delivering import delivery, down, files, record, refuse_ours, wait_for, within
 from tests.fake_api import FakeApi, error, named, refusal
 from tests.recording import HandRun
+from tests.running_threads import threads
 from tests.spooling import in_child, wait_until_written
 
 

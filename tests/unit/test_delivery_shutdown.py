@@ -10,11 +10,12 @@ import pytest
 
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.losses import Loss
-from tests.delivering import delivery, hang, record, refuse_ours, seconds, threads, within
+from tests.delivering import delivery, hang, record, refuse_ours, seconds, within
 from tests.fake_api import FakeApi, refusal
 from tests.inside import make_delivery
 from tests.loopback import serving, unused_port
 from tests.recording import HandRun
+from tests.running_threads import threads
 
 
 def test_a_shutdown_delivers_then_counts_what_comes_after() -> None:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 import remit
+from remit._base import guard
 from remit.testing import RecordingSink, isolated
 from tests.returning import (
     Numbers,
@@ -354,3 +355,21 @@ def test_types_are_not_kept_alive(recorder: RecordingSink) -> None:
             step_of(box.pop)()
             gc.collect()
             assert reference() is None
+
+
+def test_a_result_that_cannot_be_looked_at_ends_with_its_call(recorder: RecordingSink) -> None:
+    """A fault in the look costs neither the value nor the end of the span."""
+
+    class Unhashable(type):
+        def __hash__(cls) -> int:
+            raise OSError
+
+    class Odd(metaclass=Unhashable):
+        pass
+
+    guard.faults.strict = False  # `isolated()` turned it on
+    odd = Odd()
+    with holder.run():
+        assert step_of(lambda: odd)() is odd
+    assert recorder.spans("step")[0].status == "complete"
+    assert recorder.runs[0].status == "complete"

@@ -15,8 +15,8 @@ from remit._runtime import setup
 from remit._runtime.targets import MissingCollector, spool_of
 from remit.config import Settings
 from remit.errors import UnavailableError
-from tests.delivering import threads
 from tests.fake_api import FakeApi, refusal
+from tests.running_threads import threads
 from tests.spooling import in_child, wait_until_written
 from tests.unconfigured import unconfigured
 

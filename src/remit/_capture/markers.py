@@ -1,6 +1,6 @@
 """Markers: the objects that replace a value in a payload.
 
-Source: payload format 1, section 3 of the design. Each has the reserved key `$remit`.
+All are listed in docs/reference/payloads.md. Each has the reserved key `$remit`.
 """
 
 from __future__ import annotations
@@ -23,11 +23,16 @@ def cut(of: int, unit: str, head: object) -> Marker:
     """Return the marker of a value of which only *head* is kept.
 
     Args:
-        of: How many units the whole has.
+        of: Number of units of the whole value.
         unit: `chars`, `items` or `keys`.
         head: The part that is kept.
     """
     return {KEY: "cut", "of": of, "unit": unit, "head": head}
+
+
+def cut_before(of: int) -> Marker:
+    """Return the marker that stands first in a list of *of* items of which the last are kept."""
+    return {KEY: "cut", "of": of, "unit": "items"}
 
 
 def cut_below(level: int) -> Marker:
@@ -41,7 +46,7 @@ def cut_whole(size: int) -> Marker:
 
 
 def opaque(type_name: str) -> Marker:
-    """Return the marker of an object that is not looked into."""
+    """Return the marker of an object that is not read."""
     return {KEY: "opaque", "type": type_name}
 
 
@@ -55,8 +60,17 @@ def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
     return {KEY: "array", "type": type_name, "shape": list(shape), "dtype": dtype}
 
 
+def items_before(value: object) -> int | None:
+    """Return how many items the list had in which *value*, such a marker, stands first."""
+    if type(value) is not dict:
+        return None
+    marker = cast("Marker", value)
+    of = marker.get("of")
+    return of if type(of) is int and marker == cut_before(of) else None
+
+
 def rule_of(value: object) -> object:
-    """Return the rule of the marker of something withheld, `None` if *value* is no such marker."""
+    """Return the rule in a marker of a withheld value, None if *value* is no such marker."""
     if type(value) is not dict:
         return None
     marker = cast("Marker", value)
@@ -64,5 +78,5 @@ def rule_of(value: object) -> object:
 
 
 def is_withheld(value: object) -> bool:
-    """Return whether *value* is the marker of something withheld."""
+    """Return whether *value* is the marker of a withheld value."""
     return rule_of(value) is not None

@@ -1,6 +1,6 @@
-"""Data risk: what a step may do, and whose data flows through it; checked when it is declared.
+"""Data risk of a declaration: its actions and data categories, checked when it is declared.
 
-Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
+The words are those of the API's `data_risk` (docs/reference/data-risk.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._base.guard import attempt
-from remit._base.text import closest, meant, one_of
+from remit._base.text import choices, closest, did_you_mean
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit.errors import DeclarationError
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
@@ -39,14 +39,14 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 """By part, what it has a word for, in the order of the models."""
 _NOTHING: Final[Words] = {part: {} for part in MEMBERS}
 # A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
-_SLIP_RATIO: Final = 0.8
+_MISSPELT_SIMILARITY: Final = 0.8
 
 
 class Withholding(Struct, frozen=True):
-    """What a declaration withholds from payloads.
+    """The rules by which a declaration withholds values.
 
     Attributes:
-        params_rule: Why no value of the parameters is recorded, None if they are.
+        params_rule: The rule that withholds all parameters, else None.
         result_rule: The same for the result.
         params_excluded: Categories that the parameters are declared not to hold: a value marked
             as one of them is withheld.
@@ -84,21 +84,21 @@ def risk(
     Raises:
         DeclarationError: A word is unknown, or two arguments contradict each other.
     """
-    allowed = _words("allows", allows, ACTIONS)
-    forbidden = _words("forbids", forbids, ACTIONS)
-    taken = _words("takes", takes, CATEGORIES)
-    given = _words("gives", gives, CATEGORIES)
-    excluded = _words("excludes", excludes, CATEGORIES)
-    _no_contradiction("allows", allowed, "forbids", forbidden)
-    _no_contradiction("takes", taken, "excludes", excluded)
-    _no_contradiction("gives", given, "excludes", excluded)
+    allowed = _check_words("allows", allows, ACTIONS)
+    forbidden = _check_words("forbids", forbids, ACTIONS)
+    taken = _check_words("takes", takes, CATEGORIES)
+    given = _check_words("gives", gives, CATEGORIES)
+    excluded = _check_words("excludes", excludes, CATEGORIES)
+    _check_disjoint("allows", allowed, "forbids", forbidden)
+    _check_disjoint("takes", taken, "excludes", excluded)
+    _check_disjoint("gives", given, "excludes", excluded)
     actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
         forbidden, "disallowed"
     )
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        neither[CLASSIFICATION] = _known("classification", classification, CLASSES)
-    return of_words(
+        neither[CLASSIFICATION] = _check_word("classification", classification, CLASSES)
+    return risk_of_words(
         {
             "action_profile": actions,
             "params_data_categories": neither | dict.fromkeys(taken, "included"),
@@ -107,7 +107,7 @@ def risk(
     )
 
 
-def of_words(words: Words) -> DataRisk:
+def risk_of_words(words: Words) -> DataRisk:
     """Return the data risk with *words*, which are known to be right.
 
     They are not validated: validation would build three validators and load pydantic's plugins.
@@ -118,31 +118,29 @@ def of_words(words: Words) -> DataRisk:
     return DataRisk.model_construct(**parts)
 
 
-def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _check_words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words of one argument, checked."""
     if isinstance(given, str):
         given = (given,)
     if not isinstance(given, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={given!r}): expected a word or several, of {one_of(allowed)}"
+            f"remit.risk({argument}={given!r}): expected a word or several, of {choices(allowed)}"
         )
     words = tuple(cast("Iterable[object]", given))
-    return tuple(_known(argument, word, allowed) for word in words)
+    return tuple(_check_word(argument, word, allowed) for word in words)
 
 
-def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
+def _check_word(argument: str, word: object, allowed: tuple[str, ...]) -> str:
     """Return the word as a plain `str`: the user's may be of another class."""
     if word not in allowed:
         raise DeclarationError(
-            f"remit.risk({argument}=...): {word!r} is unknown{meant(word, allowed)}; "
-            f"expected {one_of(allowed)}"
+            f"remit.risk({argument}=...): {word!r} is unknown{did_you_mean(word, allowed)}; "
+            f"expected {choices(allowed)}"
         )
     return allowed[allowed.index(word)]
 
 
-def _no_contradiction(
-    one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]
-) -> None:
+def _check_disjoint(one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]) -> None:
     if both := [word for word in words if word in others]:
         raise DeclarationError(
             f"remit.risk({one}=..., {other}=...): {both[0]!r} stands in both; "
@@ -151,10 +149,10 @@ def _no_contradiction(
 
 
 def coerce(value: object, where: str) -> DataRisk | None:
-    """Return the data risk that a declaration was given, None if it was given none.
+    """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping may be partial: what it leaves out is `unknown`. Keys beside the three parts are
-    kept, as the API does.
+    A mapping may be partial: other words are `unknown`. Keys beside the three parts are kept, as by
+    the API.
 
     Args:
         value: A `DataRisk`, a mapping of its shape, or None.
@@ -171,7 +169,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {one_of(MEMBERS)}"
+            f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
     given = cast("Mapping[object, object]", value)
     for key in given:
@@ -182,25 +180,25 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 
 def _check_key(key: object, where: str) -> None:
-    """Refuse a key beside the three parts that is surely a mistake."""
+    """Reject a key beside the three parts that is probably a mistake."""
     if not isinstance(key, str):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}; expected {one_of(MEMBERS)}"
+            f"{where}: data_risk has the key {key!r}; expected {choices(MEMBERS)}"
         )
     homes = [part for part, model in PARTS.items() if key in model.model_fields]
     if homes:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
-    if key not in MEMBERS and closest(key, MEMBERS, _SLIP_RATIO):
+    if key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}{meant(key, MEMBERS)}; "
-            f"expected {one_of(MEMBERS)}"
+            f"{where}: data_risk has the key {key!r}{did_you_mean(key, MEMBERS)}; "
+            f"expected {choices(MEMBERS)}"
         )
 
 
 def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
-    """Refuse values that JSON cannot represent: sending them would fail later."""
+    """Reject values that JSON cannot represent, because sending them would fail later."""
     if not extras:
         return
     for key, value in extras.items():
@@ -218,7 +216,7 @@ def _part(key: str, model: type[BaseModel], given: object, where: str) -> BaseMo
     if not isinstance(given, Mapping):
         raise DeclarationError(
             f"{where}: data_risk[{key!r}] is of type {type(given).__qualname__}; "
-            f"expected a mapping with {one_of(model.model_fields)}"
+            f"expected a mapping with {choices(model.model_fields)}"
         )
     members = cast("Mapping[object, object]", given)
     for name, word in members.items():
@@ -230,14 +228,14 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
     names = tuple(model.model_fields)
     if not isinstance(name, str) or name not in names:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}] has the key {name!r}{meant(name, names)}; "
-            f"expected {one_of(names)}"
+            f"{where}: data_risk[{key!r}] has the key {name!r}{did_you_mean(name, names)}; "
+            f"expected {choices(names)}"
         )
     allowed = get_args(model.model_fields[name].annotation)
     if word not in allowed:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{meant(word, allowed)}; "
-            f"expected {one_of(allowed)}"
+            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{did_you_mean(word, allowed)}; "
+            f"expected {choices(allowed)}"
         )
 
 
@@ -250,7 +248,7 @@ def declared_words(risk: DataRisk | None) -> Words:
 
 
 def withholding(risk: DataRisk | None) -> Withholding:
-    """Return what a declaration withholds from payloads; nothing if there is none."""
+    """Return the rules by which a declaration withholds values."""
     words = declared_words(risk)
     params, result = words["params_data_categories"], words["result_data_categories"]
     return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))

@@ -1,16 +1,22 @@
-"""Spans for adapters of frameworks, which get callbacks instead of a call stack.
+"""For integrations of agent frameworks, which get callbacks: opens and ends spans by hand.
 
 A step that a framework reports has no function. It is declared by `declare`, opened by `start` and
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
 and `RunTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
 recording; none of it is public yet.
+
+A list that is too long for a payload becomes a marker that holds its first elements. Of a
+conversation, the last ones count: a step that is declared with `newest=["messages"]` keeps the last
+elements of every list under `messages`, in the payload and in the result. Such a list stays a list;
+what was cut is a marker in front, `{"$remit": "cut", "of": 10000, "unit": "items"}`. The other
+fields are captured first, so that a long conversation does not displace them.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
@@ -59,6 +65,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     description: str | None = None,
     template: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    newest: Collection[str] = (),
 ) -> SpanRecorder:
     """Declare a step without a function, for the registrations of the runs to come.
 
@@ -74,6 +81,8 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         description: Description.
         template: Liquid template of a span's summary.
         data_risk: What it may do and whose data flows through it.
+        newest: Fields of the payload and the result whose lists keep their last elements when they
+            are cut; `inputs` is the whole payload, `result` the whole result.
 
     Raises:
         DeclarationError: The name is remit's own or another function's, or the data risk is wrong.
@@ -98,6 +107,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         template=template,
         params=schema,
         result=result,
+        newest=frozenset(newest),
     )
     _runtime.registry().add_span_type(declared)
     return recorder_of(declared, kind=kind)
@@ -184,15 +194,17 @@ class ManualSpan:
 
     @guarded("the description of a span")
     def describe(self, payload: Mapping[str, object], recorder: SpanRecorder | None = None) -> None:
-        """Replace the payload, and with *recorder* the type, of a span that is open."""
+        """Replace the payload, and with *recorder* the type, of a span that is open.
+
+        A server that has been told of the beginning, which is after some seconds, keeps that.
+        """
         with self._lock:
             span = self._span
             if span is None:
                 return
-            if recorder is not None:
-                span.recorder, span.start.name = recorder, recorder.name
-            rules = span.context.run.rules
-            span.start.payload = span.recorder.plan().params((payload,), {}, rules)
+            recorder = recorder or span.recorder
+            body = recorder.plan().params((payload,), {}, span.context.run.rules)
+            recorder.describe(span, body)
 
     @guarded("the end of a span")
     def end(
@@ -217,17 +229,19 @@ class ManualSpan:
             span, self._span = self._span, None
         if span is None:
             return
-        run, rule = span.context.run, span.recorder.plan().error_rule
+        run = span.context.run
         run.reported.pop(span.context.key, None)
         types = run.recorder.interrupts
         if error is None:
             handled = sys.exception()
             if handled is not None and status_of(handled, types) == CANCELLED:
                 error = handled
-        body = None if result is None else _capture.capture_mapping(result, run.rules)
+        body = _captured(span.recorder, result, span.context)
         if error is not None:
             status = status_of(error, types)
-            body = _capture.error_payload(error, run.rules, rule) if status == FAILED else body
+            if status == FAILED:
+                rule = span.recorder.plan().error_rule
+                body = _capture.error_payload(error, run.rules, rule)
         span.end(status, body, ended_ns)
 
     def cancel(self, ended_ns: int | None = None) -> None:
@@ -314,17 +328,23 @@ def record(  # noqa: PLR0913 - a whole span
         ident: The framework's id, from which the key is derived, as by `context_of`.
     """
     context = parent if ident is None else context_of(parent, ident)
-    span = _recorded(recorder, payload, parent, started_ns, None if ident is None else context.key)
+    key = None if ident is None else context.key
+    span = _opened(recorder, payload, parent, started_ns, key)
     if span is None:
         return context
-    rules = parent.run.rules
-    body = None if result is None else _capture.capture_mapping(result, rules)
-    span.end(status, body, ended_ns)
+    span.end(status, _captured(recorder, result, span.context), ended_ns)
     return span.context
 
 
+@guarded("the result of a span")
+def _captured(
+    recorder: SpanRecorder, result: Mapping[str, object] | None, context: SpanContext
+) -> bytes | None:
+    return None if result is None else recorder.plan().result(result, context.run.rules)
+
+
 @guarded("a span that is over")
-def _recorded(
+def _opened(
     recorder: SpanRecorder,
     payload: Mapping[str, object],
     parent: SpanContext,
@@ -446,11 +466,15 @@ class _KeptRun(Struct):
     run: OpenRun
     used_ns: int
 
+    @property
+    def idle_ns(self) -> int:
+        return self.run.monotonic_ns() - self.used_ns
+
 
 class RunTable(Generic[K]):
     """Runs that are nobody's block, such as sessions of a server, by a framework's own ids.
 
-    A run that was not used for `idle_s` seconds ends at the next use of the table.
+    A run that was not used for `idle_s` seconds ends at the writer's next pass.
     """
 
     def __init__(self, idle_s: float = 3600.0) -> None:
@@ -472,11 +496,22 @@ class RunTable(Generic[K]):
                 if run is None or len(self._runs) >= MAX_OPEN:
                     return None if run is None else run.context
                 kept = self._runs[key] = _KeptRun(run, 0)
-            kept.used_ns = now_ns = kept.run.monotonic_ns()
-            idle = [each for each, it in self._runs.items() if now_ns - it.used_ns > self._idle_ns]
-        for each in idle:
-            self.end(each)
+                run.recorder.tables.add(self)
+            kept.used_ns = kept.run.monotonic_ns()
         return kept.run.context
+
+    def end_idle(self) -> None:
+        """End the runs that were not used for long enough; the writer calls it."""
+        # Not while another thread opens a run, which may wait for the writer.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            idle = [key for key, kept in self._runs.items() if kept.idle_ns > self._idle_ns]
+            runs = [self._runs.pop(key).run for key in idle]
+        finally:
+            self._lock.release()
+        for run in runs:
+            run.exit(None)
 
     def end(self, key: K, error: BaseException | None = None) -> None:
         """End the run of *key*, as its block would; an unknown key does nothing."""

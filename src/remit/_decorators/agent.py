@@ -10,14 +10,14 @@ from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
 from remit import _runtime
 from remit._base.guard import guarded
 from remit._base.ids import is_pfid
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, declare, explicit_name, place_of
 from remit._decorators.span_type import current_rules, recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
-    misplaced,
+    misplaced_error,
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
@@ -125,7 +125,7 @@ def _decorate(
 ) -> object:
     wrapping = unwrap_descriptor(target, "agent")
     if wrapping is not None and not wrapping.is_called:
-        raise misplaced("agent", wrapping.decorator)
+        raise misplaced_error("agent", wrapping.decorator)
     if wrapping is not None:
         inner = _decorate(name, options, wrapping.inner, takes_self=wrapping.takes_self)
         return wrapping.rewrap(inner)
@@ -199,8 +199,9 @@ class AgentRuns:
         subject: str | None = None,
         labels: object = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> RunBlock:
-        """Return the block of a run, as `Agent.run`.
+        """Return the block of a run, as `Agent.run` and `open`.
 
         Raises:
             UsageError: The API does not know the purpose, *subject* is no string, *labels* are
@@ -208,7 +209,7 @@ class AgentRuns:
                 `RunTerminated` if a run around it, or the one to be resumed, was terminated.
         """
         self._check(purpose, subject, labels, resume)
-        return RunBlock(partial(self.open, purpose, subject, labels, resume))
+        return RunBlock(partial(self.open, purpose, subject, labels, resume, traceparent))
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:
@@ -225,7 +226,9 @@ class AgentRuns:
 
     def _misuse(self, name: str, value: object, expected: str) -> UsageError:
         agent = self._agent.external_identifier
-        return UsageError(f"run({name}=...) of {agent}: saw {shown(value)}; expected {expected}")
+        return UsageError(
+            f"run({name}=...) of {agent}: saw {describe_value(value)}; expected {expected}"
+        )
 
     def open(
         self,

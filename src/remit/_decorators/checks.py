@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from remit import _capture
 from remit._base.guard import attempt
-from remit._base.text import meant
+from remit._base.text import did_you_mean
 from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
@@ -45,9 +45,11 @@ def declare(
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    texts = {each: options.get(each) for each in ("title", "description", "template")}
+    texts: dict[str, Any] = {
+        each: options.get(each) for each in ("title", "description", "template")
+    }
     check_texts(where, **texts)
-    overrides = {each: options.get(each) for each in ("params", "result")}
+    overrides: dict[str, Any] = {each: options.get(each) for each in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
     declared = SpanType(
         info.function,
@@ -147,7 +149,7 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
     if isinstance(key, str) and ":" in key:
         _check_switch(key, wish, f"{where}: capture")
     elif key not in names:
-        hint = meant(key, names)
+        hint = did_you_mean(key, names)
         raise DeclarationError(
             f"{where}: capture has the key {key!r}{hint}; expected one of {', '.join(names)}, or "
             "the name of a rule"
@@ -165,7 +167,7 @@ def _check_wish(key: object, wish: object, names: list[str], where: str) -> None
 def _check_switch(rule: object, wish: object, where: str) -> None:
     """Return if *rule* can be turned off by its name, and *wish* says to."""
     if rule not in _capture.SWITCHES:
-        raise DeclarationError(f"{where}: {_capture.no_switch(str(rule))}")
+        raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
     if wish is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "

@@ -1,4 +1,4 @@
-"""What a decorator was put on: how it is called and bound, and whether it takes `self` or `cls`."""
+"""Reads a decorated object: how it is called and bound, and whether it takes `self` or `cls`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Wrapping(Struct, frozen=True):
         inner: The function.
         rewrap: Returns the object, or a copy of it, with another function inside.
         takes_self: Whether the function is called with the object or class; None if unknown.
-        is_called: Whether the caller calls what the attribute gives. A property gives the result.
+        is_called: Whether the caller calls the attribute; the value of a property is the result.
     """
 
     decorator: str
@@ -52,14 +52,14 @@ class Wrapping(Struct, frozen=True):
 
 
 def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
-    """Return how *target* holds a function, or None if it does not hold one.
+    """Return the wrapping of the function in *target*, None if *target* is no such object.
 
     Raises:
-        DeclarationError: The function is missing or cannot be replaced; says what to do instead.
+        DeclarationError: The function is missing or cannot be replaced.
     """
     kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
     for each in kinds & _KEPT_BY_FRAMEWORK.keys():
-        raise misplaced(decorator, _KEPT_BY_FRAMEWORK[each])
+        raise misplaced_error(decorator, _KEPT_BY_FRAMEWORK[each])
     wrapping = _wrapping(target, kinds)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
@@ -68,7 +68,7 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
     return wrapping
 
 
-def misplaced(decorator: str, above: str) -> DeclarationError:
+def misplaced_error(decorator: str, above: str) -> DeclarationError:
     """Return the error of a decorator of remit's that must be under the decorator *above*."""
     return DeclarationError(
         f"@remit.{decorator} cannot decorate what {above} made: put it under {above}, on the "
@@ -104,37 +104,37 @@ def _replaced(holder: object, attribute: str, function: object) -> object:
 class SelfParameter:
     """Whether the first argument of a call is the object or class that it is called on.
 
-    It is never recorded. A class that takes up the callable, or binds it, settles that. Under
-    another decorator the class found by the qualified name does, else the name of the parameter.
-    It is settled when the signature is first needed, so that payloads have the keys of the schema.
+    Such an argument is never recorded. `__set_name__` and `__get__` show it. Under another
+    decorator it is decided by the class that the qualified name refers to, else by the parameter's
+    name. It is decided when the signature is first needed, so that payloads match the schema.
 
     Attributes:
-        is_self: True or False; None until settled.
-        by_name: What the name of the parameter suggests.
+        is_self: True or False; None until it is decided.
+        by_name: Whether the parameter is named like `self` or `cls`.
     """
 
     __slots__ = ("_function", "by_name", "is_self")
 
     def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
-        """Look at the callable *target*; *is_self* is what is known already."""
+        """Read the callable *target*; *is_self* is given if it is known already."""
         self._function = _function_with_parameters(target)
         self.by_name = _is_named_self(self._function) if is_self is None else is_self
         self.is_self = False if is_self is None and self._function is None else is_self
 
     @guarded("the class around a callable")
     def on_set_name(self, owner: type, name: str) -> None:
-        """Take note that the body of the class *owner* holds the callable under *name*."""
+        """Handle `__set_name__`: the class *owner* has the callable under *name*."""
         if self.is_self is None and name != "__wrapped__":  # where a framework keeps a copy
             in_body = self._scope.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
     def on_bind(self) -> None:
-        """Take note that the callable was bound to an object or a class."""
+        """Handle `__get__`: the callable was bound to an object or a class."""
         if self.is_self is None:
             self.is_self = True
 
     def resolve(self) -> bool:
-        """Settle whether the first argument is the object or class."""
+        """Decide whether the first argument is the object or class."""
         if self.is_self is None:
             self.is_self = self._look_up()
         return self.is_self
@@ -153,7 +153,7 @@ class SelfParameter:
 
     @property
     def _scope(self) -> str:
-        """The qualified name of what the function is defined in, empty at the top of a module."""
+        """The qualified name of the enclosing class or function, "" at module level."""
         return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
 
 
@@ -188,17 +188,17 @@ class Binding(StrEnum):
 
 
 class CallableInfo(Struct, frozen=True, kw_only=True):
-    """What a decorator was put on.
+    """A decorated callable.
 
     Attributes:
-        wrapped: What the wrapper goes around: a callable, or a descriptor that gives one.
-        function: The callable whose signature says what a call takes.
-        named: What the span type is named after.
+        wrapped: The object to wrap: a callable, or a descriptor that returns one.
+        function: The callable with the signature of a call.
+        named: The callable that names the span type.
         kind: How a call runs.
         binding: How it binds in a class.
-        skip_first: The first parameter of `function` is `self` or `cls`, as far as its name tells.
+        skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.
-        is_settled: Nothing that is learned later changes `skip_first`.
+        is_settled: `skip_first` is final.
         is_object: It is called through the `__call__` of its class.
     """
 
@@ -219,12 +219,12 @@ def callable_info(
     """Return how *target* is called, bound and read.
 
     Args:
-        target: What the decorator got, or the function inside it.
+        target: The decorated object, or the function inside it.
         decorator: `span_type` or `agent`, for messages.
-        takes_self: Whether its first argument is the object or class; None to find out.
+        takes_self: Whether its first argument is the object or class; None if unknown.
 
     Raises:
-        DeclarationError: It is no callable; says what to decorate instead.
+        DeclarationError: It is no callable.
     """
     if isinstance(target, type):
         raise DeclarationError(

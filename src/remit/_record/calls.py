@@ -25,7 +25,7 @@ from remit._record.generators import (
     wrap_async_generator,
     wrap_generator,
 )
-from remit._record.results import PLAIN_TYPES, end_with_result
+from remit._record.results import PLAIN_TYPE_IDS, end_with_result
 from remit._record.runs import current_context
 from remit._record.spans import START
 from remit._record.streams import generator_span
@@ -69,7 +69,7 @@ def function_call(tracer: StepTracer) -> Wrapper:
             span.fail(error)
             del args, kwargs  # the traceback keeps this frame
             raise
-        if type(result) in PLAIN_TYPES:
+        if id(type(result)) in PLAIN_TYPE_IDS:
             span.complete(result)
             return result
         return end_with_result(span, result, instance, args, kwargs)
@@ -115,7 +115,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
             span.fail(error)
             del args, kwargs  # the traceback keeps this frame
             raise
-        if type(result) in PLAIN_TYPES:
+        if id(type(result)) in PLAIN_TYPE_IDS:
             span.complete(result)
             return result
         return end_with_result(span, result, instance, args, kwargs)

@@ -1,4 +1,4 @@
-"""The context of a call: how it is made current and restored, also over steps, and nested runs.
+"""Makes the context of a call current and restores it: for a block, a step, a nested run.
 
 One `SpanContext` is the ambient value. It is set and restored by value.
 """
@@ -137,15 +137,18 @@ class SavedContext:
         context = current_context()
         if context is not self._entered:
             if self.context is self.base:
+                # The step entered a block and did not leave it: the next step is inside it.
                 self._opened_at = self._entered
                 self.context = context
             else:
+                # A block was open. If the step left it, the span in which it was opened is current
+                # again, or the consumer's, if that was outside any run.
                 closed = context is consumer or is_same_span(context, self._opened_at)
                 self.context = self.base if closed else context
         set_context(consumer)
 
     def keep(self) -> None:
-        """Keep current what the code has left open, as a plain function does."""
+        """After the last step: leave current the block that is still open, as a function would."""
         if self.context is not self.base:
             set_context(self.context)
 

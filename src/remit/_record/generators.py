@@ -1,7 +1,7 @@
-"""Driving the user's generators and coroutines, step by step, by real ones of the same kind.
+"""Wraps the user's generators and coroutines by real ones of the same kind, which step them.
 
-Values and exceptions pass through untouched, in the consumer's own task. The span is current
-while the user's code runs a step, and at no other time.
+Values and exceptions pass through unchanged, in the consumer's own task. The span is current only
+while the user's code runs a step.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
 AnyCoroutine: TypeAlias = Coroutine[Any, Any, Any]
 
-_NOTHING_YET: Final = object()
-"""Stands for what a step gives, before the first."""
+_NO_STEP: Final = object()
+"""In place of what the first step yielded, if none was made."""
 
 
 def wrap_generator(inner: AnyGenerator, span: StreamSpan) -> AnyGenerator:
@@ -75,26 +75,26 @@ async def _waiting(awaitable: Awaitable[Any]) -> Any:  # noqa: ANN401 - what it 
 def await_stepwise(
     awaited: Any,  # noqa: ANN401 - as said
     saved: SavedContext,
-    yielded: Any = _NOTHING_YET,  # noqa: ANN401 - what a step gives is for the event loop
+    yielded: Any = _NO_STEP,  # noqa: ANN401 - for the event loop
 ) -> Generator[Any, Any, Any]:
     """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
-    What is awaited may be closed or collected in another context than it was begun in, and may
-    even await there: neither its own code nor that context's may see the other's span.
+    It may be closed or collected in another context than it was begun in, and may even await there:
+    neither its own code nor the code of that context may see the span of the other.
 
     Args:
-        awaited: What is awaited.
+        awaited: The coroutine or other awaitable.
         saved: The context of its steps.
-        yielded: What its first step gave, if that was made.
+        yielded: What its first step yielded, if that was made.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:
         sent: Any = None
         thrown: BaseException | None = None
-        if yielded is not _NOTHING_YET:
+        if yielded is not _NO_STEP:
             try:
                 sent = yield yielded
-            except BaseException as error:  # noqa: BLE001 - thrown into what is awaited next
+            except BaseException as error:  # noqa: BLE001 - thrown into the next step
                 thrown = error
         try:
             yielded = _step(awaited, sent, thrown, saved)
@@ -111,8 +111,8 @@ def await_stepwise(
 def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: SavedContext) -> Any:  # noqa: ANN401 - the next item
     """Run one step in the *saved* context.
 
-    As `await` has it, a coroutine is closed by `GeneratorExit`. What `asend` returns is not: before
-    Python 3.13 its `close` reaches no body.
+    `GeneratorExit` closes a coroutine, as `await` does. The awaitable of `asend` gets it thrown in:
+    before Python 3.13 its `close` does not reach the body.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     consumer = current_context()
@@ -134,13 +134,13 @@ def _step(stepped: Any, sent: object, thrown: BaseException | None, saved: Saved
 
 @guarded("the name of a coroutine or generator")
 def named_as(bare: Any, outer: Any, /) -> None:  # noqa: ANN401 - as said
-    """Give *outer* the name of *bare*: its bare twin, or the callable that makes one."""
+    """Give *outer* the name of *bare*, the object it wraps or the callable that made it."""
     try:
         outer.__name__, outer.__qualname__ = bare.__name__, bare.__qualname__
     except AttributeError:
-        makes = bare.func if isinstance(bare, partial) else lookup(kind_of(bare), "__call__")
-        if makes is not ABSENT:
-            named_as(makes, outer)
+        inner = bare.func if isinstance(bare, partial) else lookup(kind_of(bare), "__call__")
+        if inner is not ABSENT:
+            named_as(inner, outer)
 
 
 def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenerator:
@@ -178,7 +178,7 @@ def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenera
 
 
 async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGenerator:
-    """Forward the whole protocol, as `_drive` does, awaiting each step in the consumer's task."""
+    """Forward the whole protocol as `_drive` does, awaiting each step in the consumer's task."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     span.begin()
     saved = span.saved
@@ -222,8 +222,8 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
 def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
     """Return `asend` for the first step, which keeps *inner* from the event loop.
 
-    Known to the loop, both would be closed at its shutdown: "aclose(): already running". The one
-    that nobody steps any more is finalised through the outer one, so its own finaliser is idle.
+    If the loop knew both, it would close both at its shutdown: "aclose(): already running". The
+    inner generator is finalised through the outer one, so its own finaliser does nothing.
     """
 
     def asend(value: Any) -> Awaitable[Any]:  # noqa: ANN401 - whatever is sent
@@ -252,7 +252,7 @@ async def _drive_coroutine(
         inner.close()
         raise
     try:
-        value = await await_stepwise(inner.taken(), span.saved)
+        value = await await_stepwise(inner.take(), span.saved)
     except BaseException as error:
         span.fail(error)
         raise
@@ -269,13 +269,13 @@ class _Unawaited:
         """Hold *coroutine*."""
         self._coroutine: AnyCoroutine | None = coroutine
 
-    def taken(self) -> AnyCoroutine:
+    def take(self) -> AnyCoroutine:
         """Return the coroutine, to be awaited now."""
         coroutine, self._coroutine = self._coroutine, None
         return cast("AnyCoroutine", coroutine)
 
     def close(self) -> None:
-        """Close it: that it was never awaited is said once, of the one that the caller got."""
+        """Close it, so that only the coroutine of the caller warns that it was never awaited."""
         if self._coroutine is not None:
             self._coroutine.close()
 

@@ -1,8 +1,8 @@
-"""What a call returned that has not ended yet: its span stays open until that has.
+"""Results that outlive their call: the span stays open until the returned object has ended.
 
-Decided by the type of the value. Generators and coroutines are driven by real ones of their kind.
-A streaming response stays the object that it is, and what it iterates over is replaced. Other
-iterators are replaced by proxies. All else ends with its call, also context managers.
+The type of the result decides. Generators and coroutines are wrapped by real ones of the same kind,
+other iterators by proxies. A streaming response stays the same object, and its body is wrapped. Of
+any other result, also of a context manager, the span ends with the call.
 """
 
 from __future__ import annotations
@@ -38,35 +38,41 @@ else:
     _Proxy = ObjectProxy
 
 BODY: Final = "body_iterator"
-"""What streaming responses, of starlette and others, iterate over."""
+"""The attribute that streaming responses, of starlette and others, iterate over."""
 
-PLAIN_TYPES: Final = frozenset(
-    (
-        *(type(None), bool, int, float, complex, str, bytes, bytearray),
-        *(list, tuple, dict, set, frozenset),
+PLAIN_TYPE_IDS: Final = frozenset(
+    map(
+        id,
+        (
+            *(type(None), bool, int, float, complex, str, bytes, bytearray),
+            *(list, tuple, dict, set, frozenset),
+        ),
     )
 )
-"""Types whose values end with their call; wrappers look here before they call."""
+"""Types of results whose span ends with the call; by `id`, as hashing a class may run user code.
+
+The wrappers test for these before they call anything.
+"""
 
 NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
 _WHERE: Final = "what a call returned"
 _FILE: Final = cast("type", io.IOBase.__base__)
 """The base of every file, written in C or in Python."""
-# What is read by other means as well is rarely iterated to its end: files, cursors, collections.
-# What is awaited or called would need a proxy of its own.
-_NOT_FOLLOWED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
+# Files, cursors and collections are read by other means as well, and rarely iterated to their end.
+# Awaitables and callables would need a proxy of their own.
+_NOT_WRAPPED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
 
 
 class ResultHandler(NamedTuple):
-    """How values of one type keep the span of their call open.
+    """How results of one type keep the span of their call open.
 
     Attributes:
-        span: The span that goes with them.
-        follow: Returns what the caller gets in place of the value.
+        span: Class of the span.
+        wrap: Takes the result and the span; returns what the caller gets instead.
     """
 
     span: type[DeferredSpan]
-    follow: Callable[[Any, Any], object]
+    wrap: Callable[[Any, Any], object]
 
 
 # Unguarded: contains its own faults.
@@ -77,52 +83,47 @@ def end_with_result(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] = NO_KEYWORDS,
 ) -> Any:  # noqa: ANN401 - what the caller gets
-    """End *span* with the result of its call, now or when that has ended; return what to return.
+    """End *span* with the result of its call, now or when the result has ended.
 
-    What the caller had before, the object or an argument, is no stream of this call's.
+    A result that the caller passed in, as the object or an argument, is no stream of this call.
+
+    Returns:
+        What the wrapper returns to the caller: *value*, or what is wrapped around it.
     """
     if not isinstance(span, OpenSpan):
         return value
+    attached: DeferredSpan | None = None
     try:
-        if any(each is value for each in (instance, *args, *kwargs.values())):
-            span.complete(value)
-            return value
-        return _end_with(span, value)
+        passed_in = any(argument is value for argument in (instance, *args, *kwargs.values()))
+        handler = None if passed_in else _handler_of(value)
+        if handler is not None:
+            deferred = handler.span(span.context)
+            deferred.attach(span)
+            attached = deferred
+            return handler.wrap(value, deferred)
     except Exception as error:  # noqa: BLE001 - a guard
+        open_span = span if attached is None else attached.detach()
+        if open_span is not None:
+            open_span.complete(value)
         guard.contain(_WHERE, error)
         return value
-
-
-def _end_with(span: OpenSpan, value: Any) -> Any:  # noqa: ANN401 - as above
-    handler = _handler_of(value)
-    if handler is None:
-        span.complete(value)
-        return value
-    deferred = handler.span(span.context)
-    deferred.attach(span)
-    try:
-        return handler.follow(value, deferred)
-    except Exception as error:  # noqa: BLE001 - a guard
-        taken = deferred.detach()
-        if taken is not None:
-            taken.complete(value)
-        guard.contain(_WHERE, error)
-        return value
+    span.complete(value)
+    return value
 
 
 def _handler_of(value: object) -> ResultHandler | None:
-    """Return how values of this type are followed, None if they end with their call."""
+    """Return the handler for the type of *value*, or None if the span ends with the call."""
     cls = type(value)
     if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
         return _COROUTINE
     handler: ResultHandler | None = _HANDLERS.get(cls, _UNKNOWN)
     if handler is _UNKNOWN:
-        handler = _HANDLERS[cls] = _find(cls, value)
+        handler = _HANDLERS[cls] = _new_handler(cls, value)
     return handler
 
 
-def _find(cls: type, value: object) -> ResultHandler | None:
-    """Return the handler of a type that is new; no code of the user's runs."""
+def _new_handler(cls: type, value: object) -> ResultHandler | None:
+    """Return the handler for a type seen for the first time, without running the user's code."""
     if cls in {GeneratorType, AsyncGeneratorType}:
         return _ITERATOR
     if cls is CoroutineType:
@@ -131,39 +132,39 @@ def _find(cls: type, value: object) -> ResultHandler | None:
         body: object = own_attribute(value, "__dict__").get(BODY)
         if _offers(type(body), "__iter__", "__aiter__"):
             return _RESPONSE
-    steps = _offers(cls, "__next__", "__anext__") and not _offers(cls, *_NOT_FOLLOWED)
+    steps = _offers(cls, "__next__", "__anext__") and not _offers(cls, *_NOT_WRAPPED)
     return _ITERATOR if steps and not is_one_of(cls, _FILE) else None
 
 
 def _offers(cls: type, *names: str) -> bool:
-    """Return whether values of *cls* have one of these methods."""
+    """Return whether objects of *cls* have one of these methods."""
     methods = [lookup(cls, name) for name in names]
     return any(method is not None and method is not ABSENT for method in methods)
 
 
 _HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDictionary()
-"""By type; those of types that the program dropped are gone."""
+"""Handlers by type. Weak, so that classes made at run time can be collected."""
 
 
-# How each kind is followed
+# How each kind is wrapped
 
 
-def _follow_coroutine(value: AnyCoroutine, deferred: DeferredSpan) -> object:
+def _wrap_coroutine_result(value: AnyCoroutine, deferred: DeferredSpan) -> object:
     def finish(result: object) -> object:
-        """End the span with the value of the coroutine, or when that has ended."""
+        """End the span with what the coroutine returned, now or when that has ended."""
         span = deferred.detach()
         return result if span is None else end_with_result(span, result)
 
     return wrap_coroutine(value, deferred, finish)
 
 
-def _follow_response(value: object, deferred: StreamSpan) -> object:
+def _wrap_response_body(value: object, deferred: StreamSpan) -> object:
     attributes = own_attribute(value, "__dict__")
-    attributes[BODY] = follow_iterator(attributes[BODY], deferred)
+    attributes[BODY] = _wrap_iterator(attributes[BODY], deferred)
     return value
 
 
-def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
+def _wrap_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
     """Return an iterator that steps *iterator* and reports each step to *deferred*."""
     cls: type = kind_of(iterator)
     if cls is GeneratorType:
@@ -179,18 +180,18 @@ def follow_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401
 
 
 _UNKNOWN: Final[Any] = object()
-_ITERATOR: Final = ResultHandler(StreamSpan, follow_iterator)
-_COROUTINE: Final = ResultHandler(DeferredSpan, _follow_coroutine)
-_RESPONSE: Final = ResultHandler(StreamSpan, _follow_response)
+_ITERATOR: Final = ResultHandler(StreamSpan, _wrap_iterator)
+_COROUTINE: Final = ResultHandler(DeferredSpan, _wrap_coroutine_result)
+_RESPONSE: Final = ResultHandler(StreamSpan, _wrap_response_body)
 
 
 # Proxies
 
 
 class _StreamProxy(_Proxy):
-    """Passes for an iterator that a call returned, and reports its items to the span."""
+    """Proxy of an iterator that a call returned; reports its items to the span."""
 
-    # wrapt's proxies have these, whatever the object has.
+    # wrapt defines these methods for every proxy, whether or not the object has them.
     __iter__: Any = None
     __enter__: Any = None
     __exit__: Any = None
@@ -198,12 +199,12 @@ class _StreamProxy(_Proxy):
     __aexit__: Any = None
 
     def __init__(self, inner: object, span: StreamSpan) -> None:
-        """Pass for *inner*, whose items go to *span*."""
+        """Wrap *inner* and report its items to *span*."""
         super().__init__(inner)
         self._self_span = span
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - of the object
-        """Return an attribute of the object; `close` and `aclose` end the span too."""
+        """Return an attribute of the object; `close` and `aclose` also end the span."""
         value = getattr(self.__wrapped__, name)
         return partial(_close, self._self_span, value) if name in _CLOSING else value
 
@@ -220,14 +221,14 @@ class _StreamProxy(_Proxy):
         return copy.deepcopy(self.__wrapped__, memo)
 
 
-class _Part:
-    """What the parts of a proxy class use of the whole."""
+class _Mixin:
+    """Base of the methods that a proxy class has only if the object has them."""
 
     __wrapped__: Any
     _self_span: StreamSpan
 
 
-class _Iterator(_Part):
+class _Iterator(_Mixin):
     def __iter__(self) -> Any:  # noqa: ANN401 - an iterator
         return _iterator_of(self, iter(self.__wrapped__))
 
@@ -244,7 +245,7 @@ class _Iterator(_Part):
         return item
 
 
-class _AsyncIterator(_Part):
+class _AsyncIterator(_Mixin):
     def __aiter__(self) -> Any:  # noqa: ANN401 - an iterator
         return _iterator_of(self, aiter(self.__wrapped__))
 
@@ -261,12 +262,12 @@ class _AsyncIterator(_Part):
         return item
 
 
-class _Block(_Part):
+class _Block(_Mixin):
     def __enter__(self) -> Any:  # noqa: ANN401 - what the block is given
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
-        given = _run(self._self_span, self.__wrapped__.__enter__)
-        return self if given is self.__wrapped__ else given
+        entered = _run(self._self_span, self.__wrapped__.__enter__)
+        return self if entered is self.__wrapped__ else entered
 
     def __exit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - whether the error is swallowed
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -274,12 +275,12 @@ class _Block(_Part):
         return _exited(self._self_span, exc_info, swallowed)
 
 
-class _AsyncBlock(_Part):
+class _AsyncBlock(_Mixin):
     async def __aenter__(self) -> Any:  # noqa: ANN401 - what the block is given
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
-        given = await _await(self._self_span, self.__wrapped__.__aenter__)
-        return self if given is self.__wrapped__ else given
+        entered = await _await(self._self_span, self.__wrapped__.__aenter__)
+        return self if entered is self.__wrapped__ else entered
 
     async def __aexit__(self, *exc_info: object) -> Any:  # noqa: ANN401 - as `__exit__`
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
@@ -287,23 +288,23 @@ class _AsyncBlock(_Part):
         return _exited(self._self_span, exc_info, swallowed)
 
 
-_PARTS: Final = (_Iterator, _AsyncIterator, _Block, _AsyncBlock)
+_MIXINS: Final = (_Iterator, _AsyncIterator, _Block, _AsyncBlock)
 _CLOSING: Final = frozenset({"close", "aclose"})
 
 
 @cache
 def _proxy_class(*offered: bool) -> type[_StreamProxy]:
-    """Return a proxy class with those of `_PARTS` that the object offers."""
-    parts = [part for part, has in zip(_PARTS, offered, strict=True) if has]
-    return type("StreamProxy", (*parts, _StreamProxy), {})
+    """Return a proxy class with those of `_MIXINS` that the object *offered*, in that order."""
+    mixins = [mixin for mixin, has in zip(_MIXINS, offered, strict=True) if has]
+    return type("StreamProxy", (*mixins, _StreamProxy), {})
 
 
-def _iterator_of(proxy: _Part, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
-    """Return what steps *iterator*; usually the object is its own iterator."""
+def _iterator_of(proxy: _Mixin, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
+    """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
         return proxy
     try:
-        return follow_iterator(iterator, proxy._self_span)  # noqa: SLF001 - of this module
+        return _wrap_iterator(iterator, proxy._self_span)  # noqa: SLF001 - of this module
     except Exception as error:  # noqa: BLE001 - a guard
         guard.contain(_WHERE, error)
         return iterator
@@ -341,7 +342,7 @@ def _run(
     ends: type[BaseException] | tuple[()] = (),
     **kwargs: Any,  # noqa: ANN401 - forwarded
 ) -> Any:  # noqa: ANN401 - forwarded
-    """Run a step of the stream inside its span, which fails with it; *ends* is no failure."""
+    """Run a step of the stream inside its span. An exception fails the span, except *ends*."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     consumer = current_context()
     span.saved.enter(consumer)
@@ -362,7 +363,7 @@ async def _await(
     *args: Any,  # noqa: ANN401 - forwarded
     ends: type[BaseException] | tuple[()] = (),
 ) -> Any:  # noqa: ANN401 - forwarded
-    """Await a step of the stream inside its span, as `_run`."""
+    """Await a step of the stream inside its span, as `_run` does."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     try:
         return await await_stepwise(as_coroutine(action(*args)), span.saved)

@@ -23,7 +23,7 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import key_text, new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, status_of
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE
 from remit._record.context_variable import get_context
@@ -89,6 +89,14 @@ class ReportedSpan(Cancellable, Protocol):
     refused: DeniedError | None
 
 
+class RunKeeper(Protocol):
+    """Keeps runs that are nobody's block, see `remit._decorators.adapters`."""
+
+    def end_idle(self) -> None:
+        """End those that were not used for long enough."""
+        ...
+
+
 class Recorder(Struct, frozen=True):
     """What every run of one runtime shares.
 
@@ -107,6 +115,7 @@ class Recorder(Struct, frozen=True):
         lingering: Runs whose blocks have ended before their last spans. This set may hold the only
             reference to them.
         terminated: Feeds of the latest runs that ended terminated; these are not resumed.
+        tables: What keeps runs that end when they are idle, at the writer's next pass.
         collected: Spans to be ended, with the time. A finalizer that runs in one of remit's own
             threads only appends to it; the writer ends them at its next pass.
     """
@@ -123,6 +132,7 @@ class Recorder(Struct, frozen=True):
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
+    tables: weakref.WeakSet[RunKeeper] = field(default_factory=weakref.WeakSet["RunKeeper"])
     collected: deque[tuple[Cancellable, int]] = field(
         default_factory=deque[tuple[Cancellable, int]]
     )
@@ -389,7 +399,7 @@ class OpenRun:
         errors = self.feed.agent.quality_check()(name, body)
         if not errors:
             return None
-        self._warn(f"the quality {shown(name)} is not as declared: {'; '.join(errors)}")
+        self._warn(f"the quality {describe_value(name)} is not as declared: {'; '.join(errors)}")
         return msgspec.json.encode(errors)
 
     # How it ends
@@ -400,8 +410,7 @@ class OpenRun:
 
         What is to be done after a run is done here, unless the caller *awaited* it.
         """
-        for span in reversed(list(self.reported.values())):
-            span.cancel()
+        self._cancel_reported()
         if self.outcome is None and not self.left_open:
             self._conclude(error)
         self._exited_ns = self.monotonic_ns()
@@ -413,6 +422,10 @@ class OpenRun:
             self._close()
         if not awaited:
             self.recorder.after_run()
+
+    def _cancel_reported(self) -> None:
+        for span in reversed(list(self.reported.values())):
+            span.cancel()
 
     @guarded("the outcome of a run")
     def _conclude(self, error: BaseException | None) -> None:
@@ -510,6 +523,7 @@ class OpenRun:
 
     def cancel_deferred(self) -> None:
         """End the spans that outlive their calls, because the process ends."""
+        self._cancel_reported()
         for reference in list(self.deferred.values()):
             span = reference()
             if span is not None:

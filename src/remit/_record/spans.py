@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from remit import _capture
 from remit._base import guard
 from remit._base.clock import NS_PER_MS
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
-from remit._base.ids import new_key
+from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
 from remit._record import policy
 from remit._record.context import check_terminated, terminate
@@ -190,7 +191,9 @@ class SpanRecorder:
             read_ns = run.monotonic_ns  # called as a method it would be looked up more slowly
             started_ns = read_ns() + offset_ns
         if key is None:
-            key = new_key(started_ns)
+            # As `new_key`, without the call.
+            milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
+            key = (milliseconds | random_bits(RANDOM_BITS)).to_bytes(KEY_BYTES)
         if feed.agent.external_identifier not in self.agents:
             self.agents.add(feed.agent.external_identifier)
             recorder.on_first_seen(feed.agent.external_identifier, self.name)
@@ -210,6 +213,19 @@ class SpanRecorder:
             raise
         context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
         return OpenSpan(self, context, start, offset_ns)
+
+    def describe(self, span: OpenSpan, payload: bytes) -> None:
+        """Give an open span of an adapter this type, and another captured payload."""
+        context = span.context
+        recorder, agent = context.run.recorder, context.run.feed.agent.external_identifier
+        if agent not in self.agents:
+            self.agents.add(agent)
+            recorder.on_first_seen(agent, self.name)
+        if context.ceilings and recorder.on_violation == OBSERVE:
+            payload = self._marked(payload, context)
+        span.recorder = self
+        # Another item: the one before may be on its way.
+        span.start = replace(span.start, name=self.name, payload=payload)
 
     def _permit_call(
         self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]

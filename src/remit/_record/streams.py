@@ -1,6 +1,6 @@
-"""Spans that outlive their calls: of generators, of streams and coroutines that a call returned.
+"""Spans that outlive their call: of generator functions, and of returned streams and coroutines.
 
-The code that makes the steps reports each of them to the span, and the end. If no further step is
+The wrapper that makes the steps reports each step and the end to the span. If no further step is
 made, because the generator was closed or collected or the process ends, the span is cancelled. Each
 span ends once.
 """
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     import asyncio
 
 _pid = os.getpid()
-"""Id of this process, which saves a system call for each start and end of a stream."""
+"""Id of this process; kept because `os.getpid` is a system call."""
 
 
 def _after_fork_in_child() -> None:
-    global _pid  # noqa: PLW0603 - read at each step
+    global _pid  # noqa: PLW0603 - a cache
     _pid = os.getpid()
 
 
@@ -51,39 +51,39 @@ class DeferredSpan:
     __slots__ = ("__weakref__", "_pid", "_span", "context", "saved")
 
     def __init__(self, context: SpanContext | None) -> None:
-        """Hold no span yet; steps until then run in *context*."""
+        """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
         self._span: OpenSpan | None = None
         self._pid = 0
 
     def attach(self, span: OpenSpan) -> None:
-        """Take over *span*, which is open."""
+        """Take over the open *span*."""
         self._pid = _pid
         self.rebase(span.context)
         span.context.run.deferred[span.context.key] = weakref.ref(self)
         self._span = span
 
     def rebase(self, context: SpanContext) -> None:
-        """Run the steps in *context* from now on."""
+        """Run the steps in *context* from now on; no step was made yet."""
         self.context = context
         self.saved.rebase(context)
 
     def detach(self) -> OpenSpan | None:
-        """Return the span, to be ended by the caller; None if it has ended or is not ours.
+        """Return the span, for the caller to end; None if it has ended or another process ends it.
 
-        After a fork the child has a copy of the streams, and the parent ends them. The writer may
-        cancel a stream while its consumer ends it: the one that pops the entry ends it.
+        In the child of a fork the streams are copies, which the parent ends. The writer may cancel
+        a stream while its consumer ends it: whichever pops the entry of the run ends the span.
         """
         span, self._span = self._span, None
         if span is None or self._pid != _pid:
             return None
-        taken = span.context.run.deferred.pop(span.context.key, None)
-        return None if taken is None else span
+        entry = span.context.run.deferred.pop(span.context.key, None)
+        return None if entry is None else span
 
     @guarded("a step of a stream")
     def check(self) -> None:
-        """Raise if nothing of the run may go on, and end the span.
+        """Check that the run may go on; if not, end the span.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -95,13 +95,13 @@ class DeferredSpan:
             raise
 
     def interrupt(self) -> None:
-        """Stop the step that is awaited: of a stream, if there is one."""
+        """Stop the awaited step, if there is one; only streams have one."""
 
     # The end
 
     @guarded("the end of a stream")
     def fail(self, error: BaseException) -> None:
-        """End the span with an exception; a cancelled one keeps what was given until then."""
+        """End the span with an exception; a cancelled stream keeps the items so far."""
         if issubclass(type(error), GeneratorExit):
             self._close()
             return
@@ -116,24 +116,25 @@ class DeferredSpan:
 
     @guarded("the end of a stream")
     def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span because no further step is made; *ended_ns* is when that was so."""
+        """End the span because no further step is made, now or as of *ended_ns*."""
         span = self.detach()
         if span is not None:
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
 
     def _result(self) -> bytes | None:
-        """Return what was given so far, as the result of a call that was cancelled."""
+        """Return the result of a cancelled call: of a stream, the items so far."""
         return None
 
     def _ended(self, error: BaseException | None) -> None:
         """Called when the span has ended, with the exception that ended it."""
 
     def _is_pending(self) -> bool:
+        """Return whether there is anything left to end."""
         return self._span is not None
 
     def _close(self) -> None:
-        """Cancel the span of what was closed, which the garbage collector may do in any thread."""
+        """Cancel the span because its code was closed, on any thread if that was the collector."""
         if self._is_pending():
             run = self.context.run
             ended_ns = run.now_ns() if self._span is None else self._span.now_ns()
@@ -141,12 +142,12 @@ class DeferredSpan:
 
     # Unguarded: only the interpreter calls it.
     def __del__(self) -> None:
-        """Cancel the span of what was collected before its end."""
+        """Cancel the span of code that was collected before its end."""
         self._close()
 
 
 class StreamSpan(DeferredSpan):
-    """The span of an iterator: its result holds the items."""
+    """The span of a stream: its result holds the items."""
 
     __slots__ = ("_first_ms", "_stream", "_wait")
 
@@ -159,14 +160,14 @@ class StreamSpan(DeferredSpan):
 
     @guarded("the start of a stream")
     def attach(self, span: OpenSpan) -> None:
-        """Take over an open span, its items to come."""
+        """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
         span.context.run.feed.streams.add(span.context.key)
         self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
 
     @guarded("the start of a stream")
     def begin(self) -> None:
-        """Begin the span, if the call has not.
+        """Begin the span, if the call has not begun it.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -206,7 +207,7 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an awaited step of a stream")
     def begin_wait(self) -> None:
-        """Note which task awaits the step, on asyncio; elsewhere nothing is interrupted."""
+        """Note the asyncio task that awaits the step; other event loops stop no step."""
         library: Any = sys.modules.get("asyncio")
         try:
             task = None if library is None else library.current_task()
@@ -216,7 +217,7 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an awaited step of a stream")
     def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:
-        """Return the termination that replaces the cancellation by which it stopped the step."""
+        """End the wait; return the termination if it is why the step was cancelled with *error*."""
         wait, self._wait = self._wait, None
         if wait is None or not wait.over(error):
             return None
@@ -236,7 +237,7 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
-        """Take note of an item."""
+        """Add an item to the result."""
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         if self._span is None or self._stream is None:
             return
@@ -261,10 +262,10 @@ class StreamSpan(DeferredSpan):
 
 
 class _Wait:
-    """The task that awaits a step of a stream, and its cancellation by a termination of the run.
+    """The task that awaits a step of a stream; cancelled if the run is terminated.
 
-    It follows `asyncio.timeout`: the task is cancelled, and the cancellation is taken back and
-    replaced by another error where the step ends.
+    Works as `asyncio.timeout` does: the task is cancelled, and where the step ends the cancellation
+    is taken back and replaced by another error.
     """
 
     __slots__ = ("_cancelled", "_cancelling", "_over", "task")
@@ -283,20 +284,20 @@ class _Wait:
             self.task.cancel()
 
     def over(self, error: BaseException | None) -> bool:
-        """End the step; return whether *error* is the cancellation by `cancel` and no other one."""
+        """End the step; return whether *error* is the cancellation by `cancel` alone."""
         self._over = True
         if not self._cancelled:
             return False
-        only_ours = self.task.uncancel() <= self._cancelling
-        return only_ours and error is not None and status_of(error) == CANCELLED
+        no_other = self.task.uncancel() <= self._cancelling
+        return no_other and error is not None and status_of(error) == CANCELLED
 
 
 class _Captured(NamedTuple):
-    """What is kept of the arguments from the call to the first step.
+    """The arguments of a call, captured and kept until the first step.
 
     Attributes:
         payload: The payload as JSON bytes.
-        rules: The rules it was captured by; of no run yet for a call outside any.
+        rules: The rules used; for a call outside any run, not those of a run.
     """
 
     payload: bytes
@@ -304,14 +305,14 @@ class _Captured(NamedTuple):
 
 
 class GeneratorSpan(StreamSpan):
-    """The span of a generator function's call: bound at the call, begun at the first step.
+    """The span of a call of a generator function: bound to a run at the call, begun by a step.
 
-    Between the call and the first step it counts among the open spans of its run, so that the run
-    does not end before the stream begins, is closed or is collected.
+    Between the call and the first step it counts as an open span of its run, so that the run does
+    not end before the stream begins, is closed or is collected.
 
-    A stream that was called outside any run is bound at its first step, to the run in which that
-    happens, and the remit of that run's agent applies. If the consumer is in another run than the
-    stream, the remit of the consumer's agent and the termination of its run apply as well.
+    A call outside any run is bound at its first step, to the run of that step, and the remit of
+    that run's agent applies. If the consumer is in another run, the remit of the consumer's agent
+    and the termination of its run apply as well.
     """
 
     __slots__ = ("_captured", "_consumer", "_key", "_own_run", "_tracer")
@@ -319,7 +320,7 @@ class GeneratorSpan(StreamSpan):
     def __init__(
         self, tracer: StepTracer, parent: SpanContext | None, captured: _Captured | None
     ) -> None:
-        """Bind run, parent and arguments."""
+        """Bind the call to its parent and its captured arguments."""
         super().__init__(parent)
         self._tracer = tracer
         self._captured = captured
@@ -330,7 +331,7 @@ class GeneratorSpan(StreamSpan):
             self._await_first_step(parent.run)
 
     def _await_first_step(self, run: OpenRun) -> None:
-        """Count among the open spans of *run*, under the key that the span will have."""
+        """Count as an open span of *run*, under the key that the span will have."""
         self._pid = _pid
         key = self._key = new_key(run.now_ns())
         run.deferred[key] = weakref.ref(self)
@@ -339,7 +340,7 @@ class GeneratorSpan(StreamSpan):
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
-        """Begin the span, in a run of its own if an agent is outside any."""
+        """Begin the span; of an agent outside any run, in a new run."""
         if self.context is None:
             self._bind()
         if self.context is None:
@@ -374,7 +375,7 @@ class GeneratorSpan(StreamSpan):
             self.rebase(context)
 
     def admit(self, consumer: SpanContext | None) -> None:
-        """Check that *consumer* may get the next item, once as long as the consumer is the same."""
+        """Check that *consumer* may get the next item; checked again when the consumer changes."""
         if consumer is self._consumer or consumer is None:
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
@@ -383,7 +384,7 @@ class GeneratorSpan(StreamSpan):
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
-        """Return the span, as `StreamSpan.detach`; the run no longer waits for its start."""
+        """Return the span, as `StreamSpan.detach` does; the run stops waiting for it to begin."""
         key, self._key = self._key, None
         if key is not None:
             run = self.context.run
@@ -394,7 +395,7 @@ class GeneratorSpan(StreamSpan):
 
     @guarded("a refused stream")
     def _refused(self, error: BaseException) -> None:
-        """End a stream whose body does not run because of *error*."""
+        """End a stream whose body does not run, because of *error*."""
         if self._key is not None and status_of(error) == FAILED:
             self.context.run.fail_after_block(self._key, self.context.key, error)
         self.detach()
@@ -415,8 +416,8 @@ def generator_span(
     """Return the span of a generator function's call, bound to the context of the call.
 
     Args:
-        tracer: What was called.
-        instance: What it was called on.
+        tracer: The tracer of the function.
+        instance: The object that it was called on.
         args: The positional arguments.
         kwargs: The keyword arguments.
     """

@@ -105,7 +105,7 @@ class StepFunction(_Function):
         return self._self_bind(self, instance, owner)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Take note of the class whose body this is in."""
+        """Note the class whose body this is in."""
         self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: object = self.__wrapped__
         if hasattr(type(wrapped), "__set_name__"):

@@ -8,7 +8,7 @@ from typing import Final
 
 from remit._base.clock import Clock, Deadline
 from remit._base.guard import guarded
-from remit._base.loops import in_thread_within, is_own_thread, looping
+from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._deliver.delivery import Delivery
 
 # Seconds for the thread to start and to end, beyond the deadline of the flush.
@@ -36,7 +36,7 @@ class FlushAfterRun:
     @guarded("the flush after a run")
     def __call__(self) -> None:
         """Flush; in an event loop, on a thread of delivery and at the exit only start a flush."""
-        if self._stopped or looping() or is_own_thread():
+        if self._stopped or in_event_loop() or is_own_thread():
             self._delivery.wake_writer()
         else:
             self._flush()
@@ -49,7 +49,7 @@ class FlushAfterRun:
     async def _beside(self) -> None:
         # In an unknown event loop, or if no thread can be started.
         with suppress(RuntimeError):
-            await in_thread_within(self._flush, self._bound_s + GRACE_S)
+            await run_in_thread_within(self._flush, self._bound_s + GRACE_S)
             return
         self._wake_writer()
 

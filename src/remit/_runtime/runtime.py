@@ -23,7 +23,7 @@ from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHERS, Others
-from remit._inspect.docstrings import shown
+from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
@@ -273,9 +273,11 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def tend(self) -> None:
-        """End what finalizers left, streams of terminated runs, and runs that are overdue."""
+    def tick(self) -> None:
+        """End what finalizers left, terminated streams, overdue and idle runs, at each pass."""
         self.recorder.end_collected()
+        for table in list(self.recorder.tables):
+            table.end_idle()
         for run in list(self._runs):
             run.set_clock()
             if run.feed.terminated is not None:
@@ -301,6 +303,7 @@ class Runtime:
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
         self.recorder.collected.clear()
+        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
@@ -318,7 +321,7 @@ class Runtime:
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
-            shown(agent.description, REDACT),
+            free_of_secrets(agent.description, REDACT),
             self._agent_id_of(agent),
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
@@ -379,7 +382,7 @@ class Runtime:
             others=self._others,
             # For a child of a fork that records into its parent's run and opens none of its own.
             on_start_threads=self._on_start,
-            ticks=(self.tend,),
+            ticks=(self.tick,),
         )
 
 

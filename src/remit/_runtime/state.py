@@ -1,4 +1,4 @@
-"""The only global: the registry and the runtime of this process, its forks and its exit."""
+"""The only global: the registry and the runtime of this process, with hooks for fork and exit."""
 
 from __future__ import annotations
 
