@@ -1,8 +1,7 @@
-"""How a call of each kind is recorded: function, coroutine, generator, async generator.
+"""Wrappers that record the calls of a function, coroutine, generator or async generator.
 
-Each maker returns the wrapper that wrapt calls with `(wrapped, instance, args, kwargs)`. The
-user's values and exceptions pass through untouched; context is set and restored by value around
-the user's code, in every step of a generator.
+wrapt calls each of them with `(wrapped, instance, args, kwargs)`. The user's values and exceptions
+pass through unchanged. The span is current while the user's code runs, in each step of a generator.
 """
 
 from __future__ import annotations
