@@ -1,7 +1,7 @@
-"""The composition root: the only global, and the only package that knows all others.
+"""The composition root: the state of the process, and the runtime that connects all packages.
 
 Importing remit starts nothing. `configure()`, or else the first run, imports delivery and makes the
-runtime from the settings (`_setup`). The child of a fork gets a runtime of its own.
+runtime from the settings (`setup`).
 """
 
 from remit._runtime.process import (
