@@ -272,7 +272,7 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget)
+        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
         self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,

@@ -13,7 +13,7 @@ from remit.collector.ingest import revoke_token as revoke_token
 from remit.collector.ingest import runs_about as runs_about
 from remit.collector.ingest.context import NS_PER_US as NS_PER_US
 from remit.collector.ingest.context import IdSource as IdSource
-from remit.collector.ingest.marked import PAGE_SPANS as PAGE_SPANS
+from remit.collector.ingest.flagged_spans import PAGE_SPANS as PAGE_SPANS
 from remit.collector.ingest.operations import OPERATIONS as OPERATIONS
 from remit.collector.ingest.spans import span_to_create as span_to_create
 from remit.collector.ingest.spans import span_to_finish as span_to_finish

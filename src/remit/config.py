@@ -33,7 +33,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from remit._base.guard import attempt, logger
-from remit._base.text import closest, meant, shown_url
+from remit._base.text import closest, describe_url, did_you_mean
 from remit.errors import SettingsError
 from remit.models._words import Purpose
 
@@ -45,10 +45,10 @@ SHARED_WITH_PREFACTOR: Final = ("api_url", "api_token", "agent_id", "environment
 API_PATH: Final = "/api/v1"
 NOT_FROM_ENVIRONMENT: Final = ("transport",)
 PREFIX: Final = "REMIT_"
-OF_OTHERS: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
+FOREIGN_PREFIXES: Final = ("REMIT_SERVE_", "REMIT_TEST_", "REMIT_SERVICE_", "REMIT_PORT")
 """Prefixes of variables that are no settings: options of `remit serve`, switches of remit's own
 tests, and what Kubernetes sets in every container of a namespace with a service called `remit`."""
-ALIKE: Final = 0.75
+MIN_NAME_SIMILARITY: Final = 0.75
 """Least similarity of a variable's name to a setting's name for a suggestion, from 0 to 1."""
 STRICTEST: Final = MappingProxyType({"on_violation": "deny", "outside_run": "refuse"})
 """Values of policy settings that cannot be read: governance fails closed."""
@@ -337,12 +337,14 @@ def unknown_variables() -> dict[str, str]:
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
         upper = variable.upper()
-        if not upper.startswith(PREFIX) or upper.startswith(OF_OTHERS):
+        if not upper.startswith(PREFIX) or upper.startswith(FOREIGN_PREFIXES):
             continue
         if variable not in known.values():
             name = upper.removeprefix(PREFIX).lower()
             ends = [each for each in known if each.endswith(f"_{name}")]
-            unknown[variable] = known.get(closest(name, known, ALIKE) or "".join(ends[:1]), "")
+            unknown[variable] = known.get(
+                closest(name, known, MIN_NAME_SIMILARITY) or "".join(ends[:1]), ""
+            )
     return unknown
 
 
@@ -370,7 +372,7 @@ def _from_environment() -> dict[str, tuple[str, str]]:
 def _unknown(overrides: Mapping[str, object]) -> list[str]:
     """Return one sentence for each name of *overrides* that is no setting."""
     return [
-        f"configure() got an unknown setting {name!r}{meant(name, Settings.model_fields)}; "
+        f"configure() got an unknown setting {name!r}{did_you_mean(name, Settings.model_fields)}; "
         f"the settings are {', '.join(Settings.model_fields)}"
         for name in overrides
         if name not in Settings.model_fields
@@ -397,7 +399,7 @@ def _shown(name: str, value: object) -> str:
     if name == "api_token":
         return "(hidden)"
     if name == "api_url":
-        return shown_url(value) if isinstance(value, str) else type(value).__name__
+        return describe_url(value) if isinstance(value, str) else type(value).__name__
     return repr(value)
 
 

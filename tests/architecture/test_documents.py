@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import re
 import tomllib
@@ -9,7 +10,7 @@ import tomllib
 from docs import derive
 from remit import errors
 from remit.config import Settings
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, package, package_with
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -81,3 +82,33 @@ def test_no_document_names_a_shared_temporary_folder() -> None:
     sources = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "src").rglob("*.py")]
     for path in (*documents, *sources):
         assert not re.search(r"(?<![\w.])/(var/)?tmp\b", path.read_text()), path
+
+
+def test_the_members_that_the_architecture_names_are_there() -> None:
+    """It is the map for those who are new."""
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    members = re.findall(r"`([A-Z]\w+)\.(\w+)`", text)
+    assert len(members) > 8
+    assert [pair for pair in members if not _is_member(*pair)] == []
+
+
+def test_each_document_that_the_source_names_is_there() -> None:
+    """A reader can open it: notes that are kept elsewhere explain nothing."""
+    named = {
+        name
+        for module in package()
+        for name in re.findall(r"[\w/.-]+\.md\b", module.text)
+        if not name.startswith("http")
+    }
+    assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def _is_member(of: str, name: str) -> bool:
+    classes = [
+        node
+        for module in package_with(rf"^class {of}\b")
+        for node in module.nodes
+        if isinstance(node, ast.ClassDef) and node.name == of
+    ]
+    return any(re.search(rf"\b{name}\b", ast.unparse(each)) for each in classes)

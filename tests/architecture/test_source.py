@@ -16,7 +16,7 @@ MAY_CATCH_EVERYTHING = {
     PACKAGE / "_base" / "guard.py",
     PACKAGE / "_deliver" / "worker.py",
     PACKAGE / "_record" / "generators.py",
-    PACKAGE / "collector" / "routes" / "turns.py",
+    PACKAGE / "collector" / "routes" / "executors.py",
 }
 # What a program needs to record, and not to declare, is imported at its first use, in one place.
 MAY_IMPORT_LATER = {PACKAGE / "_runtime" / "process.py", PACKAGE / "_runtime" / "state.py"}

@@ -65,9 +65,9 @@ class Made:
         while self.buffer.held_bytes < held_bytes:
             self.span()
 
-    def drain(self, *, everything: bool = False) -> list[Item]:
+    def drain(self, *, announce_all: bool = False) -> list[Item]:
         """Drain the buffer and release the memory of the items."""
-        items = self.buffer.drain(everything=everything)
+        items = self.buffer.drain(announce_all=announce_all)
         self.buffer.release(sum(map(cost, items)))
         return items
 
@@ -84,7 +84,7 @@ def test_a_span_that_ends_soon_is_one_item() -> None:
     assert made.drain() == [
         Item(Kind.SPAN, RUN, start.key, None, "m:f", 1, 2, "complete", b"{}", b"{}")
     ]
-    assert made.drain(everything=True) == []
+    assert made.drain(announce_all=True) == []
     assert made.buffer.held_bytes == 0
 
 
@@ -115,14 +115,14 @@ def test_a_flush_announces_every_open_span() -> None:
     """After it the server knows all that has begun."""
     made = Made()
     made.start()
-    assert shape(made.drain(everything=True)) == [(Kind.SPAN, "active")]
+    assert shape(made.drain(announce_all=True)) == [(Kind.SPAN, "active")]
 
 
 def test_items_come_in_the_order_in_which_they_make_sense() -> None:
     """Runs, then spans with parents before children, then ends, quality, ends of runs."""
     made = Made()
     early = made.start(started_ns=10)
-    made.drain(everything=True)
+    made.drain(announce_all=True)
     made.buffer.put(Item(Kind.CLOSE, RUN, KEY, None, None, 1, 2, "complete", None, None))
     made.buffer.put(Item(Kind.QUALITY, RUN, KEY, None, "q", 1, None, None, b"{}", None))
     made.buffer.end_span(early, 99, "complete", None)
@@ -163,7 +163,7 @@ def test_the_feed_of_a_run_is_kept_until_it_is_forgotten() -> None:
     run = HandRun(made.buffer).open()
     made.drain()
     assert made.buffer.feed(run.key) is run.feed
-    made.buffer.forget(run.key)
+    made.buffer.forget_feed(run.key)
     assert made.buffer.feed(run.key) is None
 
 
@@ -187,7 +187,7 @@ def test_the_writer_is_woken_for_the_next_eighth_however_much_it_found(
     """That is in memory until it is put, or longer where there is no disk and no server."""
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(at_first * ITEM_BYTES)
-    drained = made.buffer.drain(everything=False)
+    drained = made.buffer.drain(announce_all=False)
     if not stays:
         made.buffer.release(sum(map(cost, drained)))
     made.asked.clear()
@@ -291,7 +291,7 @@ def test_a_span_that_begins_in_a_full_buffer_is_kept_when_it_ends_in_a_free_one(
     for _ in range(12):
         made.span()
     start = made.start()
-    assert start in made.drain(everything=True)
+    assert start in made.drain(announce_all=True)
     made.buffer.end_span(start, 5, "complete", None)
     assert made.drain() == [replace(start, kind=Kind.FINISH, finished_ns=5, status="complete")]
     assert made.buffer.held_bytes == 0
@@ -303,13 +303,13 @@ def test_what_comes_after_the_shutdown_is_counted(full: float) -> None:
     made = Made(max_bytes=100 * ITEM_BYTES)
     made.fill(full * 100 * ITEM_BYTES)
     start = made.start()
-    made.drain(everything=True)
+    made.drain(announce_all=True)
     starts = made.asked["start"]
     made.buffer.close()
     made.buffer.end_span(start, 5, "complete", b"{}")
     made.span()
     HandRun(made.buffer).open()
-    assert made.drain(everything=True) == []
+    assert made.drain(announce_all=True) == []
     assert made.losses.by_reason() == {Loss.AFTER_SHUTDOWN: 4}
     assert made.asked["start"] == starts
     assert made.buffer.held_bytes == 0
@@ -322,7 +322,7 @@ def test_a_forked_child_begins_with_nothing_but_the_feeds() -> None:
     run.start()
     made.losses.add(Loss.BUFFER_FULL)
     made.buffer.after_fork_in_child()
-    assert made.drain(everything=True) == []
+    assert made.drain(announce_all=True) == []
     assert made.buffer.held_bytes == 0
     assert made.losses.by_reason() == {}
     assert made.buffer.feed(run.key) is run.feed
@@ -395,7 +395,7 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
 
     def write() -> None:
         while not over.is_set():
-            tally.take(made.drain(everything=True))
+            tally.take(made.drain(announce_all=True))
 
     writer = threading.Thread(target=write)
     recorders = [threading.Thread(target=record) for _ in range(recording)]
@@ -406,7 +406,7 @@ def test_no_span_is_lost_or_doubled_while_announcing_races_with_ending(recording
     over.set()
     writer.join()
     while len(made.buffer):
-        tally.take(made.drain(everything=True))
+        tally.take(made.drain(announce_all=True))
     assert set(tally.whole.values()) | set(tally.active.values()) == {1}
     assert tally.active == tally.ended
     assert tally.active, "the writer came between no beginning and its end"

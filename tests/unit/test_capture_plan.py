@@ -351,6 +351,34 @@ def test_what_names_withhold_is_counted_on_every_call() -> None:
     assert rules.withheld == Counter({"name:password": 3, "name:api_key": 3})
 
 
+@pytest.mark.parametrize(
+    ("step", "args", "named"),
+    [
+        (secretive, ("u", "hunter22"), {}),
+        (secretive, ("u",), {"api_key": "hunter22"}),
+        (secretive, ("u", None), {"api_key": 1_234_567}),
+        (secretive, ("u", ["hunter22"]), {"api_key": {"deep": "hunter23"}}),
+        (secretive, (), {"password": True}),
+        (secretive, ("u", "hunter22"), {"password": "hunter23"}),
+        (secretive, (["u"], "hunter22"), {}),
+        (secretive, ("u" * 2_000, "hunter22"), {}),
+        (injected, ("o", object(), 2), {}),
+        (injected, ("o",), {"session": object(), "db": 1}),
+        (injected, ("o",), {"session": object(), "unknown": 1}),
+        (injected_rest, ("o", 1, 2), {}),
+    ],
+)
+def test_calls_with_something_withheld_are_recorded_as_by_the_walk(
+    step: Callable[..., object], args: tuple[object, ...], named: dict[str, object]
+) -> None:
+    """Payload, counts and collected texts; with a rule off every call is walked."""
+    fast, walked = Rules().in_run(), Rules(off=frozenset({"name:ssn"})).in_run()
+    plan = plan_of(step)
+    assert plan.params(args, named, fast) == plan.params(args, named, walked)
+    assert fast.withheld == walked.withheld
+    assert set(fast.texts or ()) == set(walked.texts or ())
+
+
 def dunder(__module__: str, password: str = "") -> None:
     """Stand for a step with a name that means something to a class."""
     del __module__, password

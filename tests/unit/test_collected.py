@@ -139,7 +139,7 @@ def test_what_is_collected_in_a_thread_of_remit_ends_at_the_next_pass(
         thread.start()
         thread.join(10)
         assert sink.runs[0].spans[1].status == "active"
-        runtime.tend()
+        runtime.tick()
         assert sink.runs[0].spans[1].status == "cancelled"
         assert sink.runs[0].status == "complete"
 

@@ -8,7 +8,7 @@ from itertools import cycle
 import httpx
 import pytest
 
-from remit._deliver.circuit import MAX_TOPICS, MAX_WAIT_FOR_PEOPLE_S, MAX_WAIT_S, waits
+from remit._deliver.circuit import MAX_TOPICS, MAX_WAIT_FOR_FIX_S, MAX_WAIT_S, waits
 from remit._deliver.results import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Rule, error, named, refusal
@@ -107,7 +107,7 @@ def test_a_server_that_is_down_for_spans_alone_is_tried_as_rarely_as_one_that_is
 
 @pytest.mark.parametrize(
     ("health", "at_most_s"),
-    [(Health.FAILING, MAX_WAIT_S), (Health.UNAUTHORIZED, MAX_WAIT_FOR_PEOPLE_S)],
+    [(Health.FAILING, MAX_WAIT_S), (Health.UNAUTHORIZED, MAX_WAIT_FOR_FIX_S)],
     ids=["failing", "unauthorized"],
 )
 def test_what_a_person_must_mend_is_tried_more_rarely(health: Health, at_most_s: float) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._deliver.circuit import FRESH_PART
+from remit._deliver.circuit import SHORT_FIRST_WAIT_PART
 from remit._deliver.losses import Loss
 from remit._deliver.results import Health
 from tests.delivering import Stepped
@@ -123,7 +123,7 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     stepped = Stepped(api)
     stepped.record(*"abc")
     # The run was opened just before.
-    wait_s = FRESH_PART if health is Health.FAILING else 1.0
+    wait_s = SHORT_FIRST_WAIT_PART if health is Health.FAILING else 1.0
     assert stepped.deliver() == wait_s
     assert stepped.status.health is health
     assert stepped.send() == wait_s

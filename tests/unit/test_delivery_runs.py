@@ -10,7 +10,7 @@ import pytest
 
 from remit._deliver.losses import Loss
 from remit._deliver.runs import MAX_ENDED
-from remit._deliver.sender import MAX_LOOKS
+from remit._deliver.sender import MAX_POLLS
 from remit._record.items import AgentRef, Item, Kind
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, error, refusal
@@ -256,19 +256,19 @@ def test_many_quiet_runs_are_asked_after_a_few_at_a_time() -> None:
     """A thousand open runs are no burst of requests."""
     api = FakeApi()
     stepped = Stepped(api)
-    for _ in range(MAX_LOOKS + 5):
+    for _ in range(MAX_POLLS + 5):
         HandRun(stepped.sink).open()
     stepped.deliver()
     stepped.clock.advance(31)
     assert stepped.send() == 0.0
-    assert sum(seen.method == "GET" for seen in api.seen) == MAX_LOOKS
+    assert sum(seen.method == "GET" for seen in api.seen) == MAX_POLLS
 
 
 def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time() -> None:
     """A stream sends nothing between its beginning and its end."""
     api = FakeApi()
     stepped = Stepped(api)
-    for number in range(MAX_LOOKS + 5):
+    for number in range(MAX_POLLS + 5):
         HandRun(stepped.sink).open().feed.streams.add(number.to_bytes(16))
     stepped.deliver()
     looks = []
@@ -276,8 +276,8 @@ def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time
         stepped.clock.advance(STREAM_INTERVAL_S)
         assert stepped.send() == STREAM_INTERVAL_S
         looks.append([seen.path for seen in api.seen if seen.method == "GET"])
-    assert [len(paths) for paths in looks] == [MAX_LOOKS, 2 * MAX_LOOKS, 3 * MAX_LOOKS]
-    assert len(set(looks[1])) == MAX_LOOKS + 5
+    assert [len(paths) for paths in looks] == [MAX_POLLS, 2 * MAX_POLLS, 3 * MAX_POLLS]
+    assert len(set(looks[1])) == MAX_POLLS + 5
 
 
 def test_runs_are_not_asked_after_when_time_is_short() -> None:

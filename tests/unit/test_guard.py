@@ -9,7 +9,7 @@ from asyncio import CancelledError
 import pytest
 
 from remit._base import guard
-from remit._base.guard import EscapeError, attempt, escaped, guarded, logger
+from remit._base.guard import EscapeError, attempt, guarded, logger, wrap_exit
 from remit.errors import DeniedError
 from remit.testing import isolated
 from tests.subtests import each
@@ -120,7 +120,7 @@ def test_an_exit_that_a_signal_asked_for_passes(request: pytest.FixtureRequest) 
 
 def test_an_exit_that_was_contained_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """By its own type, not by that of its stand-in."""
-    assert broken(escaped(SystemExit(1))) is None
+    assert broken(wrap_exit(SystemExit(1))) is None
     assert "the test (SystemExit)" in caplog.text
 
 

@@ -262,10 +262,10 @@ def test_a_run_lingers_at_most_as_long_as_the_setting_says(steps: int) -> None:
         with answer.run():
             stream = slow()
             assert [next(stream) for _ in range(steps)] == [1, 2][:steps]
-        runtime.tend()
+        runtime.tick()
         assert sink.runs[0].status == "active"
         clock.advance(301)
-        runtime.tend()
+        runtime.tick()
         assert sink.runs[0].status == "complete"
         assert list(stream) == [1, 2][steps:]
         assert sink.spans("slow")[0].status == "complete"
@@ -312,7 +312,7 @@ def test_a_clock_that_is_set_changes_no_duration(hours: int) -> None:
         @remit.agent
         def answer() -> None:
             step()
-            runtime.tend()
+            runtime.tick()
             step()
 
         answer()
@@ -341,6 +341,6 @@ def test_a_run_lingers_though_nobody_holds_it_any_more() -> None:
         thread.join()
         gc.collect()
         clock.advance(301)
-        runtime.tend()
+        runtime.tick()
         assert sink.runs[0].status == "complete"
         assert runtime.recorder.lingering == set()

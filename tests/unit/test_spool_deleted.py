@@ -19,7 +19,7 @@ from tests.subtests import each
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the outbox look for its file at each put, not once a second."""
-    monkeypatch.setattr("remit._deliver.spool.spool.LOOK_S", 0.0)
+    monkeypatch.setattr("remit._deliver.spool.spool.CHECK_FILE_S", 0.0)
 
 
 def filled(spooled: Spooled) -> SpoolOutbox:

@@ -74,14 +74,14 @@ def test_the_beginning_of_a_span_whose_run_is_forgotten_keeps_no_file(spooled: S
     settle_all(outbox)
     outbox.forget_run(RUN)
     outbox.close()
-    assert not spooled.files.left()
+    assert not spooled.files.has_files()
 
 
 def test_a_file_has_one_owner(spooled: Spooled) -> None:
     """The file of a live process is not taken, nor one that another process has taken."""
     outbox = spooled.outbox()
     outbox.put([item(1)], [record()])
-    assert spooled.files.left()
+    assert spooled.files.has_files()
     assert spooled.files.take() is None
     outbox.close()
     file = spooled.take()
@@ -123,7 +123,7 @@ def test_what_is_for_another_target_or_token_is_left_alone(
     outbox.put([item(1)], [record()])
     outbox.close()
     assert spooled.files.take() is None
-    assert not spooled.files.left(), "it is remembered as not ours"
+    assert not spooled.files.has_files(), "it is remembered as not ours"
     assert numbers(theirs.take().head(9)) == [1]
     theirs.end()
 
@@ -293,12 +293,12 @@ def test_an_end_waits_no_longer_for_the_file_than_it_may(tmp_path: Path, holder:
     (path,) = spooled.folder.files(".db")
     held, over = threading.Event(), threading.Event()
 
-    def hold() -> None:
+    def pause() -> None:
         if holder == "a thread":
-            assert spooled.files.hold(10)
+            assert spooled.files.pause(10)
             held.set()
             over.wait(60)
-            spooled.files.let_go()
+            spooled.files.resume()
             return
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -306,7 +306,7 @@ def test_an_end_waits_no_longer_for_the_file_than_it_may(tmp_path: Path, holder:
             over.wait(60)
             other.execute("ROLLBACK")
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=pause)
     thread.start()
     assert held.wait(10)
     began = time.monotonic()

@@ -55,10 +55,7 @@ class Deadline(Struct, frozen=True):
 
 
 def iso8601(wall_ns: int) -> str:
-    """Return *wall_ns* as the API writes time: UTC, microseconds, `Z`.
-
-    Source: CONTRACT.md section 7.
-    """
+    """Return *wall_ns* as the API writes time: UTC, microseconds, `Z`."""
     seconds, rest_ns = divmod(wall_ns, NS_PER_S)
     return f"{_second(seconds)}.{rest_ns // 1000:06d}Z"
 

@@ -1,4 +1,4 @@
-"""The guard: contains remit's own faults, so that they never reach the host program.
+"""The guard: catches and counts remit's own faults, so that they never reach the program.
 
 Each entrance from user code into remit is guarded. A fault is counted by place and logged once for
 each place, and the user's call goes on. Denials pass, because governance fails closed. Exceptions
@@ -79,7 +79,7 @@ class Faults:
 faults = Faults()
 """The faults of the current runtime: of the process, or of an isolated block.
 
-It changes with the runtime, so read it as `_guard.faults`; do not import it by name.
+It changes with the runtime, so read it as `guard.faults`; do not import it by name.
 """
 
 
@@ -112,10 +112,10 @@ def attempt(function: Callable[[], T]) -> T | Exception:
     except BaseException as error:
         if raised_by_signal_handler(error):
             raise
-        return error if isinstance(error, Exception) else escaped(error)
+        return error if isinstance(error, Exception) else wrap_exit(error)
 
 
-def escaped(error: BaseException) -> EscapeError:
+def wrap_exit(error: BaseException) -> EscapeError:
     """Return an `EscapeError` caused by *error*."""
     replacement = EscapeError(type(error).__qualname__)
     replacement.__cause__ = error

@@ -4,7 +4,7 @@ A key is 6 bytes of milliseconds since 1970, then 10 random ones, big-endian. It
 characters of Crockford base32. A PFID is the same with 30 bits of partition between the two, 32
 characters.
 
-Source: CONTRACT.md section 6; tested against the published `pfid` package.
+Tested against the published `pfid` package.
 """
 
 from __future__ import annotations

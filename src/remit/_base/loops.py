@@ -21,7 +21,7 @@ def is_own_thread() -> bool:
     return threading.current_thread().name in {WRITER, SENDER}
 
 
-def looping() -> bool:
+def in_event_loop() -> bool:
     """Return whether an event loop runs in this thread: asyncio's or trio's."""
     try:
         asyncio.get_running_loop()
@@ -37,7 +37,7 @@ def running_trio() -> Any:  # noqa: ANN401 - the module, which may not be instal
     return sys.modules["trio"] if in_trio_task is not None and in_trio_task() else None
 
 
-async def in_thread(act: Callable[[], T]) -> T:
+async def run_in_thread(act: Callable[[], T]) -> T:
     """Return what *act* returns, which may block, while the event loop goes on.
 
     Raises:
@@ -50,7 +50,7 @@ async def in_thread(act: Callable[[], T]) -> T:
     return result
 
 
-async def in_thread_within(act: Callable[[], object], limit_s: float) -> None:
+async def run_in_thread_within(act: Callable[[], object], limit_s: float) -> None:
     """Run *act* in a thread and wait for it, but no longer than *limit_s* seconds.
 
     Raises:
@@ -65,4 +65,4 @@ async def in_thread_within(act: Callable[[], object], limit_s: float) -> None:
     # A scope that was cancelled before must not put its exception in place of the block's own.
     with trio.move_on_after(limit_s) as scope:
         scope.shield = True
-        await in_thread(act)
+        await run_in_thread(act)

@@ -1,4 +1,4 @@
-"""Words that an author got wrong: which one was meant, and which there are."""
+"""Texts for messages about a wrong value: the value itself, and the word that was meant."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from urllib.parse import urlsplit
 MAX_SHOWN_CHARS: Final = 40
 """So that a message stays one line."""
 
-LIKE: Final = 0.6
+MIN_SIMILARITY: Final = 0.6
 """Least similarity of two words for a suggestion, from 0 to 1."""
 
 # Bypasses the metaclass, whose definition of the attribute may run user code.
 _QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 
 
-def meant(word: object, allowed: Iterable[str]) -> str:
+def did_you_mean(word: object, allowed: Iterable[str]) -> str:
     """Return a question with the word that *word* is close to; nothing if it is close to none."""
     close = closest(str(word), allowed)
     return f" (did you mean {close!r}?)" if close else ""
 
 
-def closest(word: str, allowed: Iterable[str], cutoff: float = LIKE) -> str:
+def closest(word: str, allowed: Iterable[str], cutoff: float = MIN_SIMILARITY) -> str:
     """Return the word of *allowed* that is most similar to *word*; "" if none is similar."""
     import difflib  # noqa: PLC0415 - 2 ms at import, for misspelt words only
 
     return next(iter(difflib.get_close_matches(word, allowed, 1, cutoff)), "")
 
 
-def shown_url(value: str) -> str:
+def describe_url(value: str) -> str:
     """Return scheme and host of a URL for a message.
 
     A string without a scheme is not shown: it may be a token that was given as the URL.
@@ -43,13 +43,13 @@ def shown_url(value: str) -> str:
     return repr(f"{parts.scheme}://{parts.hostname or ''}")
 
 
-def shown(value: object) -> str:
+def describe_value(value: object) -> str:
     """Return a wrong value for a message: a text, cut; of anything else the type alone."""
     if type(value) is not str:
         return f"an object of type {_QUALNAME(type(value))}"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 
-def one_of(words: Iterable[str]) -> str:
+def choices(words: Iterable[str]) -> str:
     """Return what was expected: one of *words*."""
     return f"one of {', '.join(words)}"

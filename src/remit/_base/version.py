@@ -1,4 +1,4 @@
-"""The version and what names it on the wire.
+"""The version of remit, and the header that tells a server of it.
 
 A constant, because reading the metadata of the distribution would cost 20 ms.
 """

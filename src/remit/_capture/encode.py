@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from msgspec import Struct, field
 
-from remit._base.guard import attempt, escaped, guarded
+from remit._base.guard import attempt, guarded, wrap_exit
 from remit._capture import markers
 from remit._capture.rules import HOOK
 from remit._capture.rules.patterns import key_shaped
@@ -197,7 +197,7 @@ def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]
     answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
         # The guard would raise a denial to the caller; this one belongs to the hook.
-        raise escaped(answer) if isinstance(answer, DeniedError) else answer
+        raise wrap_exit(answer) if isinstance(answer, DeniedError) else answer
     return answer
 
 

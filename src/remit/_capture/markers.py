@@ -1,6 +1,6 @@
 """Markers: the objects that replace a value in a payload.
 
-Source: payload format 1, section 3 of the design. Each has the reserved key `$remit`.
+All are listed in docs/reference/payloads.md. Each has the reserved key `$remit`.
 """
 
 from __future__ import annotations

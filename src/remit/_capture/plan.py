@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
+from itertools import compress
 from typing import Any, Final, TypeAlias
 
 from msgspec import Raw, Struct, field
+from msgspec.structs import astuple
 
+from remit._capture import markers
 from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.encode import Rules
-from remit._capture.fast_path import UNSET, all_plain, args_struct
+from remit._capture.fast_path import UNSET, ArgsStruct, all_plain, args_struct
 from remit._capture.rules import CAPTURE_OFF
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
@@ -48,6 +51,7 @@ _NOT_ENCODED: Final = (UnicodeEncodeError, TypeError)
 """A text has no UTF-8; the arguments do not fit the Struct, or a field of it is `UNSET`."""
 
 _NONE: Final[frozenset[str]] = frozenset()
+_TEXT: Final = frozenset({str})
 
 
 class CaptureOptions(Struct, frozen=True):
@@ -239,7 +243,12 @@ class ParameterPlan(Struct, frozen=True):
 
     @property
     def encoded_default(self) -> object:
-        """What the fast path encodes if it is not given: the default, if no call changes it."""
+        """What the fast path encodes if it is not given: the default, if no call changes it.
+
+        Of a withheld one, the default itself: its texts are collected.
+        """
+        if not self.open:
+            return UNSET if self.default is MISSING else self.default
         if self.kind is VAR_POSITIONAL:
             return Raw(b"[]")
         if self.kind is VAR_KEYWORD:
@@ -315,10 +324,11 @@ class Plan:
         self._read_names(signature)
         self._surplus = ParameterPlan.of_surplus(self._parameters, params)
         self._labelled = _labelled(self._parameters)
+        self._hidden = _hidden(self._parameters)
+        self._partial = bool(self._hidden or signature.skipped)
         self._struct = None
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
-        fast = not signature.skipped and self._labelled is None
-        if fast and all(each.open for each in self._parameters):
+        if self._labelled is None and not any(each.rule in each.off for each in self._parameters):
             defaults = {each.name: each.encoded_default for each in self._parameters}
             self._struct = args_struct(defaults)
         out = self.outcome
@@ -328,6 +338,7 @@ class Plan:
         """Take over which argument belongs to which parameter."""
         parameters = self._parameters
         self._names = signature.names
+        self._recorded = [name is not None for name in signature.names]
         self._skipped = signature.skipped
         self._rest = _name_of_kind(parameters, VAR_POSITIONAL)
         self._others = _name_of_kind(parameters, VAR_KEYWORD)
@@ -353,6 +364,9 @@ class Plan:
         struct = self._struct
         if struct is None or rules.hook is not None or len(args) > self._most:
             return self._walked(args, kwargs, rules)
+        if self._partial:
+            data = self._without_hidden(struct, args, kwargs, rules)
+            return data or self._walked(args, kwargs, rules)
         values = args
         if kwargs:
             # The Struct would accept a positional-only parameter by name.
@@ -398,6 +412,48 @@ class Plan:
             if len(data) <= rules.limits.max_payload_bytes:
                 return data
         return self._walked_result(value, rules)
+
+    def _without_hidden(
+        self,
+        struct: ArgsStruct,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+        rules: Rules,
+    ) -> bytes | None:
+        """Return the payload of a call of which parameters are withheld or skipped.
+
+        Returns:
+            None if a value needs the walk.
+        """
+        if rules.off or not _TEXT.issuperset(map(type, kwargs)):
+            return None
+        if self._skipped:
+            args = tuple(compress(args, self._recorded))
+            kwargs = {name: kwargs[name] for name in kwargs if name not in self._skipped}
+        if not self._by_keyword.issuperset(kwargs):
+            return None
+        counts: list[str] = []
+        try:
+            payload = struct(*args, **kwargs)
+            values = list(astuple(payload))
+            for at, each, rule, marker in self._hidden:
+                value = values[at]
+                if value is UNSET:
+                    return None
+                values[at] = None
+                if each.rule is None and is_bare(value):
+                    continue
+                setattr(payload, each.name, marker)
+                counts.append(rule)
+                if rules.texts is not None:
+                    rules.texts.add(value)
+            data = encode(payload) if all_plain(values) else b""
+        except _NOT_ENCODED:
+            return None
+        if not 0 < len(data) <= rules.limits.max_payload_bytes:
+            return None
+        rules.count(counts)
+        return data
 
     def _walked(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
@@ -492,6 +548,16 @@ class Plan:
 
 def _name_of_kind(parameters: Iterable[ParameterPlan], kind: object) -> str | None:
     return next((each.name for each in parameters if each.kind is kind), None)
+
+
+def _hidden(parameters: Iterable[ParameterPlan]) -> list[tuple[int, ParameterPlan, str, Raw]]:
+    """Return place, plan, rule and encoded marker of each parameter that a rule withholds."""
+    ruled = ((at, each, each.rule or each.name_rule) for at, each in enumerate(parameters))
+    return [
+        (at, each, rule, Raw(encode(markers.withheld(rule))))
+        for at, each, rule in ruled
+        if rule is not None
+    ]
 
 
 def _labelled(parameters: Iterable[ParameterPlan]) -> ParameterPlan | None:

@@ -1,7 +1,7 @@
 """Notes of remit in a payload: that a step exceeds its agent's remit, or that it was denied.
 
-Source: payload format 1. A marker has a text under `$remit`; a note beside the parameters is an
-object there, so that readers can tell the two apart.
+Part of payload format 1 (docs/reference/payloads.md). A marker has a text under `$remit`; a note
+beside the parameters is an object there, so that readers can tell the two apart.
 """
 
 from __future__ import annotations

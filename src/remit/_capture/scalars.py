@@ -1,7 +1,7 @@
 """Single values as JSON has them, read with the methods of their base types only.
 
-Source: payload format 1: datetimes ISO 8601; Decimal and integers beyond 2^53 as strings; what
-JSON has no number for (NaN, infinities) as a string.
+As in docs/reference/payloads.md: datetimes ISO 8601; Decimal and integers beyond 2^53 as strings;
+what JSON has no number for (NaN, infinities) as a string.
 """
 
 from __future__ import annotations

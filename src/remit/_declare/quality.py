@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._capture.markers import KEY
 from remit._declare.registry import AgentType
 from remit._declare.schema import Redact, quality_schema
@@ -123,7 +123,7 @@ class _Comparison:
             if name in properties:
                 yield from self.wrong(member, properties[name], f"{prefix}{name}")
             elif rules.get("additionalProperties") is False:
-                yield f"{shown(prefix + name)} is not declared"
+                yield f"{describe_value(prefix + name)} is not declared"
 
     def _wrong_in_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
         reference = rules.get("$ref")

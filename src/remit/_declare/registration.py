@@ -23,7 +23,7 @@ from remit._declare.schema import (
     quality_schema,
     result_schema,
 )
-from remit._inspect.docstrings import shown, summary
+from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.signature import RETURN
 from remit.models._words import Purpose
 from remit.models.data_risk import DataRisk
@@ -100,9 +100,9 @@ def registration(
     found: dict[str, object] = {
         "agent_version": _present(
             name=agent.name,
-            external_identifier=shown(agent.version, redact)
+            external_identifier=free_of_secrets(agent.version, redact)
             or f"schema-{digest[:SHORT_HASH_CHARS]}",
-            description=shown(agent.description, redact),
+            description=free_of_secrets(agent.description, redact),
         ),
         "agent_schema_version": {"external_identifier": f"schema-{digest}", **content},
     }
@@ -129,9 +129,9 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     off = plan.rules_off
     return _present(
         name=declared.name,
-        title=shown(declared.title, redact) or human(declared.qualname),
-        description=shown(declared.description or summary(declared.doc), redact),
-        template=shown(declared.template, redact),
+        title=free_of_secrets(declared.title, redact) or human(declared.qualname),
+        description=free_of_secrets(declared.description or summary(declared.doc), redact),
+        template=free_of_secrets(declared.template, redact),
         params_schema=params_schema(
             declared.declared_signature,
             redact=redact,

@@ -1,6 +1,6 @@
 """Data risk: what a step may do, and whose data flows through it; checked when it is declared.
 
-Source: the words are those of the API's `data_risk` (CONTRACT.md section 12).
+The words are those of the API's `data_risk` (docs/reference/data-risk.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from remit._base.guard import attempt
-from remit._base.text import closest, meant, one_of
+from remit._base.text import choices, closest, did_you_mean
 from remit._inspect.marks import CATEGORIES, CLASSIFICATION
 from remit.errors import DeclarationError
 from remit.models.data_risk import ActionProfile, Classification, DataCategories, DataRisk
@@ -124,7 +124,7 @@ def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str,
         given = (given,)
     if not isinstance(given, Iterable):
         raise DeclarationError(
-            f"remit.risk({argument}={given!r}): expected a word or several, of {one_of(allowed)}"
+            f"remit.risk({argument}={given!r}): expected a word or several, of {choices(allowed)}"
         )
     words = tuple(cast("Iterable[object]", given))
     return tuple(_known(argument, word, allowed) for word in words)
@@ -134,8 +134,8 @@ def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
     """Return the word as a plain `str`: the user's may be of another class."""
     if word not in allowed:
         raise DeclarationError(
-            f"remit.risk({argument}=...): {word!r} is unknown{meant(word, allowed)}; "
-            f"expected {one_of(allowed)}"
+            f"remit.risk({argument}=...): {word!r} is unknown{did_you_mean(word, allowed)}; "
+            f"expected {choices(allowed)}"
         )
     return allowed[allowed.index(word)]
 
@@ -171,7 +171,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
     if not isinstance(value, Mapping):
         raise DeclarationError(
             f"{where}: data_risk is of type {type(value).__qualname__}; expected what "
-            f"remit.risk(...) returns, a DataRisk, or a mapping with {one_of(MEMBERS)}"
+            f"remit.risk(...) returns, a DataRisk, or a mapping with {choices(MEMBERS)}"
         )
     given = cast("Mapping[object, object]", value)
     for key in given:
@@ -185,7 +185,7 @@ def _check_key(key: object, where: str) -> None:
     """Refuse a key beside the three parts that is surely a mistake."""
     if not isinstance(key, str):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}; expected {one_of(MEMBERS)}"
+            f"{where}: data_risk has the key {key!r}; expected {choices(MEMBERS)}"
         )
     homes = [part for part, model in PARTS.items() if key in model.model_fields]
     if homes:
@@ -194,8 +194,8 @@ def _check_key(key: object, where: str) -> None:
         )
     if key not in MEMBERS and closest(key, MEMBERS, _SLIP_RATIO):
         raise DeclarationError(
-            f"{where}: data_risk has the key {key!r}{meant(key, MEMBERS)}; "
-            f"expected {one_of(MEMBERS)}"
+            f"{where}: data_risk has the key {key!r}{did_you_mean(key, MEMBERS)}; "
+            f"expected {choices(MEMBERS)}"
         )
 
 
@@ -218,7 +218,7 @@ def _part(key: str, model: type[BaseModel], given: object, where: str) -> BaseMo
     if not isinstance(given, Mapping):
         raise DeclarationError(
             f"{where}: data_risk[{key!r}] is of type {type(given).__qualname__}; "
-            f"expected a mapping with {one_of(model.model_fields)}"
+            f"expected a mapping with {choices(model.model_fields)}"
         )
     members = cast("Mapping[object, object]", given)
     for name, word in members.items():
@@ -230,14 +230,14 @@ def _check_member(key: str, model: type[BaseModel], name: object, word: object, 
     names = tuple(model.model_fields)
     if not isinstance(name, str) or name not in names:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}] has the key {name!r}{meant(name, names)}; "
-            f"expected {one_of(names)}"
+            f"{where}: data_risk[{key!r}] has the key {name!r}{did_you_mean(name, names)}; "
+            f"expected {choices(names)}"
         )
     allowed = get_args(model.model_fields[name].annotation)
     if word not in allowed:
         raise DeclarationError(
-            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{meant(word, allowed)}; "
-            f"expected {one_of(allowed)}"
+            f"{where}: data_risk[{key!r}][{name!r}] is {word!r}{did_you_mean(word, allowed)}; "
+            f"expected {choices(allowed)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Spans for adapters of frameworks, which get callbacks instead of a call stack.
+"""For integrations of agent frameworks, which get callbacks: opens and ends spans by hand.
 
 A step that a framework reports has no function. It is declared by `declare`, opened by `start` and
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`

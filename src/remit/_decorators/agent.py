@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, TypeVar, get_args, overload
 from remit import _runtime
 from remit._base.guard import guarded
 from remit._base.ids import is_pfid
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, declare, explicit_name, place_of
 from remit._decorators.span_type import current_rules, recorder_of
@@ -224,7 +224,9 @@ class AgentRuns:
 
     def _misuse(self, name: str, value: object, expected: str) -> UsageError:
         agent = self._agent.external_identifier
-        return UsageError(f"run({name}=...) of {agent}: saw {shown(value)}; expected {expected}")
+        return UsageError(
+            f"run({name}=...) of {agent}: saw {describe_value(value)}; expected {expected}"
+        )
 
     def open(
         self,

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from remit import _capture
 from remit._base.guard import attempt
-from remit._base.text import meant
+from remit._base.text import did_you_mean
 from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
@@ -147,7 +147,7 @@ def _check_option(key: object, option: object, names: list[str], where: str) -> 
     if isinstance(key, str) and ":" in key:
         _check_switch(key, option, f"{where}: capture")
     elif key not in names:
-        hint = meant(key, names)
+        hint = did_you_mean(key, names)
         raise DeclarationError(
             f"{where}: capture has the key {key!r}{hint}; expected one of {', '.join(names)}, or "
             "the name of a rule"

@@ -1,4 +1,4 @@
-"""Adoption: what an ended process left in the spool is sent by another, and its runs are ended."""
+"""Adoption: sends what ended processes left in the spool, and ends their runs."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ class Adoption:
     A step is made by the sender's thread; the counts may be read from any.
     """
 
-    def __init__(self, files: Files | None, context: SenderContext, look_every_s: float) -> None:
-        """Look for nothing yet.
+    def __init__(self, files: Files | None, context: SenderContext, scan_every_s: float) -> None:
+        """Open nothing yet.
 
         Args:
-            files: Where to look; nowhere if None.
-            context: How to send.
-            look_every_s: Seconds between two looks for files of processes that have ended.
+            files: The spool's files; None without a spool.
+            context: Shared by all senders of the process.
+            scan_every_s: Seconds between two scans for files of processes that have ended.
         """
         self._files = files
         self._context = context
-        self._look_every_ns = int(look_every_s * NS_PER_S)
-        self._look_ns = context.clock.monotonic_ns()
+        self._scan_every_ns = int(scan_every_s * NS_PER_S)
+        self._next_scan_ns = context.clock.monotonic_ns()
         self._file: FileOutbox | None = None
         self._sender: Sender | None = None
         self._closed = False
 
-    def look_now(self) -> None:
-        """Have the next step look, and try even while the circuit is open."""
-        self._look_ns = 0
+    def request_scan(self) -> None:
+        """Make the next step scan, and send even while the circuit is open."""
+        self._next_scan_ns = 0
         if self._sender is not None:
             self._sender.force()
 
-    def likely(self) -> bool:
-        """Tell whether there may be something to adopt, without opening a file."""
-        return self._file is not None or (self._files is not None and self._files.left())
+    def may_have_files(self) -> bool:
+        """Return whether there may be something to adopt, without opening a file."""
+        return self._file is not None or (self._files is not None and self._files.has_files())
 
     @property
     def busy(self) -> bool:
-        """Whether a file is being sent, or a look was asked for and not made yet."""
-        return self._file is not None or (self._files is not None and not self._look_ns)
+        """Whether a file is being sent, or a requested scan has not been made yet."""
+        return self._file is not None or (self._files is not None and not self._next_scan_ns)
 
     def pending(self) -> int:
         """Count the rows of the file that is being sent."""
@@ -67,18 +67,18 @@ class Adoption:
         return None if file is None else file.oldest_ns()
 
     def step(self) -> float:
-        """Send a window of a file, or look for one; return the seconds until the next step."""
+        """Send a window of a file, or scan for one; return the seconds until the next step."""
         if self._files is None or self._closed:
             return self._context.poll_interval_s
         if self._file is None:
             self._take(self._files)
         file, sender = self._file, self._sender
         if file is None or sender is None:
-            return max(0.0, (self._look_ns - self._context.clock.monotonic_ns()) / NS_PER_S)
+            return max(0.0, (self._next_scan_ns - self._context.clock.monotonic_ns()) / NS_PER_S)
         try:
             return self._send(file, sender)
         except (DamagedError, *STORAGE_ERRORS) as error:
-            self._give_back(file, error)
+            self._put_back(file, error)
             return 0.0
 
     def abandon(self) -> None:
@@ -87,7 +87,7 @@ class Adoption:
             self._file.abandon()
 
     def close(self, timeout_s: float) -> None:
-        """Leave what is not sent yet to another process, for good; wait no longer than that."""
+        """Release the file; a later process sends what is left. Wait at most *timeout_s*."""
         self._closed = True
         file = self._file
         if file is not None:
@@ -95,15 +95,15 @@ class Adoption:
 
     def _take(self, files: Files) -> None:
         now_ns = self._context.clock.monotonic_ns()
-        if now_ns < self._look_ns:
+        if now_ns < self._next_scan_ns:
             return
         file = files.take()
         if file is None:
-            self._look_ns = now_ns + self._look_every_ns
+            self._next_scan_ns = now_ns + self._scan_every_ns
         else:
-            self._begin(file)
+            self._open(file)
 
-    def _begin(self, file: FileOutbox) -> None:
+    def _open(self, file: FileOutbox) -> None:
         self._sender = Sender(file, RunTable(file), self._context)
         self._file = file
         if self._closed:
@@ -121,28 +121,28 @@ class Adoption:
             file.close()
             self._file = self._sender = None
             if file.claim.path.exists():
-                # It is left for another process, so there is no hurry to look again.
-                self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
+                # It is left for another process, so the next scan is not urgent.
+                self._next_scan_ns = self._context.clock.monotonic_ns() + self._scan_every_ns
         return 0.0
 
-    def _give_back(self, file: FileOutbox, error: Exception) -> None:
-        """Leave a file that cannot be read or written; save what can be read of a damaged one."""
+    def _put_back(self, file: FileOutbox, error: Exception) -> None:
+        """Release a file that cannot be read or written; rescue the content of a damaged one."""
         claim = file.detach()
         self._file = self._sender = None
         if self._files is not None and is_damage(error):
             rescued = self._files.rescue(claim, error)
             if rescued is not None:
-                self._begin(rescued)
+                self._open(rescued)
         else:
             claim.release()
-            self._look_ns = self._context.clock.monotonic_ns() + self._look_every_ns
+            self._next_scan_ns = self._context.clock.monotonic_ns() + self._scan_every_ns
 
 
 def _endings(file: FileOutbox) -> tuple[list[Item], list[RunRecord]]:
-    """Return the ends of what the process of *file* began and did not end, and what was lost.
+    """Return the ends of open spans and runs of the process of *file*, and its losses.
 
     Returns:
-        Items to be sent, and the records of runs that say more than before.
+        Items to be sent, and the run records that changed.
     """
     runs = {record.key: record for record in file.open_runs()}
     roots = {record.root for record in runs.values()}
@@ -152,11 +152,11 @@ def _endings(file: FileOutbox) -> tuple[list[Item], list[RunRecord]]:
     for run_key, count in Counter(span.run_key for span in spans).items():
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
-    owing = file.owing_runs()
-    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in owing]
-    for record in owing:
+    with_losses = file.inherited_with_losses()
+    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in with_losses]
+    for record in with_losses:
         record.lost = {}
     ends = [
         item for record in runs.values() for item in failed_run_ends(record, file.last_write_ns)
     ]
-    return [*spans, *losses, *ends], [*runs.values(), *owing]
+    return [*spans, *losses, *ends], [*runs.values(), *with_losses]

@@ -1,4 +1,4 @@
-"""Bulk items as JSON: keys and times become text here, payloads are copied as they are."""
+"""Builds the items of a bulk request: keys and times as text, payloads copied as they are."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Finish(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How much goes into one bulk request."""
+    """Most items and bytes of one bulk request."""
 
     items: int
     size_bytes: int
@@ -64,11 +64,11 @@ class Batch:
     """Items for one bulk request, in the order of sending.
 
     Attributes:
-        limits: How much it may hold.
-        rows: Each row, by idempotency key.
-        bodies: The JSON of each.
-        runs: Their runs, by key.
-        size_bytes: Of the bodies, with what parts them.
+        limits: Most items and bytes.
+        rows: The rows, by idempotency key.
+        bodies: The rows as JSON.
+        runs: The runs of the rows, by key.
+        size_bytes: Size of the bodies with their separators.
     """
 
     limits: BatchLimits
@@ -83,9 +83,9 @@ class Batch:
         return len(self.bodies) >= self.limits.items
 
     def has_room(self, key: str, body: bytes) -> bool:
-        """Tell whether an item may be added; a first one goes alone however large it is.
+        """Return whether an item may be added; the first may be of any size.
 
-        A key may be in a batch once.
+        A batch holds each key once.
         """
         if not self.rows:
             return True
@@ -102,10 +102,7 @@ class Batch:
 
 @guarded("encoding an item")
 def encode_span(item: Item, run: RunDelivery) -> tuple[str, bytes]:
-    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's.
-
-    Source: CONTRACT.md section 11.
-    """
+    """Return the idempotency key of a span item, and its JSON; `None` after a fault of remit's."""
     root, root_key = run.record.root, run.root_key
     text = key_text(root_key if item.key == root else item.key)
     span_id = pfid_text(text, run.partition)

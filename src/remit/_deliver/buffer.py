@@ -1,7 +1,7 @@
-"""The buffer: items from any thread, until the writer takes them; bounded in bytes.
+"""The buffer: holds recorded items of all threads until the writer takes them; bounded in bytes.
 
-A span's beginning waits here until its end comes, and both are sent as one item. One that is older
-than an interval is announced: the writer sends it as `active`, and the end alone follows later.
+The start of a span is kept here until the span ends, and both are sent as one item. A span that is
+open for longer than an interval is announced: it is sent as `active`, and its end follows later.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
-from remit._base.loops import is_own_thread, looping
+from remit._base.loops import in_event_loop, is_own_thread
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind, RunFeed
 
@@ -33,22 +33,22 @@ WAKE_PART: Final = 1 / 8
 NEVER: Final = 1 << 62
 # A thread waits no longer than this for the writer to make room.
 WAIT_S: Final = 0.05
-# What the writer takes at once; between two chunks it writes to the disk.
+# Most items that the writer takes at a time; between two chunks it writes to the disk.
 CHUNK_ITEMS: Final = 2_000
-# With more items waiting the writer makes the next pass at once.
+# With more items waiting the writer starts the next pass immediately.
 BACKLOG_ITEMS: Final = 10 * CHUNK_ITEMS
 # A pass this near to the interval's end counts as one.
-PUNCTUAL_PART: Final = 0.9
+FULL_INTERVAL_PART: Final = 0.9
 
 _started_ns: Final = attrgetter("started_ns")
 
 
 class Buffer:
-    """The sink of a running process: takes items from any thread, hands them to the writer.
+    """The sink of a running process: takes items from any thread, passes them to the writer.
 
     Attributes:
-        losses: What was dropped.
-        inherited: Keys of the runs that came through a fork and of which nothing was recorded yet.
+        losses: Counts of dropped items.
+        inherited: Keys of the parent process's runs in which this process recorded nothing yet.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Buffer:
         self._wake_writer = wake_writer
         self._reset()
         self._feeds: dict[str, RunFeed] = {}
-        # Of runs that have ended, as long as somebody else refers to them, such as their handle.
+        # Of runs that have ended, as long as something else refers to them, such as their handle.
         self._ended_feeds: WeakValueDictionary[str, RunFeed] = WeakValueDictionary()
         self.inherited: set[str] = set()
 
@@ -101,10 +101,10 @@ class Buffer:
         self._wake_at_bytes = 0
         self._asleep = True
         self._closed = False
-        self._late = False
-        # One comparison on the hot path leads to everything that is rare: the first item, a
-        # buffer that fills, a buffer that is closed.
-        self._calm_bytes = -1
+        self._warned_after_shutdown = False
+        # The hot path compares with this bound alone. It covers all rare cases: the first item, a
+        # buffer that fills, a closed buffer.
+        self._fast_limit_bytes = -1
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take a new run; its feed is kept until the run has ended."""
@@ -114,47 +114,47 @@ class Buffer:
             self._start_threads()
 
     def start_span(self, start: Item) -> None:
-        """Keep a span's beginning until its end, or until it is old enough to be announced.
+        """Keep a span's start until the span ends or is old enough to be announced.
 
-        It counts when it is queued: until then the open span holds it anyhow.
+        Its bytes are counted when it is queued; until then the open span refers to it as well.
         """
         if not self._closed:
             self._open[start.key] = start
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Queue the whole span; or its end alone, if its beginning was announced.
+        """Queue the whole span, or a `FINISH` item if its start was announced.
 
-        The end carries the beginning too: a server that lost the span gets it whole.
+        That item has the fields of the start too, for a server that lost the span.
         """
         if self._open.pop(start.key, None) is None:
-            # The announced beginning may still be on its way: it stays as it is.
+            # The announced item may still be queued, so it is not changed.
             start = replace(start, kind=Kind.FINISH)
         start.finished_ns, start.status, start.result = finished_ns, status, result
         added = ITEM_BYTES + len(start.payload or b"") + len(result or b"")
         with self._lock:
             self._held_bytes += added
-            if self._held_bytes <= self._calm_bytes:
+            if self._held_bytes <= self._fast_limit_bytes:
                 self._queue.append(start)
                 return
-        self._press(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
+        self._queue_or_drop(start, self._span_bound if start.kind == Kind.SPAN else self._end_bound)
 
     def put(self, item: Item) -> None:
         """Queue any other item."""
         with self._lock:
             self._held_bytes += cost(item)
-        self._press(item, self._max_bytes)
+        self._queue_or_drop(item, self._max_bytes)
 
-    def drain(self, *, everything: bool) -> list[Item]:
-        """Return what is queued, at most a chunk: runs, spans by their starts, then ends.
+    def drain(self, *, announce_all: bool) -> list[Item]:
+        """Return at most a chunk of the queued items: runs, spans by their starts, then ends.
 
         Called by one thread at a time.
 
         Args:
-            everything: Announce all open spans, not only those that are old enough.
+            announce_all: Announce all open spans, not only those that are old enough.
         """
         kinds: list[list[Item]] = [[] for _ in range(Kind.CLOSE + 1)]
         with self._lock:
-            for key in self._ripe(everything=everything):
+            for key in self._keys_to_announce(announce_all=announce_all):
                 start = self._open.pop(key, None)
                 if start is not None:
                     kinds[Kind.SPAN].append(start)
@@ -163,48 +163,48 @@ class Buffer:
                 item = self._queue.popleft()
                 kinds[item.kind].append(item)
             self._wake_at_bytes = self._held_bytes + self._wake_bytes
-            self._reset_calm()
+            self._update_fast_limit()
         kinds[Kind.SPAN].sort(key=_started_ns)
         return [item for items in kinds for item in items]
 
     def release(self, freed_bytes: int) -> None:
-        """Take note that *freed_bytes* of items are no longer in memory."""
+        """Note that *freed_bytes* of items are no longer in memory."""
         with self._lock:
             self._held_bytes -= freed_bytes
             self._wake_at_bytes -= freed_bytes
             self._stalled = False
-            self._reset_calm()
+            self._update_fast_limit()
             self._room.notify_all()
 
     def feed(self, run_key: str) -> RunFeed | None:
-        """Return the feed of a run whose end was not delivered yet, if anybody needs it."""
+        """Return the feed of a run whose end is not delivered yet, if something refers to it."""
         return self._feeds.get(run_key) or self._ended_feeds.get(run_key)
 
-    def ended(self, run_key: str) -> None:
-        """Keep a run's feed only as long as others do: its end was moved, nothing needs it here.
+    def release_feed(self, run_key: str) -> None:
+        """Keep the feed of a run whose end was moved by a weak reference only.
 
-        While the server is down any number of runs may wait for it.
+        While the server is down, the number of such runs is not bounded.
         """
         feed = self._feeds.get(run_key)
         if feed is not None:
-            # In this order, so that it is found at any moment.
+            # In this order, so that `feed` finds it at any time.
             self._ended_feeds[run_key] = feed
             self._feeds.pop(run_key, None)
 
-    def forget(self, run_key: str) -> None:
-        """Let go of a run's feed."""
+    def forget_feed(self, run_key: str) -> None:
+        """Remove a run's feed."""
         self._feeds.pop(run_key, None)
         self._ended_feeds.pop(run_key, None)
 
     def close(self) -> None:
-        """Drop and count what comes from now on."""
+        """Drop and count all later items."""
         with self._lock:
             self._closed = True
-            self._reset_calm()
+            self._update_fast_limit()
             self._room.notify_all()
 
     def after_fork_in_child(self) -> None:
-        """Forget the parent's items, which the parent delivers; the feeds of its runs stay."""
+        """Remove the parent's items, which the parent delivers; keep the feeds of its runs."""
         self.losses.after_fork_in_child()
         self.inherited = {*self._feeds, *self._ended_feeds}
         self._reset()
@@ -215,33 +215,34 @@ class Buffer:
         return self._held_bytes
 
     @property
-    def behind(self) -> bool:
-        """Whether so much is queued that the writer should make its next pass at once."""
+    def has_backlog(self) -> bool:
+        """Whether so much is queued that the writer should start its next pass immediately."""
         return len(self._queue) > BACKLOG_ITEMS
 
     def __len__(self) -> int:
-        """Count the items that wait here, beginnings of open spans included."""
+        """Count the queued items and the open spans."""
         return len(self._queue) + len(self._open)
 
-    def _ripe(self, *, everything: bool) -> list[bytes]:
-        """Return the keys of the beginnings that were here a whole interval ago."""
+    def _keys_to_announce(self, *, announce_all: bool) -> list[bytes]:
+        """Return the keys of the spans that were open a whole interval ago."""
         now_ns = self._clock.monotonic_ns()
-        # A pass that came early, because the buffer filled, is no interval; a punctual one is.
-        if not everything and now_ns - self._aged_ns < self._announce_after_ns * PUNCTUAL_PART:
+        # A pass that came early, because the buffer filled, does not end an interval.
+        interval_ns = self._announce_after_ns * FULL_INTERVAL_PART
+        if not announce_all and now_ns - self._aged_ns < interval_ns:
             return []
         self._aged_ns = now_ns
         open_now = list(self._open)
-        ripe = open_now if everything else [key for key in open_now if key in self._aging]
-        self._aging = set(open_now).difference(ripe)
-        return ripe
+        due = open_now if announce_all else [key for key in open_now if key in self._aging]
+        self._aging = set(open_now).difference(due)
+        return due
 
-    def _reset_calm(self) -> None:
-        """Set up to how many bytes held an item needs nothing but to be queued."""
+    def _update_fast_limit(self) -> None:
+        """Set the number of held bytes up to which an item is only queued."""
         rare = self._closed or self._asleep
-        self._calm_bytes = -1 if rare else min(self._wake_at_bytes, self._wait_bound)
+        self._fast_limit_bytes = -1 if rare else min(self._wake_at_bytes, self._wait_bound)
 
     def _wake(self) -> None:
-        """Start the threads at the first item; wake the writer, once, when much has come in."""
+        """Start the threads at the first item; wake the writer once when the buffer fills."""
         with self._lock:
             starts, self._asleep = self._asleep, False
             wakes = not starts and self._held_bytes > self._wake_at_bytes
@@ -249,14 +250,17 @@ class Buffer:
                 self._wake_at_bytes = self._held_bytes + self._wake_bytes
             elif wakes:
                 self._wake_at_bytes = NEVER
-            self._reset_calm()
+            self._update_fast_limit()
         if starts:
             self._start_threads()
         elif wakes:
             self._wake_writer()
 
-    def _press(self, item: Item, bound: int) -> None:
-        """Queue an item that is counted already, or less of it, or nothing beyond *bound* bytes."""
+    def _queue_or_drop(self, item: Item, bound: int) -> None:
+        """Queue an item whose bytes are counted already, without its payload, or drop it.
+
+        It is dropped if more than *bound* bytes are held.
+        """
         if not self._closed:
             self._wake()
             self._await_room()
@@ -266,29 +270,30 @@ class Buffer:
             self._count(item, reason)
 
     def _add(self, item: Item, bound: int) -> Loss | None:
-        """Queue an item or a part of it; return why something of it is lost, None if nothing is."""
+        """Queue an item or a part of it; return the reason of a loss, None without one."""
         if self._closed:
             self._held_bytes -= cost(item)
             return Loss.AFTER_SHUTDOWN
         if self._held_bytes <= self._payload_bound:
             self._queue.append(item)
             return None
-        bare = item if _is_root(item) else skeleton(item)
-        freed_bytes = max(0, cost(item) - cost(bare))
+        without_payload = item if _is_root(item) else skeleton(item)
+        freed_bytes = max(0, cost(item) - cost(without_payload))
         if self._held_bytes - freed_bytes > bound:
             self._held_bytes -= cost(item)
             return Loss.BUFFER_FULL
         self._held_bytes -= freed_bytes
-        self._queue.append(bare if freed_bytes else item)
+        self._queue.append(without_payload if freed_bytes else item)
         return Loss.PAYLOAD_BUFFER_FULL if freed_bytes else None
 
     def _await_room(self) -> None:
         """Wait until the writer has made room.
 
-        An event loop, a thread of remit's, and a call after a wait in vain do not wait.
+        Return immediately in an event loop, in remit's own threads, and after a wait that timed
+        out.
         """
         full = self._held_bytes > self._wait_bound and not self._stalled
-        if full and not (looping() or is_own_thread()):
+        if full and not (in_event_loop() or is_own_thread()):
             with self._lock:
                 if self._held_bytes > self._wait_bound:
                     self._stalled = not self._room.wait(WAIT_S)
@@ -301,9 +306,9 @@ class Buffer:
         if feed is not None and item.kind in (Kind.SPAN, Kind.FINISH):
             feed.lost += 1
         if item.kind == Kind.RUN:
-            self.forget(item.run_key)
-        if reason is Loss.AFTER_SHUTDOWN and not self._late:
-            self._late = True
+            self.forget_feed(item.run_key)
+        if reason is Loss.AFTER_SHUTDOWN and not self._warned_after_shutdown:
+            self._warned_after_shutdown = True
             logger.warning(
                 "something was recorded after remit's shutdown, and is lost; "
                 "remit.status().dropped counts it (after_shutdown). Call remit.shutdown() last, "
@@ -312,5 +317,5 @@ class Buffer:
 
 
 def _is_root(item: Item) -> bool:
-    """Tell whether an item is of a run's root span: what it says of the run is small and stays."""
+    """Return whether an item is of a run's root span, whose payload is small and is kept."""
     return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is None

@@ -36,7 +36,7 @@ AGENT_KEY_CHARS: Final = 32
 
 
 class Client(Protocol):
-    """What sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double."""
+    """Sends calls: `remit.client._http.HttpClient`, the collector of local mode, a double."""
 
     @property
     def holds_locks(self) -> bool:
@@ -53,19 +53,19 @@ class Client(Protocol):
 
 
 class OutOfTimeError(Exception):
-    """The deadline of a shutdown passed: nothing more is sent. Never leaves delivery."""
+    """The deadline of a shutdown passed, so nothing more is sent. It is caught in delivery."""
 
 
-OF_SENDING: Final = (ApiError, OutOfTimeError)
-"""What a call may raise that is no fault of remit's."""
+SEND_ERRORS: Final = (ApiError, OutOfTimeError)
+"""Exceptions of a call that are not faults of remit's."""
 
 
 class DeadlineClient:
-    """Sends calls within the time that one may take.
+    """Sends calls with the timeout of a request and the deadline of a shutdown.
 
     Attributes:
-        limit: Deadline of a shutdown: no call lasts longer.
-        answered: How many calls the API answered, refusals included.
+        limit: Deadline of a shutdown; None before one.
+        answered: Number of calls that the API answered, refusals included.
     """
 
     def __init__(self, client: Client, timeout_s: float) -> None:
@@ -76,15 +76,15 @@ class DeadlineClient:
         self._timeout_s = timeout_s
 
     def call(self, call: Call[T]) -> T:
-        """Return what the API answers to *call*.
+        """Return the API's answer to *call*.
 
         Raises:
-            OutOfTimeError: No time is left, or it was over before an answer came.
-            ContractError: Also for a 404 that is not the API's own: there is nothing at the URL.
+            OutOfTimeError: The deadline passed before an answer came.
+            ContractError: Also for a 404 that is not the API's own: the URL is wrong.
             ApiError: As the client raises it.
         """
         try:
-            answer = self._client.send(call, timeout_s=self._left_s())
+            answer = self._client.send(call, timeout_s=self._remaining_s())
         except RejectedError as error:
             if isinstance(error, NotFoundError) and error.code is None:
                 raise ContractError(str(error), status=error.status) from error
@@ -92,7 +92,7 @@ class DeadlineClient:
             raise
         except UnavailableError as error:
             if self.limit is not None and self.limit.remaining_s() <= 0:
-                # It is the process that ends, not the server that fails.
+                # The process ends; the server did not fail.
                 raise OutOfTimeError from error
             raise
         self.answered += 1
@@ -102,7 +102,7 @@ class DeadlineClient:
         """Close the connections."""
         self._client.close()
 
-    def _left_s(self) -> float:
+    def _remaining_s(self) -> float:
         if self.limit is None:
             return self._timeout_s
         left_s = self.limit.remaining_s()
@@ -112,21 +112,21 @@ class DeadlineClient:
 
 
 class Agent(msgspec.Struct):
-    """What the sender needs to know of an agent."""
+    """An agent, as far as the sender reads it."""
 
     id: str
     external_identifier: str | None = None
 
 
 class Instance(msgspec.Struct):
-    """What the sender needs to know of an instance.
+    """An agent instance, as far as the sender reads it.
 
     Attributes:
-        id: Its id.
-        status: Its status.
-        termination_reason: Why it was terminated.
-        agent_id: Id of its agent.
-        agent: Its agent, if the server describes it: remit's collector does so at a registration.
+        id: The id.
+        status: The status.
+        termination_reason: The reason of a termination.
+        agent_id: Id of the agent.
+        agent: The agent; remit's collector returns it at a registration.
     """
 
     id: str
@@ -145,11 +145,11 @@ class _AgentAnswer(msgspec.Struct):
     details: Agent
 
 
-class _Answer(msgspec.Struct):
-    """Any JSON object: that it came is all that matters."""
+class _AnyAnswer(msgspec.Struct):
+    """Any JSON object; its content is not read."""
 
 
-class _Registration(msgspec.Struct, omit_defaults=True):
+class _RegisterRequest(msgspec.Struct, omit_defaults=True):
     agent_version: Raw
     agent_schema_version: Raw
     purpose: str
@@ -160,13 +160,13 @@ class _Registration(msgspec.Struct, omit_defaults=True):
     environment_id: str | None = None
 
 
-class _Moment(msgspec.Struct):
+class _TimedRequest(msgspec.Struct):
     idempotency_key: str
     timestamp: str | UnsetType = UNSET
     status: str | UnsetType = UNSET
 
 
-class _Quality(msgspec.Struct):
+class _QualityRequest(msgspec.Struct):
     name: str
     payload: Raw | None
     idempotency_key: str
@@ -176,9 +176,9 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
-    """Describe the registration of a run; the same bytes each time but for *agent_id*."""
+    """Return the call that registers a run; its bytes depend only on the arguments."""
     registration = record.registration
-    body = _Registration(
+    body = _RegisterRequest(
         Raw(registration.version),
         Raw(registration.schema),
         record.purpose,
@@ -192,41 +192,41 @@ def register(record: RunRecord, agent_id: str | None) -> Call[Instance]:
 
 
 def start(record: RunRecord, instance_id: str) -> Call[None]:
-    """Describe the start of a run."""
-    body = _Moment(f"start-{record.key}", iso8601(record.started_ns))
+    """Return the call that starts a run."""
+    body = _TimedRequest(f"start-{record.key}", iso8601(record.started_ns))
     return START_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
 def finish(item: Item, instance_id: str) -> Call[None]:
-    """Describe the end of a run, from its `CLOSE` item."""
+    """Return the call that ends a run, from its `CLOSE` item."""
     finished_ns = item.finished_ns
     at = UNSET if finished_ns is None else iso8601(finished_ns)
     by = "orphan" if item.name == ORPHAN else "fin"
-    body = _Moment(f"{by}-{item.run_key}", at, item.status or UNSET)
+    body = _TimedRequest(f"{by}-{item.run_key}", at, item.status or UNSET)
     return FINISH_INSTANCE.raw(instance_id, read=_nothing, body=_encode(body))
 
 
 def quality(item: Item, instance_id: str) -> Call[None]:
-    """Describe a quality record, from its `QUALITY` item."""
+    """Return the call that records a quality, from its `QUALITY` item."""
     content = item.payload
     payload = None if content is None else Raw(content)
-    body = _Quality(item.name or "", payload, f"q-{key_text(item.key)}")
+    body = _QualityRequest(item.name or "", payload, f"q-{key_text(item.key)}")
     return RECORD_QUALITY.raw(instance_id, read=_nothing, body=_encode(body))
 
 
-def look(instance_id: str) -> Call[Instance]:
-    """Describe a look at an instance."""
+def get_instance(instance_id: str) -> Call[Instance]:
+    """Return the call that reads an instance."""
     return GET_INSTANCE.raw(instance_id, read=_instance)
 
 
 def find_agent(registration: Registration) -> Call[Agent]:
-    """Describe the search for an agent by the client's name of it."""
+    """Return the call that looks up an agent by its external identifier."""
     query = (("external_identifier", registration.external_identifier),)
     return SHOW_AGENT.raw(read=_agent, query=query)
 
 
-def make_agent(registration: Registration) -> Call[Agent]:
-    """Describe a new agent; processes that make the same one use one key."""
+def create_agent(registration: Registration) -> Call[Agent]:
+    """Return the call that creates an agent; equal agents have equal idempotency keys."""
     name = registration.external_identifier
     # Depends on the whole body: a server refuses a known key with another body.
     body = _encode([name, registration.name, registration.description])
@@ -242,7 +242,7 @@ def make_agent(registration: Registration) -> Call[Agent]:
 
 _read_instance: Final = Lenient(_InstanceAnswer)
 _read_agent: Final = Lenient(_AgentAnswer)
-_nothing_read: Final = Lenient(_Answer)
+_read_any: Final = Lenient(_AnyAnswer)
 
 
 def _instance(body: bytes) -> Instance:
@@ -256,4 +256,4 @@ def _agent(body: bytes) -> Agent:
 
 
 def _nothing(body: bytes) -> None:
-    _nothing_read(body)
+    _read_any(body)

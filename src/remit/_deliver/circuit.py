@@ -1,4 +1,4 @@
-"""When to try again: the circuit of one target, and the retries of single things."""
+"""Retries: the circuit breaker of one target, and the retries of single rows and runs."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from remit.errors import ApiError, ContractError, UnauthorizedError
 
 K = TypeVar("K", bound=Hashable)
 
-# A server that is down may be back at once; a wrong token or URL takes a person to mend.
+# A server that is down may be back soon; a wrong token or URL has to be fixed by a person.
 FIRST_WAIT_S: Final = 0.5
-# Part of a first wait where something was delivered just before: the server fails now and then.
-FRESH_PART: Final = 1 / 5
+# Part of the first wait after something was delivered: the server fails only now and then.
+SHORT_FIRST_WAIT_PART: Final = 1 / 5
 MAX_WAIT_S: Final = 30.0
-FIRST_WAIT_FOR_PEOPLE_S: Final = 5.0
-MAX_WAIT_FOR_PEOPLE_S: Final = 300.0
-# More different complaints than this are not logged.
+FIRST_WAIT_FOR_FIX_S: Final = 5.0
+MAX_WAIT_FOR_FIX_S: Final = 300.0
+# Most different topics that are logged.
 MAX_TOPICS: Final = 100
 
 
 def waits(health: Health) -> Iterator[float]:
-    """Yield the seconds to wait before each next try, growing, jittered."""
+    """Yield the seconds to wait before each further try, growing, with jitter."""
     if health is Health.FAILING:
         return delays(first_s=FIRST_WAIT_S, max_s=MAX_WAIT_S)
-    return delays(first_s=FIRST_WAIT_FOR_PEOPLE_S, max_s=MAX_WAIT_FOR_PEOPLE_S)
+    return delays(first_s=FIRST_WAIT_FOR_FIX_S, max_s=MAX_WAIT_FOR_FIX_S)
 
 
 class Retry(Struct):
-    """The tries of one thing.
+    """The retries of one row, run or target.
 
     Attributes:
         clock: The time.
-        waits: The seconds before each next try.
-        tries: How many failed.
-        due_ns: Monotonic time of the next.
+        waits: The seconds to wait before each further try.
+        tries: Number of failed tries.
+        due_ns: Monotonic time of the next try.
     """
 
     clock: Clock
@@ -51,11 +51,11 @@ class Retry(Struct):
     due_ns: int = 0
 
     def postpone(self, wait_s: float | None = None, *, part: float = 1.0) -> float:
-        """Take note of a failed try; return the seconds until the next.
+        """Record a failed try; return the seconds until the next.
 
         Args:
             wait_s: Seconds to wait; by default the next of `waits`.
-            part: How much of that to wait.
+            part: Part of that time to wait.
         """
         self.tries += 1
         if wait_s is None:
@@ -69,7 +69,7 @@ class Retry(Struct):
 
 
 class RetryQueue(Generic[K]):
-    """Things that did not work and may work later, each by its key."""
+    """Retries of what failed, by key."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin with none."""
@@ -77,15 +77,15 @@ class RetryQueue(Generic[K]):
         self._retries: dict[K, Retry] = {}
 
     def __bool__(self) -> bool:
-        """Tell whether there are any."""
+        """Return whether there are any."""
         return bool(self._retries)
 
     def __contains__(self, key: K) -> bool:
-        """Tell whether *key* did not work the last time."""
+        """Return whether the last try of *key* failed."""
         return key in self._retries
 
     def retry_later(self, key: K) -> bool:
-        """Take note that *key* did not work; tell whether it is to be tried once more."""
+        """Record a failed try of *key*; return whether to try once more."""
         retry = self._retries.setdefault(key, Retry(self._clock, delays()))
         if retry.tries + 1 >= MAX_TRIES:
             del self._retries[key]
@@ -94,31 +94,31 @@ class RetryQueue(Generic[K]):
         return True
 
     def is_waiting(self, key: K) -> bool:
-        """Tell whether it is too early for the next try."""
+        """Return whether it is too early for the next try."""
         retry = self._retries.get(key)
         return retry is not None and retry.due_in_s() > 0
 
     def remove(self, key: K) -> None:
-        """Take note that *key* worked, or is not tried any more."""
+        """Remove *key*, which succeeded or is not tried any more."""
         self._retries.pop(key, None)
 
     def keep_only(self, keys: Collection[K]) -> None:
-        """Forget all but *keys*."""
+        """Remove all but *keys*."""
         for key in self._retries.keys() - set(keys):
             del self._retries[key]
 
     def wait_s(self) -> float | None:
-        """Return the seconds until the next try is due; `None` if there is none to come."""
+        """Return the seconds until the next try is due, `None` without one."""
         return min((retry.due_in_s() for retry in self._retries.values()), default=None)
 
 
 class CircuitBreaker:
-    """The health of delivery to one target, and when it may be tried again.
+    """The health of delivery to one target, and the time of the next try.
 
     Attributes:
-        health: How delivery fares.
-        last_error: The last thing that went wrong, in words.
-        silent: A flush has waited in vain for the end of a try that is not over yet.
+        health: The state of delivery.
+        last_error: The last error, in words.
+        stalled: A flush timed out while a try was running, and that try has not ended yet.
     """
 
     def __init__(
@@ -130,13 +130,13 @@ class CircuitBreaker:
         """Begin idle, ready to try.
 
         Args:
-            target: Where to, without credentials, for log lines.
+            target: URL or path without credentials, for log lines.
             clock: The time.
-            waits: Returns the waits for a kind of trouble; tests hand in sure ones.
+            waits: Returns the waits for a state of delivery; tests pass waits without jitter.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
-        self.silent = False
+        self.stalled = False
         self._target = target
         self._clock = clock
         self._waits = waits
@@ -152,31 +152,31 @@ class CircuitBreaker:
 
     @property
     def may_try(self) -> bool:
-        """Whether a flush may be worth its wait: a try is due, and none is under way in vain."""
-        return not self.silent and self.wait_s(forced=False) == 0
+        """Whether a flush should wait: a try is due, and none is stalled."""
+        return not self.stalled and self.wait_s(forced=False) == 0
 
     def succeeded(self) -> None:
-        """Take note that the server took what was sent."""
-        self.silent = False
+        """Record that the server took what was sent."""
+        self.stalled = False
         if self.health not in (Health.OK, Health.IDLE):
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._retry = None
         self._server_asked = False
 
-    def failed(self, error: ApiError, *, afresh: bool = False) -> float:
-        """Take note that nothing can be sent now; return the seconds until the next try.
+    def failed(self, error: ApiError, *, after_success: bool = False) -> float:
+        """Record that nothing can be sent now; return the seconds until the next try.
 
         Args:
-            error: What went wrong.
-            afresh: Something was delivered just before: the server is not down, and the waits start
-                again, with a short one.
+            error: The failure.
+            after_success: Something was delivered just before, so the server is not down: the waits
+                begin again with a short one.
         """
-        self.silent = False
+        self.stalled = False
         health = _health_of(error)
-        # What takes a person to mend is as it was, whatever else was answered.
-        afresh = afresh and health is Health.FAILING
-        if afresh or health is not self.health:
+        # A wrong token or URL stays wrong, whatever else was answered.
+        after_success = after_success and health is Health.FAILING
+        if after_success or health is not self.health:
             self._retry = None
         changed, self.health = health is not self.health, health
         if changed:
@@ -185,7 +185,7 @@ class CircuitBreaker:
                 "records is kept within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
-                f". After it is corrected, {self.command} sends what ended processes left"
+                f". After it is corrected, {self.send_command} sends what ended processes left"
                 if health is not Health.FAILING
                 else "",
             )
@@ -193,14 +193,14 @@ class CircuitBreaker:
         self._server_asked = error.retry_after_s is not None
         if self._retry is None:
             self._retry = Retry(self._clock, self._waits(health))
-        wait_s = self._retry.postpone(part=FRESH_PART if afresh else 1.0)
+        wait_s = self._retry.postpone(part=SHORT_FIRST_WAIT_PART if after_success else 1.0)
         if error.retry_after_s is None:
             return wait_s
         return self._retry.postpone(error.retry_after_s)
 
     @property
-    def command(self) -> str:
-        """The command that sends what ended processes left, after the problem is corrected.
+    def send_command(self) -> str:
+        """The command that sends what ended processes left, once the problem is fixed.
 
         The corrected token or URL differs from the one that the items were recorded for.
         """
@@ -214,18 +214,18 @@ class CircuitBreaker:
         return "`remit spool send`"
 
     @property
-    def remedy(self) -> str:
-        """What sends the items that a process leaves on disk, for a log line."""
+    def how_to_send(self) -> str:
+        """How the items that a process leaves on disk are sent later, for a log line."""
         if self.health in (Health.UNAUTHORIZED, Health.WRONG_SERVER):
-            return f"{self.command} sends them once that is mended"
-        return f"the next process that records to there sends them, or {self.command}"
+            return f"{self.send_command} sends them once that is mended"
+        return f"the next process that records to there sends them, or {self.send_command}"
 
-    def complain(self, topic: str, complaint: str) -> None:
-        """Keep *complaint* as the last error, and log it if it is the first on its *topic*."""
-        self.last_error = complaint
+    def report(self, topic: str, message: str) -> None:
+        """Set *message* as the last error; log the first message of each *topic*."""
+        self.last_error = message
         if topic not in self._logged and len(self._logged) < MAX_TOPICS:
             self._logged.add(topic)
-            logger.warning("%s", complaint)
+            logger.warning("%s", message)
 
 
 def _health_of(error: ApiError) -> Health:
@@ -235,7 +235,7 @@ def _health_of(error: ApiError) -> Health:
 
 
 def without_credentials(target: str) -> str:
-    """Return *target* without user, password and query, if it is a URL; else as it is."""
+    """Return *target* without user, password and query if it is a URL, else unchanged."""
     try:
         parts = urlsplit(target)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Delivery as the runtime sees it: a sink to record into, flush, shutdown, status."""
+"""Delivery: the runtime's interface to it, with a sink, `flush`, `shutdown` and `status`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
 from remit._record.items import Sink
 
-# For the writer to end its pass even when the deadline is past: otherwise losses go uncounted.
+# The writer may end its pass after the deadline, because losses would be uncounted otherwise.
 GRACE_S: Final = 0.2
 # For a file of an ended process, which loses nothing when it is left as it is.
 CLOSE_S: Final = 0.05
 # How long a fork waits for threads that use SQLite.
 FORK_WAIT_S: Final = 1.0
 
-Holdable: TypeAlias = Files | Worker
+Pausable: TypeAlias = Files | Worker
 
 
 class Pace(TypedDict):
-    """How much, how often, how long: the settings of the same names."""
+    """The settings of the same names: sizes, intervals and timeouts."""
 
     flush_interval_s: float
     max_buffer_bytes: int
@@ -48,9 +48,9 @@ class Pace(TypedDict):
 
 
 class Delivery:
-    """Takes what is recorded and brings it to the API.
+    """Takes recorded items and delivers them to the API.
 
-    Nothing starts before the first run. Every method may be called from any thread.
+    No thread starts before the first run. Every method may be called from any thread.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Delivery:
         Args:
             http: Sends one call at a time; delivery closes it.
             clock: The time.
-            target: Where *http* sends to, for log lines and the status.
-            spool: Where what is not delivered yet is kept on disk; without it, in memory.
-            others: Which other spool files are adopted too.
+            target: URL or path that *http* sends to, for log lines and the status.
+            spool: Folder for undelivered items; without it they are kept in memory.
+            others: Spool files of other targets or tokens that are adopted too.
             on_start_threads: Called at the first item of each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
             **pace: See `Pace`.
@@ -86,8 +86,8 @@ class Delivery:
         self._ticks = tuple(ticks)
         self._pace = pace
         self._closed = False
-        # What each thread that forks keeps others out of.
-        self._held: dict[int, list[Holdable]] = {}
+        # The parts that each forking thread has paused.
+        self._paused: dict[int, list[Pausable]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
             max_bytes=pace["max_buffer_bytes"],
@@ -100,7 +100,7 @@ class Delivery:
         self._assemble()
 
     def _assemble(self) -> None:
-        """Make everything that belongs to one process: outbox, writer, sender, threads."""
+        """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, pace = self._clock, self._buffer, self._pace
         # Reentrant, for a signal's handler that shuts down too.
         self._closing = threading.RLock()
@@ -118,13 +118,13 @@ class Delivery:
             stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
             clock=clock,
         )
-        runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget)
+        runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
         self._sender = sender = Sender(outbox, runs, context)
         self._adoption = adoption = Adoption(files, context, pace["poll_interval_s"])
         self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
-            # In turns, so that neither this process's items nor what others left waits for long.
+            # In turns, so that neither this process's items nor adopted files wait for long.
             return min(sender.step(), adoption.step())
 
         self._sending = Worker(SENDER, send, clock, self._close_client)
@@ -154,20 +154,20 @@ class Delivery:
 
     @property
     def sink(self) -> Sink:
-        """Where recorded items go."""
+        """The sink for recorded items."""
         return self._buffer
 
     def adopt(self) -> bool:
-        """Have sent what ended processes left behind; tell whether there may be anything."""
-        if self._closed or not self._adoption.likely():
+        """Start sending the files of ended processes; return whether there may be any."""
+        if self._closed or not self._adoption.may_have_files():
             return False
-        self._adoption.look_now()
+        self._adoption.request_scan()
         self._sending.start()
         self._sending.wake()
         return True
 
     def bring_back(self) -> None:
-        """Have what ended processes set aside sent once more."""
+        """Make what ended processes set aside ready to be sent again."""
         files = self._files()
         if files is not None:
             files.bring_back()
@@ -175,29 +175,29 @@ class Delivery:
     def flush(
         self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
     ) -> FlushResult:
-        """Deliver everything recorded so far, beginnings of open spans included.
+        """Deliver everything recorded so far, starts of open spans included.
 
         Tries once even if the last tries failed, unless the server asked to wait. Returns before
         the deadline when all is settled, or when nothing more would be tried before it.
 
         Args:
-            deadline: When to return at the latest.
-            adopting: Deliver also what ended processes left behind.
-            forced: Try in any case; else a server in trouble is left alone, and everything is moved
-                to the spool.
+            deadline: Latest time of the return.
+            adopting: Deliver files of ended processes too.
+            forced: Try even if the last tries failed; otherwise a failing server is not called, and
+                everything is only moved to the spool.
         """
-        if self._closed or not (self._begun or (adopting and self._adoption.likely())):
+        if self._closed or not (self._has_work or (adopting and self._adoption.may_have_files())):
             return self._result()
         result = self._flush(deadline, adopting=adopting, forced=forced)
         self._raise_faults()
         return result
 
     def shutdown(self, deadline: Deadline, *, exiting: bool = False) -> FlushResult:
-        """Flush, then stop for good; what is recorded later is counted as lost.
+        """Flush, then stop; what is recorded later is counted as lost.
 
         Args:
-            deadline: When to return at the latest; a request that is under way is abandoned then.
-            exiting: The process ends, so spans that are open then are ended.
+            deadline: Latest time of the return; a running request is abandoned then.
+            exiting: The process ends, so open spans are ended too.
         """
         with self._closing:
             if self._closed:
@@ -206,10 +206,10 @@ class Delivery:
         self._client.limit = deadline
         self._writer.begin_shutdown()
         try:
-            if self._begun:
+            if self._has_work:
                 self._flush_last(deadline, exiting=exiting)
         except KeyboardInterrupt:
-            # Whoever presses Ctrl-C waits no longer; what is on disk is kept.
+            # After Ctrl-C nothing more is waited for; what is on disk is kept.
             deadline = self._client.limit = Deadline.after(0, self._clock)
             raise
         finally:
@@ -222,91 +222,91 @@ class Delivery:
     def _flush_last(self, deadline: Deadline, *, exiting: bool) -> None:
         flushed = self._flush(deadline, adopting=True, forced=True)
         if exiting and not flushed.pending and self._outbox.open_spans():
-            # Else they would be active until the next process comes.
+            # Otherwise they would be active until another process adopts them.
             self._writer.end_spans()
             self._flush(deadline, adopting=False, forced=False)
 
     def stopped(self, timeout_s: float) -> bool:
-        """Tell whether the sender has ended after a shutdown, within *timeout_s* seconds."""
+        """Return whether the sender has ended after a shutdown, within *timeout_s* seconds."""
         return self._sending.stop(timeout_s)
 
     def status(self) -> Status:
-        """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
+        """Return the status; the runtime fills in mode, faults and what was withheld."""
         return self._status.status()
 
     def before_fork(self) -> None:
-        """Keep others out of SQLite until the process has forked, if that is in time.
+        """Keep other threads out of SQLite during a fork, if they stop in time.
 
-        The child has no other thread: a lock that one of the parent's holds stays locked there.
+        The child has no other thread, so a lock that one of them holds would stay locked there.
         """
-        if len(self._buffer) and self._writing.hold(FORK_WAIT_S):
+        if len(self._buffer) and self._writing.pause(FORK_WAIT_S):
             # A child may record into a run that is only in memory. If this process were killed now,
-            # no process could end that run.
+            # no other process could end that run.
             try:
                 self._writer.move()
             finally:
-                self._writing.let_go()
-        held = self._held[threading.get_ident()] = list[Holdable]()
-        # A sender that waits for the network is in no lock that a child needs.
+                self._writing.resume()
+        paused = self._paused[threading.get_ident()] = list[Pausable]()
+        # A sender that waits for the network holds no lock that a child needs.
         sender = (self._sending,) if self._http.holds_locks else ()
         spool = (self._spool_files,) if self._spool_files is not None else ()
         for part in (*sender, *spool):
-            if part.hold(FORK_WAIT_S):
-                held.append(part)
+            if part.pause(FORK_WAIT_S):
+                paused.append(part)
 
     def after_fork_in_parent(self) -> None:
-        """Let others into the spool again."""
-        for part in self._held.pop(threading.get_ident(), []):
-            part.let_go()
+        """Resume the threads that `before_fork` paused."""
+        for part in self._paused.pop(threading.get_ident(), []):
+            part.resume()
 
     def after_fork_in_child(self) -> None:
-        """Start afresh in the child of a fork: its own locks, outbox, threads, nothing queued."""
+        """Begin again in the child of a fork: new locks, outbox and threads, nothing queued."""
         self._buffer.after_fork_in_child()
         self._writing.forget_after_fork()
         self._sending.forget_after_fork()
         self._outbox.abandon()
         self._adoption.abandon()
-        self._held = {}
+        self._paused = {}
         self._assemble()
 
     def _start_threads(self) -> None:
-        """See that both threads run; after a shutdown they do not start again."""
+        """Start both threads unless they run; after a shutdown they do not start again."""
         self._on_start_threads()
         self._writing.start()
         self._sending.start()
 
     def wake_writer(self) -> None:
-        """Have what was recorded moved now, and then sent; waits for neither."""
+        """Make the writer move what is queued; do not wait for it."""
         self._writing.wake()
 
     @property
-    def _begun(self) -> bool:
-        """Whether anything was ever recorded that may wait somewhere."""
+    def _has_work(self) -> bool:
+        """Whether a thread runs or an item is undelivered."""
         alive = self._writing.alive or self._sending.alive
         return alive or len(self._buffer) > 0 or self._outbox.pending() > 0
 
     def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Count what the spool gave up, for the runs too that it was part of."""
+        """Count what the spool gave up, also in the losses of its runs."""
         self._losses.add(reason, count)
         for run_key, lost in Counter(run_keys).items():
-            self._losses.note(run_key, reason, lost)
+            self._losses.add_to_run(run_key, reason, lost)
             feed = self._buffer.feed(run_key)
-            if feed is not None and not Loss.leaves_a_rest(reason):
+            if feed is not None and not Loss.arrives_in_part(reason):
                 feed.lost += lost
 
     def _flush(self, deadline: Deadline, *, adopting: bool, forced: bool) -> FlushResult:
         moved = self._move(deadline)
         newest = self._outbox.last_id()
-        adopting = adopting and self._adoption.likely()
+        adopting = adopting and self._adoption.may_have_files()
         if adopting:
-            self._adoption.look_now()
-        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.midway
+            self._adoption.request_scan()
+        waiting = adopting or self._outbox.pending(newest) > 0 or self._sender.step_running
         if waiting and (forced or self._circuit.may_try):
             self._deliver(newest, deadline, adopting=adopting, forced=forced)
         return self._result(newest, unmoved=0 if moved else self._status.unmoved())
 
     def _stop(self, deadline: Deadline) -> None:
-        """End both threads, move what they left, close everything."""
+        """End both threads, move the remaining items, close everything."""
         stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
         if stopped and (self._status.unmoved() or self._losses.runs()):
@@ -314,8 +314,8 @@ class Delivery:
         sent_by_thread = self._sending.alive
         self._sending.stop(deadline.remaining_s())
         if not sent_by_thread:
-            # Else the sender closes it when it ends: closing a connection under a request that
-            # waits on another thread could hand its descriptor to a stranger.
+            # Otherwise the sender closes it when it ends: if a connection were closed during a
+            # request on another thread, its descriptor could be reused under that request.
             self._close_client()
         self._outbox.close(max(GRACE_S, deadline.remaining_s()))
         self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
@@ -325,7 +325,7 @@ class Delivery:
             worker.raise_fault()
 
     def _move(self, deadline: Deadline) -> bool:
-        """Have everything moved to the outbox; tell whether it was in time."""
+        """Move everything to the outbox; return whether that was in time."""
         worker = self._writing
         self._writer.announce_all()
         if not worker.start():
@@ -335,16 +335,16 @@ class Delivery:
         return worker.wait(lambda: worker.is_done(ticket), deadline.remaining_s())
 
     def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, forced: bool) -> None:
-        """Have the rows up to *newest* sent, as far as that goes before the deadline."""
+        """Send the rows up to *newest*, as far as possible before the deadline."""
         worker, circuit = self._sending, self._circuit
         self._sender.force()
 
         def done() -> bool:
             waiting = self._outbox.pending(newest) or (adopting and self._adoption.busy)
-            return not (waiting or self._sender.midway)
+            return not (waiting or self._sender.step_running)
 
         if not worker.start():
-            self._send_here(done, deadline)
+            self._send_on_this_thread(done, deadline)
             return
         ticket = worker.request()
 
@@ -356,10 +356,10 @@ class Delivery:
             return worker.is_done(ticket) and worker.due_in_s() > deadline.remaining_s()
 
         if not worker.wait(settled, deadline.remaining_s()):
-            circuit.silent = True
+            circuit.stalled = True
 
-    def _send_here(self, done: Callable[[], bool], deadline: Deadline) -> None:
-        """Send from the calling thread: no thread can be started any more."""
+    def _send_on_this_thread(self, done: Callable[[], bool], deadline: Deadline) -> None:
+        """Send from the calling thread, because no thread can be started any more."""
         worker, client = self._sending, self._client
         before, client.limit = client.limit, deadline
         while not done():

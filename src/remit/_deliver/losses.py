@@ -1,8 +1,8 @@
-"""What could not be delivered: counted by reason and run, and sent to the server.
+"""Losses: items that could not be delivered, counted by reason and run, and sent to the server.
 
-What a run lost is one span of type `remit:loss`, and a count in the root's result. The span is made
-when it is sent, from the run's record: it waits in no queue that could be full, and a process that
-adopts the run makes the same one.
+The losses of a run are sent as one span of type `remit:loss` and as a count in the root's result.
+The span is built from the run's record when it is sent: it needs no place in a queue that could be
+full, and a process that adopts the run builds the same span.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._record.items import Item, Kind
 
-# What an item costs beside its payload and result, measured: the structure and its integers, its
-# place in the deque and in the outbox, and the two bytes objects' own heads.
+# Memory of an item besides its payload and result, measured: the structure and its integers, its
+# place in the deque and in the outbox, and the headers of the two bytes objects.
 ITEM_BYTES: Final = 512
-# Runs whose losses are kept until they are in the run's record. Beyond it the oldest is forgotten,
-# and only the total counts.
+# Most runs whose losses are kept until they are in the run's record. Beyond it the oldest run is
+# removed, and its losses are only in the totals.
 MAX_RUNS: Final = 10_000
 LOST: Final = "lost"
 NO_RESULT: Final = b"{}"
@@ -41,7 +41,7 @@ _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 class Loss(StrEnum):
-    """Why something was not delivered."""
+    """The reason of a loss."""
 
     BUFFER_FULL = "buffer_full"
     """The whole item was dropped: `max_buffer_bytes` was reached."""
@@ -72,20 +72,20 @@ class Loss(StrEnum):
     """The process ended before the span, whose end is not known: it arrives as failed."""
 
     @staticmethod
-    def leaves_a_rest(reason: str) -> bool:
-        """Tell whether a part of the item arrives."""
-        return reason in _LEAVE_A_REST
+    def arrives_in_part(reason: str) -> bool:
+        """Return whether a part of the item arrives."""
+        return reason in _ARRIVE_IN_PART
 
 
-_LEAVE_A_REST: Final = (
+_ARRIVE_IN_PART: Final = (
     Loss.PAYLOAD_BUFFER_FULL,
     Loss.PAYLOAD_TOO_LARGE,
     Loss.PROCESS_ENDED,
 )
 
 
-class Account(Protocol):
-    """The record of a run, as far as its losses need it.
+class LossRecord(Protocol):
+    """The fields of a `RunRecord` that its losses need.
 
     Attributes:
         key: Key of the run.
@@ -101,25 +101,25 @@ class Account(Protocol):
 
 
 class Losses:
-    """What was lost, by reason, and of which runs; counted from any thread."""
+    """Counts of losses, by reason and by run; any thread may add to them."""
 
     def __init__(self) -> None:
         """Start with nothing lost."""
         self._counts: Counter[str] = Counter()
-        # What is not in the account of its run yet.
+        # Losses that are not in the record of their run yet.
         self._of_runs: dict[str, Counter[str]] = {}
         # Reentrant, because a signal's handler may record while this very thread counts.
         self._lock = threading.RLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
-        """Count *count* more for *reason*, for the run too if it is known which."""
+        """Add *count* for *reason*, also to the run if it is known."""
         with self._lock:
             self._counts[reason.value] += count
             if run_key is not None:
-                self.note(run_key, reason, count)
+                self.add_to_run(run_key, reason, count)
 
-    def note(self, run_key: str, reason: Loss, count: int = 1) -> None:
-        """Count *count* more for *reason* for a run alone."""
+    def add_to_run(self, run_key: str, reason: Loss, count: int = 1) -> None:
+        """Add *count* for *reason* to a run only."""
         with self._lock:
             known = self._of_runs.get(run_key)
             if known is None:
@@ -134,36 +134,36 @@ class Losses:
             return dict(self._counts)
 
     def runs(self) -> list[str]:
-        """Return the keys of the runs of which something is in no account yet."""
+        """Return the keys of the runs with losses that are not in a record yet."""
         with self._lock:
             return list(self._of_runs)
 
-    def book(self, account: Account) -> bool:
-        """Put what a run lost into its *account*; tell whether there was anything new."""
-        if account.key not in self._of_runs:
+    def record_losses(self, record: LossRecord) -> bool:
+        """Add new losses of a run to its *record*; return whether there were any."""
+        if record.key not in self._of_runs:
             return False
         with self._lock:
-            new = self._of_runs.pop(account.key, None)
+            new = self._of_runs.pop(record.key, None)
             if new is None:
                 return False
-            account.lost = dict(Counter(account.lost) + new)
+            record.lost = dict(Counter(record.lost) + new)
         return True
 
     def after_fork_in_child(self) -> None:
-        """Start with nothing lost, and with a lock that no thread of the parent holds."""
+        """Start without losses, with a new lock: a thread of the parent may hold the old one."""
         self._counts = Counter()
         self._of_runs = {}
         self._lock = threading.RLock()
 
 
 def cost(item: Item) -> int:
-    """Return the bytes of memory that *item* is counted with."""
+    """Return the bytes of memory that are counted for *item*."""
     payload, result = item.payload, item.result
     return ITEM_BYTES + (len(payload) if payload else 0) + (len(result) if result else 0)
 
 
-def costs(items: Sequence[Item]) -> int:
-    """Return the sum of what *items* cost; without a call for each."""
+def total_cost(items: Sequence[Item]) -> int:
+    """Return the sum of the `cost` of *items*, without a call for each."""
     contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
     return ITEM_BYTES * len(items) + sum(contents)
 
@@ -177,25 +177,25 @@ def skeleton(item: Item) -> Item:
 
 
 def cut_marker(content: bytes) -> bytes:
-    """Return the marker that takes the place of *content*, which is JSON.
+    """Return the marker that replaces *content*, which is JSON.
 
-    Source: design.md section 3, payload format 1: the reserved key `$remit`.
+    Source: payload format 1, the reserved key `$remit`.
     """
     return b'{"$remit":"cut","of":%d,"unit":"bytes"}' % len(content)
 
 
 def loss_key(root: bytes, salt: str = "") -> bytes:
-    """Return the key of the loss span of the run of *root*; the same each time.
+    """Return the key of a run's loss span, which depends only on the arguments.
 
     Args:
         root: Key of the root span.
-        salt: Distinguishes a span that is sent by another process than the run's own.
+        salt: Distinguishes the loss span of another process than the run's own.
     """
     return derived_key(root, f"{root.hex()}/{LOSS_TYPE}/{salt}")
 
 
-def loss_span(record: Account, at_ns: int, salt: str = "") -> Item:
-    """Return the span with what a run lost: counts by reason, and the most frequent reason."""
+def loss_span(record: LossRecord, at_ns: int, salt: str = "") -> Item:
+    """Return the loss span of a run: counts by reason, and the most frequent reason."""
     counts = dict(sorted(record.lost.items()))
     main = max(counts, key=counts.__getitem__)
     payload = _encode({"counts": counts, "reason": main})
@@ -205,8 +205,8 @@ def loss_span(record: Account, at_ns: int, salt: str = "") -> Item:
     )  # fmt: skip
 
 
-def with_loss_count(item: Item, record: Account) -> Item:
-    """Return the end of a root span with all that its run lost, not only what it knew of then."""
+def with_loss_count(item: Item, record: LossRecord) -> Item:
+    """Return the end of a root span with all losses of the run, later ones included."""
     if item.result is None:
         return item
     try:
@@ -219,18 +219,18 @@ def with_loss_count(item: Item, record: Account) -> Item:
     return replace(item, result=_encode(values))
 
 
-def count_lost(record: Account) -> int:
-    """Count the items of a run that will not arrive, without those that arrive as less."""
-    return sum(count for reason, count in record.lost.items() if not Loss.leaves_a_rest(reason))
+def count_lost(record: LossRecord) -> int:
+    """Count the items of a run that will not arrive at all."""
+    return sum(count for reason, count in record.lost.items() if not Loss.arrives_in_part(reason))
 
 
 def failed_end(span: Item, ended_ns: int) -> Item:
-    """Return the end of a span whose beginning was sent and whose process has ended: failed."""
+    """Return the failed end of a span that was open when its process ended."""
     return _end(span, Kind.FINISH, ended_ns, SPAN_RESULT)
 
 
-def failed_run_ends(record: Account, ended_ns: int) -> tuple[Item, Item]:
-    """Return the end of the root span, and of the run, of a process that has ended."""
+def failed_run_ends(record: LossRecord, ended_ns: int) -> tuple[Item, Item]:
+    """Return the failed ends of a root span and a run that were open when their process ended."""
     root = Item(
         Kind.SPAN, record.key, record.root, None, RUN_TYPE, record.started_ns,
         None, None, None, None,
@@ -242,7 +242,7 @@ def failed_run_ends(record: Account, ended_ns: int) -> tuple[Item, Item]:
 
 
 def _end(item: Item, kind: int, ended_ns: int, result: bytes | None) -> Item:
-    """Return an end of what began with *item*, not before its beginning."""
+    """Return the failed end of what started with *item*; its time is not before the start."""
     finished_ns = max(ended_ns, item.started_ns or 0)
     return replace(
         item, kind=kind, finished_ns=finished_ns, status=FAILED, payload=None, result=result

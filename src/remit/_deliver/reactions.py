@@ -1,6 +1,6 @@
-"""What to do about an item that the server refused: decisions only, no input or output.
+"""Reactions to refused items: pure decisions, no input or output.
 
-Source: design.md section 5, "Spans go in bulk"; CONTRACT.md sections 3 and 11.
+Source: CONTRACT.md sections 3 and 11.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from remit._deliver.losses import cost, cut_marker, skeleton
 from remit._record.items import Item, Kind
 
 MAX_TRIES: Final = 5
-# A value of the payload that is longer is replaced when the whole is too large for the server.
+# Longer values of a payload are replaced when the payload is too large for the server.
 KEPT_VALUE_BYTES: Final = 256
 
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
@@ -25,7 +25,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Reaction(StrEnum):
-    """What to do about a refused item."""
+    """The reaction to a refused item."""
 
     SET_ASIDE = "set_aside"
     """Sending it again cannot help."""
@@ -37,13 +37,13 @@ class Reaction(StrEnum):
     """It may work later; the tries are limited."""
 
 
-def already_so(item: Item, code: str | None) -> bool:
-    """Tell whether a refusal means that the item is as it should be already: the span has ended."""
+def is_already_done(item: Item, code: str | None) -> bool:
+    """Return whether an item was refused because the span has ended already."""
     return code == "invalid_action" and item.kind == Kind.FINISH
 
 
 def reaction(kind: int, code: str | None) -> Reaction:
-    """Return what to do about a span item of *kind* that was refused with *code*."""
+    """Return the reaction to a span item of *kind* that was refused with *code*."""
     if code == "not_found":
         return Reaction.CREATE if kind == Kind.FINISH else Reaction.RENEW_RUN
     if code in ("bad_request", "validation_errors"):
@@ -51,13 +51,13 @@ def reaction(kind: int, code: str | None) -> Reaction:
     return Reaction.TRY_AGAIN
 
 
-def whole(item: Item) -> Item:
-    """Return the end of a span as the whole span, with its terminal status."""
+def whole_span(item: Item) -> Item:
+    """Return a `FINISH` item as the whole span, with its terminal status."""
     return replace(item, kind=Kind.SPAN)
 
 
 def smaller_forms(item: Item) -> Iterator[Item]:
-    """Yield *item* with its long values cut, then as a skeleton; each only if it is smaller."""
+    """Yield *item* with its long values cut, then as a skeleton; only smaller ones."""
     cut = replace(item, payload=_cut(item.payload), result=_cut(item.result))
     if cost(cut) < cost(item):
         yield cut
@@ -67,7 +67,7 @@ def smaller_forms(item: Item) -> Iterator[Item]:
 
 
 def _cut(content: bytes | None) -> bytes | None:
-    """Return a JSON object with markers in place of its long values; itself if it has none."""
+    """Return a JSON object with markers in place of its long values."""
     if content is None:
         return None
     try:

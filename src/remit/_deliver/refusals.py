@@ -1,4 +1,4 @@
-"""What becomes of rows: delivered, set aside, or given up; each counted, each logged once."""
+"""Outcomes of rows: delivered, set aside or dropped, with their counts and log messages."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from remit._deliver.spool import Outbox, Row
 from remit._record.items import Kind
 from remit.errors import ApiError
 
-# A server's words become counts and log lines: short ones, and few.
+# Bounds on a server's words in counts and log lines.
 MAX_WORD_CHARS: Final = 60
 MAX_FIELDS: Final = 5
 
-_odd: Final = re.compile(r"[^\w.\[\]-]+")
+_not_word_chars: Final = re.compile(r"[^\w.\[\]-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something was set aside.
+    """The reason for which rows are set aside.
 
     Attributes:
-        reason: In one word, for the counts.
-        topic: What it is about; each is logged once.
-        complaint: In a sentence, for the log.
-        given_up: The same where there is no spool to keep it in.
-        loss: The reason in the losses of its run; None if the whole run is refused.
+        reason: One word, for the counts.
+        topic: The first message of each topic is logged.
+        message: A sentence for the log.
+        message_without_spool: The same without a spool to keep the rows in.
+        loss: The reason in the losses of the run; None if the whole run is refused.
     """
 
     reason: str
     topic: str
-    complaint: str
-    given_up: str
+    message: str
+    message_without_spool: str
     loss: Loss | None = None
 
     @classmethod
     def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
-        """Return the refusal of an item; the server's sentence, which may quote data, is left out.
+        """Return the refusal of an item, without the server's sentence, which may quote data.
 
         Args:
-            code: The server's word for why.
-            fields: Names of the fields that it does not like.
+            code: The server's error code.
+            fields: Names of the invalid fields.
         """
         reason = _word(code or "unknown")
         named = ", ".join(_word(field) for field in list(fields)[:MAX_FIELDS])
@@ -62,7 +62,7 @@ class Refusal:
 
     @classmethod
     def of_run(cls, agent: str, error: ApiError) -> Refusal:
-        """Return the refusal of a whole run of *agent*; a registration holds no user's data."""
+        """Return the refusal of a whole run of *agent*; registrations contain no user data."""
         reason = _word(error.code or f"http_{error.status}")
         return cls(
             f"run_{reason}",
@@ -107,11 +107,11 @@ RUN_FAULT: Final = Refusal(
 
 
 def _word(text: str) -> str:
-    return _odd.sub("_", text[:MAX_WORD_CHARS])
+    return _not_word_chars.sub("_", text[:MAX_WORD_CHARS])
 
 
 class Tally:
-    """What a process delivered, of its own and of what others left behind.
+    """Counts of what a process delivered: its own rows and adopted ones.
 
     Attributes:
         sent: Rows that were delivered.
@@ -120,7 +120,7 @@ class Tally:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start with nothing."""
         self.sent = 0
         self.set_aside: Counter[str] = Counter()
         self.misattributed: Counter[str] = Counter()
@@ -130,7 +130,7 @@ class Acknowledger:
     """Settles rows in the outbox and keeps the counts.
 
     Attributes:
-        settled: Rows that were dealt with in any way.
+        settled: Number of rows that were delivered, set aside or dropped.
     """
 
     def __init__(
@@ -151,21 +151,23 @@ class Acknowledger:
             self.settled += len(ids)
 
     def refuse(self, rows: Sequence[Row], refusal: Refusal) -> None:
-        """Set rows aside; where they cannot be kept, give them up."""
+        """Set rows aside, or drop them if they cannot be kept."""
         kept = self._outbox.set_aside(rows, refusal.reason)
         if kept:
             self._tally.set_aside[refusal.reason] += kept
         if kept < len(rows):
             self._losses.add(Loss.REFUSED, len(rows) - kept)
-        self._circuit.complain(refusal.topic, refusal.complaint if kept else refusal.given_up)
+        self._circuit.report(
+            refusal.topic, refusal.message if kept else refusal.message_without_spool
+        )
         if refusal.loss is not None:
             for _, item in rows:
                 if item.kind in (Kind.SPAN, Kind.FINISH):
-                    self._losses.note(item.run_key, refusal.loss)
+                    self._losses.add_to_run(item.run_key, refusal.loss)
         self.settled += len(rows)
 
     def drop(self, rows: Sequence[Row], loss: Loss) -> None:
-        """Give rows up."""
+        """Drop rows and count them as *loss*."""
         self._outbox.settle([row_id for row_id, _ in rows])
         self._losses.add(loss, len(rows))
         self.settled += len(rows)

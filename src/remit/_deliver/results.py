@@ -1,10 +1,7 @@
-"""What users see of delivery: the result of a flush, and the status.
+"""The result of a flush, and the status: what users see of delivery.
 
 Items are counted, not spans: the registration of a run, a span, the late end of a span that was
 announced as active, a quality payload and the end of a run are one item each.
-
-Loaded with remit itself, so that both can be returned when no module can be loaded any more.
-Structures of msgspec take a tenth of the time that dataclasses take to be made.
 """
 
 from __future__ import annotations
@@ -162,11 +159,11 @@ def _counted(counts: FlushResult | Status) -> str:
 
 
 def _by_reason(counts: Mapping[str, int]) -> str:
-    """Return how many they are together, and how many for each reason."""
+    """Return the total, and the count of each reason."""
     each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
     return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")
 
 
-# Made beforehand, so that no fault can keep them from being returned.
+# Created at import, so that returning them cannot fail.
 UNKNOWN: Final = FlushResult.unknown()
 UNSEEN: Final = Status.unknown()

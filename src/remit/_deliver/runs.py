@@ -1,4 +1,4 @@
-"""The runs that are being delivered: their records, how far each has come, how it is opened."""
+"""Runs that are being delivered: their records, their progress, and their registration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINISHED: Final = ("complete", "failed", "cancelled")
 
 
 def runtime_environment() -> dict[str, object]:
-    """Return what runs the agent: added when sent, never part of a hash.
+    """Return the runtime environment of the agent; it is not part of a version's hash.
 
     Source: CONTRACT.md section 9, `agent_version`.
     """
@@ -48,8 +48,8 @@ def runtime_environment() -> dict[str, object]:
 class Registrations:
     """Makes run records; builds the registration of each agent once.
 
-    Recording gives an agent a new `AgentRef` when something was declared since, so that a span
-    type that is first seen later joins the registration of later runs.
+    An agent gets a new `AgentRef` when its declarations have changed, so that later runs register
+    span types that were first used later.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Registrations:
         return self._record(item.started_ns or 0, feed)
 
     def inherited(self, feed: RunFeed) -> RunRecord:
-        """Return the record of a run that our parent process opened, and will end."""
+        """Return the record of a run that the parent process opened, and will end."""
         record = self._record(0, feed)
         record.inherited = True
         return record
@@ -121,18 +121,18 @@ def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
 
 @dataclass(slots=True, eq=False)
 class RunDelivery:
-    """One run on its way.
+    """The delivery of one run.
 
     Attributes:
-        record: What must be known to deliver it; kept in the outbox.
-        feed: Passes on to the recording what the server says; None once the run has ended there.
-        partition: Of the instance's id, as text; the ids of its spans are in it.
-        root_key: Key of its root span at the server.
-        answered_ns: Monotonic time of the server's last answer about it.
-        renewed: It was registered once more, because the server did not know it any longer.
-        root_sent: The end of its root span was delivered.
-        loss_sent: The server has the span with what it lost.
-        refusal: Why everything of it is set aside; None if it is not.
+        record: The data needed to deliver the run; kept in the outbox.
+        feed: Passes the server's answers to the recording; None once the run has ended there.
+        partition: Partition of the instance's id, as text; the ids of its spans have the same.
+        root_key: Key of the root span at the server.
+        answered_ns: Monotonic time of the server's last answer about the run.
+        renewed: The run was registered again, because the server did not know it any more.
+        root_sent: The end of the root span was delivered.
+        loss_sent: The server has the loss span.
+        refusal: The reason for which the run is set aside; None if it is not.
     """
 
     record: RunRecord
@@ -147,11 +147,11 @@ class RunDelivery:
 
     @property
     def ready(self) -> bool:
-        """Whether its items can be sent."""
+        """Whether the items of the run can be sent."""
         return self.record.state in (RunState.STARTED, RunState.ENDED)
 
     def refuse(self, why: ApiError | Refusal) -> None:
-        """Have everything of the run set aside."""
+        """Set the run aside: all of its items are set aside when they are sent."""
         self.record.state = RunState.SET_ASIDE
         if isinstance(why, ApiError):
             why = Refusal.of_run(self.record.registration.external_identifier, why)
@@ -159,40 +159,40 @@ class RunDelivery:
 
     @property
     def running(self) -> bool:
-        """Whether the server knows the run, and its recording goes on unterminated."""
+        """Whether the server knows the run, and it is recorded and not terminated."""
         if self.feed is None or self.feed.terminated is not None or self.root_sent:
             return False
         return self.record.state is RunState.STARTED
 
     @property
     def streaming(self) -> bool:
-        """Whether a stream of the run is open: it may send nothing for long, and can be stopped."""
+        """Whether a stream of the run is open; it may be silent for long, and can be stopped."""
         return self.feed is not None and bool(self.feed.streams)
 
     def identify(self, instance_id: str) -> None:
-        """Take the id that the server gave the run, and pass it on to the recording."""
+        """Set the id that the server gave the run, and pass it to the recording."""
         self.record.instance_id = instance_id
         self.partition = partition_text(instance_id)
-        # Derived, for a process that resumes the run knows nothing but the instance's id.
+        # Derived, because a process that resumes the run knows only the instance's id.
         self.root_key = key_within(instance_id, "root") or self.record.root
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
     def note_status(self, status: str | None, reason: str | None) -> None:
-        """Take note of the status that the run has at the server."""
+        """Handle the status that the run has at the server."""
         if status == TERMINATED:
             self.terminate(reason)
 
     def terminate(self, reason: str | None) -> None:
-        """Tell the recording that the run was terminated from outside."""
+        """Pass the termination of the run to the recording."""
         if self.feed is not None and self.feed.terminated is None:
             self.feed.terminated = reason or ""
 
 
 def partition_text(instance_id: str) -> str:
-    """Return the partition of an id; of one that is no PFID, one derived from it.
+    """Return the partition of an id; for an id that is no PFID, a partition derived from it.
 
-    Derived, not random: a later process must come to the same ids for the same spans.
+    It is derived, not random, so that a later process uses the same ids for the same spans.
     """
     partition = partition_of(instance_id)
     if partition is None:
@@ -205,7 +205,7 @@ def _no_feed(_: str) -> None:
 
 
 class RunTable:
-    """The runs by their keys; those that have ended are forgotten after a while."""
+    """The runs by key; the oldest of more than 1,000 ended runs is removed."""
 
     def __init__(
         self,
@@ -218,8 +218,8 @@ class RunTable:
 
         Args:
             outbox: Holds the records.
-            feed_of: Returns the feed of a run by its key; of a run of an ended process, nothing.
-            forget: Lets go of the feed of a run.
+            feed_of: Returns the feed of a run by its key, None for a run of an ended process.
+            forget: Removes the feed of a run.
         """
         self._outbox = outbox
         self._feed_of = feed_of
@@ -228,15 +228,15 @@ class RunTable:
         self._ended: OrderedDict[str, RunDelivery] = OrderedDict()
 
     def get(self, run_key: str) -> RunDelivery | None:
-        """Return the run of a key, None if nothing is known of it (any more)."""
+        """Return the run of a key, None if it is unknown."""
         return self._open.get(run_key) or self._ended.get(run_key) or self._begin(run_key)
 
     def running(self) -> list[RunDelivery]:
-        """Return the runs whose recording goes on, and which may be terminated."""
+        """Return the runs that are still recorded, and may be terminated."""
         return [run for run in self._open.values() if run.running]
 
     def end(self, run: RunDelivery) -> None:
-        """Let go of a run whose end was delivered or refused."""
+        """End a run whose own end was delivered or refused."""
         key = run.record.key
         if run.record.state is not RunState.SET_ASIDE:
             run.record.state = RunState.ENDED
@@ -249,8 +249,8 @@ class RunTable:
             oldest, _ = self._ended.popitem(last=False)
             self._outbox.forget_run(oldest)
 
-    def end_left(self) -> None:
-        """Let go of runs whose own end was lost: the root's came, and nothing waits any more."""
+    def end_orphaned(self) -> None:
+        """End runs whose own end was lost: their root has ended, and no row waits."""
         for run in [run for run in self._open.values() if run.root_sent]:
             self.end(run)
 
@@ -259,7 +259,7 @@ class RunTable:
         if record is None:
             return None
         if record.state is RunState.SET_ASIDE:
-            # By an ended process; its server may have been mended since.
+            # Set aside by an ended process; the server may have been fixed since.
             record.state = RunState.NEW
         run = self._open[run_key] = RunDelivery(record, self._feed_of(run_key))
         if record.instance_id is not None:
@@ -268,18 +268,18 @@ class RunTable:
 
 
 class UnregistrableError(RejectedError):
-    """The registration could not be built, so the run is not offered. Never leaves delivery."""
+    """The registration could not be built, so the run is not sent. It is caught in delivery."""
 
 
 class RunRegistrar:
-    """Registers and starts runs; every call has a key of the run's, so that all can be repeated.
+    """Registers and starts runs; all calls have keys derived from the run and can be repeated.
 
     Attributes:
-        advanced: How often a run came a step further.
+        advanced: Number of state changes of runs.
     """
 
     def __init__(self, client: DeadlineClient, outbox: Outbox, clock: Clock, tally: Tally) -> None:
-        """Send through *client*, keep what comes of it in *outbox*, count in *tally*."""
+        """Send by *client*, save the records in *outbox*, count in *tally*."""
         self._client = client
         self._outbox = outbox
         self._clock = clock
@@ -287,13 +287,13 @@ class RunRegistrar:
         self.advanced = 0
         self._names: dict[str, str] = {}
         self._agent_ids: dict[str, str] = {}
-        # Known answers are kept: a server that fails at each second request would otherwise be
-        # asked the same without end.
-        self._wanted: set[str] = set()
-        self._missing: set[str] = set()
+        # Agents whose answers are known: a server that fails at each second request would otherwise
+        # get the same requests without end.
+        self._needs_agent_id: set[str] = set()
+        self._unknown_agents: set[str] = set()
 
     def open(self, run: RunDelivery) -> None:
-        """Bring a run to where its items can be sent.
+        """Register and start a run, so that its items can be sent.
 
         Raises:
             UnregistrableError: The run has no registration.
@@ -309,10 +309,10 @@ class RunRegistrar:
             self.renew(run)
 
     def renew(self, run: RunDelivery) -> None:
-        """Register a run once more, with the same key, because the server does not know it.
+        """Register a run again, with the same key, because the server does not know it any more.
 
         Raises:
-            RejectedError: It was done before, or the server refuses.
+            RejectedError: It was registered again before, or the server refuses.
             ApiError: Nothing can be sent now.
         """
         if run.renewed:
@@ -340,10 +340,10 @@ class RunRegistrar:
         self._save(run, RunState.STARTED)
 
     def _find(self, run: RunDelivery) -> None:
-        """See that the instance is there with which a run goes on."""
+        """Check that the instance exists which a run resumes."""
         instance_id = run.record.instance_id or ""
         try:
-            instance = self._client.call(calls.look(instance_id))
+            instance = self._client.call(calls.get_instance(instance_id))
         except NotFoundError as error:
             raise NotFoundError(
                 f"it resumes {instance_id}, which the server does not know; expected the Run.id "
@@ -373,16 +373,16 @@ class RunRegistrar:
         if not registration.complete:
             raise UnregistrableError("its registration could not be built", code="unregistered")
         agent_id = registration.agent_id or self._agent_ids.get(name)
-        if agent_id is not None or name not in self._wanted:
+        if agent_id is not None or name not in self._needs_agent_id:
             try:
                 return self._call_register(record, agent_id)
             except RejectedError as error:
                 if agent_id is not None or not _lacks_agent_id(error):
                     self._agent_ids.pop(name, None)
                     raise
-            self._wanted.add(name)
+            self._needs_agent_id.add(name)
         try:
-            self._agent_ids[name] = self._find_or_make(registration)
+            self._agent_ids[name] = self._find_or_create_agent(registration)
         except (RejectedError, UnauthorizedError) as error:
             raise type(error)(
                 f"the server wants to be told which agent {name} is, and does not let it be found "
@@ -390,7 +390,7 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        for known in (self._wanted, self._missing):
+        for known in (self._needs_agent_id, self._unknown_agents):
             known.discard(name)
         return self._call_register(record, self._agent_ids[name])
 
@@ -404,14 +404,14 @@ class RunRegistrar:
         try:
             return self._client.call(calls.register(record, agent_id))
         except NotFoundError as error:
-            # The next attempt looks for the agent, and creates it if it is gone.
+            # The next try looks the agent up, and creates it if it is gone.
             self._agent_ids.pop(record.registration.external_identifier, None)
             raise ContractError(str(error), status=error.status, code=error.code) from error
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
-        """Count a run that the server records as another agent's, and log it once for each agent.
+        """Count a run that the server records as another agent's; log it once for each agent.
 
-        The server decides, and the run continues.
+        The run continues under the server's agent.
         """
         mine, agent_id, agent = registration.external_identifier, instance.agent_id, instance.agent
         if agent_id is None or agent_id == registration.agent_id:
@@ -441,20 +441,20 @@ class RunRegistrar:
             if error.status != HTTPStatus.CONFLICT:
                 raise
 
-    def _find_or_make(self, registration: Registration) -> str:
+    def _find_or_create_agent(self, registration: Registration) -> str:
         find, name = calls.find_agent(registration), registration.external_identifier
         try:
-            if name not in self._missing:
+            if name not in self._unknown_agents:
                 return self._client.call(find).id
         except ApiError as error:
-            # Also a 404 without the API's words: the URL is right, the registration was answered.
+            # Also a 404 without an error code: the registration was answered, so the URL is right.
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
-            self._missing.add(name)
+            self._unknown_agents.add(name)
         try:
-            return self._client.call(calls.make_agent(registration)).id
+            return self._client.call(calls.create_agent(registration)).id
         except RejectedError:
-            # Another process made it between the two calls, or the server takes none.
+            # Another process created it between the two calls, or the server does not allow it.
             return self._client.call(find).id
 
 

@@ -1,4 +1,4 @@
-"""The sender: takes a window of the outbox, opens its runs, sends its spans, ends its runs."""
+"""The sender: reads a window of the outbox, opens its runs, sends its spans, ends its runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._deliver import calls
 from remit._deliver.batches import Batch, BatchLimits, encode_span
-from remit._deliver.calls import OF_SENDING, DeadlineClient, OutOfTimeError
+from remit._deliver.calls import SEND_ERRORS, DeadlineClient, OutOfTimeError
 from remit._deliver.circuit import CircuitBreaker, RetryQueue
 from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
-from remit._deliver.reactions import Reaction, already_so, reaction, smaller_forms, whole
+from remit._deliver.reactions import Reaction, is_already_done, reaction, smaller_forms, whole_span
 from remit._deliver.refusals import FAULT, RUN_FAULT, Acknowledger, Refusal, Tally
 from remit._deliver.runs import RunDelivery, RunRegistrar, RunTable, UnregistrableError
 from remit._deliver.spool import Outbox, Row
@@ -31,26 +31,26 @@ from remit.errors import (
 )
 from remit.models.bulk import BulkOutput
 
-OF_SPANS: Final = (Kind.SPAN, Kind.FINISH)
-# A few batches: runs that begin and end in one window cost one bulk request together.
+SPAN_KINDS: Final = (Kind.SPAN, Kind.FINISH)
+# A few batches: the runs that start and end in one window share bulk requests.
 WINDOW_BATCHES: Final = 4
-# An hour of open runs must not become a burst of requests.
-MAX_LOOKS: Final = 20
+# Most runs that are polled in one step, so that many open runs cause no burst of requests.
+MAX_POLLS: Final = 20
 LOSS_ROW: Final = 0
 """Id of the row of a loss span, which is in no outbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class SenderContext:
-    """What all senders of one process share.
+    """The objects and settings that all senders of one process share.
 
     Attributes:
         client: Sends calls.
-        circuit: Whether anything may be sent.
-        losses: Counts what was given up.
-        tally: Counts what was delivered or set aside.
-        limits: How much goes into one bulk request.
-        poll_interval_s: Seconds without an answer about a run before it is asked after.
+        circuit: The circuit breaker of the target.
+        losses: Counts dropped items.
+        tally: Counts rows that were delivered or set aside.
+        limits: Most items and bytes of one bulk request.
+        poll_interval_s: Seconds without an answer about a run before it is polled.
         stream_interval_s: The same, while a stream of the run is open.
         clock: The time.
     """
@@ -66,19 +66,19 @@ class SenderContext:
 
 
 class Sender:
-    """Delivers what is in the outbox; nothing here knows threads.
+    """Delivers the rows of an outbox; its methods are called by one thread at a time.
 
     Attributes:
-        midway: A step is under way: rows may be settled while the circuit is not updated yet.
+        step_running: A step runs: rows may be settled before the circuit is updated.
     """
 
     def __init__(self, outbox: Outbox, runs: RunTable, context: SenderContext) -> None:
-        """Wire the parts; nothing is sent yet.
+        """Send nothing yet.
 
         Args:
-            outbox: What is to be sent.
-            runs: Its runs.
-            context: What all senders of the process share.
+            outbox: Holds the rows to send.
+            runs: The runs of the rows.
+            context: Shared by all senders of the process.
         """
         self._outbox = outbox
         self._runs = runs
@@ -91,63 +91,63 @@ class Sender:
         self._registrar = RunRegistrar(context.client, outbox, context.clock, context.tally)
         self._acks = Acknowledger(outbox, context.losses, context.tally, context.circuit)
         self._spans = SpanSender(context, runs, self._registrar, self._acks)
-        self._next_round_ns = 0
+        self._next_poll_ns = 0
         self._forced = False
-        self.midway = False
-        # Faults of remit's: one run's must not hold up the others.
+        self.step_running = False
+        # Retries after faults of remit's: the fault of one run must not block the others.
         self._run_retries: RetryQueue[str] = RetryQueue(context.clock)
         self._row_retries: RetryQueue[int] = RetryQueue(context.clock)
 
     def force(self) -> None:
-        """Have the next step try even while the circuit is open, unless the server asked not to."""
+        """Make the next step try although the circuit is open, unless the server asked to wait."""
         self._forced = True
 
     def step(self) -> float:
-        """Send one window; return the seconds until the next step makes sense."""
+        """Send one window; return the seconds until the next step."""
         forced, self._forced = self._forced, False
         wait_s = self._circuit.wait_s(forced=forced)
         if wait_s > 0:
             return wait_s
         settled, advanced = self._acks.settled, self._registrar.advanced
-        self.midway = True
+        self.step_running = True
         try:
             self._try()
         except OutOfTimeError:
             return self._poll_interval_s
         except (UnavailableError, UnauthorizedError, ContractError) as error:
-            # Not by what was answered: a refusal may come again at each try.
+            # An answer alone is no success: it may be a refusal that comes again at each try.
             kept = (self._acks.settled, self._registrar.advanced) != (settled, advanced)
-            return self._circuit.failed(error, afresh=kept)
+            return self._circuit.failed(error, after_success=kept)
         finally:
-            self.midway = False
-        return 0.0 if self._acks.settled != settled else self._rest_s()
+            self.step_running = False
+        return 0.0 if self._acks.settled != settled else self._next_step_s()
 
     def _try(self) -> None:
         answered = self._client.answered
         self._send_window()
-        self._look_at_runs()
+        self._poll_runs()
         if self._client.answered != answered:
             self._circuit.succeeded()
 
     def _send_window(self) -> None:
         rows = self._outbox.head(self._window_items)
         if self._run_retries:
-            # The rows of a waiting run may have been given up since.
+            # The rows of a waiting run may have been dropped since.
             self._run_retries.keep_only({item.run_key for _, item in rows})
         if not rows:
-            self._runs.end_left()
+            self._runs.end_orphaned()
             return
-        others = [row for row in rows if row[1].kind not in OF_SPANS]
+        others = [row for row in rows if row[1].kind not in SPAN_KINDS]
         self._open_runs(rows, [row for row in others if row[1].kind == Kind.RUN])
-        # Mostly there are no others.
-        spans = [row for row in rows if row[1].kind in OF_SPANS] if others else rows
+        # Most windows hold only spans.
+        spans = [row for row in rows if row[1].kind in SPAN_KINDS] if others else rows
         self._spans.send(spans)
         for row in others:
             if row[1].kind != Kind.RUN:
                 self._send_end(row)
 
-    def _open_runs(self, rows: list[Row], beginnings: list[Row]) -> None:
-        """Open the runs of *rows* that are not; settle the *beginnings* among those."""
+    def _open_runs(self, rows: list[Row], run_starts: list[Row]) -> None:
+        """Open the runs of *rows*; settle *run_starts*, the rows of kind `RUN` among them."""
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             run = self._runs.get(run_key)
             if run is None or run.ready or run.refusal is not None:
@@ -155,7 +155,7 @@ class Sender:
             if not self._run_retries.is_waiting(run_key):
                 self._open(run)
         opened: list[int] = []
-        for row in beginnings:
+        for row in run_starts:
             run = self._runs.get(row[1].run_key)
             if run is None:
                 self._acks.drop([row], Loss.RUN_UNKNOWN)
@@ -166,14 +166,14 @@ class Sender:
         self._acks.deliver(opened)
 
     def _open(self, run: RunDelivery) -> None:
-        """Open a run; a fault of remit's is retried a few times."""
-        if self._opened(run):
+        """Open a run; retry a few times after a fault of remit's."""
+        if self._register(run):
             self._run_retries.remove(run.record.key)
         elif not self._run_retries.retry_later(run.record.key):
             run.refuse(RUN_FAULT)
 
-    @guarded("opening a run at the server", passes=OF_SENDING)
-    def _opened(self, run: RunDelivery) -> bool:
+    @guarded("opening a run at the server", passes=SEND_ERRORS)
+    def _register(self, run: RunDelivery) -> bool:
         try:
             self._registrar.open(run)
         except UnregistrableError:
@@ -190,42 +190,42 @@ class Sender:
         if run is None:
             self._acks.drop([row], Loss.RUN_UNKNOWN)
             return
-        if item.run_key in self._spans.held or not (run.ready or run.refusal):
-            # It waits for others now, not for a time of its own.
+        if item.run_key in self._spans.blocked_runs or not (run.ready or run.refusal):
+            # It waits for other rows now, not for its own retry.
             self._row_retries.remove(row_id)
             return
         if self._row_retries.is_waiting(row_id):
             return
-        refused = run.refusal or self._refused(row, run)
+        refused = run.refusal or self._send_row(row, run)
         if refused is None:
             if self._row_retries.retry_later(row_id):
                 return
             refused = FAULT
         self._row_retries.remove(row_id)
         if item.kind == Kind.CLOSE:
-            # First: what is settled takes with it what is new of the run.
+            # Before the row is settled, because settling also writes the run's record.
             self._runs.end(run)
         if isinstance(refused, Refusal):
             self._acks.refuse([row], refused)
         else:
             self._acks.deliver([row_id])
 
-    @guarded("the end or a quality payload of a run", passes=OF_SENDING)
-    def _refused(self, row: Row, run: RunDelivery) -> Refusal | bool:
-        """Make the call of a row; return why the server refuses it, `False` if it does not."""
+    @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
+    def _send_row(self, row: Row, run: RunDelivery) -> Refusal | bool:
+        """Make the call of a row; return the server's refusal, False without one."""
         try:
             try:
-                self._call_of(row, run)
+                self._call_for(row, run)
             except NotFoundError:
                 self._registrar.renew(run)
-                self._call_of(row, run)
+                self._call_for(row, run)
         except RejectedError as error:
             if row[1].kind == Kind.CLOSE and error.status == HTTPStatus.CONFLICT:
                 return False
             return Refusal.of_item(error.code or f"http_{error.status}", error.errors)
         return False
 
-    def _call_of(self, row: Row, run: RunDelivery) -> None:
+    def _call_for(self, row: Row, run: RunDelivery) -> None:
         item, instance_id = row[1], run.record.instance_id or ""
         if item.kind == Kind.CLOSE:
             self._spans.send_losses(run, item.finished_ns)
@@ -235,42 +235,42 @@ class Sender:
         self._client.call(describe(item, instance_id))
         run.answered_ns = self._clock.monotonic_ns()
 
-    def _look_at_runs(self) -> None:
-        """Ask after runs that had no answer for a while: they may have been terminated."""
+    def _poll_runs(self) -> None:
+        """Poll runs without a recent answer: they may have been terminated."""
         if self._client.limit is not None:
             return
         now_ns = self._clock.monotonic_ns()
-        due = [run for run in self._runs.running() if self._due_ns(run) <= now_ns]
+        due = [run for run in self._runs.running() if self._poll_due_ns(run) <= now_ns]
         if due:
-            self._next_round_ns = now_ns + int(self._stream_interval_s * NS_PER_S)
-        for run in sorted(due, key=lambda run: run.answered_ns)[:MAX_LOOKS]:
-            self._look_at(run)
+            self._next_poll_ns = now_ns + int(self._stream_interval_s * NS_PER_S)
+        for run in sorted(due, key=lambda run: run.answered_ns)[:MAX_POLLS]:
+            self._poll_run(run)
 
-    def _due_ns(self, run: RunDelivery) -> int:
-        """Return the monotonic time at which a run is to be asked after."""
+    def _poll_due_ns(self, run: RunDelivery) -> int:
+        """Return the monotonic time at which to poll a run."""
         due_ns = run.answered_ns + int(self._poll_interval_s * NS_PER_S)
         if not run.streaming:
             return due_ns
         soon_ns = run.answered_ns + int(self._stream_interval_s * NS_PER_S)
-        return min(due_ns, max(soon_ns, self._next_round_ns))
+        return min(due_ns, max(soon_ns, self._next_poll_ns))
 
-    @guarded("looking after a run", passes=OF_SENDING)
-    def _look_at(self, run: RunDelivery) -> None:
+    @guarded("looking after a run", passes=SEND_ERRORS)
+    def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
         try:
-            instance = self._client.call(calls.look(run.record.instance_id or ""))
+            instance = self._client.call(calls.get_instance(run.record.instance_id or ""))
         except RejectedError:
             return
         run.note_status(instance.status, instance.termination_reason)
 
-    def _rest_s(self) -> float:
-        """Return the seconds until a waiting row or a look at a run is due."""
+    def _next_step_s(self) -> float:
+        """Return the seconds until a waiting row or the poll of a run is due."""
         rests = [self._poll_interval_s]
         waiting = (self._spans, self._run_retries, self._row_retries)
         rests += [wait_s for each in waiting if (wait_s := each.wait_s()) is not None]
         running = self._runs.running()
         if running:
-            due_ns = min(map(self._due_ns, running))
+            due_ns = min(map(self._poll_due_ns, running))
             rests.append(max(0.0, (due_ns - self._clock.monotonic_ns()) / NS_PER_S))
         return min(rests)
 
@@ -279,14 +279,14 @@ class SpanSender:
     """Sends the span items of a window, in order, batch by batch.
 
     Attributes:
-        held: Keys of the runs of which something has to wait; their ends wait too.
+        blocked_runs: Keys of the runs with a span that has to wait; their ends wait too.
     """
 
     def __init__(
         self, context: SenderContext, runs: RunTable, registrar: RunRegistrar, acks: Acknowledger
     ) -> None:
-        """Begin with nothing to be retried."""
-        self.held: set[str] = set()
+        """Start with nothing to retry."""
+        self.blocked_runs: set[str] = set()
         self._client = context.client
         self._losses = context.losses
         self._clock = context.clock
@@ -301,9 +301,9 @@ class SpanSender:
         """Send *rows*; those that have to wait stay in the outbox.
 
         Raises:
-            ApiError: Nothing can be sent now; what was not settled stays in the outbox.
+            ApiError: Nothing can be sent now; the remaining rows stay in the outbox.
         """
-        self.held.clear()
+        self.blocked_runs.clear()
         segments = deque([rows])
         while segments:
             batch, rest = self._fill(segments.popleft())
@@ -317,7 +317,7 @@ class SpanSender:
         return self._retries.wait_s()
 
     def send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
-        """Send what a run lost that its root span did not say: it goes on, or has ended before.
+        """Send the losses of a run that are not in its root span, which is open or ended before.
 
         Raises:
             ApiError: Nothing can be sent now.
@@ -329,7 +329,7 @@ class SpanSender:
             self._exchange(batch)
 
     def _fill(self, rows: list[Row]) -> tuple[Batch, list[Row]]:
-        """Return a batch of the first of *rows*, and the rest of them."""
+        """Return a batch of the first *rows*, and the remaining rows."""
         batch = Batch(self._limits)
         for index, row in enumerate(rows):
             if not self._add(batch, row):
@@ -337,16 +337,16 @@ class SpanSender:
         return batch, []
 
     def _add(self, batch: Batch, row: Row) -> bool:
-        """Add a row, or put it off; return False if it belongs to the next batch."""
+        """Add a row to *batch*, or postpone it; return False if it belongs to the next batch."""
         item = row[1]
         run = self._runs.get(item.run_key)
-        if run is None or not run.ready or (self._retries and self._waits(row)):
-            self._put_off(row, run)
+        if run is None or not run.ready or (self._retries and self._must_wait(row)):
+            self._postpone(row, run)
             return True
         if batch.full:
             return False
         if item.kind == Kind.FINISH and item.key == run.record.root and self._has_lost(run):
-            # What was sent before it is settled by then: the server stops at a refusal.
+            # The rows before it are settled when it is processed: the server stops at a refusal.
             self._add_loss_span(batch, run, item.finished_ns)
             row = (row[0], with_loss_count(item, run.record))
         encoded = encode_span(row[1], run)
@@ -360,11 +360,11 @@ class SpanSender:
         return True
 
     def _has_lost(self, run: RunDelivery) -> bool:
-        self._losses.book(run.record)
+        self._losses.record_losses(run.record)
         return bool(run.record.lost)
 
     def _add_loss_span(self, batch: Batch, run: RunDelivery, at_ns: int | None) -> None:
-        """Add to *batch* what a run lost, unless the server has it."""
+        """Add the loss span of a run to *batch*, unless the server has it."""
         if run.loss_sent:
             return
         item = loss_span(run.record, at_ns or run.record.started_ns)
@@ -374,55 +374,55 @@ class SpanSender:
         else:
             batch.add(*encoded, (LOSS_ROW, item), run)
 
-    def _waits(self, row: Row) -> bool:
-        """Tell whether a row, or one of its run before it, has to wait for a next try."""
+    def _must_wait(self, row: Row) -> bool:
+        """Return whether a row, or an earlier one of its run, has to wait for a retry."""
         if row[0] in self._retries:
             return self._retries.is_waiting(row[0])
         # The end of a span must not overtake its beginning.
-        return row[1].kind == Kind.FINISH and row[1].run_key in self.held
+        return row[1].kind == Kind.FINISH and row[1].run_key in self.blocked_runs
 
-    def _put_off(self, row: Row, run: RunDelivery | None) -> None:
+    def _postpone(self, row: Row, run: RunDelivery | None) -> None:
         if run is None:
             self._acks.drop([row], Loss.RUN_UNKNOWN)
         elif run.refusal is not None:
             self._refuse(row, run.refusal)
         else:
-            self.held.add(row[1].run_key)
+            self.blocked_runs.add(row[1].run_key)
             if not run.ready:
-                # It waits for its run now, not for a time of its own.
+                # It waits for its run now, not for its own retry.
                 self._retries.remove(row[0])
 
     def _exchange(self, batch: Batch) -> list[list[Row]]:
-        """Send a batch; return what of it is to be sent next, in order."""
+        """Send a batch; return the segments of it to send next, in order."""
         try:
-            outputs = self._called(batch)
+            outputs = self._call_bulk(batch)
         except RejectedError as error:
-            return self._split(batch, error)
+            return self._halve_refused(batch, error)
         if outputs is None:
-            return self._part(batch)
+            return self._halve_after_fault(batch)
         if batch.rows.keys().isdisjoint(outputs):
             raise ContractError(
                 "the bulk answer names none of the items that were sent; check the api_url"
             )
         refused: list[tuple[Row, RunDelivery, BulkOutput]] = []
-        missing = self._take_in(batch, outputs, refused)
+        missing = self._settle_outputs(batch, outputs, refused)
         again = [next_row for refusal in refused for next_row in self._react(*refusal)] + missing
         return [again] if again else []
 
-    def _take_in(
+    def _settle_outputs(
         self,
         batch: Batch,
         outputs: Mapping[str, BulkOutput],
         refused: list[tuple[Row, RunDelivery, BulkOutput]],
     ) -> list[Row]:
-        """Settle what was delivered; return what was not looked at, add what was refused."""
+        """Settle delivered rows, add refused ones to *refused*, return unprocessed ones."""
         now_ns = self._clock.monotonic_ns()
         delivered: list[int] = []
         missing: list[Row] = []
         for key, row in batch.rows.items():
             run, output = batch.runs[row[1].run_key], outputs.get(key)
             if row[0] == LOSS_ROW:
-                # Taken or refused. One that the server did not look at is made again.
+                # Taken or refused. One that the server did not process is built again.
                 run.loss_sent = output is not None
                 continue
             if output is None:
@@ -431,7 +431,7 @@ class SpanSender:
             run.answered_ns = now_ns
             if output.control is not None and output.control.terminate:
                 run.terminate(output.control.reason)
-            if output.status != "success" and not already_so(row[1], output.code):
+            if output.status != "success" and not is_already_done(row[1], output.code):
                 refused.append((row, run, output))
                 continue
             delivered.append(row[0])
@@ -449,58 +449,58 @@ class SpanSender:
                 self._retries.remove(row_id)
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
-        """Return the row in the form in which it is to be sent again at once, if it is."""
+        """React to a refusal; return the row as it is to be sent again now, if at all."""
         match reaction(row[1].kind, output.code):
             case Reaction.CREATE:
-                return [(row[0], whole(row[1]))]
+                return [(row[0], whole_span(row[1]))]
             case Reaction.RENEW_RUN:
                 return self._renew(row, run)
-            case Reaction.TRY_AGAIN if self._try_later(row, run):
+            case Reaction.TRY_AGAIN if self._retry_later(row, run):
                 return []
             case _:
                 self._refuse(row, Refusal.of_item(output.code, output.errors or ()))
                 return []
 
     def _renew(self, row: Row, run: RunDelivery) -> list[Row]:
-        if self._renewed(run) is None:
-            if not self._try_later(row, run):
+        if self._register_again(run) is None:
+            if not self._retry_later(row, run):
                 self._refuse(row, FAULT)
             return []
         if run.refusal is not None:
-            self._put_off(row, run)
+            self._postpone(row, run)
             return []
         return [row]
 
-    @guarded("registering a run once more", passes=OF_SENDING)
-    def _renewed(self, run: RunDelivery) -> bool:
+    @guarded("registering a run once more", passes=SEND_ERRORS)
+    def _register_again(self, run: RunDelivery) -> bool:
         try:
             self._registrar.renew(run)
         except RejectedError as error:
             run.refuse(error)
         return True
 
-    def _try_later(self, row: Row, run: RunDelivery) -> bool:
+    def _retry_later(self, row: Row, run: RunDelivery) -> bool:
         if not self._retries.retry_later(row[0]):
             return False
-        self.held.add(run.record.key)
+        self.blocked_runs.add(run.record.key)
         return True
 
-    @guarded("the bulk call", passes=OF_SENDING)
-    def _called(self, batch: Batch) -> Mapping[str, BulkOutput]:
+    @guarded("the bulk call", passes=SEND_ERRORS)
+    def _call_bulk(self, batch: Batch) -> Mapping[str, BulkOutput]:
         return self._client.call(bulk_raw(batch.bodies))
 
-    def _part(self, batch: Batch) -> list[list[Row]]:
-        """Halve a batch that a fault of remit's kept from being sent; retry a single row later."""
+    def _halve_after_fault(self, batch: Batch) -> list[list[Row]]:
+        """Halve a batch that was not sent because of a fault; retry a single row later."""
         halves = _halves(batch)
         if halves is not None:
             return halves
         for row in batch.rows.values():
-            if not self._try_later(row, batch.runs[row[1].run_key]):
+            if not self._retry_later(row, batch.runs[row[1].run_key]):
                 self._refuse(row, FAULT)
         return []
 
-    def _split(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
-        """Halve a batch that was refused as a whole; shrink, then set aside, a single row."""
+    def _halve_refused(self, batch: Batch, error: RejectedError) -> list[list[Row]]:
+        """Halve a batch that was refused as a whole; shrink a single row, or set it aside."""
         halves = _halves(batch)
         if halves is not None:
             return halves
@@ -521,7 +521,7 @@ class SpanSender:
 
 
 def _halves(batch: Batch) -> list[list[Row]] | None:
-    """Return what to send instead of a batch; None if it is a single row without a loss span."""
+    """Return the segments to send in place of a batch; None if it is one row, no loss span."""
     rows = [row for row in batch.rows.values() if row[0] != LOSS_ROW]
     if len(rows) > 1:
         middle = len(rows) // 2

@@ -1,4 +1,4 @@
-"""The counts of delivery: the result of a flush, the status, what a shutdown leaves."""
+"""Reads the counts of delivery: for the result of a flush, the status, and the log at shutdown."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from remit._deliver.writer import Writer
 
 @dataclass(frozen=True, slots=True)
 class StatusReader:
-    """Reads the counts of everything that delivers; from any thread.
+    """Reads the counts of all parts of delivery; may be called from any thread.
 
     Attributes:
-        target: Where to, without credentials.
-        buffer: What is recorded and not moved yet.
-        writer: What moves it.
-        outbox: What is to be sent.
-        adoption: What ended processes left.
-        context: How sending fares, and what was lost.
-        spool: Where what waits is kept on disk; None if in memory.
+        target: URL or path without credentials.
+        buffer: Holds items until the writer moves them.
+        writer: Moves items to the outbox.
+        outbox: Holds items until they are sent.
+        adoption: Sends the files of ended processes.
+        context: Has the circuit, the tally and the losses.
+        spool: Folder for undelivered items; None if they are in memory.
     """
 
     target: str
@@ -37,15 +37,15 @@ class StatusReader:
     spool: Folder | None
 
     def unmoved(self) -> int:
-        """Count what is in no outbox yet, beginnings of open spans included."""
-        return len(self.buffer) + self.writer.carried
+        """Count the items that are in no outbox yet, open spans included."""
+        return len(self.buffer) + self.writer.in_transit
 
     def result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
-        """Return what became of what was recorded.
+        """Return the counts as the result of a flush.
 
         Args:
-            up_to: Id of the last row that counts as pending; all do if None.
-            unmoved: How much of what is in no outbox yet counts as pending.
+            up_to: Id of the last row that counts as pending; None counts all rows.
+            unmoved: Number of items in no outbox that count as pending.
         """
         outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
         return FlushResult(
@@ -58,7 +58,7 @@ class StatusReader:
         )
 
     def status(self) -> Status:
-        """Return where delivery stands; the runtime fills in mode, faults and what was withheld."""
+        """Return the status; the runtime fills in mode, faults and what was withheld."""
         outbox, context = self.outbox, self.context
         adopted = self.adoption.pending()
         return Status(
@@ -79,7 +79,7 @@ class StatusReader:
         )
 
     def log_what_is_left(self, result: FlushResult) -> None:
-        """Log what a shutdown could not deliver, if anything: what is kept, what is lost."""
+        """Log the items that a shutdown could not deliver: those kept on disk, those lost."""
         why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
         lost = result.pending - result.spooled
         if lost:
@@ -97,7 +97,7 @@ class StatusReader:
                 result.spooled,
                 self.target,
                 self.spool.path if self.spool is not None else "memory",
-                self.context.circuit.remedy,
+                self.context.circuit.how_to_send,
                 why,
             )
 

@@ -1,4 +1,4 @@
-"""A thread that repeats a step: started when it is needed, a daemon, not ended by a fault."""
+"""A daemon thread that repeats a step; it is started on demand and survives faults."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ FAULT_WAIT_S: Final = 1.0
 
 
 class Worker:
-    """Repeats a step on its thread, waits as long as the step says, or until it is woken."""
+    """Repeats a step on a thread of its own.
+
+    Between two steps it waits as long as the step returned, or until it is woken.
+    """
 
     def __init__(
         self,
@@ -25,13 +28,13 @@ class Worker:
         clock: Clock,
         last: Callable[[], object] | None = None,
     ) -> None:
-        """Prepare; no thread yet.
+        """Start no thread yet.
 
         Args:
             name: Name of the thread.
-            step: Does a piece of work; returns the seconds until the next makes sense.
+            step: Does a piece of work; returns the seconds until the next step.
             clock: The time.
-            last: Called on the thread when it ends; by default a last step is made.
+            last: Called on the thread when it ends; by default one more step.
         """
         self._name = name
         self._step = step
@@ -45,11 +48,9 @@ class Worker:
         self._requested = 0
         self._done = 0
         self._due_ns = 0
-        # One step at a time, also if a thread makes one that is not the worker's.
+        # One step at a time, also if another thread calls `run_once`.
         self._stepping = threading.RLock()
-        # Reentrant, because a signal's handler may record, and so wake, while this thread holds it.
-        # Taken directly: an alarm inside `Condition.__enter__`, a Python function, would leave it
-        # locked.
+        # Reentrant: a signal handler may record, and so wake, while this thread holds it.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
 
@@ -59,7 +60,7 @@ class Worker:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> bool:
-        """Start the thread unless it runs; tell whether it does now."""
+        """Start the thread unless it runs; return whether it runs now."""
         with self._lock:
             if self.alive or self._stopping:
                 return self.alive
@@ -76,7 +77,7 @@ class Worker:
         return True
 
     def wake(self) -> None:
-        """Have the thread make its next step now."""
+        """Make the thread run its next step now."""
         with self._lock:
             self._woken = True
             self._changed.notify_all()
@@ -89,20 +90,20 @@ class Worker:
             return self._requested
 
     def is_done(self, ticket: int) -> bool:
-        """Tell whether the step of *ticket* has ended."""
+        """Return whether the step of *ticket* has ended."""
         return self._done >= ticket
 
     def due_in_s(self) -> float:
-        """Return the seconds until the next step that nobody requested."""
+        """Return the seconds until the next step, without a request or a wake-up."""
         return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until *until* holds, which is looked at after each step; tell whether it does."""
+        """Wait until *until* returns True, which is checked after each step; return its value."""
         with self._lock:
             return self._changed.wait_for(until, timeout_s)
 
     def stop(self, timeout_s: float) -> bool:
-        """End the thread after its step; tell whether it has ended within *timeout_s* seconds."""
+        """End the thread after its step; return whether it ended within *timeout_s* seconds."""
         with self._lock:
             self._stopping = True
             self.wake()
@@ -112,26 +113,26 @@ class Worker:
         thread.join(timeout_s)
         return not thread.is_alive()
 
-    def hold(self, timeout_s: float) -> bool:
-        """Keep the thread from its next step; tell whether it got there within *timeout_s*."""
+    def pause(self, timeout_s: float) -> bool:
+        """Block further steps; return whether the current one ended within *timeout_s*."""
         return self._stepping.acquire(timeout=timeout_s)
 
-    def let_go(self) -> None:
-        """Let the thread go on that `hold` kept."""
+    def resume(self) -> None:
+        """Allow further steps after `pause`."""
         self._stepping.release()
 
     def forget_after_fork(self) -> None:
-        """End the thread in the child of a fork, if it is a greenlet, as gevent makes of threads.
+        """End the thread in the child of a fork if gevent made it a greenlet.
 
-        A real thread is not there any more. A greenlet goes on: it would read its parent's answers
-        from the connections that both have, and drain what the child records.
+        A real thread does not exist in the child. A greenlet continues there: it would read the
+        parent's answers from shared connections, and drain what the child records.
         """
         self._stopping = self._forgotten = True
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
 
     def run_once(self) -> float:
-        """Make one step, on whatever thread; contain its fault."""
+        """Run one step on the calling thread; contain its fault."""
         with self._lock:
             self._woken = False
             ticket = self._requested
@@ -149,11 +150,11 @@ class Worker:
 
     @property
     def faulty(self) -> bool:
-        """Whether there is a fault to raise."""
+        """Whether `raise_fault` would raise."""
         return self._fault is not None
 
     def raise_fault(self) -> None:
-        """Raise the fault of a step, once; there is one to raise only when faults are strict."""
+        """Raise the fault of a step, once; a fault is kept only when faults are strict."""
         fault, self._fault = self._fault, None
         if fault is not None:
             raise fault
@@ -167,7 +168,7 @@ class Worker:
             while not self._stopping:
                 wait_s = self.run_once()
                 with self._lock:
-                    self._changed.wait_for(self._has_to_go_on, wait_s)
+                    self._changed.wait_for(self._is_woken, wait_s)
             if not self._forgotten:
                 self._last()
         except Exception as error:  # noqa: BLE001 - the thread dies, in silence but counted
@@ -177,10 +178,10 @@ class Worker:
                 raise
         finally:
             if self._forgotten:
-                # The fork forgot the thread; its end is an error unless it is known again.
+                # The fork removed the thread from `threading`; its end fails unless it is added.
                 threading.current_thread()
 
-    def _has_to_go_on(self) -> bool:
+    def _is_woken(self) -> bool:
         return self._woken or self._stopping
 
     def _contain(self, error: Exception) -> None:

@@ -1,4 +1,4 @@
-"""The writer: moves what was recorded from the buffer to the outbox; never touches the network."""
+"""The writer: moves recorded items from the buffer to the outbox; does not use the network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remit._record.items import Item, Kind
 
 
 class Writer:
-    """Makes passes, one at a time: its worker sees to that."""
+    """Moves items in passes; its worker runs one pass at a time."""
 
     def __init__(
         self,
@@ -31,13 +31,13 @@ class Writer:
         """Wire the parts.
 
         Args:
-            buffer: Where items come from.
-            outbox: Where they go.
+            buffer: Source of the items.
+            outbox: Destination of the items.
             registrations: Makes the records of new runs.
             clock: The time.
             interval_s: Seconds between two passes.
-            ticks: Called at each pass; a fault of one is contained.
-            moved: Called when there is something new in the outbox.
+            ticks: Called at each pass; their faults are contained.
+            moved: Called after items were put into the outbox.
         """
         self._buffer = buffer
         self._outbox = outbox
@@ -45,56 +45,56 @@ class Writer:
         self._clock = clock
         self._interval_s = interval_s
         self._ticks = [guarded("a tick of the writer")(tick) for tick in ticks]
-        self._moved = moved
-        self._everything = False
+        self._on_moved = moved
+        self._announce_all = False
         self._shutting_down = self._ending_spans = False
-        # Runs of a parent process of which something was lost in this one.
-        self._owing: dict[str, RunRecord] = {}
+        # Runs of a parent process with losses in this process.
+        self._inherited_with_losses: dict[str, RunRecord] = {}
         self._passed_ns = clock.monotonic_ns()
-        # What was taken from the buffer and not put yet; kept when the outbox fails.
+        # Items that were taken from the buffer and not put yet; kept when the outbox fails.
         self._batch: list[Item] = []
 
     def announce_all(self) -> None:
-        """Have the next pass announce every open span, however young."""
-        self._everything = True
+        """Make the next pass announce every open span, whatever its age."""
+        self._announce_all = True
 
     def begin_shutdown(self) -> None:
-        """Have each pass from now on put also the loss spans that are written at the end."""
+        """Make each further pass put the loss spans of inherited runs too."""
         self._shutting_down = True
 
     def end_spans(self) -> None:
-        """Have each pass from now on end the spans that are open then, as the process ends."""
+        """Make each further pass end the open spans, because the process ends."""
         self._ending_spans = True
 
     def step(self) -> float:
-        """Make a pass; return the seconds until the next."""
+        """Run a pass; return the seconds until the next."""
         for tick in self._ticks:
             tick()
         self.move()
-        return 0.0 if self._buffer.behind else self._interval_s
+        return 0.0 if self._buffer.has_backlog else self._interval_s
 
     def move(self) -> None:
         """Move everything that is queued to the outbox."""
-        everything, self._everything = self._everything, False
+        announce_all, self._announce_all = self._announce_all, False
         began_ns = self._clock.monotonic_ns()
         self._put()
-        # Counted before, so that a program that records all the time does not hold the pass.
+        # Counted before, so that a program that records all the time does not prolong the pass.
         for _ in range(1 + len(self._buffer) // CHUNK_ITEMS):
-            self._batch = self._buffer.drain(everything=everything)
-            everything = False
+            self._batch = self._buffer.drain(announce_all=announce_all)
+            announce_all = False
             self._put()
         if self._shutting_down:
-            self._put_last()
+            self._put_loss_spans()
         self._passed_ns = began_ns
 
     @property
-    def carried(self) -> int:
-        """How many items were taken from the buffer and not yet put."""
+    def in_transit(self) -> int:
+        """Number of items that were taken from the buffer and not yet put."""
         return len(self._batch)
 
     @property
     def lag_s(self) -> float:
-        """Age at most of the oldest item that was not moved, in seconds."""
+        """Upper bound of the age of the oldest item that is not moved, in seconds."""
         if not (len(self._buffer) or self._batch):
             return 0.0
         return (self._clock.monotonic_ns() - self._passed_ns) / NS_PER_S
@@ -103,16 +103,16 @@ class Writer:
         if not self._batch:
             return
         records = self._records(self._batch)
-        self._outbox.put(self._batch, records + self._book_losses())
+        self._outbox.put(self._batch, records + self._record_losses())
         batch, self._batch = self._batch, []
         self._buffer.inherited.difference_update(record.key for record in records)
         for item in batch:
             if item.kind == Kind.CLOSE:
-                self._buffer.ended(item.run_key)
-        self._moved()
+                self._buffer.release_feed(item.run_key)
+        self._on_moved()
 
     def _records(self, items: list[Item]) -> list[RunRecord]:
-        """Return the records of the runs that are new among the items."""
+        """Return the records of the new runs among the items."""
         feed_of, registrations = self._buffer.feed, self._registrations
         opened = [item for item in items if item.kind == Kind.RUN]
         records = [
@@ -124,30 +124,30 @@ class Writer:
             records += [registrations.inherited(feed) for key in keys if (feed := feed_of(key))]
         return records
 
-    def _book_losses(self) -> list[RunRecord]:
-        """Note in the records of runs what they lost; return those that changed."""
+    def _record_losses(self) -> list[RunRecord]:
+        """Add the losses of runs to their records; return the records that changed."""
         losses, changed = self._buffer.losses, list[RunRecord]()
         for run_key in losses.runs():
             record = self._outbox.run(run_key)
-            if record is None or not losses.book(record):
+            if record is None or not losses.record_losses(record):
                 continue
-            # Written with what is settled next if the put fails that is to write it.
+            # If the put that should write it fails, it is written with the next settled rows.
             self._outbox.save_run(record)
             changed.append(record)
             if record.inherited:
-                self._owing[record.key] = record
+                self._inherited_with_losses[record.key] = record
         return changed
 
-    def _put_last(self) -> None:
-        """Put what was lost; for runs that another process ends, as loss spans."""
-        changed = self._book_losses()
+    def _put_loss_spans(self) -> None:
+        """Put losses: loss spans for runs that another process ends, records for the others."""
+        changed = self._record_losses()
         now_ns = self._clock.wall_ns()
-        owing = [record for record in self._owing.values() if record.lost]
-        last = [loss_span(record, now_ns, key_text(new_key(now_ns))) for record in owing]
+        with_losses = [record for record in self._inherited_with_losses.values() if record.lost]
+        last = [loss_span(record, now_ns, key_text(new_key(now_ns))) for record in with_losses]
         if self._ending_spans:
             last += [failed_end(span, now_ns) for span in self._outbox.open_spans()]
         if changed or last:
             self._outbox.put(last, changed)
-        for record in owing:
+        for record in with_losses:
             record.lost = {}
             self._outbox.save_run(record)

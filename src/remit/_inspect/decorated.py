@@ -123,13 +123,13 @@ class SelfParameter:
 
     @guarded("the class around a callable")
     def on_set_name(self, owner: type, name: str) -> None:
-        """Take note that the body of the class *owner* holds the callable under *name*."""
+        """Note that the body of the class *owner* holds the callable under *name*."""
         if self.is_self is None and name != "__wrapped__":  # where a framework keeps a copy
             in_body = self._scope.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
     def on_bind(self) -> None:
-        """Take note that the callable was bound to an object or a class."""
+        """Note that the callable was bound to an object or a class."""
         if self.is_self is None:
             self.is_self = True
 

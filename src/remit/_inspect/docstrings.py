@@ -21,7 +21,7 @@ def prose(text: str) -> str:
     return "\n".join(line.rstrip() for line in inspect.cleandoc(sendable(text)).splitlines())
 
 
-def shown(text: str | None, redact: Callable[[str], object]) -> str | None:
+def free_of_secrets(text: str | None, redact: Callable[[str], object]) -> str | None:
     """Return a description, None if it contains a secret, such as a key in an example."""
     found = None if text is None else redact(text)
     return found if isinstance(found, str) else None

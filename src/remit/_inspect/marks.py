@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from remit._base.text import meant, one_of
+from remit._base.text import choices, did_you_mean
 from remit.errors import DeclarationError
 from remit.models.data_risk import DataCategories
 
@@ -36,7 +36,7 @@ class Sensitive:
         if self.category != "" and self.category not in CATEGORIES:
             raise DeclarationError(
                 f"remit.Sensitive({self.category!r}): the category is unknown"
-                f"{meant(self.category, CATEGORIES)}; expected {one_of(CATEGORIES)}"
+                f"{did_you_mean(self.category, CATEGORIES)}; expected {choices(CATEGORIES)}"
             )
 
 

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from pydantic import Field
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
-from remit._base.text import meant
+from remit._base.text import did_you_mean
 from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
 from remit._inspect.fields import EXCLUDED, UNSHOWN, fields_of
 from remit._inspect.fields import Field as ClassField
@@ -124,7 +124,7 @@ def _check_names(
     known = [each.name for each in there]
     for name in names:
         if name not in known:
-            hint = meant(name, known)
+            hint = did_you_mean(name, known)
             raise DeclarationError(
                 f"{where}: params names {name!r}, which is no parameter{hint}; "
                 f"expected some of {', '.join(known) or 'none: the function takes nothing'}"

@@ -1,4 +1,4 @@
-"""The current `SpanContext`: made current and restored by value, also step by step.
+"""Makes the context of a call current and restores it by value: for a block, a step, nested runs.
 
 Also here: the ceilings and terminations of the runs around a context.
 """
@@ -139,9 +139,12 @@ class SavedContext:
         context = current_context()
         if context is not self._entered:
             if self.context is self.base:
+                # The step entered a block and did not leave it: the next step is inside it.
                 self._opened_at = self._entered
                 self.context = context
             else:
+                # A block was open. If the step left it, the span in which it was opened is current
+                # again, or the consumer's, if that was outside any run.
                 closed = context is consumer or is_same_span(context, self._opened_at)
                 self.context = self.base if closed else context
         set_context(consumer)

@@ -13,7 +13,7 @@ from remit._base.clock import SystemClock
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, FAILED, Contained
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._record.context import nested_in, terminated_around, use_context
 from remit._record.items import AgentRef, Item, Kind, NoSink
 from remit._record.runs import (
@@ -78,7 +78,9 @@ class Run:
         if not run.recording:
             return
         if type(name) is not str or not name:
-            raise UsageError(f"record_quality() got the name {shown(name)}; expected a text")
+            raise UsageError(
+                f"record_quality() got the name {describe_value(name)}; expected a text"
+            )
         name = _capture.redacted_name(name.encode("utf-8", "replace").decode(), run.rules)
         now_ns = run.now_ns()
         body = None if payload is None else _capture.capture_mapping(payload, run.rules)

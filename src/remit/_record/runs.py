@@ -21,7 +21,7 @@ from remit._base.guard import guarded, logger
 from remit._base.ids import key_text, new_key
 from remit._base.loops import is_own_thread
 from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, status_of
-from remit._base.text import shown
+from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE
 from remit._record.context_variable import get_context
@@ -386,7 +386,7 @@ class OpenRun:
         errors = self.feed.agent.quality_check()(name, body)
         if not errors:
             return None
-        self._warn(f"the quality {shown(name)} is not as declared: {'; '.join(errors)}")
+        self._warn(f"the quality {describe_value(name)} is not as declared: {'; '.join(errors)}")
         return msgspec.json.encode(errors)
 
     # How it ends

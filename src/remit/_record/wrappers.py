@@ -97,7 +97,7 @@ class StepFunction(_Function):
         return self._self_bind(self, instance, owner)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Note the class that the callable is defined in."""
+        """Note the class whose body this is in."""
         self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: object = self.__wrapped__
         if hasattr(type(wrapped), "__set_name__"):

@@ -1,7 +1,8 @@
-"""The composition root: the state of the process, and the runtime that connects all packages.
+"""The runtime of the process: the only global; it connects recording, delivery and settings.
 
-Importing remit starts nothing. `configure()`, or else the first run, imports delivery and makes the
-runtime from the settings (`setup`).
+Importing remit starts nothing and imports no httpx. `configure()`, or else the first run, imports
+`setup`, which needs delivery and httpx, and makes the runtime from the settings. The child of a
+fork keeps it, with an empty buffer and threads of its own.
 """
 
 from remit._runtime.process import (

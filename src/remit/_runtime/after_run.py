@@ -7,7 +7,7 @@ from typing import Final
 
 from remit._base.clock import Clock, Deadline
 from remit._base.guard import guarded
-from remit._base.loops import in_thread_within, is_own_thread, looping
+from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._deliver.delivery import Delivery
 
 # Seconds for the thread of the flush to start and to end, beyond its deadline.
@@ -34,7 +34,7 @@ class FlushAfterRun:
     @guarded("the flush after a run")
     def __call__(self) -> None:
         """Flush; in an event loop, on a thread of delivery and at exit only wake the writer."""
-        if self._stopped or looping() or is_own_thread():
+        if self._stopped or in_event_loop() or is_own_thread():
             self._delivery.wake_writer()
         else:
             self._flush()
@@ -43,7 +43,7 @@ class FlushAfterRun:
         """Flush in a thread, without blocking the event loop."""
         # Raised in an unknown event loop, or if no thread can be started.
         with suppress(RuntimeError):
-            await in_thread_within(self._flush, self._bound_s + GRACE_S)
+            await run_in_thread_within(self._flush, self._bound_s + GRACE_S)
             return
         self._wake_writer()
 

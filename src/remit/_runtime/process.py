@@ -1,4 +1,4 @@
-"""The functions `configure`, `flush`, `aflush`, `shutdown` and `status` of `remit`."""
+"""The public `configure`, `flush`, `shutdown` and `status`, and the runtime that they act on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from remit._base import guard
 from remit._base.guard import guarded
-from remit._base.loops import in_thread
+from remit._base.loops import run_in_thread
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType
 from remit._deliver.results import UNKNOWN, UNSEEN, FlushResult, Status
@@ -81,7 +81,7 @@ async def aflush(timeout_s: float = 5.0) -> FlushResult:
     Returns:
         Counts of sent, waiting and lost items; true only if everything was delivered.
     """
-    return await in_thread(partial(flush, timeout_s))
+    return await run_in_thread(partial(flush, timeout_s))
 
 
 @guarded("a shutdown", UNKNOWN)

@@ -23,7 +23,7 @@ from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHERS, Others
-from remit._inspect.docstrings import shown
+from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
@@ -270,7 +270,7 @@ class Runtime:
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
-    def tend(self) -> None:
+    def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
         for run in list(self._runs):
@@ -315,7 +315,7 @@ class Runtime:
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
-            shown(agent.description, REDACT),
+            free_of_secrets(agent.description, REDACT),
             self._agent_id_of(agent),
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
@@ -376,7 +376,7 @@ class Runtime:
             others=self._others,
             # For the child of a fork that records into the run of its parent.
             on_start_threads=self._on_start,
-            ticks=(self.tend,),
+            ticks=(self.tick,),
         )
 
 

@@ -1,4 +1,4 @@
-"""The state of the process: its registry and runtime, the only globals; fork and exit hooks."""
+"""The only global: the registry and the runtime of this process, with hooks for fork and exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs in a database; a collector may write it at the same time."""
+"""Opens a database for a command, and reads its rows as runs and spans."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remit.cli._failing import Failed
 from remit.cli._files import private_folder
 from remit.cli._options import Database
 from remit.cli._records import Record, Run, called
-from remit.collector.ingest.judging import judged_qualities, shown_span
+from remit.collector.ingest.validation import judged_qualities, shown_span
 from remit.collector.meaning import Budget, Declarations
 from remit.collector.store import (
     AgentRow,

@@ -1,4 +1,4 @@
-"""Runs of a database, for `remit runs`; a collector may write it at the same time."""
+"""The source of `remit runs` that is a database; a collector may write it at the same time."""
 
 from __future__ import annotations
 

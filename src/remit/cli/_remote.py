@@ -205,7 +205,7 @@ class ServerRuns:
             model: Model of its items.
             wanted: The query.
             sorting: The field by which it is sorted, the greatest first. In the long form: the
-                service is known to refuse the short one (CONTRACT.md section 15).
+                service is known to refuse the short one.
         """
         order = {} if sorting is None else {"field": sorting, "direction": "desc"}
         query = {**wanted, **{f"sorting[{name}]": value for name, value in order.items()}}

@@ -1,4 +1,4 @@
-"""A run for the eye: a head with what holds for all of it, then the tree of its spans."""
+"""Draws a run: a head with what holds for all of it, then the tree of its spans."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from remit._base.clock import Clock
-from remit._base.text import shown_url
+from remit._base.text import describe_url
 from remit._base.version import __version__, sdk_header
 from remit.client.endpoints import Call, interpret
 from remit.config import api_root
@@ -126,7 +126,8 @@ def _checked_url(api_url: str) -> str:
         )
     if parts.scheme not in {"http", "https"} or not host:
         raise SettingsError(
-            f"api_url is {shown_url(url)}; expected https://host[:port], or http:// on this machine"
+            f"api_url is {describe_url(url)}; expected https://host[:port], or http:// on this "
+            "machine"
         )
     return url
 

@@ -10,13 +10,13 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from remit._base.clock import Clock, SystemClock
-from remit.collector.exposure import AccessLog, Gate, Rates, operating_routes
+from remit.collector.exposure import AccessLog, Gate, Rates, monitoring_routes
 from remit.collector.ingest import Service
 from remit.collector.metrics import Metrics
 from remit.collector.routes import (
     Authenticate,
-    Here,
-    Turns,
+    Executor,
+    InlineExecutor,
     api_routes,
     bearer,
     exception_handlers,
@@ -46,7 +46,7 @@ def create_app(
     clock: Clock | None = None,
     metrics: Metrics | None = None,
     access_log: AccessLog | None = None,
-    turns: Turns | None = None,
+    executor: Executor | None = None,
 ) -> Starlette:
     """Return a collector that keeps what it is told in *store*.
 
@@ -59,14 +59,14 @@ def create_app(
         clock: Where the time comes from.
         metrics: The counters, where several processes tell them together.
         access_log: Where to write a line for each request.
-        turns: Where requests are carried out; None does it on the thread that takes them.
+        executor: Runs the requests; None does it on the thread that takes them.
     """
     settings, clock, metrics = settings or Settings(), clock or SystemClock(), metrics or Metrics()
     service = Service(store, settings, clock, metrics)
-    authenticate, turns = bearer(service), turns or Here()
+    authenticate, executor = bearer(service), executor or InlineExecutor()
     routes = [
-        *api_routes(service, authenticate, turns),
-        *operating_routes(service, authenticate, metrics, turns),
+        *api_routes(service, authenticate, executor),
+        *monitoring_routes(service, authenticate, metrics, executor),
     ]
     gate = Middleware(
         Gate,
@@ -96,6 +96,6 @@ def unseen_app(service: Service, authenticate: Authenticate) -> ASGIApp:
     """
     handlers = dict(exception_handlers)
     failed = handlers.pop(Exception)
-    router = Router(api_routes(service, authenticate, Here()), redirect_slashes=False)
+    router = Router(api_routes(service, authenticate, InlineExecutor()), redirect_slashes=False)
     app = ExceptionMiddleware(router, handlers=handlers)
     return ServerErrorMiddleware(TrailingSlash(app), handler=failed)

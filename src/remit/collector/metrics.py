@@ -1,4 +1,4 @@
-"""What a collector counts, in Prometheus' text format; several processes can tell it together.
+"""Metrics of a collector in Prometheus' text format, summed over its processes.
 
 By hand, because the format is a page long, while the library of that name keeps its counters in a
 global registry and several processes' in files that a variable of the environment must name.

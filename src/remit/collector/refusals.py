@@ -1,8 +1,8 @@
 """Refusals: why a request was not carried out, as its answer says it.
 
-Source: the codes are those that CONTRACT.md section 3 found in public sources. These are the
-collector's own: `forbidden`, `internal_error`, `length_required`, `payload_too_large`,
-`request_timeout`, `timeout`, `too_many_requests`, `unavailable`, `unsupported_media_type`.
+The codes are those that the published clients know. These are the collector's own: `forbidden`,
+`internal_error`, `length_required`, `payload_too_large`, `request_timeout`, `timeout`,
+`too_many_requests`, `unavailable`, `unsupported_media_type`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from remit.collector.app import create_app
 from remit.collector.exposure import AccessLog
 from remit.collector.ingest import prepare
 from remit.collector.metrics import Metrics
-from remit.collector.routes import Threads
+from remit.collector.routes import ThreadExecutor
 from remit.collector.settings import Settings
 from remit.collector.store import Store, is_postgres, open_store
 from remit.collector.workers import Workers
@@ -128,9 +128,11 @@ def _serve(
 ) -> None:
     _allow_files(settings.max_connections + OTHER_FILES)
     log = None if door.access_log is None else AccessLog(door.access_log)
-    turns = Threads(store.at_once) if store.at_once > 1 else None
+    executor = ThreadExecutor(store.at_once) if store.at_once > 1 else None
     try:
-        app = create_app(store, settings=settings, metrics=metrics, access_log=log, turns=turns)
+        app = create_app(
+            store, settings=settings, metrics=metrics, access_log=log, executor=executor
+        )
         Server(
             app,
             listener,
@@ -140,8 +142,8 @@ def _serve(
             each_second=metrics.share,
         ).run()
     finally:
-        if turns is not None:
-            turns.close()
+        if executor is not None:
+            executor.close()
         if log is not None:
             log.close()
 

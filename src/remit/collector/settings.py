@@ -46,7 +46,7 @@ class Settings:
         metrics: Who may read `/metrics`.
         create_agents: Whether a registration that names an agent by an unknown id creates it.
             Local mode does, so that a program set up for a server runs without it; a server
-            answers 404, which the clients of the API expect (CONTRACT.md section 18, row 4).
+            answers 404, which the clients of the API expect (docs/reference/wire.md).
     """
 
     max_body_bytes: int = 8 * MIB

@@ -1,7 +1,4 @@
-"""Times: ISO 8601 on the wire, microseconds since 1970 in UTC inside.
-
-Source: CONTRACT.md section 7.
-"""
+"""Times: ISO 8601 on the wire, microseconds since 1970 in UTC inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON as it comes and goes: read once, kept as the bytes that came, checked to be readable.
+"""Reads and writes JSON: each payload is checked once, and kept as the bytes that came.
 
 What is stored must be readable by every client: no number that a reader cannot hold, no text that
 is not Unicode, no nesting that overruns a parser's stack.

@@ -1,4 +1,4 @@
-"""Several processes that do the same: started, replaced when they die, stopped together.
+"""The processes of `remit serve --workers`: started, replaced when they die, stopped together.
 
 They share one listening socket: a connection that waits to be taken is taken by another process
 when one dies. A process whose parent is gone ends too.

@@ -9,7 +9,7 @@ else:
     JsonObject: TypeAlias = dict
 
 SpanStatus: TypeAlias = Literal["pending", "active", "complete", "failed", "cancelled"]
-"""Status of a span that a client sends (CONTRACT.md section 8)."""
+"""Status of a span that a client sends."""
 
 AgentStatus: TypeAlias = Literal[
     "pending", "active", "complete", "failed", "cancelled", "terminated"

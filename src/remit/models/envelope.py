@@ -27,7 +27,7 @@ def _known_form(control: object) -> object:
 
 
 ControlSignal: TypeAlias = Annotated[Control | None, BeforeValidator(_known_form)]
-"""A control signal, absent unless the instance was terminated (CONTRACT.md section 10)."""
+"""A control signal, absent unless the instance was terminated."""
 
 
 class SuccessResponse(WireModel, Generic[T]):

@@ -1,4 +1,7 @@
-"""Schemas of a callable: of its parameters, and of what it returns."""
+"""Builds the JSON Schema of a callable's parameters and result, with pydantic.
+
+A parameter whose type pydantic cannot describe allows any value; a `$comment` gives the reason.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from remit._declare.schema.canonical import Json
 
 REF: Final = "#/$defs/"
 RESULT: Final = "result"
-"""Key of a result that is no mapping (payload format 1)."""
+"""Key of a result that is no mapping (docs/reference/payloads.md)."""
 VALUE: Final = "value"
 """The same of a quality payload."""
 

@@ -1,8 +1,8 @@
-"""What is written and not delivered yet: on disk, in one file for each process, or in memory.
+"""The spool: keeps undelivered items on disk, in one file for each process, or in memory.
 
-`Outbox` is the seam between the writer, which puts, and the sender, which reads and settles.
-`SpoolOutbox` is a process's own, over `FileOutbox` and `MemoryOutbox`; `Files` makes its file and
-takes those that ended processes left.
+`Outbox` is the interface between the writer, which puts rows, and the sender, which reads and
+settles them. `SpoolOutbox` is the outbox of this process and uses a `FileOutbox` and a
+`MemoryOutbox`. `Files` creates its file, and takes the files of ended processes.
 """
 
 from remit._deliver.spool.files import Files

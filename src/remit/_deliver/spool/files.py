@@ -1,8 +1,8 @@
-"""The files of the spool's folder: makes this process's, and takes those of ended processes.
+"""The files of the spool's folder: creates this process's file, takes those of ended processes.
 
-A process that takes a file locks it, sends what is in it in order and with the stored keys, and
-deletes it. A file of another target or token is left alone unless a command asks for it; a file of
-a later format always is.
+A process that takes a file locks it, sends its rows in order and with the stored keys, and deletes
+it. Files of another target or token are taken only if a command asks for it; files of a later
+format never are.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from remit._deliver.spool.folder import (
     modified_ns,
 )
 from remit._deliver.spool.records import DamagedError
-from remit._deliver.spool.recovery import is_damage, recovered
+from remit._deliver.spool.recovery import is_damage, recover
 from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, Lose
 
 
 class Files:
-    """Makes and opens the files of one folder for this process.
+    """Creates and opens the files of one folder for this process.
 
     Attributes:
-        folder: Where they are, and whose are sent.
-        lock: Held by every thread that is in SQLite, and by one that forks.
-        lose: Counts what was given up.
+        folder: The folder.
+        lock: Held by every thread that uses SQLite, and by a thread that forks.
+        lose: Counts lost items.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Files:
         """Open nothing yet.
 
         Args:
-            folder: Where they are, and whose are sent.
+            folder: The folder.
             wall_ns: The time.
-            lose: Counts what was given up.
-            others: Which other files are taken too.
+            lose: Counts lost items.
+            others: Files of other targets or tokens that are taken too.
         """
         self.folder = folder
         self.lose = lose
@@ -65,11 +65,11 @@ class Files:
         self._others = others
         self._foreign: set[Path] = set()
 
-    def hold(self, timeout_s: float) -> bool:
-        """Keep all threads out of SQLite, for a fork; return whether that was possible in time."""
+    def pause(self, timeout_s: float) -> bool:
+        """Keep all threads out of SQLite, for a fork; return whether that succeeded in time."""
         return self.lock.acquire(timeout=timeout_s)
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         """Let other threads in again."""
         self.lock.release()
 
@@ -78,7 +78,7 @@ class Files:
 
         Raises:
             OSError: The folder cannot be written to, or its file system has no locks.
-            sqlite3.Error: The same, as SQLite says it.
+            sqlite3.Error: The same, raised by SQLite.
         """
         with self.lock:
             claim = self.folder.create()
@@ -90,7 +90,7 @@ class Files:
                 claim.remove()
                 raise
 
-    def left(self) -> bool:
+    def has_files(self) -> bool:
         """Return whether there is a file that may have to be sent; its process may be alive."""
         return any(path not in self._foreign for path in self.folder.files(DATABASE))
 
@@ -99,52 +99,52 @@ class Files:
         self.folder.sweep()
         for path in self.folder.files(DATABASE):
             with self.lock:
-                file = self._taken(path)
+                file = self._take_path(path)
             if file is not None:
                 return file
         return None
 
     def rescue(self, claim: Claim, error: Exception) -> FileOutbox | None:
-        """Put a damaged file aside, and return a new one with what could be read of it.
+        """Put a damaged file aside; return a new file with the readable items.
 
         Args:
-            claim: On the damaged file, which is closed.
-            error: What is wrong with it.
+            claim: The lock on the damaged file, which is closed.
+            error: The error that showed the damage.
         """
         file: FileOutbox | None = None
         with self.lock:
             try:
-                found = recovered(claim.path)
-                if found.about is not None:
-                    if not self._is_ours(*found.about):
-                        self._leave(claim)
+                recovered = recover(claim.path)
+                if recovered.about is not None:
+                    if not self._is_ours(*recovered.about):
+                        self._skip(claim)
                         return None
                     file = self.create()
-                    file.put(found.items, found.runs)
-                    file.note_open(found.open_spans)
+                    file.put(recovered.items, recovered.runs)
+                    file.note_open(recovered.open_spans)
             except STORAGE_ERRORS:
                 claim.release()
                 return None
-        if found.unreadable:
-            self.lose(Loss.SPOOL_DAMAGED, found.unreadable)
+        if recovered.unreadable:
+            self.lose(Loss.SPOOL_DAMAGED, recovered.unreadable)
         claim.put_aside(DAMAGED)
         logger.warning(
             "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
             "it was put aside with the ending %s",
             claim.path,
             error,
-            len(found.items),
+            len(recovered.items),
             DAMAGED,
         )
         return file
 
     def bring_back(self) -> int:
-        """Make what was set aside ready to be sent again; return how many items that are."""
+        """Make what was set aside ready to be sent again; return the number of items."""
         with self.lock:
-            files = [self._taken(path) for path in self.folder.files(ASIDE)]
+            files = [self._take_path(path) for path in self.folder.files(ASIDE)]
             return sum(file.bring_back() for file in files if file is not None)
 
-    def _taken(self, path: Path) -> FileOutbox | None:
+    def _take_path(self, path: Path) -> FileOutbox | None:
         """Return the file at *path* if it is to be sent and its process has ended."""
         if path in self._foreign:
             return None
@@ -161,7 +161,7 @@ class Files:
             return None
         last_write_ns = modified_ns(path)
         try:
-            file = self._opened(claim)
+            file = self._open_claimed(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
                 file = self.rescue(claim, error)
@@ -172,13 +172,13 @@ class Files:
             file.last_write_ns = last_write_ns
         return file
 
-    def _opened(self, claim: Claim) -> FileOutbox | None:
+    def _open_claimed(self, claim: Claim) -> FileOutbox | None:
         """Open a file if it is to be sent.
 
         Raises:
             DamagedError: It is damaged.
             OSError: It cannot be read or written.
-            sqlite3.Error: Either of the two, as SQLite says it.
+            sqlite3.Error: Either of the two, raised by SQLite.
         """
         connection = store.connect(claim.path)
         try:
@@ -193,11 +193,11 @@ class Files:
             # Its process ended before it wrote anything.
             claim.remove()
         else:
-            self._leave(claim)
+            self._skip(claim)
         return None
 
-    def _leave(self, claim: Claim) -> None:
-        """Release a file that is not to be sent, and remember it."""
+    def _skip(self, claim: Claim) -> None:
+        """Release a file that is not to be sent, and do not open it again."""
         self._foreign.add(claim.path)
         claim.release()
 

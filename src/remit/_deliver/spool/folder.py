@@ -1,9 +1,8 @@
-"""The spool's folder: one file for each process, and which process may use which.
+"""The spool's folder: one file for each process, and the locks on the files.
 
 A file `<uuid>.db` belongs to the process that holds the lock on `<uuid>.lock`, by `flock`. The lock
-ends with the process, however that ends: neither a pid nor an age has to tell whether it lives. A
-file with the ending `.aside` holds only what a server refused, one with `.damaged` could not be
-read.
+ends with the process in any case, so neither pids nor ages are compared. A file with the ending
+`.aside` holds only refused items; a file with the ending `.damaged` could not be read.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ FINGERPRINT_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose items a file holds: they are sent to this target, by this token, and to no other.
+    """Target and token of a file: its items are sent only there, and with this token.
 
     Attributes:
         target: URL of the API without credentials, or `local`.
@@ -52,7 +51,7 @@ class Identity:
 
     @classmethod
     def of(cls, target: str, token: str | None) -> Identity:
-        """Return the identity of *target* with *token*; space around it is no part of a token."""
+        """Return the identity of *target* and *token*, whose surrounding space is ignored."""
         token = token and token.strip()
         digest = sha256(token.encode()).digest()[:FINGERPRINT_BYTES] if token else b""
         return cls(target.rstrip("/"), digest)
@@ -60,11 +59,11 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """Files of other targets or tokens that are sent too, because a command asks for it.
+    """Selects files of other targets or tokens that are sent too, because a command asks for it.
 
     Attributes:
-        any_token: Whether to send what was recorded for the same target with another token.
-        target: Another target whose files are sent, whatever their token.
+        any_token: Select files of the same target with any token.
+        target: Select files of this other target with any token.
     """
 
     any_token: bool = False
@@ -82,12 +81,12 @@ NO_OTHERS: Final = Others()
 
 
 class Usage(NamedTuple):
-    """What the files of the folder take together.
+    """Disk usage of the folder.
 
     Attributes:
-        size_bytes: All of them.
-        log_bytes: SQLite's logs alone.
-        growing: How many processes may be writing.
+        size_bytes: Size of all files.
+        log_bytes: Size of SQLite's logs.
+        growing: Number of processes that may be writing.
     """
 
     size_bytes: int
@@ -103,7 +102,7 @@ class Claim:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        """Hold the lock that is open as *descriptor*."""
+        """Own the locked file that is open as *descriptor*."""
         self.path = path
         self._descriptor = descriptor
 
@@ -144,16 +143,16 @@ class Claim:
 
 
 class Folder:
-    """The folder of one target's files, and of others' that are left alone.
+    """The folder of the spool files of all targets.
 
     Attributes:
-        path: Where it is.
+        path: The folder.
         identity: Target and token whose files this process sends.
-        max_bytes: Most bytes that all its files take together.
+        max_bytes: Bound of the size of all files together.
     """
 
     def __init__(self, data_dir: Path, identity: Identity, max_bytes: int) -> None:
-        """Name the folder in *data_dir*; nothing is made before it is needed."""
+        """Use the folder in *data_dir*, which is created when it is needed."""
         self._data_dir = data_dir
         self.path = data_dir / SUBFOLDER
         self.identity = identity
@@ -173,7 +172,7 @@ class Folder:
         path = self.path / f"{uuid.uuid4()}{DATABASE}"
         claim = self.claim(path)
         if claim is None:
-            # Somebody cleaned up between the making of the lock and the locking.
+            # Another process removed the lock between its creation and the locking.
             return self.create()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
@@ -222,9 +221,9 @@ class Folder:
         return False
 
     def sweep(self) -> None:
-        """Remove locks without a file, and what is beside them, if no process holds them.
+        """Remove locks without a file, with SQLite's files beside them, if no process holds them.
 
-        A process that is killed while it makes or deletes its file leaves one.
+        A process that is killed while it creates or deletes its file leaves a lock.
         """
         for lock in self.files(LOCK):
             path = lock.with_suffix(DATABASE)
@@ -240,20 +239,20 @@ class Folder:
 
     def files(self, *endings: str) -> list[Path]:
         """Return the files with one of *endings*, the oldest first; empty without a folder."""
-        found = [
+        entries = [
             entry
             for entry in self._entries()
             if entry.name.endswith(endings) and not entry.is_symlink()
         ]
-        dated = [(info.st_mtime_ns, entry.path) for entry in found if (info := _stat(entry))]
+        dated = [(info.st_mtime_ns, entry.path) for entry in entries if (info := _stat(entry))]
         return [Path(path) for _, path in sorted(dated)]
 
     def size_bytes(self) -> int:
-        """Return the bytes that all files take together."""
+        """Return the size of all files together."""
         return self.usage().size_bytes
 
     def usage(self) -> Usage:
-        """Measure what all files take together."""
+        """Measure the disk usage of the folder."""
         size_bytes = log_bytes = growing = 0
         for entry in self._entries():
             info = _stat(entry)
@@ -282,7 +281,7 @@ def _stat(entry: os.DirEntry[str]) -> os.stat_result | None:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of one file with what SQLite put beside it."""
+    """Return the size of one file together with SQLite's files beside it."""
     sizes: list[int] = []
     for file in _files_of(path):
         with suppress(OSError):
@@ -291,7 +290,7 @@ def size_of(path: Path) -> int:
 
 
 def modified_ns(path: Path) -> int:
-    """Return when one file or its log was last written to.
+    """Return the time at which one file or its log was last written to.
 
     SQLite's index is left out, because readers write to it as well.
     """

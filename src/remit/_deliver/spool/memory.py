@@ -1,4 +1,4 @@
-"""An outbox in memory: where nothing can be written, and in tests."""
+"""An outbox in memory, for processes without a writable spool, and for tests."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
-from remit._deliver.losses import costs
+from remit._deliver.losses import total_cost
 from remit._deliver.spool.outbox import Row
 from remit._deliver.spool.records import RunRecord
 from remit._record.items import Item
 
 
 class MemoryOutbox:
-    """An outbox that ends with the process; the buffer, which counts its bytes, bounds it."""
+    """An outbox that ends with the process; the buffer counts and bounds its bytes."""
 
     def __init__(self, *, release: Callable[[int], None]) -> None:
-        """Begin empty; *release* is told how many bytes left memory."""
+        """Start empty; *release* is called with the number of bytes that left memory."""
         self._release = release
         self._rows: dict[int, Item] = {}
         self._runs: dict[str, RunRecord] = {}
@@ -40,7 +40,7 @@ class MemoryOutbox:
         """Remove rows and release their bytes."""
         with self._lock:
             removed = [self._rows.pop(row_id, None) for row_id in ids]
-        self._release(costs([item for item in removed if item is not None]))
+        self._release(total_cost([item for item in removed if item is not None]))
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
         """Remove rows: memory keeps nothing that was refused."""

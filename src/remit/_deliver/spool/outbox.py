@@ -1,4 +1,4 @@
-"""The seam between what puts items and the sender, which reads and settles them."""
+"""The interface of an outbox: the writer puts items, the sender reads and settles them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Outbox(Protocol):
         ...
 
     def settle(self, ids: Collection[int]) -> None:
-        """Remove rows that were delivered, or given up and counted elsewhere."""
+        """Remove rows that were delivered, or dropped and counted by the caller."""
         ...
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Take rows out of the order because sending them again cannot help.
+        """Remove rows that the server refused for good; keep them with the *reason* if possible.
 
         Returns:
-            How many of them are kept, with the *reason*.
+            The number of rows that are kept.
         """
         ...
 
@@ -40,9 +40,9 @@ class Outbox(Protocol):
         ...
 
     def save_run(self, record: RunRecord) -> None:
-        """Keep what is new in *record*, at the latest with what is settled next."""
+        """Save *record*, at the latest with the next settled rows."""
         ...
 
     def forget_run(self, key: str) -> None:
-        """Remove a run's record, at the latest with what is settled next."""
+        """Remove a run's record, at the latest with the next settled rows."""
         ...

@@ -1,4 +1,4 @@
-"""The bound of the spool's folder: once it is reached, new spans are dropped and counted."""
+"""The size limit of the spool's folder: when it is reached, new spans are dropped and counted."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ OVERHEAD_BYTES: Final = 8 * 4096
 
 
 class Quota:
-    """Decides whether a file of the folder may grow by spans; its caller holds the spool's lock."""
+    """Decides whether spans may be added to a file; the caller holds the spool's lock."""
 
     def __init__(self, folder: Folder, connection: sqlite3.Connection) -> None:
-        """Measure nothing yet; *connection* is to the file that grows."""
+        """Measure nothing yet; *connection* is open on the file of this process."""
         self._folder = folder
         self._connection = connection
         self._max_bytes = int(folder.max_bytes * (1 - RESERVE_PART))
@@ -48,15 +48,15 @@ class Quota:
         return left_bytes >= 0
 
     def _measure(self) -> tuple[int, int]:
-        """Return how many bytes are left, and how many files may be growing."""
+        """Return the number of bytes left, and the number of files that may be growing."""
         usage = self._folder.usage()
         (free_pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         (page_bytes,) = self._connection.execute("PRAGMA page_size").fetchone()
-        # What is in a log comes into its file besides.
+        # The content of a log is written into its file as well.
         used_bytes = usage.size_bytes + usage.log_bytes - free_pages * page_bytes
         return self._max_bytes - used_bytes, usage.growing
 
 
 def is_span(item: Item) -> bool:
-    """Return whether *item* is dropped when the folder is full: a span, but no run's root."""
+    """Return whether *item* is a span other than a root; such items are dropped when full."""
     return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is not None

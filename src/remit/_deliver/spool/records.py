@@ -1,8 +1,7 @@
-"""What a spool file holds, and how it is stored: items, registrations, the records of runs.
+"""The records of a spool file and their encoding: items, registrations, runs.
 
-Items are stored in chunks of up to a thousand. A row of SQL for each would take a step of SQLite
-each, and each step releases the interpreter's lock, which a program that computes may then hold for
-5 ms: three times fewer items could be written.
+Items are stored in chunks of up to 1,000, because each row of SQL takes a step of SQLite. A step
+releases the interpreter's lock, which a computing program may then hold for 5 ms.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ CRC_BYTES: Final = 5 * 1024
 
 
 class DamagedError(Exception):
-    """The content of a spool file is not what was written. Never leaves the spool."""
+    """The content of a spool file is not what was written. It is caught in delivery."""
 
 
 class RunState(StrEnum):
-    """How far the delivery of a run has come."""
+    """Progress of the delivery of a run."""
 
     NEW = "new"
     """Not registered yet; a resumed one is not looked up yet."""
@@ -49,7 +48,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What the server is told about an agent; one object is shared by many runs.
+    """The registration of an agent, as it is sent; one object is shared by many runs.
 
     Attributes:
         external_identifier: `module:qualname`.
@@ -73,7 +72,7 @@ class Registration:
 
 
 class RunRecord(msgspec.Struct, array_like=True):
-    """What must be known to deliver one run, also by a later process.
+    """The data needed to deliver one run, also by a later process.
 
     Attributes:
         key: Key of the run, 26 characters.
@@ -102,7 +101,7 @@ class RunRecord(msgspec.Struct, array_like=True):
 
     @property
     def ended(self) -> bool:
-        """Whether the run needs no end any more."""
+        """Whether the run needs no end."""
         return self.state in (RunState.ENDED, RunState.SET_ASIDE)
 
 
@@ -155,7 +154,7 @@ def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def pack(items: Sequence[Item | None]) -> Packed:
-    """Return *items* as they are stored; `None` keeps the place of a settled one."""
+    """Return *items* as they are stored, with None in place of settled ones."""
     content = _encode(items)
     return Packed(len(items) - items.count(None), _crc(content), content)
 

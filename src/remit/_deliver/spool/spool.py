@@ -1,4 +1,4 @@
-"""The outbox of a process: its file of the spool, and memory where nothing can be written."""
+"""The outbox of a process: its spool file, and memory while the file cannot be written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from remit._base.guard import logger
-from remit._deliver.losses import Loss, costs
+from remit._deliver.losses import Loss, total_cost
 from remit._deliver.spool.files import Files
 from remit._deliver.spool.memory import MemoryOutbox
 from remit._deliver.spool.outbox import Row
@@ -17,33 +17,32 @@ from remit._deliver.spool.records import DamagedError, RunRecord
 from remit._deliver.spool.store import BUSY_TIMEOUT_S, STORAGE_ERRORS, FileOutbox
 from remit._record.items import Item
 
-# Between two looks whether somebody deleted the file.
-LOOK_S: Final = 1.0
-# At the end of the process, which waits for the disk no longer than it may.
+# Between two checks whether the file was deleted.
+CHECK_FILE_S: Final = 1.0
+# Rows that are written at a time at the end of the process, between two looks at the clock.
 ROWS_AT_ONCE: Final = 2_000
 
 
 class SpoolOutbox:
-    """Puts into a file that is made at the first put; into memory after a put that failed.
+    """Puts into a file that is created at the first put, and into memory after a failed put.
 
-    What is in memory is younger than what is in the file. Once all of it is delivered the file is
-    tried again, so that a disk that was full for an hour costs an hour; and at the end, for what
-    is left.
+    Rows in memory are younger than rows in the file. When all of them are delivered, the file is
+    tried again. When the process ends, the remaining ones are written to the file if possible.
     """
 
     def __init__(self, files: Files | None, *, release: Callable[[int], None]) -> None:
-        """Begin empty, without a file.
+        """Start empty, without a file.
 
         Args:
-            files: Makes the file; without it everything is in memory.
-            release: Told how many bytes left memory.
+            files: Creates the file; without it all rows are in memory.
+            release: Called with the number of bytes that left memory.
         """
         self._files = files
         self._release = release
         self._memory = MemoryOutbox(release=release)
         self._file: FileOutbox | None = None
-        self._look_s = 0.0
-        self._unreadable = self._said = self._closed = False
+        self._next_check_s = 0.0
+        self._unreadable = self._warned = self._closed = False
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order; all or nothing."""
@@ -52,9 +51,9 @@ class SpoolOutbox:
                 file = self._writable(self._files)
                 file.put(items, runs, after=self._memory.last_id())
             except STORAGE_ERRORS as error:
-                self._say(self._files, error)
+                self._warn(self._files, error)
             else:
-                self._release(costs(items))
+                self._release(total_cost(items))
                 if self._closed:  # by a writer that hung beyond the shutdown
                     file.close()
                 return
@@ -68,18 +67,18 @@ class SpoolOutbox:
                 rows = self._file.head(limit)
             except STORAGE_ERRORS as error:
                 self._unreadable = True
-                self._say(self._files, error)
+                self._warn(self._files, error)
         return rows + self._memory.head(limit - len(rows))
 
     def settle(self, ids: Collection[int]) -> None:
-        """Remove rows that were delivered, or given up and counted elsewhere."""
+        """Remove rows that were delivered, or dropped and counted by the caller."""
         first = self._first_in_memory()
         if self._file is not None:
             self._file.settle([row_id for row_id in ids if row_id < first])
         self._memory.settle([row_id for row_id in ids if row_id >= first])
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Take rows out of the order; those in the file stay in it, with the *reason*."""
+        """Remove rows that the server refused for good; the file keeps its own with *reason*."""
         first, kept = self._first_in_memory(), 0
         if self._file is not None:
             kept = self._file.set_aside([row for row in rows if row[0] < first], reason)
@@ -90,7 +89,7 @@ class SpoolOutbox:
         return (self._file and self._file.run(key)) or self._memory.run(key)
 
     def save_run(self, record: RunRecord) -> None:
-        """Keep what is new in *record*."""
+        """Save *record*."""
         (self._file or self._memory).save_run(record)
 
     def forget_run(self, key: str) -> None:
@@ -100,7 +99,7 @@ class SpoolOutbox:
         self._memory.forget_run(key)
 
     def open_spans(self) -> list[Item]:
-        """Return the beginnings in the file of spans without an end; none if it is damaged."""
+        """Return the starts in the file of spans without an end; none if it is damaged."""
         with suppress(DamagedError, *STORAGE_ERRORS):
             if self._file is not None:
                 return self._file.open_spans()
@@ -119,7 +118,7 @@ class SpoolOutbox:
         return self._file.pending(up_to) if self._file is not None else 0
 
     def oldest_ns(self) -> int | None:
-        """Return when the oldest row on disk was written, by the wall clock."""
+        """Return the wall time at which the oldest row on disk was written."""
         return self._file.oldest_ns() if self._file is not None else None
 
     def abandon(self) -> None:
@@ -128,14 +127,14 @@ class SpoolOutbox:
             self._file.abandon()
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Release the file: delete it if nothing is left in it, else leave it to a later process.
+        """Release the file: delete it if it has no rows, else leave it to a later process.
 
-        What is in memory is written to it first, if the disk takes it until *timeout_s*.
+        Rows in memory are written to it first, for at most *timeout_s*.
         """
         self._closed = True
         ends_s = time.monotonic() + timeout_s
         if self._files is not None and self._memory.pending():
-            self._write_down(self._files, ends_s)
+            self._flush_memory(self._files, ends_s)
         file = self._file
         if file is None or self._files is None:
             return
@@ -143,8 +142,8 @@ class SpoolOutbox:
             self._lose_deleted(self._files, file)
         file.close(max(0.0, ends_s - time.monotonic()))
 
-    def _write_down(self, files: Files, ends_s: float) -> None:
-        """Put what is in memory into the file, until *ends_s*."""
+    def _flush_memory(self, files: Files, ends_s: float) -> None:
+        """Move the rows in memory to the file, until *ends_s*."""
         memory = self._memory
         if not files.lock.acquire(timeout=max(0.0, ends_s - time.monotonic())):
             return
@@ -161,18 +160,18 @@ class SpoolOutbox:
             files.lock.release()
 
     def _writable(self, files: Files) -> FileOutbox:
-        """Return the file, made now if there is none yet or somebody deleted it.
+        """Return the file, created now if there is none or it was deleted.
 
         Raises:
-            OSError: It cannot be made, or cannot be read any more.
-            sqlite3.Error: It cannot be made.
+            OSError: It cannot be created, or cannot be read any more.
+            sqlite3.Error: It cannot be created.
         """
         if self._unreadable:
             raise OSError("the file cannot be read")
         now_s = time.monotonic()
         file = self._file
-        if file is not None and now_s >= self._look_s:
-            self._look_s = now_s + LOOK_S
+        if file is not None and now_s >= self._next_check_s:
+            self._next_check_s = now_s + CHECK_FILE_S
             if not file.claim.path.exists():
                 self._lose_deleted(files, file)
                 file.detach().remove()
@@ -183,7 +182,7 @@ class SpoolOutbox:
         return self._file
 
     def _lose_deleted(self, files: Files, file: FileOutbox) -> None:
-        """Count what was in a file that somebody deleted, and keep the records of its runs."""
+        """Count the rows of a file that was deleted, and keep the records of its runs."""
         self._memory.put([], file.runs(), after=file.last_id())
         self._file, lost = None, file.pending()
         if lost:
@@ -199,13 +198,13 @@ class SpoolOutbox:
         )
 
     def _first_in_memory(self) -> int:
-        """Return the id from which on rows are in memory: they are younger than those on disk."""
+        """Return the id of the oldest row in memory; all rows on disk have smaller ids."""
         first = self._memory.first_id()
         return sys.maxsize if first is None else first
 
-    def _say(self, files: Files, error: Exception) -> None:
-        if not self._said:
-            self._said = True
+    def _warn(self, files: Files, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
             logger.warning(
                 "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
                 "until that is mended, and what cannot be delivered is lost with this process; "

@@ -1,7 +1,7 @@
-"""The outbox in one SQLite file of the spool: what was put is on disk when `put` returns.
+"""The outbox in one SQLite file of the spool: items are on disk when `put` returns.
 
-Each statement handles many rows: a step of SQLite releases the interpreter's lock, which a program
-that computes may then hold for 5 ms.
+Each statement handles many rows, because a step of SQLite releases the interpreter's lock, which a
+computing program may then hold for 5 ms.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ SPARE_PAGES: Final = 4_096
 MAX_VARIABLES: Final = 999
 CHUNKS_AT_ONCE: Final = MAX_VARIABLES // 5
 # The id of a row is its chunk's id and its place in the chunk.
-PLACES: Final = 1_024
-# What the sender reads at once is in memory; large payloads must not fill it.
+ROWS_PER_CHUNK: Final = 1_024
+# Bound of the rows that the sender holds in memory.
 WINDOW_BYTES: Final = 4 * CHUNK_BYTES
 
 STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
@@ -69,26 +69,26 @@ CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
 
-# The child of a fork must not close what the parent has open: referenced here, it stays open.
-_of_the_parent: Final[list[sqlite3.Connection]] = []
+# The child of a fork must not close the parent's connections: referenced here, they stay open.
+_parent_connections: Final[list[sqlite3.Connection]] = []
 
 
 class Lose(Protocol):
-    """Counts what was given up."""
+    """Counts lost items."""
 
     def __call__(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Count *count* for *reason*; whole spans also by the keys of their runs."""
+        """Add *count* for *reason*, for lost spans also to their runs."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """What is known of a chunk of items without reading it.
+    """Metadata of a chunk of items.
 
     Attributes:
         put_ns: Wall time at which it was written, nanoseconds since 1970.
-        items: How many items it holds.
-        size_bytes: Size of its content.
+        items: Number of items.
+        size_bytes: Size of the content.
     """
 
     put_ns: int
@@ -97,13 +97,13 @@ class Chunk:
 
 
 class FileOutbox:
-    """The outbox on disk of this process, or one that an ended process left.
+    """The outbox in a file, of this process or of an ended one.
 
     Counts are in memory and may be read from any thread without waiting for the disk.
 
     Attributes:
         claim: The lock on the file.
-        last_write_ns: When its process wrote to it last, by the wall clock.
+        last_write_ns: Wall time of the last write by its process.
     """
 
     def __init__(
@@ -116,15 +116,15 @@ class FileOutbox:
         wall_ns: Callable[[], int],
         lose: Lose,
     ) -> None:
-        """Read what is in the file.
+        """Read the file's metadata and run records.
 
         Args:
-            folder: Where it is.
-            claim: The lock on it, which this object releases.
-            connection: To its database, which this object closes.
-            lock: Held while SQLite works.
+            folder: The folder of the file.
+            claim: The lock on the file, which this object releases.
+            connection: The connection to the file, which this object closes.
+            lock: Held during calls of SQLite.
             wall_ns: The time.
-            lose: Counts what was given up.
+            lose: Counts lost items.
 
         Raises:
             sqlite3.Error: It is damaged.
@@ -140,15 +140,15 @@ class FileOutbox:
         self._chunks = read_chunks(connection)
         self._last_chunk = max(self._chunks, default=0)
         self._runs = {record.key: record for record in read_runs(connection)}
-        # Ids of settled rows, by their chunks, of which something is left.
+        # Ids of the settled rows of chunks that have other rows left, by chunk.
         self._settled: dict[int, set[int]] = {}
-        # Chunks of which nothing is left, and run records that changed or, with None, were
-        # forgotten: written together later, because every request can be repeated.
+        # Chunks without rows, and run records that changed or, with None, were removed. They are
+        # written together later, because every request can be repeated.
         self._done: list[int] = []
         self._changed: dict[str, RunRecord | None] = {}
         # The chunks that the sender works on.
         self._window: dict[int, list[Item | None]] = {}
-        self._damage_said = False
+        self._warned_of_damage = False
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord], *, after: int = 0) -> None:
         """Add *runs*, then *items* in order, with ids larger than *after*; all or nothing.
@@ -164,16 +164,16 @@ class FileOutbox:
                 dropped = [item.run_key for item in items if is_span(item)]
                 items = [item for item in items if not is_span(item)]
                 parts = [pack(part) for part in chunks(items)]
-            now_ns, first = self._wall_ns(), max(self._last_chunk, after // PLACES) + 1
+            now_ns, first = self._wall_ns(), max(self._last_chunk, after // ROWS_PER_CHUNK) + 1
             numbered = list(enumerate(parts, first))
-            begun, ended = _open_spans(items)
+            started, ended = _open_spans(items)
             rows = [(chunk_id, now_ns, *part) for chunk_id, part in numbered]
             # One statement, which most puts are, needs no transaction.
-            several = runs or begun or ended or len(rows) > CHUNKS_AT_ONCE
+            several = runs or started or ended or len(rows) > CHUNKS_AT_ONCE
             with self._transaction() if several else nullcontext():
                 self._insert_runs(runs)
                 self._insert("chunk", rows)
-                self._insert("open_span", begun)
+                self._insert("open_span", started)
                 self._delete("open_span", "key", ended)
             self._runs.update((run.key, run) for run in runs)
             self._chunks.update(
@@ -185,7 +185,7 @@ class FileOutbox:
             self._lose(Loss.SPOOL_FULL, len(dropped), dropped)
 
     def head(self, limit: int) -> list[Row]:
-        """Return the first rows that are not settled, at most *limit*, and not too large together.
+        """Return the first rows that are not settled, at most *limit* and about 4 MiB.
 
         Raises:
             sqlite3.Error: The file cannot be read.
@@ -205,18 +205,18 @@ class FileOutbox:
                 items = self._window.get(chunk_id) or self._readable(chunk_id, chunk)
                 if items is not None:
                     window[chunk_id] = items
-                    left = enumerate(self._left(chunk_id, items), chunk_id * PLACES)
+                    left = enumerate(self._unsettled(chunk_id, items), chunk_id * ROWS_PER_CHUNK)
                     rows += [(row_id, item) for row_id, item in left if item is not None]
             self._window = window
         return rows[:limit]
 
     def settle(self, ids: Collection[int]) -> None:
-        """Remove rows; from the disk when nothing of their chunk and of its window is left."""
+        """Remove rows; they are deleted from the file when their whole chunk is settled."""
         with self._lock:
             ordered, begin = sorted(ids), 0
             while begin < len(ordered):
-                chunk_id = ordered[begin] // PLACES
-                end = bisect_left(ordered, (chunk_id + 1) * PLACES, begin)
+                chunk_id = ordered[begin] // ROWS_PER_CHUNK
+                end = bisect_left(ordered, (chunk_id + 1) * ROWS_PER_CHUNK, begin)
                 chunk = self._chunks.get(chunk_id)
                 if chunk is not None:
                     settled = self._settled.setdefault(chunk_id, set())
@@ -228,10 +228,10 @@ class FileOutbox:
                 self._write_back()
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Take rows out of the order and keep them with the *reason*, if the disk takes them.
+        """Remove rows that the server refused for good; keep them with the *reason* if possible.
 
         Returns:
-            How many are kept.
+            The number of rows that are kept.
         """
         kept = 0
         with self._lock:
@@ -255,44 +255,44 @@ class FileOutbox:
         return list(self._runs.values())
 
     def save_run(self, record: RunRecord) -> None:
-        """Keep what is new in *record*; written with what is settled next."""
+        """Save *record*; it is written with the next settled rows."""
         with self._lock:
             self._runs[record.key] = self._changed[record.key] = record
 
     def forget_run(self, key: str) -> None:
-        """Remove a run's record; from the disk with what is settled next."""
+        """Remove a run's record; it is deleted with the next settled rows."""
         with self._lock:
             if self._runs.pop(key, None) is not None:
                 self._changed[key] = None
 
     def last_id(self) -> int:
         """Return an id that no row so far exceeds, 0 before the first."""
-        return self._last_chunk and self._last_chunk * PLACES + PLACES - 1
+        return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
 
     def pending(self, up_to: int | None = None) -> int:
         """Count the rows that are not settled, up to an earlier `last_id()` if given."""
         return sum(
             chunk.items - len(self._settled.get(chunk_id, ()))
             for chunk_id, chunk in list(self._chunks.items())
-            if up_to is None or chunk_id * PLACES <= up_to
+            if up_to is None or chunk_id * ROWS_PER_CHUNK <= up_to
         )
 
     def oldest_ns(self) -> int | None:
-        """Return when the oldest pending row was written, by the wall clock."""
+        """Return the wall time at which the oldest pending row was written."""
         return next((chunk.put_ns for chunk in list(self._chunks.values())), None)
 
     def open_runs(self) -> list[RunRecord]:
         """Return the runs that the file's process opened and did not end."""
         return [record for record in self.runs() if not (record.ended or record.inherited)]
 
-    def owing_runs(self) -> list[RunRecord]:
-        """Return the runs that another process ends, and of which this file's lost something."""
+    def inherited_with_losses(self) -> list[RunRecord]:
+        """Return the runs that another process ends, and that have losses in this file."""
         return [record for record in self.runs() if record.inherited and record.lost]
 
     def open_spans(self) -> list[Item]:
-        """Return, without payloads, the beginnings of spans that have no end yet.
+        """Return the starts, without payloads, of spans that have no end yet.
 
-        Those of unknown or refused runs are left out: they need no end.
+        Spans of unknown or refused runs are left out: they need no end.
         """
         with self._lock:
             items = [] if self._connection is None else read_open_spans(self._connection)
@@ -303,29 +303,29 @@ class FileOutbox:
         ]
 
     def note_open(self, items: Sequence[Item]) -> None:
-        """Note that *items* are beginnings of spans that were put and have no end yet.
+        """Store *items* as starts of spans that were put and have no end yet.
 
         Raises:
-            sqlite3.Error: That could not be written.
+            sqlite3.Error: They could not be written.
         """
         with self._lock:
             self._insert("open_span", _open_spans(items)[0])
 
     def bring_back(self) -> int:
-        """Put what was set aside in order again, and leave the file to be sent; return how much.
+        """Put what was set aside into the outbox again and release the file; return the count.
 
         Raises:
-            sqlite3.Error: That could not be written.
+            sqlite3.Error: The file could not be written.
         """
         with self._lock:
-            items = [item for _, item in read_aside(self._opened())]
+            items = [item for _, item in read_aside(self._require_connection())]
             for record in self.runs():
                 if record.state is RunState.SET_ASIDE:
                     record.state = RunState.NEW
                     self.save_run(record)
             self.put(items, [])
             with self._transaction():
-                self._opened().execute("DELETE FROM aside")
+                self._require_connection().execute("DELETE FROM aside")
                 self._save_runs()
             claim = self.detach()
             claim.bring_back()
@@ -333,7 +333,7 @@ class FileOutbox:
         return len(items)
 
     def detach(self) -> Claim:
-        """Close the file as it is, and return the claim on it."""
+        """Close the connection; return the lock on the file."""
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -342,13 +342,13 @@ class FileOutbox:
         return self.claim
 
     def abandon(self) -> None:
-        """Leave the file to the parent, in the child of a fork: nothing is closed or unlocked."""
+        """Leave the file to the parent, in the child of a fork; close and unlock nothing."""
         if self._connection is not None:
-            _of_the_parent.append(self._connection)
+            _parent_connections.append(self._connection)
         self.claim.release()
 
     def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Delete the file if nothing is left in it, else leave it to a later process.
+        """Delete the file if it has no rows, else leave it to a later process.
 
         If the spool is busy for longer than *timeout_s*, the file is left as it is.
         """
@@ -367,7 +367,7 @@ class FileOutbox:
             refused = connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
             done = not (self.pending() or self.open_runs() or self.open_spans())
             if refused or not done:
-                self._tidy()
+                self._delete_settled()
         claim = self.detach()
         with suppress(OSError):
             if done and refused:
@@ -376,7 +376,7 @@ class FileOutbox:
                 claim.remove()
         claim.release()
 
-    def _opened(self) -> sqlite3.Connection:
+    def _require_connection(self) -> sqlite3.Connection:
         if self._connection is None:
             raise OSError("the spool's file is closed")
         return self._connection
@@ -384,32 +384,32 @@ class FileOutbox:
     @contextmanager
     def _transaction(self) -> Generator[None]:
         """Commit what is written in the block, or nothing of it."""
-        with self._opened() as connection:
+        with self._require_connection() as connection:
             connection.execute("BEGIN IMMEDIATE")
             yield
 
     def _has_room(self, parts: Sequence[Packed]) -> bool:
-        """Return whether *parts* may be added; what a server refused makes room for them."""
+        """Return whether *parts* may be added; delete refused items to make room for them."""
         added_bytes = sum(len(part.content) for part in parts)
         if not parts or self._quota.fits(added_bytes):
             return True
-        refused = self._opened().execute("DELETE FROM aside").rowcount
+        refused = self._require_connection().execute("DELETE FROM aside").rowcount
         if not refused:
             return False
         self._lose(Loss.ASIDE_SPOOL_FULL, refused)
         return self._quota.fits(added_bytes)
 
-    def _left(self, chunk_id: int, items: Sequence[Item | None]) -> Sequence[Item | None]:
+    def _unsettled(self, chunk_id: int, items: Sequence[Item | None]) -> Sequence[Item | None]:
         """Return *items* of a chunk with `None` in place of the settled ones."""
         settled = self._settled.get(chunk_id)
         if settled is None:
             return items
-        rows = enumerate(items, chunk_id * PLACES)
+        rows = enumerate(items, chunk_id * ROWS_PER_CHUNK)
         return [None if row_id in settled else item for row_id, item in rows]
 
     def _read(self, chunk_id: int, chunk: Chunk) -> list[Item | None]:
         row = (
-            self._opened()
+            self._require_connection()
             .execute("SELECT crc, body FROM chunk WHERE id = ?", (chunk_id,))
             .fetchone()
         )
@@ -425,8 +425,8 @@ class FileOutbox:
         lost = chunk.items - len(self._settled.get(chunk_id, ()))
         self._drop(chunk_id)
         self._lose(Loss.SPOOL_DAMAGED, lost)
-        if not self._damage_said:
-            self._damage_said = True
+        if not self._warned_of_damage:
+            self._warned_of_damage = True
             logger.warning(
                 "a part of the spool's file %s is damaged: the items in it are lost, and counted "
                 "in remit.status().dropped as %s",
@@ -436,16 +436,16 @@ class FileOutbox:
         return None
 
     def _drop(self, chunk_id: int) -> None:
-        """Forget a chunk, and have it deleted later."""
+        """Remove a chunk; its row is deleted later."""
         del self._chunks[chunk_id]
         self._settled.pop(chunk_id, None)
         self._window.pop(chunk_id, None)
         self._done.append(chunk_id)
 
     def _write_back(self) -> None:
-        """Delete what is done with, and write what is new of runs.
+        """Delete settled chunks and write changed run records.
 
-        If that fails nothing is lost: a later process sends it again, with the same keys.
+        If that fails nothing is lost: a later process sends the rows again, with the same keys.
         """
         with suppress(*STORAGE_ERRORS):
             with self._transaction():
@@ -454,20 +454,20 @@ class FileOutbox:
             self._done.clear()
             self._changed.clear()
             if not self._chunks:
-                self._shrink(self._opened())
+                self._shrink(self._require_connection())
 
-    def _tidy(self) -> None:
-        """Remove what is settled from the file, so that no other process sends it again."""
+    def _delete_settled(self) -> None:
+        """Delete settled rows from the file, so that no other process sends them again."""
         with self._transaction():
             for chunk_id in self._settled:
                 chunk = self._chunks[chunk_id]
-                left = pack(self._left(chunk_id, self._read(chunk_id, chunk)))
+                left = pack(self._unsettled(chunk_id, self._read(chunk_id, chunk)))
                 self._insert("chunk", [(chunk_id, chunk.put_ns, *left)])
             self._delete("chunk", "id", self._done)
             self._save_runs()
 
     def _save_runs(self) -> None:
-        """Write the run records that changed; of forgotten runs one is kept if items need it."""
+        """Write changed run records, delete removed ones that no item set aside needs."""
         self._insert_runs([record for record in self._changed.values() if record is not None])
         forgotten = [key for key, record in self._changed.items() if record is None]
         self._delete("run", "key", forgotten, "AND key NOT IN (SELECT run_key FROM aside)")
@@ -483,7 +483,7 @@ class FileOutbox:
             marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
             # The name is ours, never data.
             statement = f"INSERT OR REPLACE INTO {table} VALUES {marks}"  # noqa: S608
-            self._opened().execute(statement, [value for row in group for value in row])
+            self._require_connection().execute(statement, [value for row in group for value in row])
 
     def _delete(self, table: str, column: str, keys: Sequence[object], unless: str = "") -> None:
         """Delete the rows of *table* whose *column* has one of *keys*."""
@@ -491,10 +491,10 @@ class FileOutbox:
             marks = ", ".join("?" * len(group))
             # The names are ours, never data.
             statement = f"DELETE FROM {table} WHERE {column} IN ({marks}) {unless}"  # noqa: S608
-            self._opened().execute(statement, group)
+            self._require_connection().execute(statement, group)
 
     def _shrink(self, connection: sqlite3.Connection) -> None:
-        """Give the pages that an outage filled back to the disk."""
+        """Release the pages that an outage filled."""
         if connection.execute("PRAGMA freelist_count").fetchone()[0] > SPARE_PAGES:
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -525,7 +525,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, identity: Identity) -> None:
-    """Make the tables of a new file, and write whose it is."""
+    """Create the tables of a new file, and write its format and identity."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         for statement in SCHEMA.strip().splitlines():
@@ -548,10 +548,10 @@ def is_foreign(path: Path) -> bool:
 
 
 def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
-    """Return the format of a file and whose it is; `None` if its process wrote nothing.
+    """Return the format and identity of a file, `None` if its process wrote nothing.
 
     Raises:
-        DamagedError: The file does not say it.
+        DamagedError: The file has no valid record of them.
     """
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return None
@@ -562,14 +562,14 @@ def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
 
 
 def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
-    """Return what is known of every chunk, in order, by its id."""
+    """Return the metadata of every chunk, in order, by id."""
     rows = connection.execute("SELECT id, put_ns, items, length(body) FROM chunk ORDER BY id")
-    found: dict[int, Chunk] = {}
+    chunks_by_id: dict[int, Chunk] = {}
     for chunk_id, *numbers in rows:
         if list(map(type, numbers)) != [int, int, int]:
             raise DamagedError("a chunk is not numbered")
-        found[chunk_id] = Chunk(*numbers)
-    return found
+        chunks_by_id[chunk_id] = Chunk(*numbers)
+    return chunks_by_id
 
 
 def read_runs(connection: sqlite3.Connection) -> list[RunRecord]:
@@ -583,7 +583,7 @@ def read_runs(connection: sqlite3.Connection) -> list[RunRecord]:
 
 
 def read_open_spans(connection: sqlite3.Connection) -> list[Item]:
-    """Return the beginnings of the spans that have no end yet."""
+    """Return the starts of the spans that have no end yet."""
     rows = connection.execute("SELECT crc, body FROM open_span ORDER BY key").fetchall()
     return [item for row in rows for item in unpack(*row) if item is not None]
 
@@ -595,20 +595,20 @@ def read_aside(connection: sqlite3.Connection) -> list[tuple[str, Item]]:
 
 
 def _open_spans(items: Sequence[Item]) -> tuple[list[tuple[bytes, int, bytes]], list[bytes]]:
-    """Return the spans that begin in *items*, as rows, and the keys of those that end.
+    """Return the spans that start in *items*, as rows, and the keys of the spans that end.
 
     The end of a run ends its root span.
     """
-    begun: list[tuple[bytes, int, bytes]] = []
+    started: list[tuple[bytes, int, bytes]] = []
     ended: list[bytes] = []
     for item in items:
         if item.kind == Kind.SPAN:
             if item.status == ACTIVE:
                 part = pack([replace(item, payload=None)])
-                begun.append((item.key, part.crc, part.content))
+                started.append((item.key, part.crc, part.content))
         elif item.kind in (Kind.FINISH, Kind.CLOSE):
             ended.append(item.key)
-    return begun, ended
+    return started, ended
 
 
 def _groups(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -1,7 +1,4 @@
-"""The endpoints that the client calls, and the keyword arguments of those that take many.
-
-Source: CONTRACT.md section 9.
-"""
+"""The endpoints that the client calls, and the keyword arguments of those that take many."""
 
 from __future__ import annotations
 
@@ -170,8 +167,7 @@ LIST_INSTANCES: Final = Endpoint(
 )
 
 # The idempotency key is in both places: the published Python client sends it under `details`,
-# the TypeScript client beside them, and which of them a server reads is not known (CONTRACT.md
-# section 4).
+# the TypeScript client beside them, and which of them a server reads is not known.
 CREATE_SPAN: Final = Endpoint(
     "agent_spans.create",
     "POST",

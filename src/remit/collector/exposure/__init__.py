@@ -1,8 +1,8 @@
-"""What stands between a collector and a network: rates, a log, counters, signs of life."""
+"""For a collector on a network: rate limits, access log, metrics, health checks."""
 
 from __future__ import annotations
 
 from remit.collector.exposure.access_log import AccessLog as AccessLog
 from remit.collector.exposure.gate import Gate as Gate
-from remit.collector.exposure.operating import operating_routes as operating_routes
+from remit.collector.exposure.monitoring import monitoring_routes as monitoring_routes
 from remit.collector.exposure.rates import Rates as Rates

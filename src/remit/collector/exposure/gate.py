@@ -1,4 +1,4 @@
-"""The gate of a collector: who comes too often is turned away, and every request is noted."""
+"""The app in front of the collector's: limits rates, logs and counts every request."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Gate:
         await self._app(scope, receive, send)
 
     def _judge(self, scope: Scope, status: int) -> None:
-        """Take note of a token that was refused, or taken."""
+        """Note a token that was refused, or taken."""
         if not scope["client"]:
             return
         if status == HTTPStatus.UNAUTHORIZED:

@@ -1,4 +1,4 @@
-"""How often a token may ask, and how often an address may come with a wrong one: token buckets."""
+"""Rate limits, as token buckets: requests of a token, and wrong tokens from an address."""
 
 from __future__ import annotations
 

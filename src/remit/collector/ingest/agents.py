@@ -1,7 +1,4 @@
-"""Agents: made, shown, listed, changed, retired and brought back, deleted while unused.
-
-Source: CONTRACT.md section 9, other resources.
-"""
+"""Agents: made, shown, listed, changed, retired and brought back, deleted while unused."""
 
 from __future__ import annotations
 

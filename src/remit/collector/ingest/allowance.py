@@ -1,4 +1,4 @@
-"""What one bulk request may still do: a few bytes of it can ask for hours of work."""
+"""Limits of one bulk request, in time and bytes: a few bytes of it can ask for hours of work."""
 
 from __future__ import annotations
 

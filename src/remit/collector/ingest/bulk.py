@@ -2,8 +2,6 @@
 
 All of them share one transaction, because committing each costs more than the work; what one of
 them wrote before it was refused is undone to a savepoint.
-
-Source: CONTRACT.md section 11.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from msgspec import Raw
 
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.operations import OPERATIONS
-from remit.collector.ingest.span_run import SpanRun
+from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.refusals import Refusal, invalid, invalid_field, malformed, too_large
 from remit.collector.views import error_answer
@@ -105,7 +103,7 @@ def _answers(ctx: Context, items: Sequence[Item]) -> Iterator[tuple[Item, bytes 
         if spans:
             calls = [SpanCall(item.operation, item.params, item.key) for item in together]
             # Shorter than the items when one was refused.
-            yield from zip(together, SpanRun(ctx).execute(calls), strict=False)
+            yield from zip(together, SpanBatch(ctx).execute(calls), strict=False)
         else:
             yield from ((item, _answer(ctx, item)) for item in together)
 

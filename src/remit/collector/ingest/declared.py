@@ -1,7 +1,4 @@
-"""What an agent declared, gathered over its span types: in words, and the risk of all of them.
-
-Source: CONTRACT.md sections 9 (`include_risk_rollup`, `agent_context`) and 12.
-"""
+"""What an agent declared, gathered over its span types: in words, and the risk of all of them."""
 
 from __future__ import annotations
 

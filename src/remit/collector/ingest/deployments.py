@@ -1,7 +1,4 @@
-"""Agents and their deployments: made at first sight, or by hand; the version that runs there.
-
-Source: CONTRACT.md section 9, other resources.
-"""
+"""Agents and their deployments: made at first sight, or by hand; the version that runs there."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Accounts and environments: shown, listed, renamed; environments also made and deleted.
-
-Source: CONTRACT.md section 9, other resources.
-"""
+"""Accounts and environments: shown, listed, renamed; environments also made and deleted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Steps on an instance: start, finish, terminate, qualities; and looking at it.
-
-Source: CONTRACT.md sections 8, 9 and 13.
-"""
+"""Steps on an instance: start, finish, terminate, qualities; and looking at it."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ import msgspec
 from remit.collector.ingest.checks import check_name, check_text, instant, validated
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.erased import without_payloads
-from remit.collector.ingest.judging import judged_qualities
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.lists import page_of, text_in
 from remit.collector.ingest.resources import agent_of, equal_to
@@ -23,6 +19,7 @@ from remit.collector.ingest.states import (
     start_instance,
     terminate_instance,
 )
+from remit.collector.ingest.validation import judged_qualities
 from remit.collector.refusals import invalid_field, not_found
 from remit.collector.settings import KIB
 from remit.collector.store import InstanceRow

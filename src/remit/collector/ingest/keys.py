@@ -5,7 +5,7 @@ that comes with another request than the first is refused. Answers about instanc
 kept with the key; those about spans are made again from the span's row, which also holds the keys.
 Refusals are not kept.
 
-Source: CONTRACT.md sections 4 and 18, row 3, which leaves open what a key with another body does.
+Public sources leave open what a key with another body does; docs/reference/wire.md has the choice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Paging and sorting, in both styles that the published readers use.
 
-Source: CONTRACT.md section 15. Where the service's own answer is unknown, a value that cannot be
-meant is refused, so that nobody reads the wrong rows without noticing.
+Where the service's own answer is unknown, a value that cannot be meant is refused, so that nobody
+reads the wrong rows without noticing.
 """
 
 from __future__ import annotations

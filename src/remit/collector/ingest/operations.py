@@ -12,8 +12,8 @@ from remit.collector.ingest import (
     environments,
     instances,
     people,
-    reading,
     risk,
+    span_queries,
     token_steps,
     versions,
 )
@@ -22,7 +22,7 @@ from remit.collector.ingest.context import Context
 from remit.collector.ingest.declared import agent_context
 from remit.collector.ingest.keys import Done, once
 from remit.collector.ingest.register import REGISTER, register
-from remit.collector.ingest.span_run import SpanRun
+from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, FINISH, SpanCall
 from remit.collector.ingest.trial_spans import create_test_spans
 from remit.collector.models.service import GeneratePfidsRequest
@@ -60,7 +60,7 @@ def _finish_span(ctx: Context, params: bytes, key: str | None) -> bytes:
 
 
 def _alone(ctx: Context, call: SpanCall) -> bytes:
-    (answer,) = SpanRun(ctx).execute([call])
+    (answer,) = SpanBatch(ctx).execute([call])
     if isinstance(answer, Refusal):
         raise answer
     return answer
@@ -116,7 +116,10 @@ OPERATIONS: Final = MappingProxyType(
         CREATE: Operation(_create_span, writes=True),
         FINISH: Operation(_finish_span, writes=True),
         "agent_spans/list": Operation(
-            reading.list_spans, writes=False, sortable=reading.SORTABLE, query=reading.QUERY
+            span_queries.list_spans,
+            writes=False,
+            sortable=span_queries.SORTABLE,
+            query=span_queries.QUERY,
         ),
         "agent_spans/create_test_spans": Operation(create_test_spans, writes=True),
         "agents/create": Operation(agents.create, writes=True),

@@ -1,9 +1,7 @@
-"""What the service has for people and the collector has not: nobody, no profile, no alert.
+"""Answers to requests for people, profiles and alerts, of which the collector has none.
 
-The readers of the API ask for these; an empty answer tells them so, where a missing path would
-stop them. Whoever may use a collector holds a token, so nobody can be invited.
-
-Source: CONTRACT.md section 9, other resources.
+Readers of the API ask for these; a missing path would stop them, an empty answer does not. Whoever
+may use a collector holds a token, so nobody can be invited.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Registration: an instance of an agent, with the versions under which it runs.
 
-Source: CONTRACT.md sections 5, 9 and 18, rows 3 to 6.
+What public sources leave open is decided in docs/reference/wire.md.
 """
 
 from __future__ import annotations

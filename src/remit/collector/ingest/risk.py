@@ -2,7 +2,7 @@
 
 Counting goes by kinds of spans, in the database; only those that are flagged are looked into.
 
-Source: CONTRACT.md section 12, `data_risk`; payload format 1 for the marks.
+The words are those of docs/reference/data-risk.md, the markers those of docs/reference/payloads.md.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Final, get_args
 
 from remit.collector.ingest.context import Context
+from remit.collector.ingest.flagged_spans import Marks, marks_in
 from remit.collector.ingest.instances import instance_of
-from remit.collector.ingest.marked import Marks, marks_in
-from remit.collector.ingest.reading import window
 from remit.collector.ingest.resources import agent_of, required
+from remit.collector.ingest.span_queries import window
 from remit.collector.meaning import Declarations, SpanType
 from remit.collector.store import (
     BAD_PAYLOAD,

@@ -1,7 +1,4 @@
-"""What a registration declares: versions of an agent, found again by external identifier.
-
-Source: CONTRACT.md section 12.
-"""
+"""What a registration declares: versions of an agent, found again by external identifier."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The state machines of instances and spans, as functions from a row to the next one.
 
-Source: CONTRACT.md sections 8 and 16; each deviation from the plain machine is a thing that the
-published clients do.
+Each deviation from the plain machine is a thing that the published clients do; they are listed in
+docs/reference/wire.md.
 """
 
 from __future__ import annotations

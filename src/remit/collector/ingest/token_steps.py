@@ -1,7 +1,4 @@
-"""API tokens over the API: made, listed, suspended and brought back, revoked, deleted.
-
-Source: CONTRACT.md section 5 and section 9, other resources.
-"""
+"""API tokens over the API: made, listed, suspended and brought back, revoked, deleted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""API tokens: made, shown once, kept as a hash, compared in constant time, revoked for good.
-
-Source: CONTRACT.md section 5.
-"""
+"""API tokens: made, shown once, kept as a hash, compared in constant time, revoked for good."""
 
 from __future__ import annotations
 

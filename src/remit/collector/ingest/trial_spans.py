@@ -1,6 +1,6 @@
-"""Spans that nobody's program made, to see how a run looks with some.
+"""Makes test spans, to see how a run looks with some.
 
-Source: CONTRACT.md section 9, spans; the answer is a choice (section 18, row 12).
+The answer is a choice of the collector (docs/reference/wire.md).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from remit.collector.ingest.context import Context
 from remit.collector.ingest.declared import span_type_names
 from remit.collector.ingest.instances import instance_of
 from remit.collector.ingest.keys import Done, once
-from remit.collector.ingest.span_run import SpanRun
+from remit.collector.ingest.span_batch import SpanBatch
 from remit.collector.ingest.spans import CREATE, SpanCall
 from remit.collector.models.service import CreateTestSpansRequest
 from remit.collector.refusals import Refusal
@@ -41,7 +41,7 @@ def create_test_spans(ctx: Context, params: bytes, key: str | None) -> bytes:
         bodies = [{**said, "schema_name": names[n % len(names)]} for n in range(request.count)]
         calls = [SpanCall(CREATE, encode(body), None) for body in bodies]
         made: list[Raw] = []
-        for answer in SpanRun(ctx).execute(calls):
+        for answer in SpanBatch(ctx).execute(calls):
             if isinstance(answer, Refusal):
                 raise answer
             made.append(fields_of(answer)["details"])

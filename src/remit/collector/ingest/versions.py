@@ -1,7 +1,4 @@
-"""Versions of an agent's code and of its schemas: listed, shown, made apart from a registration.
-
-Source: CONTRACT.md section 9, other resources, and section 12.
-"""
+"""Versions of an agent's code and of its schemas: listed, shown, made apart from a registration."""
 
 from __future__ import annotations
 

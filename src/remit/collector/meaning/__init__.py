@@ -1,4 +1,7 @@
-"""What spans mean: whether payloads match what was declared, summaries, what stands in for data."""
+"""Compares payloads with declared schemas, renders summaries, and finds the markers in payloads.
+
+What the SDK calls a marker, an object with the key `$remit`, is called a substitute here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long one request may work on what payloads mean."""
+"""How long one request may spend on comparisons with schemas and on summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A schema for payloads in which substitutes stand: at their places it asks for nothing.
+"""Loosens a schema for a payload with substitutes (markers): any value fits in their places.
 
 What a substitute hides may have met the schema, so whatever could only be said with it is left
 out: how many items there are, that they differ, that exactly one alternative holds.

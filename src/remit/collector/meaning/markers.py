@@ -1,4 +1,4 @@
-"""Payload format 1: what of a payload its author wrote, and where a substitute stands instead.
+"""Tells what the author of a payload wrote from the substitutes (markers) that remit put there.
 
 A substitute is an object with the key `$remit`; its place is compared with nothing. A user's own
 key `$remit` is written `$$remit`, and so on with one `$` more.

@@ -3,8 +3,6 @@
 The library limits neither what a filter makes nor how long a render takes. Here every loop, lookup
 and filter takes from one allowance, by the size of what it works on, so that a template can neither
 hang nor grow; tags and filters that could not be bounded so do not exist.
-
-Source: CONTRACT.md section 12, summary templates.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What comparing a payload with a schema can cost, found out before the schema is compiled.
+"""The most that a comparison with a schema can cost, counted before the schema is compiled.
 
 A schema of a few lines can keep a validator busy for years (alternatives that refer to each other
 double the work at each level), so the most that it can cost is counted first.

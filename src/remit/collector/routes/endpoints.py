@@ -1,8 +1,6 @@
 """The endpoints: path, method, operation, and what each takes and answers on the wire.
 
-The routes and the OpenAPI document are both made from this one table.
-
-Source: CONTRACT.md section 9.
+The routes, the OpenAPI document and docs/reference/endpoints.md are made from this one table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Reading a request: who asks, which fields, which idempotency key.
-
-Source: CONTRACT.md sections 1, 4 and 5.
-"""
+"""Reading a request: who asks, which fields, which idempotency key."""
 
 from __future__ import annotations
 

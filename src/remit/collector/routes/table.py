@@ -14,25 +14,26 @@ from starlette.types import Receive, Scope, Send
 from remit.collector.ingest import Caller, Service
 from remit.collector.routes.answers import answer
 from remit.collector.routes.bodies import Bodies
-from remit.collector.routes.calls import calls_of, made
 from remit.collector.routes.endpoints import BULK, DOCUMENT, ENDPOINTS, PREFIX, Endpoint
+from remit.collector.routes.executors import Executor
+from remit.collector.routes.http_bulk import calls_of, perform_calls
 from remit.collector.routes.openapi import document
 from remit.collector.routes.requests import Authenticate, asked
-from remit.collector.routes.turns import Turns
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
-def api_routes(service: Service, authenticate: Authenticate, turns: Turns) -> list[Route]:
+def api_routes(service: Service, authenticate: Authenticate, executor: Executor) -> list[Route]:
     """Return the routes of the API.
 
-    Every handler is a coroutine that waits for nothing but the request's body and *turns*. With
-    `Here` the app can also be driven without an event loop, and while the interpreter exits.
+    Every handler is a coroutine that waits for nothing but the request's body and *executor*. With
+    `InlineExecutor` the app can also be driven without an event loop, and while the interpreter
+    exits.
 
     Args:
         service: What answers.
         authenticate: Finds out who asks.
-        turns: Where all is done that may ask the database.
+        executor: Runs all that may ask the database.
     """
     bodies = Bodies(service.settings)
     by_path: dict[str, list[Endpoint]] = {}
@@ -43,7 +44,11 @@ def api_routes(service: Service, authenticate: Authenticate, turns: Turns) -> li
             PREFIX + path,
             Asgi(
                 _handler(
-                    service, authenticate, turns, bodies, {each.method: each for each in endpoints}
+                    service,
+                    authenticate,
+                    executor,
+                    bodies,
+                    {each.method: each for each in endpoints},
                 )
             ),
             methods=[each.method for each in endpoints],
@@ -72,7 +77,7 @@ class Asgi:
 def _handler(
     service: Service,
     authenticate: Authenticate,
-    turns: Turns,
+    executor: Executor,
     bodies: Bodies,
     endpoints: dict[str, Endpoint],
 ) -> Handler:
@@ -80,17 +85,17 @@ def _handler(
         endpoint = endpoints["GET" if request.method == "HEAD" else request.method]
         if endpoint.operation == DOCUMENT:
             return answer(document())
-        caller = await turns.take(partial(authenticate, request))
+        caller = await executor.run(partial(authenticate, request))
         async with bodies.of(request) as body:
             if endpoint.operation == BULK:
-                return answer(await turns.take(partial(_bulk, service, caller, body)))
+                return answer(await executor.run(partial(_bulk, service, caller, body)))
             said = asked(request, body, service, endpoint)
             work = partial(service.perform, caller, endpoint.operation, said.params, said.key)
-            return answer(await turns.take(work))
+            return answer(await executor.run(work))
 
     return handle
 
 
 def _bulk(service: Service, caller: Caller, body: bytes) -> bytes:
     calls = calls_of(body, service.settings)
-    return service.bulk(caller, body) if calls is None else made(service, caller, calls)
+    return service.bulk(caller, body) if calls is None else perform_calls(service, caller, calls)

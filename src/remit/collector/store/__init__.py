@@ -15,11 +15,11 @@ from remit.collector.store.protocol import StoreUnavailableError as StoreUnavail
 from remit.collector.store.protocol import TooSlowError as TooSlowError
 from remit.collector.store.protocol import Writing as Writing
 from remit.collector.store.protocol import write as write
-from remit.collector.store.questions import Listed as Listed
-from remit.collector.store.questions import Page as Page
-from remit.collector.store.questions import Removed as Removed
-from remit.collector.store.questions import SpanFilter as SpanFilter
-from remit.collector.store.questions import SpanKind as SpanKind
+from remit.collector.store.queries import Listed as Listed
+from remit.collector.store.queries import Page as Page
+from remit.collector.store.queries import Removed as Removed
+from remit.collector.store.queries import SpanFilter as SpanFilter
+from remit.collector.store.queries import SpanKind as SpanKind
 from remit.collector.store.rows import BAD_PAYLOAD as BAD_PAYLOAD
 from remit.collector.store.rows import BAD_RESULT as BAD_RESULT
 from remit.collector.store.rows import CREATED_SENSITIVE as CREATED_SENSITIVE

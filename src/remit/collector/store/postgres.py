@@ -29,7 +29,7 @@ from remit.collector.store.protocol import (
     TooSlowError,
     Writing,
 )
-from remit.collector.store.questions import Removed
+from remit.collector.store.queries import Removed
 from remit.collector.store.retention import US_PER_MS, forget
 from remit.errors import SettingsError
 

@@ -19,7 +19,7 @@ from psycopg import Cursor, errors
 from remit.collector.store import statements
 from remit.collector.store.postgres_copy import copied, copying
 from remit.collector.store.protocol import ConflictError
-from remit.collector.store.questions import Listed, Page, SpanFilter, SpanKind
+from remit.collector.store.queries import Listed, Page, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeVar
 
-from remit.collector.store.questions import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.queries import Listed, Page, Removed, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,

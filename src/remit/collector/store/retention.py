@@ -6,7 +6,7 @@ from typing import Final
 
 from remit._base.ids import TIME_CHARS, encode
 from remit.collector.store.protocol import Store, write
-from remit.collector.store.questions import Removed
+from remit.collector.store.queries import Removed
 
 US_PER_MS: Final = 1000
 MOST_ROWS: Final = 5000

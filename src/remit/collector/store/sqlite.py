@@ -19,7 +19,7 @@ from remit._base import sqlite
 from remit._base.files import make_private_file
 from remit.collector.store.migrate import migrations, refuse_newer, refuse_older
 from remit.collector.store.protocol import Reading, StoreUnavailableError, Writing
-from remit.collector.store.questions import Removed
+from remit.collector.store.queries import Removed
 from remit.collector.store.retention import forget
 from remit.collector.store.rows import content_hash
 from remit.collector.store.sqlite_rows import MOST_BY_START, SqliteTransaction

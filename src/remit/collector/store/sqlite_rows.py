@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from remit.collector.store import statements
-from remit.collector.store.questions import Listed, Page, SpanFilter
+from remit.collector.store.queries import Listed, Page, SpanFilter
 from remit.collector.store.rows import InstanceRow, KeyRow, Row, SpanRow
 from remit.collector.store.transaction import Transaction, Value, mutable, values_of
 

@@ -11,7 +11,7 @@ from typing import Final, get_args
 
 import msgspec
 
-from remit.collector.store.questions import Page
+from remit.collector.store.queries import Page
 from remit.collector.store.rows import (
     AccountRow,
     AgentRow,

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from remit.collector.store import statements
-from remit.collector.store.questions import Listed, Page, Removed, SpanFilter, SpanKind
+from remit.collector.store.queries import Listed, Page, Removed, SpanFilter, SpanKind
 from remit.collector.store.rows import (
     FOUND,
     AccountRow,

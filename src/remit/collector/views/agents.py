@@ -1,4 +1,4 @@
-"""Agents on the wire. Source: CONTRACT.md section 9, objects."""
+"""Agents on the wire."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The envelopes: of one thing, of a span with its control signal, of a list, of an error.
-
-Source: CONTRACT.md sections 2 and 10.
-"""
+"""The envelopes: of one thing, of a span with its control signal, of a list, of an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instances on the wire. Source: CONTRACT.md section 9, objects, and section 13."""
+"""Instances on the wire."""
 
 from __future__ import annotations
 

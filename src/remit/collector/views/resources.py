@@ -1,7 +1,4 @@
-"""Accounts, environments, deployments, versions and tokens on the wire.
-
-Source: CONTRACT.md section 9, objects.
-"""
+"""Accounts, environments, deployments, versions and tokens on the wire."""
 
 from __future__ import annotations
 

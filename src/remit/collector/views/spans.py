@@ -1,4 +1,4 @@
-"""Spans on the wire. Source: CONTRACT.md section 9, objects."""
+"""Spans on the wire."""
 
 from __future__ import annotations
 

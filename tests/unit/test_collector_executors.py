@@ -8,27 +8,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from remit.collector.routes import Here, Threads
+from remit.collector.routes import InlineExecutor, ThreadExecutor
 
 
 @pytest.fixture
-def threads() -> Iterator[Threads]:
+def threads() -> Iterator[ThreadExecutor]:
     """Return two threads."""
-    made = Threads(2)
+    made = ThreadExecutor(2)
     yield made
     made.close()
 
 
-def test_here_needs_no_event_loop() -> None:
+def test_inline_work_needs_no_event_loop() -> None:
     """It is done before anybody could wait for it."""
-    coroutine = Here().take(threading.get_ident)
+    coroutine = InlineExecutor().run(threading.get_ident)
     with pytest.raises(StopIteration) as stopped:
         coroutine.send(None)
 
     assert stopped.value.value == threading.get_ident()
 
 
-def test_two_are_carried_out_at_once(threads: Threads) -> None:
+def test_two_are_carried_out_at_once(threads: ThreadExecutor) -> None:
     """Each waits for the other, on no thread of the loop's."""
     barrier = threading.Barrier(2)
 
@@ -37,29 +37,29 @@ def test_two_are_carried_out_at_once(threads: Threads) -> None:
         return threading.get_ident()
 
     async def both() -> tuple[int, int]:
-        return await asyncio.gather(threads.take(meet), threads.take(meet))
+        return await asyncio.gather(threads.run(meet), threads.run(meet))
 
     assert len({*asyncio.run(both()), threading.get_ident()}) == 3
 
 
-def test_what_is_raised_arrives(threads: Threads) -> None:
+def test_what_is_raised_arrives(threads: ThreadExecutor) -> None:
     """As itself."""
 
     def fail() -> None:
         raise LookupError("mine")
 
     with pytest.raises(LookupError, match="mine"):
-        asyncio.run(threads.take(fail))
+        asyncio.run(threads.run(fail))
 
 
-def test_what_no_future_takes_arrives_as_another(threads: Threads) -> None:
+def test_what_no_future_takes_arrives_as_another(threads: ThreadExecutor) -> None:
     """Who waits for work that raises `StopIteration` is told, and does not wait for ever."""
 
     def fail() -> None:
         raise StopIteration("mine")
 
     async def told() -> None:
-        await asyncio.wait_for(threads.take(fail), 30)
+        await asyncio.wait_for(threads.run(fail), 30)
 
     with pytest.raises(RuntimeError, match="StopIteration") as failed:
         asyncio.run(told())
@@ -68,7 +68,7 @@ def test_what_no_future_takes_arrives_as_another(threads: Threads) -> None:
 
 def test_what_is_begun_is_done_before_they_are_closed() -> None:
     """And what waits is not begun."""
-    threads = Threads(1)
+    threads = ThreadExecutor(1)
     began, go = threading.Event(), threading.Event()
     done: list[str] = []
 
@@ -78,8 +78,8 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
         done.append("first")
 
     async def ask() -> None:
-        first = asyncio.ensure_future(threads.take(work))
-        second = asyncio.ensure_future(threads.take(lambda: done.append("second")))
+        first = asyncio.ensure_future(threads.run(work))
+        second = asyncio.ensure_future(threads.run(lambda: done.append("second")))
         await asyncio.to_thread(began.wait, 30)
         closing = threading.Thread(target=threads.close)
         closing.start()
@@ -97,7 +97,7 @@ def test_what_is_begun_is_done_before_they_are_closed() -> None:
 
 def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
     """The loop was closed meanwhile; the thread takes the next."""
-    threads = Threads(1)
+    threads = ThreadExecutor(1)
     began, go = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -105,12 +105,12 @@ def test_what_nobody_waits_for_any_more_ends_in_peace() -> None:
         assert go.wait(30)
 
     async def leave() -> None:
-        asking = asyncio.ensure_future(threads.take(work))
+        asking = asyncio.ensure_future(threads.run(work))
         await asyncio.to_thread(began.wait, 30)
         asking.cancel()
 
     asyncio.run(leave())
     go.set()
 
-    assert asyncio.run(threads.take(lambda: "next")) == "next"
+    assert asyncio.run(threads.run(lambda: "next")) == "next"
     threads.close()

@@ -1,4 +1,4 @@
-"""Where the work of a request is done: on the thread that took it, or on one of a few others."""
+"""Executors run the work of a request: on the thread that took it, or on one of a few others."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Protocol):
-    """Has work done that may ask the database."""
+class Executor(Protocol):
+    """Runs work that may ask the database."""
 
-    async def take(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, or raise what it raises."""
         ...
 
 
-class Here:
-    """Does it at once, on the thread that asks: it needs no event loop, and no other thread.
+class InlineExecutor:
+    """Runs it at once, on the thread that asks: it needs no event loop, and no other thread.
 
     So an app can be driven while the interpreter exits, when no thread may be started any more.
     """
 
-    async def take(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, or raise what it raises."""
         return work()
 
 
-class Threads:
-    """Does it on a few threads, so that the event loop takes the next request meanwhile.
+class ThreadExecutor:
+    """Runs it on a few threads, so that the event loop takes the next request meanwhile.
 
     It is for a database in another process: while that one works, this one can, too.
     """
@@ -48,7 +48,7 @@ class Threads:
         for thread in self._threads:
             thread.start()
 
-    async def take(self, work: Callable[[], T]) -> T:
+    async def run(self, work: Callable[[], T]) -> T:
         """Return what *work* returns, or raise what it raises; it goes on if nobody waits."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()

@@ -1,4 +1,4 @@
-"""Looking at spans. Source: CONTRACT.md sections 9 and 15."""
+"""Lists spans, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 
 from remit.collector.ingest.checks import instant
 from remit.collector.ingest.context import Context
-from remit.collector.ingest.judging import shown
 from remit.collector.ingest.lists import page_of, text_in
 from remit.collector.ingest.resources import agent_of
+from remit.collector.ingest.validation import shown
 from remit.collector.refusals import invalid_field
 from remit.collector.store import SpanFilter, SpanRow
 from remit.collector.views import list_answer

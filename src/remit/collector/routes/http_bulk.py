@@ -1,9 +1,10 @@
-"""Bulk in the command line's dialect: each item is a method, a path and a body.
+"""Bulk requests whose items are HTTP requests: a method, a path and a body.
 
-Such items have no name of an operation and need no idempotency key; those that have a `_type` are
-of the documented dialect, whatever else stands in them.
+The service's command line sends this dialect. Such items have no name of an operation and need no
+idempotency key; those that have a `_type` are of the documented dialect, whatever else stands in
+them.
 
-Source: CONTRACT.md section 11, which leaves this dialect to the server.
+The API leaves this dialect to the server; docs/reference/wire.md has the choices.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def calls_of(body: bytes, settings: Settings) -> Sequence[_Call] | None:
     return calls
 
 
-def made(service: Service, caller: Caller, calls: Sequence[_Call]) -> bytes:
+def perform_calls(service: Service, caller: Caller, calls: Sequence[_Call]) -> bytes:
     """Make *calls* in order, each in its own transaction, up to the first that is refused."""
     results: list[_Result] = []
     allowance = service.allowance()

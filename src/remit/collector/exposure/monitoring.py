@@ -1,4 +1,4 @@
-"""For those who operate a collector: is it alive, is it ready, what did it count."""
+"""The endpoints for operators: `/healthz`, `/readyz` and `/metrics`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from remit.collector.ingest import Service, TokenScope
 from remit.collector.metrics import CONTENT_TYPE, Metrics
 from remit.collector.refusals import Refusal, forbidden, not_found, unauthorized
-from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Turns, answer
+from remit.collector.routes import RETRY_AFTER_S, Asgi, Authenticate, Executor, answer
 from remit.collector.settings import MetricsFor
 
 ALIVE: Final = b'{"status":"success"}'
@@ -21,8 +21,8 @@ ALIVE: Final = b'{"status":"success"}'
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
-def operating_routes(
-    service: Service, authenticate: Authenticate, metrics: Metrics, turns: Turns
+def monitoring_routes(
+    service: Service, authenticate: Authenticate, metrics: Metrics, executor: Executor
 ) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`; they need no token.
 
@@ -30,7 +30,7 @@ def operating_routes(
         service: What answers.
         authenticate: Finds out who asks.
         metrics: What was counted.
-        turns: Where all is done that may ask the database.
+        executor: Runs all that may ask the database.
     """
 
     async def alive(request: Request) -> Response:
@@ -39,7 +39,7 @@ def operating_routes(
 
     async def ready(request: Request) -> Response:
         del request
-        if not await turns.take(service.ready):
+        if not await executor.run(service.ready):
             raise Refusal(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "unavailable",
@@ -50,7 +50,7 @@ def operating_routes(
 
     async def counted(request: Request) -> Response:
         readers = service.settings.metrics
-        await turns.take(lambda: _check_reader(request, readers, authenticate))
+        await executor.run(lambda: _check_reader(request, readers, authenticate))
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
     handlers = {"/healthz": alive, "/readyz": ready, "/metrics": counted}

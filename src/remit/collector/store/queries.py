@@ -1,4 +1,4 @@
-"""What a store is asked for, and what it answers that is no row."""
+"""Queries of a store as values (a page, a filter), and answers that are no rows."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""What the collector finds out about spans: whether they are as declared, and their summaries.
+"""Compares spans and qualities with what was declared, and renders summaries.
 
-It is found out when a span arrives and kept as flags of its row: comparing takes less than a
+That is done when a span arrives and kept as flags of its row: comparing takes less than a
 hundredth of what storing does, and whoever reads later knows at once. Nothing is refused for it.
-
-Source: CONTRACT.md sections 12 and 13.
 """
 
 from __future__ import annotations

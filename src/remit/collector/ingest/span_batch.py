@@ -1,9 +1,9 @@
-"""A run of span operations: all is read first, then decided in order, then written at once.
+"""A batch of span operations: all is read first, then decided in order, then written at once.
 
 Each operation sees what those before it did, and a refusal leaves nothing of its own behind, as if
-each had a transaction of its own. One operation alone is a run of one.
+each had a transaction of its own. One operation alone is a batch of one.
 
-Source: CONTRACT.md sections 4, 8, 10, 16 and 18, rows 3, 6 and 9.
+What public sources leave open is decided in docs/reference/wire.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import msgspec
 from remit.collector.ingest.checks import instant, taken
 from remit.collector.ingest.context import Context
 from remit.collector.ingest.erased import span_without_payloads, subject_of
-from remit.collector.ingest.judging import found_at_creation, found_at_finish, shown
 from remit.collector.ingest.keys import CREATE_PREFIX, FINISH_PREFIX, span_of_key, used_otherwise
 from remit.collector.ingest.spans import (
     CREATE,
@@ -29,6 +28,7 @@ from remit.collector.ingest.spans import (
     span_to_finish,
 )
 from remit.collector.ingest.states import COMPLETE, PENDING, TERMINATED, UNFINISHED, finish_span
+from remit.collector.ingest.validation import found_at_creation, found_at_finish, shown
 from remit.collector.refusals import Refusal, not_found
 from remit.collector.store import (
     CREATED_SENSITIVE,
@@ -63,8 +63,8 @@ class Task(NamedTuple):
     fields: Fields
 
 
-class SpanRun:
-    """One run of span operations, inside the transaction of its context."""
+class SpanBatch:
+    """One batch of span operations, inside the transaction of its context."""
 
     def __init__(self, ctx: Context) -> None:
         """Begin with nothing read and nothing to write."""

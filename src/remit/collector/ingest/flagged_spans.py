@@ -1,4 +1,4 @@
-"""Looking into the spans that are flagged: what was refused, exceeded or withheld in them.
+"""Counts what was refused, exceeded or withheld in the spans that are flagged.
 
 They are read some at a time: one may be as long as a request, and there are many.
 """
