@@ -67,6 +67,13 @@ def declare(
     return declared
 
 
+def place_of(info: CallableInfo, decorator: str) -> str:
+    """Return decorator, function, file and line, for messages."""
+    code = getattr(unwrapped(info.function), "__code__", None)
+    place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "built in"
+    return f"@remit.{decorator} on {default_name(info.named)} ({place})"
+
+
 def check_texts(where: str, **texts: object) -> None:
     """Check that each value is a text or None.
 
@@ -78,21 +85,6 @@ def check_texts(where: str, **texts: object) -> None:
             raise DeclarationError(
                 f"{where}: {key} is of type {type(value).__name__}; expected a text"
             )
-
-
-def _sendable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in name
-
-
-def place_of(info: CallableInfo, decorator: str) -> str:
-    """Return decorator, function, file and line, for messages."""
-    code = getattr(unwrapped(info.function), "__code__", None)
-    place = f"{code.co_filename}:{code.co_firstlineno}" if code is not None else "built in"
-    return f"@remit.{decorator} on {default_name(info.named)} ({place})"
 
 
 def explicit_name(name: object, decorator: str) -> str | None:
@@ -123,6 +115,14 @@ def required_name(name: object, decorator: str) -> str:
     )
 
 
+def _sendable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
 def _capture_options(
     capture: _capture.Capture | None, function: AnyCallable, where: str
 ) -> dict[str, CaptureOption]:
@@ -140,6 +140,12 @@ def _capture_options(
     for key, option in capture.items():
         _check_option(key, option, names, where)
     return dict(capture)
+
+
+def _parameters(function: AnyCallable) -> Iterable[str]:
+    """Return the parameter names of *function*; some builtins have no signature."""
+    signature = attempt(lambda: signature_of(function))
+    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters
 
 
 def _check_option(key: object, option: object, names: list[str], where: str) -> None:
@@ -171,9 +177,3 @@ def _check_switch(rule: object, option: object, where: str) -> None:
             f"{where}[{rule!r}] is {option!r}; expected True, which records what the rule "
             "withholds. Without the key it withholds"
         )
-
-
-def _parameters(function: AnyCallable) -> Iterable[str]:
-    """Return the parameter names of *function*; some builtins have no signature."""
-    signature = attempt(lambda: signature_of(function))
-    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters

@@ -32,7 +32,7 @@ from remit.errors import DeniedError
 OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
 # Entries of the sets and counters of a recorder: the names of blocks may be unbounded.
-MAX_SAID: Final = 1_000
+MAX_LOGGED: Final = 1_000
 
 contributed_interrupts: Final[list[type[BaseException]]] = []
 """Exception types by which the frameworks of adapters pause a run."""
@@ -119,7 +119,7 @@ class Recorder(Struct, frozen=True):
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
-    terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
+    terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -376,7 +376,7 @@ class OpenRun:
         """Log *message* once for each agent."""
         agent = self.feed.agent.external_identifier
         topic, logged = f"{agent}: {message}", self.recorder.logged
-        if topic not in logged and len(logged) < MAX_SAID:
+        if topic not in logged and len(logged) < MAX_LOGGED:
             logged.add(topic)
             logger.warning("a run of %s: %s", agent, message)
 

@@ -22,7 +22,7 @@ from remit._record.context import check_terminated, terminate
 from remit._record.items import Item, Kind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
-    MAX_SAID,
+    MAX_LOGGED,
     OBSERVE,
     TERMINATE,
     Recorder,
@@ -319,10 +319,10 @@ class SpanRecorder:
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
         """Count that the step exceeds a remit, and log once where both are declared."""
         exceeding, logged = recorder.exceeding, recorder.logged
-        if self.name in exceeding or len(exceeding) < MAX_SAID:
+        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
             exceeding[self.name] += 1
         topic = "; ".join(verdict.violations)
-        if topic in logged or len(logged) >= MAX_SAID:
+        if topic in logged or len(logged) >= MAX_LOGGED:
             return
         logged.add(topic)
         agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)

@@ -27,7 +27,7 @@ from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
-    MAX_SAID,
+    MAX_LOGGED,
     OBSERVE,
     NothingAfter,
     OpenRun,
@@ -199,11 +199,11 @@ class Runtime:
     def _count_outside(self, name: str) -> bool:
         """Count a call; return whether it is the first of its name.
 
-        Names beyond `MAX_SAID` are not counted.
+        Names beyond `MAX_LOGGED` are not counted.
         """
         with self._counting:
             first = name not in self._outside
-            if first and len(self._outside) >= MAX_SAID:
+            if first and len(self._outside) >= MAX_LOGGED:
                 return False
             self._outside[name] += 1
             return first

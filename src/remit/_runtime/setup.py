@@ -72,38 +72,6 @@ def _hold_policy(settings: Settings) -> None:
             state.runtime = None
 
 
-def stay_quiet() -> None:
-    """Record only into the sinks of tests in this process, whatever `configure()` says.
-
-    For test sessions: the code under test, or a token in the environment, never sends test runs to
-    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
-    through that transport.
-    """
-    variables = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
-    state.ignored = frozenset((name, os.environ[name]) for name in variables if name in os.environ)
-    state.in_tests = InTests("off")
-
-
-def configured() -> dict[str, object]:
-    """Return the settings of the last `configure()` by name, except the target and the mode."""
-    settings = state.configured
-    if settings is None:
-        return {}
-    names = settings.model_fields_set - _TARGET
-    return {name: getattr(settings, name) for name in names}
-
-
-@contextmanager
-def unrecorded() -> Generator[None]:
-    """Record nothing in this block, even if `configure()` is called in it.
-
-    For commands that import a program to read its declarations.
-    """
-    with restored("runtime", "configured", "unrecorded"):
-        state.runtime, state.configured, state.unrecorded = None, None, True
-        yield
-
-
 def _from_environment() -> Settings:
     settings, wrong = _read({})
     if wrong:
@@ -143,14 +111,6 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
     return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
 
 
-@cache
-def _folder_of_tests() -> Path:
-    """Return a temporary data folder for tests that deliver; it is removed at exit."""
-    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def _install(settings: Settings) -> Runtime:
     tests = state.in_tests
     if tests is None or settings.transport is not None:
@@ -184,6 +144,20 @@ def _log_once(line: str) -> None:
         logger.warning("remit: %s", line)
 
 
+# For commands
+
+
+@contextmanager
+def unrecorded() -> Generator[None]:
+    """Record nothing in this block, even if `configure()` is called in it.
+
+    For commands that import a program to read its declarations.
+    """
+    with restored("runtime", "configured", "unrecorded"):
+        state.runtime, state.configured, state.unrecorded = None, None, True
+        yield
+
+
 def send_spooled(
     settings: Settings, timeout_s: float, others: Others, *, set_aside: bool
 ) -> FlushResult:
@@ -200,6 +174,9 @@ def send_spooled(
         runtime.bring_back()
     runtime.flush(timeout_s)
     return runtime.shutdown(settings.exit_timeout_s)
+
+
+# For tests
 
 
 @contextmanager
@@ -234,3 +211,32 @@ def _shut_down(timeout_s: float) -> None:
     # After `configure()` or `shutdown()` in the block it is another runtime, or none.
     if state.runtime is not None:
         state.runtime.shutdown(timeout_s)
+
+
+def stay_quiet() -> None:
+    """Record only into the sinks of tests in this process, whatever `configure()` says.
+
+    For test sessions: the code under test, or a token in the environment, never sends test runs to
+    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
+    through that transport.
+    """
+    variables = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
+    state.ignored = frozenset((name, os.environ[name]) for name in variables if name in os.environ)
+    state.in_tests = InTests("off")
+
+
+def configured() -> dict[str, object]:
+    """Return the settings of the last `configure()` by name, except the target and the mode."""
+    settings = state.configured
+    if settings is None:
+        return {}
+    names = settings.model_fields_set - _TARGET
+    return {name: getattr(settings, name) for name in names}
+
+
+@cache
+def _folder_of_tests() -> Path:
+    """Return a temporary data folder for tests that deliver; it is removed at exit."""
+    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

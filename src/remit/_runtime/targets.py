@@ -24,6 +24,29 @@ LOCAL_FILE: Final = "remit.db"
 LOCAL_URL: Final = "http://remit.local"
 
 
+def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+    """Return the client for the settings; *spool* is where items wait meanwhile."""
+    if settings.resolved_mode != "local":
+        return remote_client(settings, clock)
+    try:
+        return LocalClient(settings, clock)
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        return MissingCollector(package, spool)
+
+
+def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
+    """Return a client of the server in the settings."""
+    token = settings.api_token
+    return HttpClient(
+        settings.api_url or "",
+        token.get_secret_value() if token is not None else None,
+        transport=settings.transport,
+        timeout_s=settings.request_timeout_s,
+        clock=clock,
+    )
+
+
 class LocalClient:
     """A client of the collector inside this process; the first call opens the database.
 
@@ -105,17 +128,6 @@ class MissingCollector:
         """Do nothing."""
 
 
-def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
-    """Return the client for the settings; *spool* is where items wait meanwhile."""
-    if settings.resolved_mode != "local":
-        return remote_client(settings, clock)
-    try:
-        return LocalClient(settings, clock)
-    except ImportError as error:
-        package = (error.name or str(error)).partition(".")[0]
-        return MissingCollector(package, spool)
-
-
 def spool_of(settings: config.Settings) -> Folder:
     """Return the spool folder of the target in the settings."""
     token = settings.api_token
@@ -135,15 +147,3 @@ def check_target(settings: config.Settings) -> None:
     """
     if settings.resolved_mode == "remote" and settings.api_url:
         remote_client(settings, SystemClock()).close()
-
-
-def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
-    """Return a client of the server in the settings."""
-    token = settings.api_token
-    return HttpClient(
-        settings.api_url or "",
-        token.get_secret_value() if token is not None else None,
-        transport=settings.transport,
-        timeout_s=settings.request_timeout_s,
-        clock=clock,
-    )
