@@ -54,7 +54,10 @@ SHAPES: tuple[Callable[[Any, Any], object], ...] = (
     lambda plant, plain: TYPED_DICT("Typed", {"a": plain, "b": plant}),
     # pydantic 2.10 takes None for a field without a type.
     lambda plant, plain: create_model(
-        "Model", __config__=LOOSE, a=(plain or type(None), ...), b=(plant, ...)
+        "Model",
+        __config__=LOOSE,
+        a=(plain or type(None), ...),
+        b=(plant or type(None), ...),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""The composition root: configuring, modes, exit, fork, and what the registration holds."""
+"""The runtime of the process: configuring, modes, exit, fork, and what the registration holds."""
 
 from __future__ import annotations
 

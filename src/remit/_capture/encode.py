@@ -133,7 +133,12 @@ class Rules(Struct, frozen=True, eq=False):
             return encode(markers.withheld(HOOK))
         # Which rules a declaration turned off for one parameter alone is no longer known.
         off = walk.ever_off
-        return self._fitted(lambda last: last.value(answer, 0), texts, again=True, off=off)
+
+        def rebuild(last: Walk) -> object:
+            last.newest, last.from_end = walk.newest, walk.from_end
+            return last.value(answer, 0)
+
+        return self._fitted(rebuild, texts, again=True, off=off)
 
     def _fitted(
         self, build: Build, texts: WithheldTexts | None, *, again: bool, off: frozenset[str]

@@ -30,6 +30,11 @@ def cut(of: int, unit: str, head: object) -> Marker:
     return {KEY: "cut", "of": of, "unit": unit, "head": head}
 
 
+def cut_before(of: int) -> Marker:
+    """Return the marker that stands first in a list of *of* items of which the last are kept."""
+    return {KEY: "cut", "of": of, "unit": "items"}
+
+
 def cut_below(level: int) -> Marker:
     """Return the marker of a container that is nested too deep, or inside itself."""
     return {KEY: "cut", "of": level, "unit": "levels"}
@@ -53,6 +58,15 @@ def of_bytes(length: int) -> Marker:
 def array(type_name: str, shape: Sequence[int], dtype: str) -> Marker:
     """Return the marker of an array or a table."""
     return {KEY: "array", "type": type_name, "shape": list(shape), "dtype": dtype}
+
+
+def items_before(value: object) -> int | None:
+    """Return how many items the list had in which *value*, such a marker, stands first."""
+    if type(value) is not dict:
+        return None
+    marker = cast("Marker", value)
+    of = marker.get("of")
+    return of if type(of) is int and marker == cut_before(of) else None
 
 
 def rule_of(value: object) -> object:

@@ -95,11 +95,13 @@ class Direction(Struct, frozen=True):
         rule: The rule that withholds all of it, else None.
         excluded: Data categories whose values are withheld.
         options: What `capture=` says.
+        newest: Names under which lists that are cut keep their last items.
     """
 
     rule: str | None = None
     excluded: frozenset[str] = frozenset()
     options: CaptureOptions = CaptureOptions()
+    newest: frozenset[str] = frozenset()
 
     def excluded_at(self, key: str) -> frozenset[str]:
         """Return the categories that are withheld in one parameter, or in `return`."""
@@ -151,6 +153,7 @@ class ParameterPlan(Struct, frozen=True):
         excluded: Data categories whose values inside it are withheld.
         declared: Rules by key, of fields that the annotation's classes mark.
         off: Rules that the author turned off for it.
+        newest: Names under which lists that are cut keep their last items; its own is all of it.
     """
 
     name: str
@@ -161,6 +164,7 @@ class ParameterPlan(Struct, frozen=True):
     excluded: frozenset[str] = frozenset()
     declared: Mapping[str, str] = field(default_factory=dict[str, str])
     off: frozenset[str] = frozenset()
+    newest: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parameter: Parameter, params: Direction) -> ParameterPlan:
@@ -178,6 +182,7 @@ class ParameterPlan(Struct, frozen=True):
             excluded=params.excluded_at(name),
             declared=marked_keys(parameter.annotation),
             off=off,
+            newest=params.newest,
         )
 
     @classmethod
@@ -199,6 +204,7 @@ class ParameterPlan(Struct, frozen=True):
             excluded=result.excluded_at(RETURN),
             declared=marked_keys(annotation),
             off=result.options.off_at(RETURN),
+            newest=result.newest,
         )
 
     @classmethod
@@ -233,13 +239,16 @@ class ParameterPlan(Struct, frozen=True):
             return walk.withhold(self.rule, value)
         if self.name_rule is not None and self.name_rule not in walk.off and not is_bare(value):
             return walk.withhold(self.name_rule, value)
-        return walk.nested(value, 0)
+        # The fields of what a framework hands over share the budget, as parameters do.
+        return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
         """Let *walk* withhold what the declaration of this parameter withholds."""
         walk.turn_off(self.off)
         walk.exclude(self.excluded)
         walk.declared = self.declared
+        walk.newest = self.newest
+        walk.from_end = self.name in self.newest
 
     @property
     def encoded_default(self) -> object:
@@ -296,6 +305,7 @@ class Plan:
         params_excluded: frozenset[str] = frozenset(),
         result_excluded: frozenset[str] = frozenset(),
         keep: Mapping[str, CaptureOption] | None = None,
+        newest: frozenset[str] = frozenset(),
     ) -> None:
         """Decide what can be decided without a call.
 
@@ -306,10 +316,11 @@ class Plan:
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
             keep: What `capture=` says.
+            newest: Names under which lists that are cut keep their last items.
         """
         options = CaptureOptions.of(keep or {})
-        params = Direction(params_rule, params_excluded, options)
-        result = Direction(result_rule, result_excluded, options)
+        params = Direction(params_rule, params_excluded, options, newest)
+        result = Direction(result_rule, result_excluded, options, newest)
         self._parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self.outcome = ParameterPlan.of_result(
             signature.returns, signature.returns_category, result

@@ -7,6 +7,7 @@ has a budget of values and characters; what exceeds it is replaced by a marker.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, cast
 
 import msgspec
@@ -30,6 +31,9 @@ MAX_INNER: Final = 3
 
 MARGIN_CHARS: Final = 512
 """How far beyond the kept part of a text a key is looked for that begins in it."""
+
+LOOK_BACK: Final = 256
+"""How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
 _MAX_KNOWN_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
@@ -64,6 +68,8 @@ class Walk:
         excluded: Data categories whose values are withheld.
         declared: Rules by key, of fields that a declaration marks.
         counts: The rule of each value withheld so far.
+        newest: Names under which lists that are cut keep their last items.
+        from_end: Whether lists keep their last items here.
     """
 
     __slots__ = (
@@ -79,6 +85,8 @@ class Walk:
         "declared",
         "ever_off",
         "excluded",
+        "from_end",
+        "newest",
         "nodes",
         "off",
     )
@@ -109,6 +117,8 @@ class Walk:
         self.excluded: frozenset[str] = frozenset()
         self.declared: Mapping[str, str] = {}
         self.counts: list[str] = []
+        self.newest: frozenset[str] = frozenset()
+        self.from_end = False
         self._text_cap = chars // 2
         self._again = again
         self._scrub = scrub
@@ -284,7 +294,14 @@ class Walk:
             category = category_of_name(name)
             if category in self.excluded:
                 return self.withhold(f"category:{category}", item)
-        return self.nested(item, depth)
+        return self._named(name, item, depth) if self.newest else self.nested(item, depth)
+
+    def _named(self, name: str, item: object, depth: int) -> object:
+        """Return the copy of *item*; if it is to, its lists keep their last items."""
+        before, self.from_end = self.from_end, self.from_end or name in self.newest
+        copy = self.nested(item, depth)
+        self.from_end = before
+        return copy
 
     def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
         """Return the copy of the entries of a mapping, as far as the budget goes."""
@@ -349,6 +366,57 @@ class Walk:
             out.append(copy)
         return out
 
+    def last_elements(self, items: Sequence[object], total: int, depth: int) -> list[object] | None:
+        """Return the copies of the last of *items*, as far as the budget goes, in their order.
+
+        Args:
+            items: The list, or the end of it.
+            total: How many items the list has. If not all are kept, a marker that says so is first.
+            depth: How deep the list is.
+
+        Returns:
+            None if they are, or may be, the lines of a private key.
+        """
+        hidden = self._after_flags(items)
+        if hidden is None:
+            return None
+        kept: list[object] = []
+        for place in reversed(range(len(items))):
+            if self.nodes <= 0 or self.chars <= 0:
+                break
+            self.nodes -= 1
+            self.chars -= _ENTRY_CHARS
+            if place in hidden:
+                kept.append(self.withhold(hidden[place], items[place]))
+                continue
+            copy = self.value(items[place], depth + 1)
+            self.hide_second(copy)
+            kept.append(copy)
+        if len(kept) >= total:
+            return kept[::-1]
+        if kept and total == _PAIR:
+            kept[0] = self._under(items[0], kept[0])
+        return [markers.cut_before(total), *reversed(kept)]
+
+    def _after_flags(self, items: Sequence[object]) -> dict[int, str] | None:
+        """Return the rules of the texts that follow a flag, such as `--password`, by their places.
+
+        Returns:
+            None if a private key begins among them, in lines.
+        """
+        hidden: dict[int, str] = {}
+        flag: str | None = None
+        for place, item in enumerate(items):
+            if type(item) is not str:
+                continue
+            if flag is not None:
+                hidden[place], flag = flag, None
+            elif item[:1] == "-":
+                if key_shaped(item[:MARGIN_CHARS], self.off) == PRIVATE_KEY:
+                    return None
+                flag = self._rule_of_flag(item)
+        return hidden
+
     def _rule_of_flag(self, argument: str) -> str | None:
         rule = flag_rule(argument)
         return None if rule in self.off else rule
@@ -396,7 +464,10 @@ class Walk:
         total = reader.size(value)
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
+        if self.from_end:
+            copies, total = self._from_end(value, total, depth, reader)
+        else:
+            copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
         self._path.discard(id(value))
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
@@ -404,6 +475,19 @@ class Walk:
             # A lone list of two is as often a list of names.
             self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
+
+    def _from_end(
+        self, value: object, total: int, depth: int, reader: TypeReader
+    ) -> tuple[list[object] | None, int]:
+        """Return what `last_elements` does of a list, and 0: it says itself what was cut."""
+        limit = max(0, self.nodes) + LOOK_BACK
+        items = snapshot(islice(reader.iterate(value), max(0, total - limit), None), limit)
+        if self._again and items and len(items) == total:
+            # Cut by the earlier walk: the marker is made again.
+            of = markers.items_before(items[0])
+            if of is not None:
+                items, total = items[1:], max(of, total)
+        return self.last_elements(items, total, depth), 0
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not looked into."""
@@ -426,10 +510,17 @@ class Walk:
             return markers.cut_below(depth)
         entries = snapshot(reader.iterate(value), self.nodes)
         if depth == 0:
+            if self.newest:
+                # What may be cut comes last, so that it leaves the others what they need.
+                entries = tuple(sorted(entries, key=self._weight))
             self.share_budget([item for _, item in entries])
         copy = self._pairs(entries, depth)
         self._path.discard(id(value))
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
+
+    def _weight(self, entry: tuple[object, object]) -> tuple[bool, bool]:
+        key, item = entry
+        return type(key) is str and key in self.newest, not _is_light(item)
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
@@ -472,7 +563,9 @@ class Walk:
 
     def _field(self, field: Field, item: object, depth: int) -> object:
         rule = self.rule_of(field, item)
-        return self.nested(item, depth) if rule is None else self.withhold(rule, item)
+        if rule is not None:
+            return self.withhold(rule, item)
+        return self._named(field.name, item, depth) if self.newest else self.nested(item, depth)
 
 
 _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] = (

@@ -124,6 +124,7 @@ def plan_of(declared: SpanType) -> Plan:
             params_excluded=rule.params_excluded,
             result_excluded=rule.result_excluded,
             keep=declared.capture,
+            newest=declared.newest,
         )
     return plan
 

@@ -139,6 +139,7 @@ class SpanType:
         capture: What the author said of recording, by parameter, `return` and rule.
         declared_in: The module where it was decorated: another one, for a library's function; ""
             if it is not known.
+        newest: Names under which lists that are cut keep their last items.
     """
 
     function: Callable[..., object] = field(compare=False)
@@ -156,6 +157,7 @@ class SpanType:
     result: object = None
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
+    newest: frozenset[str] = frozenset()
 
     @_Cached
     def name(self) -> str:

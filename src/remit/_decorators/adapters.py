@@ -4,13 +4,19 @@ A step that a framework reports has no function. It is declared by `declare`, op
 ended by `ManualSpan.end`; one that is reported when it is over is recorded by `record`. `SpanTable`
 and `RunTable` keep spans and runs by the framework's own ids. Adapters use nothing else of
 recording; none of it is public yet.
+
+A list that is too long for a payload becomes a marker that holds its first elements. Of a
+conversation, the last ones count: a step that is declared with `newest=["messages"]` keeps the last
+elements of every list under `messages`, in the payload and in the result. Such a list stays a list;
+what was cut is a marker in front, `{"$remit": "cut", "of": 10000, "unit": "items"}`. The other
+fields are captured first, so that a long conversation does not displace them.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, cast
@@ -59,6 +65,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     description: str | None = None,
     template: str | None = None,
     data_risk: DataRisk | Mapping[str, object] | None = None,
+    newest: Collection[str] = (),
 ) -> SpanRecorder:
     """Declare a step without a function, for the registrations of later runs.
 
@@ -74,6 +81,8 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         description: Description.
         template: Liquid template of a span's summary.
         data_risk: What it may do and whose data flows through it.
+        newest: Fields of the payload and the result whose lists keep their last elements when they
+            are cut; `inputs` is the whole payload, `result` the whole result.
 
     Raises:
         DeclarationError: The name is reserved or another function's, or the data risk is wrong.
@@ -98,6 +107,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
         template=template,
         params=schema,
         result=result,
+        newest=frozenset(newest),
     )
     _runtime.registry().add_span_type(declared)
     return recorder_of(declared, kind=kind)
@@ -184,15 +194,17 @@ class ManualSpan:
 
     @guarded("the description of a span")
     def describe(self, payload: Mapping[str, object], recorder: SpanRecorder | None = None) -> None:
-        """Replace the payload of an open span, and with *recorder* also its type."""
+        """Replace the payload of an open span, and with *recorder* also its type.
+
+        A span that was sent as `active` already, after some seconds, keeps what was sent.
+        """
         with self._lock:
             span = self._span
             if span is None:
                 return
-            if recorder is not None:
-                span.recorder, span.start.name = recorder, recorder.name
-            rules = span.context.run.rules
-            span.start.payload = span.recorder.plan().params((payload,), {}, rules)
+            recorder = recorder or span.recorder
+            body = recorder.plan().params((payload,), {}, span.context.run.rules)
+            recorder.describe(span, body)
 
     @guarded("the end of a span")
     def end(
@@ -216,17 +228,19 @@ class ManualSpan:
             span, self._span = self._span, None
         if span is None:
             return
-        run, rule = span.context.run, span.recorder.plan().error_rule
+        run = span.context.run
         run.reported.pop(span.context.key, None)
         types = run.recorder.interrupts
         if error is None:
             handled = sys.exception()
             if handled is not None and status_of(handled, types) == CANCELLED:
                 error = handled
-        body = None if result is None else _capture.capture_mapping(result, run.rules)
+        body = _captured(span.recorder, result, span.context)
         if error is not None:
             status = status_of(error, types)
-            body = _capture.error_payload(error, run.rules, rule) if status == FAILED else body
+            if status == FAILED:
+                rule = span.recorder.plan().error_rule
+                body = _capture.error_payload(error, run.rules, rule)
         span.end(status, body, ended_ns)
 
     def cancel(self, ended_ns: int | None = None) -> None:
@@ -313,17 +327,23 @@ def record(  # noqa: PLR0913 - a whole span
         ident: The framework's id, from which the key is derived, as by `context_of`.
     """
     context = parent if ident is None else context_of(parent, ident)
-    span = _recorded(recorder, payload, parent, started_ns, None if ident is None else context.key)
+    key = None if ident is None else context.key
+    span = _opened(recorder, payload, parent, started_ns, key)
     if span is None:
         return context
-    rules = parent.run.rules
-    body = None if result is None else _capture.capture_mapping(result, rules)
-    span.end(status, body, ended_ns)
+    span.end(status, _captured(recorder, result, span.context), ended_ns)
     return span.context
 
 
+@guarded("the result of a span")
+def _captured(
+    recorder: SpanRecorder, result: Mapping[str, object] | None, context: SpanContext
+) -> bytes | None:
+    return None if result is None else recorder.plan().result(result, context.run.rules)
+
+
 @guarded("a span that is over")
-def _recorded(
+def _opened(
     recorder: SpanRecorder,
     payload: Mapping[str, object],
     parent: SpanContext,
@@ -445,11 +465,15 @@ class _TableEntry(Struct):
     run: OpenRun
     used_ns: int
 
+    @property
+    def idle_ns(self) -> int:
+        return self.run.monotonic_ns() - self.used_ns
+
 
 class RunTable(Generic[K]):
     """Runs without a block, such as sessions of a server, by a framework's own ids.
 
-    A run that was not used for `idle_s` seconds ends at the next use of the table.
+    A run that was not used for `idle_s` seconds ends at the writer's next pass.
     """
 
     def __init__(self, idle_s: float = 3600.0) -> None:
@@ -471,12 +495,22 @@ class RunTable(Generic[K]):
                 if run is None or len(self._runs) >= MAX_OPEN:
                     return None if run is None else run.context
                 entry = self._runs[key] = _TableEntry(run, 0)
-            entry.used_ns = now_ns = entry.run.monotonic_ns()
-            last_use = now_ns - self._idle_ns
-            idle_keys = [other for other, kept in self._runs.items() if kept.used_ns < last_use]
-        for idle_key in idle_keys:
-            self.end(idle_key)
+                run.recorder.tables.add(self)
+            entry.used_ns = entry.run.monotonic_ns()
         return entry.run.context
+
+    def end_idle(self) -> None:
+        """End the runs that were not used for long enough; the writer calls it."""
+        # Not while another thread opens a run, which may wait for the writer.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            idle = [key for key, entry in self._runs.items() if entry.idle_ns > self._idle_ns]
+            runs = [self._runs.pop(key).run for key in idle]
+        finally:
+            self._lock.release()
+        for run in runs:
+            run.exit(None)
 
     def end(self, key: K, error: BaseException | None = None) -> None:
         """End the run of *key*, as its block would; an unknown key does nothing."""

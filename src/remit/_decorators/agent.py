@@ -200,14 +200,15 @@ class AgentRuns:
         subject: str | None = None,
         labels: object = None,
         resume: str | None = None,
+        traceparent: str | None = None,
     ) -> RunBlock:
-        """Return the block of a run, as `Agent.run` documents.
+        """Return the block of a run, as `Agent.run` and `open` document.
 
         Raises:
             UsageError: An argument has a wrong type or value.
         """
         self._check(purpose, subject, labels, resume)
-        return RunBlock(partial(self.open, purpose, subject, labels, resume))
+        return RunBlock(partial(self.open, purpose, subject, labels, resume, traceparent))
 
     @guarded("the arguments of a run", passes=(UsageError,))
     def _check(self, purpose: object, subject: object, labels: object, resume: object) -> None:

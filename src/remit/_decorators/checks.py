@@ -45,9 +45,9 @@ def declare(
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    texts = {key: options.get(key) for key in ("title", "description", "template")}
+    texts: dict[str, Any] = {key: options.get(key) for key in ("title", "description", "template")}
     check_texts(where, **texts)
-    overrides = {key: options.get(key) for key in ("params", "result")}
+    overrides: dict[str, Any] = {key: options.get(key) for key in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
     declared = SpanType(
         info.function,

@@ -1,7 +1,4 @@
-"""Reactions to refused items: pure decisions, no input or output.
-
-Source: CONTRACT.md sections 3 and 11.
-"""
+"""Reactions to refused items: pure decisions, no input or output."""
 
 from __future__ import annotations
 

@@ -32,10 +32,7 @@ FINISHED: Final = ("complete", "failed", "cancelled")
 
 
 def runtime_environment() -> dict[str, object]:
-    """Return the runtime environment of the agent; it is not part of a version's hash.
-
-    Source: CONTRACT.md section 9, `agent_version`.
-    """
+    """Return the runtime environment of the agent; it is not part of a version's hash."""
     version = ".".join(map(str, sys.version_info[:3]))
     return {
         "agent_sdk": [SDK],

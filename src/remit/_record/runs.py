@@ -86,6 +86,14 @@ class ReportedSpan(CancellableSpan, Protocol):
     refused: DeniedError | None
 
 
+class IdleRuns(Protocol):
+    """A table of runs without a block (`remit._decorators.adapters.RunTable`)."""
+
+    def end_idle(self) -> None:
+        """End the runs that were not used for long enough."""
+        ...
+
+
 class Recorder(Struct, frozen=True):
     """Sink, clock and settings that all runs of one runtime share.
 
@@ -104,6 +112,7 @@ class Recorder(Struct, frozen=True):
         lingering: Runs whose block ended before their last span. This set may hold the only
             reference to them.
         terminated: Feeds of the latest terminated runs, which are not resumed.
+        tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
             only appends to it; the writer ends the spans at its next pass.
     """
@@ -120,6 +129,7 @@ class Recorder(Struct, frozen=True):
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
+    tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
         default_factory=deque[tuple[CancellableSpan, int]]
     )
@@ -399,8 +409,7 @@ class OpenRun:
             error: The exception that ended the block, if any.
             awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
         """
-        for span in reversed(list(self.reported.values())):
-            span.cancel()
+        self._cancel_reported()
         if self.outcome is None and not self.left_open:
             self._conclude(error)
         self._exited_ns = self.monotonic_ns()
@@ -412,6 +421,10 @@ class OpenRun:
             self._close()
         if not awaited:
             self.recorder.after_run()
+
+    def _cancel_reported(self) -> None:
+        for span in reversed(list(self.reported.values())):
+            span.cancel()
 
     @guarded("the outcome of a run")
     def _conclude(self, error: BaseException | None) -> None:
@@ -509,6 +522,7 @@ class OpenRun:
 
     def cancel_deferred(self) -> None:
         """Cancel the spans that outlive their call, because the process ends."""
+        self._cancel_reported()
         for reference in list(self.deferred.values()):
             span = reference()
             if span is not None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from remit import _capture
 from remit._base import guard
@@ -211,6 +212,19 @@ class SpanRecorder:
             raise
         context = SpanContext(run, key, self.name, ceilings, parent.outer_runs)
         return OpenSpan(self, context, start, offset_ns)
+
+    def describe(self, span: OpenSpan, payload: bytes) -> None:
+        """Give an open span of an adapter this type, and another captured payload."""
+        context = span.context
+        recorder, agent = context.run.recorder, context.run.feed.agent.external_identifier
+        if agent not in self.agents:
+            self.agents.add(agent)
+            recorder.on_first_seen(agent, self.name)
+        if context.ceilings and recorder.on_violation == OBSERVE:
+            payload = self._marked(payload, context)
+        span.recorder = self
+        # Another item: the one before may be on its way.
+        span.start = replace(span.start, name=self.name, payload=payload)
 
     def _permit_call(
         self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]

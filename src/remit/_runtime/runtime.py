@@ -273,6 +273,8 @@ class Runtime:
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
+        for table in list(self.recorder.tables):
+            table.end_idle()
         for run in list(self._runs):
             run.set_clock()
             if run.feed.terminated is not None:
@@ -298,6 +300,7 @@ class Runtime:
         self._runs = weakref.WeakSet()
         self.recorder.lingering.clear()
         self.recorder.collected.clear()
+        self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
