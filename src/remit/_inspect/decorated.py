@@ -1,4 +1,4 @@
-"""What a decorator was put on: how it is called and bound, and whether it takes `self` or `cls`."""
+"""Reads a decorated callable: how it is called and bound, and whether it takes `self` or `cls`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from remit.errors import DeclarationError
 
 AnyCallable: TypeAlias = Callable[..., object]
 
-# (top-level package, class): frameworks that call the function they keep, never the object, so that
-# a wrapper around the object would record nothing. By the decorator that makes the object.
+# (top-level package, class): decorator that makes an object of it. The frameworks call the function
+# inside, never the object, so that a wrapper around the object would record nothing.
 _KEPT_BY_FRAMEWORK: Final = {
     ("_pytest", "FixtureFunctionDefinition"): "@pytest.fixture",
     ("celery", "PromiseProxy"): "@app.task",
@@ -30,7 +30,6 @@ _KEPT_BY_FRAMEWORK: Final = {
 # Python makes class methods of plain functions with these names, and of nothing else.
 _CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
 _SELF_NAMES: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
-_LOCALS: Final = "<locals>"
 
 
 class Wrapping(Struct, frozen=True):
@@ -41,7 +40,7 @@ class Wrapping(Struct, frozen=True):
         inner: The function.
         rewrap: Returns the object, or a copy of it, with another function inside.
         takes_self: Whether the function is called with the object or class; None if unknown.
-        is_called: Whether the caller calls what the attribute gives. A property gives the result.
+        is_called: Whether the attribute is callable; that of a property is the result.
     """
 
     decorator: str
@@ -52,14 +51,14 @@ class Wrapping(Struct, frozen=True):
 
 
 def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
-    """Return how *target* holds a function, or None if it does not hold one.
+    """Return the `Wrapping` of *target*, or None if it is not one.
 
     Raises:
         DeclarationError: The function is missing or cannot be replaced; says what to do instead.
     """
     kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
-    for each in kinds & _KEPT_BY_FRAMEWORK.keys():
-        raise misplaced(decorator, _KEPT_BY_FRAMEWORK[each])
+    for kind in kinds & _KEPT_BY_FRAMEWORK.keys():
+        raise misplaced(decorator, _KEPT_BY_FRAMEWORK[kind])
     wrapping = _wrapping(target, kinds)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
@@ -69,7 +68,7 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
 
 
 def misplaced(decorator: str, above: str) -> DeclarationError:
-    """Return the error of a decorator of remit's that must be under the decorator *above*."""
+    """Return the error about a decorator of remit that belongs under the decorator *above*."""
     return DeclarationError(
         f"@remit.{decorator} cannot decorate what {above} made: put it under {above}, on the "
         "function"
@@ -77,17 +76,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
-    holder: Any = target  # not narrowed by the checks
+    descriptor: Any = target  # not narrowed by the checks
     if isinstance(target, classmethod):
-        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
+        return Wrapping("@classmethod", descriptor.__func__, classmethod, is_called=True)
     if isinstance(target, staticmethod):
-        function = holder.__func__
+        function = descriptor.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(target, property):
         return Wrapping("@property", target.fget, target.getter)
     if isinstance(target, cached_property):
-        copied = copy.copy(holder)
+        copied = copy.copy(descriptor)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.
@@ -104,19 +103,20 @@ def _replaced(holder: object, attribute: str, function: object) -> object:
 class SelfParameter:
     """Whether the first argument of a call is the object or class that it is called on.
 
-    It is never recorded. A class that takes up the callable, or binds it, settles that. Under
-    another decorator the class found by the qualified name does, else the name of the parameter.
-    It is settled when the signature is first needed, so that payloads have the keys of the schema.
+    Such an argument is never recorded. A class that holds or binds the callable settles the
+    question. Under another decorator the class with the qualified name does, else the name of the
+    parameter. It is settled when the signature is first needed, so that payloads have the keys of
+    the schema.
 
     Attributes:
         is_self: True or False; None until settled.
-        by_name: What the name of the parameter suggests.
+        by_name: Whether the parameter is named like one, such as `self`.
     """
 
     __slots__ = ("_function", "by_name", "is_self")
 
     def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
-        """Look at the callable *target*; *is_self* is what is known already."""
+        """Read the callable *target*; *is_self* is given if it is known already."""
         self._function = _function_with_parameters(target)
         self.by_name = _is_named_self(self._function) if is_self is None else is_self
         self.is_self = False if is_self is None and self._function is None else is_self
@@ -141,7 +141,7 @@ class SelfParameter:
 
     def _look_up(self) -> bool:
         scope = self._scope
-        if self._function is None or not scope or scope.endswith(_LOCALS):
+        if self._function is None or not scope or scope.endswith("<locals>"):
             return False  # defined outside of any class
         owner: object = sys.modules.get(self._function.__module__)
         for part in scope.split("."):
@@ -153,7 +153,7 @@ class SelfParameter:
 
     @property
     def _scope(self) -> str:
-        """The qualified name of what the function is defined in, empty at the top of a module."""
+        """The qualified name of the surrounding class or function; empty at the top of a module."""
         return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
 
 
@@ -188,18 +188,18 @@ class Binding(StrEnum):
 
 
 class CallableInfo(Struct, frozen=True, kw_only=True):
-    """What a decorator was put on.
+    """How a decorated callable is called, bound, read and named.
 
     Attributes:
-        wrapped: What the wrapper goes around: a callable, or a descriptor that gives one.
-        function: The callable whose signature says what a call takes.
-        named: What the span type is named after.
+        wrapped: The object inside the wrapper: a callable, or a descriptor that returns one.
+        function: The callable with the signature of a call.
+        named: The callable that the span type is named after.
         kind: How a call runs.
         binding: How it binds in a class.
-        skip_first: The first parameter of `function` is `self` or `cls`, as far as its name tells.
+        skip_first: Whether the first parameter of `function` is `self` or `cls`, by its name.
         self_parameter: Whether the arguments of a call begin with the object or class.
-        is_settled: Nothing that is learned later changes `skip_first`.
-        is_object: It is called through the `__call__` of its class.
+        is_settled: Whether `skip_first` is certain.
+        is_object: Whether it is called through the `__call__` of its class.
     """
 
     wrapped: Any
@@ -219,12 +219,12 @@ def callable_info(
     """Return how *target* is called, bound and read.
 
     Args:
-        target: What the decorator got, or the function inside it.
+        target: The object to decorate, or the function inside it.
         decorator: `span_type` or `agent`, for messages.
         takes_self: Whether its first argument is the object or class; None to find out.
 
     Raises:
-        DeclarationError: It is no callable; says what to decorate instead.
+        DeclarationError: It is not callable; says what to decorate instead.
     """
     if isinstance(target, type):
         raise DeclarationError(

@@ -37,7 +37,7 @@ from remit._record.runs import (
 from remit._record.spans import SpanRecorder
 from remit._runtime.after_run import FlushAfterRun
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
-from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
+from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
 # Seconds that a new runtime waits for the sender of the runtime that it replaces.
 HAND_OVER_S: Final = 0.2
@@ -169,7 +169,7 @@ class Runtime:
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
                 step.name,
                 _called_from(step),
-                CARRY,
+                OUTSIDE_RUN_HINT,
             )
 
     def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
