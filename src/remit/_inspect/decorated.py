@@ -1,4 +1,4 @@
-"""Reads a decorated callable: how it is called and bound, and whether it takes `self` or `cls`."""
+"""Reads a decorated object: how it is called and bound, and whether it takes `self` or `cls`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from remit.errors import DeclarationError
 
 AnyCallable: TypeAlias = Callable[..., object]
 
-# (top-level package, class): decorator that makes an object of it. The frameworks call the function
-# inside, never the object, so that a wrapper around the object would record nothing.
+# (top-level package, class): frameworks that call the function they keep, never the object, so that
+# a wrapper around the object would record nothing. By the decorator that makes the object.
 _KEPT_BY_FRAMEWORK: Final = {
     ("_pytest", "FixtureFunctionDefinition"): "@pytest.fixture",
     ("celery", "PromiseProxy"): "@app.task",
@@ -30,6 +30,7 @@ _KEPT_BY_FRAMEWORK: Final = {
 # Python makes class methods of plain functions with these names, and of nothing else.
 _CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
 _SELF_NAMES: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
+_LOCALS: Final = "<locals>"
 
 
 class Wrapping(Struct, frozen=True):
@@ -40,7 +41,7 @@ class Wrapping(Struct, frozen=True):
         inner: The function.
         rewrap: Returns the object, or a copy of it, with another function inside.
         takes_self: Whether the function is called with the object or class; None if unknown.
-        is_called: Whether the attribute is callable; that of a property is the result.
+        is_called: Whether the caller calls the attribute; the value of a property is the result.
     """
 
     decorator: str
@@ -51,14 +52,14 @@ class Wrapping(Struct, frozen=True):
 
 
 def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
-    """Return the `Wrapping` of *target*, or None if it is not one.
+    """Return the wrapping of the function in *target*, None if *target* is no such object.
 
     Raises:
-        DeclarationError: The function is missing or cannot be replaced; says what to do instead.
+        DeclarationError: The function is missing or cannot be replaced.
     """
     kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
-    for kind in kinds & _KEPT_BY_FRAMEWORK.keys():
-        raise misplaced(decorator, _KEPT_BY_FRAMEWORK[kind])
+    for each in kinds & _KEPT_BY_FRAMEWORK.keys():
+        raise misplaced_error(decorator, _KEPT_BY_FRAMEWORK[each])
     wrapping = _wrapping(target, kinds)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
@@ -67,8 +68,8 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
     return wrapping
 
 
-def misplaced(decorator: str, above: str) -> DeclarationError:
-    """Return the error about a decorator of remit that belongs under the decorator *above*."""
+def misplaced_error(decorator: str, above: str) -> DeclarationError:
+    """Return the error of a decorator of remit's that must be under the decorator *above*."""
     return DeclarationError(
         f"@remit.{decorator} cannot decorate what {above} made: put it under {above}, on the "
         "function"
@@ -76,17 +77,17 @@ def misplaced(decorator: str, above: str) -> DeclarationError:
 
 
 def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
-    descriptor: Any = target  # not narrowed by the checks
+    holder: Any = target  # not narrowed by the checks
     if isinstance(target, classmethod):
-        return Wrapping("@classmethod", descriptor.__func__, classmethod, is_called=True)
+        return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
     if isinstance(target, staticmethod):
-        function = descriptor.__func__
+        function = holder.__func__
         is_new = getattr(function, "__name__", None) == "__new__"  # called with the class
         return Wrapping("@staticmethod", function, staticmethod, is_new, is_called=True)
     if isinstance(target, property):
         return Wrapping("@property", target.fget, target.getter)
     if isinstance(target, cached_property):
-        copied = copy.copy(descriptor)
+        copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
     if ("click", "Command") in kinds:
         # In place: a group that the command was added to keeps this object.
@@ -103,14 +104,13 @@ def _replaced(holder: object, attribute: str, function: object) -> object:
 class SelfParameter:
     """Whether the first argument of a call is the object or class that it is called on.
 
-    Such an argument is never recorded. A class that holds or binds the callable settles the
-    question. Under another decorator the class with the qualified name does, else the name of the
-    parameter. It is settled when the signature is first needed, so that payloads have the keys of
-    the schema.
+    Such an argument is never recorded. `__set_name__` and `__get__` show it. Under another
+    decorator it is decided by the class that the qualified name refers to, else by the parameter's
+    name. It is decided when the signature is first needed, so that payloads match the schema.
 
     Attributes:
-        is_self: True or False; None until settled.
-        by_name: Whether the parameter is named like one, such as `self`.
+        is_self: True or False; None until it is decided.
+        by_name: Whether the parameter is named like `self` or `cls`.
     """
 
     __slots__ = ("_function", "by_name", "is_self")
@@ -123,25 +123,25 @@ class SelfParameter:
 
     @guarded("the class around a callable")
     def on_set_name(self, owner: type, name: str) -> None:
-        """Note that the body of the class *owner* holds the callable under *name*."""
+        """Handle `__set_name__`: the class *owner* has the callable under *name*."""
         if self.is_self is None and name != "__wrapped__":  # where a framework keeps a copy
             in_body = self._scope.rpartition(".")[2] == owner.__name__
             self.is_self = True if self.by_name or in_body else None
 
     def on_bind(self) -> None:
-        """Note that the callable was bound to an object or a class."""
+        """Handle `__get__`: the callable was bound to an object or a class."""
         if self.is_self is None:
             self.is_self = True
 
     def resolve(self) -> bool:
-        """Settle whether the first argument is the object or class."""
+        """Decide whether the first argument is the object or class."""
         if self.is_self is None:
             self.is_self = self._look_up()
         return self.is_self
 
     def _look_up(self) -> bool:
         scope = self._scope
-        if self._function is None or not scope or scope.endswith("<locals>"):
+        if self._function is None or not scope or scope.endswith(_LOCALS):
             return False  # defined outside of any class
         owner: object = sys.modules.get(self._function.__module__)
         for part in scope.split("."):
@@ -153,7 +153,7 @@ class SelfParameter:
 
     @property
     def _scope(self) -> str:
-        """The qualified name of the surrounding class or function; empty at the top of a module."""
+        """The qualified name of the enclosing class or function, "" at module level."""
         return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
 
 
@@ -188,18 +188,18 @@ class Binding(StrEnum):
 
 
 class CallableInfo(Struct, frozen=True, kw_only=True):
-    """How a decorated callable is called, bound, read and named.
+    """A decorated callable.
 
     Attributes:
-        wrapped: The object inside the wrapper: a callable, or a descriptor that returns one.
+        wrapped: The object to wrap: a callable, or a descriptor that returns one.
         function: The callable with the signature of a call.
-        named: The callable that the span type is named after.
+        named: The callable that names the span type.
         kind: How a call runs.
         binding: How it binds in a class.
-        skip_first: Whether the first parameter of `function` is `self` or `cls`, by its name.
+        skip_first: The first parameter of `function` is named like `self` or `cls`.
         self_parameter: Whether the arguments of a call begin with the object or class.
-        is_settled: Whether `skip_first` is certain.
-        is_object: Whether it is called through the `__call__` of its class.
+        is_settled: `skip_first` is final.
+        is_object: It is called through the `__call__` of its class.
     """
 
     wrapped: Any
@@ -219,12 +219,12 @@ def callable_info(
     """Return how *target* is called, bound and read.
 
     Args:
-        target: The object to decorate, or the function inside it.
+        target: The decorated object, or the function inside it.
         decorator: `span_type` or `agent`, for messages.
-        takes_self: Whether its first argument is the object or class; None to find out.
+        takes_self: Whether its first argument is the object or class; None if unknown.
 
     Raises:
-        DeclarationError: It is not callable; says what to decorate instead.
+        DeclarationError: It is no callable.
     """
     if isinstance(target, type):
         raise DeclarationError(

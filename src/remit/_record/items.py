@@ -80,7 +80,7 @@ class AgentRef(Struct, frozen=True):
         name: Display name.
         description: First paragraph of the docstring, or None.
         agent_id: Id on the server, from the decorator or the setting, or None.
-        environment_id: Id of the environment, likewise.
+        environment_id: Id of the environment, from the decorator or the setting, or None.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; else None.

@@ -166,7 +166,7 @@ class SpanContext(Struct, frozen=True, eq=False):
         run: The run.
         key: Key of the current span, 16 bytes.
         name: Its span type.
-        ceilings: What the agents around it allow.
+        ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
 

@@ -339,7 +339,7 @@ class SpanRecorder:
         if topic in logged or len(logged) >= MAX_LOGGED:
             return
         logged.add(topic)
-        agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)
+        agents = " and ".join(f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded)
         logger.warning(
             "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
         )
