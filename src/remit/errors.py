@@ -44,14 +44,13 @@ __all__ = [
 ]
 
 
-CARRY: Final = (
+OUTSIDE_RUN_HINT: Final = (
     "Open a run with `with agent.run():`, or carry the run there with remit.copy_context, "
     "remit.ContextExecutor or `with run.use():`"
 )
 """What to do about a step that is called outside any run."""
 
-# A violation as `remit._record.policy` words it: what is forbidden, and whether the step says that
-# it does it, or nothing.
+# A violation as `remit._record.policy` words it: the action or category, and the word of the step.
 _VIOLATION: Final = re.compile(
     r"(?P<what>\w+(?: in the (?:params|result))?): "
     r".* says (?P<word>allowed|included|unknown), the agent ",
@@ -62,21 +61,21 @@ _VIOLATION: Final = re.compile(
 class RunTerminated(BaseException):
     """The run was terminated from outside; raised at each later step of it and of runs inside it.
 
-    It derives from `BaseException`, as `asyncio.CancelledError` does and for the same reason:
-    agent frameworks put `except Exception` around their tools.
+    It derives from `BaseException`, as `asyncio.CancelledError` does, because agent frameworks put
+    `except Exception` around their tools.
 
     A program that runs one agent lets it pass, and reports it where it handles `KeyboardInterrupt`.
     Code that serves many runs in one task group or nursery (a server of tools, of chats, of
-    sessions) contains it with `with run.contained() as ended:`, because an exception that leaves
-    one task ends the whole group, and the runs of everybody else with it.
+    sessions) catches it with `with run.contained() as ended:`, because an exception that leaves one
+    task ends the whole group and all its runs.
 
     Attributes:
         run_key: Key of the run that was terminated, 26 characters.
-        reason: What the person who ended it gave as the reason, if anything.
+        reason: The reason that was given, if any.
     """
 
     def __init__(self, run_key: str, reason: str | None = None) -> None:
-        """Tell which run ended, and why."""
+        """Keep the key of the run and the reason."""
         self.run_key = run_key
         self.reason = reason
         super().__init__(f"run {run_key} was terminated: {reason or 'no reason given'}")
@@ -87,11 +86,11 @@ class RunTerminated(BaseException):
 
 
 class RemitError(Exception):
-    """Root of every error that remit raises, `RunTerminated` aside."""
+    """Base of every error that remit raises, except `RunTerminated`."""
 
 
 class DeclarationError(RemitError):
-    """A decorator was used wrongly; raised at import, where the mistake stands."""
+    """A decorator was used wrongly; raised at import, where it is used."""
 
 
 class SettingsError(RemitError):
@@ -108,14 +107,13 @@ class DeniedError(RemitError):
     Attributes:
         step: Name of the span type that was refused.
         violations: What was refused, one sentence for each declared word.
-        outside_run: Where the step was called, if that was outside any run: file and line, or the
-            thread.
+        outside_run: Of a call outside any run, where it was made: file and line, or the thread.
     """
 
     def __init__(
         self, step: str, violations: Sequence[str], outside_run: str | None = None
     ) -> None:
-        """Tell which step was refused, and each reason."""
+        """Keep the step and the violations, and make the message."""
         self.step = step
         self.violations = tuple(violations)
         self.outside_run = outside_run
@@ -151,20 +149,20 @@ class DeniedError(RemitError):
 
 
 def denial(step: str, violations: Sequence[str], outside_run: str | None = None) -> str:
-    """Return which step was refused, why, and what the author of the program can do about it.
+    """Return the message about a refusal: the step, why, and what the author can do about it.
 
     Args:
         step: Name of the span type.
         violations: One sentence for each declared word.
-        outside_run: Where the step was called, if that was outside any run.
+        outside_run: Of a call outside any run, where it was made.
     """
     called = [] if outside_run is None else [f"called outside any run {outside_run}"]
-    told = f"{step} was denied: {'; '.join([*called, *violations])}"
+    message = f"{step} was denied: {'; '.join([*called, *violations])}"
     if called:
-        told += f". {CARRY}"
+        message += f". {OUTSIDE_RUN_HINT}"
     if any("says unknown" in each for each in violations):
-        told += ". Say what it does with data_risk=remit.risk(...) on the step"
-    return told
+        message += ". Say what it does with data_risk=remit.risk(...) on the step"
+    return message
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -192,7 +190,7 @@ class ApiError(RemitError):
         errors: Mapping[str, Sequence[str]] | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Keep the answer's parts beside the message."""
+        """Keep the parts of the answer as attributes."""
         self.status = status
         self.code = code
         self.errors = dict(errors or {})
@@ -205,11 +203,11 @@ class RejectedError(ApiError):
 
 
 class NotFoundError(RejectedError):
-    """The thing that was named does not exist."""
+    """The requested object does not exist."""
 
 
 class TooLargeError(RejectedError):
-    """The request is larger than the server takes; send less at once."""
+    """The request is larger than the server accepts; send less at once."""
 
 
 class UnauthorizedError(ApiError):
@@ -217,7 +215,7 @@ class UnauthorizedError(ApiError):
 
 
 class ContractError(ApiError):
-    """What answered does not speak the API: a wrong URL, a proxy, a login page."""
+    """The answer does not come from the API, but from a wrong URL, a proxy or a login page."""
 
 
 class UnavailableError(ApiError):

@@ -1,4 +1,4 @@
-"""The decorators: `agent`, `span_type`, and the block `span`; what carries their context."""
+"""The decorators `agent` and `span_type`, the block `span`, and the propagation of context."""
 
 from remit._decorators.agent import agent
 from remit._decorators.span import span

@@ -49,10 +49,10 @@ from remit.models.data_risk import DataRisk
 K = TypeVar("K", bound=Hashable)
 
 INPUTS: Final = "inputs"
-"""The parameter that holds the payload of a step without a function."""
+"""Name of the one parameter of a step without a function."""
 
 MAX_OPEN: Final = 10_000
-"""Entries of one table: a framework that never ends its steps must not fill the memory."""
+"""Entries of one table at most, in case a framework never ends its steps."""
 
 
 def declare(  # noqa: PLR0913 - what a decorator takes
@@ -67,14 +67,14 @@ def declare(  # noqa: PLR0913 - what a decorator takes
     data_risk: DataRisk | Mapping[str, object] | None = None,
     newest: Collection[str] = (),
 ) -> SpanRecorder:
-    """Declare a step without a function, for the registrations of the runs to come.
+    """Declare a step without a function, for the registrations of later runs.
 
-    Other content under the same name replaces what was declared before.
+    A later declaration under the same name replaces an earlier one.
 
     Args:
         name: Span type.
-        kind: What it is. Models, agents and retrievers have no effect of their own, so that what
-            they leave unknown is no violation.
+        kind: Kind of step. Models, agents and retrievers have no effect of their own, so that their
+            unknown words are no violation.
         params: A type or a JSON Schema of the payload, which is recorded under `inputs`.
         result: A type or a JSON Schema of the result.
         title: Title for people.
@@ -85,7 +85,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
             are cut; `inputs` is the whole payload, `result` the whole result.
 
     Raises:
-        DeclarationError: The name is remit's own or another function's, or the data risk is wrong.
+        DeclarationError: The name is reserved or another function's, or the data risk is wrong.
     """
 
     def step(inputs: object) -> object: ...
@@ -122,15 +122,15 @@ def declare_agent(
     data_risk: DataRisk | Mapping[str, object] | None = None,
     span_types: tuple[object, ...] = (),
 ) -> AgentRuns:
-    """Declare an agent without a function; return what opens its runs.
+    """Declare an agent without a function; the returned object opens its runs.
 
     Args:
-        identifier: `module:name`, by which a server knows it again.
+        identifier: `module:name`, by which a server recognises it.
         name: Display name.
         description: Description.
-        version: External identifier of its version; the schema's hash without one.
+        version: External identifier of its version; by default the hash of its schemas.
         data_risk: Its remit: no step of its runs may exceed it.
-        span_types: Prefixes of names of more span types of this agent.
+        span_types: Prefixes of the names of additional span types.
 
     Raises:
         DeclarationError: The data risk is wrong.
@@ -153,50 +153,50 @@ def declare_agent(
 
 
 def announce(name: str) -> None:
-    """Name the adapter, such as `remit-langchain@0.1.0`, to servers of clients made later."""
+    """Add the adapter, such as `remit-langchain@0.1.0`, to the user agent of later clients."""
     add_adapter(name)
 
 
 def interrupts(*types: type[BaseException]) -> None:
     """Add exception types by which a framework pauses: they cancel spans and leave runs open."""
-    contributed_interrupts.extend(each for each in types if each not in contributed_interrupts)
+    contributed_interrupts.extend(cls for cls in types if cls not in contributed_interrupts)
 
 
 class ManualSpan:
-    """One span from its start to its end, in the hands of an adapter; any thread may end it.
+    """A span that an adapter starts and ends; any thread may end it.
 
     It does not keep its run open: if it is open when the run's block ends, it is cancelled.
 
     Attributes:
-        context: The context inside it, to be the parent of others; None where nothing is recorded.
-        refused: The refusal of a step beneath it, however deep a framework buried the exception.
+        context: The context inside it, the parent of other spans; None if nothing is recorded.
+        refused: The refusal of a step beneath it, in case a framework hides the exception.
     """
 
-    __slots__ = ("_before", "_entered", "_lock", "_span", "context", "refused")
+    __slots__ = ("_entered", "_lock", "_previous", "_span", "context", "refused")
 
     def __init__(self, span: OpenSpan | None) -> None:
-        """Hold *span*; None records nothing."""
+        """Keep *span*; None records nothing."""
         self._span = span
         self.context: SpanContext | None = None if span is None else span.context
         self.refused: DeniedError | None = None
         self._entered: use_context | None = None
-        self._before: tuple[SpanContext | None] | None = None
+        self._previous: tuple[SpanContext | None] | None = None
         self._lock = threading.Lock()
         if span is not None:
             span.context.run.reported[span.context.key] = self
 
     def make_current(self) -> Self:
-        """Make the span current until it ends; what was current before is restored by value."""
-        if self.context is not None and self._before is None:
-            self._before = (current_context(),)
+        """Make the span current until it ends; then the previous context is restored by value."""
+        if self.context is not None and self._previous is None:
+            self._previous = (current_context(),)
             set_context(self.context)
         return self
 
     @guarded("the description of a span")
     def describe(self, payload: Mapping[str, object], recorder: SpanRecorder | None = None) -> None:
-        """Replace the payload, and with *recorder* the type, of a span that is open.
+        """Replace the payload of an open span, and with *recorder* also its type.
 
-        A server that has been told of the beginning, which is after some seconds, keeps that.
+        A span that was sent as `active` already, after some seconds, keeps what was sent.
         """
         with self._lock:
             span = self._span
@@ -218,10 +218,9 @@ class ManualSpan:
         """End the span, once; later calls do nothing.
 
         Args:
-            result: What came of it.
-            status: `complete`, `failed` or `cancelled`; of an *error*, its own.
-            error: The exception that ended it. Without one, an interrupt that is being handled
-                counts.
+            result: The result.
+            status: `complete`, `failed` or `cancelled`; an *error* decides by its type.
+            error: The exception that ended it; by default an interrupt that is being handled.
             ended_ns: When it ended, as wall time; None is now.
         """
         self._restore()
@@ -245,13 +244,13 @@ class ManualSpan:
         span.end(status, body, ended_ns)
 
     def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span because nothing more is heard of it."""
+        """End the span because no end will be reported."""
         self.end(status=CANCELLED, ended_ns=ended_ns)
 
     def _restore(self) -> None:
-        before, self._before = self._before, None
-        if before is not None and is_same_span(current_context(), self.context):
-            set_context(before[0])
+        previous, self._previous = self._previous, None
+        if previous is not None and is_same_span(current_context(), self.context):
+            set_context(previous[0])
 
     # Unguarded: called by the adapter's `with`.
     def __enter__(self) -> Self:
@@ -282,12 +281,12 @@ def start(
     started_ns: int | None = None,
     ident: str | None = None,
 ) -> ManualSpan:
-    """Start a span, after asking whether the step may run.
+    """Start a span, after checking whether the step may run.
 
     Args:
-        recorder: The step, as `declare` returned it.
-        payload: What goes in.
-        parent: The context around it; None is the current one. Outside any run nothing is recorded.
+        recorder: The recorder that `declare` returned.
+        payload: The inputs.
+        parent: The context around it; None is the current one. Without a run nothing is recorded.
         started_ns: When it began, as wall time; None is now.
         ident: The framework's id, from which the key is derived, as by `context_of`.
 
@@ -315,12 +314,12 @@ def record(  # noqa: PLR0913 - a whole span
     status: str = COMPLETE,
     ident: str | None = None,
 ) -> SpanContext:
-    """Record a span that is over; return its context, to be the parent of others.
+    """Record a span that has ended; return its context, the parent of other spans.
 
     Args:
-        recorder: The step.
-        payload: What went in.
-        result: What came of it.
+        recorder: The recorder that `declare` returned.
+        payload: The inputs.
+        result: The result.
         parent: The context around it.
         started_ns: When it began, as wall time.
         ended_ns: When it ended.
@@ -397,10 +396,10 @@ class SpanTable(Generic[K]):
 
         Args:
             key: The framework's id.
-            recorder: The step.
-            payload: What goes in.
-            *parents: Ids of what may be around it.
-            current: Make it current until it ends.
+            recorder: The recorder that `declare` returned.
+            payload: The inputs.
+            *parents: Ids of possible parents.
+            current: Whether to make it current until it ends.
 
         Raises:
             RunTerminated: As `start`.
@@ -460,8 +459,8 @@ class SpanTable(Generic[K]):
             span.end(status=status)
 
 
-class _KeptRun(Struct):
-    """A run in a table, and when it was last used."""
+class _TableEntry(Struct):
+    """A run in a table, with the time of its last use."""
 
     run: OpenRun
     used_ns: int
@@ -472,7 +471,7 @@ class _KeptRun(Struct):
 
 
 class RunTable(Generic[K]):
-    """Runs that are nobody's block, such as sessions of a server, by a framework's own ids.
+    """Runs without a block, such as sessions of a server, by a framework's own ids.
 
     A run that was not used for `idle_s` seconds ends at the writer's next pass.
     """
@@ -480,7 +479,7 @@ class RunTable(Generic[K]):
     def __init__(self, idle_s: float = 3600.0) -> None:
         """Start empty."""
         self._idle_ns = int(idle_s * 1_000_000_000)
-        self._runs: dict[K, _KeptRun] = {}
+        self._runs: dict[K, _TableEntry] = {}
         self._lock = threading.RLock()
 
     def context(self, key: K, open_run: Callable[[], OpenRun]) -> SpanContext | None:
@@ -490,15 +489,15 @@ class RunTable(Generic[K]):
             DeniedError: As opening a run.
         """
         with self._lock:
-            kept = self._runs.get(key)
-            if kept is None:
+            entry = self._runs.get(key)
+            if entry is None:
                 run = opened(open_run)
                 if run is None or len(self._runs) >= MAX_OPEN:
                     return None if run is None else run.context
-                kept = self._runs[key] = _KeptRun(run, 0)
+                entry = self._runs[key] = _TableEntry(run, 0)
                 run.recorder.tables.add(self)
-            kept.used_ns = kept.run.monotonic_ns()
-        return kept.run.context
+            entry.used_ns = entry.run.monotonic_ns()
+        return entry.run.context
 
     def end_idle(self) -> None:
         """End the runs that were not used for long enough; the writer calls it."""
@@ -506,7 +505,7 @@ class RunTable(Generic[K]):
         if not self._lock.acquire(blocking=False):
             return
         try:
-            idle = [key for key, kept in self._runs.items() if kept.idle_ns > self._idle_ns]
+            idle = [key for key, entry in self._runs.items() if entry.idle_ns > self._idle_ns]
             runs = [self._runs.pop(key).run for key in idle]
         finally:
             self._lock.release()
@@ -516,6 +515,6 @@ class RunTable(Generic[K]):
     def end(self, key: K, error: BaseException | None = None) -> None:
         """End the run of *key*, as its block would; an unknown key does nothing."""
         with self._lock:
-            kept = self._runs.pop(key, None)
-        if kept is not None:
-            kept.run.exit(error)
+            entry = self._runs.pop(key, None)
+        if entry is not None:
+            entry.run.exit(error)

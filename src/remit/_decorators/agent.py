@@ -1,4 +1,4 @@
-"""`@remit.agent`: the function that answers; its runs are what the server keeps."""
+"""`@remit.agent`: declares an agent, and opens its runs."""
 
 from __future__ import annotations
 
@@ -140,8 +140,9 @@ def _decorate(
         rules=current_rules,
         open_run=runs.open,
     )
-    home = declared.span_type.declared_in
-    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    redecorate = partial(
+        _decorate, name, options, takes_self=takes_self, declared_in=declared.span_type.declared_in
+    )
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     agent_class: type[Any] = AgentObject if info.is_object else Agent
     decorated: Agent[..., object] = agent_class(
@@ -153,10 +154,10 @@ def _decorate(
 def _declare(
     info: CallableInfo, name: str | None, options: Mapping[str, Any], declared_in: str | None
 ) -> AgentType:
-    own = {each: options[each] for each in ("data_risk", "description")}
-    span_type = declare(info, "agent", None, own, declared_in)
+    of_span_type = {key: options[key] for key in ("data_risk", "description")}
+    span_type = declare(info, "agent", None, of_span_type, declared_in)
     where = place_of(info, "agent")
-    texts = {each: options[each] for each in ("version", "agent_id", "environment_id")}
+    texts = {key: options[key] for key in ("version", "agent_id", "environment_id")}
     check_texts(where, **texts)
     quality: Mapping[str, object] | None = options["quality"]
     kind: type = type(quality)
@@ -178,13 +179,13 @@ class AgentRuns:
     """Opens the runs of one agent.
 
     Attributes:
-        ceiling: What the agent forbids, None if nothing.
+        ceiling: What the agent forbids; None if nothing.
     """
 
     __slots__ = ("_agent", "ceiling")
 
     def __init__(self, agent: AgentType) -> None:
-        """Open runs of *agent*."""
+        """Prepare to open runs of *agent*."""
         self._agent = agent
         self.ceiling = Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
 
@@ -201,12 +202,10 @@ class AgentRuns:
         resume: str | None = None,
         traceparent: str | None = None,
     ) -> RunBlock:
-        """Return the block of a run, as `Agent.run` and `open`.
+        """Return the block of a run, as `Agent.run` and `open` document.
 
         Raises:
-            UsageError: The API does not know the purpose, *subject* is no string, *labels* are
-                neither a mapping nor a collection, or *resume* is no id. Entering the block raises
-                `RunTerminated` if a run around it, or the one to be resumed, was terminated.
+            UsageError: An argument has a wrong type or value.
         """
         self._check(purpose, subject, labels, resume)
         return RunBlock(partial(self.open, purpose, subject, labels, resume, traceparent))

@@ -1,4 +1,4 @@
-"""Checks what a decorator was given and makes the declaration; errors name the place."""
+"""Checks the arguments of a decorator and makes the declaration; errors name the place."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from remit._inspect.overrides import CaptureOption, check_overrides
 from remit._inspect.signature import RETURN
 from remit.errors import DeclarationError
 
-# What the collector takes; one longer name would have every registration refused.
+# The limit of the collector, which refuses a registration for one longer name.
 MAX_NAME_CHARS: Final = 1000
-# Of a wrong name, so that an error stays one line.
+# Characters of a wrong name in an error, which stays one line.
 SHOWN_CHARS: Final = 40
 
 
@@ -32,24 +32,22 @@ def declare(
     options: Mapping[str, Any],
     declared_in: str | None = None,
 ) -> SpanType:
-    """Return the declaration of a span type, after checking all that was given.
+    """Return the declaration of a span type, after checking the arguments.
 
     Args:
-        info: What the decorator was put on.
+        info: The decorated callable.
         decorator: `span_type` or `agent`, for messages.
         name: The explicit name, or None for `module:qualname`.
         options: The other arguments of `span_type`, by name.
-        declared_in: Module that decorated what this is a copy of.
+        declared_in: Of a copy of a decorated callable, the module that decorated the original.
 
     Raises:
         DeclarationError: Names the function, what was wrong and what is allowed.
     """
     where = place_of(info, decorator)
-    texts: dict[str, Any] = {
-        each: options.get(each) for each in ("title", "description", "template")
-    }
+    texts: dict[str, Any] = {key: options.get(key) for key in ("title", "description", "template")}
     check_texts(where, **texts)
-    overrides: dict[str, Any] = {each: options.get(each) for each in ("params", "result")}
+    overrides: dict[str, Any] = {key: options.get(key) for key in ("params", "result")}
     check_overrides(info.function, skip_first=info.skip_first, where=where, **overrides)
     declared = SpanType(
         info.function,
@@ -64,30 +62,9 @@ def declare(
         **texts,
         **overrides,
     )
-    # The check must not settle what is found out later.
+    # Without the receiver, which is found out later and must not be settled by the check.
     check_types(replace(declared, find_receiver=None), where)
     return declared
-
-
-def check_texts(where: str, **texts: object) -> None:
-    """Return if each is a text or None.
-
-    Raises:
-        DeclarationError: Names the place, the argument and what was seen.
-    """
-    for key, value in texts.items():
-        if value is not None and not isinstance(value, str):
-            raise DeclarationError(
-                f"{where}: {key} is of type {type(value).__name__}; expected a text"
-            )
-
-
-def _sendable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in name
 
 
 def place_of(info: CallableInfo, decorator: str) -> str:
@@ -97,20 +74,33 @@ def place_of(info: CallableInfo, decorator: str) -> str:
     return f"@remit.{decorator} on {default_name(info.named)} ({place})"
 
 
-def explicit_name(name: object, decorator: str) -> str | None:
-    """Return the name that the user chose, None if they chose none.
+def check_texts(where: str, **texts: object) -> None:
+    """Check that each value is a text or None.
 
     Raises:
-        DeclarationError: It is not a text, empty, or one that a server refuses.
+        DeclarationError: Names the place, the argument and its type.
     """
-    return None if name is None else given_name(name, decorator)
+    for key, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise DeclarationError(
+                f"{where}: {key} is of type {type(value).__name__}; expected a text"
+            )
 
 
-def given_name(name: object, decorator: str) -> str:
-    """Return a name that is needed.
+def explicit_name(name: object, decorator: str) -> str | None:
+    """Return the `name=` of a decorator after checking it; None if it is left out.
 
     Raises:
-        DeclarationError: It is not a text, empty, or one that a server refuses.
+        DeclarationError: It is not a text, is empty, or a server would refuse it.
+    """
+    return None if name is None else required_name(name, decorator)
+
+
+def required_name(name: object, decorator: str) -> str:
+    """Return *name* after checking it.
+
+    Raises:
+        DeclarationError: It is not a text, is empty, or a server would refuse it.
     """
     if type(name) is str and name.strip():
         if len(name) > MAX_NAME_CHARS or not _sendable(name):
@@ -123,6 +113,14 @@ def given_name(name: object, decorator: str) -> str:
         f"@remit.{decorator} got a name of type {type(name).__name__}, or an empty one; expected "
         "a text"
     )
+
+
+def _sendable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
 
 
 def _capture_options(
@@ -139,43 +137,43 @@ def _capture_options(
             f"{where}: capture={capture!r}; expected True, False, or a mapping of parameter "
             f"names to True or False"
         )
-    for key, wish in capture.items():
-        _check_wish(key, wish, names, where)
+    for key, option in capture.items():
+        _check_option(key, option, names, where)
     return dict(capture)
 
 
-def _check_wish(key: object, wish: object, names: list[str], where: str) -> None:
-    """Return if *key* of `capture=` is a parameter or a rule, and *wish* what it may be."""
+def _parameters(function: AnyCallable) -> Iterable[str]:
+    """Return the parameter names of *function*; some builtins have no signature."""
+    signature = attempt(lambda: signature_of(function))
+    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters
+
+
+def _check_option(key: object, option: object, names: list[str], where: str) -> None:
+    """Check one entry of `capture=`: the name of a parameter or a rule, and its option."""
     if isinstance(key, str) and ":" in key:
-        _check_switch(key, wish, f"{where}: capture")
+        _check_switch(key, option, f"{where}: capture")
     elif key not in names:
         hint = did_you_mean(key, names)
         raise DeclarationError(
             f"{where}: capture has the key {key!r}{hint}; expected one of {', '.join(names)}, or "
             "the name of a rule"
         )
-    elif isinstance(wish, Mapping):
-        for rule, on in cast("Mapping[object, object]", wish).items():
+    elif isinstance(option, Mapping):
+        for rule, on in cast("Mapping[object, object]", option).items():
             _check_switch(rule, on, f"{where}: capture[{key!r}]")
-    elif not isinstance(wish, bool):
+    elif not isinstance(option, bool):
         raise DeclarationError(
-            f"{where}: capture[{key!r}] is {wish!r}; expected True or False, or a mapping of rules "
-            "to True"
+            f"{where}: capture[{key!r}] is {option!r}; expected True or False, or a mapping of "
+            "rules to True"
         )
 
 
-def _check_switch(rule: object, wish: object, where: str) -> None:
-    """Return if *rule* can be turned off by its name, and *wish* says to."""
+def _check_switch(rule: object, option: object, where: str) -> None:
+    """Check that *rule* can be turned off by its name, and that *option* turns it off."""
     if rule not in _capture.SWITCHES:
         raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
-    if wish is not True:
+    if option is not True:
         raise DeclarationError(
-            f"{where}[{rule!r}] is {wish!r}; expected True, which records what the rule withholds. "
-            "Without the key it withholds"
+            f"{where}[{rule!r}] is {option!r}; expected True, which records what the rule "
+            "withholds. Without the key it withholds"
         )
-
-
-def _parameters(function: AnyCallable) -> Iterable[str]:
-    """Return the names of what *function* takes; some builtins have no signature."""
-    signature = attempt(lambda: signature_of(function))
-    return ("args", "kwargs") if isinstance(signature, Exception) else signature.parameters

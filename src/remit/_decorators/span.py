@@ -1,4 +1,4 @@
-"""`remit.span`: a block of code as a span, named and filled by hand."""
+"""`remit.span`: records a block of code as a span."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from remit import _runtime
 from remit._base.guard import guarded
 from remit._declare import inference
 from remit._declare.risk import coerce
-from remit._decorators.checks import given_name
+from remit._decorators.checks import required_name
 from remit._decorators.span_type import outside
 from remit._inspect.introspection import is_mapping
 from remit._record.span_blocks import ManualPlan, SpanBlock
@@ -31,7 +31,7 @@ def span(
 
     Args:
         name: Span type, sent as given.
-        payload: What goes in; redacted and bounded like every payload.
+        payload: Input of the block; redacted and bounded like every payload.
         data_risk: What the block may do and whose data flows through it. The default is the data
             risk that is declared under its name.
 
@@ -48,20 +48,20 @@ def span(
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))
 def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object) -> SpanRecorder:
-    given_name(name, "span")
+    required_name(name, "span")
     if payload is not None and not is_mapping(payload):
         raise UsageError(
             f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
-    given: Mapping[str, object] = {} if payload is None else payload
+    values: Mapping[str, object] = {} if payload is None else payload
     declared = _runtime.registry().span_type(name)
     if declared is None:
-        plan = ManualPlan(given)
+        plan = ManualPlan(values)
         return SpanRecorder(name, lambda: plan, find_risk=lambda: risk)
     return SpanRecorder(
         name,
-        lambda: ManualPlan(given, inference.plan_of(declared)),
+        lambda: ManualPlan(values, inference.plan_of(declared)),
         find_risk=lambda: inference.effective(declared) if risk is None else risk,
     )

@@ -1,4 +1,4 @@
-"""`@remit.span_type`: a function whose every call is a span."""
+"""`@remit.span_type`: records every call of a function as a span."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from remit.models.data_risk import DataRisk
 
 
 class Descriptor(Protocol):
-    """What gives a callable, or what one returns, where a class or an object is asked for it."""
+    """An object with `__get__`, such as a class method or a property."""
 
     def __get__(self, instance: Any, owner: Any = None, /) -> Any:  # noqa: ANN401 - of any kind
-        """Return it."""
+        """Return the attribute."""
         ...
 
 
@@ -117,7 +117,7 @@ def span_type(  # noqa: PLR0913 - the frozen signature
 def _decorate(
     name: str | None,
     options: Mapping[str, Any],
-    target: Any,  # noqa: ANN401 - anything may be decorated, little is fit
+    target: Any,  # noqa: ANN401 - checked here
     *,
     takes_self: bool | None = None,
     declared_in: str | None = None,
@@ -133,8 +133,9 @@ def _decorate(
     tracer = StepTracer(
         recorder, info.self_parameter, outside=partial(outside, recorder), rules=current_rules
     )
-    home = declared.declared_in
-    redecorate = partial(_decorate, name, options, takes_self=takes_self, declared_in=home)
+    redecorate = partial(
+        _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
+    )
     config = WrapperConfig(CALLS[info.kind](tracer), info.binding, redecorate, info.self_parameter)
     return (StepObject if info.is_object else StepFunction)(info.wrapped, config)
 
@@ -154,7 +155,7 @@ def recorder_of(
 
 
 def current_rules() -> Rules:
-    """Return the rules of the runtime, for what is captured outside any run."""
+    """Return the capture rules for calls outside any run."""
     return _runtime.current().recorder.rules
 
 
@@ -163,7 +164,7 @@ _NO_BLOCK: Final[nullcontext[None]] = nullcontext()
 
 @guarded("a call outside any run", _NO_BLOCK)
 def outside(recorder: SpanRecorder) -> nullcontext[None]:
-    """Count a call outside any run, or refuse it; return the block around it, which does nothing.
+    """Count a call outside any run, or refuse it; return an empty block to run it in.
 
     Raises:
         DeniedError: The settings refuse it.

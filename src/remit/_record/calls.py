@@ -1,8 +1,7 @@
-"""How a call of each kind is recorded: function, coroutine, generator, async generator.
+"""Wrappers that record the calls of a function, coroutine, generator or async generator.
 
-Each maker returns the wrapper that wrapt calls with `(wrapped, instance, args, kwargs)`. The
-user's values and exceptions pass through untouched; context is set and restored by value around
-the user's code, in every step of a generator.
+wrapt calls each of them with `(wrapped, instance, args, kwargs)`. The user's values and exceptions
+pass through unchanged. The span is current while the user's code runs, in each step of a generator.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Kwargs: TypeAlias = Mapping[str, Any]
 Wrapped: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Wrapped, object, Args, dict[str, Any]], Any]
 
-# Type checkers take what it is compared with for one of parameters that nobody knows.
+# As `type`: type checkers would narrow what is compared with it to unknown parameters.
 _COROUTINE: Final[type] = CoroutineType
 
 
@@ -108,7 +107,7 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
                 saved = SavedContext(span.context)
                 saved.leave(parent)
                 rest = await_stepwise(steps, saved, yielded)
-                del yielded, parent  # nobody else may hold them when the next step is made
+                del yielded, parent  # the frame must not keep them alive during the next step
                 result = await rest
                 saved.keep()
         except BaseException as error:

@@ -1,6 +1,6 @@
-"""Makes the context of a call current and restores it: for a block, a step, a nested run.
+"""Makes the context of a call current and restores it by value: for a block, a step, nested runs.
 
-One `SpanContext` is the ambient value. It is set and restored by value.
+Also here: the ceilings and terminations of the runs around a context.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from remit.errors import RunTerminated
 
 
 class StepContext(SpanContext, frozen=True, eq=False):
-    """The context of a stream during one step for a consumer in another run.
+    """The context of a stream during a step that a consumer in another run makes.
 
     Attributes:
         consumer: The context of the consumer.
@@ -24,20 +24,20 @@ class StepContext(SpanContext, frozen=True, eq=False):
 
 # Unguarded: comparisons.
 def nested_in(context: SpanContext, outer: SpanContext | None) -> SpanContext:
-    """Return *context* with the ceilings and runs of *outer*, where it is used, added."""
+    """Return *context*, used inside *outer*, with the ceilings and runs of *outer* added."""
     if outer is None:
         return context
-    known = {context.run.feed.key, *(each.feed.key for each in context.outer_runs)}
-    added = tuple(each for each in outer_runs(outer) if each.feed.key not in known)
-    ceilings = tuple(each for each in outer.ceilings if each not in context.ceilings)
-    if not (added or ceilings):
+    keys = {context.run.feed.key, *(run.feed.key for run in context.outer_runs)}
+    runs = tuple(run for run in outer_runs(outer) if run.feed.key not in keys)
+    ceilings = tuple(ceiling for ceiling in outer.ceilings if ceiling not in context.ceilings)
+    if not (runs or ceilings):
         return context
     return SpanContext(
         context.run,
         context.key,
         context.name,
         ceilings + context.ceilings,
-        context.outer_runs + added,
+        context.outer_runs + runs,
     )
 
 
@@ -49,7 +49,7 @@ def is_same_span(one: SpanContext | None, other: SpanContext | None) -> bool:
 
 # Unguarded: comparisons.
 def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanContext:
-    """Return the context of a stream's step: *context* under the ceilings of *consumer* as well.
+    """Return the context of a stream's step: *context* with the ceilings of *consumer* added.
 
     A stream belongs to the run in which it was called. If it is read in another run, the ceilings
     of both apply, and the termination of either ends it.
@@ -58,18 +58,20 @@ def for_consumer(context: SpanContext, consumer: SpanContext | None) -> SpanCont
         return context
     if consumer.run is context.run and consumer.outer_runs is context.outer_runs:
         return context
-    both = nested_in(context, consumer)
-    if both is context:
+    nested = nested_in(context, consumer)
+    if nested is context:
         return context
-    return StepContext(both.run, both.key, both.name, both.ceilings, both.outer_runs, consumer)
+    return StepContext(
+        nested.run, nested.key, nested.name, nested.ceilings, nested.outer_runs, consumer
+    )
 
 
 # Unguarded: assignments, and a context variable.
 class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
-    """Makes a context current in a block, and restores by value what was current before.
+    """Makes a context current in a block, and restores the previous one by value.
 
-    It is restored only if the context is still current: a block may be left in another context of
-    the interpreter than the one it was entered in, where the token of a variable raises.
+    It restores only if the context is still current: a block may be left in another context of the
+    interpreter than the one it was entered in, where resetting by a token raises.
     """
 
     __slots__ = ("_context", "_previous")
@@ -85,7 +87,7 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
         set_context(self._context)
 
     def __exit__(self, *exc_info: object) -> None:
-        """Restore what was current before."""
+        """Restore the previous context."""
         current, previous = current_context(), self._previous
         self._previous = None
         if not is_same_span(current, self._context):
@@ -101,14 +103,14 @@ class use_context:  # noqa: N801 - reads as a word: `with use_context(context):`
 class SavedContext:
     """The context of code that runs in steps, such as a generator or a coroutine.
 
-    A block of a span or a run that the code holds open over a step is current again in its next
-    step, and for nobody else in between.
+    If the code keeps the block of a span or a run open over a step, that block is current again in
+    its next step, but not in between.
 
     Attributes:
-        base: Context of the first step: that of the call's span. None outside any run: then the
-            code has the context of its consumer, as an undecorated call has.
+        base: Context of the first step, that of the call's span. None outside any run: the code
+            then runs in the context of its consumer, as undecorated code does.
         context: Context of the next step.
-        closing: Whether the code is being closed. The garbage collector may do that, and is no
+        closing: Whether the code is being closed, perhaps by the garbage collector, which is no
             consumer.
     """
 
@@ -125,7 +127,7 @@ class SavedContext:
         self.base = self.context = self._entered = base
 
     def enter(self, consumer: SpanContext | None) -> None:
-        """Begin a step for *consumer*, whose ceilings apply to it as well."""
+        """Begin a step for *consumer*, whose ceilings apply as well."""
         context = self.context
         if not (consumer is context or self.closing):
             context = consumer if context is None else for_consumer(context, consumer)
@@ -133,7 +135,7 @@ class SavedContext:
         set_context(context)
 
     def leave(self, consumer: SpanContext | None) -> None:
-        """End a step: remember its context, and restore *consumer*, which was current before."""
+        """End a step: save its context, and restore *consumer*, the previous one."""
         context = current_context()
         if context is not self._entered:
             if self.context is self.base:
@@ -148,7 +150,7 @@ class SavedContext:
         set_context(consumer)
 
     def keep(self) -> None:
-        """After the last step: leave current the block that is still open, as a function would."""
+        """Keep the blocks current that the code left open, as a plain function does."""
         if self.context is not self.base:
             set_context(self.context)
 
@@ -157,9 +159,9 @@ def terminated_around(context: SpanContext) -> RunFeed | None:
     """Return the feed of a terminated run around *context*, or None if there is none."""
     if context.run.feed.terminated is not None:
         return context.run.feed
-    for each in context.outer_runs:
-        if each.feed.terminated is not None:
-            return each.feed
+    for run in context.outer_runs:
+        if run.feed.terminated is not None:
+            return run.feed
     return None
 
 
@@ -169,22 +171,20 @@ def check_terminated(context: SpanContext) -> None:
     Raises:
         RunTerminated: One of them was.
     """
-    ended = terminated_around(context)
-    if ended is not None:
-        raise RunTerminated(ended.key, ended.terminated or None)
+    feed = terminated_around(context)
+    if feed is not None:
+        raise RunTerminated(feed.key, feed.terminated or None)
 
 
 def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
     """Terminate the run of *context*, and those around it whose remit was *exceeded*.
 
     Args:
-        context: Where a step would have begun.
+        context: Where the refused step would have begun.
         reason: Why.
         exceeded: The ceilings that the step would have exceeded.
     """
-    outer = [
-        each.feed for each in context.outer_runs if not set(exceeded).isdisjoint(each.ceilings)
-    ]
+    outer = [run.feed for run in context.outer_runs if not set(exceeded).isdisjoint(run.ceilings)]
     for feed in (context.run.feed, *outer):
         if feed.terminated is None:
             feed.terminated = reason

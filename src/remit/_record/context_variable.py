@@ -1,10 +1,10 @@
 """The context variable: holds the run and the span in which code is executing.
 
-Values are set and restored by value, never by a token: a coroutine, a `with` block or a
-generator may be resumed, closed or collected in another context, where a token's reset raises.
-If the variable does not hold our value any more, it is left alone.
+It is set and restored by value, never by a token: a coroutine, a `with` block or a generator may
+be resumed, closed or collected in another context, where resetting by a token raises. If the
+variable holds another value by then, it is left as it is.
 
-contextvars-extras declares the variable; the hot path uses the raw one's methods, at full speed.
+contextvars-extras declares the variable; the hot path uses the methods of the raw variable.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contextvars_extras import ContextVarsRegistry
 
 
 class Ambient(ContextVarsRegistry):
-    """The one variable; it holds a small record of ids, never a payload.
+    """Declares the variable.
 
     Attributes:
-        context: Run and span in one (`runs.SpanContext`), so that they never disagree.
+        context: The current run and span (`remit._record.runs.SpanContext`), or None.
     """
 
     _registry_allocate_on_setattr = False
@@ -29,7 +29,7 @@ class Ambient(ContextVarsRegistry):
 
 context_var: Final[contextvars.ContextVar[object]] = vars(Ambient)["context"].context_var
 
-# As functions: CPython 3.11 makes an object of each method of something that was imported, for
-# every call of it (0.05 us).
+# As functions: CPython 3.11 creates a method object for every call of a method of an imported
+# object (0.05 us).
 get_context: Final = context_var.get
 set_context: Final = context_var.set

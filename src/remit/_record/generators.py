@@ -104,7 +104,7 @@ def await_stepwise(
             del awaited  # what `athrow` returns holds the exception, which would hold this frame
             raise
         finally:
-            thrown = None  # likewise
+            thrown = None  # it would hold this frame, too
 
 
 # Unguarded: runs a step of the user's generator.

@@ -1,7 +1,7 @@
-"""The seam between recording and delivering: what a sink takes, and the items it is given.
+"""The interface between recording and delivery: the items, and the sink that takes them.
 
-An item is a flat structure of int, str, bytes and None, so that a million of them hold no object of
-the user's alive. It is the same in the buffer, in the spool and at the sender.
+An item is a flat structure of int, str, bytes and None, and refers to no object of the user. It is
+the same in the buffer, in the spool and at the sender.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from msgspec import Struct
 
 
 class Kind:
-    """What an item says; the order is the order in which one run's items make sense.
+    """Kinds of items, in the order in which they are sent for one run.
 
-    Plain integers: members of an `IntEnum` are compared and packed at twice the cost.
+    Plain integers, because comparing and packing members of an `IntEnum` costs twice as much.
     """
 
     RUN: Final = 0
-    """A run began at started_ns: register and start it. Key is the root span's.
+    """A run began at started_ns: register and start it. The key is that of the root span.
 
-    The root span of a resumed run is at the server already; this item carries its payload.
+    For a resumed run, whose root span the server has, this item carries the payload.
     """
     SPAN: Final = 1
     """A whole span, or with status `active` the beginning of one."""
     FINISH: Final = 2
-    """The end of a span whose beginning was sent before: key, finished_ns, status, result."""
+    """The end of a span that was sent as `active`: key, finished_ns, status, result."""
     QUALITY: Final = 3
     """A quality payload: `name`, `payload` (None removes the name).
 
-    `result` is a JSON array of what differs from the declaration. It is not delivered, because the
-    collector compares the payload itself.
+    `result` is a JSON array of the differences from the declaration. It is not delivered, because
+    the collector compares the payload itself.
     """
     CLOSE: Final = 4
     """A run ended: finished_ns and status. Without a status it was left open, to be resumed."""
@@ -40,17 +40,17 @@ class Kind:
 class Item(Struct, gc=False, array_like=True):
     """One thing to deliver.
 
-    Without `gc=False` the garbage collector would examine all waiting items again and again. The
-    spool stores an item as a msgpack array of the fields in this order.
+    `gc=False` spares the garbage collector from examining all waiting items. The spool stores an
+    item as a msgpack array of the fields in this order.
 
     Attributes:
         kind: One of `Kind`.
         run_key: Key of the run, 26 characters.
-        key: Key of the span, 16 bytes (`remit._base.ids`); for other kinds a key of the item's own.
+        key: Key of the span, 16 bytes (`remit._base.ids`); of a quality payload, its own.
         parent: Key of the parent span, or None at the root.
         name: Span type, agent or quality name.
         started_ns: Wall time, nanoseconds since 1970 in UTC.
-        finished_ns: The same, never before the start.
+        finished_ns: Wall time, never before the start.
         status: The API's word for the status.
         payload: JSON object as UTF-8 bytes, redacted and bounded.
         result: JSON object as UTF-8 bytes, redacted and bounded.
@@ -69,18 +69,18 @@ class Item(Struct, gc=False, array_like=True):
 
 
 QualityCheck: TypeAlias = Callable[[str, bytes], list[str]]
-"""Takes name and JSON of a quality payload; returns what differs from the declaration."""
+"""Takes name and JSON of a quality payload; returns how it differs from the declaration."""
 
 
 class AgentRef(Struct, frozen=True):
-    """An agent as delivery needs to know it; one for each agent and runtime.
+    """An agent, as far as delivery needs it; one for each agent and runtime.
 
     Attributes:
         external_identifier: `module:qualname`, by which remit's collector finds the agent.
         name: Display name.
         description: First paragraph of the docstring, or None.
         agent_id: Id on the server, from the decorator or the setting, or None.
-        environment_id: The same for the environment.
+        environment_id: Id of the environment, from the decorator or the setting, or None.
         registration: Returns `agent_version` and `agent_schema_version` as a JSON object; called
             on delivery's thread, because building schemas takes milliseconds. It may raise.
         local_identifier: The identifier in local mode, where projects share a file; else None.
@@ -98,21 +98,21 @@ class AgentRef(Struct, frozen=True):
 
 
 class RunFeed:
-    """What recording and delivery exchange about one run.
+    """State of one run that recording and delivery share.
 
-    Recording makes it; delivering sets `instance_id` and `terminated` from its own thread, and
-    recording reads them, or sets `terminated` where the policy ends the run. Nothing is ever read
-    and written in one, so no lock is needed.
+    Recording creates it. Delivery sets `instance_id` and `terminated` on its own thread; recording
+    reads them, and sets `terminated` if the policy ends the run. No attribute is updated from its
+    own value by two threads, so no lock is needed.
 
     Attributes:
         key: Key of the run, 26 characters.
         root: Key of its root span.
         agent: The agent.
         purpose: `live`, `smoke_test` or `eval`.
-        instance_id: Id that the server gave, or that `resume=` named.
-        terminated: Reason of a termination ("" if none was given), None while the run goes on.
-        resumed: The instance exists already: neither register nor start it.
-        lost: Spans of this run that delivery had to drop so far.
+        instance_id: Id from the server, or from `resume=`.
+        terminated: Reason of a termination ("" if none was given); None if not terminated.
+        resumed: Whether the instance exists already; it is then neither registered nor started.
+        lost: Number of spans of this run that delivery has dropped.
         streams: Keys of the streams that were called and have not ended.
         closed: Whether the end of the run was recorded.
     """
@@ -140,7 +140,7 @@ class RunFeed:
         root: bytes,
         instance_id: str | None = None,
     ) -> None:
-        """Open the feed of a run; with *instance_id* the run goes on where another stopped."""
+        """Begin a run; with *instance_id* the run resumes an instance that was left open."""
         self.key = key
         self.root = root
         self.agent = agent
@@ -154,36 +154,36 @@ class RunFeed:
 
 
 class Sink(Protocol):
-    """Where recorded items go. No method blocks on I/O."""
+    """Takes recorded items. No method blocks on I/O."""
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
         """Take the `Kind.RUN` item of a new run, with the feed that belongs to it."""
         ...
 
     def start_span(self, start: Item) -> None:
-        """Take the beginning of a span; it is sent as `active` if it lives long."""
+        """Take the beginning of a span; a long span is sent as `active` before its end."""
         ...
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Take the end of a span that `start_span` was given; *start* is the sink's to change."""
+        """Take the end of a span that `start_span` took; the sink may change *start*."""
         ...
 
     def put(self, item: Item) -> None:
-        """Take any other item: a root span sent active, a quality payload, a run's end."""
+        """Take any other item: an active root span, a quality payload, the end of a run."""
         ...
 
 
 class NoSink:
-    """Takes everything and keeps nothing; the sink of mode `off`."""
+    """Drops every item; the sink of mode `off`."""
 
     def open_run(self, item: Item, feed: RunFeed) -> None:
-        """Forget it."""
+        """Drop it."""
 
     def start_span(self, start: Item) -> None:
-        """Forget it."""
+        """Drop it."""
 
     def end_span(self, start: Item, finished_ns: int, status: str, result: bytes | None) -> None:
-        """Forget it."""
+        """Drop it."""
 
     def put(self, item: Item) -> None:
-        """Forget it."""
+        """Drop it."""

@@ -1,8 +1,9 @@
-"""The policy: an agent's data risk is its remit, and no step of its runs may exceed it."""
+"""The policy: compares the data risk of a step with the remits of the agents around it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from remit.models.data_risk import DataRisk
 
 UNKNOWN: Final = "unknown"
 _EXCEEDED_BY: Final = {"disallowed": "allowed", "excluded": "included"}
-"""What an agent says that is a limit, and what a step says that exceeds it."""
+"""The words of an agent that are limits, and the words of a step that exceed them."""
 _SIDES: Final = {
     "action_profile": "",
     "params_data_categories": " in the params",
@@ -24,7 +25,7 @@ class Limit(NamedTuple):
     """One thing that an agent forbids.
 
     Attributes:
-        part: The part of its data risk where that stands.
+        part: The part of its data risk that says so.
         name: The action or category.
         word: `disallowed` or `excluded`.
     """
@@ -34,14 +35,14 @@ class Limit(NamedTuple):
     word: str
 
     def exceeded_by(self, words: Words, *, strict: bool) -> str | None:
-        """Return which of *words* stands here if it exceeds the limit."""
+        """Return the word of a step for this action or category if it exceeds the limit."""
         word = str(words[self.part].get(self.name, UNKNOWN))
         exceeds = word == _EXCEEDED_BY[self.word] or (strict and word == UNKNOWN)
         return word if exceeds else None
 
 
 class Ceiling(Struct, frozen=True, eq=False):
-    """What one agent may do at most. Equal only to itself, so that verdicts are found at once.
+    """The remit of one agent: what it forbids. Compared by identity, as a key of verdicts.
 
     Attributes:
         agent: External identifier of the agent.
@@ -55,7 +56,7 @@ class Ceiling(Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, agent: str, place: str, remit: DataRisk | None) -> Self | None:
-        """Return the ceiling that *remit* is, None if it forbids nothing."""
+        """Return the ceiling of an agent with this *remit*, or None if it forbids nothing."""
         words = declared_words(remit)
         limits = tuple(
             Limit(part, name, word)
@@ -67,14 +68,14 @@ class Ceiling(Struct, frozen=True, eq=False):
 
 
 Ceilings: TypeAlias = tuple[Ceiling, ...]
-"""Those of an agent and of the agents around it, the outermost first: all of them hold."""
+"""The ceilings of an agent and of the agents around it, the outermost first; all apply."""
 
 
 class Verdict(NamedTuple):
-    """What is to be said of a step under some ceilings.
+    """The result of comparing a step with some ceilings.
 
     Attributes:
-        violations: Where it exceeds them, one sentence for each declared word.
+        violations: How it exceeds them, one sentence for each declared word.
         exceeded: The ceilings that it exceeds.
     """
 
@@ -82,32 +83,33 @@ class Verdict(NamedTuple):
     exceeded: Ceilings
 
 
-def under(outer: Ceilings, own: Ceiling | None) -> Ceilings:
-    """Return the ceilings that hold in a call of an agent whose own is *own*."""
-    return outer if own is None or own in outer else (*outer, own)
+def under(outer: Ceilings, ceiling: Ceiling | None) -> Ceilings:
+    """Return the ceilings inside a call of an agent: *outer*, and its own *ceiling*."""
+    return outer if ceiling is None or ceiling in outer else (*outer, ceiling)
 
 
 def verdict(ceilings: Ceilings, step: str, risk: DataRisk | None, *, strict: bool) -> Verdict:
-    """Return where a step exceeds *ceilings*.
+    """Return how a step exceeds *ceilings*.
 
     Args:
-        ceilings: What the agents allow.
+        ceilings: The ceilings of the agents around it.
         step: Name of the step.
-        risk: What it declared; None leaves every word unknown.
-        strict: What the step leaves unknown exceeds a ceiling that forbids it. So under `deny`
-            and `terminate`: an undeclared step is not known to stay below.
+        risk: Its data risk; None leaves every word unknown.
+        strict: Whether an unknown word exceeds a limit, as with `deny` and `terminate`.
     """
     words = declared_words(risk)
-    found = [(each, list(_found(each, step, words, strict=strict))) for each in ceilings]
+    violations = {
+        ceiling: list(_violations(ceiling, step, words, strict=strict)) for ceiling in ceilings
+    }
     return Verdict(
-        tuple(sentence for _, sentences in found for sentence in sentences),
-        tuple(ceiling for ceiling, sentences in found if sentences),
+        tuple(chain.from_iterable(violations.values())),
+        tuple(ceiling for ceiling, sentences in violations.items() if sentences),
     )
 
 
-def _found(ceiling: Ceiling, step: str, words: Words, *, strict: bool) -> Iterator[str]:
+def _violations(ceiling: Ceiling, step: str, words: Words, *, strict: bool) -> Iterator[str]:
     for limit in ceiling.limits:
         word = limit.exceeded_by(words, strict=strict)
         if word is not None:
-            matter = f"{limit.name}{_SIDES[limit.part]}"
-            yield f"{matter}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"
+            subject = f"{limit.name}{_SIDES[limit.part]}"
+            yield f"{subject}: {step} says {word}, the agent {ceiling.agent} says {limit.word}"

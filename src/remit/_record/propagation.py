@@ -1,4 +1,4 @@
-"""`copy_context` and `ContextExecutor`: carry the run and the span to other threads and tasks."""
+"""`copy_context` and `ContextExecutor`: pass the run and the span on to threads and callbacks."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ T = TypeVar("T")
 
 
 def copy_context(function: Callable[P, T]) -> Callable[P, T]:
-    """Return *function* bound to the context of this call, to run it elsewhere.
+    """Return *function* bound to the current context, to be called elsewhere.
 
     `threading.Thread` and `loop.run_in_executor` start with an empty context, so that spans in
-    them would belong to no run; `asyncio` tasks and `asyncio.to_thread` need no help.
+    them would belong to no run. `asyncio` tasks and `asyncio.to_thread` copy the context by
+    themselves.
 
     Args:
-        function: A function or a coroutine function. Each call of the result runs in a copy of its
-            own. A coroutine runs where it is awaited, with the run and the span of this call.
+        function: A function or a coroutine function. Each call of the result runs in its own copy
+            of the context. A coroutine runs where it is awaited, with the captured run and span.
     """
     captured = contextvars.copy_context()
     context = current_context()
@@ -46,14 +47,14 @@ def copy_context(function: Callable[P, T]) -> Callable[P, T]:
             __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
             return await _in_context(context, call(*args, **kwargs))
 
-        twin: Any = awaited
-        return twin  # type: ignore[no-any-return] # of the same kind
+        bound: Any = awaited
+        return bound  # type: ignore[no-any-return] # of the same kind
 
     @wraps(function)
     def in_context(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401 - as above
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         returned = call(*args, **kwargs)
-        # A coroutine of a function that does not say that it makes one, such as a lambda.
+        # A coroutine from a plain function, such as a lambda.
         return _in_context(context, returned) if type(returned) is CoroutineType else returned
 
     return in_context

@@ -11,7 +11,7 @@ import copy
 import io
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, MappingProxyType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
@@ -54,7 +54,6 @@ PLAIN_TYPE_IDS: Final = frozenset(
 The wrappers test for these before they call anything.
 """
 
-NO_KEYWORDS: Final[Mapping[str, Any]] = MappingProxyType({})
 _WHERE: Final = "what a call returned"
 _FILE: Final = cast("type", io.IOBase.__base__)
 """The base of every file, written in C or in Python."""
@@ -79,9 +78,9 @@ class ResultHandler(NamedTuple):
 def end_with_result(
     span: AnySpan,
     value: Any,  # noqa: ANN401 - whatever the user's function returned
-    instance: object = None,
-    args: tuple[Any, ...] = (),
-    kwargs: Mapping[str, Any] = NO_KEYWORDS,
+    instance: object,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Any:  # noqa: ANN401 - what the caller gets
     """End *span* with the result of its call, now or when the result has ended.
 
@@ -153,7 +152,7 @@ def _wrap_coroutine_result(value: AnyCoroutine, deferred: DeferredSpan) -> objec
     def finish(result: object) -> object:
         """End the span with what the coroutine returned, now or when that has ended."""
         span = deferred.detach()
-        return result if span is None else end_with_result(span, result)
+        return result if span is None else end_with_result(span, result, None, (), {})
 
     return wrap_coroutine(value, deferred, finish)
 

@@ -1,4 +1,4 @@
-"""The user's side of a run: the block that opens and ends it, and the handle `Run`."""
+"""The public side of a run: the handle `Run`, and the block that opens and ends a run."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Run:
 
     @guarded("a quality payload")
     def record_quality(self, name: str, payload: object) -> None:
-        """Record how good the run was, under *name*.
+        """Record the quality of the run under *name*.
 
-        A payload that differs from the agent's declaration is logged once, and still sent.
+        A payload that differs from the agent's declaration is sent, and logged once.
 
         Args:
             name: Name of the quality, as declared by `agent(quality=...)`.
@@ -91,7 +91,7 @@ class Run:
         )
 
     def fail(self, reason: str | BaseException) -> None:
-        """End the run as failed when its block ends; of an error, the type is the *reason*."""
+        """End the run as failed when its block ends; the *reason* of an error is its type."""
         is_error = issubclass(type(reason), BaseException)
         self._run.decide(FAILED, type(reason).__qualname__ if is_error else cast("str", reason))
 
@@ -119,12 +119,11 @@ class Run:
 
     # Unguarded: makes a plain object.
     def contained(self) -> Contained:
-        """Return a block in which the termination of this run is a value and not an exception.
+        """Return a block that ends quietly if this run is terminated; execution goes on after it.
 
         Use it in code that serves many runs in one task group, which an exception would end. The
-        `RunTerminated` of this run ends the block, also as part of an exception group, and the
-        code after the block goes on. Other exceptions pass, and so do the rest of such a group
-        and the terminations of other runs.
+        block catches the `RunTerminated` of this run, also inside an exception group. Other
+        exceptions pass, and so do the rest of such a group and the terminations of other runs.
 
         ```python
         with agent.run() as run:
@@ -143,7 +142,7 @@ class Run:
 
 # Unguarded: reads an attribute.
 def run_of(run: OpenRun) -> Run:
-    """Return the public handle of a run, the same at each call."""
+    """Return the public handle of a run, always the same object."""
     if run.handle is None:
         run.handle = Run(run)
     return cast("Run", run.handle)
@@ -163,7 +162,7 @@ def opened(open_run: Callable[[], OpenRun]) -> OpenRun:
 
 @cache
 def null_run() -> OpenRun:
-    """Return the run behind the handle on a run that could not be opened; it records nothing."""
+    """Return the run behind the handle of a run that could not be opened; it records nothing."""
     return OpenRun(
         Recorder(NoSink(), SystemClock(), _capture.Rules(_capture.Limits(), None)),
         AgentRef("", "", None, None, None, dict),
@@ -177,14 +176,13 @@ def null_run() -> OpenRun:
 class RunBlock:
     """The block of `with agent.run(...)`; sync and async, used once."""
 
-    __slots__ = ("_awaited", "_entered", "_open", "_run")
+    __slots__ = ("_entered", "_open", "_run")
 
     def __init__(self, open_run: Callable[[], OpenRun]) -> None:
         """Prepare the block; nothing happens before it is entered."""
         self._open: Callable[[], OpenRun] | None = open_run
         self._run: OpenRun | None = None
         self._entered: use_context | None = None
-        self._awaited = False
 
     def __enter__(self) -> Run:
         """Open the run and make it current."""
@@ -193,7 +191,7 @@ class RunBlock:
             raise UsageError(message)
         open_run, self._open = self._open, None
         self._run = opened(open_run)
-        # Without a run of its own the block is outside any, lest it records into another's.
+        # If the run could not be opened, the block must not record into the run around it.
         self._entered = use_context(None if self._run is None else self._run.context)
         self._entered.__enter__()
         return run_of(null_run() if self._run is None else self._run)
@@ -204,15 +202,8 @@ class RunBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the run's block; what was current before is current again."""
-        run, self._run = self._run, None
-        entered, self._entered = self._entered, None
-        try:
-            if entered is not None:
-                entered.__exit__()
-        finally:
-            if run is not None:
-                run.exit(error, awaited=self._awaited)
+        """End the run's block, and restore what was current before."""
+        self._exit(error, awaited=False)
 
     async def __aenter__(self) -> Run:
         """Open the run and make it current."""
@@ -224,10 +215,20 @@ class RunBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the run's block, as the sync form does, without holding the event loop."""
-        run = self._run
-        self._awaited = run is not None and not issubclass(type(error), GeneratorExit)
-        self.__exit__(exc_type, error, traceback)
-        flushing = run.recorder.after_run.beside() if run is not None and self._awaited else None
+        """End the run's block, as the sync form does, without blocking the event loop."""
+        awaited = not issubclass(type(error), GeneratorExit)
+        run = self._exit(error, awaited=awaited)
+        flushing = run.recorder.after_run.beside() if run is not None and awaited else None
         if flushing is not None:
             await flushing
+
+    def _exit(self, error: BaseException | None, *, awaited: bool) -> OpenRun | None:
+        run, self._run = self._run, None
+        entered, self._entered = self._entered, None
+        try:
+            if entered is not None:
+                entered.__exit__()
+        finally:
+            if run is not None:
+                run.exit(error, awaited=awaited)
+        return run

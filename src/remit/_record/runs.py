@@ -1,8 +1,6 @@
-"""Runs while they last: what all of them share, what refers to one, how each begins and ends.
+"""Open runs: what they share (`Recorder`), the context of code (`SpanContext`), and `OpenRun`.
 
-One `SpanContext` is the ambient value, run and span in one, so that they never disagree. It holds
-ids and the run, never a payload and never an object of the user's. `remit._record.context` makes it
-current.
+`remit._record.context` makes a context current.
 """
 
 from __future__ import annotations
@@ -33,28 +31,27 @@ from remit.errors import DeniedError
 
 OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
-# Blocks may have thousands of names; what exceeds a remit beyond that is on the spans alone.
-MAX_SAID: Final = 1_000
-
+# Entries of the sets and counters of a recorder: the names of blocks may be unbounded.
+MAX_LOGGED: Final = 1_000
 
 contributed_interrupts: Final[list[type[BaseException]]] = []
 """Exception types by which the frameworks of adapters pause a run."""
 
 
 class AfterRun(Protocol):
-    """What is done when a run has ended."""
+    """Called when a run has ended."""
 
     def __call__(self) -> None:
-        """Do it; where an event loop runs, without blocking it."""
+        """Act on the end of a run, without blocking an event loop."""
         ...
 
     def beside(self) -> Awaitable[None] | None:
-        """Begin it beside an event loop; return what to await, if anything."""
+        """Act on the end of a run in an event loop; return what to await, or None."""
         ...
 
 
 class NothingAfter:
-    """Nothing is done: what was recorded is moved at the next interval."""
+    """Does nothing at the end of a run: delivery follows its interval."""
 
     def __call__(self) -> None:
         """Do nothing."""
@@ -63,24 +60,24 @@ class NothingAfter:
         """Do nothing."""
 
 
-class Cancellable(Protocol):
-    """A span that is cancelled if nothing more is heard of it."""
+class CancellableSpan(Protocol):
+    """A span that can be ended from outside."""
 
     def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span; *ended_ns* is when its code was closed, None is now."""
+        """End the span, as cancelled, as of *ended_ns*; None is now."""
         ...
 
 
-class DeferredSpan(Cancellable, Protocol):
-    """A span that outlives its call, such as that of a generator."""
+class OutlivingSpan(CancellableSpan, Protocol):
+    """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
 
     def interrupt(self) -> None:
-        """Stop the step that is awaited, if there is one."""
+        """Stop the awaited step, if there is one."""
         ...
 
 
-class ReportedSpan(Cancellable, Protocol):
-    """A span that an adapter opened and ends, see `remit._decorators.adapters`.
+class ReportedSpan(CancellableSpan, Protocol):
+    """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
 
     Attributes:
         refused: The refusal of a step beneath it.
@@ -89,35 +86,35 @@ class ReportedSpan(Cancellable, Protocol):
     refused: DeniedError | None
 
 
-class RunKeeper(Protocol):
-    """Keeps runs that are nobody's block, see `remit._decorators.adapters`."""
+class IdleRuns(Protocol):
+    """A table of runs without a block (`remit._decorators.adapters.RunTable`)."""
 
     def end_idle(self) -> None:
-        """End those that were not used for long enough."""
+        """End the runs that were not used for long enough."""
         ...
 
 
 class Recorder(Struct, frozen=True):
-    """What every run of one runtime shares.
+    """Sink, clock and settings that all runs of one runtime share.
 
     Attributes:
         sink: Where items go.
         clock: The time.
         rules: Redaction and limits.
         on_violation: `observe`, `deny` or `terminate`.
-        control_flow: Exception types that interrupt without failing, as the setting says.
+        control_flow: Exception types that interrupt without failing, from the setting.
         run_linger_s: Seconds that a run whose block has ended waits for its open spans.
         after_run: Called when a run's block has ended, and when a run ends after its block.
         on_first_seen: Called with agent and name when a span type is first used in the runs of an
             agent.
-        logged: What was logged already of steps that exceed a remit.
-        exceeding: How often a step exceeded a remit, by its name.
-        lingering: Runs whose blocks have ended before their last spans. This set may hold the only
+        logged: Messages that were logged already; each is logged once.
+        exceeding: How often each step exceeded a remit, by name.
+        lingering: Runs whose block ended before their last span. This set may hold the only
             reference to them.
-        terminated: Feeds of the latest runs that ended terminated; these are not resumed.
-        tables: What keeps runs that end when they are idle, at the writer's next pass.
-        collected: Spans to be ended, with the time. A finalizer that runs in one of remit's own
-            threads only appends to it; the writer ends them at its next pass.
+        terminated: Feeds of the latest terminated runs, which are not resumed.
+        tables: Tables of runs without a block; the writer ends their idle runs.
+        collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
+            only appends to it; the writer ends the spans at its next pass.
     """
 
     sink: Sink
@@ -131,19 +128,19 @@ class Recorder(Struct, frozen=True):
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
     lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
-    terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_SAID))
-    tables: weakref.WeakSet[RunKeeper] = field(default_factory=weakref.WeakSet["RunKeeper"])
-    collected: deque[tuple[Cancellable, int]] = field(
-        default_factory=deque[tuple[Cancellable, int]]
+    terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
+    tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
+    collected: deque[tuple[CancellableSpan, int]] = field(
+        default_factory=deque[tuple[CancellableSpan, int]]
     )
 
     @property
     def interrupts(self) -> tuple[type[BaseException], ...]:
-        """Exception types that interrupt without failing: of the setting, and of adapters."""
+        """Exception types that interrupt without failing, from the setting and from adapters."""
         return (*self.control_flow, *contributed_interrupts)
 
-    def close(self, span: Cancellable, ended_ns: int) -> None:
-        """Cancel a span whose code was closed, now or at the writer's next pass."""
+    def close(self, span: CancellableSpan, ended_ns: int) -> None:
+        """Cancel a span whose code was closed; on remit's own threads at the writer's next pass."""
         if is_own_thread():
             self.collected.append((span, ended_ns))
         else:
@@ -169,7 +166,7 @@ class SpanContext(Struct, frozen=True, eq=False):
         run: The run.
         key: Key of the current span, 16 bytes.
         name: Its span type.
-        ceilings: What the agents around it allow.
+        ceilings: The ceilings of the agents around it.
         outer_runs: The other runs in whose blocks it is.
     """
 
@@ -181,14 +178,14 @@ class SpanContext(Struct, frozen=True, eq=False):
 
 
 class OuterRun(Struct, frozen=True, eq=False):
-    """A run in whose block another run is used: its ceilings and its termination apply there too.
+    """A run in whose block another run is used: its ceilings and its termination apply as well.
 
     It refers to the feed instead of the run. Otherwise tasks that each open a run and start the
-    next task in it would keep a chain of all their runs in memory.
+    next task in it would keep all their runs in memory.
 
     Attributes:
         feed: The feed of the run.
-        ceilings: What the agents allow where the other run is used.
+        ceilings: The ceilings at the place where the other run is used.
     """
 
     feed: RunFeed
@@ -201,25 +198,25 @@ current_context: Final = cast("Callable[[], SpanContext | None]", get_context)
 
 # Unguarded: comparisons.
 def outer_runs(outer: SpanContext | None) -> tuple[OuterRun, ...]:
-    """Return the runs around what is used at *outer*, without those that ended normally."""
+    """Return the run of *outer* and the runs around it, without those that ended normally."""
     if outer is None:
         return ()
     runs = (OuterRun(outer.run.feed, outer.ceilings), *outer.outer_runs)
-    return tuple(each for each in runs if each.feed.terminated is not None or not each.feed.closed)
+    return tuple(run for run in runs if run.feed.terminated is not None or not run.feed.closed)
 
 
 # Runs
 
 
 class RunOptions(Struct, frozen=True):
-    """What a run was opened with.
+    """The arguments that a run is opened with.
 
     Attributes:
         purpose: `live`, `smoke_test` or `eval`.
         subject: Whose data the run is about, in the caller's words.
-        labels: Free words or pairs to find the run by.
-        resume: Id of the instance that goes on, if any.
-        traceparent: The W3C header of the trace in which it was opened; linked, not joined.
+        labels: Words, or pairs of words, to find the run by.
+        resume: Id of the instance to resume, if any.
+        traceparent: The W3C header of the surrounding trace, to link it.
     """
 
     purpose: str
@@ -233,22 +230,22 @@ class OpenRun:
     """One run, from the start of its block to the end of its last span.
 
     Attributes:
-        recorder: What it shares with the other runs.
-        feed: What delivery knows of it; its key is the run's.
+        recorder: Shared with the other runs.
+        feed: Shared with delivery; holds the key of the run.
         recording: False in mode `off`: spans of this run record nothing.
         rules: Redaction and limits, with the texts that the run has withheld.
         context: The context directly under the root span.
-        open: The parents of the spans that have begun and not ended, and of the streams that were
-            called and have not begun, by key; without the root.
-        spans: How many spans began.
-        deferred: What outlives the calls of its open spans, by span key.
-        reported: Open spans of adapters, by key; they end with the run's block.
+        open: Parent keys of the open spans, and of the streams that were called and have not begun,
+            by key; without the root.
+        spans: Number of spans that began.
+        deferred: The open spans that outlive their call, by key.
+        reported: The open spans of adapters, by key; they end with the run's block.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
-        exited: The run's block has ended.
-        outcome: Status and reason with which the run ends; None while that is not decided.
-        left_open: The run goes on after its block, to be resumed.
+        exited: Whether the run's block has ended.
+        outcome: Status and reason with which the run ends; None until decided.
+        left_open: Whether the run stays open after its block, to be resumed.
         handle: The public `Run`.
-        monotonic_ns: That of the recorder's clock, at hand.
+        monotonic_ns: The method of the recorder's clock.
         offset_ns: Wall time minus monotonic time, for spans that start now.
     """
 
@@ -288,7 +285,7 @@ class OpenRun:
         recording: bool,
         ceilings: Ceilings,
     ) -> None:
-        """Open the run: from here on it has a key and, when recording, a root span."""
+        """Open the run: make its key and, if it records, its root span."""
         outer = current_context()
         self.recorder: Final = recorder
         self.recording: Final = recording
@@ -309,7 +306,7 @@ class OpenRun:
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
-        self.deferred: Final[dict[bytes, weakref.ref[DeferredSpan]]] = {}
+        self.deferred: Final[dict[bytes, weakref.ref[OutlivingSpan]]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
@@ -321,13 +318,13 @@ class OpenRun:
         self._outliving: frozenset[bytes] = frozenset()
         self._payload: bytes | None = None
         self._pid = os.getpid()
-        # Its block, its last span or the writer ends the run: the one that pops the element.
+        # Its block, its last span and the writer may end the run: whichever pops the element does.
         self._closing = [True]
         if recording:
             self._announce(options)
 
     def set_clock(self) -> None:
-        """Take over the wall clock, which may have been set; for spans that start from now on."""
+        """Follow the wall clock, which may have been set, for spans that start from now on."""
         self.offset_ns = self.recorder.clock.wall_ns() - self.monotonic_ns()
 
     def now_ns(self) -> int:
@@ -349,7 +346,7 @@ class OpenRun:
         self._payload = _capture.capture_mapping(payload, self.rules)
         sink = self.recorder.sink
         if self.feed.resumed:
-            # The server has its root span, open since the run was left so.
+            # The server still has the root span, which was left open.
             if options.subject is not None or options.labels is not None:
                 self._warn(
                     "run(resume=...) was given a subject or labels; those that the run was begun "
@@ -376,7 +373,7 @@ class OpenRun:
         self.left_open = False
 
     def leave_open(self) -> None:
-        """Leave the run open after its block, however that ends."""
+        """Leave the run open after its block, however the block ends."""
         if self.outcome is not None and self.outcome[0] == FAILED:
             self._warn(
                 "leave_open() came after fail(): the last of them counts, so the run stays open "
@@ -389,7 +386,7 @@ class OpenRun:
         """Log *message* once for each agent."""
         agent = self.feed.agent.external_identifier
         topic, logged = f"{agent}: {message}", self.recorder.logged
-        if topic not in logged and len(logged) < MAX_SAID:
+        if topic not in logged and len(logged) < MAX_LOGGED:
             logged.add(topic)
             logger.warning("a run of %s: %s", agent, message)
 
@@ -408,7 +405,9 @@ class OpenRun:
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
         """End the block; the run closes now, or when its last span ends.
 
-        What is to be done after a run is done here, unless the caller *awaited* it.
+        Args:
+            error: The exception that ended the block, if any.
+            awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -441,11 +440,11 @@ class OpenRun:
     def fail_after_block(self, key: bytes, parent: bytes | None, error: BaseException) -> None:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
-        A span inside another open span does not count: the code around it may catch the exception.
+        A span inside another open span does not count: the outer code may catch the exception.
 
         Args:
             key: Key of the span.
-            parent: Key of the span around it.
+            parent: Key of its parent.
             error: The exception that it raised.
         """
         if key not in self._outliving or parent in self.open:
@@ -454,7 +453,7 @@ class OpenRun:
             self.outcome = (FAILED, type(error).__qualname__)
 
     def note_refusal(self, key: bytes | None, error: DeniedError) -> None:
-        """Tell the spans of adapters around the span *key*, and that one, of a refusal."""
+        """Note a refusal on the adapters' spans among the span *key* and its ancestors."""
         while key is not None and self.reported:
             span = self.reported.get(key)
             if span is not None:
@@ -462,7 +461,7 @@ class OpenRun:
             key = self.open.get(key)
 
     def discard(self, key: bytes) -> None:
-        """Remove a span that has ended from the open ones; the last one closes an exited run."""
+        """Remove an ended span from the open ones; after the last one, an exited run closes."""
         self.open.pop(key, None)
         if self.exited and not self.open:
             self.settle()
@@ -475,7 +474,7 @@ class OpenRun:
 
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
-        """Close the run, once, if this process opened it; return whether it did."""
+        """Close the run, once, if this process opened it; return whether a recording run closed."""
         self.recorder.lingering.discard(self)
         if self._pid != os.getpid():
             return False
@@ -499,30 +498,30 @@ class OpenRun:
             return
         status, reason = self.outcome or (FAILED, None)
         if self.feed.terminated is not None:
-            # The server that terminated it keeps its own status.
+            # The server keeps its own status `terminated`.
             status, reason = FAILED, self.feed.terminated
         counts = {"spans": self.spans, "lost": self.feed.lost}
         result = _capture.outcome_payload(self.status, reason, counts, self.rules)
-        # With its payload: a server that does not have the span gets it whole.
+        # With the payload, for a server that does not have the span.
         put(self._item(Kind.FINISH, status, finished_ns, self._payload, result))
         put(self._item(Kind.CLOSE, status, finished_ns))
 
     def abandon(self) -> None:
-        """Close a run whose process ends before it did; one that was left open stays so."""
+        """Close the run because the process ends; a run that was left open stays open."""
         self.outcome = self.outcome or (FAILED, "process ended")
         self.exited = True
         self.settle()
 
     @property
     def overdue(self) -> bool:
-        """Whether the block has ended, and its spans have had `run_linger_s` to end."""
+        """Whether the block has ended, and its open spans have had `run_linger_s` to end."""
         if self._exited_ns is None or self.feed.closed:
             return False
         waited_ns = self.monotonic_ns() - self._exited_ns
         return not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S
 
     def cancel_deferred(self) -> None:
-        """End the spans that outlive their calls, because the process ends."""
+        """Cancel the spans that outlive their call, because the process ends."""
         self._cancel_reported()
         for reference in list(self.deferred.values()):
             span = reference()
@@ -532,8 +531,7 @@ class OpenRun:
     def cancel_streams(self) -> None:
         """Cancel the spans of the run's streams, because the run was terminated.
 
-        The code of a stream is stopped at its next item. One that is awaited on asyncio is stopped
-        where it waits.
+        The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
         """
         for key in list(self.feed.streams):
             reference = self.deferred.get(key)

@@ -1,4 +1,4 @@
-"""`remit.span` and `remit.current_span`: spans that the user's code names and fills by hand."""
+"""The block of `remit.span`, its capture plan, and the handle `Span`."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from remit.errors import UsageError
 
 
 class Span:
-    """A handle on a span: its ids, its result, its failure.
+    """A handle on a span: its key, its result, its failure.
 
-    Two are equal when their keys are.
+    Handles are equal if their keys are.
 
     Attributes:
         key: 26 characters, made here.
         name: Its span type.
-        run: The `Run` it belongs to; None when it was begun outside any run.
+        run: The `Run` it belongs to; None outside any run.
     """
 
     __slots__ = ("_key", "_run", "name")
 
     # Unguarded: assignments.
     def __init__(self, key: bytes, name: str, run: OpenRun | None) -> None:
-        """Hold the ids of a span."""
+        """Hold key, name and run of a span."""
         self._key = key
         self._run = run
         self.name = name
 
     @property
     def key(self) -> str:
-        """26 characters, made here."""
+        """Key of the span, 26 characters, made here."""
         return key_text(self._key)
 
     @property
@@ -49,7 +49,7 @@ class Span:
         return None if self._run is None else run_of(self._run)
 
     def set_result(self, result: Mapping[str, object]) -> None:
-        """Set the span's result; it wins over what the call returns.
+        """Set the span's result, instead of what the call returns.
 
         Args:
             result: What to record; redacted and bounded like every payload.
@@ -60,7 +60,7 @@ class Span:
         """End the span as failed, for *reason*, even if its block ends normally.
 
         Args:
-            reason: In words, or the error itself: recorded as if it had been raised.
+            reason: A text, or an error, which is recorded as if it had been raised.
         """
         self._override(FAILED, reason)
 
@@ -79,7 +79,7 @@ class Span:
         run.overrides[self._key] = (status or before, captured)
 
     def __eq__(self, other: object) -> bool:
-        """Two handles are equal when their keys are."""
+        """Compare by the key."""
         return isinstance(other, Span) and self._key == other._key
 
     def __hash__(self) -> int:
@@ -94,20 +94,20 @@ class Span:
 def current_span() -> Span | None:
     """Return a handle on the current span, or `None` outside any run.
 
-    Directly inside a run's block that is the run's root span, `remit:run`.
+    Directly inside a run's block it is the run's root span, `remit:run`.
     """
     context = current_context()
     return None if context is None else Span(context.key, context.name, context.run)
 
 
 class ManualPlan:
-    """Captures what `remit.span(name, payload)` was given; the result is set by hand."""
+    """Captures the payload of a `remit.span` block; its result is set by hand."""
 
     def __init__(self, payload: Mapping[str, object], declared: Plan | None = None) -> None:
         """Keep the payload until the block begins.
 
         Args:
-            payload: What the block was given.
+            payload: The payload of the block.
             declared: The plan of the span type that is declared under the name of the block.
         """
         self._payload = payload
@@ -121,21 +121,21 @@ class ManualPlan:
     def params(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
-        """Return the payload that was given; a block has no arguments."""
+        """Return the payload of the block, which has no arguments."""
         del args, kwargs
         if self._declared is not None:
             return self._declared.params((), self._payload, rules)
         return _capture.capture_mapping(self._payload, rules)
 
     def result(self, value: object, rules: _capture.Rules) -> bytes:
-        """Return an empty object: nothing was set by hand."""
+        """Return an empty object: no result was set by hand."""
         del value
         return _capture.capture_mapping({}, rules)
 
 
 @guarded("the key of a block", bytes(KEY_BYTES))
 def _some_key() -> bytes:
-    """Return a key for a handle on what is recorded nowhere."""
+    """Return a key for the handle of a span that is not recorded."""
     return new_key(0)
 
 
@@ -152,8 +152,8 @@ class SpanBlock:
 
         Args:
             name: Its span type.
-            recorder: Records it; None if that could not be made, and nothing is recorded.
-            outside: Called with the recorder outside any run; may raise `DeniedError`.
+            recorder: Its recorder; None, after a fault, records nothing.
+            outside: Called with the recorder if there is no current run; may raise `DeniedError`.
         """
         self._name = name
         self._recorder = recorder

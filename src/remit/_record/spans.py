@@ -1,7 +1,6 @@
-"""Spans: one decorated call, or one block that the user marks, from its start to its end.
+"""Spans of decorated calls and blocks: whether a step may run, its start and its end.
 
-A step is asked for before it runs: telemetry fails open, governance fails closed. The start and
-the end of a call are guarded: a fault loses the span, never the call.
+Recording fails open: a fault loses the span, never the call. The policy fails closed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from remit._record.context import check_terminated, terminate
 from remit._record.items import Item, Kind
 from remit._record.policy import Ceiling, Ceilings, Verdict, under
 from remit._record.runs import (
-    MAX_SAID,
+    MAX_LOGGED,
     OBSERVE,
     TERMINATE,
     Recorder,
@@ -37,7 +36,7 @@ from remit.models.data_risk import DataRisk
 MAX_VERDICTS: Final = 64
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
-"""Kinds that have no effect of their own: what they leave unknown does not exceed a remit."""
+"""Kinds without an effect of their own: their unknown words do not exceed a remit."""
 
 START: Final = "the start of a call"
 END: Final = "the end of a span"
@@ -63,14 +62,14 @@ class Plan(Protocol):
 
 
 class SpanRecorder:
-    """Records the spans of one declaration, and says whether it may run.
+    """Records the spans of one declaration, and checks whether a step may run.
 
     Attributes:
         name: Span type.
-        kind: `step`, or for what an adapter reports, `agent`, `llm`, `tool` or `retriever`.
-        ceiling: For an agent that forbids something, what: a call of it adds this ceiling.
+        kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
+        ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
         agents: Identifiers of the agents in whose runs it was used.
-        cached_plan: The plan of capture once `plan` has made it; a call looks here first.
+        cached_plan: The capture plan, once `plan` has made it.
     """
 
     __slots__ = (
@@ -95,15 +94,15 @@ class SpanRecorder:
         ceiling: Ceiling | None = None,
         kind: StepKind = "step",
     ) -> None:
-        """Keep how to make the rest: signatures are read at the first call, not at import.
+        """Keep what makes the rest: signatures are read at the first call, not at import.
 
         Args:
             name: Span type.
-            make_plan: Makes the plan of capture.
-            place: File and line of the declaration; None for a block, which is where it begins.
-            find_risk: Returns what it may do and whose data flows through it.
-            ceiling: For an agent, what it forbids.
-            kind: What it is.
+            make_plan: Makes the capture plan.
+            place: File and line of the declaration; None for a block.
+            find_risk: Returns its data risk.
+            ceiling: The ceiling of an agent.
+            kind: The kind of step.
         """
         self.name = name
         self.kind = kind
@@ -116,14 +115,14 @@ class SpanRecorder:
         self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
 
     def plan(self) -> Plan:
-        """Return the plan of capture, made at the first use."""
+        """Return the capture plan, which the first call makes."""
         if self.cached_plan is None:
             self.cached_plan = self._make_plan()
         return self.cached_plan
 
     @property
     def place(self) -> str:
-        """File and line of the declaration; of a block, while it begins, its own."""
+        """File and line of the declaration; of a block, of the code that is entering it."""
         return self._place or caller() or "<unknown>"
 
     # How a span starts
@@ -135,11 +134,10 @@ class SpanRecorder:
         args: tuple[object, ...],
         kwargs: Mapping[str, object],
         /,
-        *,
         key: bytes | None = None,
         started_ns: int | None = None,
     ) -> AnySpan:
-        """Start the span of a call, after asking whether it may run.
+        """Start the span of a call, after checking whether it may run.
 
         Args:
             parent: Context of the call.
@@ -149,7 +147,7 @@ class SpanRecorder:
             started_ns: When it began, as wall time; None is now.
 
         Returns:
-            The span; one that records nothing in mode `off` and after a fault.
+            The span; in mode `off` and after a fault, one that records nothing.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -189,7 +187,8 @@ class SpanRecorder:
         recorder, feed = run.recorder, run.feed
         offset_ns = run.offset_ns
         if started_ns is None:
-            started_ns = run.monotonic_ns() + offset_ns
+            read_ns = run.monotonic_ns  # called as a method it would be looked up more slowly
+            started_ns = read_ns() + offset_ns
         if key is None:
             # As `new_key`, without the call.
             milliseconds = started_ns // NS_PER_MS << RANDOM_BITS
@@ -242,7 +241,7 @@ class SpanRecorder:
         return self.plan().params(args, kwargs, parent.run.rules)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
-        """Return the payload of a step that is observed, marked where it exceeds a remit."""
+        """Return the payload with its violations noted; for `on_violation="observe"`."""
         verdict = self.verdict(parent.ceilings, strict=False)
         violations = verdict.violations if verdict is not None else ()
         return _capture.add_violations(payload, violations) if violations else payload
@@ -250,11 +249,11 @@ class SpanRecorder:
     # Whether it may run
 
     def permit(self, parent: SpanContext, payload: bytes | None = None) -> None:
-        """Check that the step may run; for calls that were captured before they start.
+        """Check that the step may run; for calls that are captured before they start.
 
         Args:
-            parent: Where it is to run.
-            payload: What it was given, for the record of a refusal.
+            parent: The context in which it would run.
+            payload: Its captured arguments, to record a refusal.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -266,11 +265,11 @@ class SpanRecorder:
             raise self._refuse(parent, refused, payload)
 
     def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return where this step exceeds *ceilings*; None after a fault.
+        """Return how this step exceeds *ceilings*; None after a fault.
 
         Args:
-            ceilings: What the agents allow.
-            strict: What the step leaves unknown exceeds a ceiling that forbids it.
+            ceilings: The ceilings of the agents around it.
+            strict: Whether an unknown word exceeds a limit.
         """
         return self._verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
 
@@ -283,7 +282,7 @@ class SpanRecorder:
         return verdict
 
     def _refusal(self, parent: SpanContext) -> Verdict | None:
-        """Return why the step may not run under *parent*, None if it may.
+        """Return why the step may not run under *parent*, or None if it may.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -332,15 +331,15 @@ class SpanRecorder:
 
     @guarded("the log of a step that exceeds a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
-        """Count that the step exceeds a remit, and log it once: where both are declared."""
+        """Count that the step exceeds a remit, and log once where both are declared."""
         exceeding, logged = recorder.exceeding, recorder.logged
-        if self.name in exceeding or len(exceeding) < MAX_SAID:
+        if self.name in exceeding or len(exceeding) < MAX_LOGGED:
             exceeding[self.name] += 1
         topic = "; ".join(verdict.violations)
-        if topic in logged or len(logged) >= MAX_SAID:
+        if topic in logged or len(logged) >= MAX_LOGGED:
             return
         logged.add(topic)
-        agents = " and ".join(f"{each.agent} ({each.place})" for each in verdict.exceeded)
+        agents = " and ".join(f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded)
         logger.warning(
             "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
         )
@@ -351,9 +350,9 @@ class OpenSpan(Struct, eq=False):
 
     Attributes:
         recorder: The declaration that it belongs to.
-        context: The context inside this span; current while the user's code of it runs.
-        start: Its beginning, as the sink was given it.
-        offset_ns: Wall time minus monotonic time, so that it never ends before it starts.
+        context: The context inside this span; current while the user's code runs.
+        start: The item that the sink got for its start.
+        offset_ns: Wall time minus monotonic time, fixed so that it never ends before it starts.
     """
 
     recorder: SpanRecorder
@@ -366,7 +365,8 @@ class OpenSpan(Struct, eq=False):
         """End the span with the value that the call returned."""
         try:
             run, plan = self.context.run, self.recorder.cached_plan or self.recorder.plan()
-            ended_ns = run.monotonic_ns() + self.offset_ns
+            read_ns = run.monotonic_ns  # as in `open`
+            ended_ns = read_ns() + self.offset_ns
             self._finish(COMPLETE, plan.result(value, run.rules), ended_ns)
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
             self._lose(error)
@@ -391,7 +391,7 @@ class OpenSpan(Struct, eq=False):
 
     # Unguarded: contains its own faults.
     def end(self, status: str, result: bytes | None, ended_ns: int | None = None) -> None:
-        """End the span with a status and a captured result, now or when *ended_ns* says."""
+        """End the span with a status and a captured result, now or as of *ended_ns*."""
         try:
             self._finish(status, result, self.now_ns() if ended_ns is None else ended_ns)
         except BaseException as error:  # noqa: BLE001 - as above
@@ -402,7 +402,7 @@ class OpenSpan(Struct, eq=False):
         self.end(CANCELLED, None, ended_ns)
 
     def now_ns(self) -> int:
-        """Return the time as wall time, which never is before the start of the span."""
+        """Return the wall time, never before the start of the span."""
         return self.context.run.monotonic_ns() + self.offset_ns
 
     @property
@@ -423,7 +423,7 @@ class OpenSpan(Struct, eq=False):
             run.settle()
 
     def _lose(self, error: BaseException) -> None:
-        """Drop the span after a fault: its run does not wait for it."""
+        """Drop the span after a fault; its run no longer waits for it."""
         self.context.run.discard(self.context.key)
         guard.contain(END, error)
 
@@ -432,7 +432,7 @@ class NullSpan(Struct, eq=False):
     """A span that records nothing: in mode `off`, and after a fault.
 
     Attributes:
-        context: The context of the call, which stays as it is.
+        context: The context of the call, which stays current.
     """
 
     context: SpanContext

@@ -1,4 +1,4 @@
-"""What the wrapper of a decorated callable knows of its declaration."""
+"""`StepTracer`: what a wrapper needs to record the calls of one decorated callable."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from remit._record.spans import START, SpanRecorder
 
 
 class StepTracer(Struct, frozen=True, eq=False):
-    """What the wrapper of a decorated callable knows of its declaration.
+    """What a wrapper needs to record the calls of one decorated callable.
 
     Attributes:
         recorder: Records its spans.
         self_parameter: Whether the arguments of a call begin with the object or class.
-        outside: Returns the block around a call outside any run: of an agent, that of a new run.
+        outside: Returns the block around a call outside any run; of an agent, that of a new run.
             May raise `DeniedError`.
-        rules: Returns the rules by which a call outside any run is captured.
+        rules: Returns the capture rules for a call outside any run.
         open_run: For an agent, opens a run without making it current.
     """
 
@@ -34,10 +34,10 @@ class StepTracer(Struct, frozen=True, eq=False):
 
     # Unguarded: contains its own faults.
     def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments by the names that the signature was read with.
+        """Return the arguments that the recorded signature names: without `self` or `cls`.
 
-        A function that is a method is handed its object by the method around it; of a descriptor
-        of another kind, *instance* is the object that it gave the callable for.
+        A bound method puts its object first among *args*. Any other descriptor is bound already,
+        and *instance* is its object.
         """
         if instance is not None:
             return args

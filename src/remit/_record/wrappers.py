@@ -1,8 +1,8 @@
-"""The decorated callables: wrapt wrappers that still pass for the bare ones.
+"""The decorated callables: wrapt wrappers that behave like the undecorated ones.
 
-wrapt keeps `inspect.is*function`, signatures, and every attribute. Added here: binding, so that
-a method is a real bound method, which pickles, copies and compares as the bare one does; pickling
-and copying of what is not bound; the `__call__` of objects.
+wrapt keeps `inspect.is*function`, signatures and attributes. This module adds binding, so that a
+method is a real bound method, which pickles, copies and compares like the undecorated one; pickling
+and copying of unbound callables; and the `__call__` of objects.
 """
 
 from __future__ import annotations
@@ -37,27 +37,19 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _Binder: TypeAlias = Callable[["StepFunction", Any, Any], object]
-"""Returns what a class, or an object of it, gives when it is asked for the attribute."""
+"""`__get__` of a decorated callable."""
 
 _NOT_OF_FUNCTIONS: Final = (
-    *(
-        "__len__",
-        "__contains__",
-        "__iter__",
-        "__reversed__",
-        "__enter__",
-        "__exit__",
-        "__aenter__",
-        "__aexit__",
-    ),
-    *("__int__", "__float__", "__complex__", "__index__", "__bytes__", "__abs__", "__round__"),
-)
-"""Methods of wrapt's proxies by which `isinstance` tells collections, blocks and numbers."""
+    "__len__", "__contains__", "__iter__", "__reversed__",
+    "__enter__", "__exit__", "__aenter__", "__aexit__",
+    "__int__", "__float__", "__complex__", "__index__", "__bytes__", "__abs__", "__round__",
+)  # fmt: skip
+"""Methods of wrapt's proxies that functions lack; `isinstance(step, Sized)` would be true."""
 
 if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Function = FunctionWrapper[..., Any]
 else:
-    # None is how Python says that there is no such method, whatever a base class has.
+    # None declares that the class has no such method, whatever its base class has.
     _Function = type("_Function", (FunctionWrapper,), dict.fromkeys(_NOT_OF_FUNCTIONS))
 
 
@@ -65,8 +57,8 @@ class WrapperConfig(NamedTuple):
     """How a decorated callable is called, bound and decorated again.
 
     Attributes:
-        call: Takes each call.
-        binding: How it binds.
+        call: Runs and records each call.
+        binding: How it binds in a class.
         redecorate: Decorates a copy in the same way; can be pickled.
         self_parameter: Whether its first argument is the object or class it is called on.
     """
@@ -80,14 +72,14 @@ class WrapperConfig(NamedTuple):
 class StepFunction(_Function):
     """A callable decorated with `@remit.span_type`.
 
-    Names that begin with `_self_` are ours; every other one is an attribute of what is inside.
+    Attributes named `_self_...` are the wrapper's; all others are those of the wrapped callable.
     """
 
     def __init__(self, wrapped: Any, config: WrapperConfig) -> None:  # noqa: ANN401 - a callable or a descriptor
         """Wrap *wrapped*, to be called and bound as *config* says."""
         if type(wrapped) is FunctionType:
-            # Of all but builtins wrapt asks at each call what they are bound to; a function
-            # answers with an `AttributeError`, which takes 0.3 us.
+            # wrapt looks up `__self__` at each call, except of builtins; for a function that
+            # raises an `AttributeError`, which takes 0.3 us.
             base: Any = super(FunctionWrapper, self)
             base.__init__(wrapped, None, config.call, None, "builtin")
         else:
@@ -97,11 +89,11 @@ class StepFunction(_Function):
 
     @property
     def _self_binding(self) -> str:  # type: ignore[override] # wrapt's is an attribute
-        """Say to a wrapper around this one, which binds alike, what kind of callable it is."""
+        """Tell a wrapt wrapper around this one the kind of callable that is wrapped."""
         return "function" if type(self.__wrapped__) is FunctionType else super()._self_binding
 
     def __get__(self, instance: Any, owner: Any = None) -> object:  # type: ignore[override] # noqa: ANN401 # wrapt binds to proxies
-        """Bind as what is decorated does."""
+        """Bind as the wrapped callable does."""
         return self._self_bind(self, instance, owner)
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -112,37 +104,37 @@ class StepFunction(_Function):
             wrapped.__set_name__(owner, name)  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
-        """Show what is decorated."""
+        """Show the wrapped callable."""
         return repr(self.__wrapped__)
 
     def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
-        """Pickle as what is decorated does: by its name, else by its parts."""
+        """Pickle as the wrapped callable does: by its name, else by its parts."""
         name = str(getattr(self, "__qualname__", ""))
         if attempt(lambda: pkgutil.resolve_name(f"{self.__module__}:{name}")) is self:
             return name
         return self._self_config.redecorate, (self.__wrapped__,)
 
     def __copy__(self) -> object:
-        """Copy as what is decorated does: a function is its own copy."""
-        return self._self_again(copy.copy(self.__wrapped__))
+        """Copy as the wrapped callable does: a function is its own copy."""
+        return self._self_copied(copy.copy(self.__wrapped__))
 
     def __deepcopy__(self, memo: dict[int, object]) -> object:
-        """Copy as what is decorated does: a function is its own copy."""
-        return self._self_again(copy.deepcopy(self.__wrapped__, memo))
+        """Copy as the wrapped callable does: a function is its own copy."""
+        return self._self_copied(copy.deepcopy(self.__wrapped__, memo))
 
-    def _self_again(self, copied: object) -> object:
+    def _self_copied(self, copied: object) -> object:
         return self if copied is self.__wrapped__ else self._self_config.redecorate(copied)
 
     def _self_like(self, wrapped: object, config: WrapperConfig) -> StepFunction:
-        """Return *wrapped*, decorated as this is but for *config*."""
+        """Return *wrapped* in a wrapper of the same class, with *config*."""
         return StepFunction(wrapped, config)
 
 
 def _bind_first(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind to the object, as functions do; the first time shows that it is a method."""
+    """Bind to the object, as functions do. The first time shows that the callable is a method."""
     if instance is not None:
         step._self_config.self_parameter.on_bind()  # noqa: SLF001 - of this module
-        step._self_bind = _bind_method  # noqa: SLF001 - the same
+        step._self_bind = _bind_method  # noqa: SLF001 - of this module
     return _bind_method(step, instance, owner)
 
 
@@ -162,7 +154,7 @@ def _bind_to_nothing(step: StepFunction, instance: object, owner: object) -> obj
 
 
 def _bind_by_descriptor(step: StepFunction, instance: object, owner: object) -> object:
-    """Bind as the descriptor inside does, and decorate what it gives."""
+    """Bind as the wrapped descriptor does, and decorate the attribute that it returns."""
     config: WrapperConfig = step._self_config  # noqa: SLF001 - of this module
     wrapped: Any = step.__wrapped__
 
@@ -184,13 +176,13 @@ _BINDERS: Final[dict[Binding, _Binder]] = {
 
 
 class StepObject(StepFunction):
-    """A decorated object of a class with `__call__`, which may be a collection or a block too.
+    """A decorated object of a class with `__call__`, which may also be a collection or a block.
 
-    Frameworks ask the `__call__` of an object whether it is a coroutine function.
+    Frameworks test whether the `__call__` of an object is a coroutine function.
     """
 
     @property
-    def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a method of its own kind
+    def __call__(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride] # a property
         """The object's own `__call__`, decorated."""
         wrapped: Any = self.__wrapped__
         config = self._self_config._replace(binding=Binding.NONE)
@@ -214,7 +206,7 @@ class Agent(StepFunction, Generic[P, R]):
         block: Callable[[str | None, str | None, object, str | None], RunBlock],
         registration: Callable[[], dict[str, object]],
     ) -> None:
-        """Wrap *wrapped*; the two callables come from the declaration."""
+        """Wrap *wrapped*; *block* and *registration* come from the declaration."""
         super().__init__(wrapped, config)
         self._self_block = block
         self._self_registration = registration
@@ -225,8 +217,8 @@ class Agent(StepFunction, Generic[P, R]):
             """Call the function, in a run of its own if there is none."""
             ...
 
-        # Of a class, the parameters are open: mypy tells methods, class and static methods that
-        # are decorated by a class not apart.
+        # On a class, the parameters are left open: mypy cannot tell methods, class methods and
+        # static methods apart that are decorated by a class.
         @overload  # type: ignore[override] # what is bound is an agent
         def __get__(self, instance: None, owner: type, /) -> Agent[..., R]: ...
         @overload
@@ -243,7 +235,7 @@ class Agent(StepFunction, Generic[P, R]):
         def __get__(  # pyright: ignore[reportIncompatibleMethodOverride] # the same
             self, instance: object, owner: type | None = None, /
         ) -> Agent[..., R]:
-            """Return the agent bound to an object; itself where a class is asked."""
+            """Return the agent bound to an object, or itself on a class."""
             ...
 
     def run(

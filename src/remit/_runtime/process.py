@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def current() -> Runtime:
     """Return the runtime; the first use configures it from the environment.
 
-    A wrong environment variable is logged once and switches recording off. The policy still
-    applies. Only `configure()` raises.
+    A wrong environment variable is logged once and turns recording off; the policy still applies.
+    Only `configure()` raises.
     """
     return state.runtime or _set_up()
 
@@ -44,17 +44,17 @@ def configure(**settings: object) -> None:
 
 
 def _set_up(settings: Mapping[str, object] | None = None) -> Runtime:
-    """Return a runtime from *settings*, or without them the first one, from the environment."""
+    """Return a runtime made from *settings*; without them the first one, from the environment."""
     # The only import inside a function: httpx, sqlite3 and pydantic-settings take longer to import
-    # than everything else, and a program that only declares needs none of them. They are imported
-    # here, on the caller's thread, so that no background thread imports anything.
+    # than everything else, and a program that only declares does not need them. They are imported
+    # on the caller's thread, because background threads import nothing.
     from remit._runtime import setup  # noqa: PLC0415
 
     return setup.first() if settings is None else setup.configure(settings)
 
 
 def registration(agent: AgentType) -> dict[str, object]:
-    """Return the registration payload of *agent*, from what is declared now."""
+    """Return the registration payload of *agent*, from the current declarations."""
     return payload_of(agent, registry())
 
 

@@ -1,4 +1,4 @@
-"""The runtime of one process: settings, recorder, delivery, and the open runs."""
+"""The runtime of one process: connects settings, recorder and delivery, and keeps the runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
-    MAX_SAID,
+    MAX_LOGGED,
     OBSERVE,
     NothingAfter,
     OpenRun,
@@ -37,9 +37,9 @@ from remit._record.runs import (
 from remit._record.spans import SpanRecorder
 from remit._runtime.after_run import FlushAfterRun
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
-from remit.errors import CARRY, DeniedError, RunTerminated, SettingsError, denial
+from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
-# Seconds that a new runtime waits for the sender of the one that it replaces.
+# Seconds that a new runtime waits for the sender of the runtime that it replaces.
 HAND_OVER_S: Final = 0.2
 
 
@@ -47,10 +47,10 @@ class Runtime:
     """Records the runs of one process and delivers them.
 
     Attributes:
-        settings: The settings that it was made from.
+        settings: The settings.
         mode: `remote`, `local` or `off`; never `auto`.
-        target: Where items go, for messages.
-        recorder: What its runs share.
+        target: Where items are sent, for messages.
+        recorder: The recorder of its runs.
         started: Whether a run was opened; `configure()` is an error from then on.
     """
 
@@ -68,11 +68,11 @@ class Runtime:
 
         Args:
             settings: The settings.
-            registry: Returns what is declared now.
+            registry: Returns the current registry.
             on_start: Called before the first run of each process, and when delivery wakes up.
             sink: Receives the items instead of delivery, in tests.
             clock: The time.
-            others: Which spool files of ended processes are sent too.
+            others: Selects the spool files of ended processes to send as well.
         """
         self.settings = settings
         self._others = others
@@ -87,9 +87,9 @@ class Runtime:
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # The agent without an id of its own, by the value of the setting `agent_id`.
+        # By the value of the setting `agent_id`: the agent that uses it.
         self._agent_of_id: dict[str, str] = {}
-        # Reentrant: a signal's handler may call a step while this thread counts another.
+        # Reentrant, because a signal handler may call a step while this thread counts another.
         self._counting = threading.RLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
@@ -114,7 +114,7 @@ class Runtime:
         )
 
     def open_run(self, agent: AgentType, options: RunOptions, ceilings: Ceilings) -> OpenRun:
-        """Open a run of *agent*; the first run logs where items go.
+        """Open a run of *agent*; the first run logs where items are sent.
 
         Raises:
             SettingsError: The setting `agent_id` would be the id of two agents.
@@ -126,11 +126,11 @@ class Runtime:
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
             if self.settings.half_remote is not None:
-                given, missing = self.settings.half_remote
+                present, missing = self.settings.half_remote
                 logger.warning(
                     "%s is set but %s is not set, so remit records in local mode, to %s: set it, "
                     "or choose with mode='local'",
-                    given,
+                    present,
                     missing,
                     target,
                 )
@@ -140,7 +140,7 @@ class Runtime:
         return run
 
     def check_resumed(self, instance_id: str) -> None:
-        """Raise if this process knows that a run was terminated; the server is asked later.
+        """Check that this process knows of no termination of the run; the server is asked later.
 
         Raises:
             RunTerminated: The run was terminated.
@@ -151,7 +151,7 @@ class Runtime:
                 raise RunTerminated(feed.key, feed.terminated or None)
 
     def outside(self, step: SpanRecorder) -> None:
-        """Count a call of *step* outside any run, and refuse it or log once that it is unrecorded.
+        """Count a call of *step* outside any run; refuse it, or log once that it is not recorded.
 
         Raises:
             DeniedError: The setting `outside_run` refuses the call.
@@ -161,19 +161,19 @@ class Runtime:
         if violations is not None:
             where = _called_from(step)
             if first:
-                told = denial(step.name, violations, where)
-                self._say_outside("%s; outside_run='record' lets such calls run, unrecorded", told)
+                message = denial(step.name, violations, where)
+                _warn("%s; outside_run='record' lets such calls run, unrecorded", message)
             raise DeniedError(step.name, violations, where)
         if first and self.mode != "off":
-            self._say_outside(
+            _warn(
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
                 step.name,
                 _called_from(step),
-                CARRY,
+                OUTSIDE_RUN_HINT,
             )
 
     def _refused_outside(self, step: SpanRecorder) -> tuple[str, ...] | None:
-        """Return the violations for which *step* is refused, or None if it may run."""
+        """Return the violations for which *step* is refused; None if it may run."""
         rule, observing = self.settings.outside_run, self.settings.on_violation == OBSERVE
         if rule == "record" or (rule is None and observing):
             return None
@@ -184,50 +184,47 @@ class Runtime:
 
     @guarded("the policy")
     def _exceeded_by(self, step: SpanRecorder) -> tuple[str, ...] | None:
-        """Return where *step* exceeds the data risks of all agents declared so far."""
-        declared = self._registry()
-        if self._ceilings is None or self._ceilings[0] != declared.version:
+        """Return how *step* exceeds the data risks of the agents declared so far."""
+        registry = self._registry()
+        if self._ceilings is None or self._ceilings[0] != registry.version:
             ceilings = (
                 Ceiling.of(agent.external_identifier, agent.span_type.place, agent.data_risk)
-                for agent in declared.agents()
+                for agent in registry.agents()
             )
-            self._ceilings = (declared.version, tuple(filter(None, ceilings)))
+            self._ceilings = (registry.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations
 
     @guarded("the count of calls outside any run")
     def _count_outside(self, name: str) -> bool:
-        """Count a call and return whether it is the first of its name.
+        """Count a call; return whether it is the first of its name.
 
-        Names beyond `MAX_SAID` are not counted: blocks may have thousands of names.
+        Names beyond `MAX_LOGGED` are not counted.
         """
         with self._counting:
             first = name not in self._outside
-            if first and len(self._outside) >= MAX_SAID:
+            if first and len(self._outside) >= MAX_LOGGED:
                 return False
             self._outside[name] += 1
             return first
 
-    @guarded("the log of a call outside any run")
-    def _say_outside(self, message: str, *args: object) -> None:
-        logger.warning(message, *args)
-
+    @guarded("looking for what ended processes left")
     def adopt(self) -> None:
-        """Start sending what ended processes left in the spool, if there is anything."""
+        """Start to send the items that ended processes left in the spool, if there are any."""
         if self._delivery is not None and self._delivery.adopt():
             self._on_start()
 
     def bring_back(self) -> None:
-        """Send again what a server refused before."""
+        """Queue the items again that a server refused."""
         if self._delivery is not None:
             self._delivery.bring_back()
 
     def flush(self, timeout_s: float, *, adopting: bool = True) -> FlushResult:
-        """Deliver what was recorded so far, within *timeout_s* seconds.
+        """Deliver the items recorded so far, within *timeout_s* seconds.
 
         Args:
             timeout_s: Seconds to wait at most.
-            adopting: Deliver also what ended processes left in the spool.
+            adopting: Also deliver the items that ended processes left in the spool.
         """
         if self._delivery is None:
             return FlushResult.nothing()
@@ -243,11 +240,11 @@ class Runtime:
         """Shut down for the runtime that replaces this one, before anything was recorded."""
         self.shutdown(0)
         if self._delivery is not None:
-            # The sender may hold the file of an ended process, which the next runtime looks for.
+            # The sender may hold the file of an ended process, which the next runtime adopts.
             self._delivery.stopped(HAND_OVER_S)
 
     def status(self) -> Status:
-        """Return where delivery stands."""
+        """Return mode, target, counters, and the state of delivery."""
         status = self._delivery.status() if self._delivery else Status.nothing()
         return replace(
             status,
@@ -274,7 +271,7 @@ class Runtime:
             self._delivery.shutdown(self._exit, exiting=True)
 
     def tick(self) -> None:
-        """End what finalizers left, terminated streams, overdue and idle runs, at each pass."""
+        """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
         self.recorder.end_collected()
         for table in list(self.recorder.tables):
             table.end_idle()
@@ -286,7 +283,7 @@ class Runtime:
                 run.settle()
 
     def before_fork(self) -> None:
-        """Pause delivery's threads outside of every lock that the child needs."""
+        """Pause delivery's threads where they hold no lock that the child needs."""
         if self._delivery is not None:
             self._delivery.before_fork()
 
@@ -296,7 +293,7 @@ class Runtime:
             self._delivery.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Drop the parent's items and threads; the parent ends its own runs."""
+        """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
         for run in self._runs:
             run.feed.streams.clear()
@@ -312,11 +309,11 @@ class Runtime:
             self._delivery.after_fork_in_child()
 
     def _agent_ref(self, agent: AgentType) -> AgentRef:
-        """Return what delivery knows of an agent; made again after a new declaration."""
-        declared = self._registry()
-        known = self._agents.get(agent.external_identifier)
-        if known is not None and known[0] == declared.version:
-            return known[1]
+        """Return the reference of an agent for delivery; a new one after each declaration."""
+        registry = self._registry()
+        version, ref = self._agents.get(agent.external_identifier, (None, None))
+        if ref is not None and version == registry.version:
+            return ref
         local = self.mode == "local" and self._delivery is not None
         ref = AgentRef(
             agent.external_identifier,
@@ -326,11 +323,11 @@ class Runtime:
             # The collector in local mode has one environment.
             None if local else agent.environment_id or self.settings.environment_id,
             # A copy, because later declarations belong to the registration of the next run.
-            cache(partial(registration, agent, declared.copy())),
+            cache(partial(registration, agent, registry.copy())),
             agent.local_identifier if local else None,
             cache(partial(_quality_check_of, agent)),
         )
-        self._agents[agent.external_identifier] = (declared.version, ref)
+        self._agents[agent.external_identifier] = (registry.version, ref)
         return ref
 
     def _agent_id_of(self, agent: AgentType) -> str | None:
@@ -353,7 +350,7 @@ class Runtime:
         return setting
 
     def _first_seen(self, agent: str, name: str) -> None:
-        """Note a span type that the registration of *agent* may lack."""
+        """Log a span type that is missing in the registration of *agent*."""
         if self._registry().seen(name, agent):
             logger.info(
                 "span type %s was first seen after %s was registered: its spans are sent all the "
@@ -380,14 +377,19 @@ class Runtime:
             target=self.target,
             spool=spool,
             others=self._others,
-            # For a child of a fork that records into its parent's run and opens none of its own.
+            # For the child of a fork that records into the run of its parent.
             on_start_threads=self._on_start,
             ticks=(self.tick,),
         )
 
 
+@guarded("the log of a call outside any run")
+def _warn(message: str, *args: object) -> None:
+    logger.warning(message, *args)
+
+
 def _called_from(step: SpanRecorder) -> str:
-    """Return where a step was called, to follow "called outside any run" in a message."""
+    """Return where a step was called, for the end of a sentence."""
     place = caller()
     if place is not None:
         return f"at {place}"

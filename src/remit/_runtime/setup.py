@@ -1,4 +1,4 @@
-"""Makes the runtime from the settings. To import this module is to import httpx and sqlite3."""
+"""Makes the runtime from the settings. Importing this module imports httpx and sqlite3."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from remit._runtime.targets import check_target
 from remit.config import Settings
 from remit.errors import SettingsError, UsageError
 
-# Settings that decide where items go.
+# Settings that decide where items are sent.
 _TARGET: Final = frozenset({"mode", "transport", "api_url", "api_token", "data_dir"})
 
 
@@ -59,7 +59,7 @@ def configure(settings: Mapping[str, object]) -> Runtime:
         runtime = _install(loaded)
     if before is not None:
         before.hand_over()
-    _adopt(runtime)
+    runtime.adopt()
     return runtime
 
 
@@ -70,43 +70,6 @@ def _hold_policy(settings: Settings) -> None:
         if state.configured is None and (state.runtime is None or not state.runtime.started):
             state.configured = settings
             state.runtime = None
-
-
-@guarded("looking for what ended processes left")
-def _adopt(runtime: Runtime) -> None:
-    runtime.adopt()
-
-
-def stay_quiet() -> None:
-    """Record only into the sinks of tests in this process, whatever `configure()` says.
-
-    For test sessions: the code under test, or a token in the environment, never sends test runs to
-    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
-    through that transport.
-    """
-    shared = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
-    state.ignored = frozenset((each, os.environ[each]) for each in shared if each in os.environ)
-    state.in_tests = InTests("off")
-
-
-def configured() -> dict[str, object]:
-    """Return the settings of the last `configure()` by name, except the target and the mode."""
-    settings = state.configured
-    if settings is None:
-        return {}
-    given = settings.model_fields_set - _TARGET
-    return {name: getattr(settings, name) for name in given}
-
-
-@contextmanager
-def unrecorded() -> Generator[None]:
-    """Record nothing in this block, even if `configure()` is called in it.
-
-    For commands that import a program to read its declarations.
-    """
-    with restored("runtime", "configured", "unrecorded"):
-        state.runtime, state.configured, state.unrecorded = None, None, True
-        yield
 
 
 def _from_environment() -> Settings:
@@ -148,14 +111,6 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
     return (settings.model_copy(update={"mode": "off"}) if wrong else settings), wrong
 
 
-@cache
-def _folder_of_tests() -> Path:
-    """Return a temporary data folder for tests that deliver; it is removed at exit."""
-    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def _install(settings: Settings) -> Runtime:
     tests = state.in_tests
     if tests is None or settings.transport is not None:
@@ -184,21 +139,35 @@ def _log_doubtful(settings: Settings) -> None:
 
 def _log_once(line: str) -> None:
     """Log a line once in this process."""
-    if line not in state.said:
-        state.said |= {line}
+    if line not in state.logged:
+        state.logged |= {line}
         logger.warning("remit: %s", line)
+
+
+# For commands
+
+
+@contextmanager
+def unrecorded() -> Generator[None]:
+    """Record nothing in this block, even if `configure()` is called in it.
+
+    For commands that import a program to read its declarations.
+    """
+    with restored("runtime", "configured", "unrecorded"):
+        state.runtime, state.configured, state.unrecorded = None, None, True
+        yield
 
 
 def send_spooled(
     settings: Settings, timeout_s: float, others: Others, *, set_aside: bool
 ) -> FlushResult:
-    """Send what ended processes left in the spool, by a runtime of its own.
+    """Send the items that ended processes left in the spool, with a separate runtime.
 
     Args:
         settings: The server and the folder of the spool.
         timeout_s: Seconds to try at most.
-        others: Which other spool files are sent too.
-        set_aside: Also send what a server refused before.
+        others: Selects the spool files to send.
+        set_aside: Also send the items that a server refused.
     """
     runtime = Runtime(settings, registry, others=others)
     if set_aside:
@@ -207,27 +176,30 @@ def send_spooled(
     return runtime.shutdown(settings.exit_timeout_s)
 
 
+# For tests
+
+
 @contextmanager
 def isolated(
     settings: Settings, *, sink: Sink | None = None, clock: Clock | None = None
 ) -> Generator[Runtime]:
-    """Give a test its own runtime and a copy of the registry; faults inside remit raise.
+    """Give a test a new runtime and a copy of the registry; faults inside remit raise.
 
     Args:
         settings: The settings of the runtime.
         sink: Receives the items instead of delivery, even after `configure()`; without one the
-            block behaves like a program of its own.
+            block behaves like a separate program.
         clock: The time.
     """
-    with restored("registry", "runtime", "ended", "configured", "in_tests", "said"):
+    with restored("registry", "runtime", "ended", "configured", "in_tests", "logged"):
         state.registry = state.registry.copy()
         state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
-        state.ended, state.configured, state.in_tests, state.said = None, None, None, frozenset()
+        state.ended, state.configured, state.in_tests, state.logged = None, None, None, frozenset()
         if sink is not None:
-            given = settings.model_fields_set - {"transport"}
-            own = {name: getattr(settings, name) for name in given}
+            names = settings.model_fields_set - {"transport"}
+            values = {name: getattr(settings, name) for name in names}
             state.configured = settings.model_copy(update={"transport": None})
-            state.in_tests = InTests(settings.resolved_mode, sink, clock, own)
+            state.in_tests = InTests(settings.resolved_mode, sink, clock, values)
         try:
             with counting(Faults(strict=True)):
                 yield state.runtime
@@ -236,6 +208,35 @@ def isolated(
 
 
 def _shut_down(timeout_s: float) -> None:
-    # Another runtime than before the block, or none, if it called `configure()` or `shutdown()`.
+    # After `configure()` or `shutdown()` in the block it is another runtime, or none.
     if state.runtime is not None:
         state.runtime.shutdown(timeout_s)
+
+
+def stay_quiet() -> None:
+    """Record only into the sinks of tests in this process, whatever `configure()` says.
+
+    For test sessions: the code under test, or a token in the environment, never sends test runs to
+    production and never writes them to the data folder. Only `configure(transport=...)` delivers,
+    through that transport.
+    """
+    variables = [each for name in config.SHARED_WITH_PREFACTOR for each in config.variables(name)]
+    state.ignored = frozenset((name, os.environ[name]) for name in variables if name in os.environ)
+    state.in_tests = InTests("off")
+
+
+def configured() -> dict[str, object]:
+    """Return the settings of the last `configure()` by name, except the target and the mode."""
+    settings = state.configured
+    if settings is None:
+        return {}
+    names = settings.model_fields_set - _TARGET
+    return {name: getattr(settings, name) for name in names}
+
+
+@cache
+def _folder_of_tests() -> Path:
+    """Return a temporary data folder for tests that deliver; it is removed at exit."""
+    folder = Path(tempfile.mkdtemp(prefix="remit-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -24,17 +24,17 @@ if TYPE_CHECKING:  # both take long to import, see `remit._runtime.process`
     from remit.config import IgnoredSources, Settings
 
 # Negative: after multiprocessing has flushed the child's queues and joined its children.
-LATE: Final = -100
+EXIT_PRIORITY: Final = -100
 
 
 class InTests(Struct, frozen=True):
-    """What a test decides and `configure()` in the code under test cannot change.
+    """Decided by a test; `configure()` in the code under test cannot change it.
 
     Attributes:
         mode: The mode.
         sink: Receives the items; None if nothing is recorded.
         clock: The time.
-        settings: Settings given to `isolated()`, by name; None if the environment counts.
+        settings: Settings of `isolated()`, by name; None reads the environment.
     """
 
     mode: str
@@ -45,7 +45,21 @@ class InTests(Struct, frozen=True):
 
 @dataclass
 class ProcessState:
-    """The registry, the runtime, and what was configured."""
+    """The registry, the runtime, and the settings of `configure()`.
+
+    Attributes:
+        registry: Holds all declarations.
+        runtime: The current runtime, if there is one.
+        ended: The runtime that was shut down last.
+        exit_hooked: Whether the exit handler is registered.
+        finalized_pid: Id of the process whose other exit hooks are registered.
+        configured: Settings of the last `configure()`.
+        ignored: Environment variables that do not count, in test sessions.
+        in_tests: Decided by a test.
+        unrecorded: Whether mode `off` is forced.
+        logged: Lines that were logged once.
+        lock: Held while the runtime is replaced.
+    """
 
     registry: Registry
     runtime: Runtime | None = None
@@ -56,7 +70,7 @@ class ProcessState:
     ignored: IgnoredSources = frozenset()
     in_tests: InTests | None = None
     unrecorded: bool = False
-    said: frozenset[str] = frozenset()
+    logged: frozenset[str] = frozenset()
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
@@ -82,12 +96,12 @@ def registry() -> Registry:
 def hook_exit() -> None:
     """Register the flush at exit, also where a child process never runs `atexit`."""
     if not (state.exit_hooked or threading.main_thread().is_alive()):
-        # The interpreter runs its exit handlers already and calls no new one.
+        # The interpreter already runs its exit handlers and will not call a new one.
         if state.runtime is not None:
             state.runtime.shutdown(0)
         return
     if not state.exit_hooked:
-        # In this order: if a signal handler raises in between, it is registered again.
+        # In this order: if a signal handler raises in between, the handler is registered again.
         atexit.register(_at_exit)
         state.exit_hooked = True
     if state.finalized_pid == os.getpid():
@@ -96,17 +110,17 @@ def hook_exit() -> None:
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
-        util.Finalize(None, _at_exit, exitpriority=LATE)
+        util.Finalize(None, _at_exit, exitpriority=EXIT_PRIORITY)
     signals = sys.modules.get("celery.signals")
     if signals is not None:
-        # The children of Celery's pool end by `os._exit`, and only send this signal before.
+        # The children of Celery's pool end by `os._exit`, but send this signal before.
         signals.worker_process_shutdown.connect(_at_exit, weak=False, dispatch_uid=__name__)
     state.finalized_pid = os.getpid()
 
 
 @guarded("the exit of the process")
 def _at_exit(**_: object) -> None:
-    # Ctrl-C ends the wait for a server; the program has ended already.
+    # Ctrl-C only ends the wait for the server.
     with suppress(KeyboardInterrupt):
         if state.runtime is not None:
             state.runtime.at_exit()

@@ -1,4 +1,4 @@
-"""Clients of what items are sent to: a server, or the collector inside this process."""
+"""Clients of the target: a server, or the collector inside this process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,33 @@ from remit.errors import UnavailableError
 
 T = TypeVar("T")
 
-# By name, because the collector is an optional extra.
+# Imported by name, because the collector is an optional extra.
 LOCAL_APP: Final = "remit.collector.local"
 LOCAL_FILE: Final = "remit.db"
 LOCAL_URL: Final = "http://remit.local"
+
+
+def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
+    """Return the client for the settings; *spool* is where items wait meanwhile."""
+    if settings.resolved_mode != "local":
+        return remote_client(settings, clock)
+    try:
+        return LocalClient(settings, clock)
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        return MissingCollector(package, spool)
+
+
+def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
+    """Return a client of the server in the settings."""
+    token = settings.api_token
+    return HttpClient(
+        settings.api_url or "",
+        token.get_secret_value() if token is not None else None,
+        transport=settings.transport,
+        timeout_s=settings.request_timeout_s,
+        clock=clock,
+    )
 
 
 class LocalClient:
@@ -41,7 +64,7 @@ class LocalClient:
         self._http: HttpClient | None = None
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the collector answers.
+        """Return the answer of the collector.
 
         Raises:
             ApiError: The collector refuses, or its database cannot be opened.
@@ -74,7 +97,7 @@ class LocalClient:
 
 
 class MissingCollector:
-    """The client of local mode if the collector is not installed; it sends nothing.
+    """The client of local mode if the collector is not installed; every call raises.
 
     Attributes:
         holds_locks: False, because no call reaches SQLite.
@@ -83,7 +106,7 @@ class MissingCollector:
     holds_locks: bool = False
 
     def __init__(self, package: str, spool: Path) -> None:
-        """Name the missing package, and the spool where items wait meanwhile."""
+        """Keep the name of the missing package, and the spool where items wait meanwhile."""
         self._package = package
         self._spool = spool
 
@@ -105,19 +128,8 @@ class MissingCollector:
         """Do nothing."""
 
 
-def make_client(settings: config.Settings, clock: Clock, spool: Path) -> Client:
-    """Return the client that the settings ask for; *spool* is where items wait meanwhile."""
-    if settings.resolved_mode != "local":
-        return remote_client(settings, clock)
-    try:
-        return LocalClient(settings, clock)
-    except ImportError as error:
-        package = (error.name or str(error)).partition(".")[0]
-        return MissingCollector(package, spool)
-
-
 def spool_of(settings: config.Settings) -> Folder:
-    """Return the spool folder of the target that the settings name."""
+    """Return the spool folder of the target in the settings."""
     token = settings.api_token
     if settings.resolved_mode == "local":
         identity = Identity.of("local", None)
@@ -128,22 +140,10 @@ def spool_of(settings: config.Settings) -> Folder:
 
 
 def check_target(settings: config.Settings) -> None:
-    """Check the URL and the token before they are used; the URL may be missing.
+    """Check the URL, if there is one, and the token before they are used.
 
     Raises:
         SettingsError: One is not valid. The message does not quote the token.
     """
     if settings.resolved_mode == "remote" and settings.api_url:
         remote_client(settings, SystemClock()).close()
-
-
-def remote_client(settings: config.Settings, clock: Clock) -> HttpClient:
-    """Return a client of the server that the settings name."""
-    token = settings.api_token
-    return HttpClient(
-        settings.api_url or "",
-        token.get_secret_value() if token is not None else None,
-        transport=settings.transport,
-        timeout_s=settings.request_timeout_s,
-        clock=clock,
-    )
