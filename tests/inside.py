@@ -71,9 +71,9 @@ from remit._deliver.spool import FileOutbox as FileOutbox
 from remit._deliver.spool import Files as Files
 from remit._deliver.spool import Folder as Folder
 from remit._deliver.spool import Identity as Identity
-from remit._deliver.spool import Lose as Lose
 from remit._deliver.spool import MemoryOutbox as MemoryOutbox
-from remit._deliver.spool import Others as Others
+from remit._deliver.spool import OnLoss as OnLoss
+from remit._deliver.spool import OtherFiles as OtherFiles
 from remit._deliver.spool import Registration as Registration
 from remit._deliver.spool import Row
 from remit._deliver.spool import RunRecord as RunRecord
@@ -354,13 +354,13 @@ def spool_folder(data_dir: Path, *, target: str, token: str | None, max_bytes: i
 def spool_files(
     folder: Folder,
     *,
-    lose: Lose,
+    on_loss: OnLoss,
     wall_ns: Callable[[], int] = SystemClock.wall_ns,
     any_token: bool = False,
 ) -> Files:
     """Return the files of *folder*, as one process sees them."""
-    others = Others(any_token=any_token)
-    return Files(folder, wall_ns=wall_ns, lose=lose, others=others)
+    others = OtherFiles(any_token=any_token)
+    return Files(folder, wall_ns=wall_ns, on_loss=on_loss, others=others)
 
 
 def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> SpoolOutbox:

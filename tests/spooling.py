@@ -54,7 +54,7 @@ class Spooled:
         self.freed_bytes = 0
         self._open: list[SpoolOutbox | FileOutbox] = []
         self.folder = spool_folder(data_dir, target=target, token=token, max_bytes=max_bytes)
-        self.files = spool_files(self.folder, lose=self._lose, any_token=any_token)
+        self.files = spool_files(self.folder, on_loss=self._lose, any_token=any_token)
 
     def outbox(self) -> SpoolOutbox:
         """Return an outbox of the process."""

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 import remit
 from remit import _runtime
-from remit._deliver.spool import Others
+from remit._deliver.spool import OtherFiles
 from remit._runtime import setup
 from remit._runtime.targets import MissingCollector, spool_of
 from remit.config import Settings
@@ -94,7 +94,7 @@ def test_what_was_recorded_by_another_token_waits_for_it(tmp_path: Path) -> None
     assert remit.flush(5)
     assert api.seen == []
     settings = _runtime.current().settings
-    sent = setup.send_spooled(settings, 20, Others(any_token=True), set_aside=False)
+    sent = setup.send_spooled(settings, 20, OtherFiles(any_token=True), set_aside=False)
     assert sent
     assert len(api.instances) == 1
 

@@ -20,7 +20,7 @@ from remit._deliver.refusals import Tally
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.runs import Registrations, RunTable
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHERS, Files, Folder, Others, SpoolOutbox
+from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, SpoolOutbox
 from remit._deliver.status import StatusReader
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
@@ -36,7 +36,7 @@ FORK_WAIT_S: Final = 1.0
 Pausable: TypeAlias = Files | Worker
 
 
-class Pace(TypedDict):
+class DeliverySettings(TypedDict):
     """The settings of the same names: sizes, intervals and timeouts."""
 
     flush_interval_s: float
@@ -60,10 +60,10 @@ class Delivery:
         clock: Clock,
         target: str,
         spool: Folder | None = None,
-        others: Others = NO_OTHERS,
+        others: OtherFiles = NO_OTHER_FILES,
         on_start_threads: Callable[[], None] = lambda: None,
         ticks: Sequence[Callable[[], None]] = (),
-        **pace: Unpack[Pace],
+        **settings: Unpack[DeliverySettings],
     ) -> None:
         """Wire the parts.
 
@@ -75,7 +75,7 @@ class Delivery:
             others: Spool files of other targets or tokens that are adopted too.
             on_start_threads: Called at the first item of each process, and at every new run.
             ticks: Called on the writer's thread at every interval.
-            **pace: See `Pace`.
+            **settings: See `DeliverySettings`.
         """
         self._http = http
         self._clock = clock
@@ -84,16 +84,16 @@ class Delivery:
         self._others = others
         self._on_start_threads = on_start_threads
         self._ticks = tuple(ticks)
-        self._pace = pace
+        self._settings = settings
         self._closed = False
         # The parts that each forking thread has paused.
         self._paused: dict[int, list[Pausable]] = {}
         self._losses = Losses()
         self._buffer = Buffer(
-            max_bytes=pace["max_buffer_bytes"],
+            max_bytes=settings["max_buffer_bytes"],
             losses=self._losses,
             clock=clock,
-            announce_after_s=pace["flush_interval_s"],
+            announce_after_s=settings["flush_interval_s"],
             start_threads=self._start_threads,
             wake_writer=self.wake_writer,
         )
@@ -101,43 +101,43 @@ class Delivery:
 
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
-        clock, buffer, pace = self._clock, self._buffer, self._pace
+        clock, buffer, settings = self._clock, self._buffer, self._settings
         # Reentrant, because a signal handler may shut down too.
         self._closing = threading.RLock()
         self._spool_files = files = self._files()
         self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
-        self._client = DeadlineClient(self._http, pace["request_timeout_s"])
+        self._client = DeadlineClient(self._http, settings["request_timeout_s"])
         self._circuit = CircuitBreaker(self._target, clock)
         context = SenderContext(
             client=self._client,
             circuit=self._circuit,
             losses=self._losses,
             tally=Tally(),
-            limits=BatchLimits(pace["max_batch_items"], pace["max_batch_bytes"]),
-            poll_interval_s=pace["poll_interval_s"],
-            stream_interval_s=min(pace["poll_interval_s"], pace["flush_interval_s"]),
+            limits=BatchLimits(settings["max_batch_items"], settings["max_batch_bytes"]),
+            poll_interval_s=settings["poll_interval_s"],
+            stream_interval_s=min(settings["poll_interval_s"], settings["flush_interval_s"]),
             clock=clock,
         )
         runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
         self._sender = sender = Sender(outbox, runs, context)
-        self._adoption = adoption = Adoption(files, context, pace["poll_interval_s"])
+        self._adoption = adoption = Adoption(files, context, settings["poll_interval_s"])
         self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
             # In turns, so that neither this process's items nor adopted files wait for long.
             return min(sender.step(), adoption.step())
 
-        self._sending = Worker(SENDER, send, clock, self._close_client)
+        self._sender_thread = Worker(SENDER, send, clock, self._close_client)
         self._writer = Writer(
             buffer=buffer,
             outbox=outbox,
             registrations=Registrations(),
             clock=clock,
-            interval_s=pace["flush_interval_s"],
+            interval_s=settings["flush_interval_s"],
             ticks=self._ticks,
-            moved=self._sending.wake,
+            moved=self._sender_thread.wake,
         )
-        self._writing = Worker(WRITER, self._writer.step, clock)
+        self._writer_thread = Worker(WRITER, self._writer.step, clock)
         self._status = StatusReader(
             self._target, buffer, self._writer, outbox, adoption, context, self._spool
         )
@@ -148,7 +148,7 @@ class Delivery:
         return Files(
             self._spool,
             wall_ns=self._clock.wall_ns,
-            lose=self._lose,
+            on_loss=self._count_loss,
             others=self._others,
         )
 
@@ -162,8 +162,8 @@ class Delivery:
         if self._closed or not self._adoption.may_have_files():
             return False
         self._adoption.request_scan()
-        self._sending.start()
-        self._sending.wake()
+        self._sender_thread.start()
+        self._sender_thread.wake()
         return True
 
     def bring_back(self) -> None:
@@ -228,7 +228,7 @@ class Delivery:
 
     def stopped(self, timeout_s: float) -> bool:
         """Return whether the sender has ended after a shutdown, within *timeout_s* seconds."""
-        return self._sending.stop(timeout_s)
+        return self._sender_thread.stop(timeout_s)
 
     def status(self) -> Status:
         """Return the status; the runtime fills in mode, faults and what was withheld."""
@@ -239,16 +239,16 @@ class Delivery:
 
         The child has no other thread, so a lock that one of them holds would stay locked there.
         """
-        if len(self._buffer) and self._writing.pause(FORK_WAIT_S):
+        if len(self._buffer) and self._writer_thread.pause(FORK_WAIT_S):
             # A child may record into a run that is only in memory. If this process were killed now,
             # no other process could end that run.
             try:
                 self._writer.move()
             finally:
-                self._writing.resume()
+                self._writer_thread.resume()
         paused = self._paused[threading.get_ident()] = list[Pausable]()
         # A sender that waits for the network holds no lock that a child needs.
-        sender = (self._sending,) if self._http.holds_locks else ()
+        sender = (self._sender_thread,) if self._http.holds_locks else ()
         spool = (self._spool_files,) if self._spool_files is not None else ()
         for part in (*sender, *spool):
             if part.pause(FORK_WAIT_S):
@@ -262,8 +262,8 @@ class Delivery:
     def after_fork_in_child(self) -> None:
         """Begin again in the child of a fork: new locks, outbox and threads, nothing queued."""
         self._buffer.after_fork_in_child()
-        self._writing.forget_after_fork()
-        self._sending.forget_after_fork()
+        self._writer_thread.forget_after_fork()
+        self._sender_thread.forget_after_fork()
         self._outbox.abandon()
         self._adoption.abandon()
         self._paused = {}
@@ -272,20 +272,20 @@ class Delivery:
     def _start_threads(self) -> None:
         """Start both threads unless they run; after a shutdown they do not start again."""
         self._on_start_threads()
-        self._writing.start()
-        self._sending.start()
+        self._writer_thread.start()
+        self._sender_thread.start()
 
     def wake_writer(self) -> None:
         """Make the writer move what is queued; do not wait for it."""
-        self._writing.wake()
+        self._writer_thread.wake()
 
     @property
     def _has_work(self) -> bool:
         """Whether a thread runs or an item is undelivered."""
-        alive = self._writing.alive or self._sending.alive
+        alive = self._writer_thread.alive or self._sender_thread.alive
         return alive or len(self._buffer) > 0 or self._outbox.pending() > 0
 
-    def _lose(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
+    def _count_loss(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
         """Count what the spool gave up, also in the losses of its runs."""
         self._losses.add(reason, count)
         for run_key, lost in Counter(run_keys).items():
@@ -307,12 +307,12 @@ class Delivery:
 
     def _stop(self, deadline: Deadline) -> None:
         """End both threads, move the remaining items, close everything."""
-        stopped = self._writing.stop(max(GRACE_S, deadline.remaining_s()))
+        stopped = self._writer_thread.stop(max(GRACE_S, deadline.remaining_s()))
         self._buffer.close()
         if stopped and (self._status.unmoved() or self._losses.runs()):
-            self._writing.run_once()
-        sent_by_thread = self._sending.alive
-        self._sending.stop(deadline.remaining_s())
+            self._writer_thread.run_once()
+        sent_by_thread = self._sender_thread.alive
+        self._sender_thread.stop(deadline.remaining_s())
         if not sent_by_thread:
             # Otherwise the sender closes it when it ends: if a connection were closed during a
             # request on another thread, its descriptor could be reused under that request.
@@ -321,12 +321,12 @@ class Delivery:
         self._adoption.close(max(CLOSE_S, deadline.remaining_s()))
 
     def _raise_faults(self) -> None:
-        for worker in (self._writing, self._sending):
+        for worker in (self._writer_thread, self._sender_thread):
             worker.raise_fault()
 
     def _move(self, deadline: Deadline) -> bool:
         """Move everything to the outbox; return whether that was in time."""
-        worker = self._writing
+        worker = self._writer_thread
         self._writer.announce_all()
         if not worker.start():
             worker.run_once()
@@ -336,7 +336,7 @@ class Delivery:
 
     def _deliver(self, newest: int, deadline: Deadline, *, adopting: bool, forced: bool) -> None:
         """Send the rows up to *newest*, as far as possible before the deadline."""
-        worker, circuit = self._sending, self._circuit
+        worker, circuit = self._sender_thread, self._circuit
         self._sender.force()
 
         def done() -> bool:
@@ -360,7 +360,7 @@ class Delivery:
 
     def _send_on_this_thread(self, done: Callable[[], bool], deadline: Deadline) -> None:
         """Send from the calling thread, because no thread can be started any more."""
-        worker, client = self._sending, self._client
+        worker, client = self._sender_thread, self._client
         before, client.limit = client.limit, deadline
         while not done():
             wait_s = worker.run_once()

@@ -22,7 +22,7 @@ from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
 from remit._deliver.results import FlushResult, Status
-from remit._deliver.spool import NO_OTHERS, Others
+from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
@@ -62,7 +62,7 @@ class Runtime:
         on_start: Callable[[], None] = lambda: None,
         sink: Sink | None = None,
         clock: Clock | None = None,
-        others: Others = NO_OTHERS,
+        others: OtherFiles = NO_OTHER_FILES,
     ) -> None:
         """Connect the parts; threads, files and sockets are opened by the first run.
 

@@ -16,7 +16,7 @@ from remit import _capture, config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
 from remit._deliver.results import FlushResult
-from remit._deliver.spool import Others
+from remit._deliver.spool import OtherFiles
 from remit._record.items import Sink
 from remit._runtime.runtime import Runtime
 from remit._runtime.state import InTests, hook_exit, registry, restored, state
@@ -159,7 +159,7 @@ def unrecorded() -> Generator[None]:
 
 
 def send_spooled(
-    settings: Settings, timeout_s: float, others: Others, *, set_aside: bool
+    settings: Settings, timeout_s: float, others: OtherFiles, *, set_aside: bool
 ) -> FlushResult:
     """Send the items that ended processes left in the spool, with a separate runtime.
 

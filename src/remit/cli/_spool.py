@@ -11,7 +11,7 @@ import click
 
 from remit import config
 from remit._base.clock import NS_PER_S
-from remit._deliver.spool import Folder, Others
+from remit._deliver.spool import Folder, OtherFiles
 from remit._runtime.setup import send_spooled
 from remit._runtime.targets import spool_of
 from remit.cli._failing import Failed
@@ -109,7 +109,7 @@ def send(timeout_s: float, *, every: bool, source: str | None, aside: bool) -> N
     folder = _folder(settings)
     if source is not None:
         source = _known_target(source, folder)
-    others = Others(every, source)
+    others = OtherFiles(every, source)
     result = send_spooled(settings, timeout_s, others, set_aside=aside)
     emit(f"Sent {number_of(result.sent, 'item')} to {_target(settings)}.")
     if result.set_aside:
@@ -250,7 +250,7 @@ def _show_refused(files: list[Listed]) -> None:
         emit(faint(f"{len(refused) - MOST_REASONS:>9,}  more lines: --json shows all"))
 
 
-def _show_rest(folder: Folder, last_error: str | None, others: Others) -> int:
+def _show_rest(folder: Folder, last_error: str | None, others: OtherFiles) -> int:
     """Print what remains after sending, and why; return the number of items to be sent."""
     files = listed(folder)
     waiting = [file for file in files if file.state is FileState.WAITING and file.identity]

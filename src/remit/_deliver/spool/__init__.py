@@ -6,25 +6,25 @@ settles them. `SpoolOutbox` is the outbox of this process and uses a `FileOutbox
 """
 
 from remit._deliver.spool.files import Files
-from remit._deliver.spool.folder import NO_OTHERS, Folder, Identity, Others
+from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, Identity, OtherFiles
 from remit._deliver.spool.memory import MemoryOutbox
 from remit._deliver.spool.outbox import Outbox, Row
 from remit._deliver.spool.records import DamagedError, Registration, RunRecord, RunState
 from remit._deliver.spool.recovery import is_damage
 from remit._deliver.spool.spool import SpoolOutbox
-from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, Lose
+from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, OnLoss
 
 __all__ = [
-    "NO_OTHERS",
+    "NO_OTHER_FILES",
     "STORAGE_ERRORS",
     "DamagedError",
     "FileOutbox",
     "Files",
     "Folder",
     "Identity",
-    "Lose",
     "MemoryOutbox",
-    "Others",
+    "OnLoss",
+    "OtherFiles",
     "Outbox",
     "Registration",
     "Row",

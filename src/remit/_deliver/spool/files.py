@@ -20,16 +20,16 @@ from remit._deliver.spool.folder import (
     ASIDE,
     DAMAGED,
     DATABASE,
-    NO_OTHERS,
+    NO_OTHER_FILES,
     Claim,
     Folder,
     Identity,
-    Others,
+    OtherFiles,
     modified_ns,
 )
 from remit._deliver.spool.records import DamagedError
 from remit._deliver.spool.recovery import is_damage, recover
-from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, Lose
+from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, OnLoss
 
 
 class Files:
@@ -38,7 +38,7 @@ class Files:
     Attributes:
         folder: The folder.
         lock: Held by every thread that uses SQLite, and by a thread that forks.
-        lose: Counts lost items.
+        on_loss: Counts lost items.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class Files:
         folder: Folder,
         *,
         wall_ns: Callable[[], int],
-        lose: Lose,
-        others: Others = NO_OTHERS,
+        on_loss: OnLoss,
+        others: OtherFiles = NO_OTHER_FILES,
     ) -> None:
         """Open nothing yet.
 
         Args:
             folder: The folder.
             wall_ns: The time.
-            lose: Counts lost items.
+            on_loss: Counts lost items.
             others: Files of other targets or tokens that are taken too.
         """
         self.folder = folder
-        self.lose = lose
+        self.on_loss = on_loss
         # Reentrant: an outbox calls its own methods with the lock held.
         self.lock = threading.RLock()
         self._wall_ns = wall_ns
@@ -126,7 +126,7 @@ class Files:
                 claim.release()
                 return None
         if recovered.unreadable:
-            self.lose(Loss.SPOOL_DAMAGED, recovered.unreadable)
+            self.on_loss(Loss.SPOOL_DAMAGED, recovered.unreadable)
         claim.put_aside(DAMAGED)
         logger.warning(
             "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
@@ -211,5 +211,5 @@ class Files:
             connection,
             lock=self.lock,
             wall_ns=self._wall_ns,
-            lose=self.lose,
+            on_loss=self.on_loss,
         )

@@ -58,7 +58,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class Others:
+class OtherFiles:
     """Selects files of other targets or tokens that are sent too, because a command asks for it.
 
     Attributes:
@@ -77,7 +77,7 @@ class Others:
         return identity == ours or same_target or identity.target == self.target
 
 
-NO_OTHERS: Final = Others()
+NO_OTHER_FILES: Final = OtherFiles()
 
 
 class Usage(NamedTuple):

@@ -186,7 +186,7 @@ class SpoolOutbox:
         self._memory.put([], file.runs(), after=file.last_id())
         self._file, lost = None, file.pending()
         if lost:
-            files.lose(Loss.SPOOL_DAMAGED, lost)
+            files.on_loss(Loss.SPOOL_DAMAGED, lost)
         logger.warning(
             "the spool's file %s was deleted while it was in use: %d items that were not delivered "
             "yet are lost, and counted in remit.status().dropped as %s. Have whatever cleans up "

@@ -73,7 +73,7 @@ CREATE INDEX aside_run ON aside (run_key);
 _parent_connections: Final[list[sqlite3.Connection]] = []
 
 
-class Lose(Protocol):
+class OnLoss(Protocol):
     """Counts lost items."""
 
     def __call__(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
@@ -114,7 +114,7 @@ class FileOutbox:
         *,
         lock: threading.RLock,
         wall_ns: Callable[[], int],
-        lose: Lose,
+        on_loss: OnLoss,
     ) -> None:
         """Read the file's metadata and run records.
 
@@ -124,7 +124,7 @@ class FileOutbox:
             connection: The connection to the file, which this object closes.
             lock: Held during calls of SQLite.
             wall_ns: The time.
-            lose: Counts lost items.
+            on_loss: Counts lost items.
 
         Raises:
             sqlite3.Error: It is damaged.
@@ -135,7 +135,7 @@ class FileOutbox:
         self._connection: sqlite3.Connection | None = connection
         self._lock = lock
         self._wall_ns = wall_ns
-        self._lose = lose
+        self._on_loss = on_loss
         self._quota = Quota(folder, connection)
         self._chunks = read_chunks(connection)
         self._last_chunk = max(self._chunks, default=0)
@@ -182,7 +182,7 @@ class FileOutbox:
             )
             self._last_chunk = first + len(parts) - 1
         if dropped:
-            self._lose(Loss.SPOOL_FULL, len(dropped), dropped)
+            self._on_loss(Loss.SPOOL_FULL, len(dropped), dropped)
 
     def head(self, limit: int) -> list[Row]:
         """Return the first rows that are not settled, at most *limit* and about 4 MiB.
@@ -396,7 +396,7 @@ class FileOutbox:
         refused = self._require_connection().execute("DELETE FROM aside").rowcount
         if not refused:
             return False
-        self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+        self._on_loss(Loss.ASIDE_SPOOL_FULL, refused)
         return self._quota.fits(added_bytes)
 
     def _unsettled(self, chunk_id: int, items: Sequence[Item | None]) -> Sequence[Item | None]:
@@ -424,7 +424,7 @@ class FileOutbox:
             return self._read(chunk_id, chunk)
         lost = chunk.items - len(self._settled.get(chunk_id, ()))
         self._drop(chunk_id)
-        self._lose(Loss.SPOOL_DAMAGED, lost)
+        self._on_loss(Loss.SPOOL_DAMAGED, lost)
         if not self._warned_of_damage:
             self._warned_of_damage = True
             logger.warning(
