@@ -320,7 +320,7 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
 
 
 def _has_items(origin: object) -> bool:
-    """Return whether values of *origin* are what they hold, and not a record of it."""
+    """Return whether values of *origin* are iterables without fields."""
     if not is_class(origin) or fields_of(origin) is not None:
         return False
     return issubclass(origin, Iterable | AsyncIterable)

@@ -79,7 +79,7 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        """Whether it holds as many items as it may."""
+        """Whether the batch has the most items allowed."""
         return len(self.bodies) >= self.limits.items
 
     def has_room(self, key: str, body: bytes) -> bool:

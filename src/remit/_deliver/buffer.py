@@ -61,11 +61,11 @@ class Buffer:
         start_threads: Callable[[], None],
         wake_writer: Callable[[], None],
     ) -> None:
-        """Begin empty and asleep.
+        """Start empty, without threads.
 
         Args:
-            max_bytes: Most bytes held, those in an outbox in memory included.
-            losses: Where to count what is dropped.
+            max_bytes: Most bytes held, including those in an outbox in memory.
+            losses: Counts dropped items.
             clock: The time.
             announce_after_s: Age at which an open span is sent as `active`, in seconds.
             start_threads: Starts the threads; called at each new run and at the first item.

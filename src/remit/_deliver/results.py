@@ -58,7 +58,7 @@ class FlushResult(Struct, frozen=True):
         return f"{_counted(self)}; last error: {self.last_error or 'none'}"
 
     def __bool__(self) -> bool:
-        """Tell whether everything was delivered."""
+        """Return whether everything was delivered."""
         return not (self.pending or self.set_aside or any(self.dropped.values()))
 
     @classmethod

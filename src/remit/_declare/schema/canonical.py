@@ -179,7 +179,7 @@ def _null_last(member: object) -> tuple[bool, str]:
 
 
 def is_marker(value: object, kind: str | None = None) -> bool:
-    """Return whether *value* is a substitute, of *kind* if one is given."""
+    """Return whether *value* is a marker, of *kind* if one is given."""
     fields = _as_object(value)
     return fields is not None and KEY in fields and kind in {None, fields[KEY]}
 

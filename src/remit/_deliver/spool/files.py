@@ -70,7 +70,7 @@ class Files:
         return self.lock.acquire(timeout=timeout_s)
 
     def resume(self) -> None:
-        """Let other threads in again."""
+        """Allow other threads to use SQLite again, after `pause`."""
         self.lock.release()
 
     def create(self) -> FileOutbox:
