@@ -60,7 +60,7 @@ def readings(draw: st.DrawFn) -> SignatureInfo:
         ),
         skipped=frozenset(name for name, _, skip in rows if skip),
         returns=MISSING,
-        sure=draw(st.integers(0, 4)) > 0,
+        positions_known=draw(st.integers(0, 4)) > 0,
     )
 
 
@@ -111,5 +111,5 @@ def test_a_call_that_fits_is_recorded_by_the_names_of_its_parameters(
     by_position: Any = json.loads(plan_of(reading).params(given_values, {}, Rules()))
     by_name = plan_of(reading).params((), dict(zip(names, given_values, strict=True)), Rules())
     assert list(by_position) == names
-    if reading.sure:
+    if reading.positions_known:
         assert json.loads(by_name) == by_position

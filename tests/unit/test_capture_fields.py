@@ -31,7 +31,7 @@ pytestmark = pytest.mark.python
 SENSITIVE = withheld("type:Sensitive")
 SECRET = withheld("type:SecretStr")
 EXCLUDED = withheld("hidden:exclude")
-UNSHOWN = withheld("hidden:repr")
+NOT_IN_REPR = withheld("hidden:repr")
 NAMED = withheld("name:password")
 
 Marked = Annotated[str, Sensitive("health_and_medical")]
@@ -126,7 +126,7 @@ class State(TypedDict):
                 "listed": SENSITIVE,
                 "secret": SECRET,
                 "excluded": EXCLUDED,
-                "unshown": UNSHOWN,
+                "unshown": NOT_IN_REPR,
                 "password": NAMED,
                 "more": 1,
             },
@@ -140,24 +140,24 @@ class State(TypedDict):
                 "listed": SENSITIVE,
                 "secret": SECRET,
                 "excluded": EXCLUDED,
-                "unshown": UNSHOWN,
+                "unshown": NOT_IN_REPR,
                 "password": NAMED,
             },
             id="a model that was not validated",
         ),
         pytest.param(
             Record(),
-            {"plain": "a", "marked": SENSITIVE, "unshown": UNSHOWN, "password": NAMED},
+            {"plain": "a", "marked": SENSITIVE, "unshown": NOT_IN_REPR, "password": NAMED},
             id="a dataclass",
         ),
         pytest.param(
             Checked(),
-            {"plain": "a", "marked": SENSITIVE, "excluded": EXCLUDED, "unshown": UNSHOWN},
+            {"plain": "a", "marked": SENSITIVE, "excluded": EXCLUDED, "unshown": NOT_IN_REPR},
             id="a dataclass of pydantic",
         ),
         pytest.param(
             Attrs(),
-            {"plain": "a", "marked": SENSITIVE, "unshown": UNSHOWN, "password": NAMED},
+            {"plain": "a", "marked": SENSITIVE, "unshown": NOT_IN_REPR, "password": NAMED},
             id="an attrs class",
         ),
         pytest.param(

@@ -416,7 +416,7 @@ def test_a_parameter_may_have_a_name_that_classes_use() -> None:
 
 def test_arguments_that_a_decorator_may_move_are_not_bound_quickly() -> None:
     """Which of them is the password nobody knows."""
-    reading = replace(read(secretive, skip_first=False), sure=False)
+    reading = replace(read(secretive, skip_first=False), positions_known=False)
     assert json.loads(plan_of(reading).params(("p-1234", "ada"), {}, Rules())) == {
         "user": withheld("name:password"),
         "password": withheld("name:password"),

@@ -16,7 +16,7 @@ from pydantic.v1 import SecretStr as OldSecretStr
 from remit._capture import Rules
 from remit._capture.rules import FIXED, SWITCHES
 from remit._capture.rules.categories import category_of_name
-from remit._capture.rules.names import KNOWN, MAX_KNOWN, name_rule, remember
+from remit._capture.rules.names import MAX_VERDICTS, VERDICTS, cache_verdict, name_rule
 from remit._capture.rules.patterns import PATTERN_RULES, SHORTEST, SIGN, key_shaped
 from remit._capture.rules.table import RULES, Rule
 from tests.captured import copy_of, withheld
@@ -228,10 +228,10 @@ def test_a_name_of_carriers_alone_is_ordinary() -> None:
 
 def test_the_memory_of_names_is_bounded() -> None:
     """A program that uses data as keys must not make it grow."""
-    KNOWN.clear()
-    for number in range(MAX_KNOWN + 10):
-        remember(f"name {number}", None)
-    assert len(KNOWN) <= MAX_KNOWN
+    VERDICTS.clear()
+    for number in range(MAX_VERDICTS + 10):
+        cache_verdict(f"name {number}", None)
+    assert len(VERDICTS) <= MAX_VERDICTS
 
 
 def test_the_category_of_an_ordinary_name_is_none() -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from remit._inspect.docstrings import parameter_descriptions, prose, sendable, summary
+from remit._inspect.docstrings import (
+    clean_docstring,
+    escape_surrogates,
+    parameter_descriptions,
+    summary,
+)
 from tests.subtests import each
 
 pytestmark = pytest.mark.python
@@ -60,7 +65,11 @@ def test_indentation_and_trailing_space_are_no_part_of_a_docstring() -> None:
     """Python 3.13 strips at compile time what earlier versions keep."""
     compiled_by_3_12 = "First.\n\n        Second.  \n          Deeper.\n        \n        "
     compiled_by_3_13 = "First.\n\nSecond.  \n  Deeper.\n\n"
-    assert prose(compiled_by_3_12) == prose(compiled_by_3_13) == "First.\n\nSecond.\n  Deeper."
+    assert (
+        clean_docstring(compiled_by_3_12)
+        == clean_docstring(compiled_by_3_13)
+        == "First.\n\nSecond.\n  Deeper."
+    )
 
 
 @each(
@@ -81,5 +90,5 @@ def test_the_summary_is_the_first_paragraph(docstring: str | None, expected: str
 
 def test_lone_surrogates_are_escaped() -> None:
     """No encoder takes them, and one would lose the whole registration."""
-    assert sendable("a\ud800b") == "a\\ud800b"
-    assert prose("a\udfff") == "a\\udfff"
+    assert escape_surrogates("a\ud800b") == "a\\ud800b"
+    assert clean_docstring("a\udfff") == "a\\udfff"

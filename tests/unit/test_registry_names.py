@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remit._declare.registry import default_name, human, module_name
+from remit._declare.registry import default_name, display_name, module_name
 from tests.declaring import define, step
 from tests.subtests import each
 
@@ -66,7 +66,7 @@ def test_a_callable_without_names_has_those_of_its_type() -> None:
 )
 def test_a_title_is_the_name_as_people_write_it(qualname: str, expected: str) -> None:
     """What the author called it, with spaces."""
-    assert human(qualname) == expected
+    assert display_name(qualname) == expected
 
 
 def test_a_declaration_knows_its_place() -> None:

@@ -1,1 +1,1 @@
-"""What every other package uses: the guard, clocks, keys, back-off, files and texts."""
+"""Utilities of all other packages: the guard, clocks, keys, back-off, files and texts."""

@@ -1,4 +1,4 @@
-"""How long to wait before the next try: growing waits with jitter, and what the server asks."""
+"""Waits between retries: growing waits with jitter, and the server's `Retry-After`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def delays(
         first_s: First wait, in seconds.
         factor: Each wait is this many times the one before.
         max_s: No wait is longer, in seconds.
-        uniform: Draws a number between two others; tests hand in one that is sure.
+        uniform: Draws a random number between two others; tests pass a constant one.
 
     Yields:
         Seconds to wait before the next try, full jitter applied.
@@ -48,12 +48,12 @@ def delays(
 def retry_after_s(
     value: str | None, *, wall_ns: int, max_s: float = MAX_RETRY_AFTER_S
 ) -> float | None:
-    """Return the seconds that a `Retry-After` header asks to wait, or `None` if it says nothing.
+    """Return the seconds of a `Retry-After` header, None without a valid one.
 
     Args:
         value: The header: seconds, or an HTTP date.
         wall_ns: Now, nanoseconds since 1970 in UTC; a date is counted from here.
-        max_s: More is cut to this, in seconds.
+        max_s: Upper bound, in seconds.
 
     Returns:
         Seconds from 0 to *max_s*; `None` without a header, or for one that cannot be read.
@@ -72,7 +72,7 @@ def retry_after_s(
 
 
 def http_date_ns(text: str) -> int | None:
-    """Return the moment of an HTTP date, nanoseconds since 1970; `None` if it is none."""
+    """Return an HTTP date in nanoseconds since 1970, None if it is invalid."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Time, behind one seam: wall time for stamps, monotonic time for durations and deadlines."""
+"""Clocks: wall time for timestamps, monotonic time for durations and deadlines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NS_PER_MS: Final = 1_000_000
 
 
 class Clock(Protocol):
-    """What remit asks of a clock; tests hand in `remit.testing.FakeClock`."""
+    """The interface of a clock; tests pass a `remit.testing.FakeClock`."""
 
     def wall_ns(self) -> int:
         """Return nanoseconds since 1970 in UTC; may jump either way."""
         ...
 
     def monotonic_ns(self) -> int:
-        """Return nanoseconds that never go back; only differences mean something."""
+        """Return nanoseconds that never decrease; only differences are meaningful."""
         ...
 
 
@@ -34,14 +34,14 @@ class SystemClock:
 
 
 class Deadline(Struct, frozen=True):
-    """A point in monotonic time, made once at the top of a call and handed down."""
+    """A point in monotonic time by which a call has to return."""
 
     clock: Clock
     at_ns: int
 
     @classmethod
     def after(cls, timeout_s: float, clock: Clock) -> Deadline:
-        """Return the deadline that lies *timeout_s* seconds ahead."""
+        """Return the deadline in *timeout_s* seconds."""
         return cls(clock, clock.monotonic_ns() + int(timeout_s * NS_PER_S))
 
     def remaining_s(self) -> float:

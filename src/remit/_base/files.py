@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may use, made and opened without following links."""
+"""Creates and checks files and folders that only their owner may use."""
 
 from __future__ import annotations
 

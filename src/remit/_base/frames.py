@@ -19,7 +19,7 @@ def caller() -> str | None:
 
     None if there is no such frame, as in a thread that calls a decorated function directly.
     """
-    frame: FrameType | None = _outside()
+    frame: FrameType | None = _caller_frame()
     while frame is not None and _is_of_python(frame.f_code.co_filename):
         frame = frame.f_back
     return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
@@ -34,10 +34,10 @@ def _is_of_python(file: str) -> bool:
 
 def names_of_caller() -> Mapping[str, object]:
     """Return the names of the module whose frame is the innermost that is not remit's."""
-    return _outside().f_globals
+    return _caller_frame().f_globals
 
 
-def _outside() -> FrameType:
+def _caller_frame() -> FrameType:
     frame = sys._getframe(1)  # noqa: SLF001 - the documented way to a caller's line
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back

@@ -26,11 +26,11 @@ logger: Final = logging.getLogger("remit")
 
 
 class EscapeError(Exception):
-    """Replaces an exit that a user's hook raised, such as `sys.exit()`; the exit is its cause."""
+    """Replaces an exit such as `sys.exit()` that a user's hook raised; the exit is its cause."""
 
 
 class Faults:
-    """Counts what went wrong inside remit, by place.
+    """Counts faults inside remit, by place.
 
     Attributes:
         counts: Number of faults for each place.

@@ -1,4 +1,4 @@
-"""Threads and event loops: what this thread is, and how to wait without blocking a loop."""
+"""Threads and event loops: tests for the current thread, and calls that do not block a loop."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ def running_trio() -> Any:  # noqa: ANN401 - the module, which may not be instal
     return sys.modules["trio"] if in_trio_task is not None and in_trio_task() else None
 
 
-async def run_in_thread(act: Callable[[], T]) -> T:
-    """Return what *act* returns, which may block, while the event loop goes on.
+async def run_in_thread(function: Callable[[], T]) -> T:
+    """Call *function*, which may block, in a thread, and return its result.
 
     Raises:
         RuntimeError: No event loop of a known kind runs, or no thread can be started.
     """
     trio = running_trio()
     if trio is None:
-        return await asyncio.to_thread(act)
-    result: T = await trio.to_thread.run_sync(act, abandon_on_cancel=True)
+        return await asyncio.to_thread(function)
+    result: T = await trio.to_thread.run_sync(function, abandon_on_cancel=True)
     return result
 
 
-async def run_in_thread_within(act: Callable[[], object], limit_s: float) -> None:
-    """Run *act* in a thread and wait for it, but no longer than *limit_s* seconds.
+async def run_in_thread_within(function: Callable[[], object], limit_s: float) -> None:
+    """Call *function* in a thread and wait for it, at most *limit_s* seconds.
 
     Raises:
-        RuntimeError: As `in_thread`.
+        RuntimeError: As `run_in_thread`.
     """
     trio = running_trio()
     if trio is None:
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                await asyncio.to_thread(act)
+                await asyncio.to_thread(function)
         return
     # A scope that was cancelled before must not put its exception in place of the block's own.
     with trio.move_on_after(limit_s) as scope:
         scope.shield = True
-        await run_in_thread(act)
+        await run_in_thread(function)

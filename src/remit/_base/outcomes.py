@@ -48,19 +48,19 @@ def _exits_with(code: object) -> bool:
 
 
 def _trio_cancellation() -> tuple[type[BaseException], ...]:
-    """Return how trio cancels, if the program uses it."""
+    """Return trio's cancellation exception, if trio is loaded."""
     cancelled = getattr(sys.modules.get("trio"), "Cancelled", None)
     return () if cancelled is None else (cancelled,)
 
 
 # Unguarded: called by the user's `with`.
 class Contained:
-    """A block in which the termination of one run is a value; see `Run.contained`.
+    """A block that contains the termination of one run; see `Run.contained`.
 
-    True if the termination ended the block.
+    It is true if the termination ended the block.
 
     Attributes:
-        reason: What the person who ended the run gave as the reason, if anything.
+        reason: The reason of the termination, None without one.
     """
 
     __slots__ = ("_ended", "_run_key", "reason")
@@ -76,7 +76,7 @@ class Contained:
         return self._ended
 
     def __enter__(self) -> Self:
-        """Return the value that holds afterwards how the block ended."""
+        """Return this object, which shows afterwards how the block ended."""
         return self
 
     def __exit__(
@@ -88,15 +88,15 @@ class Contained:
         """Suppress the termination; raise what else is in a group of exceptions."""
 
         # A function, because Python before 3.13 takes no method here.
-        def takes(each: BaseException) -> bool:
+        def is_termination(each: BaseException) -> bool:
             if not isinstance(each, RunTerminated) or each.run_key != self._run_key:
                 return False
             self._ended, self.reason = True, each.reason
             return True
 
         if not isinstance(error, BaseExceptionGroup):
-            return error is not None and takes(error)
-        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(takes)
+            return error is not None and is_termination(error)
+        taken, rest = cast("BaseExceptionGroup[BaseException]", error).split(is_termination)
         if taken is not None and rest is not None:
             raise rest
         return taken is not None

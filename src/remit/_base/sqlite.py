@@ -1,4 +1,4 @@
-"""SQLite files of remit: how they are marked, and how to read one without changing anything.
+"""SQLite files of remit: their mark, and connections that read a file without changing it.
 
 The `application_id`, four bytes in the header of an SQLite file, marks the files of remit. A file
 of another program is never opened for writing.
@@ -41,7 +41,7 @@ class ForeignError(Exception):
 
 
 def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
-    """Check that a file is a database of remit's, or an empty one, without changing anything.
+    """Check, without changing it, that a file is a database of remit's or empty.
 
     Args:
         path: A file that exists.
@@ -57,16 +57,16 @@ def check_ours(path: Path, kind: Kind, *, in_log: bool = True) -> None:
     if not path.stat().st_size:
         return
     with closing(_connection(path, "&immutable=1")) as connection:
-        mark, found = mark_of(connection), _tables(connection, kind)
-    if not mark and not found and in_log and has_log(path):
+        mark, tables = mark_of(connection), _tables(connection, kind)
+    if not mark and not tables and in_log and has_log(path):
         # Everything may still be in the log.
         with closing(_connection(path, "")) as connection:
-            mark, found = mark_of(connection), _tables(connection, kind)
-    if mark == kind.application_id or found.issuperset(kind.tables) or not (mark or found):
+            mark, tables = mark_of(connection), _tables(connection, kind)
+    if mark == kind.application_id or tables.issuperset(kind.tables) or not (mark or tables):
         return
     raise ForeignError(
         f"another program made it ({f'application_id {mark:#010x}' if mark else 'without a mark'}, "
-        f"{f'tables {_some(found)}' if found else 'no tables'})"
+        f"{f'tables {_shorten(tables)}' if tables else 'no tables'})"
     )
 
 
@@ -78,20 +78,21 @@ def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
 
     Args:
         path: A file that exists.
-        left: Whether no process has it open. The index of its log, which says how long the log is,
-            is then left unchanged as well.
+        left: Whether no process has it open. The index of its log is then left unchanged as well.
 
     Raises:
         OSError: It is a symbolic link.
         sqlite3.Error: It cannot be opened.
     """
     refuse_link(path)
-    how = "" if has_log(path) else "&immutable=1"
-    return _connection(path, "&readonly_shm=1" if how == "" and left and _index(path) else how)
+    options = "" if has_log(path) else "&immutable=1"
+    return _connection(
+        path, "&readonly_shm=1" if options == "" and left and _index(path) else options
+    )
 
 
 def has_log(path: Path) -> bool:
-    """Return whether a process may have the file open, or left a log that belongs to it."""
+    """Return whether a process may have the file open, or left a log for it."""
     return _index(path) or any(_size(f"{path}{each}") for each in LOGS)
 
 
@@ -99,10 +100,10 @@ def _index(path: Path) -> bool:
     return Path(f"{path}{INDEX}").exists()
 
 
-def _connection(path: Path, how: str) -> sqlite3.Connection:
+def _connection(path: Path, options: str) -> sqlite3.Connection:
     # Not by `sqlite3.connect`: tracers wrap it, and would trace the tracing.
     return sqlite3.Connection(
-        f"{path.absolute().as_uri()}?mode=ro{how}",
+        f"{path.absolute().as_uri()}?mode=ro{options}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -116,7 +117,7 @@ def mark_of(connection: sqlite3.Connection) -> int:
 
 
 def _tables(connection: sqlite3.Connection, kind: Kind) -> frozenset[str]:
-    """Return the names of the tables; nothing for a file that has the mark."""
+    """Return the names of the tables; none for a file with the mark."""
     if mark_of(connection) == kind.application_id:
         return frozenset()
     # A name that is not UTF-8 belongs to another program.
@@ -132,6 +133,6 @@ def _size(path: str) -> int:
         return 0
 
 
-def _some(names: Collection[str], most: int = 3) -> str:
+def _shorten(names: Collection[str], most: int = 3) -> str:
     shown = sorted(names)[:most]
     return ", ".join(shown) + (", ..." if len(names) > most else "")

@@ -1,4 +1,4 @@
-"""Texts for messages about a wrong value: the value itself, and the word that was meant."""
+"""Texts for error messages: suggestions, allowed words, and short forms of wrong values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _QUALNAME: Final[Any] = type.__dict__["__qualname__"].__get__
 
 
 def did_you_mean(word: object, allowed: Iterable[str]) -> str:
-    """Return a question with the word that *word* is close to; nothing if it is close to none."""
+    """Return a question with the most similar allowed word; "" if none is similar."""
     close = closest(str(word), allowed)
     return f" (did you mean {close!r}?)" if close else ""
 
@@ -44,12 +44,12 @@ def describe_url(value: str) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Return a wrong value for a message: a text, cut; of anything else the type alone."""
+    """Return a wrong value for a message: a string, cut; of other objects only the type."""
     if type(value) is not str:
         return f"an object of type {_QUALNAME(type(value))}"
     return repr(value) if len(value) <= MAX_SHOWN_CHARS else f"{value[:MAX_SHOWN_CHARS]!r}..."
 
 
 def choices(words: Iterable[str]) -> str:
-    """Return what was expected: one of *words*."""
+    """Return the allowed words for a message."""
     return f"one of {', '.join(words)}"

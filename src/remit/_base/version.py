@@ -1,6 +1,6 @@
-"""The version of remit, and the header that tells a server of it.
+"""The version, and the header that names the SDK and its adapters.
 
-A constant, because reading the metadata of the distribution would cost 20 ms.
+The version is a constant, because reading the metadata of the distribution would take 20 ms.
 """
 
 from __future__ import annotations

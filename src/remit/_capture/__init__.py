@@ -15,7 +15,7 @@ from remit._capture.policy_notes import (
     merge_error,
     split_violations,
 )
-from remit._capture.rules import SWITCHES, no_switch, switched_off
+from remit._capture.rules import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
 from remit._capture.withheld import WithheldTexts
 
@@ -33,10 +33,10 @@ __all__ = [
     "error_payload",
     "failure_payload",
     "merge_error",
-    "no_switch",
     "outcome_payload",
     "redacted",
     "redacted_name",
     "split_violations",
     "switched_off",
+    "why_no_switch",
 ]

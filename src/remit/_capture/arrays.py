@@ -1,7 +1,6 @@
-"""Arrays and tables of numpy, pandas, polars and torch: type, shape and dtype, never a value.
+"""Reads arrays and tables of numpy, pandas, polars and torch: type, shape and dtype, no values.
 
-None of them is imported: a class is known if it is, or derives from, the one that the loaded
-library itself has under that name.
+The libraries are not imported: a class is compared with the classes of the loaded library.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ MAX_COLUMNS: Final = 100
 
 
 def array_reader(cls: type) -> Callable[[object], object] | None:
-    """Return how an instance of *cls* becomes a marker, or `None` if *cls* is no known array.
+    """Return a function that makes the marker of an array, None if *cls* is no known array.
 
-    A user's subclass of a class that is written in Python is not among them: its properties
+    Subclasses by users of classes that are written in Python are not read, because their properties
     would run.
     """
     base = next((found for each in ARRAYS if (found := _base(cls, each)) is not None), None)
@@ -54,9 +53,9 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
 
 
 def numpy_scalar_reader(cls: type) -> Callable[[object], object] | None:
-    """Return how a numpy scalar of type *cls* becomes Python's, or `None` if *cls* is none.
+    """Return a function that converts a numpy scalar to Python, None if *cls* is no such type.
 
-    A scalar that Python has nothing for is returned as it is.
+    A scalar without a Python counterpart is returned unchanged.
     """
     if _base(cls, _NUMPY_SCALAR) is None or module_of(cls).partition(".")[0] != "numpy":
         return None
@@ -92,7 +91,7 @@ def _described(value: object, name: str, library: tuple[str, str]) -> object:
 
 
 def _read(base: type, value: object, name: str) -> Any:  # noqa: ANN401 - the library's own types
-    """Return an attribute as the library's class has it, not a subclass."""
+    """Return an attribute by the descriptor of the library's class."""
     return lookup(base, name).__get__(value, base)
 
 

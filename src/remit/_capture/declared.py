@@ -1,5 +1,5 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""What an annotation says of capture: the rule that withholds the value, and its data category."""
+"""Reads the rule that withholds an annotated value, and its data category, from the annotation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.rules.categories import category_of_type
 from remit._capture.rules.names import name_rule
 from remit._inspect.annotations import NO_NAMES, SECRETS, AnnotationInfo
-from remit._inspect.fields import hidden_by, infos_of
+from remit._inspect.fields import annotated_fields_of, hidden_by
 from remit._inspect.introspection import is_class, module_of, name_of
 
 MAX_CLASSES: Final = 500
@@ -48,8 +48,8 @@ def type_category(info: AnnotationInfo) -> str | None:
 def marked_keys(annotation: object) -> Mapping[str, str]:
     """Return the fields that are withheld by declaration in the classes that *annotation* names.
 
-    A TypedDict, or a dict that stands for a model, has no class at run time: its keys are withheld
-    by these names.
+    A TypedDict, or a dict in place of a model, has no class at run time: its keys are withheld by
+    these names.
 
     Returns:
         Rule by field name, of each class in the annotation and of the classes in its fields.
@@ -62,7 +62,7 @@ def marked_keys(annotation: object) -> Mapping[str, str]:
         if not is_class(part) or id(part) in seen:
             continue
         seen.add(id(part))
-        infos = attempt(partial(infos_of, part))
+        infos = attempt(partial(annotated_fields_of, part))
         for field, info in () if isinstance(infos, Exception) else infos:
             rule = rule_of(info) or field.hidden
             if rule is not None and name_rule(field.name) is None:

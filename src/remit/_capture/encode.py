@@ -1,4 +1,4 @@
-"""Encodes every payload: walks it, shows it to the user's hook, keeps it within the limit."""
+"""Encodes payloads: walks them, calls the user's hook, and keeps them within the size limit."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ Build = Callable[[Walk], object]
 
 
 class Limits(Struct, frozen=True):
-    """How large a payload may be.
+    """The size limit of payloads.
 
     Attributes:
-        max_payload_bytes: Of the JSON text in UTF-8, params and result each.
+        max_payload_bytes: Most bytes of the JSON text in UTF-8, for params and result each.
     """
 
     max_payload_bytes: int = 65_536
@@ -56,15 +56,14 @@ class Limits(Struct, frozen=True):
 
 
 class Rules(Struct, frozen=True, eq=False):
-    """What the captures of one runtime share, and those of one run.
+    """The settings and counts of capture, for one runtime or one run.
 
     Attributes:
-        limits: How large a payload may be.
-        hook: The user's own redaction: is given each payload, returns what is recorded.
+        limits: The size limit of payloads.
+        hook: The user's redaction, which gets each payload and returns the payload to record.
         off: Rules that are off in this process (`configure(redact_off=...)`).
-        withheld: How many values each rule withheld.
-        texts: The texts that the run has withheld and its errors must not quote; None outside any
-            run.
+        withheld: Number of values that each rule withheld.
+        texts: The texts withheld in the run, which its errors must not quote; None outside any run.
     """
 
     limits: Limits = Limits()
@@ -77,7 +76,7 @@ class Rules(Struct, frozen=True, eq=False):
         """Return the rules of a new run.
 
         Args:
-            outer: Those of the run around it; the two share what they withhold, because an error
+            outer: The rules of the enclosing run; both share the withheld texts, because an error
                 passes from one to the other.
         """
         shared = None if outer is None else outer.texts
@@ -90,7 +89,7 @@ class Rules(Struct, frozen=True, eq=False):
         )
 
     def share(self, other: Rules) -> None:
-        """Withhold what was withheld by the rules *other* as well."""
+        """Add the withheld texts of the rules *other*."""
         if self.texts is not None and other.texts is not None and other.texts is not self.texts:
             self.texts.update(other.texts)
 
@@ -98,36 +97,36 @@ class Rules(Struct, frozen=True, eq=False):
         """Add one to the count of each of *rules*."""
         counts = self.withheld
         for rule in rules:
-            # With the entry there, the addition calls nothing, so that no other thread comes
+            # When the entry exists, the addition calls no function, so no other thread runs
             # between its reading and its writing.
             counts.setdefault(rule, 0)
             counts[rule] += 1
 
-    def encode_payload(self, build: Build, *, again: bool = False, collect: bool = True) -> bytes:
+    def encode_payload(self, build: Build, *, is_copy: bool = False, collect: bool = True) -> bytes:
         """Return a payload as JSON of at most `limits.max_payload_bytes` bytes; never raises.
 
         Args:
-            build: Makes the payload, a JSON object, with the walk that it is given.
-            again: What is walked is the copy that an earlier walk made.
-            collect: What is withheld is withheld from later errors of the run too.
+            build: Makes the payload, a JSON object, with the given walk.
+            is_copy: The walked value is the copy of an earlier walk.
+            collect: Withhold the texts of withheld values from later errors of the run too.
         """
-        return self._redacted(build, self.texts if collect else None, again) or _FAULT
+        return self._redacted(build, self.texts if collect else None, is_copy) or _FAULT
 
     @guarded("the capture of a payload")
     def _redacted(
         self,
         build: Build,
         texts: WithheldTexts | None,
-        again: bool,  # noqa: FBT001 - handed on
+        is_copy: bool,  # noqa: FBT001 - handed on
     ) -> bytes:
         """Return the payload, after the user's hook has seen it."""
         if self.hook is None:
-            return self._fitted(build, texts, again=again, off=self.off)
+            return self._fit(build, texts, is_copy=is_copy, off=self.off)
         limit = self.limits.max_payload_bytes
-        walk = Walk(limit, again=again, scrub=True, texts=texts, off=self.off)
+        walk = Walk(limit, is_copy=is_copy, scrub=True, texts=texts, off=self.off)
         payload = build(walk)
         self.count(walk.counts)
-        answer = _answer(self.hook, cast("dict[str, object]", payload))
+        answer = _call_hook(self.hook, cast("dict[str, object]", payload))
         if not is_a(answer, dict):
             self.count((HOOK,))
             return encode(markers.withheld(HOOK))
@@ -138,19 +137,19 @@ class Rules(Struct, frozen=True, eq=False):
             last.newest, last.from_end = walk.newest, walk.from_end
             return last.value(answer, 0)
 
-        return self._fitted(rebuild, texts, again=True, off=off)
+        return self._fit(rebuild, texts, is_copy=True, off=off)
 
-    def _fitted(
-        self, build: Build, texts: WithheldTexts | None, *, again: bool, off: frozenset[str]
+    def _fit(
+        self, build: Build, texts: WithheldTexts | None, *, is_copy: bool, off: frozenset[str]
     ) -> bytes:
-        """Walk with smaller and smaller budgets until the encoding fits."""
+        """Walk with decreasing budgets until the encoding fits."""
         limit = self.limits.max_payload_bytes
         chars, nodes, size, scrub = limit, MAX_NODES, 0, False
-        if again:
+        if is_copy:
             # The markers of the earlier walk make its copy larger than its budget was.
             chars, nodes = 2 * limit, _MARKER_NODES * MAX_NODES
         for _ in range(_TRIES):
-            walk = Walk(chars, nodes, again=again, scrub=scrub, texts=texts, off=off)
+            walk = Walk(chars, nodes, is_copy=is_copy, scrub=scrub, texts=texts, off=off)
             try:
                 data = encode(build(walk))
             except UnicodeEncodeError:  # lone surrogates, which few texts have
@@ -160,12 +159,13 @@ class Rules(Struct, frozen=True, eq=False):
                 self.count(walk.counts)
                 return data
             size = size or len(data)
-            chars, nodes = _smaller(chars, limit, len(data)), _smaller(nodes, limit, len(data))
+            chars = _smaller_budget(chars, limit, len(data))
+            nodes = _smaller_budget(nodes, limit, len(data))
         return encode(markers.cut_whole(size))
 
 
 def encoded(payload: object, rules: Rules) -> bytes | None:
-    """Return the encoding if there is one (UTF-8 has no bytes for some texts), and if it fits."""
+    """Return the encoding of *payload*, None if it cannot be encoded or is too large."""
     try:
         data = encode(payload)
     except (UnicodeEncodeError, TypeError):
@@ -173,32 +173,32 @@ def encoded(payload: object, rules: Rules) -> bytes | None:
     return data if len(data) <= rules.limits.max_payload_bytes else None
 
 
-def _smaller(budget: int, limit: int, size: int) -> int:
-    """Return the budget with which *size* would have been well within *limit*."""
+def _smaller_budget(budget: int, limit: int, size: int) -> int:
+    """Return the budget for which the size would be three quarters of *limit*."""
     return budget * limit * 3 // (size * 4)
 
 
 _inside_hook: Final = threading.local()
 
 
-def _answer(
+def _call_hook(
     hook: Callable[[dict[str, object]], object], payload: dict[str, object]
 ) -> object | None:
-    """Return the hook's answer to *payload*, None if it fails.
+    """Return the hook's result for *payload*, None if it fails.
 
-    A hook that itself calls something decorated is not called again for that payload.
+    A hook that calls a decorated function is not called again for the payload of that call.
     """
     if getattr(_inside_hook, "busy", False):
         return None
     _inside_hook.busy = True
     try:
-        return _ask(hook, payload)
+        return _run_hook(hook, payload)
     finally:
         _inside_hook.busy = False
 
 
 @guarded("the hook of configure(redact=...)")
-def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
+def _run_hook(hook: Callable[[dict[str, object]], object], payload: dict[str, object]) -> object:
     answer = attempt(partial(hook, payload))
     if isinstance(answer, Exception):
         # The guard would raise a denial to the caller; this one belongs to the hook.
@@ -209,7 +209,7 @@ def _ask(hook: Callable[[dict[str, object]], object], payload: dict[str, object]
 def capture_mapping(
     mapping: object, rules: Rules, *, excluded: frozenset[str] = frozenset()
 ) -> bytes:
-    """Return what the user passed to remit (a payload, a result, labels, a quality) as JSON.
+    """Return a value that the user passed to remit (a payload, a result, labels) as JSON.
 
     Args:
         mapping: A dict, a model, a dataclass; anything else is put under `value`.
@@ -226,7 +226,7 @@ def _as_object(walk: Walk, mapping: object, excluded: frozenset[str]) -> object:
 
 
 def redacted_name(name: str, rules: Rules) -> str:
-    """Return *name*, or the name of the rule if it contains a key; for names made at run time.
+    """Return *name*, or the rule in angle brackets if the name contains a key.
 
     The hook `redact` is not called: it takes payloads.
     """
@@ -238,9 +238,9 @@ def redacted_name(name: str, rules: Rules) -> str:
 
 
 def redacted(value: object, rules: Rules) -> object:
-    """Return *value* as plain JSON, redacted as a payload is: for defaults and examples in schemas.
+    """Return *value* as plain JSON, redacted like a payload; for defaults and examples in schemas.
 
-    A value is judged by its name too: pass `{name: value}`.
+    To apply the rules by name too, pass `{name: value}`.
     """
     mapping = reader_of(type(value)).kind is Kind.MAPPING
     sealed: object = decode(capture_mapping(value if mapping else {"value": value}, rules))

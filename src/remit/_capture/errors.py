@@ -1,7 +1,7 @@
-"""Exceptions as payloads: type and redacted message; no traceback, no locals, no cause.
+"""Captures exceptions: type and redacted message; no traceback, no locals, no cause.
 
-`str(exception)` may run code of the user's. A message is taken from the interpreter's own
-`__str__` where all it would show are plain values, else from the arguments, walked.
+`str(exception)` may run user code. A message is taken from the interpreter's own `__str__` if it
+would show only plain values, else from the walked arguments.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from remit._capture.rules import QUOTED
 from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import name_rule
 from remit._capture.scalars import integer, text
-from remit._capture.walk import Walk, encode, is_bare
+from remit._capture.walk import Walk, encode, is_harmless
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts
 from remit._inspect.introspection import is_a, is_one_of, lookup, type_name
 
@@ -53,24 +53,24 @@ def error_payload(error: BaseException, rules: Rules, rule: str | None = None) -
     """Return the result of a call that raised.
 
     Args:
-        error: What it raised.
+        error: The exception.
         rules: Limits, hook and counts, and the texts that the message must not quote.
         rule: The rule by which the declaration withholds every message, else None.
 
     Returns:
         `{"error": {"type", "message"}}` as JSON in UTF-8.
     """
-    return rules.encode_payload(lambda walk: _described(walk, error, rules, rule), collect=False)
+    return rules.encode_payload(lambda walk: _error_object(walk, error, rules, rule), collect=False)
 
 
-def _described(
+def _error_object(
     walk: Walk, error: BaseException, rules: Rules, rule: str | None
 ) -> dict[str, object]:
     walk.chars = min(walk.chars, MAX_MESSAGE_CHARS)
     message = _message(walk, error)
     if rule is not None:
         if rules.texts is not None:
-            # The error passes through the spans around this one, whose declarations allow it.
+            # The error also passes through the enclosing spans, whose declarations may allow it.
             rules.texts.add(message)
         shown = walk.withhold(rule, None)
     else:
@@ -87,10 +87,10 @@ def _unless_quoting(walk: Walk, message: str, rules: Rules) -> object:
 
 
 def failure_payload(reason: object, rules: Rules) -> bytes:
-    """Return the result of a span that the user failed for *reason*, in words."""
+    """Return the result of a span that the user failed for *reason*."""
 
     def build(walk: Walk) -> dict[str, object]:
-        return {"error": {"type": "failed", "message": _in_words(walk, reason, rules)}}
+        return {"error": {"type": "failed", "message": _reason_text(walk, reason, rules)}}
 
     return rules.encode_payload(build, collect=False)
 
@@ -98,15 +98,15 @@ def failure_payload(reason: object, rules: Rules) -> bytes:
 def outcome_payload(
     status: str, reason: object, counts: Mapping[str, object], rules: Rules
 ) -> bytes:
-    """Return the result of a run: how it ended, why, and its counts."""
+    """Return the result of a run: status, reason and counts."""
 
     def build(walk: Walk) -> dict[str, object]:
-        return {"status": status, "reason": _in_words(walk, reason, rules), **counts}
+        return {"status": status, "reason": _reason_text(walk, reason, rules), **counts}
 
     return rules.encode_payload(build, collect=False)
 
 
-def _in_words(walk: Walk, reason: object, rules: Rules) -> object:
+def _reason_text(walk: Walk, reason: object, rules: Rules) -> object:
     if is_a(reason, str):
         return _unless_quoting(walk, cast("str", text(reason)), rules)
     return walk.value(reason, 1)
@@ -124,15 +124,15 @@ def _message(walk: Walk, error: BaseException) -> str:
     if len(args) == 1 and type(args[0]) is str and not is_one_of(kind, KeyError):
         return args[0]
     show = lookup(kind, "__str__")
-    if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown(error, args))):
+    if id(show) in _BUILTIN_STR and all(map(_is_simple, _shown_values(error, args))):
         return str(show(error))
     copies = walk.elements(args, 1) or [markers.withheld(PRIVATE_KEY)]
     shown = copies[0] if len(args) == 1 else copies
     return shown if type(shown) is str else encode(shown).decode()
 
 
-def _shown(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
-    """Yield what the `__str__` of a builtin would show."""
+def _shown_values(error: BaseException, args: tuple[object, ...]) -> Iterator[object]:
+    """Yield the values that the `__str__` of a builtin exception would show."""
     if not is_a(error, SyntaxError):
         yield from args
     for base, names in _SHOWN_BESIDE_ARGS:
@@ -147,7 +147,7 @@ def _is_simple(value: object) -> bool:
         return len(value) <= _MAX_SIMPLE_CHARS
     if type(value) is int:
         return type(integer(value)) is int
-    return is_bare(value) or type(value) is float
+    return is_harmless(value) or type(value) is float
 
 
 def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
@@ -157,7 +157,7 @@ def _of_group(error: BaseExceptionGroup[BaseException]) -> str:
 
 
 def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
-    """Return what failed where, without the input that pydantic's own message quotes."""
+    """Return the errors with their locations, without the input that pydantic's message quotes."""
     details = error.errors(include_url=False, include_context=False)
     lines = [
         f"{'.'.join(map(str, each['loc'])) or '(value)'}: {_reason(walk, each)}"
@@ -169,8 +169,8 @@ def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
 def _reason(walk: Walk, detail: pydantic_core.ErrorDetails) -> str:
     """Return why a value is invalid.
 
-    The message of a validator may quote the value. The type of the error replaces a message that
-    does, and every message about a name whose values are withheld.
+    A validator's message may quote the value. The error type replaces such a message, and every
+    message about a name whose values are withheld.
     """
     rules = (name_rule(part) for part in detail["loc"] if type(part) is str)
     rule = next((each for each in rules if each is not None and each not in walk.off), None)

@@ -1,6 +1,6 @@
-"""The fast path of a call: its arguments are bound by a msgspec `Struct` and encoded in C.
+"""The fast path of a call: a msgspec `Struct` binds the arguments and encodes them in C.
 
-msgspec takes 0.07 us for two arguments; a dict that is filled from them would take 0.4 us.
+This takes 0.07 us for two arguments; filling and encoding a dict would take 0.4 us.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct, defstruct
 
 from remit._base.guard import attempt
-from remit._capture.rules.names import ORDINARY
+from remit._capture.rules.names import UNRESTRICTED
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
 from remit._capture.scalars import MAX_EXACT
 
@@ -32,7 +32,7 @@ def args_struct(defaults: Mapping[str, object]) -> ArgsStruct | None:
     """Return the Struct of a payload, None if msgspec cannot make one.
 
     Args:
-        defaults: What is encoded for each parameter that is not given, by name.
+        defaults: The encoded default of each parameter, by name.
     """
     if any(name.startswith("__") for name in defaults):
         return None  # such names have a meaning in a class
@@ -47,7 +47,7 @@ def all_plain(  # noqa: C901 - every call would pay for another frame, twice
 ) -> bool:
     """Return whether all *values*, under *keys*, are recorded as they are."""
     for key in keys:
-        if type(key) is not str or key not in ORDINARY:
+        if type(key) is not str or key not in UNRESTRICTED:
             return False
     for value in values:
         kind = type(value)  # pyright: ignore[reportUnknownVariableType] # of anything

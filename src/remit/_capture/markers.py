@@ -23,7 +23,7 @@ def cut(of: int, unit: str, head: object) -> Marker:
     """Return the marker of a value of which only *head* is kept.
 
     Args:
-        of: How many units the whole has.
+        of: Number of units of the whole value.
         unit: `chars`, `items` or `keys`.
         head: The part that is kept.
     """
@@ -46,7 +46,7 @@ def cut_whole(size: int) -> Marker:
 
 
 def opaque(type_name: str) -> Marker:
-    """Return the marker of an object that is not looked into."""
+    """Return the marker of an object that is not read."""
     return {KEY: "opaque", "type": type_name}
 
 
@@ -70,7 +70,7 @@ def items_before(value: object) -> int | None:
 
 
 def rule_of(value: object) -> object:
-    """Return the rule of the marker of something withheld, `None` if *value* is no such marker."""
+    """Return the rule in a marker of a withheld value, None if *value* is no such marker."""
     if type(value) is not dict:
         return None
     marker = cast("Marker", value)
@@ -78,5 +78,5 @@ def rule_of(value: object) -> object:
 
 
 def is_withheld(value: object) -> bool:
-    """Return whether *value* is the marker of something withheld."""
+    """Return whether *value* is the marker of a withheld value."""
     return rule_of(value) is not None

@@ -1,6 +1,6 @@
-"""How the arguments and the result of one callable are captured, decided once for all its calls.
+"""The capture plan of a callable: how its arguments and its result are captured.
 
-Ordinary calls, with short texts and numbers, take the fast path; all others are walked.
+Calls with short texts and numbers take the fast path; all others are walked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
 from remit._capture.scalars import text
 from remit._capture.type_readers import Kind, reader_of
-from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_bare
+from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_harmless
 from remit._inspect.annotations import NO_NAMES
 from remit._inspect.overrides import CaptureOption
 from remit._inspect.signature import MISSING, RETURN, Parameter, SignatureInfo
@@ -55,7 +55,7 @@ _TEXT: Final = frozenset({str})
 
 
 class CaptureOptions(Struct, frozen=True):
-    """A declaration's `capture=`, sorted.
+    """The option `capture=` of a declaration.
 
     Attributes:
         keep: By parameter and `return`: True records what the declaration withholds, False never
@@ -89,12 +89,12 @@ class CaptureOptions(Struct, frozen=True):
 
 
 class Direction(Struct, frozen=True):
-    """What the declaration says of the parameters, or of the result.
+    """The declaration of all parameters, or of the result.
 
     Attributes:
-        rule: The rule that withholds all of it, else None.
+        rule: The rule that withholds everything, else None.
         excluded: Data categories whose values are withheld.
-        options: What `capture=` says.
+        options: The option `capture=`.
         newest: Names under which lists that are cut keep their last items.
     """
 
@@ -116,7 +116,7 @@ class Direction(Struct, frozen=True):
         Args:
             key: A parameter, or `return`.
             declared: The rule of its annotation.
-            category: The data category that it shows.
+            category: Its data category.
         """
         option = self.options.keep.get(key)
         if declared is not None:
@@ -152,7 +152,7 @@ class ParameterPlan(Struct, frozen=True):
         name_rule: The rule of its name, which lets None and booleans pass.
         excluded: Data categories whose values inside it are withheld.
         declared: Rules by key, of fields that the annotation's classes mark.
-        off: Rules that the author turned off for it.
+        off: Rules that are off for it.
         newest: Names under which lists that are cut keep their last items; its own is all of it.
     """
 
@@ -168,9 +168,9 @@ class ParameterPlan(Struct, frozen=True):
 
     @classmethod
     def of(cls, parameter: Parameter, params: Direction) -> ParameterPlan:
-        """Return what is decided for *parameter*."""
+        """Return the plan of *parameter*."""
         name = parameter.name
-        rule, category = _of_annotation(parameter.annotation, parameter.category)
+        rule, category = _annotation_rules(parameter.annotation, parameter.category)
         off = params.options.off_at(name)
         by_name = name_rule(name)
         return cls(
@@ -189,14 +189,14 @@ class ParameterPlan(Struct, frozen=True):
     def of_result(
         cls, annotation: object, category: str | None, result: Direction
     ) -> ParameterPlan:
-        """Return what is decided for the result.
+        """Return the plan of the result.
 
         Args:
             annotation: Resolved return annotation.
             category: Category of a mark on it, else None.
             result: The declaration.
         """
-        rule, shown = _of_annotation(annotation, category)
+        rule, shown = _annotation_rules(annotation, category)
         return cls(
             name="result",
             kind=inspect.Parameter.POSITIONAL_ONLY,
@@ -209,9 +209,9 @@ class ParameterPlan(Struct, frozen=True):
 
     @classmethod
     def of_surplus(cls, parameters: Iterable[ParameterPlan], params: Direction) -> ParameterPlan:
-        """Return what is decided for arguments that no parameter takes.
+        """Return the plan of arguments that do not fit the signature.
 
-        A parameter that was given twice is among them: its second value is withheld like its first.
+        A second value for a parameter is one of them; it is withheld like the first.
         """
         return cls(
             name="",
@@ -223,13 +223,13 @@ class ParameterPlan(Struct, frozen=True):
         )
 
     @property
-    def open(self) -> bool:
+    def is_unrestricted(self) -> bool:
         """Whether plain values are recorded as they are."""
         return self.rule is None and self.name_rule is None
 
     @property
     def any_rule(self) -> str | None:
-        """A rule that withholds something of it, if any does."""
+        """A rule that withholds values of the parameter, None without one."""
         return self.rule or self.name_rule or next(iter(self.declared.values()), None)
 
     def walked(self, walk: Walk, value: object) -> object:
@@ -237,13 +237,13 @@ class ParameterPlan(Struct, frozen=True):
         self.apply(walk)
         if self.rule is not None and self.rule not in walk.off:
             return walk.withhold(self.rule, value)
-        if self.name_rule is not None and self.name_rule not in walk.off and not is_bare(value):
+        if self.name_rule is not None and self.name_rule not in walk.off and not is_harmless(value):
             return walk.withhold(self.name_rule, value)
         # The fields of what a framework hands over share the budget, as parameters do.
         return walk.value(value, 0) if self.newest else walk.nested(value, 0)
 
     def apply(self, walk: Walk) -> None:
-        """Let *walk* withhold what the declaration of this parameter withholds."""
+        """Set the rules of this parameter in *walk*."""
         walk.turn_off(self.off)
         walk.exclude(self.excluded)
         walk.declared = self.declared
@@ -252,11 +252,11 @@ class ParameterPlan(Struct, frozen=True):
 
     @property
     def encoded_default(self) -> object:
-        """What the fast path encodes if it is not given: the default, if no call changes it.
+        """The encoded default of the fast path; `UNSET` if a call may change it.
 
-        Of a withheld one, the default itself: its texts are collected.
+        For a withheld parameter it is the default itself, whose texts are collected.
         """
-        if not self.open:
+        if not self.is_unrestricted:
             return UNSET if self.default is MISSING else self.default
         if self.kind is VAR_POSITIONAL:
             return Raw(b"[]")
@@ -268,29 +268,29 @@ class ParameterPlan(Struct, frozen=True):
             return self.default
         walk = Walk(_MAX_DEFAULT_CHARS)
         copy = self.walked(walk, self.default)
-        # The calls themselves may change a list, and each use of a marker is counted.
+        # A call may change a list, and each use of a marker is counted.
         fixed = reader_of(type(self.default)).kind is Kind.SCALAR and not walk.counts
         return Raw(encode(copy)) if fixed else UNSET
 
 
-def _of_annotation(annotation: object, category: str | None) -> tuple[str | None, str | None]:
-    """Return the rule by which an annotation withholds its value, and the category it shows."""
+def _annotation_rules(annotation: object, category: str | None) -> tuple[str | None, str | None]:
+    """Return the rule by which an annotation withholds its value, and its data category."""
     info = NO_NAMES.info(annotation)
     rule = rule_of(info) if category is None else rule_of_mark(category)
     return rule, type_category(info)
 
 
 UNDECLARED: Final = ParameterPlan.of_result(MISSING, None, Direction())
-"""The result of what declares nothing of it."""
+"""The plan of a result without a declaration."""
 
 
 class Plan:
-    """How the values of one callable are captured.
+    """The capture plan of one callable.
 
     Attributes:
-        outcome: What is decided for the result, and for the items of a stream.
-        error_rule: The rule that withholds the message of every error, else None. A mark or a type
-            says something of the value that is returned, and nothing of an error.
+        outcome: The plan of the result, and of the items of a stream.
+        error_rule: The rule that withholds the message of every error, else None. Marks and types
+            of the result do not concern errors.
         withheld: Rules by which the declaration withholds every value of a parameter, by its name.
         rules_off: Rules that `capture=` turns off, by parameter and `return`; under "" those that
             are off for all of them.
@@ -307,15 +307,15 @@ class Plan:
         keep: Mapping[str, CaptureOption] | None = None,
         newest: frozenset[str] = frozenset(),
     ) -> None:
-        """Decide what can be decided without a call.
+        """Prepare everything that does not depend on a call.
 
         Args:
-            signature: What the signature says.
+            signature: The signature.
             params_rule: The rule by which the declaration withholds every parameter.
             result_rule: The same for the result.
             params_excluded: Data categories that the parameters are declared not to hold.
             result_excluded: The same for the result.
-            keep: What `capture=` says.
+            keep: The option `capture=`.
             newest: Names under which lists that are cut keep their last items.
         """
         options = CaptureOptions.of(keep or {})
@@ -346,20 +346,20 @@ class Plan:
         self._plain_results = out.rule is None and not out.excluded and not out.declared
 
     def _read_names(self, signature: SignatureInfo) -> None:
-        """Take over which argument belongs to which parameter."""
+        """Read which arguments belong to which parameters."""
         parameters = self._parameters
         self._names = signature.names
         self._recorded = [name is not None for name in signature.names]
         self._skipped = signature.skipped
-        self._rest = _name_of_kind(parameters, VAR_POSITIONAL)
-        self._others = _name_of_kind(parameters, VAR_KEYWORD)
+        self._var_positional = _name_of_kind(parameters, VAR_POSITIONAL)
+        self._var_keyword = _name_of_kind(parameters, VAR_KEYWORD)
         # A skipped `*args` or `**kwargs` cannot be distinguished from a skipped keyword.
         self._drops_surplus = len(signature.skipped) > signature.names.count(None)
         self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
         # Under a decorator that moves arguments, each of them may be the one to withhold.
         rules = (each.any_rule for each in parameters if each.kind in _BY_POSITION)
-        self._unsure = None if signature.sure else next(filter(None, rules), None)
-        self._most = len(signature.names) if self._unsure is None else 0
+        self._unsure_rule = None if signature.positions_known else next(filter(None, rules), None)
+        self._max_positional = len(signature.names) if self._unsure_rule is None else 0
 
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
@@ -373,7 +373,7 @@ class Plan:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
         struct = self._struct
-        if struct is None or rules.hook is not None or len(args) > self._most:
+        if struct is None or rules.hook is not None or len(args) > self._max_positional:
             return self._walked(args, kwargs, rules)
         if self._partial:
             data = self._without_hidden(struct, args, kwargs, rules)
@@ -452,7 +452,7 @@ class Plan:
                 if value is UNSET:
                     return None
                 values[at] = None
-                if each.rule is None and is_bare(value):
+                if each.rule is None and is_harmless(value):
                     continue
                 setattr(payload, each.name, marker)
                 counts.append(rule)
@@ -469,28 +469,28 @@ class Plan:
     def _walked(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules
     ) -> bytes:
-        # A function of its own: in the one that it is called from these names would be cells.
-        return rules.encode_payload(lambda walk: self._bound(walk, args, kwargs))
+        # A separate function, because the closure would slow down the names of the fast path.
+        return rules.encode_payload(lambda walk: self._call_payload(walk, args, kwargs))
 
     def _walked_result(self, value: object, rules: Rules) -> bytes:
-        return rules.encode_payload(lambda walk: self._returned(walk, value))
+        return rules.encode_payload(lambda walk: self._result_payload(walk, value))
 
-    def _bound(
+    def _call_payload(
         self, walk: Walk, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> dict[str, object]:
-        """Return the payload of any call, also of one that does not fit the signature."""
-        unsure = self._unsure if args else None
-        given, surplus = self._given(args if unsure is None else (), kwargs)
-        moved = _NONE if unsure is None else self._moved(given)
+        """Return the payload of a call, which need not fit the signature."""
+        unsure_rule = self._unsure_rule if args else None
+        arguments, surplus = self._by_parameter(args if unsure_rule is None else (), kwargs)
+        possible = _NONE if unsure_rule is None else self._possible_parameters(arguments)
         values = [
-            (each, given.get(each.name, each.default))
+            (each, arguments.get(each.name, each.default))
             for each in self._parameters
-            if each.name in given or each.name in moved or each.default is not MISSING
+            if each.name in arguments or each.name in possible or each.default is not MISSING
         ]
         walk.share_budget([*(value for _, value in values), *surplus.values()])
         out = {
-            each.name: walk.withhold(unsure, args)
-            if unsure is not None and each.name in moved
+            each.name: walk.withhold(unsure_rule, args)
+            if unsure_rule is not None and each.name in possible
             else each.walked(walk, value)
             for each, value in values
         }
@@ -501,42 +501,43 @@ class Plan:
             walk.hide_labelled(out)
         return out
 
-    def _moved(self, given: Mapping[str, object]) -> frozenset[str]:
-        """Return the parameters that an argument by position may be of, whichever was *given*."""
+    def _possible_parameters(self, arguments: Mapping[str, object]) -> frozenset[str]:
+        """Return the parameters that may have received positional arguments."""
         return frozenset(
             each.name
             for each in self._parameters
-            if each.kind is VAR_POSITIONAL or (each.kind in _BY_POSITION and each.name not in given)
+            if each.kind is VAR_POSITIONAL
+            or (each.kind in _BY_POSITION and each.name not in arguments)
         )
 
-    def _given(
+    def _by_parameter(
         self, args: tuple[object, ...], kwargs: Mapping[str, object]
     ) -> tuple[dict[str, object], dict[str, object]]:
-        """Return the arguments by parameter, and what the signature has no place for."""
-        given: dict[str, object] = {
+        """Return the arguments by parameter, and those that do not fit the signature."""
+        arguments: dict[str, object] = {
             name: value for name, value in zip(self._names, args, strict=False) if name is not None
         }
         surplus: dict[str, object] = {}
         # A list: two that have no names are no pair.
-        rest = list(args[len(self._names) :])
-        if self._rest is not None:
-            given[self._rest] = rest
-        elif rest and not self._drops_surplus:
-            surplus[SURPLUS] = rest
-        others: dict[str, object] = {}
+        extra_args = list(args[len(self._names) :])
+        if self._var_positional is not None:
+            arguments[self._var_positional] = extra_args
+        elif extra_args and not self._drops_surplus:
+            surplus[SURPLUS] = extra_args
+        extra_keywords: dict[str, object] = {}
         for key, value in kwargs.items():
             name = key if type(key) is str else str(text(key))
-            if name in self._by_keyword and name not in given:
-                given[name] = value
+            if name in self._by_keyword and name not in arguments:
+                arguments[name] = value
             elif name not in self._skipped:
-                others[name] = value
-        if self._others is not None:
-            given[self._others] = others
-        elif others and not self._drops_surplus:
-            surplus[SURPLUS_KEYWORDS] = others
-        return given, surplus
+                extra_keywords[name] = value
+        if self._var_keyword is not None:
+            arguments[self._var_keyword] = extra_keywords
+        elif extra_keywords and not self._drops_surplus:
+            surplus[SURPLUS_KEYWORDS] = extra_keywords
+        return arguments, surplus
 
-    def _returned(self, walk: Walk, value: object) -> object:
+    def _result_payload(self, walk: Walk, value: object) -> object:
         self.outcome.apply(walk)
         rule = None if self.outcome.rule in walk.off else self.outcome.rule
         inner = value

@@ -1,7 +1,7 @@
-"""Notes of remit in a payload: that a step exceeds its agent's remit, or that it was denied.
+"""Notes in a payload about the policy: a step exceeds its agent's remit, or was denied.
 
 Part of payload format 1 (docs/reference/payloads.md). A marker has a text under `$remit`; a note
-beside the parameters is an object there, so that readers can tell the two apart.
+has an object there, so that readers can distinguish them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from remit.errors import DeniedError
 
 EXCEEDS: Final = "exceeds"
 _NOTHING: Final = b"{}"
-_OF_A_SUBSTITUTE: Final = b'{"%s":' % KEY.encode()
+_MARKER_START: Final = b'{"%s":' % KEY.encode()
 
 
 def add_violations(payload: bytes, violations: Sequence[str]) -> bytes:
     """Return *payload* with a note that the step exceeds its agent's remit.
 
-    The note is put beside the parameters; a marker in place of a whole payload takes it in.
+    The note is added beside the parameters, or to the marker that replaces the payload.
 
     Args:
         payload: A captured payload.
         violations: One sentence for each declared word.
     """
-    said: dict[str, object] = {EXCEEDS: violations}
-    member = encode(said if payload.startswith(_OF_A_SUBSTITUTE) else {KEY: said})[1:]
+    note: dict[str, object] = {EXCEEDS: violations}
+    member = encode(note if payload.startswith(_MARKER_START) else {KEY: note})[1:]
     return payload[:-1] + (b"" if payload == _NOTHING else b",") + member
 
 
@@ -41,15 +41,17 @@ def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], 
     Args:
         payload: As a server returns it, which accepts whatever its clients send.
     """
-    said = payload.get(KEY)
+    note = payload.get(KEY)
     # In a marker the sentences are beside its kind, else under the reserved key.
-    holder = payload if isinstance(said, str) else said
-    found = cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
-    if not isinstance(found, list):
+    holder = payload if isinstance(note, str) else note
+    sentences = (
+        cast("Mapping[str, object]", holder).get(EXCEEDS) if isinstance(holder, dict) else None
+    )
+    if not isinstance(sentences, list):
         return dict(payload), ()
     added = EXCEEDS if holder is payload else KEY
-    given = {name: value for name, value in payload.items() if name != added}
-    return given, tuple(str(each) for each in cast("list[object]", found))
+    parameters = {name: value for name, value in payload.items() if name != added}
+    return parameters, tuple(str(each) for each in cast("list[object]", sentences))
 
 
 def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
@@ -68,7 +70,7 @@ def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
 
 
 def denial_payload(error: DeniedError, rules: Rules) -> bytes:
-    """Return the result of a step that was refused: the error, and each violation for itself.
+    """Return the result of a denied step: the error and the single violations.
 
     Args:
         error: The refusal.

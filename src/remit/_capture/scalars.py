@@ -1,4 +1,4 @@
-"""Single values as JSON has them, read with the methods of their base types only.
+"""Converts single values to JSON with the methods of their base types only.
 
 As in docs/reference/payloads.md: datetimes ISO 8601; Decimal and integers beyond 2^53 as strings;
 what JSON has no number for (NaN, infinities) as a string.
@@ -48,7 +48,7 @@ _tzinfo_of_time: Final[Any] = dt.time.__dict__["tzinfo"].__get__
 
 
 def integer(value: Any) -> object:  # noqa: ANN401 - an int, or what derives from it
-    """Return an integer as a number, or as a string where a number would not survive."""
+    """Return an integer as a number, or as a string if doubles cannot represent it."""
     number = int.__index__(value)
     if -MAX_EXACT <= number <= MAX_EXACT:
         return number
@@ -89,7 +89,7 @@ def _with_zone(
     isoformat: Callable[[Any], str],
     naive: Callable[[Any], str],
 ) -> str:
-    """Return the ISO text; the zone of a user's own class is named, as RFC 9557 does."""
+    """Return the ISO text; a zone of a user's class is added by name, as in RFC 9557."""
     if zone is None:
         return isoformat(value)
     if module_of(type(zone)).partition(".")[0] in _TRUSTED_ZONES:
@@ -169,7 +169,7 @@ _EXACT: Final[Mapping[type, Callable[[Any], object]]] = {
 
 
 def scalar_reader(cls: type) -> Callable[[Any], object] | None:
-    """Return how values of *cls* become a single JSON value, or `None` if they do not."""
+    """Return a function that converts values of *cls* to one JSON value, None without one."""
     exact = _EXACT.get(cls)
     if exact is not None:
         return exact

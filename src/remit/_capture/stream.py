@@ -1,4 +1,4 @@
-"""The items of a stream, captured one by one as they pass."""
+"""Captures the items of a stream, one by one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _ENTRY_CHARS: Final = 4
 
 
 class Stream:
-    """What is kept of a stream: the first items as far as the budget goes, and how many came.
+    """The recorded part of a stream: the first items within the budget, and the count of all.
 
     Attributes:
-        count: How many items came.
+        count: Number of items so far.
     """
 
     __slots__ = ("_hidden", "_items", "_outcome", "_rules", "_walk", "count")
@@ -31,7 +31,7 @@ class Stream:
 
         Args:
             rules: Limits, hook and counts.
-            plan: The `Plan` of the callable; anything else declares nothing of its items.
+            plan: The `Plan` of the callable; any other object stands for no declaration.
         """
         self.count = 0
         self._rules = rules
@@ -57,11 +57,11 @@ class Stream:
         walk.hide_second(copy)
         self._items.append(copy)
         if PRIVATE_KEY in walk.counts[withheld_before:]:
-            # No rule recognises its other lines.
+            # No rule recognises the other lines of the key.
             self._hidden = PRIVATE_KEY
 
     def payload(self, first_item_ms: float | None) -> bytes:
-        """Return what came, as the result of the call.
+        """Return the items as the result of the call.
 
         Args:
             first_item_ms: Milliseconds to the first item, None if none came.
@@ -73,33 +73,33 @@ class Stream:
         first = None if first_item_ms is None else round(first_item_ms, 3)
         paths = _texts_by_path(self._items)
         for texts in paths.values():
-            self._walk.hide_rest(texts)
+            self._walk.hide_continuations(texts)
         rules.count(self._walk.counts)
-        hidden = self._hidden or _spread(paths.values(), self._walk.off)
+        hidden = self._hidden or _spread_secret(paths.values(), self._walk.off)
         if hidden is not None:
             rules.count((hidden,))
-            payload = self._composed(withheld(hidden), first)
-            return rules.encode_payload(lambda walk: walk.value(payload, 0), again=True)
+            payload = self._result(withheld(hidden), first)
+            return rules.encode_payload(lambda walk: walk.value(payload, 0), is_copy=True)
         if rules.hook is None:
-            data = encoded(self._composed(self._listed(self._items), first), rules)
+            data = encoded(self._result(self._item_list(self._items), first), rules)
             if data is not None:
                 return data
-        return rules.encode_payload(lambda walk: self._again(walk, first), again=True)
+        return rules.encode_payload(lambda walk: self._rewalk(walk, first), is_copy=True)
 
-    def _again(self, walk: Walk, first: float | None) -> object:
+    def _rewalk(self, walk: Walk, first: float | None) -> object:
         """Return the payload with as many items as the budget of *walk* allows."""
         walk.turn_off(self._outcome.off)
         walk.nodes += sum(type(item) is str for item in self._items)
-        return self._composed(self._listed(walk.elements(self._items, 1) or []), first)
+        return self._result(self._item_list(walk.elements(self._items, 1) or []), first)
 
-    def _listed(self, items: list[object]) -> object:
+    def _item_list(self, items: list[object]) -> object:
         return items if len(items) >= self.count else cut(self.count, "items", items)
 
-    def _composed(self, items: object, first: float | None) -> dict[str, object]:
+    def _result(self, items: object, first: float | None) -> dict[str, object]:
         return {"items": items, "count": self.count, "first_item_ms": first}
 
 
-_OF_KEYS: Final = re.compile(r"[\w+/=.~%-]+")
+_KEY_CHARS: Final = re.compile(r"[\w+/=.~%-]+")
 _KEY_AT_END: Final = re.compile(r"[0-9][\w+/=.~%-]*\Z")
 _END_CHARS: Final = 128
 
@@ -122,7 +122,7 @@ class _StreamWalk(Walk):
         self.unended: dict[int, object] = {}
 
     def withhold(self, rule: str, value: object) -> object:
-        """Return the marker of *value*, and remember it if the next item may continue the key."""
+        """Return the marker of *value*; store it if the next item may continue the key."""
         marker = super().withhold(rule, value)
         if (
             rule.startswith("pattern:")
@@ -132,15 +132,15 @@ class _StreamWalk(Walk):
             self.unended[id(marker)] = marker
         return marker
 
-    def hide_rest(self, texts: Sequence[_Text]) -> None:
-        """Withhold texts that continue a key with which an earlier one of *texts* ends."""
+    def hide_continuations(self, texts: Sequence[_Text]) -> None:
+        """Withhold texts that continue a key at the end of an earlier one of *texts*."""
         rule: str | None = None
         for holder, place in texts if self.unended else ():
             text: object = holder[place]
             if type(text) is not str:
                 rule = cast("str", rule_of(text)) if id(text) in self.unended else None
             elif rule is not None and text:
-                goes_on = _OF_KEYS.match(text)
+                goes_on = _KEY_CHARS.match(text)
                 if goes_on:
                     holder[place] = self.withhold(rule, "")
                 if goes_on is None or goes_on.end() < len(text):
@@ -176,7 +176,7 @@ def _texts_by_path(items: list[object]) -> dict[object, list[_Text]]:
     return paths
 
 
-def _spread(paths: Iterable[Sequence[_Text]], off: frozenset[str]) -> str | None:
+def _spread_secret(paths: Iterable[Sequence[_Text]], off: frozenset[str]) -> str | None:
     """Return the rule of a secret that is spread over several texts at one path, else None."""
     for place in paths:
         texts = [text for holder, key in place if type(text := holder[key]) is str]

@@ -1,7 +1,7 @@
-"""Type readers: how the values of one type are read, decided once for each type.
+"""Type readers: how the values of a type are read, with one reader for each type.
 
-A reader holds names and methods of base types but never the class, so that the class can be
-collected; the reader goes with it.
+A reader refers to names and to methods of base types but not to the class, so that the class can be
+garbage-collected; its reader is removed then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from remit._capture.rules.patterns import key_shaped
 from remit._capture.scalars import scalar_reader
 from remit._inspect.annotations import AnnotationInfo
 from remit._inspect.fields import Field as DeclaredField
-from remit._inspect.fields import fields_of, infos_of
+from remit._inspect.fields import annotated_fields_of, fields_of
 from remit._inspect.introspection import (
     DICT,
     TUPLE,
@@ -48,7 +48,7 @@ from remit._inspect.introspection import (
 
 
 class Kind(IntEnum):
-    """How a value is read; the walk has one reader for each."""
+    """The kind of a value; the walk has a method for each."""
 
     SCALAR = 0
     """`plain` returns a str, a number, True, False, None, or a marker."""
@@ -68,17 +68,17 @@ class Kind(IntEnum):
 
 
 _UNUSED: Final[Any] = len
-"""Default of the functions that a kind does not need."""
+"""Default of functions that a kind does not use."""
 
 
 class Field(Struct, frozen=True):
-    """One field, as the walk needs it.
+    """One field of a class, with its rules.
 
     Attributes:
         name: As written.
-        rule: The rule that withholds it, whatever the value.
-        name_rule: The rule of its name, which lets None and booleans pass.
-        category: The data category that its name or type shows.
+        rule: The rule that withholds every value.
+        name_rule: The rule of its name, which does not withhold None and booleans.
+        category: The data category of its name or type.
         generic: Its type is a type variable without an argument; the annotation of the parameter
             decides what is withheld.
         slot: It is a slot of the class, not an entry of the instance's dict.
@@ -114,7 +114,7 @@ _CLASSES: Final[dict[int, weakref.ref[type]]] = {}
 
 
 def reader_of(cls: type) -> TypeReader:
-    """Return the reader of *cls*, made now if it is new."""
+    """Return the reader of *cls*; create it at the first call."""
     reader = READERS.get(id(cls))
     if reader is None:
         made = attempt(lambda: _reader(cls))
@@ -131,47 +131,47 @@ def _forget(key: int) -> None:
 
 
 def _reader(cls: type) -> TypeReader:
-    return next(found for find in _FINDERS if (found := find(cls)) is not None)
+    return next(found for find in _READER_FACTORIES if (found := find(cls)) is not None)
 
 
-def _shown_name(cls: type) -> str:
-    """Return the type's name for a marker; names of classes made from data are data too."""
+def _safe_name(cls: type) -> str:
+    """Return the type's name for a marker, unless it contains a key."""
     name = type_name(cls)
     return name if key_shaped(name) is None else "withheld"
 
 
 def _opaque(cls: type) -> TypeReader:
-    name = _shown_name(cls)
+    name = _safe_name(cls)
     return TypeReader(Kind.SCALAR, name, plain=lambda _: markers.opaque(name))
 
 
-def _never_looked_into(cls: type) -> TypeReader | None:
-    """Exceptions, modules and classes, also those that derive from another type as well."""
+def _opaque_kind(cls: type) -> TypeReader | None:
+    """Return the reader of exceptions, modules and classes, which are opaque."""
     kinds = (BaseException, types.ModuleType, type)
     return _opaque(cls) if is_one_of(cls, *kinds) else None
 
 
 def _secret(cls: type) -> TypeReader | None:
     if is_one_of(cls, SecretStr, SecretBytes, Secret):
-        return TypeReader(Kind.SECRET, _shown_name(cls), has_dict=has_dict(cls))
+        return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
     # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
-    return TypeReader(Kind.SECRET, _shown_name(cls)) if old else None
+    return TypeReader(Kind.SECRET, _safe_name(cls)) if old else None
 
 
-def _inner(cls: type) -> TypeReader | None:
-    name = _shown_name(cls)
+def _unwrapped(cls: type) -> TypeReader | None:
+    name = _safe_name(cls)
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+        fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
     if cls is types.SimpleNamespace:
         return TypeReader(Kind.UNWRAP, name, plain=_instance_dict)
     if cls is types.MappingProxyType:
-        return TypeReader(Kind.UNWRAP, name, plain=_behind_proxy)
+        return TypeReader(Kind.UNWRAP, name, plain=_dict_of_proxy)
     return None
 
 
@@ -199,8 +199,8 @@ def _instance_dict(value: object) -> dict[str, object]:
     return found
 
 
-def _behind_proxy(value: object) -> object:
-    """Return the dict behind a read-only view; a mapping of a user's own class is not opened."""
+def _dict_of_proxy(value: object) -> object:
+    """Return the dict behind a read-only view; other mappings are not read."""
     behind: object = next(iter(gc.get_referents(value)), None)
     return behind if is_a(behind, dict) else value
 
@@ -208,18 +208,18 @@ def _behind_proxy(value: object) -> object:
 def _record(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each, info) for each, info in infos_of(cls))
+    fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
     if is_one_of(cls, tuple):
         return TypeReader(
             Kind.NAMED_TUPLE,
-            _shown_name(cls),
+            _safe_name(cls),
             size=TUPLE.__len__,
             iterate=TUPLE.__iter__,
             fields=fields,
         )
     extra = is_one_of(cls, BaseModel) and stores(cls, "__pydantic_extra__")
     return TypeReader(
-        Kind.RECORD, _shown_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
+        Kind.RECORD, _safe_name(cls), fields=fields, has_dict=has_dict(cls), extra=extra
     )
 
 
@@ -239,17 +239,17 @@ def _scalar(cls: type) -> TypeReader | None:
     if read is None:
         return None
     category = next(filter(None, (_category(each) for each in mro(cls))), None)
-    return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read, category=category)
+    return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=category)
 
 
 def _category(cls: type) -> str | None:
     return category_of_type(module_of(cls), name_of(cls))
 
 
-_SOME: Final[dict[object, object]] = {}
+_EMPTY: Final[dict[object, object]] = {}
 _SEQUENCES: Final[tuple[Any, ...]] = (
     *(list, tuple, collections.deque),
-    *(type(view) for view in (_SOME.keys(), _SOME.values(), _SOME.items())),
+    *(type(view) for view in (_EMPTY.keys(), _EMPTY.values(), _EMPTY.items())),
 )
 _SETS: Final[tuple[Any, ...]] = (set, frozenset)
 
@@ -263,7 +263,7 @@ _CONTAINERS: Final[tuple[tuple[type, Kind, Any, Any], ...]] = (
 def _container(cls: type) -> TypeReader | None:
     for base, kind, size, iterate in _CONTAINERS:
         if is_one_of(cls, base):
-            return TypeReader(kind, _shown_name(cls), size=size, iterate=iterate)
+            return TypeReader(kind, _safe_name(cls), size=size, iterate=iterate)
     return None
 
 
@@ -277,7 +277,7 @@ _BINARY: Final[tuple[tuple[type, Callable[[Any], int]], ...]] = (
 def _binary(cls: type) -> TypeReader | None:
     for base, length in _BINARY:
         if is_one_of(cls, base):
-            return TypeReader(Kind.SCALAR, _shown_name(cls), plain=partial(_bytes_marker, length))
+            return TypeReader(Kind.SCALAR, _safe_name(cls), plain=partial(_bytes_marker, length))
     return None
 
 
@@ -291,15 +291,15 @@ def _bytes_marker(length: Callable[[Any], int], value: object) -> object:
 def _array(cls: type) -> TypeReader | None:
     read = array_reader(cls)
     if read is not None:
-        return TypeReader(Kind.SCALAR, _shown_name(cls), plain=read)
+        return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read)
     read = numpy_scalar_reader(cls)
-    return None if read is None else TypeReader(Kind.UNWRAP, _shown_name(cls), plain=read)
+    return None if read is None else TypeReader(Kind.UNWRAP, _safe_name(cls), plain=read)
 
 
-_FINDERS: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
-    _never_looked_into,
+_READER_FACTORIES: Final[tuple[Callable[[type], TypeReader | None], ...]] = (
+    _opaque_kind,
     _secret,
-    _inner,
+    _unwrapped,
     _record,
     _scalar,
     _container,

@@ -1,7 +1,7 @@
-"""The walk: a bounded, redacted copy of a value as plain JSON, made without running user code.
+"""The walk: makes a bounded, redacted copy of a value as plain JSON without running user code.
 
-Every value that is recorded is walked, on the caller's thread, before it is kept anywhere. A walk
-has a budget of values and characters; what exceeds it is replaced by a marker.
+Every recorded value is walked on the caller's thread before it is stored. A walk has a budget of
+values and characters; markers replace what exceeds it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,13 @@ from remit._capture import markers
 from remit._capture.rules import SECRET_TYPE
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.credentials import PRIVATE_KEY
-from remit._capture.rules.names import KNOWN, MAX_JUDGED_CHARS, flag_rule, name_rule, remember
+from remit._capture.rules.names import (
+    MAX_JUDGED_CHARS,
+    VERDICTS,
+    cache_verdict,
+    flag_rule,
+    name_rule,
+)
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
@@ -27,15 +33,15 @@ MAX_DEPTH: Final = 12
 MAX_NODES: Final = 2_000
 MAX_KEY_CHARS: Final = 256
 MAX_INNER: Final = 3
-"""Values that hold another one are opened to this depth: an enum in a root model, and one more."""
+"""Values that contain a single other value are unwrapped to this depth."""
 
 MARGIN_CHARS: Final = 512
-"""How far beyond the kept part of a text a key is looked for that begins in it."""
+"""Keys that begin in the kept part of a text are searched this far beyond its end."""
 
 LOOK_BACK: Final = 256
 """How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
-_MAX_KNOWN_CHARS: Final = 64
+_MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
 _ENTRY_CHARS: Final = 4
 _PAIR: Final = 2
@@ -50,32 +56,32 @@ LABELS: Final = ("name", "key", "header")
 _LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
 """Fields of a value with their labels; AWS and .NET begin theirs with a capital."""
 
-_UNJUDGED: Final = "?"
-"""Not a rule: the name has not been judged yet."""
+_NOT_CACHED: Final = "?"
+"""Not a rule: the name has no cached verdict."""
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
 
 
 class Walk:
-    """One walk; made for one payload and thrown away.
+    """One walk, for one payload.
 
     Attributes:
-        nodes: Budget: how many more values may be visited.
-        chars: Budget: how many more characters may be written, about.
-        off: Rules that withhold nothing now.
-        ever_off: Rules that withheld nothing at some time of the walk.
+        nodes: Budget: number of values that may still be visited.
+        chars: Budget: approximate number of characters that may still be written.
+        off: Rules that are off for the current value.
+        ever_off: Rules that were off for any value of the walk.
         excluded: Data categories whose values are withheld.
-        declared: Rules by key, of fields that a declaration marks.
+        declared: Rules of fields that a declaration marks, by key.
         counts: The rule of each value withheld so far.
         newest: Names under which lists that are cut keep their last items.
         from_end: Whether lists keep their last items here.
     """
 
     __slots__ = (
-        "_again",
         "_always_off",
         "_heavy",
+        "_is_copy",
         "_path",
         "_scrub",
         "_text_cap",
@@ -96,7 +102,7 @@ class Walk:
         chars: int,
         nodes: int = MAX_NODES,
         *,
-        again: bool = False,
+        is_copy: bool = False,
         scrub: bool = False,
         texts: WithheldTexts | None = None,
         off: frozenset[str] = frozenset(),
@@ -106,9 +112,9 @@ class Walk:
         Args:
             chars: Budget of characters; no text takes more than half of it.
             nodes: Budget of values.
-            again: The value is what the user's hook made of an earlier walk: markers stay.
-            scrub: Replace lone surrogates, which UTF-8 has no bytes for.
-            texts: Collects the texts of what is withheld.
+            is_copy: The value is the copy of an earlier walk, whose markers are kept.
+            scrub: Replace lone surrogates, which UTF-8 cannot encode.
+            texts: Collects the texts of withheld values.
             off: Rules that are off in this process.
         """
         self.chars: int = chars
@@ -120,19 +126,19 @@ class Walk:
         self.newest: frozenset[str] = frozenset()
         self.from_end = False
         self._text_cap = chars // 2
-        self._again = again
+        self._is_copy = is_copy
         self._scrub = scrub
         self._texts = texts
         self._path: set[int] = set()
         self._heavy = 0
 
     def turn_off(self, rules: frozenset[str]) -> None:
-        """Let *rules* withhold nothing from now on, beside those that are off in the process."""
+        """Turn *rules* off for the next values, besides those that are off in the process."""
         self.off = self._always_off | rules if rules else self._always_off
         self.ever_off |= rules
 
     def exclude(self, categories: frozenset[str]) -> None:
-        """Withhold values of *categories*, but for those whose rules are off."""
+        """Withhold values of *categories* whose rules are not off."""
         if self.off:
             categories = frozenset(
                 each for each in categories if f"category:{each}" not in self.off
@@ -156,7 +162,7 @@ class Walk:
         return _BY_KIND[reader.kind](self, value, depth, reader)
 
     def text(self, value: str) -> object:
-        """Return *value*, or a marker with the part of it that the budget allows."""
+        """Return *value*, or a marker with as much of it as the budget allows."""
         size = len(value)
         short = size < SHORTEST and SIGN not in value
         if short and size <= self.chars and value.isascii():
@@ -172,12 +178,12 @@ class Walk:
         # Most texts beyond ASCII take two bytes a character or more.
         self.chars -= len(kept) if kept.isascii() else 2 * len(kept)
         if self._scrub:
-            kept = scrubbed(kept)
+            kept = replace_surrogates(kept)
         return kept if size <= room else markers.cut(size, "chars", kept)
 
     def withhold(self, rule: str, value: object) -> object:
         """Return the marker that replaces *value*, and count it."""
-        if self._again and markers.is_withheld(value):
+        if self._is_copy and markers.is_withheld(value):
             return value
         self.counts.append(rule)
         self.chars -= _MARKER_CHARS
@@ -193,8 +199,9 @@ class Walk:
         """Return the rule that withholds *item* in *field*, None if it is recorded."""
         if field.rule is not None:
             return field.rule
-        if field.name_rule is not None and field.name_rule not in self.off and not is_bare(item):
-            return field.name_rule
+        rule = field.name_rule
+        if rule is not None and rule not in self.off and not is_harmless(item):
+            return rule
         if field.generic and field.name in self.declared:
             return self.declared[field.name]
         if self.excluded and field.category in self.excluded:
@@ -202,7 +209,7 @@ class Walk:
         return None
 
     def rule_inside(self, reader: TypeReader, inner: object) -> str | None:
-        """Return the rule that withholds *inner*, the value inside one that *reader* reads."""
+        """Return the rule that withholds *inner*, the value inside a value that *reader* reads."""
         return self.rule_of(reader.fields[0], inner) if reader.fields else None
 
     def redact_key(self, key: object, position: int) -> tuple[str, str | None]:
@@ -210,29 +217,29 @@ class Walk:
 
         Args:
             key: Any key of a dict.
-            position: Its place among the others; it separates keys that have no text.
+            position: Its position in the dict; it distinguishes keys without a text.
         """
         name = self._key_text(key, position)
-        # What is written of a longer name is its beginning, and its end is judged.
+        # Of a longer name the beginning is recorded, and the end is judged.
         head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
         short = len(name) < SHORTEST and SIGN not in name
         shaped = None if short else key_shaped(head, self.off)
         if shaped is not None:
             self.counts.append(shaped)
             return f"<{shaped} {position}>", None
-        rule = name_rule(_judged(name))
+        rule = name_rule(_judged_part(name))
         if len(name) > MAX_KEY_CHARS:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
-            name = name if self._again else f"${name}"
-        elif name is key and len(name) <= _MAX_KNOWN_CHARS and scrubbed(name) == name:
-            self._remember(name, rule)
-        return scrubbed(name) if self._scrub else name, rule
+            name = name if self._is_copy else f"${name}"
+        elif name is key and len(name) <= _MAX_CACHED_CHARS and replace_surrogates(name) == name:
+            self._cache_verdict(name, rule)
+        return replace_surrogates(name) if self._scrub else name, rule
 
-    def _remember(self, name: str, rule: str | None) -> None:
-        """Keep the verdict on *name*, unless only this walk lets it pass."""
+    def _cache_verdict(self, name: str, rule: str | None) -> None:
+        """Cache the verdict on *name*, unless it depends on rules that are off."""
         if not self.off or key_shaped(name) is None:
-            remember(name, rule)
+            cache_verdict(name, rule)
 
     def _key_text(self, key: object, position: int) -> str:
         if type(key) is str:
@@ -252,19 +259,19 @@ class Walk:
         plain = reader.plain(key) if reader.kind is Kind.SCALAR else key
         if type(plain) is str:
             return plain
-        if is_bare(plain) or type(plain) is int or type(plain) is float:
+        if is_harmless(plain) or type(plain) is int or type(plain) is float:
             return encode(plain).decode()
         return f"<{reader.name} {position}>"
 
     def share_budget(self, values: Sequence[object]) -> None:
         """Start a payload: share the budget among the large ones of *values*, its entries.
 
-        One that is huge leaves the others what they need.
+        One huge entry does not use up the budget of the others.
         """
         self._heavy = 0 if len(values) > _MAX_SHARES else sum(not _is_light(it) for it in values)
 
     def nested(self, item: object, depth: int) -> object:
-        """Return the copy of what a container at *depth* holds."""
+        """Return the copy of an element of a container at *depth*."""
         if depth or _is_light(item):
             return self.value(item, depth + 1)
         share = max(1, self._heavy)
@@ -282,11 +289,11 @@ class Walk:
 
         Args:
             name: A key or a parameter.
-            rule: The rule of the name; None and booleans pass it, they give nothing away.
+            rule: The rule of the name; None and booleans are recorded in any case.
             item: The value.
             depth: How deep the container is.
         """
-        if rule is not None and rule not in self.off and not is_bare(item):
+        if rule is not None and rule not in self.off and not is_harmless(item):
             return self.withhold(rule, item)
         if self.declared and name in self.declared:
             return self.withhold(self.declared[name], item)
@@ -304,18 +311,18 @@ class Walk:
         return copy
 
     def _pairs(self, entries: Iterable[tuple[object, object]], depth: int) -> dict[str, object]:
-        """Return the copy of the entries of a mapping, as far as the budget goes."""
+        """Return the copies of a mapping's entries, as far as the budget allows."""
         out: dict[str, object] = {}
         for key, item in entries:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            if type(key) is str and (rule := KNOWN.get(key, _UNJUDGED)) is not _UNJUDGED:
+            if type(key) is str and (rule := VERDICTS.get(key, _NOT_CACHED)) is not _NOT_CACHED:
                 name = key
             else:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
-                name = _numbered(name, out)
+                name = _unique_key(name, out)
             self.chars -= len(name) + _ENTRY_CHARS
             out[name] = self._entry(name, rule, item, depth)
         if "value" in out or "Value" in out:
@@ -327,19 +334,19 @@ class Walk:
         for value, labels in _LABELLED:
             if value in out:
                 for label in labels:
-                    out[value] = self._under(out.get(label), out[value])
+                    out[value] = self._hide_if_labelled(out.get(label), out[value])
 
-    def _under(self, label: object, copy: object) -> object:
+    def _hide_if_labelled(self, label: object, copy: object) -> object:
         """Return *copy*, or a marker if *label* names something that is withheld."""
         if type(label) is not str or len(label) > MAX_KEY_CHARS:
             return copy
         rule = name_rule(label)
-        if rule is None or rule in self.off or is_bare(copy) or markers.is_withheld(copy):
+        if rule is None or rule in self.off or is_harmless(copy) or markers.is_withheld(copy):
             return copy
         return self.withhold(rule, copy)
 
     def elements(self, items: Iterable[object], depth: int) -> list[object] | None:
-        """Return the copies of *items*, as far as the budget goes.
+        """Return the copies of *items*, as far as the budget allows.
 
         Returns:
             None if they are the lines of a private key.
@@ -395,7 +402,7 @@ class Walk:
         if len(kept) >= total:
             return kept[::-1]
         if kept and total == _PAIR:
-            kept[0] = self._under(items[0], kept[0])
+            kept[0] = self._hide_if_labelled(items[0], kept[0])
         return [markers.cut_before(total), *reversed(kept)]
 
     def _after_flags(self, items: Sequence[object]) -> dict[int, str] | None:
@@ -425,7 +432,7 @@ class Walk:
         """Withhold the second of a pair: `("Authorization", ...)`, alone or among others."""
         if type(copy) is list and len(cast("list[object]", copy)) == _PAIR:
             pair = cast("list[object]", copy)
-            pair[1] = self._under(pair[0], pair[1])
+            pair[1] = self._hide_if_labelled(pair[0], pair[1])
 
     def _enter(self, value: object, depth: int) -> bool:
         """Return whether the walk may go into a container: not too deep, not inside itself."""
@@ -479,10 +486,10 @@ class Walk:
     def _from_end(
         self, value: object, total: int, depth: int, reader: TypeReader
     ) -> tuple[list[object] | None, int]:
-        """Return what `last_elements` does of a list, and 0: it says itself what was cut."""
+        """Return `last_elements` of a list, and 0, because the result has its own cut marker."""
         limit = max(0, self.nodes) + LOOK_BACK
         items = snapshot(islice(reader.iterate(value), max(0, total - limit), None), limit)
-        if self._again and items and len(items) == total:
+        if self._is_copy and items and len(items) == total:
             # Cut by the earlier walk: the marker is made again.
             of = markers.items_before(items[0])
             if of is not None:
@@ -490,7 +497,7 @@ class Walk:
         return self.last_elements(items, total, depth), 0
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
-        """Read a set, sorted by the encoding of its members; a huge one is not looked into."""
+        """Read a set, sorted by the encoding of its members; a huge one is not read."""
         total = reader.size(value)
         if not self._enter(value, depth):
             return markers.cut_below(depth)
@@ -500,8 +507,8 @@ class Walk:
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
     def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
-        # Sorted before the walk: what the budget cuts off must not depend on hash seeds.
-        return self.elements(sorted(members, key=_order), depth) or []
+        # Sorted before the walk, so that the members within the budget do not depend on hash seeds.
+        return self.elements(sorted(members, key=_sort_key), depth) or []
 
     def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
@@ -526,12 +533,12 @@ class Walk:
         """Read an object by its declared fields."""
         if not self._enter(value, depth):
             return markers.cut_below(depth)
-        found = list(_stored(value, reader))
+        stored = list(_stored_fields(value, reader))
         extra = _extra(value) if reader.extra else {}
         if depth == 0:
-            self.share_budget([item for _, item in found])
+            self.share_budget([item for _, item in stored])
         copy: dict[str, object] = {}
-        for field, item in found:
+        for field, item in stored:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
@@ -541,11 +548,11 @@ class Walk:
             copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
         self._path.discard(id(value))
-        total = len(found) + len(extra)
+        total = len(stored) + len(extra)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
     def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
-        """Read a NamedTuple: a list, redacted by the names of its places."""
+        """Read a NamedTuple as a list, redacted by the names of its fields."""
         if not self._enter(value, depth):
             return markers.cut_below(depth)
         copies: dict[str, object] = {}
@@ -584,10 +591,10 @@ _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] =
 def _is_light(value: object) -> bool:
     if type(value) is str:
         return len(value) <= _LIGHT_CHARS
-    return is_bare(value) or type(value) is int or type(value) is float
+    return is_harmless(value) or type(value) is int or type(value) is float
 
 
-def _numbered(name: str, taken: dict[str, object]) -> str:
+def _unique_key(name: str, taken: dict[str, object]) -> str:
     """Return *name* with a number that no other key has."""
     number = len(taken) + 1
     while f"{name} ({number})" in taken:
@@ -595,11 +602,11 @@ def _numbered(name: str, taken: dict[str, object]) -> str:
     return f"{name} ({number})"
 
 
-class _Small(Walk):
-    """A walk of a member of a set, to sort it by.
+class _SortWalk(Walk):
+    """A walk of a member of a set, for its sort key.
 
-    A set in it is sorted after the walk: to walk its members before would double the work, and so
-    would each set in a set.
+    Sets inside it are sorted after the walk, because a walk of their members before it would double
+    the work at each level.
     """
 
     __slots__ = ()
@@ -608,20 +615,20 @@ class _Small(Walk):
         return sorted(self.elements(members, depth) or [], key=encode)
 
 
-def _order(member: object) -> tuple[bytes, str]:
-    """Return what a member of a set is sorted by: its encoding, and a long text by its rest."""
-    small = _Small(_ORDER_CHARS, _ORDER_NODES, scrub=True)
+def _sort_key(member: object) -> tuple[bytes, str]:
+    """Return the sort key of a member of a set: its encoding, and for a string its full text."""
+    small = _SortWalk(_ORDER_CHARS, _ORDER_NODES, scrub=True)
     return encode(small.value(member, 1)), member if type(member) is str else ""
 
 
-def _stored(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
+def _stored_fields(value: object, reader: TypeReader) -> Iterator[tuple[Field, object]]:
     """Yield the fields of an object that have a value."""
-    own: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
+    attributes: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
     for field in reader.fields:
         if field.slot:
             item = _slot(value, field.name)
         else:
-            item = DICT.get(own, field.name, ABSENT)
+            item = DICT.get(attributes, field.name, ABSENT)
             if item is ABSENT:
                 # A default that only the class has; a property there is an opaque object.
                 item = lookup(type(value), field.name)
@@ -637,24 +644,24 @@ def _slot(value: object, name: str) -> object:
 
 
 def _extra(value: object) -> dict[object, object]:
-    """Return what a pydantic model took beyond its fields."""
+    """Return the extra values of a pydantic model."""
     extra = _slot(value, "__pydantic_extra__")
     return cast("dict[object, object]", extra) if is_a(extra, dict) else {}
 
 
-def _judged(name: str) -> str:
-    """Return the part of *name* that is judged: the digits at its end change no verdict."""
+def _judged_part(name: str) -> str:
+    """Return the part of *name* that is judged; digits at its end do not change the verdict."""
     end = name[-MAX_JUDGED_CHARS:]
     stem = end.rstrip("0123456789")
     # So that `row_1` to `row_999` are judged once.
     return end if stem in {end, ""} else f"{stem}0"
 
 
-def is_bare(value: object) -> bool:
-    """Return whether *value* gives nothing away under the name of a secret."""
+def is_harmless(value: object) -> bool:
+    """Return whether *value* is recorded even under the name of a secret: None or a boolean."""
     return value is None or value is True or value is False
 
 
-def scrubbed(text: str) -> str:
-    """Return *text* with `?` for each lone surrogate."""
+def replace_surrogates(text: str) -> str:
+    """Return *text* with `?` in place of lone surrogates."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The texts that one run has withheld, so that errors which it records later do not quote them."""
+"""Collects the texts withheld in a run, so that errors recorded later do not quote them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORD_CHARS: Final = 8
 
 
 class WithheldTexts:
-    """The texts that were withheld in one run, at most 1,000 of them; the oldest are dropped first.
+    """The texts withheld in one run, at most 1,000; the oldest are dropped first.
 
     Several threads may use it: each of its operations on the dict is atomic.
     """
@@ -61,7 +61,7 @@ class WithheldTexts:
 
 
 def _quotes(text: str, withheld: str) -> bool:
-    """Return whether *text*, which contains *withheld*, quotes it: a short one not by chance."""
+    """Return whether *text* quotes *withheld*, which it contains; a short one must be a word."""
     size = len(withheld)
     if size >= _WORD_CHARS or size == len(text):
         return True
@@ -94,7 +94,7 @@ def _inside(value: object, reader: TypeReader) -> Iterable[object]:
         inner = reader.plain(value)
         return () if inner is value else (inner,)
     if reader.kind in {Kind.SECRET, Kind.RECORD}:
-        own: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
-        return snapshot(own.values(), MAX_VISITED)
-    found = snapshot(reader.iterate(value), MAX_VISITED)
-    return [item for _, item in found] if reader.kind is Kind.MAPPING else found
+        fields: dict[str, object] = own_attribute(value, "__dict__") if reader.has_dict else {}
+        return snapshot(fields.values(), MAX_VISITED)
+    items = snapshot(reader.iterate(value), MAX_VISITED)
+    return [item for _, item in items] if reader.kind is Kind.MAPPING else items

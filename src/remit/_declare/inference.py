@@ -1,5 +1,5 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Data risk from types: which categories of data a signature shows, and what follows from them.
+"""Infers data risk from types: the categories of data in a signature, and their consequences.
 
 Only annotations and classes are read. A type that cannot be read hides only its own parts.
 """
@@ -28,7 +28,7 @@ from remit._base.guard import attempt, logger
 from remit._capture import Plan
 from remit._capture.rules.categories import category_of_type
 from remit._declare.registry import SpanType
-from remit._declare.risk import declared_words, of_words, withholding
+from remit._declare.risk import declared_words, risk_of_words, withholding
 from remit._inspect.annotations import (
     MISSING,
     SECRETS,
@@ -66,25 +66,25 @@ _OUTPUTS: Final[dict[object, tuple[int, ...]]] = {
 
 
 class Side(StrEnum):
-    """The side of a call: what goes in, or what comes out."""
+    """The side of a call: parameters or result."""
 
     PARAMS = "params"
     RESULT = "result"
 
     @property
     def part(self) -> str:
-        """The part of a data risk that speaks of it."""
+        """The part of a data risk for this side."""
         return f"{self}_data_categories"
 
 
 class Inferred(Struct, frozen=True):
-    """A data category that a type shows.
+    """A data category that follows from a type.
 
     Attributes:
         category: Field of `remit.DataCategories`.
         side: The side of the data.
-        path: Place in the signature: `order.customers[].email`, `return.address`.
-        type: The type or mark that shows it, as one would write it.
+        path: Path in the signature: `order.customers[].email`, `return.address`.
+        type: Name of the type, or text of the mark.
     """
 
     category: str
@@ -94,10 +94,10 @@ class Inferred(Struct, frozen=True):
 
 
 class TypePath(Struct, frozen=True):
-    """One place in a signature that holds data.
+    """The path to one type or mark in a signature.
 
     Attributes:
-        path: From the parameter, or `return`, as one would write it: `order.customers[].email`.
+        path: Path from the parameter or `return`: `order.customers[].email`.
         part: A type or a part of one, or a mark beside it.
         name: Name of the parameter or field; "" for a part inside it.
     """
@@ -113,7 +113,7 @@ _IN_EFFECT: Final[WeakKeyDictionary[SpanType, DataRisk | None]] = WeakKeyDiction
 
 
 def plan_of(declared: SpanType) -> Plan:
-    """Return how the values of *declared* are captured: what is withheld of each side."""
+    """Return the capture plan of *declared*."""
     plan = _PLANS.get(declared)
     if plan is None:
         rule = withholding(declared.data_risk)
@@ -130,10 +130,10 @@ def plan_of(declared: SpanType) -> Plan:
 
 
 def check_types(declared: SpanType, where: str) -> None:
-    """Return if the types are sound as far as they are known at declaration.
+    """Check the types as far as they are known at declaration.
 
-    Annotations are evaluated only if they may contain a mistake: evaluation takes time, and the
-    names in them may not exist yet.
+    Annotations are evaluated only if they may contain a mistake, because evaluation takes time, and
+    the names in them may not exist yet.
 
     Args:
         declared: The declaration.
@@ -176,7 +176,7 @@ def effective(declared: SpanType) -> DataRisk | None:
 
 
 def _contradictions(risk: DataRisk | None, found: Iterable[Inferred]) -> tuple[Inferred, ...]:
-    """Return what types show although the declaration excludes it."""
+    """Return the inferred categories that the declaration excludes."""
     return tuple(each for each in found if _word(risk, each) == "excluded")
 
 
@@ -190,7 +190,7 @@ def _message(contradictions: Iterable[Inferred]) -> str:
 
 
 def _word(risk: DataRisk | None, found: Inferred) -> str:
-    """Return what the declaration says of a category on its side."""
+    """Return the declared word for an inferred category."""
     return str(declared_words(risk)[found.side.part].get(found.category, "unknown"))
 
 
@@ -198,7 +198,7 @@ def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | N
     new = [each for each in found if _word(risk, each) == "unknown"]
     if not new:
         return risk
-    base = of_words(declared_words(None)) if risk is None else risk
+    base = risk_of_words(declared_words(None)) if risk is None else risk
     parts: dict[str, DataCategories] = {}
     for side in Side:
         words = {each.category: "included" for each in new if each.side is side}

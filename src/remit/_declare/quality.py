@@ -22,7 +22,7 @@ from remit._declare.schema import Redact, quality_schema
 
 Json: TypeAlias = dict[str, Any]
 
-MAX_FOUND: Final = 5
+MAX_VIOLATIONS: Final = 5
 MAX_STEPS: Final = 2_000
 """Most pairs of a value and a schema that are compared: a schema may refer to itself."""
 # Capture writes numbers that JSON cannot represent as strings.
@@ -50,17 +50,17 @@ _LENGTHS: Final[dict[str, tuple[type, str, Callable[[int, int], bool]]]] = {
 }
 
 
-def mismatches(payload: Json, schema: Json) -> list[str]:
+def violations(payload: Json, schema: Json) -> list[str]:
     """Return the first violations of *schema* in *payload*.
 
     Args:
         payload: A recorded payload. Its markers are not compared.
-        schema: A JSON Schema. One that is invalid or refers to itself without end finds nothing.
+        schema: A JSON Schema. An invalid or endlessly recursive one has no violations.
     """
-    found: list[str] = []
+    listed: list[str] = []
     with suppress(TypeError, AttributeError, RecursionError):
-        found.extend(islice(_Comparison(schema).wrong(payload, schema, ""), MAX_FOUND))
-    return found
+        listed.extend(islice(_Comparison(schema).check(payload, schema, ""), MAX_VIOLATIONS))
+    return listed
 
 
 class Qualities:
@@ -73,7 +73,7 @@ class Qualities:
         self._schemas: dict[str, Json] = {}
 
     def errors(self, name: str, body: bytes) -> list[str]:
-        """Return how a payload differs from its declaration; nothing if the agent declares none.
+        """Return the differences of a payload from its declaration, if the agent has any.
 
         Args:
             name: Name of the quality.
@@ -87,7 +87,7 @@ class Qualities:
         if schema is None:
             schema = quality_schema(self._declared[name], redact=self._redact)
             self._schemas[name] = schema
-        return mismatches(msgspec.json.decode(body), schema)
+        return violations(msgspec.json.decode(body), schema)
 
 
 class _Comparison:
@@ -95,25 +95,25 @@ class _Comparison:
         self._definitions: Json = schema.get("$defs", {})
         self._steps = 0
 
-    def wrong(self, value: object, schema: object, where: str) -> Iterator[str]:
+    def check(self, value: object, schema: object, where: str) -> Iterator[str]:
         """Yield the violations of *schema* in *value*."""
         self._steps += 1
         if self._steps > MAX_STEPS or _is_marker(value) or not isinstance(schema, dict):
             return
         rules = cast("Json", schema)
         name = f"`{where}`" if where else "the payload"
-        yield from self._wrong_in_parts(value, rules, where, name)
+        yield from self._check_parts(value, rules, where, name)
         if not _is_of_type(value, rules.get("type")):
             yield f"{name} is not of type {rules['type']}"
             return
-        yield from (f"{name} {words}" for words in _wrong_value(value, rules))
+        yield from (f"{name} {words}" for words in _violations_of_value(value, rules))
         if isinstance(value, dict):
-            yield from self._wrong_members(cast("Json", value), rules, where)
+            yield from self._check_members(cast("Json", value), rules, where)
         if isinstance(value, list):
             for number, item in enumerate(cast("list[object]", value)):
-                yield from self.wrong(item, rules.get("items"), f"{where}[{number}]")
+                yield from self.check(item, rules.get("items"), f"{where}[{number}]")
 
-    def _wrong_members(self, value: Json, rules: Json, where: str) -> Iterator[str]:
+    def _check_members(self, value: Json, rules: Json, where: str) -> Iterator[str]:
         prefix = f"{where}." if where else ""
         for name in rules.get("required", ()):
             if name not in value:
@@ -121,18 +121,18 @@ class _Comparison:
         properties: Json = rules.get("properties", {})
         for name, member in value.items():
             if name in properties:
-                yield from self.wrong(member, properties[name], f"{prefix}{name}")
+                yield from self.check(member, properties[name], f"{prefix}{name}")
             elif rules.get("additionalProperties") is False:
                 yield f"{describe_value(prefix + name)} is not declared"
 
-    def _wrong_in_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
+    def _check_parts(self, value: object, rules: Json, where: str, name: str) -> Iterator[str]:
         reference = rules.get("$ref")
         if isinstance(reference, str):
-            yield from self.wrong(value, self._definitions.get(reference.rpartition("/")[2]), where)
+            yield from self.check(value, self._definitions.get(reference.rpartition("/")[2]), where)
         for each in rules.get("allOf", ()):
-            yield from self.wrong(value, each, where)
+            yield from self.check(value, each, where)
         choices = rules.get("anyOf") or rules.get("oneOf")
-        if choices and all(any(self.wrong(value, each, where)) for each in choices):
+        if choices and all(any(self.check(value, each, where)) for each in choices):
             yield f"{name} is of no form that is allowed"
 
 
@@ -140,7 +140,7 @@ def _is_marker(value: object) -> bool:
     return isinstance(value, dict) and KEY in value
 
 
-def _wrong_value(value: object, rules: Json) -> Iterator[str]:
+def _violations_of_value(value: object, rules: Json) -> Iterator[str]:
     if ("enum" in rules and value not in rules["enum"]) or rules.get("const", value) != value:
         yield "is none of the values that are allowed"
     if isinstance(value, int | float) and not isinstance(value, bool):

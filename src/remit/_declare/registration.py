@@ -1,8 +1,8 @@
-"""The registration payload: what an agent is, composed from its declarations.
+"""Builds the registration of an agent from its declarations.
 
 The identifier of a schema version is a hash of its content. The same code registers the same
 version in every process, under every hash seed and on every Python, for one version of remit and
-of pydantic. What differs from machine to machine is added when it is sent.
+of pydantic. Data of the machine is added when the registration is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 from remit._capture import Limits, Rules, redacted
 from remit._declare.inference import effective, plan_of
-from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, human
+from remit._declare.registry import LOSS_TYPE, RUN_TYPE, AgentType, Registry, SpanType, display_name
 from remit._declare.schema import (
     Redact,
     canonical,
@@ -85,12 +85,12 @@ _OWN_TYPES: Final[tuple[Entry, ...]] = (
 def registration(
     agent: AgentType, registry: Registry, *, redact: Redact = REDACT
 ) -> dict[str, object]:
-    """Return what registers *agent*, as plain JSON: the request without what a run adds.
+    """Return the registration of *agent* as plain JSON, without the fields of a single run.
 
     Args:
         agent: The agent.
-        registry: What was declared, by it and by the steps of its runs.
-        redact: What every default, example, enumerated value and description passes.
+        registry: The registry with the agent's span types.
+        redact: Applied to defaults, examples, enumerated values and descriptions.
 
     Returns:
         `agent_version`, `agent_schema_version`, and the ids that the author gave.
@@ -110,7 +110,7 @@ def registration(
 
 
 def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:
-    """Return what the hash is of: every schema, with all that is said of each."""
+    """Return the hashed content: all schemas with their metadata."""
     entries = [
         *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
         *copy.deepcopy(_OWN_TYPES),
@@ -129,7 +129,7 @@ def _declared_entry(declared: SpanType, redact: Redact) -> Entry:
     off = plan.rules_off
     return _present(
         name=declared.name,
-        title=free_of_secrets(declared.title, redact) or human(declared.qualname),
+        title=free_of_secrets(declared.title, redact) or display_name(declared.qualname),
         description=free_of_secrets(declared.description or summary(declared.doc), redact),
         template=free_of_secrets(declared.template, redact),
         params_schema=params_schema(

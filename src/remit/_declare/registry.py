@@ -1,7 +1,7 @@
-"""What was declared: span types and agents, their names, and the registry that holds them.
+"""Declarations: span types and agents, their names, and the registry that holds them.
 
-A name is `<module>:<qualname>` unless the author chose one: the same in a reload, under
-`python -m`, in a script and in a spawned child. It ends up in people's history, so it lasts.
+A name is `<module>:<qualname>` unless the author chose one. It is the same in a reload, under
+`python -m`, in a script and in a spawned child, because it identifies the type in recorded history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
 from remit._inspect.callables import layers, unwrapped
-from remit._inspect.docstrings import docstring, sendable, summary
+from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.overrides import CaptureOption, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
@@ -30,7 +30,7 @@ RUN_TYPE: Final = "remit:run"
 """Type of each run's root span."""
 
 LOSS_TYPE: Final = "remit:loss"
-"""Type of the spans that tell what was lost."""
+"""Type of the spans that report losses."""
 
 MAIN: Final = frozenset({"__main__", "__mp_main__"})
 """The program's own module, in the parent and in a spawned child."""
@@ -44,10 +44,13 @@ def module_name(function: Callable[..., object]) -> str:
     `__main__` is the module that `python -m` was given, else the script's name without suffix,
     else `notebook`.
     """
-    own = getattr(function, "__module__", None)
-    module = sendable(own) if isinstance(own, str) and own else _module_of_builtin(function)
-    # From the function: a spawned child has these names before it has the module. Objects may
-    # have every attribute that they are asked for.
+    module = getattr(function, "__module__", None)
+    if isinstance(module, str) and module:
+        module = escape_surrogates(module)
+    else:
+        module = _module_of_builtin(function)
+    # From the function: a spawned child has these names before it has the module. An object may
+    # return something for every attribute.
     names: Any = getattr(function, "__globals__", None)
     has_names = isinstance(names, dict)
     return imported_as(module, cast("dict[str, Any]", names) if has_names else _names_of(module))
@@ -90,16 +93,16 @@ def _module_of_builtin(function: Callable[..., object]) -> str:
 def qualname(function: Callable[..., object]) -> str:
     """Return the qualified name of *function*; of its class, if it is an object."""
     found = getattr(function, "__qualname__", None)
-    return sendable(found if isinstance(found, str) else type(function).__qualname__)
+    return escape_surrogates(found if isinstance(found, str) else type(function).__qualname__)
 
 
 def default_name(function: Callable[..., object]) -> str:
-    """Return `<module>:<qualname>`, the name of what was given none."""
+    """Return `<module>:<qualname>`, the name of a declaration without a chosen name."""
     return f"{module_name(function)}:{qualname(function)}"
 
 
-def human(qualname: str) -> str:
-    """Return the name of a function as people would write it: `Store.find_order`, Find order."""
+def display_name(qualname: str) -> str:
+    """Return a readable name of a function: `Find order` for `Store.find_order`."""
     words = qualname.rpartition(".")[2].strip("_<>").replace("_", " ")
     return words[:1].upper() + words[1:]
 
@@ -124,20 +127,20 @@ class SpanType:
     """One declared span type.
 
     Attributes:
-        function: What is called, and whose signature is read.
-        kind: How it runs.
-        skip_first: Calls do not carry the first parameter (`self`, `cls`).
-        find_receiver: Settles that at the first use, if it was not known at declaration.
-        named_after: What its name comes from; None is the innermost function.
+        function: The callable whose signature is read.
+        kind: How a call runs.
+        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
+        find_receiver: Returns `skip_first` at the first use; None if it was known at declaration.
+        named_after: The callable that names the span type; None is the innermost function.
         explicit_name: The name that the author chose, else None.
-        data_risk: What it may do and whose data flows through it.
+        data_risk: The declared data risk.
         title: Title for people, if the author gave one.
         description: Description, if the author gave one.
         template: Liquid template of a span's summary.
         params: Model or JSON Schema in place of the signature's, or None.
         result: The same for the result.
-        capture: What the author said of recording, by parameter, `return` and rule.
-        declared_in: The module where it was decorated: another one, for a library's function; ""
+        capture: The option `capture=`, by parameter, `return` and rule.
+        declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
         newest: Names under which lists that are cut keep their last items.
     """
@@ -161,7 +164,7 @@ class SpanType:
 
     @_Cached
     def name(self) -> str:
-        """What spans call it: `<module>:<qualname>` unless the author chose a name."""
+        """The name in spans: `<module>:<qualname>` unless the author chose a name."""
         return self.explicit_name or f"{self.module}:{self.qualname}"
 
     @_Cached
@@ -196,13 +199,13 @@ class SpanType:
 
     @_Cached
     def declared_signature(self) -> SignatureInfo:
-        """The signature, read at the first use: the names in it exist by then."""
+        """The signature, read at the first use, when the names in it exist."""
         find = self.find_receiver
         return read(self.function, skip_first=self.skip_first if find is None else find())
 
     @_Cached
     def recorded_signature(self) -> SignatureInfo:
-        """The signature with the types of `params` and `result` in it: what is recorded."""
+        """The signature with the types of `params` and `result`, which is recorded."""
         streams = self.kind in {CallKind.GENERATOR, CallKind.ASYNC_GENERATOR}
         return overridden(
             self.declared_signature, streams=streams, params=self.params, result=self.result
@@ -220,16 +223,16 @@ class SpanType:
 
     @property
     def packages(self) -> frozenset[str]:
-        """The top-level packages of its function and of the place where that was decorated."""
+        """The top-level packages of the function and of the module where it was decorated."""
         return frozenset(map(_package, (self.module, self.declared_in)))
 
     def is_within(self, module: str) -> bool:
-        """Return whether *module*, or one beneath it, has its function or decorated that."""
+        """Return whether the function is defined or decorated in *module* or a submodule."""
         homes = (self.module, self.declared_in)
         return any(f"{each}.".startswith(f"{module}.") for each in homes)
 
     def is_of(self, function: object) -> bool:
-        """Return whether this is the span type of *function*, or of one inside its decorators."""
+        """Return whether this is the span type of *function* or of a function that it wraps."""
         return any(each is self.function or each is self.body for each in layers(function))
 
     @property
@@ -238,7 +241,7 @@ class SpanType:
         return getattr(self.body, "__module__", None) in MAIN
 
     def replaces(self, other: SpanType) -> bool:
-        """Return whether this is *other* declared again: a reload, a factory, a cell run again."""
+        """Return whether this declares *other* again: a reload, a factory, a cell run again."""
         if self.in_main and other.in_main:
             return True
         if not (self.explicit_name or other.explicit_name):
@@ -248,9 +251,9 @@ class SpanType:
         )
 
     def repeats(self, other: SpanType) -> bool:
-        """Return whether a registration of this is one of *other*: the same code, said alike.
+        """Return whether this has the same registration as *other*: same code, same options.
 
-        A function that is decorated in another's body is declared at each call.
+        A function that is decorated in the body of another is declared at each call.
         """
         same_code = _code(self) is _code(other) if _code(self) else self is other
         return same_code and _compared(self) == _compared(other)
@@ -293,23 +296,23 @@ class AgentType:
 
     @_Cached
     def external_identifier(self) -> str:
-        """`<module>:<qualname>`, by which a server knows it again."""
+        """`<module>:<qualname>`, which identifies the agent at a server."""
         return f"{self.span_type.module}:{self.span_type.qualname}"
 
     @property
     def name(self) -> str:
         """The display name."""
         own = self.span_type
-        return self.explicit_name or own.title or human(own.qualname)
+        return self.explicit_name or own.title or display_name(own.qualname)
 
     @property
     def description(self) -> str | None:
-        """What it does, if anything says so."""
+        """The description: the declared one, else the first paragraph of the docstring."""
         return self.span_type.description or summary(self.span_type.doc)
 
     @property
     def data_risk(self) -> DataRisk | None:
-        """Its remit: how far the steps of its runs may go."""
+        """The agent's remit: what the steps of its runs may do."""
         return self.span_type.data_risk
 
     @_Cached
@@ -321,7 +324,7 @@ class AgentType:
         # The current folder may be gone, or a folder may not be readable.
         folder = attempt(lambda: _project_folder(self.span_type))
         own = self.external_identifier
-        return own if isinstance(folder, Exception) else sendable(f"{folder}/{own}")
+        return own if isinstance(folder, Exception) else escape_surrogates(f"{folder}/{own}")
 
     @property
     def place(self) -> str:
@@ -329,13 +332,13 @@ class AgentType:
         return f"{self.external_identifier} ({self.span_type.place})"
 
     def selects(self, span_type: SpanType) -> bool:
-        """Return whether *span_type* is one of this agent's, by its declaration."""
+        """Return whether the agent's declaration includes *span_type*."""
         return self.span_type.package in span_type.packages or any(
             _selected(each, span_type) for each in self.span_types
         )
 
     def repeats(self, other: AgentType) -> bool:
-        """Return whether a registration of this is one of *other*, its span type aside."""
+        """Return whether this has the same options as *other*; span types are not compared."""
         return _compared(self) == _compared(other)
 
     def selected_functions(self) -> tuple[object, ...]:
@@ -344,10 +347,10 @@ class AgentType:
 
 
 class Registry:
-    """The declarations of one process, in whatever order its modules are imported.
+    """The declarations of one process; the order of imports does not matter.
 
     Attributes:
-        version: Grows with every change: what was composed before may be out of date.
+        version: Grows with every change, after which registrations may be out of date.
     """
 
     # Shared by all registries, so that a forked child replaces the lock of copies too.
@@ -362,7 +365,7 @@ class Registry:
         self._used: dict[str, set[str]] = {}
 
     def add_span_type(self, declared: SpanType) -> None:
-        """Remember a span type; one declared again replaces the earlier.
+        """Add a span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name is remit's own, or means another function already.
@@ -384,7 +387,7 @@ class Registry:
             self.version += known is None or not declared.repeats(known)
 
     def add_agent(self, declared: AgentType) -> None:
-        """Remember an agent and the span type of its calls; one declared again replaces it.
+        """Add an agent and its span type; a repeated declaration replaces the earlier one.
 
         Raises:
             DeclarationError: The name of its span type means another function already, or its
@@ -404,7 +407,7 @@ class Registry:
             self.version += known is None or not declared.repeats(known)
 
     def seen(self, name: str, agent: str) -> bool:
-        """Remember that a span in a run of *agent* was of this type.
+        """Record that a span of this type was used in a run of *agent*.
 
         The registrations of the agent's later runs include the type if it is declared. Names that
         only blocks of `remit.span` have are not included, so that the same source registers the
@@ -431,8 +434,8 @@ class Registry:
     def span_types_of(self, agent: AgentType) -> tuple[SpanType, ...]:
         """Return the declared span types of *agent*, sorted by name.
 
-        Those of its own top-level package, those that its `span_types` name, and those that
-        spans of its runs had.
+        They are those of its own top-level package, those that its `span_types` select, and those
+        that were used in its runs.
         """
         with self._lock:
             declared = list(self._span_types.values())
@@ -456,7 +459,7 @@ class Registry:
             return tuple(self._span_types[each] for each in sorted(self._span_types))
 
     def copy(self) -> Registry:
-        """Return a registry of the same declarations, to change apart from this one."""
+        """Return an independent registry with the same declarations."""
         other = Registry()
         with self._lock:
             other.version = self.version
@@ -466,7 +469,7 @@ class Registry:
         return other
 
     def after_fork_in_child(self) -> None:
-        """Take a new lock: a thread that is gone may have held the inherited one."""
+        """Replace the lock, which a thread of the parent may have held."""
         Registry._lock = threading.Lock()
 
 
@@ -496,7 +499,7 @@ def _code(declared: SpanType) -> object:
 
 
 def _compared(declared: SpanType | AgentType) -> list[object]:
-    """Return what two declarations of the same have in common."""
+    """Return the fields that are equal in two declarations of the same function."""
     return [getattr(declared, each.name) for each in fields(declared) if each.compare]
 
 

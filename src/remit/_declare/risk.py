@@ -1,4 +1,4 @@
-"""Data risk: what a step may do, and whose data flows through it; checked when it is declared.
+"""Data risk of a declaration: its actions and data categories, checked when it is declared.
 
 The words are those of the API's `data_risk` (docs/reference/data-risk.md).
 """
@@ -39,14 +39,14 @@ MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {
 """By part, what it has a word for, in the order of the models."""
 _NOTHING: Final[Words] = {part: {} for part in MEMBERS}
 # A key beside the three parts is kept, unless it is so similar to one that it is misspelt.
-_SLIP_RATIO: Final = 0.8
+_MISSPELT_SIMILARITY: Final = 0.8
 
 
 class Withholding(Struct, frozen=True):
-    """What a declaration withholds from payloads.
+    """The rules by which a declaration withholds values.
 
     Attributes:
-        params_rule: Why no value of the parameters is recorded, None if they are.
+        params_rule: The rule that withholds all parameters, else None.
         result_rule: The same for the result.
         params_excluded: Categories that the parameters are declared not to hold: a value marked
             as one of them is withheld.
@@ -84,21 +84,21 @@ def risk(
     Raises:
         DeclarationError: A word is unknown, or two arguments contradict each other.
     """
-    allowed = _words("allows", allows, ACTIONS)
-    forbidden = _words("forbids", forbids, ACTIONS)
-    taken = _words("takes", takes, CATEGORIES)
-    given = _words("gives", gives, CATEGORIES)
-    excluded = _words("excludes", excludes, CATEGORIES)
-    _no_contradiction("allows", allowed, "forbids", forbidden)
-    _no_contradiction("takes", taken, "excludes", excluded)
-    _no_contradiction("gives", given, "excludes", excluded)
+    allowed = _check_words("allows", allows, ACTIONS)
+    forbidden = _check_words("forbids", forbids, ACTIONS)
+    taken = _check_words("takes", takes, CATEGORIES)
+    given = _check_words("gives", gives, CATEGORIES)
+    excluded = _check_words("excludes", excludes, CATEGORIES)
+    _check_disjoint("allows", allowed, "forbids", forbidden)
+    _check_disjoint("takes", taken, "excludes", excluded)
+    _check_disjoint("gives", given, "excludes", excluded)
     actions: dict[str, Any] = dict.fromkeys(allowed, "allowed") | dict.fromkeys(
         forbidden, "disallowed"
     )
     neither = dict.fromkeys(excluded, "excluded")
     if classification is not None:
-        neither[CLASSIFICATION] = _known("classification", classification, CLASSES)
-    return of_words(
+        neither[CLASSIFICATION] = _check_word("classification", classification, CLASSES)
+    return risk_of_words(
         {
             "action_profile": actions,
             "params_data_categories": neither | dict.fromkeys(taken, "included"),
@@ -107,7 +107,7 @@ def risk(
     )
 
 
-def of_words(words: Words) -> DataRisk:
+def risk_of_words(words: Words) -> DataRisk:
     """Return the data risk with *words*, which are known to be right.
 
     They are not validated: validation would build three validators and load pydantic's plugins.
@@ -118,7 +118,7 @@ def of_words(words: Words) -> DataRisk:
     return DataRisk.model_construct(**parts)
 
 
-def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
+def _check_words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """Return the words of one argument, checked."""
     if isinstance(given, str):
         given = (given,)
@@ -127,10 +127,10 @@ def _words(argument: str, given: object, allowed: tuple[str, ...]) -> tuple[str,
             f"remit.risk({argument}={given!r}): expected a word or several, of {choices(allowed)}"
         )
     words = tuple(cast("Iterable[object]", given))
-    return tuple(_known(argument, word, allowed) for word in words)
+    return tuple(_check_word(argument, word, allowed) for word in words)
 
 
-def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
+def _check_word(argument: str, word: object, allowed: tuple[str, ...]) -> str:
     """Return the word as a plain `str`: the user's may be of another class."""
     if word not in allowed:
         raise DeclarationError(
@@ -140,9 +140,7 @@ def _known(argument: str, word: object, allowed: tuple[str, ...]) -> str:
     return allowed[allowed.index(word)]
 
 
-def _no_contradiction(
-    one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]
-) -> None:
+def _check_disjoint(one: str, words: tuple[str, ...], other: str, others: tuple[str, ...]) -> None:
     if both := [word for word in words if word in others]:
         raise DeclarationError(
             f"remit.risk({one}=..., {other}=...): {both[0]!r} stands in both; "
@@ -151,10 +149,10 @@ def _no_contradiction(
 
 
 def coerce(value: object, where: str) -> DataRisk | None:
-    """Return the data risk that a declaration was given, None if it was given none.
+    """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping may be partial: what it leaves out is `unknown`. Keys beside the three parts are
-    kept, as the API does.
+    A mapping may be partial: other words are `unknown`. Keys beside the three parts are kept, as by
+    the API.
 
     Args:
         value: A `DataRisk`, a mapping of its shape, or None.
@@ -182,7 +180,7 @@ def coerce(value: object, where: str) -> DataRisk | None:
 
 
 def _check_key(key: object, where: str) -> None:
-    """Refuse a key beside the three parts that is surely a mistake."""
+    """Reject a key beside the three parts that is probably a mistake."""
     if not isinstance(key, str):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}; expected {choices(MEMBERS)}"
@@ -192,7 +190,7 @@ def _check_key(key: object, where: str) -> None:
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}, which belongs into {' or '.join(homes)}"
         )
-    if key not in MEMBERS and closest(key, MEMBERS, _SLIP_RATIO):
+    if key not in MEMBERS and closest(key, MEMBERS, _MISSPELT_SIMILARITY):
         raise DeclarationError(
             f"{where}: data_risk has the key {key!r}{did_you_mean(key, MEMBERS)}; "
             f"expected {choices(MEMBERS)}"
@@ -200,7 +198,7 @@ def _check_key(key: object, where: str) -> None:
 
 
 def _check_extras(extras: Mapping[Any, object] | None, where: str) -> None:
-    """Refuse values that JSON cannot represent: sending them would fail later."""
+    """Reject values that JSON cannot represent, because sending them would fail later."""
     if not extras:
         return
     for key, value in extras.items():
@@ -250,7 +248,7 @@ def declared_words(risk: DataRisk | None) -> Words:
 
 
 def withholding(risk: DataRisk | None) -> Withholding:
-    """Return what a declaration withholds from payloads; nothing if there is none."""
+    """Return the rules by which a declaration withholds values."""
     words = declared_words(risk)
     params, result = words["params_data_categories"], words["result_data_categories"]
     return Withholding(_rule(params), _rule(result), _excluded(params), _excluded(result))

@@ -87,16 +87,7 @@ def check_texts(where: str, **texts: object) -> None:
             )
 
 
-def explicit_name(name: object, decorator: str) -> str | None:
-    """Return the `name=` of a decorator after checking it; None if it is left out.
-
-    Raises:
-        DeclarationError: It is not a text, is empty, or a server would refuse it.
-    """
-    return None if name is None else required_name(name, decorator)
-
-
-def required_name(name: object, decorator: str) -> str:
+def checked_name(name: object, decorator: str) -> str:
     """Return *name* after checking it.
 
     Raises:
@@ -171,7 +162,7 @@ def _check_option(key: object, option: object, names: list[str], where: str) -> 
 def _check_switch(rule: object, option: object, where: str) -> None:
     """Check that *rule* can be turned off by its name, and that *option* turns it off."""
     if rule not in _capture.SWITCHES:
-        raise DeclarationError(f"{where}: {_capture.no_switch(str(rule))}")
+        raise DeclarationError(f"{where}: {_capture.why_no_switch(str(rule))}")
     if option is not True:
         raise DeclarationError(
             f"{where}[{rule!r}] is {option!r}; expected True, which records what the rule "

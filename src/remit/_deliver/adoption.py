@@ -153,7 +153,7 @@ def _endings(file: FileOutbox) -> tuple[list[Item], list[RunRecord]]:
         if run_key in runs:
             runs[run_key].lost = {**runs[run_key].lost, Loss.PROCESS_ENDED.value: count}
     with_losses = file.inherited_with_losses()
-    losses = [loss_span(each, file.last_write_ns, file.claim.path.stem) for each in with_losses]
+    losses = [loss_span(record, file.last_write_ns, file.claim.path.stem) for record in with_losses]
     for record in with_losses:
         record.lost = {}
     ends = [

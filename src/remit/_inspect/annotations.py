@@ -1,8 +1,8 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Annotations: what they resolve to, and what they say beside the type.
+"""Resolves annotations, and reads their marks and categories.
 
-Each annotation is resolved on its own, so that a name that is missing at run time costs one
-parameter and not the whole signature. No code runs except the annotation itself.
+Each annotation is resolved on its own, so that a name that is missing at run time affects only one
+parameter. No code runs except the annotation itself.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _INJECTED: Final = frozenset(
 
 
 class AnnotationInfo(Struct, frozen=True):
-    """What one annotation says.
+    """One annotation with its marks.
 
     Attributes:
         annotation: Resolved; `MISSING` if there is none or it cannot be resolved.
@@ -66,9 +66,9 @@ class AnnotationInfo(Struct, frozen=True):
         skip: The value is never recorded: a `Skip`, or a marker of a framework that injects it.
         category: Category of a `Sensitive` mark or of a secret type, "" for none in particular;
             None without either.
-        generic: It contains a type variable for which no type is given.
-        parts: The annotation and all that it is made of, outer parts first. A string in it counts
-            as what its names stand for.
+        generic: It contains a type variable without a type argument.
+        parts: The annotation and all its parts, outer parts first. A string is replaced by the
+            objects that its names refer to.
     """
 
     annotation: object = MISSING
@@ -79,10 +79,10 @@ class AnnotationInfo(Struct, frozen=True):
     parts: tuple[object, ...] = ()
 
 
-Given: TypeAlias = Mapping[object, tuple[object, ...]]
-"""What stands for a type variable."""
+TypeArguments: TypeAlias = Mapping[object, tuple[object, ...]]
+"""The arguments of each type variable."""
 
-NONE_GIVEN: Final[Given] = MappingProxyType({})
+NO_TYPE_ARGUMENTS: Final[TypeArguments] = MappingProxyType({})
 
 # Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a name
 # is missing or a call in it fails, is then a `ForwardRef` with its source; the others are not
@@ -117,7 +117,7 @@ def text_of(annotation: object) -> str | None:
 
 
 class _Annotated(Protocol):
-    """What `Annotated[...]` has."""
+    """The attributes of `Annotated[...]`."""
 
     __origin__: object
     __metadata__: tuple[object, ...]
@@ -135,24 +135,26 @@ class Scope(Struct, frozen=True):
     inner: dict[str, Any]
 
     def read(self, annotation: object) -> AnnotationInfo:
-        """Return what *annotation* says, its strings evaluated and `Annotated` kept.
+        """Resolve and read *annotation*: strings are evaluated, `Annotated` is kept.
 
-        A mark beside a name that does not exist still counts, so that its value is not recorded.
+        A mark beside a name that does not exist counts, so that the value is not recorded.
         """
         resolved = self.resolve(annotation)
         if not isinstance(resolved, Exception):
             return self.info(resolved)
         note = _reason(annotation, resolved)
-        return replace(self.info(self._lenient(annotation)), annotation=MISSING, note=note)
+        return replace(self.info(self._resolve_partly(annotation)), annotation=MISSING, note=note)
 
     def resolve(self, annotation: object) -> object | Exception:
-        """Return *annotation* with its strings evaluated, or why they cannot be."""
+        """Return *annotation* with its strings evaluated, or the exception."""
         if annotation is MISSING:
             return MISSING
         return attempt(lambda: _evaluate(annotation, self.module, self.inner))
 
-    def info(self, annotation: object, given: Given = NONE_GIVEN) -> AnnotationInfo:
-        """Return what *annotation* says, as it is.
+    def info(
+        self, annotation: object, type_arguments: TypeArguments = NO_TYPE_ARGUMENTS
+    ) -> AnnotationInfo:
+        """Read *annotation* without resolving it.
 
         `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
         `Sensitive` mark and a secret type count anywhere, also inside a container: the values
@@ -160,9 +162,9 @@ class Scope(Struct, frozen=True):
 
         Args:
             annotation: Resolved or not.
-            given: What stands for a type variable.
+            type_arguments: The arguments of type variables.
         """
-        parts = tuple(islice(self._parts(annotation, given), MAX_PARTS))
+        parts = tuple(islice(self._parts(annotation, type_arguments), MAX_PARTS))
         categories = [each for each in map(_category, parts) if each is not None]
         if len(parts) == MAX_PARTS:
             categories.append("")  # there may be a mark in the rest
@@ -170,11 +172,11 @@ class Scope(Struct, frozen=True):
             annotation,
             skip=attempt(partial(_is_skipped, annotation)) is True,
             category=next(filter(None, categories), categories[0] if categories else None),
-            generic=any(type(each) is TypeVar and each not in given for each in parts),
+            generic=any(type(each) is TypeVar and each not in type_arguments for each in parts),
             parts=parts,
         )
 
-    def _parts(self, annotation: object, given: Given) -> Iterator[object]:
+    def _parts(self, annotation: object, type_arguments: TypeArguments) -> Iterator[object]:
         """Yield an annotation and all its parts, each once; metadata before its type."""
         pending = [annotation]
         seen: dict[int, object] = {}  # keeps them, so that no id is used twice
@@ -184,7 +186,7 @@ class Scope(Struct, frozen=True):
                 continue
             seen[id(part)] = part
             yield part
-            inside = attempt(partial(self._inside, part, given))
+            inside = attempt(partial(self._inside, part, type_arguments))
             if isinstance(inside, Exception):
                 continue
             if is_annotated(part):
@@ -193,13 +195,13 @@ class Scope(Struct, frozen=True):
                 inside = [bare]
             pending.extend(reversed(inside))
 
-    def _inside(self, part: object, given: Given) -> Sequence[object]:
+    def _inside(self, part: object, type_arguments: TypeArguments) -> Sequence[object]:
         """Return the direct parts of an annotation."""
         text = text_of(part)
         if text is not None:
             return self._named(text)
         if type(part) is TypeVar:
-            return (*given.get(part, ()), *bounds_of(part))
+            return (*type_arguments.get(part, ()), *bounds_of(part))
         origin = typing.get_origin(part)
         if origin is Literal:
             return ()
@@ -208,9 +210,9 @@ class Scope(Struct, frozen=True):
         return (*typing.get_args(part), origin, alias_value(part))
 
     def _named(self, text: str) -> list[object]:
-        """Return what the names in the text of an annotation stand for, without evaluating it.
+        """Return the objects that the names in an annotation's text refer to; do not evaluate it.
 
-        The class of a value may come from anywhere: its annotations are not run as code.
+        A value's class may come from any source, so its annotations are not run as code.
         """
         tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
         if isinstance(tree, Exception):
@@ -219,7 +221,7 @@ class Scope(Struct, frozen=True):
         return [self._value_of(each) for each in names]
 
     def _value_of(self, node: ast.expr) -> object:
-        """Return what a name, or a dotted one, stands for; `MISSING` if that would run code."""
+        """Return the object of a plain or dotted name; `MISSING` if that would run code."""
         if isinstance(node, ast.Name):
             known = self.module.get(node.id, vars(builtins).get(node.id, MISSING))
             return self.inner.get(node.id, known)
@@ -232,13 +234,13 @@ class Scope(Struct, frozen=True):
             vars(owner).get(node.attr, MISSING) if isinstance(owner, ModuleType | type) else MISSING
         )
 
-    def _lenient(self, annotation: object) -> object:
-        """Return an annotation that cannot be resolved, as far as the names in it exist."""
+    def _resolve_partly(self, annotation: object) -> object:
+        """Return an unresolvable annotation, evaluated with stand-ins for missing names."""
         text = text_of(annotation)
         if text is None:
             return annotation
         # The user's own annotation, evaluated as `typing.get_type_hints` does.
-        names = _Lenient({**self.module, **self.inner})
+        names = _NamesWithStandIns({**self.module, **self.inner})
         value = attempt(lambda: cast("object", eval(text, {}, names)))  # noqa: S307
         if isinstance(value, DeclarationError):
             return annotated(object, Sensitive)  # a mark of an unknown category
@@ -249,19 +251,19 @@ NO_NAMES: Final = Scope({}, {})
 """For annotations whose strings are evaluated already."""
 
 
-class _Unknown:
-    """Stands for a name that is missing; takes whatever an annotation does with a name."""
+class _StandIn:
+    """Stand-in for a missing name; supports all operations of annotations."""
 
-    def __getattr__(self, name: str) -> _Unknown:
+    def __getattr__(self, name: str) -> _StandIn:
         # `typing` asks for these to tell its own constructs apart.
         if name.startswith("__"):
             raise AttributeError(name)
         return self
 
-    def __getitem__(self, item: object) -> _Unknown:
+    def __getitem__(self, item: object) -> _StandIn:
         return self
 
-    def __call__(self, *_: object, **__: object) -> _Unknown:
+    def __call__(self, *_: object, **__: object) -> _StandIn:
         return self
 
     def __or__(self, other: object) -> object:
@@ -270,11 +272,11 @@ class _Unknown:
     __ror__ = __or__
 
 
-class _Lenient(dict[str, object]):
+class _NamesWithStandIns(dict[str, object]):
     """Names, with a stand-in for each that is missing."""
 
     def __missing__(self, name: str) -> object:
-        return getattr(builtins, name, _Unknown())
+        return getattr(builtins, name, _StandIn())
 
 
 def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any]) -> object:
@@ -284,7 +286,7 @@ def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any])
 
 
 def _reason(annotation: object, error: Exception) -> str:
-    """Say why an annotation cannot be resolved, in words that no version of Python changes."""
+    """Return why an annotation cannot be resolved; the text is the same on every Python."""
     text = text_of(annotation)
     shown = "annotation" if text is None else f"annotation `{text}`"
     if isinstance(error, NameError):
@@ -297,13 +299,13 @@ def _reason(annotation: object, error: Exception) -> str:
 def function_scope(function: Callable[..., object]) -> Scope:
     """Return the names that annotations of *function* can use.
 
-    A name of the class comes last, after the module's and the builtins: a method called `list`
-    must not hide what `list[str]` means beside it.
+    Names of the class come last, after the module's and the builtins: a method named `list` must
+    not hide the builtin in `list[str]`.
     """
     innermost = unwrapped(function)
     module = cast("dict[str, Any]", getattr(innermost, "__globals__", {}))
     owner = _owner_namespace(innermost)
-    inner = _not_hiding(owner, module) | _closure(innermost)
+    inner = _without_builtins(owner, module) | _closure(innermost)
     of_class = cast("tuple[Any, ...]", owner.get("__type_params__", ()))
     for each in (*of_class, *getattr(innermost, "__type_params__", ())):
         inner[each.__name__] = each
@@ -314,10 +316,10 @@ def class_scope(cls: type) -> Scope:
     """Return the names that annotations in the body of *cls* can use."""
     home = sys.modules.get(cls.__module__)
     module = vars(home) if isinstance(home, ModuleType) else {}
-    return Scope(module, _not_hiding(vars(cls), module) | {cls.__name__: cls})
+    return Scope(module, _without_builtins(vars(cls), module) | {cls.__name__: cls})
 
 
-def _not_hiding(names: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
+def _without_builtins(names: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names of a class that are neither the module's nor builtins."""
     builtin = vars(builtins)
     return {
@@ -359,7 +361,7 @@ def _category(part: object) -> str | None:
 
 
 def _is_skipped(annotation: object) -> bool:
-    """Return whether metadata that concerns the whole value says that it is never recorded."""
+    """Return whether a `Skip` or an injection marker concerns the whole value."""
     if is_annotated(annotation):
         metadata = annotation.__metadata__
         skips = any(each is Skip or type(each) is Skip or is_injected(each) for each in metadata)
@@ -376,7 +378,7 @@ def is_sensitive(mark: object) -> bool:
 
 
 def is_injected(marker: object) -> bool:
-    """Return whether *marker*, a default or metadata, says that a framework injects the value."""
+    """Return whether *marker*, a default or metadata, marks a value that a framework injects."""
     return any(
         (cls.__module__.partition(".")[0], cls.__name__) in _INJECTED
         for cls in type(marker).__mro__
@@ -384,7 +386,7 @@ def is_injected(marker: object) -> bool:
 
 
 def annotated(annotation: object, *metadata: object) -> object:
-    """Return `Annotated[annotation, *metadata]`, for what is known at run time only."""
+    """Return `Annotated[annotation, *metadata]`."""
     return Annotated[(annotation, *metadata)]
 
 
@@ -399,7 +401,7 @@ def is_union(annotation: object) -> bool:
 
 
 def alias_value(annotation: object) -> object:
-    """Return what a type alias (`type X = ...`) or a `NewType` stands for, else `MISSING`."""
+    """Return the value of a type alias (`type X = ...`) or a `NewType`, else `MISSING`."""
     if typing_objects.is_newtype(annotation):
         return annotation.__supertype__
     if typing_objects.is_typealiastype(annotation):

@@ -1,4 +1,4 @@
-"""What is inside a callable: decorators, bound methods, partials and objects unwrapped."""
+"""Unwraps callables: decorated functions, bound methods, partials and callable objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def layers(function: object) -> Iterator[object]:
 
 
 def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
-    """Return the innermost function of a callable; of an object, that of its `__call__`."""
+    """Return the innermost function of a callable; for an object, that of its `__call__`."""
     *_, innermost = layers(function)
     if type(innermost) is not FunctionType:
         called = inspect.getattr_static(type(innermost), "__call__", None)

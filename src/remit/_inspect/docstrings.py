@@ -1,4 +1,4 @@
-"""Descriptions from docstrings, the same on every Python."""
+"""Reads descriptions from docstrings, in the same way on every Python."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ _HEADINGS: Final = frozenset({"Args:", "Arguments:", "Parameters:"})
 _ENTRY: Final = re.compile(r"\*{0,2}(\w+)(?:\s*\([^)]*\))?:\s*(.*)")
 
 
-def prose(text: str) -> str:
+def clean_docstring(text: str) -> str:
     """Return a docstring without the indentation of its source.
 
     Python 3.13 strips it when it compiles, earlier versions do not.
     """
-    return "\n".join(line.rstrip() for line in inspect.cleandoc(sendable(text)).splitlines())
+    return "\n".join(
+        line.rstrip() for line in inspect.cleandoc(escape_surrogates(text)).splitlines()
+    )
 
 
 def free_of_secrets(text: str | None, redact: Callable[[str], object]) -> str | None:
@@ -28,23 +30,23 @@ def free_of_secrets(text: str | None, redact: Callable[[str], object]) -> str | 
 
 
 def docstring(documented: object) -> str | None:
-    """Return the docstring of an object, None if it has none or what it has is no text.
+    """Return the docstring of an object, None without one or if it is no string.
 
-    Some are translated when they are shown.
+    Subclasses of `str`, such as lazily translated texts, become plain strings.
     """
     found = attempt(lambda: getattr(documented, "__doc__", None))
     is_text = issubclass(type(found), str)
     return str.__str__(cast("str", found)) if is_text else None
 
 
-def sendable(text: str) -> str:
-    """Return *text* with lone surrogates escaped: no encoder takes them."""
+def escape_surrogates(text: str) -> str:
+    """Return *text* with escapes for lone surrogates, which cannot be encoded."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def summary(docstring: str | None) -> str | None:
     """Return the first paragraph of a docstring, None if it has none."""
-    return prose(docstring or "").partition("\n\n")[0].strip() or None
+    return clean_docstring(docstring or "").partition("\n\n")[0].strip() or None
 
 
 def parameter_descriptions(docstring: str | None) -> dict[str, str]:
@@ -56,7 +58,7 @@ def parameter_descriptions(docstring: str | None) -> dict[str, str]:
     found: dict[str, str] = {}
     name = ""
     margin: int | None = None
-    for line in _section(prose(docstring or "").splitlines()):
+    for line in _section(clean_docstring(docstring or "").splitlines()):
         text = line.strip()
         indent = len(line) - len(line.lstrip())
         margin = indent if margin is None else margin

@@ -1,8 +1,8 @@
 # Uncounted: a class whose fields cannot be read is a result, not a fault.
-"""The fields of a class as its author declared them: name, annotation, default, hidden or not.
+"""Reads the declared fields of a class: name, annotation, default, hidden or not.
 
-They are read from what the libraries store in the class, never from an instance: models,
-dataclasses, attrs classes, Structs, NamedTuples and TypedDicts.
+Supported are models, dataclasses, attrs classes, Structs, NamedTuples and TypedDicts. The fields
+are read from the data that the libraries store in the class, never from an instance.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from remit._base.guard import attempt
 from remit._inspect.annotations import (
     MISSING,
     AnnotationInfo,
-    Given,
+    TypeArguments,
     annotated,
     class_scope,
     own_annotations,
@@ -35,7 +35,7 @@ NO_DEFAULT: Final[Any] = dataclasses.MISSING
 
 EXCLUDED: Final = "hidden:exclude"
 """Rule of a field that its author excludes from serialization."""
-UNSHOWN: Final = "hidden:repr"
+NOT_IN_REPR: Final = "hidden:repr"
 """Rule of a field that its author excludes from `repr()`."""
 
 
@@ -60,7 +60,7 @@ class Field(Struct, frozen=True):
 
 
 def fields_of(cls: type) -> tuple[Field, ...] | None:
-    """Return the fields of a class, None if it is not of a kind that declares fields."""
+    """Return the fields of a class, None if it is not of a supported kind."""
     fields = attempt(partial(_fields, cls))
     return None if isinstance(fields, Exception) else fields
 
@@ -70,16 +70,16 @@ def _fields(cls: type) -> tuple[Field, ...] | None:
     return None if read is None else tuple(read(cls, _annotations(cls)))
 
 
-def infos_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
-    """Return the fields of a class, each with what its annotation says."""
+def annotated_fields_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
+    """Return the fields of a class with their annotations, which are not resolved."""
     given = type_arguments(cls)
     fields = fields_of(cls) or ()
     scopes = {owner: class_scope(owner) for owner in {each.owner for each in fields}}
     return tuple((each, scopes[each.owner].info(each.annotation, given)) for each in fields)
 
 
-def type_arguments(cls: type) -> Given:
-    """Return what the bases of *cls* are given for their type variables: `class Ids(Box[int])`."""
+def type_arguments(cls: type) -> TypeArguments:
+    """Return the arguments of the type variables of the bases: `class Ids(Box[int])`."""
     given: dict[object, tuple[object, ...]] = {}
     for each in mro(cls):
         bases: tuple[Any, ...] = namespace(each).get("__orig_bases__", ())
@@ -112,7 +112,7 @@ def _annotations(cls: type) -> _Annotations:
 
 def hidden_by(info: FieldInfo) -> str | None:
     """Return the rule by which a field of pydantic is hidden, else None."""
-    return EXCLUDED if info.exclude else None if info.repr else UNSHOWN
+    return EXCLUDED if info.exclude else None if info.repr else NOT_IN_REPR
 
 
 def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
@@ -128,7 +128,7 @@ def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
 def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
     of_pydantic = {each.name: each for each in _of_model(cls, annotations)}
     for each in dataclasses.fields(cls):
-        hidden = None if each.repr else UNSHOWN
+        hidden = None if each.repr else NOT_IN_REPR
         known = of_pydantic.get(each.name)
         if known is not None:
             yield replace(known, hidden=known.hidden or hidden)
@@ -145,7 +145,7 @@ def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
             annotation = each.type or MISSING
         kind = type(each.default).__name__
         default = NO_DEFAULT if kind in {"_Nothing", "Factory"} else each.default
-        hidden = None if each.repr else UNSHOWN
+        hidden = None if each.repr else NOT_IN_REPR
         yield Field(each.name, annotation, owner, default, kind != "_Nothing", hidden)
 
 
@@ -183,4 +183,4 @@ _READERS: Final[
     (is_named_tuple, _of_named_tuple),
     (is_typed_dict, _of_typed_dict),
 )
-"""By what tells the kind of a class."""
+"""The reader of each kind of class, with a test for the kind."""

@@ -1,7 +1,7 @@
-"""Reads classes and instances without running code of their authors.
+"""Reads classes and instances without running their code.
 
 An attribute look-up may run a property or a metaclass's `__getattribute__`; these functions read
-the interpreter's own tables.
+the interpreter's own tables instead.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def mro(cls: type) -> tuple[type, ...]:
 
 
 def namespace(cls: type) -> Mapping[str, Any]:
-    """Return what the body of *cls* itself defines."""
+    """Return the attributes of *cls* itself, without those of its bases."""
     found: Mapping[str, Any] = _NAMESPACE(cls)
     return found
 
 
 def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
-    """Return what *cls* or the first of its bases holds under *name*, else `ABSENT`."""
+    """Return the attribute *name* of *cls* or of its first base that has one, else `ABSENT`."""
     for each in mro(cls):
         found = namespace(each).get(name, ABSENT)
         if found is not ABSENT:
@@ -54,7 +54,7 @@ def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class ho
 
 
 def module_of(cls: type) -> str:
-    """Return the module of *cls* as it says itself; `?` if it says nonsense."""
+    """Return the `__module__` of *cls*, `?` if it is no string."""
     # `__module__` of a static type without one is not a string.
     module = _MODULE(cls)
     return module if type(module) is str else "?"
@@ -90,12 +90,12 @@ def is_one_of(cls: type, *classes: type) -> bool:
 
 
 def is_a(value: object, *classes: type) -> bool:
-    """Return whether *value* is of one of *classes*; `isinstance` would ask the value."""
+    """Return whether *value* is of one of *classes*; `isinstance` would read `__class__`."""
     return is_one_of(type(value), *classes)
 
 
 def is_mapping(value: object) -> bool:
-    """Return whether *value* is a mapping of any class; a metaclass of the user's is not asked."""
+    """Return whether *value* is a mapping of any class; no code of a metaclass runs."""
     kind = type(value)
     if is_one_of(kind, dict, Mapping):
         return True
@@ -103,7 +103,7 @@ def is_mapping(value: object) -> bool:
 
 
 def kind_of(value: object) -> type:
-    """Return the class of *value*, typed as a class and no more."""
+    """Return the class of *value* as a plain `type`, for type checkers."""
     return type(value)
 
 
@@ -113,11 +113,11 @@ def is_class(value: object) -> TypeGuard[type]:
 
 
 def snapshot(items: Iterable[T], limit: int) -> tuple[T, ...]:
-    """Return at most *limit* of *items*; none of them if another thread changes their home.
+    """Return at most *limit* of *items*; none if another thread changes the container meanwhile.
 
     Args:
-        items: An iterable of the interpreter's own: nothing of the user's runs.
-        limit: How many at most; below zero is none.
+        items: An iterable of the interpreter, which runs no user code.
+        limit: Most items; zero if it is negative.
     """
     try:
         return tuple(islice(items, max(0, limit)))

@@ -1,8 +1,7 @@
-"""What the author of a declaration says with `params=`, `result=` and `capture=`.
+"""The options `params=` and `result=` of a declaration, which override the signature.
 
-`params=` and `result=` replace what the signature says; each is a type or a JSON Schema. A type
-counts for the schema and for capture: what its author hid or marked is withheld. A JSON Schema
-says nothing of types, so capture follows the signature as without one.
+Each is a type or a JSON Schema. A type is used for the schema and for capture: its hidden and
+marked fields are withheld. A JSON Schema has no types, so capture follows the signature.
 """
 
 from __future__ import annotations
@@ -21,19 +20,22 @@ from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.text import did_you_mean
 from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
-from remit._inspect.fields import EXCLUDED, UNSHOWN, fields_of
+from remit._inspect.fields import EXCLUDED, NOT_IN_REPR, fields_of
 from remit._inspect.fields import Field as ClassField
 from remit._inspect.returns import entered_type, item_type
 from remit._inspect.signature import Parameter, SignatureInfo, declared_parameters
 from remit.errors import DeclarationError
 
 CaptureOption: TypeAlias = bool | Mapping[str, bool]
-"""What `capture=` says of one parameter or rule: whether to record it, or which rules are off."""
+"""The value of `capture=` for one parameter or rule: whether to record it, or rules to turn off."""
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
 _TYPES: Final = "a type, or a JSON Schema as a mapping"
-_HIDDEN: Final[Mapping[str, object]] = {EXCLUDED: Field(exclude=True), UNSHOWN: Field(repr=False)}
-"""What an author would write to hide a field, by the rule that withholds it."""
+_HIDDEN: Final[Mapping[str, object]] = {
+    EXCLUDED: Field(exclude=True),
+    NOT_IN_REPR: Field(repr=False),
+}
+"""pydantic's declaration of a hidden field, by the rule that withholds it."""
 
 
 def is_type(declared: object) -> bool:
@@ -50,20 +52,20 @@ def is_type(declared: object) -> bool:
 def overridden(
     signature: SignatureInfo, *, streams: bool, params: object = None, result: object = None
 ) -> SignatureInfo:
-    """Return *signature* with the types that its author declared in place of its own.
+    """Return *signature* with the types of the options `params=` and `result=`.
 
-    A mark in the signature stays: what is withheld by it is withheld.
+    Marks in the signature are kept, so the values that they withhold stay withheld.
 
     Args:
-        signature: What the signature says.
-        streams: The function is a generator, whatever its annotation says.
+        signature: The signature.
+        streams: The function is a generator.
         params: A class whose fields describe parameters; a field that is no parameter describes
             a member of `**kwargs`. A JSON Schema and None change nothing.
-        result: Type of the result: of each item if there are several, of what is entered if it
-            is a context manager. A JSON Schema and None change nothing.
+        result: Type of the result, of each item of a stream, or of the value that a context manager
+            returns on entering. A JSON Schema and None change nothing.
     """
     if params is not None and not isinstance(params, Mapping):
-        fields = dict(map(_described_field, _fields(params)))
+        fields = dict(map(_read_field, _fields(params)))
         signature = replace(signature, parameters=tuple(_parameters(signature, fields)))
     if result is not None and not isinstance(result, Mapping):
         returns = _returns(signature.returns, result, streams=streams)
@@ -74,17 +76,17 @@ def overridden(
 def check_overrides(
     function: Callable[..., object], *, skip_first: bool, params: object, result: object, where: str
 ) -> None:
-    """Return if `params=` and `result=` are what they may be.
+    """Check the options `params=` and `result=`.
 
     Args:
-        function: The callable that is declared.
-        skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
-        params: What `params=` was given; None is nothing.
-        result: What `result=` was given; None is nothing.
+        function: The declared callable.
+        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
+        params: The option `params=`.
+        result: The option `result=`.
         where: The decorator and its place, for messages.
 
     Raises:
-        DeclarationError: Names the place, the argument, what was seen and what is allowed.
+        DeclarationError: An option is invalid.
     """
     for key, declared in (("params", params), ("result", result)):
         if declared is not None and not isinstance(declared, Mapping) and not is_type(declared):
@@ -97,7 +99,7 @@ def check_overrides(
 
 
 def _names_in(params: object, where: str) -> tuple[str, ...]:
-    """Return what `params=` names: the properties of a schema, the fields of a class."""
+    """Return the names in `params=`: properties of a schema, or fields of a class."""
     if not isinstance(params, Mapping):
         if fields := _fields(params):
             return tuple(each.name for each in fields)
@@ -138,21 +140,21 @@ def _parameters(
     members = {name: info for name, info in fields.items() if name not in taken}
     for each in signature.parameters:
         if each.name in fields:
-            yield _described(each, fields[each.name])
+            yield _override_parameter(each, fields[each.name])
         elif each.kind is _VAR_KEYWORD and members:
-            yield replace(each, annotation=_of_members(members), note=None)
+            yield replace(each, annotation=_kwargs_type(members), note=None)
         else:
             yield each
 
 
-def _described(parameter: Parameter, field: AnnotationInfo) -> Parameter:
+def _override_parameter(parameter: Parameter, field: AnnotationInfo) -> Parameter:
     if field.annotation is MISSING:
         return parameter
     category = parameter.category if field.category is None else field.category
     return replace(parameter, annotation=field.annotation, category=category, note=None)
 
 
-def _of_members(members: Mapping[str, AnnotationInfo]) -> object:
+def _kwargs_type(members: Mapping[str, AnnotationInfo]) -> object:
     """Return the type of `**kwargs` with *members*, as PEP 692 spells it."""
     make: Any = typing_extensions.TypedDict
     hints = {
@@ -179,8 +181,8 @@ def _fields(declared: object) -> tuple[ClassField, ...]:
     return (fields_of(cls) if isinstance(cls, type) else None) or ()
 
 
-def _described_field(field: ClassField) -> tuple[str, AnnotationInfo]:
-    """Return the name of a field, and what its author says of it."""
+def _read_field(field: ClassField) -> tuple[str, AnnotationInfo]:
+    """Return the name and the annotation of a field."""
     info = class_scope(field.owner).read(field.annotation)
     if field.hidden is not None:
         shown = Any if info.annotation is MISSING else info.annotation

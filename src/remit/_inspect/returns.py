@@ -1,4 +1,4 @@
-"""How a result comes, by its return annotation: at once, item by item, or on entering."""
+"""Reads return annotations: plain results, items of iterators, and values of context managers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def item_type(returns: object, *, streams: bool) -> object | None:
 
     Args:
         returns: Resolved return annotation, or `MISSING`.
-        streams: The function is a generator, whatever its annotation says.
+        streams: The function is a generator.
     """
     origin, args = _parts(returns)
     if origin in _ITERATORS or (streams and origin in _ITERABLES):
@@ -55,21 +55,21 @@ def item_type(returns: object, *, streams: bool) -> object | None:
 
 
 def entered_type(returns: object) -> object | None:
-    """Return the type of what a context manager gives on entering, None if *returns* is none."""
+    """Return the type of a context manager's value on entering, None if *returns* is none."""
     origin, args = _parts(returns)
     if origin in _CONTEXT_MANAGERS:
         return args[0] if args else Any
     return None
 
 
-def forms(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
-    """Return the types of results that come at once, and of items that come one by one.
+def result_types(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
+    """Return the types of plain results, and the types of items of iterators.
 
-    An iterable may be a list or an iterator. A coroutine object counts as what it returns.
+    An iterable may be either. A coroutine object counts as its result.
 
     Args:
         returns: Resolved return annotation, or `MISSING`.
-        streams: The function is a generator, whatever its annotation says.
+        streams: The function is a generator.
     """
     items = item_type(returns, streams=streams)
     if items is not None:
@@ -96,8 +96,8 @@ def _members(annotation: object) -> list[object]:
     return list(typing.get_args(inside)) if is_union(inside) else [annotation]
 
 
-def as_called(function: Callable[..., object], returns: object) -> object:
-    """Return the type of what a call returns, for a function whose own annotation is *returns*.
+def call_result_type(function: Callable[..., object], returns: object) -> object:
+    """Return the type of a call's result, for a function whose own annotation is *returns*.
 
     contextlib's decorators keep the signature of the generator function that they decorate.
     """

@@ -1,4 +1,4 @@
-"""The signature of a callable: its parameters with resolved annotations, and what is skipped.
+"""Reads the signature of a callable: parameters with resolved annotations, and the result.
 
 Schema, capture and inferred risk use the same `SignatureInfo`, so that the keys of a payload are
 always the properties of its schema.
@@ -18,7 +18,7 @@ from remit._base.guard import attempt
 from remit._inspect.annotations import MISSING as MISSING
 from remit._inspect.annotations import Scope, function_scope, is_injected, signature_of
 from remit._inspect.callables import layers
-from remit._inspect.returns import as_called
+from remit._inspect.returns import call_result_type
 
 RETURN: Final = "return"
 """Name of the result among the names of parameters; no parameter can have it."""
@@ -60,18 +60,18 @@ class Parameter(Struct, frozen=True):
 
 
 class SignatureInfo(Struct, frozen=True):
-    """What the signature of one callable says.
+    """The signature of one callable.
 
     Attributes:
-        names: Every positional parameter in order (as bound by position), skipped ones included
-            as None; `self` and `cls` are not in it when the call's `args` do not carry them.
+        names: The positional parameters in order, with None for skipped ones; without `self` and
+            `cls` when the call's `args` do not include them.
         parameters: The recorded ones, in order of the signature.
         skipped: Names that are never recorded (`Skip`, injected).
-        returns: Type of what a call returns, from the annotation, or `MISSING`.
+        returns: Type of a call's result, from the annotation, or `MISSING`.
         returns_note: Why it could not be resolved, else None.
         returns_category: Category of a `Sensitive` mark on the return type, None without a mark.
-        sure: Arguments by position are those of the parameters; False under a decorator that may
-            add, drop or move some.
+        positions_known: Positional arguments belong to the parameters in order; False under a
+            decorator that may add, drop or move some.
     """
 
     names: tuple[str | None, ...]
@@ -80,19 +80,19 @@ class SignatureInfo(Struct, frozen=True):
     returns: object
     returns_note: str | None = None
     returns_category: str | None = None
-    sure: bool = True
+    positions_known: bool = True
 
 
 def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
-    """Return what the signature of *function* says; never raises for a type.
+    """Return the signature of *function*; no type makes it raise.
 
     The annotations are evaluated, and no other code of the user runs. Call it at the first call
     or registration, when the names in them exist.
 
     Args:
-        function: The callable as its author wrote it: a function, a bound method, a partial, an
-            object with `__call__`; wrappers that kept it are looked through.
-        skip_first: The calls' arguments do not carry the first parameter (`self`, `cls`).
+        function: A function, a bound method, a partial or an object with `__call__`; wrappers with
+            `__wrapped__` are unwrapped.
+        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
     """
     signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
@@ -107,18 +107,18 @@ def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
         names=tuple(None if name in skipped else name for name in positional),
         parameters=tuple(each for each in parameters.values() if each is not None),
         skipped=skipped,
-        returns=as_called(function, returned.annotation),
+        returns=call_result_type(function, returned.annotation),
         returns_note=returned.note,
         # A result that is to be skipped is withheld like a secret.
         returns_category="" if returned.skip and returned.category is None else returned.category,
-        sure=all(_passes_on(each, signature) for each in _wrappers(function)),
+        positions_known=all(_passes_on(each, signature) for each in _wrappers(function)),
     )
 
 
 def declared_parameters(
     function: Callable[..., object], *, skip_first: bool
 ) -> tuple[inspect.Parameter | Parameter, ...]:
-    """Return the parameters that `read` returns and those it skips, annotations not evaluated."""
+    """Return the parameters of `read` and the skipped ones, without evaluating annotations."""
     signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
         return _unreadable(function).parameters
@@ -128,23 +128,23 @@ def declared_parameters(
 def _declared(
     function: Callable[..., object], signature: inspect.Signature, *, skip_first: bool
 ) -> list[inspect.Parameter]:
-    """Return the parameters without the receiver; those last that only decorators take."""
+    """Return the parameters without `self` or `cls`, and then those that decorators add."""
     declared = list(signature.parameters.values())
     if skip_first and declared and declared[0].kind in _BY_POSITION:
         del declared[0]
     added = {
         own.name: own.replace(annotation=MISSING)
         for wrapper in _wrappers(function)
-        for own in _own(wrapper)
+        for own in _own_parameters(wrapper)
         if own.kind is inspect.Parameter.KEYWORD_ONLY and own.name not in signature.parameters
     }
     return [*declared, *added.values()]
 
 
 def _wrappers(function: object) -> Iterator[FunctionType]:
-    """Yield the functions of decorators around a function that show its signature as theirs.
+    """Yield the wrapper functions of decorators that keep the signature of the wrapped function.
 
-    Only their code tells which arguments they take, and what they pass on.
+    Only their code shows which arguments they take, and which they pass on.
     """
     for layer in layers(function):
         if type(layer) is not FunctionType or "__wrapped__" not in vars(layer):
@@ -156,22 +156,22 @@ def _wrappers(function: object) -> Iterator[FunctionType]:
             yield layer
 
 
-def _own(wrapper: FunctionType) -> list[inspect.Parameter]:
-    """Return the parameters that the code of a decorator's function takes."""
+def _own_parameters(wrapper: FunctionType) -> list[inspect.Parameter]:
+    """Return the parameters that a wrapper function itself takes."""
     signature = attempt(lambda: signature_of(wrapper, follow_wrapped=False))
     return [] if isinstance(signature, Exception) else list(signature.parameters.values())
 
 
 def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
-    """Return whether a decorator's function takes by position what *signature* says, in order."""
-    own = [each for each in _own(wrapper) if each.kind not in _BY_NAME]
+    """Return whether a wrapper function has the positional parameters of *signature*."""
+    own = [each for each in _own_parameters(wrapper) if each.kind not in _BY_NAME]
     shown = [each.name for each in signature.parameters.values() if each.kind not in _BY_NAME]
     variadic = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in own)
     return [each.name for each in own] == shown and not variadic
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
-    """Return what is read of one parameter, None if it is never recorded."""
+    """Return one parameter, None if it is never recorded."""
     info = scope.read(declared.annotation)
     if info.skip or is_injected(declared.default):
         return None
@@ -186,7 +186,7 @@ def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
 
 
 def _unreadable(function: object) -> SignatureInfo:
-    """Return what is known of a callable without a signature, such as some builtins."""
+    """Return a generic signature for a callable without one, such as some builtins."""
     note = f"{type(function).__name__} without a signature"
     return SignatureInfo(
         names=(),

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 from remit._declare.schema import params_schema, result_schema
 from remit._declare.schema.canonical import Json
-from remit._declare.schema.results import referred
+from remit._declare.schema.results import reference_name
 from remit._declare.schema.types import BY_SHAPE
 from remit._inspect.annotations import MISSING
 from remit._inspect.signature import RETURN, CallKind, SignatureInfo
@@ -124,7 +124,7 @@ class _Walk:
             yield from self._inside(known, place)
 
     def _inside(self, schema: Json, place: str) -> Iterator[Weakness]:
-        name = referred(schema)
+        name = reference_name(schema)
         if name in self._definitions and name not in self._seen:
             self._seen.add(name)
             yield from self.weak(self._definitions[name], place)

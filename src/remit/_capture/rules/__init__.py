@@ -8,8 +8,8 @@ from remit._capture.rules.switches import (
     SECRET_TYPE,
     SENSITIVE_MARK,
     SWITCHES,
-    no_switch,
     switched_off,
+    why_no_switch,
 )
 
 __all__ = [
@@ -20,6 +20,6 @@ __all__ = [
     "SECRET_TYPE",
     "SENSITIVE_MARK",
     "SWITCHES",
-    "no_switch",
     "switched_off",
+    "why_no_switch",
 ]

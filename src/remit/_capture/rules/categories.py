@@ -1,7 +1,7 @@
 """Rules by data category: which data a name or a type indicates.
 
-They withhold only where the declaration says that the data holds none of that category
-(`excluded`): what looks like it nevertheless is a mistake, and is not recorded.
+They withhold values only where the declaration excludes their category (`excluded`): data of that
+category is a mistake there, and is not recorded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._capture.rules.names import ends_in_term, listed, words_of
+from remit._capture.rules.names import ends_in_term, split_list, words_of
 
 
 class CategoryRule(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def _rule(
     return CategoryRule(
         name=f"category:{category}",
         category=category,
-        terms=listed(terms),
+        terms=split_list(terms),
         types=tuple((package, name) for package in types for name in types[package].split()),
         unless=frozenset(unless.split()),
     )

@@ -14,15 +14,15 @@ from typing import Final
 
 from msgspec import Struct
 
-MAX_KNOWN: Final = 4096
-"""Names whose verdict is kept; beyond, all are forgotten and learned again."""
+MAX_VERDICTS: Final = 4096
+"""Most names with a cached verdict; the cache is cleared when it is full."""
 
 MAX_JUDGED_CHARS: Final = 128
-"""Of a longer name only the end is judged: that is where the noun is."""
+"""Of a longer name only the end is judged, because it has the noun."""
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """Return what commas separate in *text*: long tables of words are easier to read so."""
+def split_list(text: str) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list."""
     return tuple(part.strip() for part in text.split(","))
 
 
@@ -45,39 +45,39 @@ class NameRule(Struct, frozen=True, kw_only=True):
 NAME_RULES: Final = (
     NameRule(
         name="name:password",
-        terms=listed(
+        terms=split_list(
             "password, passwd, passphrase, pass phrase, pass word, pwd, pw, passcode, passwort, "
             "kennwort, contraseña, contrasena, mot de passe, senha, db pass, database pass, "
             "user pass, admin pass, root pass, login pass, smtp pass, imap pass, mail pass, "
             "email pass, ftp pass, sftp pass, ssh pass, mysql pass, postgres pass, pg pass, "
             "redis pass, mongo pass, ldap pass, wifi pass, keystore pass"
         ),
-        joined=listed(
+        joined=split_list(
             "password, passwd, passphrase, pgpass, dbpass, userpass, smtppass, ftppass, sshpass"
         ),
     ),
     NameRule(
         name="name:secret",
-        terms=listed("secret, client secret, seed phrase, recovery phrase, mnemonic"),
-        joined=listed("secret"),
+        terms=split_list("secret, client secret, seed phrase, recovery phrase, mnemonic"),
+        joined=split_list("secret"),
     ),
     NameRule(
         name="name:token",
-        terms=listed(
+        terms=split_list(
             "token, jwt, bearer, csrf, xsrf, otp, totp, auth code, auth tokens, access tokens, "
             "refresh tokens, api tokens, bearer tokens, session tokens, bot tokens, one time "
             "code, verification code, mfa code, authorization code, backup code, recovery "
             "code, login code, otp code, totp code, sms code, two factor code, github pat, "
             "gitlab pat, gh pat, azure pat, devops pat"
         ),
-        joined=listed(
+        joined=split_list(
             "accesstoken, authtoken, apitoken, refreshtoken, sessiontoken, bearertoken, "
             "idtoken, csrftoken, middlewaretoken, usertoken, bottoken"
         ),
     ),
     NameRule(
         name="name:api_key",
-        terms=listed(
+        terms=split_list(
             "api key, apikey, access key, private key, secret key, encryption key, decryption "
             "key, signing key, master key, ssh key, shared key, account key, subscription key, "
             "service key, hmac key, app key, sdk key, client key, storage key, auth key, priv "
@@ -86,67 +86,67 @@ NAME_RULES: Final = (
             "cohere key, groq key, stripe key, aws key, gcp key, azure key, google key, github "
             "key, twilio key, sendgrid key, pinecone key"
         ),
-        joined=listed("apikey, accesskey, privatekey, secretkey, authkey, privkey, sshkey"),
+        joined=split_list("apikey, accesskey, privatekey, secretkey, authkey, privkey, sshkey"),
     ),
     NameRule(
         name="name:authorization",
-        terms=listed("authorization, authorisation, auth"),
+        terms=split_list("authorization, authorisation, auth"),
     ),
     NameRule(
         name="name:cookie",
-        terms=listed("cookie, cookie jar"),
-        joined=listed("cookie, cookies, cookiejar"),
+        terms=split_list("cookie, cookie jar"),
+        joined=split_list("cookie, cookies, cookiejar"),
     ),
     NameRule(
         name="name:credentials",
-        terms=listed("credential, creds, cred"),
-        joined=listed("credentials"),
+        terms=split_list("credential, creds, cred"),
+        joined=split_list("credentials"),
     ),
     NameRule(
         name="name:card_code",
-        terms=listed(
+        terms=split_list(
             "cvv, cvc, csc, security code, card verification value, card pin, user pin, bank "
             "pin, account pin, pin number"
         ),
-        alone=listed("pin"),
+        alone=split_list("pin"),
     ),
     NameRule(
         name="name:ssn",
-        terms=listed("ssn, social security number, social security no, social security"),
+        terms=split_list("ssn, social security number, social security no, social security"),
     ),
 )
 
-_CARRIERS: Final = frozenset(
-    listed(
+_WORDS_AFTER_NOUN: Final = frozenset(
+    split_list(
         "value, plain, plaintext, raw, hash, hashed, digest, b, base, hex, encoded, header, "
         "new, old, current, previous, confirm, confirmation, again, repeat, env, var, binary, "
         "string, json"
     )
 )
-"""Words after the noun that do not make it another thing: `password_confirmation`."""
+"""Words after the noun that do not change the verdict: `password_confirmation`."""
 
-PAGING: Final = listed(
+PAGING: Final = split_list(
     "page, next, prev, previous, continuation, continue, pagination, cursor, sync, resume, stop, "
     "eos, bos, pad, unk, sep, cls, mask, special, start, end, first, last, image, audio, text, "
     "per, input, output, prompt, completion, word"
 )
 """Words before `token` for tokens of paging or of language models."""
 
-_OTHERS: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
-    ("bearer",): frozenset(listed("standard, flag, torch, cup, ring, pall")),
+_HARMLESS_BEFORE: Final[Mapping[tuple[str, ...], frozenset[str]]] = {
+    ("bearer",): frozenset(split_list("standard, flag, torch, cup, ring, pall")),
     ("pwd",): frozenset({"working"}),
     ("token",): frozenset(PAGING),
 }
 """Words before a term that make it harmless."""
 
 _NUMBERED: Final = re.compile(r"token_?[0-9]+", re.IGNORECASE)
-"""The tokens of a sentence, or of an exchange: one that grants access is not numbered so."""
+"""Names of tokens of a sentence or of an exchange, which grant no access."""
 
 _STEMS: Final = re.compile(
     "pass|pw|kennwort|contrase|senha|secret|phrase|mnemonic|token|jwt|bearer|srf|otp|code|key"
     "|auth|cookie|cred|cvv|cvc|csc|pin|ssn|verif|social|security|psk|pat"
 )
-"""What every name that a rule withholds has in it: one search instead of the whole reading."""
+"""Every name that a rule withholds matches this: a quick test before the split into words."""
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _BETWEEN: Final = re.compile(r"[\W_]+")
@@ -158,28 +158,28 @@ _JOINED: Final = tuple((end, rule.name) for rule in NAME_RULES for end in rule.j
 _ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for each in rule.alone}
 _LONGEST: Final = max(map(len, _BY_TERM))
 
-KNOWN: Final[dict[str, str | None]] = {}
-"""Names that were judged before and the rule that withholds them; read on the hot path.
+VERDICTS: Final[dict[str, str | None]] = {}
+"""Cached verdicts: the rule that withholds values under a name, or None; read on the hot path.
 
 `walk.Walk` adds only names that are recorded unchanged.
 """
 
 
-ORDINARY: Final[set[str]] = set()
-"""Those of them whose values are recorded, whatever other keys there are.
+UNRESTRICTED: Final[set[str]] = set()
+"""Names with a cached verdict whose values are recorded, whatever other keys there are.
 
-`value` is not among them: a `name` beside it may withhold it.
+`value` is not one of them, because a `name` beside it may withhold it.
 """
 
 
-def remember(name: str, rule: str | None) -> None:
-    """Keep the verdict on *name*, in a memory that is bounded."""
-    if len(KNOWN) >= MAX_KNOWN:
-        KNOWN.clear()
-        ORDINARY.clear()
-    KNOWN[name] = rule
+def cache_verdict(name: str, rule: str | None) -> None:
+    """Cache the verdict on *name*."""
+    if len(VERDICTS) >= MAX_VERDICTS:
+        VERDICTS.clear()
+        UNRESTRICTED.clear()
+    VERDICTS[name] = rule
     if rule is None and name not in {"value", "Value"}:
-        ORDINARY.add(name)
+        UNRESTRICTED.add(name)
 
 
 def words_of(name: str) -> tuple[str, ...]:
@@ -188,13 +188,13 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
 
 
-@lru_cache(maxsize=MAX_KNOWN)
+@lru_cache(maxsize=MAX_VERDICTS)
 def name_rule(name: str) -> str | None:
     """Return the rule that withholds values under *name*, or `None`."""
     if _STEMS.search(name[-MAX_JUDGED_CHARS:].lower()) is None or _NUMBERED.fullmatch(name):
         return None
     words = words_of(name)
-    while words and (words[-1] in _CARRIERS or words[-1].isdigit()):
+    while words and (words[-1] in _WORDS_AFTER_NOUN or words[-1].isdigit()):
         words = words[:-1]
     if not words:
         return None
@@ -212,23 +212,23 @@ def flag_rule(argument: str) -> str | None:
 def _by_ending(words: tuple[str, ...]) -> str | None:
     for size in range(min(_LONGEST, len(words)), 0, -1):
         ending = words[-size:]
-        found = _BY_TERM.get(ending) or _BY_TERM.get(_singular(ending))
-        if found is not None and not _harmless(words, ending):
-            return found
+        rule = _BY_TERM.get(ending) or _BY_TERM.get(_singular(ending))
+        if rule is not None and not _is_harmless(words, ending):
+            return rule
     return None
 
 
 def _singular(ending: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *ending* without a plural's `s`; `tokens` stay, they are what models count."""
+    """Return *ending* without a plural's `s`; `tokens`, which models count, are unchanged."""
     last = ending[-1]
     if last == "tokens":
         return ending
     return (*ending[:-1], last.removesuffix("s"))
 
 
-def _harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
+def _is_harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
     before = words[: -len(ending)]
-    return bool(before) and before[-1] in _OTHERS.get(ending, ())
+    return bool(before) and before[-1] in _HARMLESS_BEFORE.get(ending, ())
 
 
 def _by_joined(word: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Rules by shape: texts in which a key, a token or a password shows. A match withholds the text."""
+"""Rules by shape: they withhold texts that contain a key, a token or a password."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 class _Families:
-    """All patterns, with those for the text in lower case apart."""
+    """The families of patterns for the text as written, and for the text in lower case."""
 
     __slots__ = ("as_written", "in_lower_case")
 
     def __init__(self, rules: Iterable[PatternRule]) -> None:
-        """Sort *rules*."""
+        """Group *rules*."""
         rules = tuple(rules)
         self.as_written = families(each for each in rules if not each.lower)
         self.in_lower_case = families(each for each in rules if each.lower)
@@ -57,37 +57,37 @@ One call may search a text several times: at its start, at an error, for a paylo
 
 
 def key_shaped(text: str, off: frozenset[str] = _NONE) -> str | None:
-    """Return the rule of the first key, token or password that shows in *text*, or `None`.
+    """Return the rule of the first key, token or password in *text*, or None.
 
     Args:
-        text: What is searched.
-        off: Rules that do not count.
+        text: The text to search.
+        off: Rules that are off.
     """
     if len(text) <= LONG_TEXT_CHARS:
         return search_text(text, off)
-    known = hash(text), len(text), off
-    verdict = _VERDICTS.get(known)
+    cache_key = hash(text), len(text), off
+    verdict = _VERDICTS.get(cache_key)
     if verdict is None:
         verdict = (search_text(text, off),)
         if len(_VERDICTS) >= _MAX_VERDICTS:
             _VERDICTS.clear()
-        _VERDICTS[known] = verdict
+        _VERDICTS[cache_key] = verdict
     return verdict[0]
 
 
 def search_text(text: str, off: frozenset[str] = _NONE) -> str | None:
-    """Return what `key_shaped` does, without the cache: for short texts."""
+    """Return the result of `key_shaped` without its cache, for short texts."""
     searched = _without(off) if off else _ALL
     long = len(text) > LONG_TEXT_CHARS
     for family in searched.as_written:
-        if (long or family.literal in text) and (found := family.search(text)) is not None:
-            return family.rule_of(found)
+        if (long or family.literal in text) and (match := family.search(text)) is not None:
+            return family.rule_of(match)
     # Each of the other patterns needs one of these.
     if "=" in text or ":" in text or ">" in text or "--" in text:
         text = text.lower()
         for family in searched.in_lower_case:
-            if family.literal in text and (found := family.search(text)) is not None:
-                return family.rule_of(found)
+            if family.literal in text and (match := family.search(text)) is not None:
+                return family.rule_of(match)
     return None
 
 

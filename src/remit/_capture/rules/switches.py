@@ -1,4 +1,4 @@
-"""Names of the rules that follow from a declaration, and of those that can be turned off."""
+"""Names of the rules that follow from a declaration, and of the rules that can be turned off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from remit._base.text import did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
 from remit._capture.rules.patterns import PATTERN_RULES
-from remit._inspect.fields import EXCLUDED, UNSHOWN
+from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
 from remit.errors import SettingsError
 
 SECRET_TYPE: Final = "type:SecretStr"  # noqa: S105 - the name of a rule
@@ -19,7 +19,7 @@ QUOTED: Final = "quoted"
 HOOK: Final = "hook"
 
 FIXED: Final = frozenset(
-    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED, UNSHOWN, CAPTURE_OFF, QUOTED, HOOK)
+    (SECRET_TYPE, SENSITIVE_MARK, EXCLUDED, NOT_IN_REPR, CAPTURE_OFF, QUOTED, HOOK)
 )
 """Names of the rules that follow from the declaration: no name turns them off."""
 
@@ -40,18 +40,18 @@ def switched_off(names: Iterable[str]) -> frozenset[str]:
     """
     off = frozenset(names)
     for name in sorted(off - SWITCHES):
-        raise SettingsError(f"setting redact_off: {no_switch(name)}")
+        raise SettingsError(f"setting redact_off: {why_no_switch(name)}")
     return off
 
 
-def no_switch(name: str) -> str:
-    """Return why *name* turns nothing off, in words."""
+def why_no_switch(name: str) -> str:
+    """Return a sentence that explains why the rule *name* cannot be turned off."""
     if name in FIXED:
         return (
             f"{name!r} follows from the declaration itself and cannot be turned off by its name; "
             "the reference of redaction tells how to change the declaration"
         )
     return (
-        f"{name!r} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected a rule, "
-        "as it stands in a marker: name:..., pattern:..., category:... or classification:..."
+        f"{name!r} is no rule of redaction{did_you_mean(name, SWITCHES)}; expected the name of "
+        "one, as it stands in a marker: name:..., pattern:..., category:... or classification:..."
     )

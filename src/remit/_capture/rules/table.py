@@ -1,4 +1,4 @@
-"""The table of all rules of redaction, with examples: the documentation prints it, tests try it."""
+"""The table of all redaction rules with examples, for the documentation and the tests."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _of_vendor(key: VendorKey) -> Rule:
 
 
 def _groups() -> Iterator[Group]:
-    """Yield the groups of rules, in the order in which they are asked."""
+    """Yield the groups of rules, in the order in which they are applied."""
     text = files("remit._capture.rules").joinpath("table.json").read_bytes()
     vendors = [_of_vendor(key) for key in VENDOR_KEYS]
     for group in msgspec.json.decode(text, type=list[Group]):

@@ -1,9 +1,8 @@
 """JSON Schema of what is recorded, from signatures.
 
-A schema says what capture writes (docs/reference/payloads.md), with three exceptions that a check
-has to know: the place of a marker (`$remit`) is not judged; where it says `integer` or `number`, an
-integer beyond 2^53, NaN and the infinities stand as strings; and a failed span has the failure
-object as its result.
+A schema describes what capture writes (docs/reference/payloads.md), with three exceptions. A marker
+(`$remit`) may replace any value. Integers beyond 2^53, NaN and the infinities are strings where the
+schema has `integer` or `number`. The result of a failed span is the failure object.
 """
 
 from __future__ import annotations

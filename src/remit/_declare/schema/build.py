@@ -35,10 +35,16 @@ from remit._declare.schema.results import (
     resolved,
     wrapped,
 )
-from remit._declare.schema.types import UNPACK, TypeNormalizer, is_hashable, noted, type_name
+from remit._declare.schema.types import (
+    UNPACK,
+    TypeNormalizer,
+    is_hashable,
+    schema_with_note,
+    type_name,
+)
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
-from remit._inspect.returns import forms
+from remit._inspect.returns import result_types
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo
 
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
@@ -74,9 +80,9 @@ def params_schema(
 
     Args:
         signature: The signature.
-        redact: What defaults, examples and enumerated values pass.
+        redact: Applied to defaults, examples and enumerated values.
         doc: The callable's docstring; its `Args:` describe the parameters.
-        declared: What `params=` was given: what it does not name keeps the signature's schema.
+        declared: The option `params=`; other parameters have the signature's schema.
         withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
             value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
@@ -84,13 +90,13 @@ def params_schema(
     whole = _of_call(signature, redact, doc, declared)
     properties: Mapping[str, Json] = whole.get("properties", {})
     shown = {
-        name: _governed(each, withheld.get(name), rules_off.get(name, ()))
+        name: _with_rules(each, withheld.get(name), rules_off.get(name, ()))
         for name, each in properties.items()
     }
-    return _governed({**whole, "properties": shown}, None, rules_off.get("", ()))
+    return _with_rules({**whole, "properties": shown}, None, rules_off.get("", ()))
 
 
-def _governed(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
+def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
     """Return *schema* with the rule that withholds its values and the rules that are off."""
     if rule is not None:
         schema = withheld_schema(schema, rule)
@@ -121,7 +127,7 @@ def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | N
     whole: Json = {"type": "object", "properties": properties}
     if required := [each.name for each in parameters if _is_required(each)]:
         whole["required"] = required
-    return _finished(whole, definitions, redact)
+    return _canonical(whole, definitions, redact)
 
 
 def result_schema(
@@ -135,41 +141,41 @@ def result_schema(
 ) -> Json:
     """Return the JSON Schema of a call's result; never raises for a type.
 
-    A failed span's result is the failure object and no subject of this schema.
+    The schema does not describe the failure object, the result of a failed span.
 
     Args:
         signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
-        redact: What defaults, examples and enumerated values pass.
-        declared: What `result=` was given: a JSON Schema takes the place of all others.
+        redact: Applied to defaults, examples and enumerated values.
+        declared: The option `result=`; a JSON Schema replaces the signature's.
         withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
     """
-    return _governed(_of_result(signature, kind, redact, declared), withheld, rules_off)
+    return _with_rules(_of_result(signature, kind, redact, declared), withheld, rules_off)
 
 
 def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declared: object) -> Json:
     if isinstance(declared, Mapping):
-        return _as_written(cast("Mapping[object, object]", declared), RESULT, redact)
+        return _author_schema(cast("Mapping[object, object]", declared), RESULT, redact)
     returns = signature.returns
-    at_once, one_by_one = forms(returns, streams=kind in _STREAMS)
+    at_once, one_by_one = result_types(returns, streams=kind in _STREAMS)
     if not one_by_one and _is_unknown(at_once[0]):
-        note = noted(signature.returns_note) if signature.returns_note else {}
+        note = schema_with_note(signature.returns_note) if signature.returns_note else {}
         return {**note, "type": "object"}
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = _schemas([*at_once, *one_by_one])
     parts = [as_object(each, definitions) for each in schemas[: len(at_once)]]
     parts += [item_stream(each) for each in schemas[len(at_once) :]]
-    return _finished(any_of(parts), definitions, redact)
+    return _canonical(any_of(parts), definitions, redact)
 
 
 def _is_unknown(annotation: object) -> bool:
     return any(annotation is each for each in (MISSING, *_NEVER))
 
 
-def _as_written(written: Mapping[object, object], key: str, redact: Redact) -> Json:
-    """Return an author's schema; one of a value that is no object is wrapped under *key*."""
+def _author_schema(written: Mapping[object, object], key: str, redact: Redact) -> Json:
+    """Return the author's schema; the schema of a non-object is wrapped under *key*."""
     schema = declared_schema(written, redact=redact)
     kind = schema.get("type", "object")
     if kind == "object" or isinstance(kind, list):
@@ -180,31 +186,31 @@ def _as_written(written: Mapping[object, object], key: str, redact: Redact) -> J
 
 
 def declared_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema that an option of a decorator was given.
+    """Return the JSON Schema of an option of a decorator.
 
     Args:
-        declared: A model or another type, or a JSON Schema as a mapping, which is kept as the
-            author wrote it but for redaction and the order of keys.
-        redact: What defaults, examples and enumerated values pass.
+        declared: A model or another type, or a JSON Schema as a mapping, of which only redacted
+            values and the order of keys change.
+        redact: Applied to defaults, examples and enumerated values.
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)
         return cast("Json", Canonicalizer(redact, generated=False).schema(written))
     (schema,), definitions = _schemas([declared])
-    return _finished(resolved(schema, definitions), definitions, redact)
+    return _canonical(resolved(schema, definitions), definitions, redact)
 
 
 def quality_schema(declared: object, *, redact: Redact) -> Json:
     """Return the JSON Schema of a quality payload; a value that is no object is under `value`.
 
     Args:
-        declared: What `quality=` was given for its name.
-        redact: What defaults, examples and enumerated values pass.
+        declared: The declaration of the quality in `quality=`.
+        redact: Applied to defaults, examples and enumerated values.
     """
     if isinstance(declared, Mapping):
-        return _as_written(cast("Mapping[object, object]", declared), VALUE, redact)
+        return _author_schema(cast("Mapping[object, object]", declared), VALUE, redact)
     (schema,), definitions = _schemas([declared])
-    return _finished(as_object(schema, definitions, VALUE), definitions, redact)
+    return _canonical(as_object(schema, definitions, VALUE), definitions, redact)
 
 
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
@@ -217,26 +223,26 @@ def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
 
 
 def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
-    """Return pydantic's schemas; a type that it cannot take loses its own and no other."""
-    together = attempt(lambda: _by_pydantic(types))
+    """Return pydantic's schemas, and a note for each type that pydantic does not support."""
+    together = attempt(lambda: _call_pydantic(types))
     if isinstance(together, Exception):
-        sound = [_or_note(each) for each in types]
-        together = _by_pydantic(sound)
+        sound = [_or_opaque(each) for each in types]
+        together = _call_pydantic(sound)
     return together
 
 
-def _or_note(annotation: object) -> object:
-    """Return the type if pydantic takes it, else one whose schema is a note."""
-    tried = attempt(lambda: _by_pydantic([annotation]))
-    if not isinstance(tried, Exception):
+def _or_opaque(annotation: object) -> object:
+    """Return the type if pydantic supports it, else a type whose schema is a note."""
+    outcome = attempt(lambda: _call_pydantic([annotation]))
+    if not isinstance(outcome, Exception):
         return annotation
-    missing = _MISSING_PACKAGE.match(str(tried)) if isinstance(tried, ImportError) else None
-    reason = type(tried).__name__ if missing is None else missing.group()
+    missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
+    reason = type(outcome).__name__ if missing is None else missing.group()
     why = f"{type_name(annotation)} has no schema ({reason}); recorded as it is"
-    return Annotated[Any, WithJsonSchema(noted(why))]
+    return Annotated[Any, WithJsonSchema(schema_with_note(why))]
 
 
-def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
+def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     # One adapter for all types, so that definitions of equal names get different keys. It is of a
     # tuple, because an adapter of a model takes no configuration.
     normalizer = TypeNormalizer()
@@ -247,14 +253,14 @@ def _by_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     return schema["prefixItems"], schema.get("$defs", {})
 
 
-def _finished(schema: Json, definitions: Json, redact: Redact) -> Json:
+def _canonical(schema: Json, definitions: Json, redact: Redact) -> Json:
     if used := reachable(schema, definitions):
         schema = {**schema, "$defs": used}
     return cast("Json", Canonicalizer(redact).schema(schema))
 
 
 def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:
-    """Return the schema of one parameter with all that is known beside its type."""
+    """Return the schema of one parameter with its note, description and default."""
     note = parameter.note or schema.get("$comment")
     if parameter.kind in _VARIADIC and _unpacked(parameter) is None:
         schema = (
@@ -272,7 +278,7 @@ def _property(parameter: Parameter, schema: Json, description: str | None) -> Js
 
 
 def _is_required(parameter: Parameter) -> bool:
-    """Return whether a call must give it: the others are in the payload too, by their default."""
+    """Return whether the parameter has no default; defaults are recorded too."""
     return parameter.default is MISSING and parameter.kind not in _VARIADIC
 
 
@@ -283,7 +289,7 @@ def _value_type(parameter: Parameter) -> object:
 
 
 def _unpacked(parameter: Parameter) -> object | None:
-    """Return the type that describes all of `*args` or `**kwargs` at once, if it is one."""
+    """Return the type in `Unpack[...]`, which describes all of `*args` or `**kwargs`, or None."""
     annotation = parameter.annotation
     if typing.get_origin(annotation) in UNPACK:
         return cast("object", typing.get_args(annotation)[0])

@@ -1,6 +1,6 @@
-"""The last pass over a schema: redacted, plain JSON, and always in the same order.
+"""Canonical schemas: redacts a schema, and writes it as plain JSON in a fixed order.
 
-It also has the keywords of JSON Schema that remit knows, and those that it adds.
+The module also has the keywords of JSON Schema that remit knows, and those that it adds.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from operator import itemgetter
 from typing import Any, Final, TypeAlias, cast
 
 from remit._capture.markers import KEY
-from remit._capture.rules.names import listed
-from remit._inspect.docstrings import prose, sendable
+from remit._capture.rules.names import split_list
+from remit._inspect.docstrings import clean_docstring, escape_surrogates
 
 Redact: TypeAlias = Callable[[object], object]
-"""Turns any value into plain JSON, what must not be shown replaced by a marker."""
+"""Turns any value into plain JSON with markers in place of withheld values."""
 Json: TypeAlias = dict[str, Any]
 """A JSON Schema, or a part of one."""
 
@@ -29,24 +29,24 @@ NAME: Final = "x-remit-name"
 """Name of a position in a named tuple. Only redaction uses it; it is never sent."""
 
 SCHEMAS_BY_NAME: Final = frozenset(
-    listed(
+    split_list(
         "$defs, definitions, dependencies, dependentRequired, dependentSchemas, patternProperties, "
         "properties"
     )
 )
-VALUE: Final = frozenset(listed("const, default, example"))
-VALUES: Final = frozenset(listed("enum, examples"))
+VALUE: Final = frozenset(split_list("const, default, example"))
+VALUES: Final = frozenset(split_list("enum, examples"))
 TERMS: Final = frozenset(
     {WITHHELD}
-    | {*listed("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
-    | {*listed("format, type")}
+    | {*split_list("$anchor, $comment, $id, $ref, $schema, contentEncoding, contentMediaType")}
+    | {*split_list("format, type")}
 )
 """Keywords whose strings are terms of JSON Schema or of remit; others hold the author's text."""
 DISCRIMINATOR: Final = "discriminator"
 """Keyword of OpenAPI: the field that distinguishes the members of a union, and a mapping."""
 
 _OF_TYPES: Final = frozenset(
-    listed(
+    split_list(
         "$dynamicAnchor, $dynamicRef, $recursiveAnchor, $recursiveRef, additionalItems, "
         "additionalProperties, allOf, anyOf, contains, contentSchema, deprecated, description, "
         "else, exclusiveMaximum, exclusiveMinimum, if, items, maxContains, maxItems, maxLength, "
@@ -89,12 +89,12 @@ class Canonicalizer:
 
         Args:
             schema: A schema, or any part of one.
-            name: The property that it describes, if it does: names say what is secret.
+            name: Name of the property that it describes; redaction depends on it.
         """
         if isinstance(schema, Mapping):
-            given = cast("Mapping[object, object]", schema)
-            name = str(given[NAME]) if NAME in given else name
-            made = ((key, self._keyword(key, value, name)) for key, value in _sorted(given))
+            members = cast("Mapping[object, object]", schema)
+            name = str(members[NAME]) if NAME in members else name
+            made = ((key, self._keyword(key, value, name)) for key, value in _sorted(members))
             return {key: value for key, value in made if value is not _ABSENT}
         if isinstance(schema, list | tuple):
             return [self.schema(each, name) for each in cast("Iterable[object]", schema)]
@@ -107,10 +107,11 @@ class Canonicalizer:
         if key in VALUE or key in VALUES:
             return self._value(key, value, name)
         if key not in KNOWN:
-            return _ABSENT if key == NAME else self._own(key, value, name)
+            return _ABSENT if key == NAME else self._extension(key, value, name)
         if isinstance(value, str) and key not in TERMS:
-            shown = self.redact(prose(value) if key == "description" else sendable(value))
-            return shown if isinstance(shown, str) else _ABSENT
+            text = clean_docstring(value) if key == "description" else escape_surrogates(value)
+            redacted = self.redact(text)
+            return redacted if isinstance(redacted, str) else _ABSENT
         made = _in_order(value) if key == DISCRIMINATOR else self.schema(value, name)
         if key in _ALTERNATIVES and self.generated and isinstance(made, list):
             return sorted(cast("list[object]", made), key=_null_last)
@@ -122,34 +123,34 @@ class Canonicalizer:
         A marker in place of a default shows that there is one; as a constant it would be wrong.
         """
         if key in VALUES and isinstance(value, list):
-            return self._listed(cast("list[object]", value), name)
-        shown = self._redacted(value, name)
-        return _ABSENT if is_marker(shown, None if key == "const" else "opaque") else shown
+            return self._list(cast("list[object]", value), name)
+        redacted = self._redacted(value, name)
+        return _ABSENT if is_marker(redacted, None if key == "const" else "opaque") else redacted
 
-    def _own(self, key: str, value: object, name: str | None) -> object:
+    def _extension(self, key: str, value: object, name: str | None) -> object:
         """Return the redacted value of an author's own keyword; `_ABSENT` if it is withheld."""
-        shown = _as_object(self._redacted({key: value}, name)) or {}
-        return _ABSENT if is_marker(shown) or is_marker(shown.get(key)) else shown.get(key)
+        redacted = _as_object(self._redacted({key: value}, name)) or {}
+        return _ABSENT if is_marker(redacted) or is_marker(redacted.get(key)) else redacted.get(key)
 
-    def _listed(self, values: list[object], name: str | None) -> object:
+    def _list(self, values: list[object], name: str | None) -> object:
         """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
-        shown = [self._redacted(each, name) for each in values]
-        distinct = {canonical(each): each for each in shown if not is_marker(each)}
+        redacted = [self._redacted(each, name) for each in values]
+        distinct = {canonical(each): each for each in redacted if not is_marker(each)}
         return list(distinct.values()) or _ABSENT
 
     def _redacted(self, value: object, name: str | None) -> object:
         value = value.value if isinstance(value, Raw) else value
         if name is None:
             return self.redact(value)
-        shown = self.redact({name: value})
-        fields = _as_object(shown)
+        redacted = self.redact({name: value})
+        fields = _as_object(redacted)
         if fields is None or is_marker(fields):
-            return shown
+            return redacted
         return cast("object", next(iter(fields.values()), None))
 
     def _leaf(self, value: object) -> object:
         if isinstance(value, str):
-            return sendable(value)
+            return escape_surrogates(value)
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float) and math.isfinite(value):
@@ -164,8 +165,8 @@ def _in_order(value: object) -> object:
     return {key: _in_order(each) for key, each in _sorted(cast("Mapping[object, object]", value))}
 
 
-def _sorted(given: Mapping[object, object]) -> list[tuple[str, object]]:
-    return sorted(((str(key), value) for key, value in given.items()), key=itemgetter(0))
+def _sorted(members: Mapping[object, object]) -> list[tuple[str, object]]:
+    return sorted(((str(key), value) for key, value in members.items()), key=itemgetter(0))
 
 
 def _null_last(member: object) -> tuple[bool, str]:

@@ -1,9 +1,9 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
 """JSON Schema from pydantic, adapted to what capture writes.
 
-A schema of pydantic describes what a validator accepts; a registration describes what a payload
-holds. They differ in the combinations of a flag, in fields that only the constructor takes, and in
-a `Decimal`, which is always recorded as a string.
+pydantic's schemas describe what a validator accepts; a registration describes what a payload holds.
+They differ for combinations of flags, for fields that only the constructor takes, and for
+`Decimal`, which is always recorded as a string.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 from remit._capture.declared import rule_of
 from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
 from remit._declare.schema.types import opaque, type_name
-from remit._inspect.fields import infos_of
+from remit._inspect.fields import annotated_fields_of
 
 _CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
 _NAMED_TUPLES: Final = frozenset({"call", "named-tuple"})
@@ -62,14 +62,14 @@ class Generator(GenerateJsonSchema):
         """Remove the titles that pydantic makes, and the values that authors of classes hid."""
         found = super().generate_inner(schema)
         if schema["type"] in _CLASSES and "cls" in schema:
-            _tidy_class(self._whole(found), schema["cls"])
+            _clean_class(self._definition(found), schema["cls"])
         elif schema["type"] in _NAMED_TUPLES:
             cls = schema.get("cls") or schema["function"]
             if isinstance(cls, type):
-                _tidy_named_tuple(self._whole(found), cls)
+                _clean_named_tuple(self._definition(found), cls)
         return found
 
-    def _whole(self, schema: Json) -> Json:
+    def _definition(self, schema: Json) -> Json:
         ref = schema.get("$ref")
         return (self.get_schema_from_definitions(JsonRef(ref)) if ref else schema) or {}
 
@@ -94,8 +94,8 @@ class Generator(GenerateJsonSchema):
 
     def json_schema(self, schema: core_schema.JsonSchema) -> Json:
         """Return a string or its content: a model keeps the value that was parsed."""
-        held = self.generate_inner(schema["schema"]) if "schema" in schema else {}
-        return {"anyOf": [held, {"type": "string"}]} if held else {}
+        inner = self.generate_inner(schema["schema"]) if "schema" in schema else {}
+        return {"anyOf": [inner, {"type": "string"}]} if inner else {}
 
     def set_schema(self, schema: core_schema.SetSchema) -> Json:
         """Return an array whose items may repeat: two withheld items are equal."""
@@ -155,7 +155,7 @@ def _rank(value: object) -> tuple[str, str]:
     return type(value).__name__, str(value) if plain else ""
 
 
-def _tidy_class(schema: Json, cls: type) -> None:
+def _clean_class(schema: Json, cls: type) -> None:
     """Remove from the schema of a class its title, unless chosen, and the withheld values."""
     config = _config(cls)
     chosen = config.get("title") or config.get("model_title_generator")
@@ -171,7 +171,7 @@ def _tidy_class(schema: Json, cls: type) -> None:
             properties[name] = withheld_schema(properties[name], rule)
 
 
-def _tidy_named_tuple(schema: Json, cls: type) -> None:
+def _clean_named_tuple(schema: Json, cls: type) -> None:
     """Add the names of the fields to the items of a named tuple, and remove their titles."""
     withheld = _withheld_fields(cls)
     items: list[Json] = schema.get("prefixItems", [])
@@ -183,7 +183,7 @@ def _tidy_named_tuple(schema: Json, cls: type) -> None:
 
 def _withheld_fields(cls: type) -> Mapping[str, str]:
     """Return the rules by which a class withholds fields, by field name."""
-    rules = {field.name: rule_of(info) or field.hidden for field, info in infos_of(cls)}
+    rules = {field.name: rule_of(info) or field.hidden for field, info in annotated_fields_of(cls)}
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 

@@ -1,4 +1,4 @@
-"""A schema that the author wrote, completed by what the signature says of the rest."""
+"""Completes a schema that the author wrote with the signature's schema of other parameters."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _LEFT_OUT: Final = frozenset({"$defs", "required"})
 def merged(rest: Json, declared: Json, *, names: Sequence[str], open_name: str | None) -> Json:
     """Return the schema of a payload: *declared*, and *rest* for the parameters it leaves out.
 
-    What describes no parameter describes a member of `**kwargs`; without one it belongs to a
-    parameter that is never recorded, and is left out.
+    A declared property that is no parameter describes a member of `**kwargs`. Without `**kwargs`
+    it belongs to a parameter that is never recorded, and is left out.
 
     Args:
         rest: Schema of the parameters that *declared* leaves out.
@@ -26,7 +26,7 @@ def merged(rest: Json, declared: Json, *, names: Sequence[str], open_name: str |
     """
     given: dict[str, Json] = declared.get("properties", {})
     needed: list[str] = declared.get("required", [])
-    others, definitions = _apart(rest, declared)
+    others, definitions = _renamed_rest(rest, declared)
     properties = {name: given[name] for name in names if name in given} | others
     members = {name: each for name, each in given.items() if name not in names}
     if members and open_name in others:
@@ -50,8 +50,8 @@ def _with_members(schema: Json, members: dict[str, Json], needed: list[str]) -> 
     return dict(sorted(made.items()))
 
 
-def _apart(rest: Json, declared: Json) -> tuple[dict[str, Json], Json]:
-    """Return properties and definitions of *rest*, none by the name of another definition."""
+def _renamed_rest(rest: Json, declared: Json) -> tuple[dict[str, Json], Json]:
+    """Return properties and definitions of *rest*, renamed where *declared* has the same names."""
     mine: dict[str, Json] = rest.get("$defs", {})
     theirs: dict[str, Json] = declared.get("$defs", {})
     names = {

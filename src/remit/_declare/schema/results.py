@@ -1,4 +1,4 @@
-"""Schemas of the objects that record results and quality payloads, whatever the value is."""
+"""Schemas of recorded results and quality payloads, which are always objects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def as_object(schema: Json, definitions: Json, key: str = RESULT) -> Json:
 
     Args:
         schema: Schema of the value; empty if it may be anything.
-        definitions: What its references refer to, by name.
+        definitions: Definitions by name.
         key: The key of a value that is no mapping.
     """
     members = list(_members(schema, definitions, frozenset()))
@@ -67,7 +67,7 @@ def any_of(results: Sequence[Json]) -> Json:
 def resolved(schema: Json, definitions: Json) -> Json:
     """Return *schema* with its outermost references followed."""
     seen: set[str] = set()
-    while (name := referred(schema)) in definitions and name not in seen:
+    while (name := reference_name(schema)) in definitions and name not in seen:
         seen.add(name)
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         schema = {**definitions[name], **rest}
@@ -97,7 +97,7 @@ def _is_mapping(schema: Json) -> bool:
 
 def _members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[Json]:
     """Yield the members of a union, those of unions inside it in their place."""
-    name = referred(schema)
+    name = reference_name(schema)
     if name in seen:
         return
     top = resolved(schema, definitions)
@@ -109,8 +109,8 @@ def _members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[
         yield from _members(each, definitions, seen | {name} if name else seen)
 
 
-def referred(schema: Json) -> str:
-    """Return the name of the definition that *schema* is a reference to, else nothing."""
+def reference_name(schema: Json) -> str:
+    """Return the name of the definition that *schema* refers to, "" if it is no reference."""
     ref = schema.get("$ref")
     return ref.removeprefix(REF) if isinstance(ref, str) else ""
 
@@ -122,7 +122,7 @@ def _references(part: object) -> Iterator[str]:
             yield from _references(each)
     elif isinstance(part, dict):
         schema = cast("Json", part)
-        if name := referred(schema):
+        if name := reference_name(schema):
             yield name
         for each in schema.values():
             yield from _references(each)

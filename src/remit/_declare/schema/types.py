@@ -1,9 +1,9 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Types prepared for pydantic, in the same way on every Python.
+"""Normalizes types for pydantic, in the same way on every Python.
 
-pydantic refuses `typing.TypedDict` before Python 3.12, warns about objects that are no type, and
-reads constructors where a payload holds fields. Each such part is replaced, so that it does not
-cost the schema of the whole.
+pydantic rejects `typing.TypedDict` before Python 3.12, warns about objects that are no type, and
+reads constructors where a payload holds fields. Each such part of a type is replaced, so that the
+other parts keep their schema.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from remit._inspect.annotations import (
 )
 from remit._inspect.fields import (
     NO_DEFAULT,
-    UNSHOWN,
+    NOT_IN_REPR,
     Field,
     fields_of,
     is_named_tuple,
@@ -113,10 +113,10 @@ BY_SHAPE: Final = "recorded by type, shape and dtype"
 
 def opaque(name: str) -> dict[str, Any]:
     """Return the schema of a type that has none, with a note that says so."""
-    return noted(f"{name} has no schema; recorded as opaque")
+    return schema_with_note(f"{name} has no schema; recorded as opaque")
 
 
-def noted(note: str) -> dict[str, Any]:
+def schema_with_note(note: str) -> dict[str, Any]:
     """Return a schema that allows everything, with a note."""
     return {"$comment": note}
 
@@ -136,14 +136,14 @@ def is_hashable(annotation: object) -> bool:
 
 
 class TypeNormalizer:
-    """Prepares the types of one callable; a class that occurs twice has one replacement."""
+    """Normalizes the types of one callable; a class that occurs twice has one replacement."""
 
     def __init__(self) -> None:
         """Start without replaced classes."""
         self._replaced: dict[object, object] = dict(_REPLACED)
 
     def normalize(self, annotation: object) -> Any:  # noqa: ANN401 - any type form
-        """Return the type that is passed to pydantic for a resolved annotation."""
+        """Return the type for pydantic of a resolved annotation."""
         if annotation is None or isinstance(annotation, typing.TypeVar):
             return annotation
         if isinstance(annotation, type):
@@ -256,7 +256,7 @@ class TypeNormalizer:
 
     def _of_field(self, info: AnnotationInfo) -> Any:  # noqa: ANN401 - any type form
         if info.note is not None:
-            return Annotated[Any, WithJsonSchema(noted(info.note))]
+            return Annotated[Any, WithJsonSchema(schema_with_note(info.note))]
         return Any if info.annotation is MISSING else self.normalize(info.annotation)
 
 
@@ -280,12 +280,12 @@ def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
     if cls in _OPAQUE or is_protocol(cls) or old_model:
         return _opaque(cls)
     if packages.intersection(ARRAYS):
-        return Annotated[Any, WithJsonSchema(noted(f"{type_name(cls)}: {BY_SHAPE}"))]
+        return Annotated[Any, WithJsonSchema(schema_with_note(f"{type_name(cls)}: {BY_SHAPE}"))]
     return _recorded_as(cls)
 
 
 def _recorded_as(cls: type) -> type:
-    """Return the plainer class as which an object of *cls* is recorded, else *cls* itself."""
+    """Return the base class as which an object of *cls* is recorded, else *cls* itself."""
     if cls in _RECORDED_AS:
         return _RECORDED_AS[cls]
     # Of the classes in these modules pydantic knows more than their base.
@@ -301,12 +301,12 @@ def _recorded_as(cls: type) -> type:
 
 
 def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
-    """Return a field as a constructor would take it: a payload holds it in any case."""
+    """Return *field* as a keyword-only field of a dataclass."""
     made = field.optional and field.default is NO_DEFAULT
     return dataclasses.field(
         default=field.default,
         default_factory=object if made else NO_DEFAULT,
-        repr=field.hidden != UNSHOWN,
+        repr=field.hidden != NOT_IN_REPR,
         kw_only=True,
     )
 
