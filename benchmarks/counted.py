@@ -130,7 +130,7 @@ def recorded(kind: str, count: int) -> None:
         start_threads=lambda: None,
         wake_writer=lambda: None,
     )
-    with setup.isolated(config.of({}), sink=buffer):
+    with setup.isolated(config.from_overrides({}), sink=buffer):
 
         @remit.agent
         def desk() -> None:

@@ -81,8 +81,8 @@ def default_flush_on() -> Literal["interval", "run"]:
     return "run" if any(map(os.environ.get, SERVERLESS)) else "interval"
 
 
-def _named(value: object) -> object:
-    """Return what `module:name` names; anything else as it is."""
+def _import_object(value: object) -> object:
+    """Import the object of `module:name`; return other values unchanged."""
     if not isinstance(value, str):
         return value
     module, separator, name = value.partition(":")
@@ -90,35 +90,35 @@ def _named(value: object) -> object:
         message = "expected module:name, as in myapp.privacy:redact"
         raise ValueError(message)
 
-    def named() -> object:
-        found: object = import_module(module)
+    def load_object() -> object:
+        imported: object = import_module(module)
         for part in name.split("."):
-            found = getattr(found, part)
-        return found
+            imported = getattr(imported, part)
+        return imported
 
-    # Whatever a module does when it is imported: the sentence names the setting that names it.
-    found = attempt(named)
-    if not isinstance(found, Exception):
-        return found
-    plain = isinstance(found, ImportError | AttributeError)
-    message = f"{value} cannot be imported: {found if plain else type(found).__name__}"
-    raise ValueError(message) from found
+    # An import may raise anything; the message names the setting.
+    imported = attempt(load_object)
+    if not isinstance(imported, Exception):
+        return imported
+    plain = isinstance(imported, ImportError | AttributeError)
+    message = f"{value} cannot be imported: {imported if plain else type(imported).__name__}"
+    raise ValueError(message) from imported
 
 
-def _names(value: object) -> object:
-    """Return a tuple of what the comma-separated `module:name`s in a text name."""
+def _import_objects(value: object) -> object:
+    """Import the objects of comma-separated `module:name`s."""
     if isinstance(value, str):
-        return tuple(_named(part.strip()) for part in value.split(",") if part.strip())
+        return tuple(_import_object(part.strip()) for part in value.split(",") if part.strip())
     return (value,) if isinstance(value, type) else value
 
 
-def _lowered(value: object) -> object:
+def _lower(value: object) -> object:
     """Return a string in lower case without surrounding space; any other value unchanged."""
     return value.strip().lower() if isinstance(value, str) else value
 
 
-def _texts(value: object) -> object:
-    """Return a tuple of the texts that commas part; a collection of texts as a tuple."""
+def _split_texts(value: object) -> object:
+    """Return the parts of a comma-separated text, or a set of texts, as a tuple."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return tuple(cast("set[object]", value)) if isinstance(value, set | frozenset) else value
@@ -173,23 +173,23 @@ class Settings(BaseModel):
     """Seconds that a run whose block has ended waits for its last open span or stream."""
     purpose: Purpose = "live"
     """`live`, `smoke_test` or `eval`; `run(purpose=...)` wins."""
-    on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lowered)] = (
+    on_violation: Annotated[Literal["observe", "deny", "terminate"], BeforeValidator(_lower)] = (
         "observe"
     )
     """What happens when a step exceeds the remit of its agent: `observe`, `deny` or `terminate`, in
     upper or lower case. A value that cannot be read counts as `deny`."""
-    outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lowered)] = None
+    outside_run: Annotated[Literal["record", "refuse"] | None, BeforeValidator(_lower)] = None
     """What happens when a step is called outside any run. `record`: it runs, is counted and logged
     once. `refuse`: it raises `DeniedError`, whatever it declares. Without a value: under `deny` and
     `terminate`, a step is refused if an agent declared in this process forbids a word that the step
     declares or leaves unknown; all other steps run, as with `record`."""
-    redact: Annotated[RedactHook | None, BeforeValidator(_named)] = None
+    redact: Annotated[RedactHook | None, BeforeValidator(_import_object)] = None
     """A callable, or `module:function`, that gets each payload as a dict and returns the dict to
     record. If it raises, the payload is withheld."""
-    redact_off: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+    redact_off: Annotated[tuple[str, ...], BeforeValidator(_split_texts)] = ()
     """Names of redaction rules, as in markers, that are off in this process; in the environment
     separated by commas. Types, marks and hidden fields are withheld in any case."""
-    control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_names)] = ()
+    control_flow: Annotated[tuple[type[BaseException], ...], BeforeValidator(_import_objects)] = ()
     """Exception types that interrupt a run without failing it; in the environment
     `module:name`, separated by commas."""
     transport: object | None = None
@@ -198,7 +198,7 @@ class Settings(BaseModel):
     @field_validator("api_url")
     @classmethod
     def _check_url(cls, value: str | None) -> str | None:
-        """Refuse what httpx could not connect to, before anything is sent."""
+        """Reject a URL that httpx could not connect to."""
         if value is None:
             return None
         scheme, separator, rest = value.partition("://")
@@ -209,7 +209,7 @@ class Settings(BaseModel):
 
     @property
     def unencrypted_host(self) -> str | None:
-        """Host of an `http://` URL, to which data goes unencrypted; None for this machine."""
+        """Host that gets data unencrypted, by an `http://` URL; None for this machine."""
         parts = urlsplit(self.api_url or "")
         host = parts.hostname or ""
         return host if parts.scheme == "http" and not is_loopback(host) else None
@@ -223,7 +223,7 @@ class Settings(BaseModel):
 
     @property
     def half_remote(self) -> tuple[str, str] | None:
-        """Of URL and token, which is there and which is not, where `auto` chose local for that."""
+        """The set and the missing one of URL and token, if `auto` therefore chose local."""
         if self.mode != "auto" or bool(self.api_url) == bool(self.api_token):
             return None
         return ("api_url", "api_token") if self.api_url else ("api_token", "api_url")
@@ -240,7 +240,7 @@ def is_loopback(host: str) -> bool:
 def api_root(url: str) -> str:
     """Return *url* without a trailing `/api/v1`, which every request adds, and log that once.
 
-    A path before it is kept: a proxy may serve the API under a prefix.
+    A path before it is kept, because a proxy may serve the API under a prefix.
     """
     bare = url.rstrip("/")
     root = bare.removesuffix(API_PATH).rstrip("/")
@@ -257,14 +257,14 @@ def variables(name: str) -> tuple[str, ...]:
     return (ours, f"PREFACTOR_{name.upper()}") if name in SHARED_WITH_PREFACTOR else (ours,)
 
 
-Inherited: TypeAlias = frozenset[tuple[str, str]]
-"""Variables with their texts that do not count, as the pytest plugin names them."""
+IgnoredSources: TypeAlias = frozenset[tuple[str, str]]
+"""Variables with their texts that are ignored, because of the pytest plugin."""
 
 
-def given(ignored: Inherited = frozenset()) -> dict[str, tuple[str, str]]:
+def environment_sources(ignored: IgnoredSources = frozenset()) -> dict[str, tuple[str, str]]:
     """Return, for each setting that the environment gives, the variable and its text."""
-    found = _from_environment()
-    return {name: source for name, source in found.items() if source not in ignored}
+    sources = _from_environment()
+    return {name: source for name, source in sources.items() if source not in ignored}
 
 
 def load(overrides: Mapping[str, object]) -> Settings:
@@ -274,11 +274,11 @@ def load(overrides: Mapping[str, object]) -> Settings:
         SettingsError: A name is unknown or a value is not allowed; names the setting, where it
             came from, what was seen and what is allowed.
     """
-    settings, wrong = read(overrides, given())
-    return _valid(settings, wrong or missing(settings))
+    settings, problems = read(overrides, environment_sources())
+    return _valid(settings, problems or missing(settings))
 
 
-def of(overrides: Mapping[str, object]) -> Settings:
+def from_overrides(overrides: Mapping[str, object]) -> Settings:
     """Return the settings from *overrides*, then the defaults; the environment is not read.
 
     Raises:
@@ -287,40 +287,40 @@ def of(overrides: Mapping[str, object]) -> Settings:
     return _valid(*read(overrides, {}))
 
 
-def _valid(settings: Settings, wrong: list[str]) -> Settings:
-    if wrong:
-        raise SettingsError("\n".join(wrong))
+def _valid(settings: Settings, problems: list[str]) -> Settings:
+    if problems:
+        raise SettingsError("\n".join(problems))
     return settings
 
 
 def read(
-    overrides: Mapping[str, object], found: Mapping[str, tuple[str, str]]
+    overrides: Mapping[str, object], sources: Mapping[str, tuple[str, str]]
 ) -> tuple[Settings, list[str]]:
     """Read the settings one by one, so that a wrong one does not affect the others.
 
     Args:
         overrides: By name.
-        found: Texts of the environment, each with the variable that it is from.
+        sources: Variables and texts of the environment, by setting.
 
     Returns:
         The settings, where a wrong value is replaced by the default (in the policy, by the
         strictest value), and one sentence for each wrong setting.
     """
-    wrong = _unknown(overrides)
-    values: dict[str, object] = {name: text for name, (_, text) in found.items()}
+    problems = _unknown(overrides)
+    values: dict[str, object] = {name: text for name, (_, text) in sources.items()}
     values |= {name: value for name, value in overrides.items() if name in Settings.model_fields}
     try:
-        return Settings.model_validate(values), wrong
+        return Settings.model_validate(values), problems
     except ValidationError as error:
-        wrong += _explain(error, overrides, found)
-        unreadable = {str(each["loc"][0]) for each in error.errors(include_url=False)}
+        problems += _explain(error, overrides, sources)
+        unreadable = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
     readable = {name: value for name, value in values.items() if name not in unreadable}
     strictest = {name: word for name, word in STRICTEST.items() if name in unreadable}
-    return Settings.model_validate(readable | strictest), wrong
+    return Settings.model_validate(readable | strictest), problems
 
 
 def missing(settings: Settings) -> list[str]:
-    """Return a sentence on a setting that mode `remote` needs and that is not set, if any."""
+    """Return a sentence about the first setting that mode `remote` needs and that is not set."""
     absent = [name for name in ("api_url", "api_token") if not getattr(settings, name)]
     if settings.mode != "remote" or not absent:
         return []
@@ -332,7 +332,7 @@ def missing(settings: Settings) -> list[str]:
 
 
 def unknown_variables() -> dict[str, str]:
-    """Return each variable `REMIT_...` that is no setting, with the variable that may be meant."""
+    """Return each unknown variable `REMIT_...` with the most similar known one, or ""."""
     known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
@@ -349,7 +349,7 @@ def unknown_variables() -> dict[str, str]:
 
 
 class _Environment(BaseSettings):
-    """Reads texts; `Settings` says what they mean."""
+    """Reads the texts of the environment, which `Settings` validates."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, case_sensitive=True)
 
@@ -363,14 +363,14 @@ def _from_environment() -> dict[str, tuple[str, str]]:
     }
     texts = create_model("Environment", __base__=_Environment, **fields)().model_dump()
     return {
-        name: (next(each for each in variables(name) if os.environ.get(each)), text)
+        name: (next(variable for variable in variables(name) if os.environ.get(variable)), text)
         for name, text in texts.items()
         if text is not None
     }
 
 
 def _unknown(overrides: Mapping[str, object]) -> list[str]:
-    """Return one sentence for each name of *overrides* that is no setting."""
+    """Return one sentence for each unknown setting in *overrides*."""
     return [
         f"configure() got an unknown setting {name!r}{did_you_mean(name, Settings.model_fields)}; "
         f"the settings are {', '.join(Settings.model_fields)}"
@@ -382,13 +382,13 @@ def _unknown(overrides: Mapping[str, object]) -> list[str]:
 def _explain(
     error: ValidationError,
     overrides: Mapping[str, object],
-    found: Mapping[str, tuple[str, str]],
+    sources: Mapping[str, tuple[str, str]],
 ) -> list[str]:
     """Return one line for each wrong setting; the value of a secret one is not shown."""
     lines: list[str] = []
     for detail in error.errors(include_url=False, include_context=False):
         name = str(detail["loc"][0])
-        source = "configure()" if name in overrides else found[name][0]
+        source = "configure()" if name in overrides else sources[name][0]
         seen = _shown(name, detail["input"])
         lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
     return list(dict.fromkeys(lines))
@@ -404,5 +404,5 @@ def _shown(name: str, value: object) -> str:
 
 
 def _allowed(text: str) -> str:
-    """Return pydantic's sentence as one that says what is expected."""
+    """Return pydantic's message in the form `expected ...`."""
     return text.removeprefix("Value error, ").replace("Input should be", "expected")

@@ -26,7 +26,7 @@ def is_only(error: BaseException, types: tuple[type[BaseException], ...]) -> boo
     if issubclass(type(error), types):
         return True
     return issubclass(type(error), BaseExceptionGroup) and all(
-        is_only(each, types) for each in _MEMBERS(error)
+        is_only(member, types) for member in _MEMBERS(error)
     )
 
 

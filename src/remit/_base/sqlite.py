@@ -93,7 +93,7 @@ def reader(path: Path, *, left: bool = False) -> sqlite3.Connection:
 
 def has_log(path: Path) -> bool:
     """Return whether a process may have the file open, or left a log for it."""
-    return _index(path) or any(_size(f"{path}{each}") for each in LOGS)
+    return _index(path) or any(_size(f"{path}{ending}") for ending in LOGS)
 
 
 def _index(path: Path) -> bool:

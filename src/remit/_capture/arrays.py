@@ -36,7 +36,7 @@ def array_reader(cls: type) -> Callable[[object], object] | None:
     Subclasses by users of classes that are written in Python are not read, because their properties
     would run.
     """
-    base = next((found for each in ARRAYS if (found := _base(cls, each)) is not None), None)
+    base = next((found for known in ARRAYS if (found := _base(cls, known)) is not None), None)
     if base is None:
         return None
     package = module_of(base).partition(".")[0]
@@ -72,7 +72,7 @@ def numpy_scalar_reader(cls: type) -> Callable[[object], object] | None:
 def _base(cls: type, known: tuple[str, str]) -> type | None:
     """Return the class of a loaded library that *cls* is or derives from."""
     wanted = id(_loaded(*known))
-    return next((each for each in mro(cls) if id(each) == wanted), None)
+    return next((base for base in mro(cls) if id(base) == wanted), None)
 
 
 def _loaded(package: str, name: str) -> object:
@@ -87,7 +87,7 @@ def _described(value: object, name: str, library: tuple[str, str]) -> object:
         dtype = _common(_read(base, value, "dtypes"))
     else:
         dtype = str(_read(base, value, "dtype"))
-    return markers.array(name, [int(each) for each in shape], dtype[:100])
+    return markers.array(name, [int(size) for size in shape], dtype[:100])
 
 
 def _read(base: type, value: object, name: str) -> Any:  # noqa: ANN401 - the library's own types

@@ -41,7 +41,7 @@ def rule_of(info: AnnotationInfo) -> str | None:
 def type_category(info: AnnotationInfo) -> str | None:
     """Return the data category that a type in an annotation shows, else None."""
     classes = filter(is_class, info.parts)
-    shown = (category_of_type(module_of(each), name_of(each)) for each in classes)
+    shown = (category_of_type(module_of(cls), name_of(cls)) for cls in classes)
     return next(filter(None, shown), None)
 
 

@@ -160,8 +160,8 @@ def _of_validation(walk: Walk, error: pydantic_core.ValidationError) -> str:
     """Return the errors with their locations, without the input that pydantic's message quotes."""
     details = error.errors(include_url=False, include_context=False)
     lines = [
-        f"{'.'.join(map(str, each['loc'])) or '(value)'}: {_reason(walk, each)}"
-        for each in details[:_MAX_VALIDATION_ERRORS]
+        f"{'.'.join(map(str, detail['loc'])) or '(value)'}: {_reason(walk, detail)}"
+        for detail in details[:_MAX_VALIDATION_ERRORS]
     ]
     return f"{len(details)} validation errors for {error.title}: {'; '.join(lines)}"
 

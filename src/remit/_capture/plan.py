@@ -108,7 +108,9 @@ class Direction(Struct, frozen=True):
         if self.options.keep.get(key) is True:
             return frozenset()
         off = self.options.off_at(key)
-        return frozenset(each for each in self.excluded if f"category:{each}" not in off)
+        return frozenset(
+            category for category in self.excluded if f"category:{category}" not in off
+        )
 
     def rule_at(self, key: str, declared: str | None, category: str | None) -> str | None:
         """Return the rule that withholds every value, in the order of the table of rules.
@@ -136,7 +138,7 @@ class Direction(Struct, frozen=True):
         """
         off = set(self.options.off_for.get(key, ()))
         if self.options.keep.get(key) is True:
-            off.update(f"category:{each}" for each in self.excluded)
+            off.update(f"category:{category}" for category in self.excluded)
             off.update([] if self.rule is None else [self.rule])
         return tuple(sorted(off))
 
@@ -218,7 +220,11 @@ class ParameterPlan(Struct, frozen=True):
             kind=VAR_KEYWORD,
             rule=params.rule,
             excluded=params.excluded,
-            declared={each.name: each.rule for each in parameters if each.rule is not None},
+            declared={
+                parameter.name: parameter.rule
+                for parameter in parameters
+                if parameter.rule is not None
+            },
             off=params.options.off,
         )
 
@@ -321,16 +327,22 @@ class Plan:
         options = CaptureOptions.of(keep or {})
         params = Direction(params_rule, params_excluded, options, newest)
         result = Direction(result_rule, result_excluded, options, newest)
-        self._parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
+        self._parameters = tuple(
+            ParameterPlan.of(parameter, params) for parameter in signature.parameters
+        )
         self.outcome = ParameterPlan.of_result(
             signature.returns, signature.returns_category, result
         )
         self.error_rule = result.rule_at(RETURN, None, None)
-        self.withheld = {each.name: each.rule for each in self._parameters if each.rule is not None}
+        self.withheld = {
+            parameter.name: parameter.rule
+            for parameter in self._parameters
+            if parameter.rule is not None
+        }
         self.rules_off = {
             "": tuple(sorted(options.off)),
             RETURN: result.rules_off(RETURN),
-            **{each.name: params.rules_off(each.name) for each in self._parameters},
+            **{parameter.name: params.rules_off(parameter.name) for parameter in self._parameters},
         }
         self._read_names(signature)
         self._surplus = ParameterPlan.of_surplus(self._parameters, params)
@@ -339,8 +351,10 @@ class Plan:
         self._partial = bool(self._hidden or signature.skipped)
         self._struct = None
         # Only a walk judges `value` by `name`, as in `set_header(name=, value=)`.
-        if self._labelled is None and not any(each.rule in each.off for each in self._parameters):
-            defaults = {each.name: each.encoded_default for each in self._parameters}
+        if self._labelled is None and not any(
+            parameter.rule in parameter.off for parameter in self._parameters
+        ):
+            defaults = {parameter.name: parameter.encoded_default for parameter in self._parameters}
             self._struct = args_struct(defaults)
         out = self.outcome
         self._plain_results = out.rule is None and not out.excluded and not out.declared
@@ -355,9 +369,11 @@ class Plan:
         self._var_keyword = _name_of_kind(parameters, VAR_KEYWORD)
         # A skipped `*args` or `**kwargs` cannot be distinguished from a skipped keyword.
         self._drops_surplus = len(signature.skipped) > signature.names.count(None)
-        self._by_keyword = frozenset(each.name for each in parameters if each.kind in _BY_KEYWORD)
+        self._by_keyword = frozenset(
+            parameter.name for parameter in parameters if parameter.kind in _BY_KEYWORD
+        )
         # Under a decorator that moves arguments, each of them may be the one to withhold.
-        rules = (each.any_rule for each in parameters if each.kind in _BY_POSITION)
+        rules = (parameter.any_rule for parameter in parameters if parameter.kind in _BY_POSITION)
         self._unsure_rule = None if signature.positions_known else next(filter(None, rules), None)
         self._max_positional = len(signature.names) if self._unsure_rule is None else 0
 
@@ -483,9 +499,11 @@ class Plan:
         arguments, surplus = self._by_parameter(args if unsure_rule is None else (), kwargs)
         possible = _NONE if unsure_rule is None else self._possible_parameters(arguments)
         values = [
-            (each, arguments.get(each.name, each.default))
-            for each in self._parameters
-            if each.name in arguments or each.name in possible or each.default is not MISSING
+            (parameter, arguments.get(parameter.name, parameter.default))
+            for parameter in self._parameters
+            if parameter.name in arguments
+            or parameter.name in possible
+            or parameter.default is not MISSING
         ]
         walk.share_budget([*(value for _, value in values), *surplus.values()])
         out = {
@@ -504,10 +522,10 @@ class Plan:
     def _possible_parameters(self, arguments: Mapping[str, object]) -> frozenset[str]:
         """Return the parameters that may have received positional arguments."""
         return frozenset(
-            each.name
-            for each in self._parameters
-            if each.kind is VAR_POSITIONAL
-            or (each.kind in _BY_POSITION and each.name not in arguments)
+            parameter.name
+            for parameter in self._parameters
+            if parameter.kind is VAR_POSITIONAL
+            or (parameter.kind in _BY_POSITION and parameter.name not in arguments)
         )
 
     def _by_parameter(
@@ -559,7 +577,7 @@ class Plan:
 
 
 def _name_of_kind(parameters: Iterable[ParameterPlan], kind: object) -> str | None:
-    return next((each.name for each in parameters if each.kind is kind), None)
+    return next((parameter.name for parameter in parameters if parameter.kind is kind), None)
 
 
 def _hidden(parameters: Iterable[ParameterPlan]) -> list[tuple[int, ParameterPlan, str, Raw]]:
@@ -574,5 +592,5 @@ def _hidden(parameters: Iterable[ParameterPlan]) -> list[tuple[int, ParameterPla
 
 def _labelled(parameters: Iterable[ParameterPlan]) -> ParameterPlan | None:
     """Return the parameter `value` if another parameter may name it."""
-    by_name = {each.name: each for each in parameters}
+    by_name = {parameter.name: parameter for parameter in parameters}
     return None if by_name.keys().isdisjoint(LABELS) else by_name.get("value")

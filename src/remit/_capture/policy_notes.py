@@ -51,7 +51,7 @@ def split_violations(payload: Mapping[str, object]) -> tuple[dict[str, object], 
         return dict(payload), ()
     added = EXCEEDS if holder is payload else KEY
     parameters = {name: value for name, value in payload.items() if name != added}
-    return parameters, tuple(str(each) for each in cast("list[object]", sentences))
+    return parameters, tuple(str(sentence) for sentence in cast("list[object]", sentences))
 
 
 def merge_error(by_hand: bytes, error: bytes, rules: Rules) -> bytes:
@@ -83,6 +83,6 @@ def _denial(error: DeniedError, walk: Walk) -> dict[str, object]:
     described = {
         "type": type_name(type(error)),
         "message": walk.text(str(error)),
-        "violations": [walk.text(each) for each in error.violations],
+        "violations": [walk.text(violation) for violation in error.violations],
     }
     return {"error": described}

@@ -164,7 +164,7 @@ def _unwrapped(cls: type) -> TypeReader | None:
     if is_one_of(cls, enum.Enum) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_value_"))
     if _is_root_model(cls) and has_dict(cls):
-        fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
+        fields = tuple(_field(cls, field, info) for field, info in annotated_fields_of(cls))
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "root"), fields=fields)
     if _is_url(cls) and has_dict(cls):
         return TypeReader(Kind.UNWRAP, name, plain=partial(_from_dict, "_url"))
@@ -208,7 +208,7 @@ def _dict_of_proxy(value: object) -> object:
 def _record(cls: type) -> TypeReader | None:
     if fields_of(cls) is None:
         return None
-    fields = tuple(_field(cls, each, info) for each, info in annotated_fields_of(cls))
+    fields = tuple(_field(cls, field, info) for field, info in annotated_fields_of(cls))
     if is_one_of(cls, tuple):
         return TypeReader(
             Kind.NAMED_TUPLE,
@@ -223,13 +223,13 @@ def _record(cls: type) -> TypeReader | None:
     )
 
 
-def _field(cls: type, each: DeclaredField, info: AnnotationInfo) -> Field:
+def _field(cls: type, field: DeclaredField, info: AnnotationInfo) -> Field:
     return Field(
-        name=each.name,
-        rule=rule_of(info) or each.hidden,
-        name_rule=name_rule(each.name),
-        category=type_category(info) or category_of_name(each.name),
-        slot=stores(cls, each.name),
+        name=field.name,
+        rule=rule_of(info) or field.hidden,
+        name_rule=name_rule(field.name),
+        category=type_category(info) or category_of_name(field.name),
+        slot=stores(cls, field.name),
         generic=info.generic,
     )
 
@@ -238,7 +238,7 @@ def _scalar(cls: type) -> TypeReader | None:
     read = scalar_reader(cls)
     if read is None:
         return None
-    category = next(filter(None, (_category(each) for each in mro(cls))), None)
+    category = next(filter(None, (_category(base) for base in mro(cls))), None)
     return TypeReader(Kind.SCALAR, _safe_name(cls), plain=read, category=category)
 
 

@@ -141,7 +141,7 @@ class Walk:
         """Withhold values of *categories* whose rules are not off."""
         if self.off:
             categories = frozenset(
-                each for each in categories if f"category:{each}" not in self.off
+                category for category in categories if f"category:{category}" not in self.off
             )
         self.excluded = categories
 

@@ -168,40 +168,40 @@ def effective(declared: SpanType) -> DataRisk | None:
         None if nothing was declared and no type shows anything.
     """
     if declared not in _IN_EFFECT:
-        found = inferred(declared)
-        if contradictions := _contradictions(declared.data_risk, found):
+        findings = inferred(declared)
+        if contradictions := _contradictions(declared.data_risk, findings):
             logger.warning("%s (%s): %s", declared.name, declared.place, _message(contradictions))
-        _IN_EFFECT[declared] = _completed(declared.data_risk, found)
+        _IN_EFFECT[declared] = _completed(declared.data_risk, findings)
     return _IN_EFFECT[declared]
 
 
-def _contradictions(risk: DataRisk | None, found: Iterable[Inferred]) -> tuple[Inferred, ...]:
+def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> tuple[Inferred, ...]:
     """Return the inferred categories that the declaration excludes."""
-    return tuple(each for each in found if _word(risk, each) == "excluded")
+    return tuple(finding for finding in findings if _word(risk, finding) == "excluded")
 
 
 def _message(contradictions: Iterable[Inferred]) -> str:
     clauses = (
-        f"data_risk excludes {each.category} from the {each.side}, but "
-        f"`{each.path}: {each.type}` is of that category"
-        for each in contradictions
+        f"data_risk excludes {finding.category} from the {finding.side}, but "
+        f"`{finding.path}: {finding.type}` is of that category"
+        for finding in contradictions
     )
     return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
 
 
-def _word(risk: DataRisk | None, found: Inferred) -> str:
+def _word(risk: DataRisk | None, finding: Inferred) -> str:
     """Return the declared word for an inferred category."""
-    return str(declared_words(risk)[found.side.part].get(found.category, "unknown"))
+    return str(declared_words(risk)[finding.side.part].get(finding.category, "unknown"))
 
 
-def _completed(risk: DataRisk | None, found: Iterable[Inferred]) -> DataRisk | None:
-    new = [each for each in found if _word(risk, each) == "unknown"]
+def _completed(risk: DataRisk | None, findings: Iterable[Inferred]) -> DataRisk | None:
+    new = [finding for finding in findings if _word(risk, finding) == "unknown"]
     if not new:
         return risk
     base = risk_of_words(declared_words(None)) if risk is None else risk
     parts: dict[str, DataCategories] = {}
     for side in Side:
-        words = {each.category: "included" for each in new if each.side is side}
+        words = {finding.category: "included" for finding in new if finding.side is side}
         parts[side.part] = getattr(base, side.part).model_copy(update=words)
     return base.model_copy(update=parts)
 
@@ -220,8 +220,8 @@ def inferred(declared: SpanType) -> tuple[Inferred, ...]:
 def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
     """Yield each place in the signature of *declared* that holds data, with its side."""
     signature = declared.recorded_signature
-    for each in signature.parameters:
-        for place in _places(each.annotation, each.name, each.category):
+    for parameter in signature.parameters:
+        for place in _places(parameter.annotation, parameter.name, parameter.category):
             yield Side.PARAMS, place
     for place in _places(signature.returns, RETURN, signature.returns_category):
         yield Side.RESULT, place
@@ -245,7 +245,7 @@ def _category_of_class(cls: type) -> str | None:
     """Return the data category that *cls*, or a class it derives from, shows."""
     if is_secret(cls):
         return SECRETS
-    shown = (category_of_type(module_of(each), name_of(each)) for each in mro(cls))
+    shown = (category_of_type(module_of(base), name_of(base)) for base in mro(cls))
     return next(filter(None, shown), None)
 
 
@@ -279,7 +279,7 @@ def _inside(path: str, part: object) -> list[TypePath]:
     if is_annotated(part):
         return _unfolded(path, part)
     if isinstance(part, TypeVar):
-        return [TypePath(path, each) for each in bounds_of(part)]
+        return [TypePath(path, bound) for bound in bounds_of(part)]
     if is_class(part):
         return _in_fields(path, part)
     if (alias := alias_value(part)) is not MISSING:
@@ -316,7 +316,9 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
         if info.annotation is MISSING and info.category is not None:
             places.append(TypePath(inner, Sensitive(info.category)))
         variables = (each for each in info.parts if type(each) is TypeVar)
-        places += (TypePath(inner, part) for each in variables for part in given.get(each, ()))
+        places += (
+            TypePath(inner, part) for variable in variables for part in given.get(variable, ())
+        )
     return places
 
 

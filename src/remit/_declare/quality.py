@@ -129,10 +129,10 @@ class _Comparison:
         reference = rules.get("$ref")
         if isinstance(reference, str):
             yield from self.check(value, self._definitions.get(reference.rpartition("/")[2]), where)
-        for each in rules.get("allOf", ()):
-            yield from self.check(value, each, where)
+        for subschema in rules.get("allOf", ()):
+            yield from self.check(value, subschema, where)
         choices = rules.get("anyOf") or rules.get("oneOf")
-        if choices and all(any(self.check(value, each, where)) for each in choices):
+        if choices and all(any(self.check(value, subschema, where)) for subschema in choices):
             yield f"{name} is of no form that is allowed"
 
 

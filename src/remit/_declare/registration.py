@@ -112,7 +112,7 @@ def registration(
 def _schema_content(agent: AgentType, registry: Registry, redact: Redact) -> dict[str, object]:
     """Return the hashed content: all schemas with their metadata."""
     entries = [
-        *(_declared_entry(each, redact) for each in registry.span_types_of(agent)),
+        *(_declared_entry(span_type, redact) for span_type in registry.span_types_of(agent)),
         *copy.deepcopy(_OWN_TYPES),
     ]
     content: dict[str, object] = {"span_type_schemas": _sorted(entries)}

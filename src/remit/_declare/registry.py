@@ -229,11 +229,11 @@ class SpanType:
     def is_within(self, module: str) -> bool:
         """Return whether the function is defined or decorated in *module* or a submodule."""
         homes = (self.module, self.declared_in)
-        return any(f"{each}.".startswith(f"{module}.") for each in homes)
+        return any(f"{home}.".startswith(f"{module}.") for home in homes)
 
     def is_of(self, function: object) -> bool:
         """Return whether this is the span type of *function* or of a function that it wraps."""
-        return any(each is self.function or each is self.body for each in layers(function))
+        return any(layer is self.function or layer is self.body for layer in layers(function))
 
     @property
     def in_main(self) -> bool:
@@ -287,10 +287,12 @@ class AgentType:
 
     def __post_init__(self) -> None:
         """Check the members of `span_types`."""
-        for each in self.span_types:
-            if isinstance(each, type) or not (isinstance(each, str | ModuleType) or callable(each)):
+        for selector in self.span_types:
+            if isinstance(selector, type) or not (
+                isinstance(selector, str | ModuleType) or callable(selector)
+            ):
                 raise DeclarationError(
-                    f"@remit.agent on {self.place}: span_types holds {each!r}; expected "
+                    f"@remit.agent on {self.place}: span_types holds {selector!r}; expected "
                     "functions, modules or prefixes of names"
                 )
 
@@ -343,7 +345,9 @@ class AgentType:
 
     def selected_functions(self) -> tuple[object, ...]:
         """Return the functions among `span_types`."""
-        return tuple(each for each in self.span_types if not isinstance(each, str | ModuleType))
+        return tuple(
+            selector for selector in self.span_types if not isinstance(selector, str | ModuleType)
+        )
 
 
 class Registry:
@@ -394,7 +398,7 @@ class Registry:
                 `span_types` holds a function that is no span type.
         """
         for selector in declared.selected_functions():
-            if not any(each.is_of(selector) for each in self.span_types()):
+            if not any(span_type.is_of(selector) for span_type in self.span_types()):
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
                     f"@remit.agent on {declared.place}: span_types holds the function {name}, "
@@ -440,14 +444,18 @@ class Registry:
         with self._lock:
             declared = list(self._span_types.values())
             used = frozenset(self._used.get(agent.external_identifier, ()))
-        chosen = {each.name: each for each in declared if agent.selects(each) or each.name in used}
+        chosen = {
+            span_type.name: span_type
+            for span_type in declared
+            if agent.selects(span_type) or span_type.name in used
+        }
         chosen.setdefault(agent.span_type.name, agent.span_type)
         return tuple(chosen[name] for name in sorted(chosen))
 
     def agents(self) -> tuple[AgentType, ...]:
         """Return the agents, sorted by their identifier."""
         with self._lock:
-            return tuple(self._agents[each] for each in sorted(self._agents))
+            return tuple(self._agents[identifier] for identifier in sorted(self._agents))
 
     def span_type(self, name: str) -> SpanType | None:
         """Return the span type that is declared under *name*."""
@@ -456,7 +464,7 @@ class Registry:
     def span_types(self) -> tuple[SpanType, ...]:
         """Return every declared span type, sorted by name."""
         with self._lock:
-            return tuple(self._span_types[each] for each in sorted(self._span_types))
+            return tuple(self._span_types[name] for name in sorted(self._span_types))
 
     def copy(self) -> Registry:
         """Return an independent registry with the same declarations."""

@@ -260,4 +260,4 @@ def _rule(categories: Mapping[str, str]) -> str | None:
 
 
 def _excluded(categories: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(each for each in CATEGORIES if categories.get(each) == "excluded")
+    return frozenset(category for category in CATEGORIES if categories.get(category) == "excluded")

@@ -267,7 +267,7 @@ class Sender:
         """Return the seconds until a waiting row or the poll of a run is due."""
         rests = [self._poll_interval_s]
         waiting = (self._spans, self._run_retries, self._row_retries)
-        rests += [wait_s for each in waiting if (wait_s := each.wait_s()) is not None]
+        rests += [wait_s for queue in waiting if (wait_s := queue.wait_s()) is not None]
         running = self._runs.running()
         if running:
             due_ns = min(map(self._poll_due_ns, running))

@@ -104,5 +104,5 @@ class StatusReader:
     def _spool_age_s(self) -> float:
         written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
         now_ns = self.context.clock.wall_ns()
-        oldest_ns = min((each for each in written if each is not None), default=now_ns)
+        oldest_ns = min((time_ns for time_ns in written if time_ns is not None), default=now_ns)
         return max(0.0, (now_ns - oldest_ns) / NS_PER_S)

@@ -165,14 +165,14 @@ class Scope(Struct, frozen=True):
             type_arguments: The arguments of type variables.
         """
         parts = tuple(islice(self._parts(annotation, type_arguments), MAX_PARTS))
-        categories = [each for each in map(_category, parts) if each is not None]
+        categories = [category for category in map(_category, parts) if category is not None]
         if len(parts) == MAX_PARTS:
             categories.append("")  # there may be a mark in the rest
         return AnnotationInfo(
             annotation,
             skip=attempt(partial(_is_skipped, annotation)) is True,
             category=next(filter(None, categories), categories[0] if categories else None),
-            generic=any(type(each) is TypeVar and each not in type_arguments for each in parts),
+            generic=any(type(part) is TypeVar and part not in type_arguments for part in parts),
             parts=parts,
         )
 
@@ -217,8 +217,8 @@ class Scope(Struct, frozen=True):
         tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
         if isinstance(tree, Exception):
             return []
-        names = (each for each in ast.walk(tree) if isinstance(each, ast.Name | ast.Attribute))
-        return [self._value_of(each) for each in names]
+        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute))
+        return [self._value_of(node) for node in nodes]
 
     def _value_of(self, node: ast.expr) -> object:
         """Return the object of a plain or dotted name; `MISSING` if that would run code."""
@@ -307,8 +307,8 @@ def function_scope(function: Callable[..., object]) -> Scope:
     owner = _owner_namespace(innermost)
     inner = _without_builtins(owner, module) | _closure(innermost)
     of_class = cast("tuple[Any, ...]", owner.get("__type_params__", ()))
-    for each in (*of_class, *getattr(innermost, "__type_params__", ())):
-        inner[each.__name__] = each
+    for type_parameter in (*of_class, *getattr(innermost, "__type_params__", ())):
+        inner[type_parameter.__name__] = type_parameter
     return Scope(module, inner)
 
 
@@ -412,7 +412,7 @@ def alias_value(annotation: object) -> object:
 
 def bounds_of(annotation: TypeVar) -> tuple[object, ...]:
     """Return the bound or the constraints of a type variable."""
-    return tuple(each for each in (annotation.__bound__, *annotation.__constraints__) if each)
+    return tuple(bound for bound in (annotation.__bound__, *annotation.__constraints__) if bound)
 
 
 def type_inside(annotation: object) -> object:

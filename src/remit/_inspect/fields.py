@@ -74,8 +74,8 @@ def annotated_fields_of(cls: type) -> tuple[tuple[Field, AnnotationInfo], ...]:
     """Return the fields of a class with their annotations, which are not resolved."""
     given = type_arguments(cls)
     fields = fields_of(cls) or ()
-    scopes = {owner: class_scope(owner) for owner in {each.owner for each in fields}}
-    return tuple((each, scopes[each.owner].info(each.annotation, given)) for each in fields)
+    scopes = {owner: class_scope(owner) for owner in {field.owner for field in fields}}
+    return tuple((field, scopes[field.owner].info(field.annotation, given)) for field in fields)
 
 
 def type_arguments(cls: type) -> TypeArguments:
@@ -127,26 +127,26 @@ def _of_model(cls: type, annotations: _Annotations) -> Iterator[Field]:
 
 def _of_dataclass(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any dataclass
     of_pydantic = {each.name: each for each in _of_model(cls, annotations)}
-    for each in dataclasses.fields(cls):
-        hidden = None if each.repr else NOT_IN_REPR
-        known = of_pydantic.get(each.name)
+    for field in dataclasses.fields(cls):
+        hidden = None if field.repr else NOT_IN_REPR
+        known = of_pydantic.get(field.name)
         if known is not None:
             yield replace(known, hidden=known.hidden or hidden)
         else:
-            optional = each.default is not NO_DEFAULT or each.default_factory is not NO_DEFAULT
-            owner = annotations[each.name][1]
-            yield Field(each.name, each.type, owner, each.default, optional, hidden)
+            optional = field.default is not NO_DEFAULT or field.default_factory is not NO_DEFAULT
+            owner = annotations[field.name][1]
+            yield Field(field.name, field.type, owner, field.default, optional, hidden)
 
 
 def _of_attrs(cls: type, annotations: _Annotations) -> Iterator[Field]:
-    for each in lookup(cls, "__attrs_attrs__"):
-        annotation, owner = annotations[each.name]
+    for attribute in lookup(cls, "__attrs_attrs__"):
+        annotation, owner = annotations[attribute.name]
         if annotation is MISSING:
-            annotation = each.type or MISSING
-        kind = type(each.default).__name__
-        default = NO_DEFAULT if kind in {"_Nothing", "Factory"} else each.default
-        hidden = None if each.repr else NOT_IN_REPR
-        yield Field(each.name, annotation, owner, default, kind != "_Nothing", hidden)
+            annotation = attribute.type or MISSING
+        kind = type(attribute.default).__name__
+        default = NO_DEFAULT if kind in {"_Nothing", "Factory"} else attribute.default
+        hidden = None if attribute.repr else NOT_IN_REPR
+        yield Field(attribute.name, annotation, owner, default, kind != "_Nothing", hidden)
 
 
 def _of_struct(cls: Any, annotations: _Annotations) -> Iterator[Field]:  # noqa: ANN401 - any Struct

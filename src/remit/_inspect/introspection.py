@@ -46,8 +46,8 @@ def namespace(cls: type) -> Mapping[str, Any]:
 
 def lookup(cls: type, name: str) -> Any:  # noqa: ANN401 - whatever the class holds
     """Return the attribute *name* of *cls* or of its first base that has one, else `ABSENT`."""
-    for each in mro(cls):
-        found = namespace(each).get(name, ABSENT)
+    for base in mro(cls):
+        found = namespace(base).get(name, ABSENT)
         if found is not ABSENT:
             return found
     return ABSENT
@@ -86,7 +86,7 @@ def stores(cls: type, name: str) -> bool:
 def is_one_of(cls: type, *classes: type) -> bool:
     """Return whether *cls* is or derives from one of *classes*; by identity, never by `==`."""
     wanted = [id(each) for each in classes]
-    return any(id(each) in wanted for each in mro(cls))
+    return any(id(base) in wanted for base in mro(cls))
 
 
 def is_a(value: object, *classes: type) -> bool:

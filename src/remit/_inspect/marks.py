@@ -10,7 +10,7 @@ from remit.errors import DeclarationError
 from remit.models.data_risk import DataCategories
 
 CLASSIFICATION: Final = "classification"
-CATEGORIES: Final = tuple(each for each in DataCategories.model_fields if each != CLASSIFICATION)
+CATEGORIES: Final = tuple(name for name in DataCategories.model_fields if name != CLASSIFICATION)
 """The data categories; the field beside them says how closely the data is kept."""
 
 

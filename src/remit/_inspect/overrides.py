@@ -102,7 +102,7 @@ def _names_in(params: object, where: str) -> tuple[str, ...]:
     """Return the names in `params=`: properties of a schema, or fields of a class."""
     if not isinstance(params, Mapping):
         if fields := _fields(params):
-            return tuple(each.name for each in fields)
+            return tuple(field.name for field in fields)
         raise DeclarationError(
             f"{where}: params is a type without fields; expected one whose fields are named like "
             "parameters (a model, dataclass, TypedDict), or a JSON Schema as a mapping"
@@ -121,9 +121,9 @@ def _check_names(
     names: tuple[str, ...], function: Callable[..., object], *, skip_first: bool, where: str
 ) -> None:
     there = declared_parameters(function, skip_first=skip_first)
-    if any(each.kind is _VAR_KEYWORD for each in there):
+    if any(parameter.kind is _VAR_KEYWORD for parameter in there):
         return
-    known = [each.name for each in there]
+    known = [parameter.name for parameter in there]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, known)
@@ -136,15 +136,15 @@ def _check_names(
 def _parameters(
     signature: SignatureInfo, fields: Mapping[str, AnnotationInfo]
 ) -> Iterator[Parameter]:
-    taken = {each.name for each in signature.parameters} | signature.skipped
+    taken = {parameter.name for parameter in signature.parameters} | signature.skipped
     members = {name: info for name, info in fields.items() if name not in taken}
-    for each in signature.parameters:
-        if each.name in fields:
-            yield _override_parameter(each, fields[each.name])
-        elif each.kind is _VAR_KEYWORD and members:
-            yield replace(each, annotation=_kwargs_type(members), note=None)
+    for parameter in signature.parameters:
+        if parameter.name in fields:
+            yield _override_parameter(parameter, fields[parameter.name])
+        elif parameter.kind is _VAR_KEYWORD and members:
+            yield replace(parameter, annotation=_kwargs_type(members), note=None)
         else:
-            yield each
+            yield parameter
 
 
 def _override_parameter(parameter: Parameter, field: AnnotationInfo) -> Parameter:

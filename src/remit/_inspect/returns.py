@@ -102,7 +102,7 @@ def call_result_type(function: Callable[..., object], returns: object) -> object
     contextlib's decorators keep the signature of the generator function that they decorate.
     """
     codes = [getattr(layer, "__code__", None) for layer in layers(function)]
-    known = (_MANAGERS.get(each) for each in codes if isinstance(each, CodeType))
+    known = (_MANAGERS.get(code) for code in codes if isinstance(code, CodeType))
     manager = next(filter(None, known), None)
     if manager is None:
         return returns

@@ -111,7 +111,7 @@ def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
         returns_note=returned.note,
         # A result that is to be skipped is withheld like a secret.
         returns_category="" if returned.skip and returned.category is None else returned.category,
-        positions_known=all(_passes_on(each, signature) for each in _wrappers(function)),
+        positions_known=all(_passes_on(wrapper, signature) for wrapper in _wrappers(function)),
     )
 
 
@@ -164,10 +164,14 @@ def _own_parameters(wrapper: FunctionType) -> list[inspect.Parameter]:
 
 def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
     """Return whether a wrapper function has the positional parameters of *signature*."""
-    own = [each for each in _own_parameters(wrapper) if each.kind not in _BY_NAME]
-    shown = [each.name for each in signature.parameters.values() if each.kind not in _BY_NAME]
-    variadic = any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in own)
-    return [each.name for each in own] == shown and not variadic
+    own = [parameter for parameter in _own_parameters(wrapper) if parameter.kind not in _BY_NAME]
+    shown = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.kind not in _BY_NAME
+    ]
+    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in own)
+    return [parameter.name for parameter in own] == shown and not variadic
 
 
 def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:

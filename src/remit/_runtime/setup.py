@@ -93,10 +93,10 @@ def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
     if tests is None or overrides.get("transport") is not None:
         if tests is not None:
             overrides = {"data_dir": _folder_of_tests(), **overrides}
-        settings, wrong = config.read(overrides, config.given(state.ignored))
+        settings, wrong = config.read(overrides, config.environment_sources(state.ignored))
         wrong = wrong or config.missing(settings)
     else:
-        environment = config.given(state.ignored) if tests.settings is None else {}
+        environment = config.environment_sources(state.ignored) if tests.settings is None else {}
         settings, wrong = config.read({**(tests.settings or {}), **overrides}, environment)
         settings = settings.model_copy(update={"mode": tests.mode, "transport": None})
     try:

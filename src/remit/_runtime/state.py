@@ -21,7 +21,7 @@ from remit._record.items import Sink
 
 if TYPE_CHECKING:  # both take long to import, see `remit._runtime.process`
     from remit._runtime.runtime import Runtime
-    from remit.config import Inherited, Settings
+    from remit.config import IgnoredSources, Settings
 
 # Negative: after multiprocessing has flushed the child's queues and joined its children.
 EXIT_PRIORITY: Final = -100
@@ -67,7 +67,7 @@ class ProcessState:
     exit_hooked: bool = False
     finalized_pid: int | None = None
     configured: Settings | None = None
-    ignored: Inherited = frozenset()
+    ignored: IgnoredSources = frozenset()
     in_tests: InTests | None = None
     unrecorded: bool = False
     logged: frozenset[str] = frozenset()

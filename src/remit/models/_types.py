@@ -8,6 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class WireModel(BaseModel):
-    """Base of the wire models: built at first use, which saves import time."""
+    """Base of the wire models; their validators are built at first use, to save import time."""
 
     model_config = ConfigDict(defer_build=True)

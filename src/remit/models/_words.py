@@ -1,4 +1,4 @@
-"""Words that several wire models share. Imports no pydantic."""
+"""Words that several wire models share."""
 
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 

@@ -43,7 +43,7 @@ class SpanTypeSchemaForCreate(WireModel):
 class QualitySchemaForCreate(WireModel):
     """One kind of quality payload, as a registration declares it.
 
-    Dump it with `by_alias=True`: the wire says `schema`, a name that pydantic keeps for itself.
+    Dump it with `by_alias=True`: the field is `schema` on the wire, which pydantic reserves.
     """
 
     model_config = ConfigDict(populate_by_name=True)

@@ -31,7 +31,7 @@ class BulkRequest(WireModel):
     @field_validator("items")
     @classmethod
     def _need_unique_keys(cls, items: list[BulkItem]) -> list[BulkItem]:
-        """Refuse two items with one key: their outputs could not be told apart."""
+        """Reject two items with one key, because their outputs have the same key."""
         seen: set[str] = set()
         for item in items:
             if item.idempotency_key in seen:

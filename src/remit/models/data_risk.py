@@ -1,4 +1,4 @@
-"""What a step may do and whose data it handles: the words of `data_risk`.
+"""The models of `data_risk`: actions of a step, and categories of its data.
 
 Declarations need these models and no others, so `import remit` imports this module alone.
 """
@@ -80,9 +80,9 @@ class DataCategories(WireModel):
 
 
 class DataRisk(BaseModel):
-    """What a step may do, and what data goes in and comes out. Extra keys are kept.
+    """Actions of a step, and the data categories of its parameters and result.
 
-    `remit.risk(...)` makes one in a line.
+    Extra keys are kept. `remit.risk(...)` returns a data risk from words.
     """
 
     model_config = ConfigDict(extra="allow", defer_build=True)

@@ -30,5 +30,5 @@ def isolated(*, clock: Clock | None = None, **settings: object) -> Generator[Rec
         SettingsError: A setting is unknown or its value is not allowed.
     """
     sink = RecordingSink()
-    with setup.isolated(config.of(settings), sink=sink, clock=clock):
+    with setup.isolated(config.from_overrides(settings), sink=sink, clock=clock):
         yield sink

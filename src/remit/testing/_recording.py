@@ -1,4 +1,4 @@
-"""A sink that keeps runs and spans as objects that are easy to assert on."""
+"""A sink that records runs and spans as objects, for assertions in tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RecordedSpan:
         run_key: Key of the run.
         status: `active` until it ended.
         payload: The arguments, redacted.
-        exceeds: Where the step exceeds its agent's remit, if it ran all the same (`observe`).
+        exceeds: The violations of a step that ran although it exceeds its agent's remit.
         result: The result, redacted; None until it ended, or without one.
         started_ns: Wall time, nanoseconds since 1970.
         finished_ns: The same, None until it ended.

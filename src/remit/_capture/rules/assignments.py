@@ -1,4 +1,4 @@
-"""Secrets beside their names: in settings, queries, commands, headers, JSON, YAML, TOML and code.
+"""Rules for secrets beside their names: in settings, queries, commands, headers, JSON and code.
 
 A rule begins with a word that names a secret (`password`, `token`) and not with the sign of an
 assignment, so that quotes, brackets and spaces may occur between name and value. The rules are

@@ -151,7 +151,7 @@ _TERMS: Final = tuple(
     (rule, frozenset(tuple(term.split()) for term in rule.terms)) for rule in CATEGORY_RULES
 )
 _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
-    each: rule.category for rule in CATEGORY_RULES for each in rule.types
+    type_key: rule.category for rule in CATEGORY_RULES for type_key in rule.types
 }
 
 

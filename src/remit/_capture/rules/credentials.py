@@ -1,4 +1,4 @@
-"""Credentials by the text around them: PEM blocks, JWTs, headers, addresses, command lines."""
+"""Rules for credentials by their context: PEM blocks, JWTs, headers, URLs, command lines."""
 
 from __future__ import annotations
 

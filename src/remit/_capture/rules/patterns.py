@@ -42,8 +42,8 @@ class _Families:
     def __init__(self, rules: Iterable[PatternRule]) -> None:
         """Group *rules*."""
         rules = tuple(rules)
-        self.as_written = families(each for each in rules if not each.lower)
-        self.in_lower_case = families(each for each in rules if each.lower)
+        self.as_written = families(rule for rule in rules if not rule.lower)
+        self.in_lower_case = families(rule for rule in rules if rule.lower)
 
 
 _ALL: Final = _Families(PATTERN_RULES)

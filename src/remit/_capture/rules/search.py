@@ -1,4 +1,4 @@
-"""Searches a text for the shapes of all keys at once.
+"""Searches a text for all patterns of keys.
 
 Each pattern has an anchor, a short literal that every match contains. Patterns whose anchors begin
 alike are one regular expression that starts with this literal. A text without the literal costs one
@@ -147,4 +147,4 @@ def _last_chars(rules: Sequence[PatternRule]) -> str:
         return ""  # the anchor was matched already
     places = zip(*(head[-size:] for head in heads), strict=True)
     classes = ("".join(sorted({re.escape(char) for char in place})) for place in places)
-    return f"(?<={''.join(f'[{each}]' for each in classes)})"
+    return f"(?<={''.join(f'[{chars}]' for chars in classes)})"

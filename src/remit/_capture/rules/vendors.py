@@ -1,6 +1,6 @@
-"""The shapes of vendors' keys and tokens, from `vendors.json`: most begin with a prefix.
+"""Rules for vendors' keys and tokens, from `vendors.json`; most begin with a prefix.
 
-What follows a prefix is asked for a digit or a capital, which words seldom have and keys always.
+The text after a prefix must have a digit or a capital, which keys always have and words seldom.
 """
 
 from __future__ import annotations

@@ -109,23 +109,23 @@ def _of_call(signature: SignatureInfo, redact: Redact, doc: str | None, declared
     written = declared_schema(declared, redact=redact)
     given = resolved(written, written.get("$defs", {}))
     named = given.get("properties", {})
-    names = [each.name for each in signature.parameters]
+    names = [parameter.name for parameter in signature.parameters]
     if named.keys() == set(names):
         return given
-    rest = [each for each in signature.parameters if each.name not in named]
-    open_name = next((each.name for each in rest if each.kind is _VAR_KEYWORD), None)
+    rest = [parameter for parameter in signature.parameters if parameter.name not in named]
+    open_name = next((parameter.name for parameter in rest if parameter.kind is _VAR_KEYWORD), None)
     return merged(_of_parameters(rest, redact, doc), given, names=names, open_name=open_name)
 
 
 def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
-    schemas, definitions = _schemas([_value_type(each) for each in parameters])
+    schemas, definitions = _schemas([_value_type(parameter) for parameter in parameters])
     described = parameter_descriptions(doc)
     properties = {
         each.name: _property(each, schema, described.get(each.name))
         for each, schema in zip(parameters, schemas, strict=True)
     }
     whole: Json = {"type": "object", "properties": properties}
-    if required := [each.name for each in parameters if _is_required(each)]:
+    if required := [parameter.name for parameter in parameters if _is_required(parameter)]:
         whole["required"] = required
     return _canonical(whole, definitions, redact)
 
@@ -165,8 +165,8 @@ def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declare
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = _schemas([*at_once, *one_by_one])
-    parts = [as_object(each, definitions) for each in schemas[: len(at_once)]]
-    parts += [item_stream(each) for each in schemas[len(at_once) :]]
+    parts = [as_object(schema, definitions) for schema in schemas[: len(at_once)]]
+    parts += [item_stream(schema) for schema in schemas[len(at_once) :]]
     return _canonical(any_of(parts), definitions, redact)
 
 
@@ -215,18 +215,18 @@ def quality_schema(declared: object, *, redact: Redact) -> Json:
 
 def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
     """Return a schema for each type, and the definitions that they share."""
-    found = [_SCALARS.get(each) if is_hashable(each) else None for each in types]
-    rest = [each for each, known in zip(types, found, strict=True) if known is None]
+    schemas = [_SCALARS.get(kind) if is_hashable(kind) else None for kind in types]
+    rest = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
     generated, definitions = _generated(rest) if rest else ([], {})
     pending = iter(generated)
-    return [next(pending) if each is None else dict(each) for each in found], definitions
+    return [next(pending) if schema is None else dict(schema) for schema in schemas], definitions
 
 
 def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
     """Return pydantic's schemas, and a note for each type that pydantic does not support."""
     together = attempt(lambda: _call_pydantic(types))
     if isinstance(together, Exception):
-        sound = [_or_opaque(each) for each in types]
+        sound = [_or_opaque(type_form) for type_form in types]
         together = _call_pydantic(sound)
     return together
 
@@ -246,7 +246,7 @@ def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
     # One adapter for all types, so that definitions of equal names get different keys. It is of a
     # tuple, because an adapter of a model takes no configuration.
     normalizer = TypeNormalizer()
-    ready = tuple(normalizer.normalize(each) for each in types)
+    ready = tuple(normalizer.normalize(type_form) for type_form in types)
     config = ConfigDict(arbitrary_types_allowed=True)
     adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
     schema = adapter.json_schema(by_alias=False, schema_generator=Generator)

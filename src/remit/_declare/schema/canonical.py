@@ -134,7 +134,7 @@ class Canonicalizer:
 
     def _list(self, values: list[object], name: str | None) -> object:
         """Return the values that are not withheld, each once; `_ABSENT` if none is left."""
-        redacted = [self._redacted(each, name) for each in values]
+        redacted = [self._redacted(member, name) for member in values]
         distinct = {canonical(each): each for each in redacted if not is_marker(each)}
         return list(distinct.values()) or _ABSENT
 

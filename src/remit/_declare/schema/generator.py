@@ -111,7 +111,7 @@ class Generator(GenerateJsonSchema):
         `List[Literal["a", "b"]]` and `List[Literal["b", "a"]]` are one cached object, so the
         author's order depends on what was imported first.
         """
-        values = [value_of(each) for each in schema["expected"]]
+        values = [value_of(member) for member in schema["expected"]]
         return enumeration(sorted(values, key=_rank))
 
     def enum_schema(self, schema: core_schema.EnumSchema) -> Json:
@@ -120,7 +120,7 @@ class Generator(GenerateJsonSchema):
         found: Json = {"description": cls.__doc__} if cls.__doc__ else {}
         if issubclass(cls, enum.Flag):
             return {**found, "type": "integer"}
-        return found | enumeration([value_of(each) for each in schema["members"]])
+        return found | enumeration([value_of(member) for member in schema["members"]])
 
 
 def _open(schema: Json) -> Json:

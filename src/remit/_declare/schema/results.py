@@ -59,8 +59,8 @@ def any_of(results: Sequence[Json]) -> Json:
     if len(results) == 1:
         return results[0]
     members: list[Json] = []
-    for each in results:
-        members.extend(each["anyOf"] if each.keys() == {"type", "anyOf"} else [each])
+    for schema in results:
+        members.extend(schema["anyOf"] if schema.keys() == {"type", "anyOf"} else [schema])
     return {"type": "object", "anyOf": members}
 
 

@@ -208,16 +208,18 @@ class TypeNormalizer:
         return annotation if normalized == args else GenericAlias(cast("type", origin), normalized)
 
     def _arguments(self, args: tuple[object, ...]) -> tuple[object, ...]:
-        if any(typing.get_origin(each) in UNPACK for each in args):
+        if any(typing.get_origin(type_form) in UNPACK for type_form in args):
             return (Any, ...)
-        return tuple(each if each is Ellipsis else self.normalize(each) for each in args)
+        return tuple(
+            type_form if type_form is Ellipsis else self.normalize(type_form) for type_form in args
+        )
 
     def _typed_dict(self, cls: Any, fields: tuple[Field, ...]) -> object:  # noqa: ANN401 - typing has no name for it
         make: Any = typing_extensions.TypedDict
         new: Any = make(cls.__name__, {})
         self._replace(cls, new)
         scope = class_scope(cls)
-        infos = {each.name: scope.read(each.annotation) for each in fields}
+        infos = {field.name: scope.read(field.annotation) for field in fields}
         required = {
             name
             for name, info in infos.items()
@@ -232,19 +234,19 @@ class TypeNormalizer:
         new: Any = type(cls.__name__, (cls,), {})
         self._replace(cls, new)
         new.__annotations__ = {
-            each.name: self._of_field(class_scope(each.owner).read(each.annotation))
-            for each in fields
+            field.name: self._of_field(class_scope(field.owner).read(field.annotation))
+            for field in fields
         }
         return new
 
     def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
         new: Any = dataclasses.make_dataclass(
-            cls.__name__, [(each.name, Any, _dataclass_field(each)) for each in fields]
+            cls.__name__, [(field.name, Any, _dataclass_field(field)) for field in fields]
         )
         self._replace(cls, new)
-        for each, made in zip(fields, dataclasses.fields(new), strict=True):
-            made.type = self._of_field(class_scope(each.owner).read(each.annotation))
-            new.__annotations__[each.name] = made.type
+        for field, made in zip(fields, dataclasses.fields(new), strict=True):
+            made.type = self._of_field(class_scope(field.owner).read(field.annotation))
+            new.__annotations__[field.name] = made.type
         return new
 
     def _replace(self, cls: type, new: type) -> None:
@@ -275,8 +277,8 @@ def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
     """Return the replacement of a class that is no record; *cls* if pydantic can read it."""
     if issubclass(cls, Enum):
         return cls if cls.__members__ else _opaque(cls)
-    packages = {(each.__module__.partition(".")[0], each.__name__) for each in cls.__mro__}
-    old_model = any(each.__module__.startswith("pydantic.v1") for each in cls.__mro__)
+    packages = {(base.__module__.partition(".")[0], base.__name__) for base in cls.__mro__}
+    old_model = any(base.__module__.startswith("pydantic.v1") for base in cls.__mro__)
     if cls in _OPAQUE or is_protocol(cls) or old_model:
         return _opaque(cls)
     if packages.intersection(ARRAYS):

@@ -474,7 +474,9 @@ class FileOutbox:
 
     def _insert_runs(self, records: Sequence[RunRecord]) -> None:
         registrations = {record.registration: None for record in records}
-        self._insert("registration", [pack_registration(each) for each in registrations])
+        self._insert(
+            "registration", [pack_registration(registration) for registration in registrations]
+        )
         self._insert("run", [(record.key, pack_run(record)) for record in records])
 
     def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
