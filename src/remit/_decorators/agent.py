@@ -12,7 +12,7 @@ from remit._base.guard import guarded
 from remit._base.ids import is_pfid
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
-from remit._decorators.checks import check_texts, declare, explicit_name, place_of
+from remit._decorators.checks import check_texts, checked_name, declare, place_of
 from remit._decorators.span_type import current_rules, recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
@@ -110,8 +110,10 @@ def agent(  # noqa: PLR0913 - the frozen signature
         "span_types": tuple(span_types),
         "quality": quality,
     }
-    if name is None or isinstance(name, str):
-        return partial(_decorate, explicit_name(name, "agent"), options)
+    if name is None:
+        return partial(_decorate, None, options)
+    if isinstance(name, str):
+        return partial(_decorate, checked_name(name, "agent"), options)
     return _decorate(None, options, name)
 
 

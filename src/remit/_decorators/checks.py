@@ -87,16 +87,7 @@ def check_texts(where: str, **texts: object) -> None:
             )
 
 
-def explicit_name(name: object, decorator: str) -> str | None:
-    """Return the `name=` of a decorator after checking it; None if it is left out.
-
-    Raises:
-        DeclarationError: It is not a text, is empty, or a server would refuse it.
-    """
-    return None if name is None else required_name(name, decorator)
-
-
-def required_name(name: object, decorator: str) -> str:
+def checked_name(name: object, decorator: str) -> str:
     """Return *name* after checking it.
 
     Raises:

@@ -8,7 +8,7 @@ from remit import _runtime
 from remit._base.guard import guarded
 from remit._declare import inference
 from remit._declare.risk import coerce
-from remit._decorators.checks import required_name
+from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside
 from remit._inspect.introspection import is_mapping
 from remit._record.span_blocks import ManualPlan, SpanBlock
@@ -48,7 +48,7 @@ def span(
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))
 def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object) -> SpanRecorder:
-    required_name(name, "span")
+    checked_name(name, "span")
     if payload is not None and not is_mapping(payload):
         raise UsageError(
             f"remit.span({name!r}) got a payload of type {type(payload).__qualname__}; "

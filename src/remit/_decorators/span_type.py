@@ -12,7 +12,7 @@ from remit._base.guard import guarded
 from remit._capture import Capture, Rules
 from remit._declare import inference
 from remit._declare.registry import SpanType
-from remit._decorators.checks import declare, explicit_name
+from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
 from remit._record.calls import CALLS
 from remit._record.policy import Ceiling
@@ -109,8 +109,10 @@ def span_type(  # noqa: PLR0913 - the frozen signature
         "result": result,
         "capture": capture,
     }
-    if name is None or isinstance(name, str):
-        return partial(_decorate, explicit_name(name, "span_type"), options)
+    if name is None:
+        return partial(_decorate, None, options)
+    if isinstance(name, str):
+        return partial(_decorate, checked_name(name, "span_type"), options)
     return _decorate(None, options, name)
 
 

@@ -328,15 +328,13 @@ class GeneratorSpan(StreamSpan):
         self._key: bytes | None = None
         self._own_run: OpenRun | None = None
         if parent is not None and captured is not None and parent.run.recording:
-            self._await_first_step(parent.run)
-
-    def _await_first_step(self, run: OpenRun) -> None:
-        """Count as an open span of *run*, under the key that the span will have."""
-        self._pid = _pid
-        key = self._key = new_key(run.now_ns())
-        run.deferred[key] = weakref.ref(self)
-        run.feed.streams.add(key)
-        run.open[key] = self.context.key
+            # Counts as an open span until the first step, under the key that the span will have.
+            run = parent.run
+            self._pid = _pid
+            key = self._key = new_key(run.now_ns())
+            run.deferred[key] = weakref.ref(self)
+            run.feed.streams.add(key)
+            run.open[key] = parent.key
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
