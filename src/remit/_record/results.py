@@ -298,6 +298,7 @@ def _proxy_class(*offered: bool) -> type[_StreamProxy]:
     return type("StreamProxy", (*mixins, _StreamProxy), {})
 
 
+# Unguarded: comparisons.
 def _iterator_of(proxy: _Mixin, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
     """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
@@ -334,6 +335,7 @@ async def _close_later(span: StreamSpan, closed: Any) -> Any:  # noqa: ANN401 - 
     return value
 
 
+# Unguarded: the step of the user's iterator.
 def _run(
     span: StreamSpan,
     action: Callable[..., Any],

@@ -56,6 +56,7 @@ class NothingAfter:
     def __call__(self) -> None:
         """Do nothing."""
 
+    # Unguarded: does nothing.
     def beside(self) -> None:
         """Do nothing."""
 

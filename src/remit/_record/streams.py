@@ -133,6 +133,7 @@ class DeferredSpan:
         """Return whether there is anything left to end."""
         return self._span is not None
 
+    @guarded("the end of a closed call")
     def _close(self) -> None:
         """Cancel the span because its code was closed, on any thread if that was the collector."""
         if self._is_pending():
