@@ -108,7 +108,7 @@ def local() -> Anything:
 
         @classmethod
         @remit.span_type
-        def admit(k, day: str) -> None:  # noqa: N804 - what people write
+        def admit(cls, day: str) -> None:
             """Bind to the class."""
 
         @staticmethod
