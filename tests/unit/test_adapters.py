@@ -524,7 +524,7 @@ def test_an_idle_run_ends_at_the_writers_pass() -> None:
 
 
 def test_open_spans_are_cancelled_at_the_exit() -> None:
-    """Of a run that is nobody's block and is not over."""
+    """They belong to a run without a block, which is still active."""
     with isolated() as recorder:
         runs: adapters.RunTable[str] = adapters.RunTable()
         sessions = adapters.declare_agent("fake.server:sessions")
@@ -570,7 +570,7 @@ def test_a_type_that_is_known_at_the_end_is_noted_like_any_other() -> None:
 
 
 def test_a_block_of_a_run_keeps_the_trace_around_it(recorder: RecordingSink) -> None:
-    """As a run that is nobody's."""
+    """It is linked as a run without a block is."""
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     with adapters.declare_agent("fake.server:entry").block(traceparent=trace):
         pass

@@ -172,7 +172,7 @@ def test_a_lone_surrogate_in_a_message_is_replaced() -> None:
 
 
 def login(user: str, password: str, card: SecretStr, pin: int, extra: object = None) -> None:
-    """Stand for a step that is given secrets."""
+    """The function of a plan for a step with secrets."""
     del user, password, card, pin, extra
 
 

@@ -28,12 +28,12 @@ RESTRICTED = "classification:restricted"
 
 
 def login(user: str, password: str, pin: int = 91823) -> None:
-    """Stand for a step that is given secrets."""
+    """The function of a plan for a step with secrets."""
     del user, password, pin
 
 
 def test_a_long_secret_is_found_inside_a_word_and_by_its_beginning() -> None:
-    """Eight characters stand nowhere by chance; whoever quotes a document quotes its beginning."""
+    """A text of eight characters is withheld wherever an error quotes it, or its beginning."""
     assert WithheldTexts(("correct-horse",)).quoted_in("xcorrect-horsex")
     assert WithheldTexts(("x1" * 4_000,)).quoted_in("x1" * 3_000)
     assert not WithheldTexts(("",)).quoted_in("anything")

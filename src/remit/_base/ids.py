@@ -123,7 +123,7 @@ def key_within(identifier: str, name: str) -> bytes | None:
 
 
 def decode(text: str) -> int:
-    """Return the integer that Crockford base32 *text* (lower case) stands for."""
+    """Return the integer that *text*, lower-case Crockford base32, encodes."""
     value = 0
     for char in text:
         value = value << 5 | _VALUES[char]

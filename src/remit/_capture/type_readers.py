@@ -154,7 +154,7 @@ def _opaque_kind(cls: type) -> TypeReader | None:
 def _secret(cls: type) -> TypeReader | None:
     if is_one_of(cls, SecretStr, SecretBytes, Secret):
         return TypeReader(Kind.SECRET, _safe_name(cls), has_dict=has_dict(cls))
-    # pydantic.v1 has secret types of its own, which are opaque; they are counted as secrets.
+    # The secret types of pydantic.v1 are other classes. They are opaque, and count as secrets.
     old = module_of(cls) == "pydantic.v1.types" and name_of(cls) in {"SecretStr", "SecretBytes"}
     return TypeReader(Kind.SECRET, _safe_name(cls)) if old else None
 

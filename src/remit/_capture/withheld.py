@@ -19,7 +19,7 @@ MAX_TEXT_CHARS: Final = 1_024
 
 _DROPPED_AT_ONCE: Final = MAX_TEXTS // 4
 _WORD_CHARS: Final = 8
-"""A shorter text counts only where it is a word of its own: `fast` does not in `breakfast`."""
+"""Shorter texts match whole words only: `fast` does not match in `breakfast`."""
 
 
 class WithheldTexts:

@@ -73,7 +73,7 @@ def declare(  # noqa: PLR0913 - what a decorator takes
 
     Args:
         name: Span type.
-        kind: Kind of step. Models, agents and retrievers have no effect of their own, so that their
+        kind: Kind of step. Models, agents and retrievers have no effect, so that their
             unknown words are no violation.
         params: A type or a JSON Schema of the payload, which is recorded under `inputs`.
         result: A type or a JSON Schema of the result.
@@ -413,7 +413,7 @@ class SpanTable(Generic[K]):
         return span.make_current() if current else span
 
     def alias(self, key: K, parent: K) -> None:
-        """Let *key*, a node of the framework that has no span, stand for *parent*."""
+        """Map *key*, a node of the framework without a span, to *parent*."""
         with self._lock:
             if len(self._aliases) < MAX_OPEN:
                 self._aliases[key] = parent

@@ -16,7 +16,7 @@ FAULT_WAIT_S: Final = 1.0
 
 
 class Worker:
-    """Repeats a step on a thread of its own.
+    """Repeats a step on its thread.
 
     Between two steps it waits as long as the step returned, or until it is woken.
     """

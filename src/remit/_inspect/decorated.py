@@ -181,7 +181,7 @@ class Binding(StrEnum):
     FUNCTION = "function"
     """To the object, as functions do."""
     DESCRIPTOR = "descriptor"
-    """By a `__get__` of its own."""
+    """By the `__get__` of the object's class."""
     CLASS = "class"
     """To the class, as Python binds the functions in `_CLASS_HOOKS`."""
     NONE = "none"

@@ -58,7 +58,7 @@ _WHERE: Final = "what a call returned"
 _FILE: Final = cast("type", io.IOBase.__base__)
 """The base of every file, written in C or in Python."""
 # Files, cursors and collections are read by other means as well, and rarely iterated to their end.
-# Awaitables and callables would need a proxy of their own.
+# Awaitables and callables would need another kind of proxy.
 _NOT_WRAPPED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
 
 

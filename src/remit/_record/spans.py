@@ -36,7 +36,7 @@ from remit.models.data_risk import DataRisk
 MAX_VERDICTS: Final = 64
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
-"""Kinds without an effect of their own: their unknown words do not exceed a remit."""
+"""Kinds without an effect: their unknown words do not exceed a remit."""
 
 START: Final = "the start of a call"
 END: Final = "the end of a span"

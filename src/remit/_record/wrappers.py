@@ -101,7 +101,7 @@ class StepFunction(_Function):
         self._self_config.self_parameter.on_set_name(owner, name)
         wrapped: object = self.__wrapped__
         if hasattr(type(wrapped), "__set_name__"):
-            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined]
+            wrapped.__set_name__(owner, name)  # type: ignore[attr-defined] # its type has it
 
     def __repr__(self) -> str:
         """Show the wrapped callable."""
@@ -214,7 +214,7 @@ class Agent(StepFunction, Generic[P, R]):
     if TYPE_CHECKING:
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-            """Call the function, in a run of its own if there is none."""
+            """Call the function, in a new run if there is no current run."""
             ...
 
         # On a class, the parameters are left open: mypy cannot tell methods, class methods and

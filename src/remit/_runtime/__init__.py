@@ -2,7 +2,7 @@
 
 Importing remit starts nothing and imports no httpx. `configure()`, or else the first run, imports
 `setup`, which needs delivery and httpx, and makes the runtime from the settings. The child of a
-fork keeps it, with an empty buffer and threads of its own.
+fork keeps it, with an empty buffer and new threads.
 """
 
 from remit._runtime.process import (

@@ -85,7 +85,7 @@ class Compression:
 class HttpBase(Generic[C]):
     """What both clients share: the target, the timeout, and the httpx transport of this process.
 
-    A child process that inherits a client opens connections of its own.
+    A child process that inherits a client opens new connections.
     """
 
     def __init__(
