@@ -113,7 +113,7 @@ def agent(  # noqa: PLR0913 - the frozen signature
     if name is None:
         return partial(_decorate, None, options)
     if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "agent"), options)
+        return partial(_decorate, checked_name(name, "@remit.agent"), options)
     return _decorate(None, options, name)
 
 

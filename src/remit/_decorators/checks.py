@@ -87,23 +87,22 @@ def check_texts(where: str, **texts: object) -> None:
             )
 
 
-def checked_name(name: object, decorator: str) -> str:
-    """Return *name* after checking it.
+def checked_name(name: object, where: str) -> str:
+    """Return *name* after checking it; *where* is `@remit.span_type`, for instance.
 
     Raises:
         DeclarationError: It is not a text, is empty, or a server would refuse it.
     """
-    if type(name) is str and name.strip():
-        if len(name) > MAX_NAME_CHARS or not _sendable(name):
-            raise DeclarationError(
-                f"@remit.{decorator}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
-                f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
-            )
-        return name
-    raise DeclarationError(
-        f"@remit.{decorator} got a name of type {type(name).__name__}, or an empty one; expected "
-        "a text"
-    )
+    if type(name) is not str:
+        raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a text")
+    if not name.strip():
+        raise DeclarationError(f"{where}: the name is empty")
+    if len(name) > MAX_NAME_CHARS or not _sendable(name):
+        raise DeclarationError(
+            f"{where}(name={name[:SHOWN_CHARS]!r}...): {len(name)} characters; "
+            f"expected at most {MAX_NAME_CHARS}, none of them NUL or half of a surrogate pair"
+        )
+    return name
 
 
 def _sendable(name: str) -> bool:

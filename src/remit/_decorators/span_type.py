@@ -112,7 +112,7 @@ def span_type(  # noqa: PLR0913 - the frozen signature
     if name is None:
         return partial(_decorate, None, options)
     if isinstance(name, str):
-        return partial(_decorate, checked_name(name, "span_type"), options)
+        return partial(_decorate, checked_name(name, "@remit.span_type"), options)
     return _decorate(None, options, name)
 
 

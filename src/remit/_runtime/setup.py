@@ -132,8 +132,11 @@ def _log_doubtful(settings: Settings) -> None:
             "api_url is http://, so the token and everything recorded go to "
             f"{settings.unencrypted_host} unencrypted; use https://"
         )
-    for variable, setting in config.unknown_variables().items():
-        hint = f" (did you mean {setting}?)" if setting else ""
+    used = {variable for variable, _ in config.environment_sources().values()}
+    for variable, meant in config.unknown_variables().items():
+        hint = f" (did you mean {meant}?)" if meant else ""
+        if variable in used:
+            hint = f"; it counts as {meant}, because a typo must not switch the policy off"
         _log_once(f"{variable} is set, but remit has no such setting{hint}; unset or correct it")
 
 
