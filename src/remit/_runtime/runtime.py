@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from typing import Final
 
@@ -16,6 +17,7 @@ from remit._base import guard
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
+from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Limits, Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
@@ -24,7 +26,7 @@ from remit._deliver.delivery import Delivery
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
 from remit._inspect.docstrings import free_of_secrets
-from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
+from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
@@ -35,12 +37,13 @@ from remit._record.runs import (
     RunOptions,
 )
 from remit._record.spans import SpanRecorder
-from remit._runtime.after_run import FlushAfterRun
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
 # Seconds that a new runtime waits for the sender of the runtime that it replaces.
 HAND_OVER_S: Final = 0.2
+# Seconds for the thread of a flush after a run to start and to end, beyond its deadline.
+GRACE_S: Final = 0.2
 
 
 class Runtime:
@@ -325,7 +328,7 @@ class Runtime:
             # A copy, because later declarations belong to the registration of the next run.
             cache(partial(registration, agent, registry.copy())),
             agent.local_identifier if local else None,
-            cache(partial(_quality_check_of, agent)),
+            cache(lambda: Qualities(agent, redact=REDACT).errors),
         )
         self._agents[agent.external_identifier] = (registry.version, ref)
         return ref
@@ -397,6 +400,40 @@ def _called_from(step: SpanRecorder) -> str:
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
-def _quality_check_of(agent: AgentType) -> QualityCheck:
-    """Return the function that checks the quality payloads of *agent*."""
-    return Qualities(agent, redact=REDACT).errors
+class FlushAfterRun:
+    """`flush_on="run"`: flushes in bounded time at the end of each run, before a function freezes.
+
+    If the server does not answer, a flush waits only until everything is on disk.
+    """
+
+    def __init__(self, delivery: Delivery, clock: Clock, bound_s: float) -> None:
+        """Flush *delivery* for at most *bound_s* seconds each time."""
+        self._delivery = delivery
+        self._clock = clock
+        self._bound_s = bound_s
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Stop flushing: the process ends, and one flush serves all runs."""
+        self._stopped = True
+
+    @guarded("the flush after a run")
+    def __call__(self) -> None:
+        """Flush; in an event loop, on a thread of delivery and at exit only wake the writer."""
+        if self._stopped or in_event_loop() or is_own_thread():
+            self._delivery.wake_writer()
+        else:
+            self._flush()
+
+    async def beside(self) -> None:
+        """Flush in a thread, without blocking the event loop."""
+        # Raised in an unknown event loop, or if no thread can be started.
+        with suppress(RuntimeError):
+            await run_in_thread_within(self._flush, self._bound_s + GRACE_S)
+            return
+        self._delivery.wake_writer()
+
+    @guarded("the flush after a run")
+    def _flush(self) -> None:
+        deadline = Deadline.after(self._bound_s, self._clock)
+        self._delivery.flush(deadline, adopting=False, forced=False)
