@@ -228,14 +228,14 @@ def _at_exit(**_: object) -> None:
 
 @guarded("a fork")
 def _before_fork() -> None:
-    if state.runtime is not None:
-        state.runtime.before_fork()
+    if state.runtime is not None and state.runtime.delivery is not None:
+        state.runtime.delivery.before_fork()
 
 
 @guarded("a fork")
 def _after_fork_in_parent() -> None:
-    if state.runtime is not None:
-        state.runtime.after_fork_in_parent()
+    if state.runtime is not None and state.runtime.delivery is not None:
+        state.runtime.delivery.after_fork_in_parent()
 
 
 @guarded("the child of a fork")

@@ -53,6 +53,7 @@ class Runtime:
         settings: The settings.
         mode: `remote`, `local` or `off`; never `auto`.
         target: Where items are sent, for messages.
+        delivery: Takes the recorded items to the target; None in mode `off` and with a *sink*.
         recorder: The recorder of its runs.
         started: Whether a run was opened; `configure()` is an error from then on.
     """
@@ -72,19 +73,17 @@ class Runtime:
         Args:
             settings: The settings.
             registry: Returns the current registry.
-            on_start: Called before the first run of each process, and when delivery wakes up.
+            on_start: Called when delivery starts its threads, at the latest at each new run.
             sink: Receives the items instead of delivery, in tests.
             clock: The time.
             others: Selects the spool files of ended processes to send as well.
         """
         self.settings = settings
-        self._others = others
         self.mode: str = settings.resolved_mode
         self.target = ""
         self.started = False
         self._exit: Deadline | None = None
         self._registry = registry
-        self._on_start = on_start
         self._clock = clock or SystemClock()
         self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
@@ -94,15 +93,15 @@ class Runtime:
         self._agent_of_id: dict[str, str] = {}
         # Reentrant, because a signal handler may call a step while this thread counts another.
         self._counting = threading.RLock()
-        self._delivery = self._make_delivery() if sink is None else None
-        self._recording = sink is not None or self._delivery is not None
+        self.delivery = self._make_delivery(on_start, others) if sink is None else None
         self._after_run: FlushAfterRun | None = None
-        if self._delivery is not None and settings.flush_on == "run":
-            self._after_run = FlushAfterRun(self._delivery, self._clock, settings.exit_timeout_s)
-        if sink is None:
-            sink = self._delivery.sink if self._delivery else NoSink()
+        if self.delivery is not None:
+            sink = self.delivery.sink
+            if settings.flush_on == "run":
+                self._after_run = FlushAfterRun(self.delivery, self._clock, settings.exit_timeout_s)
+        self._recording = sink is not None
         self.recorder = Recorder(
-            sink,
+            NoSink() if sink is None else sink,
             self._clock,
             Rules(
                 Limits(settings.max_payload_bytes),
@@ -125,7 +124,6 @@ class Runtime:
         ref = self._agent_ref(agent)
         if not self.started:
             self.started = True
-            self._on_start()
             target = self.target or "nowhere"
             logger.info("remit: mode %s, to %s, agent %s", self.mode, target, agent.name)
             if self.settings.half_remote is not None:
@@ -211,44 +209,28 @@ class Runtime:
             self._outside[name] += 1
             return first
 
-    @guarded("looking for what ended processes left")
-    def adopt(self) -> None:
-        """Start to send the items that ended processes left in the spool, if there are any."""
-        if self._delivery is not None and self._delivery.adopt():
-            self._on_start()
-
-    def bring_back(self) -> None:
-        """Queue the items again that a server refused."""
-        if self._delivery is not None:
-            self._delivery.bring_back()
-
-    def flush(self, timeout_s: float, *, adopting: bool = True) -> FlushResult:
-        """Deliver the items recorded so far, within *timeout_s* seconds.
-
-        Args:
-            timeout_s: Seconds to wait at most.
-            adopting: Also deliver the items that ended processes left in the spool.
-        """
-        if self._delivery is None:
+    def flush(self, timeout_s: float) -> FlushResult:
+        """Deliver the items recorded so far, within *timeout_s* seconds."""
+        if self.delivery is None:
             return FlushResult.nothing()
-        return self._delivery.flush(Deadline.after(timeout_s, self._clock), adopting=adopting)
+        return self.delivery.flush(Deadline.after(timeout_s, self._clock))
 
     def shutdown(self, timeout_s: float) -> FlushResult:
         """Flush, then stop the threads and close the connections."""
-        if self._delivery is None:
+        if self.delivery is None:
             return FlushResult.nothing()
-        return self._delivery.shutdown(Deadline.after(timeout_s, self._clock))
+        return self.delivery.shutdown(Deadline.after(timeout_s, self._clock))
 
     def hand_over(self) -> None:
         """Shut down for the runtime that replaces this one, before anything was recorded."""
         self.shutdown(0)
-        if self._delivery is not None:
+        if self.delivery is not None:
             # The sender may hold the file of an ended process, which the next runtime adopts.
-            self._delivery.stopped(HAND_OVER_S)
+            self.delivery.stopped(HAND_OVER_S)
 
     def status(self) -> Status:
         """Return mode, target, counters, and the state of delivery."""
-        status = self._delivery.status() if self._delivery else Status.nothing()
+        status = self.delivery.status() if self.delivery else Status.nothing()
         return replace(
             status,
             mode=self.mode,
@@ -270,8 +252,8 @@ class Runtime:
             run.cancel_deferred()
             if not run.feed.closed:
                 run.abandon()
-        if self._delivery is not None:
-            self._delivery.shutdown(self._exit, exiting=True)
+        if self.delivery is not None:
+            self.delivery.shutdown(self._exit, exiting=True)
 
     def tick(self) -> None:
         """Regular work of the writer: follow the clock, end collected spans and overdue runs."""
@@ -284,16 +266,6 @@ class Runtime:
                 run.cancel_streams()
             if run.overdue:
                 run.settle()
-
-    def before_fork(self) -> None:
-        """Pause delivery's threads where they hold no lock that the child needs."""
-        if self._delivery is not None:
-            self._delivery.before_fork()
-
-    def after_fork_in_parent(self) -> None:
-        """Resume delivery's threads."""
-        if self._delivery is not None:
-            self._delivery.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
@@ -308,8 +280,8 @@ class Runtime:
         self.recorder.exceeding.clear()
         self._outside = Counter()
         self._counting = threading.RLock()
-        if self._delivery is not None:
-            self._delivery.after_fork_in_child()
+        if self.delivery is not None:
+            self.delivery.after_fork_in_child()
 
     def _agent_ref(self, agent: AgentType) -> AgentRef:
         """Return the reference of an agent for delivery; a new one after each declaration."""
@@ -317,7 +289,7 @@ class Runtime:
         version, ref = self._agents.get(agent.external_identifier, (None, None))
         if ref is not None and version == registry.version:
             return ref
-        local = self.mode == "local" and self._delivery is not None
+        local = self.mode == "local" and self.delivery is not None
         ref = AgentRef(
             agent.external_identifier,
             agent.name,
@@ -362,7 +334,7 @@ class Runtime:
                 agent,
             )
 
-    def _make_delivery(self) -> Delivery | None:
+    def _make_delivery(self, on_start: Callable[[], None], others: OtherFiles) -> Delivery | None:
         settings = self.settings
         if self.mode == "off":
             return None
@@ -379,9 +351,8 @@ class Runtime:
             poll_interval_s=settings.poll_interval_s,
             target=self.target,
             spool=spool,
-            others=self._others,
-            # For the child of a fork that records into the run of its parent.
-            on_start_threads=self._on_start,
+            others=others,
+            on_start_threads=on_start,
             ticks=(self.tick,),
         )
 

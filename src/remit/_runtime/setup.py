@@ -72,8 +72,14 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
         runtime = _install(settings)
     if before is not None:
         before.hand_over()
-    runtime.adopt()
+    _adopt(runtime)
     return runtime
+
+
+@guarded("looking for what ended processes left")
+def _adopt(runtime: Runtime) -> None:
+    if runtime.delivery is not None:
+        runtime.delivery.adopt()
 
 
 def _read(overrides: Mapping[str, object]) -> tuple[Settings, list[str]]:
@@ -165,8 +171,8 @@ def send_spooled(
         set_aside: Also send the items that a server refused.
     """
     runtime = Runtime(settings, registry, others=others)
-    if set_aside:
-        runtime.bring_back()
+    if set_aside and runtime.delivery is not None:
+        runtime.delivery.bring_back()
     runtime.flush(timeout_s)
     return runtime.shutdown(settings.exit_timeout_s)
 
