@@ -89,8 +89,8 @@ class Runtime:
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
-        # By the value of the setting `agent_id`: the agent that uses it.
-        self._agent_of_id: dict[str, str] = {}
+        # The agent that uses the setting `agent_id`.
+        self._agent_of_setting: str | None = None
         # Reentrant, because a signal handler may call a step while this thread counts another.
         self._counting = threading.RLock()
         self.delivery = self._make_delivery(on_start, others) if sink is None else None
@@ -315,7 +315,7 @@ class Runtime:
         if agent.agent_id is not None or setting is None:
             return agent.agent_id
         identifier = agent.external_identifier
-        first = self._agent_of_id.setdefault(setting, identifier)
+        first = self._agent_of_setting = self._agent_of_setting or identifier
         if first != identifier:
             raise SettingsError(
                 f"the setting agent_id={setting!r} is for one agent, but this process runs "
