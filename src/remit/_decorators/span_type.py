@@ -37,19 +37,7 @@ T = TypeVar("T", bound=Callable[..., object] | Descriptor)
 def span_type(name: T) -> T: ...
 @overload
 def span_type(
-    name: str,
-    *,
-    data_risk: DataRisk | Mapping[str, object] | None = None,
-    title: str | None = None,
-    description: str | None = None,
-    template: str | None = None,
-    params: object = None,
-    result: object = None,
-    capture: Capture | None = None,
-) -> Callable[[T], T]: ...
-@overload
-def span_type(
-    name: None = None,
+    name: str | None = None,
     *,
     data_risk: DataRisk | Mapping[str, object] | None = None,
     title: str | None = None,

@@ -194,7 +194,7 @@ def isolated(
     """
     with restored("registry", "runtime", "ended", "configured", "forced", "logged"):
         state.registry = state.registry.copy()
-        runtime = state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
+        state.runtime = Runtime(settings, registry, sink=sink, clock=clock)
         state.ended, state.configured, state.forced, state.logged = None, None, None, frozenset()
         if sink is not None:
             state.configured = settings.model_copy(update={"transport": None})
@@ -203,12 +203,15 @@ def isolated(
             state.forced = Forced(settings.resolved_mode, sink, clock, values)
         try:
             with counting(Faults(strict=True)):
-                yield runtime
+                yield state.runtime
         finally:
-            # After `configure()` or `shutdown()` in the block it is another runtime, or none.
-            last = state.runtime
-            if last is not None:
-                last.shutdown(settings.exit_timeout_s)
+            _shut_down(settings.exit_timeout_s)
+
+
+def _shut_down(timeout_s: float) -> None:
+    # After `configure()` or `shutdown()` in the block it is another runtime, or none.
+    if state.runtime is not None:
+        state.runtime.shutdown(timeout_s)
 
 
 def stay_quiet() -> None:
