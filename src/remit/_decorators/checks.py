@@ -96,7 +96,7 @@ def checked_name(name: object, where: str) -> str:
     if type(name) is not str:
         raise DeclarationError(f"{where}: name is of type {type(name).__name__}; expected a text")
     if not name.strip():
-        raise DeclarationError(f"{where}: the name is empty")
+        raise DeclarationError(f"{where}: the name is empty; expected a text")
     sendable = name.encode(errors="ignore").decode().replace("\0", "")
     if len(name) > MAX_NAME_CHARS or name != sendable:
         raise DeclarationError(
