@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, TypedDict, Unpack
 
 from remit._base.clock import Clock, Deadline
 from remit._base.guard import guarded
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.adoption import Adoption
 from remit._deliver.batches import BatchLimits
@@ -102,8 +103,7 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
-        # Reentrant, because a signal handler may shut down too.
-        self._closing = threading.RLock()
+        self._closing = SignalSafeLock()
         self._spool_files = files = self._files()
         self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
