@@ -264,7 +264,7 @@ class SteppedDelivery:
         self._outbox = outbox(release=self.sink.release)
         self._context = SenderContext(
             client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            circuit=CircuitBreaker(URL, clock, waits),
+            circuit=CircuitBreaker(URL, clock, waits=waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),

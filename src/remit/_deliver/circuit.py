@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from math import inf
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -113,6 +114,8 @@ class CircuitBreaker:
         self,
         target: str,
         clock: Clock,
+        *,
+        spool: Path | None = None,
         waits: Callable[[Health], Iterator[float]] = waits,
     ) -> None:
         """Begin idle, ready to try.
@@ -120,12 +123,14 @@ class CircuitBreaker:
         Args:
             target: URL or path without credentials, for log lines.
             clock: The time.
+            spool: Folder of the items that wait, for log lines; None if they are in memory.
             waits: Returns the waits for a state of delivery; tests pass waits without jitter.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
         self.stalled = False
         self._target = target
+        self._spool = spool
         self._clock = clock
         self._waits = waits
         self._retry: Retry | None = None
@@ -143,10 +148,15 @@ class CircuitBreaker:
         """Whether a flush should wait: a try is due, and none is stalled."""
         return not self.stalled and self.wait_s(forced=False) == 0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed; the log has a line about it."""
+        return self.health not in (Health.OK, Health.IDLE)
+
     def succeeded(self) -> None:
         """Record that the server took what was sent."""
         self.stalled = False
-        if self.health not in (Health.OK, Health.IDLE):
+        if self.failing:
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._retry = None
@@ -167,11 +177,12 @@ class CircuitBreaker:
         if self.health is not before:
             logger.warning(
                 "nothing can be delivered to %s: %s. Your program is not affected; what it "
-                "records is kept within its bounds, and remit tries again by itself%s",
+                "records is kept in %s within its bounds, and remit tries again by itself%s",
                 self._target,
                 error,
-                f". After it is corrected, {self.send_command} sends what ended processes left"
-                if self.health is not Health.FAILING
+                self._spool or "memory",
+                f". If items are left when this process ends, {self.how_to_send}"
+                if self._spool is not None
                 else "",
             )
         # A wrong token or URL stays wrong, whatever else was answered.
@@ -181,26 +192,20 @@ class CircuitBreaker:
         return self._retry.postpone(error.retry_after_s)
 
     @property
-    def send_command(self) -> str:
-        """The command that sends what ended processes left, once the problem is fixed.
+    def how_to_send(self) -> str:
+        """How the items that a process leaves on disk are sent later, for a log line.
 
         The corrected token or URL differs from the one that the items were recorded for.
         """
         if self.health is Health.UNAUTHORIZED:
-            return "`remit spool send --all`"
+            return "`remit spool send --all` sends them once that is mended"
         other_url = f"`remit spool send --from {self._target}`"
         if self.health is Health.WRONG_SERVER:
-            return other_url
+            return f"{other_url} sends them once that is mended"
+        command = "`remit spool send`"
         if self.health is not Health.OK and "://" in self._target:
-            return f"`remit spool send` (after a change of the api_url, {other_url})"
-        return "`remit spool send`"
-
-    @property
-    def how_to_send(self) -> str:
-        """How the items that a process leaves on disk are sent later, for a log line."""
-        if self.health in (Health.UNAUTHORIZED, Health.WRONG_SERVER):
-            return f"{self.send_command} sends them once that is mended"
-        return f"the next process that records to there sends them, or {self.send_command}"
+            command += f" (after a change of the api_url, {other_url})"
+        return f"the next process that records to there sends them, or {command}"
 
     def report(self, topic: str, message: str) -> None:
         """Set *message* as the last error; log the first message of each *topic*."""

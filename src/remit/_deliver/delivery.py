@@ -5,6 +5,7 @@ It wires the parts: buffer, writer thread, outbox, sender thread, adoption.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -109,7 +110,9 @@ class Delivery:
         self._spool_files = files = self._files()
         self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
-        self._circuit = CircuitBreaker(self._target, clock)
+        self._circuit = CircuitBreaker(
+            self._target, clock, spool=self._spool.path if self._spool is not None else None
+        )
         context = SenderContext(
             client=self._client,
             circuit=self._circuit,
@@ -431,7 +434,10 @@ class StatusReader:
         )
 
     def log_what_is_left(self, result: FlushResult) -> None:
-        """Log the items that a shutdown could not deliver: those kept on disk, those lost."""
+        """Log the items that a shutdown could not deliver: those kept on disk, those lost.
+
+        An outage has its line already, which says where the items are kept.
+        """
         why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
         lost = result.pending - result.spooled
         if lost:
@@ -443,7 +449,8 @@ class StatusReader:
                 why,
             )
         if result.spooled:
-            logger.warning(
+            logger.log(
+                logging.INFO if self.context.circuit.failing else logging.WARNING,
                 "%d recorded items were not delivered to %s before the deadline of the shutdown; "
                 "they are kept in %s, and %s; the last error was: %s",
                 result.spooled,
