@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import sys
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import msgspec
 
 from remit._base.clock import Clock
 from remit._base.guard import guarded, logger
-from remit._base.ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
+from remit._base.ids import PARTITION_CHARS, encode, key_within, partition_of
 from remit._base.outcomes import TERMINATED
 from remit._base.version import SDK
 from remit._deliver import calls
@@ -124,12 +123,12 @@ class RunDelivery:
     Attributes:
         record: The data needed to deliver the run; kept in the outbox.
         feed: Passes the server's answers to the recording; None once the run has ended there.
-        partition: Partition of the instance's id, as text; the ids of its spans have the same.
+        partition: Partition of the instance's id, as text; the ids of its spans have the same. It
+            is 0 for an id that is no PFID.
         root_key: Key of the root span at the server.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
         root_sent: The end of the root span was delivered.
-        loss_sent: The server has the loss span, or refused it.
         refusal: The reason for which the run is set aside; None if it is not.
     """
 
@@ -140,7 +139,6 @@ class RunDelivery:
     answered_ns: int = 0
     renewed: bool = False
     root_sent: bool = False
-    loss_sent: bool = False
     refusal: Refusal | None = None
 
     @property
@@ -173,7 +171,7 @@ class RunDelivery:
     def identify(self, instance_id: str) -> None:
         """Set the id that the server gave the run, and pass it to the recording."""
         self.record.instance_id = instance_id
-        self.partition = partition_text(instance_id)
+        self.partition = encode(partition_of(instance_id) or 0, PARTITION_CHARS)
         # Derived, because a process that resumes the run knows only the instance's id.
         self.root_key = key_within(instance_id, "root") or self.record.root
         if self.feed is not None:
@@ -188,17 +186,6 @@ class RunDelivery:
         """Pass the termination of the run to the recording."""
         if self.feed is not None and self.feed.terminated is None:
             self.feed.terminated = reason or ""
-
-
-def partition_text(instance_id: str) -> str:
-    """Return the partition of an id; for an id that is no PFID, a partition derived from it.
-
-    It is derived, not random, so that a later process uses the same ids for the same spans.
-    """
-    partition = partition_of(instance_id)
-    if partition is None:
-        partition = zlib.crc32(instance_id.encode()) & ((1 << PARTITION_BITS) - 1)
-    return encode(partition, PARTITION_CHARS)
 
 
 def _no_feed(_: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -46,8 +47,6 @@ SPAN_KINDS: Final = (Kind.SPAN, Kind.FINISH)
 WINDOW_BATCHES: Final = 4
 # Most runs that are polled in one step, so that many open runs cause no burst of requests.
 MAX_POLLS: Final = 20
-LOSS_ROW: Final = 0
-"""Id of the row of a loss span, which is in no outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +233,7 @@ class Sender:
     @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
     def _call(self, item: Item, run: RunDelivery) -> bool:
         """Make the call of an item that is no span; return None after a fault of remit's."""
-        if item.kind == Kind.CLOSE:
+        if item.kind == Kind.CLOSE and self._has_lost(run):
             self._send_losses(run, item.finished_ns)
         if item.kind == Kind.CLOSE and item.status is None:
             return True  # left open: nothing is sent
@@ -242,6 +241,13 @@ class Sender:
         self._client.call(describe(item, run.record.instance_id or ""))
         run.answered_ns = self._clock.monotonic_ns()
         return True
+
+    def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
+        """Send the losses of a run, in a span whose key follows from the run."""
+        encoded = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
+        if encoded is not None:
+            with suppress(RejectedError):
+                self._client.call(bulk_raw([encoded[1]]))
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -303,10 +309,9 @@ class Sender:
         if batch.full:
             return False
         if item.kind == Kind.FINISH and item.key == run.record.root and self._has_lost(run):
-            # The rows before it are settled when it is processed: the server stops at a refusal.
-            self._add_loss_span(batch, run, item.finished_ns)
-            row = (row[0], with_loss_count(item, run.record))
-        encoded = encode_span(row[1], run)
+            # If a row before it is refused, the server stops there, and the count is taken again.
+            item = with_loss_count(item, run.record)
+        encoded = encode_span(item, run)
         if encoded is None:
             self._refuse(row, run, FAULT)
             return True
@@ -343,10 +348,7 @@ class Sender:
         missing: list[Row] = []
         for key, row in batch.rows.items():
             run, output = batch.runs[row[1].run_key], outputs.get(key)
-            if row[0] == LOSS_ROW:
-                # Taken or refused. One that the server did not process is built again.
-                run.loss_sent = output is not None
-            elif output is None:
+            if output is None:
                 missing.append(row)
             else:
                 run.answered_ns = now_ns
@@ -394,17 +396,11 @@ class Sender:
         A single row is made smaller if the server says that it is too large, else set aside; after
         a fault it is retried.
         """
-        rows = [row for row in batch.rows.values() if row[0] != LOSS_ROW]
+        rows = list(batch.rows.values())
         if len(rows) > 1:
             middle = len(rows) // 2
             self._send_spans(rows[:middle])
             self._send_spans(rows[middle:])
-            return
-        if len(rows) < len(batch.rows):
-            # The loss span may be the reason: it is given up, and the row goes alone.
-            for run in batch.runs.values():
-                run.loss_sent = True
-            self._send_spans(rows)
             return
         ((row_id, item),) = rows
         run = batch.runs[item.run_key]
@@ -420,30 +416,9 @@ class Sender:
         else:
             self._send_spans([(row_id, smaller)])
 
-    # Losses of a run, told to the server in a span of their own
-
-    def _send_losses(self, run: RunDelivery, at_ns: int | None) -> None:
-        """Send the losses of a run that are not in its root span, which is open or ended before."""
-        batch = Batch(self._context.limits)
-        if self._has_lost(run):
-            self._add_loss_span(batch, run, at_ns)
-        if batch.rows:
-            self._exchange(batch)
-
     def _has_lost(self, run: RunDelivery) -> bool:
         self._losses.record_losses(run.record)
         return bool(run.record.lost)
-
-    def _add_loss_span(self, batch: Batch, run: RunDelivery, at_ns: int | None) -> None:
-        """Add the loss span of a run to *batch*, unless the server has it."""
-        if run.loss_sent:
-            return
-        item = loss_span(run.record, at_ns or run.record.started_ns)
-        encoded = encode_span(item, run)
-        if encoded is None:
-            run.loss_sent = True
-        else:
-            batch.add(*encoded, (LOSS_ROW, item), run)
 
     # What becomes of a row
 
