@@ -22,8 +22,8 @@ from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
-from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
+from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
