@@ -234,6 +234,12 @@ def test_the_memory_of_names_is_bounded() -> None:
     assert len(VERDICTS) <= MAX_VERDICTS
 
 
+def test_a_key_without_a_word_shows_no_category() -> None:
+    """A dict may have any keys where the declaration excludes a category."""
+    value = {"": 1, "*": 2, "--": 3}
+    assert copy_of(value, excluded="contact_information") == value
+
+
 def test_the_category_of_an_ordinary_name_is_none() -> None:
     """Most names show nothing."""
     assert category_of_name("order") is None

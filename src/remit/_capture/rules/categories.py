@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._capture.rules.names import ends_in_term, split_list, words_of
+from remit._capture.rules.names import endings, split_list, words_of
 
 
 class CategoryRule(Struct, frozen=True, kw_only=True):
@@ -159,8 +159,9 @@ _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
 def category_of_name(name: str) -> str | None:
     """Return the data category that *name* shows, or `None`."""
     words = words_of(name)
+    ends = tuple(endings(words))
     for rule, terms in _TERMS:
-        if ends_in_term(words, terms) and rule.unless.isdisjoint(words):
+        if not terms.isdisjoint(ends) and rule.unless.isdisjoint(words):
             return rule.category
     return None
 
