@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from remit._capture.rules.vendors import VENDOR_KEYS, VendorKey
+from remit._capture.rules.pattern_rules import VENDOR_KEYS, VendorKey
 
 
 class Rule(Struct, frozen=True):

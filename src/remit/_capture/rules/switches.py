@@ -8,7 +8,7 @@ from typing import Final
 from remit._base.text import did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
-from remit._capture.rules.patterns import PATTERN_RULES
+from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
 from remit.errors import SettingsError
 
