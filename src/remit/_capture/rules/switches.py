@@ -26,7 +26,7 @@ FIXED: Final = frozenset(
 SWITCHES: Final = frozenset(
     {"classification:restricted", "classification:secret"}
     | {rule.name for rule in NAME_RULES}
-    | {rule.name for rule in CATEGORY_RULES}
+    | {f"category:{rule.category}" for rule in CATEGORY_RULES}
     | {rule.name for rule in PATTERN_RULES}
 )
 """Names of the rules that can be turned off by name."""
