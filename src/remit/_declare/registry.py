@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, cast
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
-from remit._inspect.callables import layers, unwrapped
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
+from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError

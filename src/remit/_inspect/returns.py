@@ -15,7 +15,7 @@ from types import CodeType
 from typing import Any, Final, cast
 
 from remit._inspect.annotations import MISSING, is_union, type_inside
-from remit._inspect.callables import layers
+from remit._inspect.introspection import layers
 
 _ITERATORS: Final[frozenset[object]] = frozenset(
     {

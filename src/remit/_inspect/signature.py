@@ -17,7 +17,7 @@ from msgspec import Struct
 from remit._base.guard import attempt
 from remit._inspect.annotations import MISSING as MISSING
 from remit._inspect.annotations import Scope, function_scope, is_injected, signature_of
-from remit._inspect.callables import layers
+from remit._inspect.introspection import layers
 from remit._inspect.returns import call_result_type
 
 RETURN: Final = "return"

@@ -54,6 +54,7 @@ from remit._inspect.fields import (
     is_named_tuple,
     is_typed_dict,
 )
+from remit._inspect.introspection import classes_of
 
 BY_SHAPE: Final = "recorded by type, shape and dtype"
 """The end of an array's note."""
@@ -333,7 +334,7 @@ def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
     old_model = any(base.__module__.startswith("pydantic.v1") for base in cls.__mro__)
     if cls in _OPAQUE or is_protocol(cls) or old_model:
         return _opaque_type(cls)
-    if any((base.__module__.partition(".")[0], base.__name__) in ARRAYS for base in cls.__mro__):
+    if not classes_of(cls).isdisjoint(ARRAYS):
         return _noted(f"{_described(cls)}: {BY_SHAPE}")
     # Of the classes in these modules pydantic knows more than their base.
     is_known = cls.__module__ in {"builtins", "collections"} or _has_schema_hook(cls)
