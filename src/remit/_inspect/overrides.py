@@ -22,8 +22,13 @@ from remit._base.text import did_you_mean
 from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR, fields_of
 from remit._inspect.fields import Field as ClassField
-from remit._inspect.returns import entered_type, item_type
-from remit._inspect.signature import Parameter, SignatureInfo, declared_parameters
+from remit._inspect.signature import (
+    Parameter,
+    SignatureInfo,
+    declared_parameters,
+    entered_type,
+    item_type,
+)
 from remit.errors import DeclarationError
 
 CaptureOption: TypeAlias = bool | Mapping[str, bool]

@@ -24,8 +24,7 @@ from remit._declare.schema.canonical import (
 from remit._declare.schema.types import UNPACK, schema_with_note, schemas_of
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
-from remit._inspect.returns import result_types
-from remit._inspect.signature import CallKind, Parameter, SignatureInfo
+from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
 
 RESULT: Final = "result"
 """Key of a result that is no mapping (docs/reference/payloads.md)."""
