@@ -7,6 +7,7 @@ pass through unchanged. The span is current while the user's code runs, in each 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import CoroutineType, FunctionType
 from typing import Any, Final, TypeAlias
 
@@ -15,9 +16,7 @@ from remit._inspect.signature import CallKind
 from remit._record.context import SavedContext
 from remit._record.context_variable import set_context
 from remit._record.generators import (
-    AnyAsyncGenerator,
     AnyCoroutine,
-    AnyGenerator,
     as_coroutine,
     await_stepwise,
     named_as,
@@ -27,7 +26,7 @@ from remit._record.generators import (
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
 from remit._record.runs import current_context
 from remit._record.spans import START
-from remit._record.streams import generator_span
+from remit._record.streams import GeneratorSpan, StreamSpan
 from remit._record.tracer import StepTracer
 
 Args: TypeAlias = tuple[Any, ...]
@@ -142,29 +141,14 @@ def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
     return call
 
 
-def generator_call(tracer: StepTracer) -> Wrapper:
-    """Return the wrapper of a generator function: a real generator, driven step by step."""
+def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -> Wrapper:
+    """Return the wrapper of a generator function, whose generators *wrap* drives step by step."""
 
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> object:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        inner: AnyGenerator = wrapped(*args, **kwargs)
+        inner: object = wrapped(*args, **kwargs)
         try:
-            return wrap_generator(inner, generator_span(tracer, instance, args, kwargs))
-        except Exception as error:  # noqa: BLE001 - a guard
-            guard.contain(START, error)
-            return inner
-
-    return call
-
-
-def async_generator_call(tracer: StepTracer) -> Wrapper:
-    """Return the wrapper of an async generator function, driven step by step in the same task."""
-
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
-        try:
-            return wrap_async_generator(inner, generator_span(tracer, instance, args, kwargs))
+            return wrap(inner, GeneratorSpan(tracer, instance, args, kwargs))
         except Exception as error:  # noqa: BLE001 - a guard
             guard.contain(START, error)
             return inner
@@ -175,6 +159,6 @@ def async_generator_call(tracer: StepTracer) -> Wrapper:
 CALLS: Final[dict[CallKind, Callable[[StepTracer], Wrapper]]] = {
     CallKind.FUNCTION: function_call,
     CallKind.COROUTINE: coroutine_call,
-    CallKind.GENERATOR: generator_call,
-    CallKind.ASYNC_GENERATOR: async_generator_call,
+    CallKind.GENERATOR: partial(stream_call, wrap_generator),
+    CallKind.ASYNC_GENERATOR: partial(stream_call, wrap_async_generator),
 }
