@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import CoroutineType, FunctionType
+from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from remit._base import guard
 from remit._inspect.signature import CallKind
 from remit._record.context import SavedContext
-from remit._record.context_variable import set_context
 from remit._record.generators import (
     AnyCoroutine,
     as_coroutine,
@@ -24,10 +23,9 @@ from remit._record.generators import (
     wrap_generator,
 )
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
-from remit._record.runs import current_context
-from remit._record.spans import START
+from remit._record.runs import current_context, set_context
+from remit._record.spans import START, StepTracer
 from remit._record.streams import GeneratorSpan, StreamSpan
-from remit._record.tracer import StepTracer
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = Mapping[str, Any]
@@ -118,27 +116,8 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
             return result
         return end_with_result(span, result, instance, args, kwargs)
 
-    return _named(drive)
-
-
-def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
-    """Return what calls *drive* and gives each coroutine the name of the user's function."""
-
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        coroutine = drive(wrapped, instance, args, kwargs)
-        of_function = type(wrapped) is FunctionType
-        if not (
-            of_function
-            and coroutine.__qualname__ is wrapped.__qualname__
-            and coroutine.__name__ is wrapped.__name__
-        ):
-            named_as(wrapped, coroutine)
-            if of_function:  # the next ones have the names from their beginning
-                named_as(wrapped, drive)
-        return coroutine
-
-    return call
+    named_as(tracer.function, drive)  # so that its coroutines have the name of the user's
+    return drive
 
 
 def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -> Wrapper:

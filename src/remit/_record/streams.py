@@ -18,11 +18,9 @@ from remit import _capture
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._record.context import SavedContext, check_terminated, for_consumer
-from remit._record.run_blocks import opened
-from remit._record.runs import OpenRun, SpanContext, current_context
-from remit._record.spans import OpenSpan
-from remit._record.tracer import StepTracer
+from remit._record.context import SavedContext, check_terminated, for_consumer, termination
+from remit._record.runs import OpenRun, SpanContext, current_context, opened
+from remit._record.spans import OpenSpan, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
 
 
@@ -101,9 +99,6 @@ class DeferredSpan:
         if span is not None:
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
-
-    def interrupt(self) -> None:
-        """Stop the awaited step, if there is one; only streams have one."""
 
     def _result(self) -> bytes | None:
         """Return the result of a cancelled call: of a stream, the items so far."""
@@ -186,7 +181,7 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an awaited step of a stream", nullcontext())
     def begin_wait(self) -> AbstractAsyncContextManager[object]:
-        """Return the block around an awaited step, which `interrupt` can end on asyncio."""
+        """Return the block around an awaited step, which a termination ends on asyncio."""
         try:
             task = asyncio.current_task()
         except RuntimeError:
@@ -199,21 +194,22 @@ class StreamSpan(DeferredSpan):
 
     @guarded("an awaited step of a stream")
     def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:
-        """End the wait; return the termination if `interrupt` ended the step with *error*."""
+        """End the wait; return the termination of the run if *error* is how it ended the step."""
         waiting, self._waiting = self._waiting, None
         if waiting is None or type(error) is not TimeoutError or not waiting[1].expired():
             return None
-        try:
-            check_terminated(self.context)
-        except RunTerminated as terminated:
-            return terminated
-        return None
+        return termination(self.context)
 
-    @guarded("the interruption of a stream")
-    def interrupt(self) -> None:
-        """Stop the step that waits, as `asyncio.timeout` does when the time is over."""
-        if self._waiting is not None:
-            loop, timeout = self._waiting
+    @guarded("the end of a stream")
+    def cancel(self, ended_ns: int | None = None) -> None:
+        """End the span, as `DeferredSpan.cancel` does; in a terminated run also its awaited step.
+
+        The step is stopped as `asyncio.timeout` does, in its own event loop.
+        """
+        super().cancel(ended_ns)
+        waiting = self._waiting
+        if waiting is not None and termination(self.context) is not None:
+            loop, timeout = waiting
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_expire, timeout)
 
@@ -305,7 +301,7 @@ class GeneratorSpan(StreamSpan):
         recorder, payload, run = self._tracer.recorder, self._payload, self.context.run
         self._consumer = current_context()
         try:
-            recorder.permit(for_consumer(self.context, self._consumer), payload)
+            recorder.permit(for_consumer(self.context, self._consumer), lambda: payload)
         except BaseException as error:
             self._refused(error)
             raise
@@ -341,7 +337,7 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context)
+            self._tracer.recorder.permit(context, lambda: None)
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
