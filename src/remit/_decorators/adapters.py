@@ -34,13 +34,13 @@ from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import recorder_of
 from remit._inspect.signature import CallKind
 from remit._record.context import is_same_span, use_context
-from remit._record.context_variable import set_context
-from remit._record.run_blocks import opened
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
     current_context,
+    opened,
+    set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder, StepKind
 from remit.errors import DeniedError

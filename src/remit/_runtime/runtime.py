@@ -30,7 +30,7 @@ from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
-    NothingAfter,
+    AfterRun,
     OpenRun,
     Recorder,
     RunOptions,
@@ -109,7 +109,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run or NothingAfter(),
+            after_run=self._after_run or AfterRun(),
             on_first_seen=self._first_seen,
         )
 
