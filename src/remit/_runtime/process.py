@@ -20,10 +20,11 @@ from msgspec.structs import replace
 from remit._base import guard
 from remit._base.clock import Clock
 from remit._base.guard import guarded
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import run_in_thread
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType, Registry
-from remit._deliver.results import UNKNOWN, UNSEEN, FlushResult, Status
+from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._record.items import Sink
 
 if TYPE_CHECKING:  # both take long to import, see `_set_up`
@@ -75,7 +76,7 @@ class ProcessState(Struct):
     logged: frozenset[str] = frozenset()
     exit_hooked: bool = False
     hooked_pid: int | None = None
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: SignalSafeLock = field(default_factory=SignalSafeLock)
 
 
 state: Final = ProcessState(Registry())
@@ -241,7 +242,7 @@ def _after_fork_in_parent() -> None:
 @guarded("the child of a fork")
 def _after_fork_in_child() -> None:
     # A thread of the parent may hold the inherited lock.
-    state.lock = threading.RLock()
+    state.lock = SignalSafeLock()
     state.registry.after_fork_in_child()
     state.ended = None
     guard.faults.counts.clear()

@@ -17,21 +17,22 @@ from remit._base import guard
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._capture import Limits, Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
-from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
+from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
-    NothingAfter,
+    AfterRun,
     OpenRun,
     Recorder,
     RunOptions,
@@ -91,8 +92,7 @@ class Runtime:
         self._outside: Counter[str] = Counter()
         # The agent that uses the setting `agent_id`.
         self._agent_of_setting: str | None = None
-        # Reentrant, because a signal handler may call a step while this thread counts another.
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         self.delivery = self._make_delivery(on_start, others) if sink is None else None
         self._after_run: FlushAfterRun | None = None
         if self.delivery is not None:
@@ -111,7 +111,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run or NothingAfter(),
+            after_run=self._after_run or AfterRun(),
             on_first_seen=self._first_seen,
         )
 
@@ -279,7 +279,7 @@ class Runtime:
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         if self.delivery is not None:
             self.delivery.after_fork_in_child()
 
@@ -371,7 +371,7 @@ def _called_from(step: SpanRecorder) -> str:
     return f"in the thread {thread!r}, which was given {step.name} ({step.place}) directly"
 
 
-class FlushAfterRun:
+class FlushAfterRun(AfterRun):
     """`flush_on="run"`: flushes in bounded time at the end of each run, before a function freezes.
 
     If the server does not answer, a flush waits only until everything is on disk.
