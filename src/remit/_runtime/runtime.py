@@ -158,15 +158,26 @@ class Runtime:
             DeniedError: The setting `outside_run` refuses the call.
         """
         violations = self._refused_outside(step)
-        first = self._count_outside(step.name)
+        error = None
         if violations is not None:
-            where = _called_from(step)
-            if first:
-                message = denial(step.name, violations, where)
-                _warn("%s; outside_run='record' lets such calls run, unrecorded", message)
-            raise DeniedError(step.name, violations, where)
-        if first and self.mode != "off":
-            _warn(
+            error = DeniedError(step.name, violations, _called_from(step))
+        self._note_outside(step, error)
+        if error is not None:
+            raise error
+
+    @guarded("the log of a call outside any run")
+    def _note_outside(self, step: SpanRecorder, error: DeniedError | None) -> None:
+        """Count a call, and log the first of each step; names beyond `MAX_LOGGED` do neither."""
+        with self._counting:
+            first = step.name not in self._outside
+            if first and len(self._outside) >= MAX_LOGGED:
+                return
+            self._outside[step.name] += 1
+        if first and error is not None:
+            message = denial(step.name, error.violations, error.outside_run)
+            logger.warning("%s; outside_run='record' lets such calls run, unrecorded", message)
+        elif first and self.mode != "off":
+            logger.warning(
                 "%s was called outside any run %s, so it is recorded nowhere. %s",
                 step.name,
                 _called_from(step),
@@ -195,19 +206,6 @@ class Runtime:
             self._ceilings = (registry.version, tuple(filter(None, ceilings)))
         verdict = step.verdict(self._ceilings[1], strict=True)
         return None if verdict is None else verdict.violations
-
-    @guarded("the count of calls outside any run")
-    def _count_outside(self, name: str) -> bool:
-        """Count a call; return whether it is the first of its name.
-
-        Names beyond `MAX_LOGGED` are not counted.
-        """
-        with self._counting:
-            first = name not in self._outside
-            if first and len(self._outside) >= MAX_LOGGED:
-                return False
-            self._outside[name] += 1
-            return first
 
     def flush(self, timeout_s: float) -> FlushResult:
         """Deliver the items recorded so far, within *timeout_s* seconds."""
@@ -355,11 +353,6 @@ class Runtime:
             on_start_threads=on_start,
             ticks=(self.tick,),
         )
-
-
-@guarded("the log of a call outside any run")
-def _warn(message: str, *args: object) -> None:
-    logger.warning(message, *args)
 
 
 def _called_from(step: SpanRecorder) -> str:
