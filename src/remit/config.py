@@ -380,14 +380,13 @@ def unknown_variables() -> dict[str, str]:
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
         upper = variable.upper()
-        if not upper.startswith(PREFIX) or upper.startswith(FOREIGN_PREFIXES):
+        if variable in known.values() or not upper.startswith(PREFIX):
             continue
-        if variable not in known.values():
+        if not upper.startswith(FOREIGN_PREFIXES):
             name = upper.removeprefix(PREFIX).lower()
             ends = [each for each in known if each.endswith(f"_{name}")]
-            unknown[variable] = known.get(
-                closest(name, known, MIN_NAME_SIMILARITY) or "".join(ends[:1]), ""
-            )
+            meant = closest(name, known, MIN_NAME_SIMILARITY) or "".join(ends[:1])
+            unknown[variable] = known.get(meant, "")
     return unknown
 
 
@@ -401,8 +400,11 @@ def _explain(
     for detail in error.errors(include_url=False, include_context=False):
         name = str(detail["loc"][0])
         source = "configure()" if name in overrides else sources[name][0]
+        # pydantic's message in the form `expected ...`.
+        message = detail["msg"].removeprefix("Value error, ")
+        message = message.replace("Input should be", "expected").replace("Input is", "which is")
         seen = _shown(name, detail["input"])
-        lines.append(f"setting {name} from {source}: saw {seen}, {_allowed(detail['msg'])}")
+        lines.append(f"setting {name} from {source}: saw {seen}, {message}")
     return list(dict.fromkeys(lines))
 
 
@@ -413,9 +415,3 @@ def _shown(name: str, value: object) -> str:
     if name == "api_url":
         return describe_url(value) if isinstance(value, str) else type(value).__name__
     return repr(value)
-
-
-def _allowed(text: str) -> str:
-    """Return pydantic's message in the form `expected ...`."""
-    text = text.removeprefix("Value error, ").replace("Input should be", "expected")
-    return text.replace("Input is", "which is")
