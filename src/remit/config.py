@@ -376,17 +376,17 @@ def missing(settings: Settings) -> list[str]:
 
 def unknown_variables() -> dict[str, str]:
     """Return each unknown variable `REMIT_...` with the most similar known one, or ""."""
-    known = {name: own for name in Settings.model_fields for own in variables(name)[:1]}
+    known = [name for name in Settings.model_fields if variables(name)]
     unknown: dict[str, str] = {}
     for variable in sorted(os.environ):
         upper = variable.upper()
-        if variable in known.values() or not upper.startswith(PREFIX):
+        name = upper.removeprefix(PREFIX).lower()
+        if not upper.startswith(PREFIX) or upper.startswith(FOREIGN_PREFIXES):
             continue
-        if not upper.startswith(FOREIGN_PREFIXES):
-            name = upper.removeprefix(PREFIX).lower()
-            ends = [each for each in known if each.endswith(f"_{name}")]
-            meant = closest(name, known, MIN_NAME_SIMILARITY) or "".join(ends[:1])
-            unknown[variable] = known.get(meant, "")
+        if name not in known or variable != upper:
+            longer = [setting for setting in known if setting.endswith(f"_{name}")]
+            meant = closest(name, known, MIN_NAME_SIMILARITY) or "".join(longer[:1])
+            unknown[variable] = variables(meant)[0] if meant else ""
     return unknown
 
 

@@ -41,8 +41,6 @@ from remit._record.spans import SpanRecorder
 from remit._runtime.targets import LOCAL_FILE, make_client, spool_of
 from remit.errors import OUTSIDE_RUN_HINT, DeniedError, RunTerminated, SettingsError, denial
 
-# Seconds that a new runtime waits for the sender of the runtime that it replaces.
-HAND_OVER_S: Final = 0.2
 # Seconds for the thread of a flush after a run to start and to end, beyond its deadline.
 GRACE_S: Final = 0.2
 
@@ -218,13 +216,6 @@ class Runtime:
         if self.delivery is None:
             return FlushResult.nothing()
         return self.delivery.shutdown(Deadline.after(timeout_s, self._clock))
-
-    def hand_over(self) -> None:
-        """Shut down for the runtime that replaces this one, before anything was recorded."""
-        self.shutdown(0)
-        if self.delivery is not None:
-            # The sender may hold the file of an ended process, which the next runtime adopts.
-            self.delivery.stopped(HAND_OVER_S)
 
     def status(self) -> Status:
         """Return mode, target, counters, and the state of delivery."""

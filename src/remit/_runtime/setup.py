@@ -71,7 +71,7 @@ def configure(overrides: Mapping[str, object]) -> Runtime:
         state.configured = settings
         runtime = _install(settings)
     if before is not None:
-        before.hand_over()
+        before.shutdown(0)
     _adopt(runtime)
     return runtime
 
