@@ -20,7 +20,7 @@ from remit._deliver.refusals import FAULT, RUN_FAULT, Acknowledger, Refusal, Tal
 from remit._deliver.runs import RunDelivery, RunRegistrar, RunTable, UnregistrableError
 from remit._deliver.spool import Outbox, Row
 from remit._record.items import Item, Kind
-from remit.client.endpoints import bulk_raw
+from remit.client.endpoints import AnswerTooLongError, bulk_raw
 from remit.errors import (
     ContractError,
     NotFoundError,
@@ -394,6 +394,12 @@ class SpanSender:
         """Send a batch; return the segments of it to send next, in order."""
         try:
             outputs = self._call_bulk(batch)
+        except AnswerTooLongError:
+            # The outputs of ended spans hold their payloads, so half the items may fit.
+            halves = _halves(batch)
+            if halves is None:
+                raise
+            return halves
         except RejectedError as error:
             return self._halve_refused(batch, error)
         if outputs is None:

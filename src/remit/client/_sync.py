@@ -8,10 +8,10 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from remit._base.backoff import delays
 from remit._base.clock import Deadline, SystemClock
 from remit.client._http import DEFAULT_TIMEOUT_S, HttpClient, Transport
-from remit.client._retries import Policy, tries, url_for
+from remit.client._retries import tries
 from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
-from remit.errors import UnavailableError, UsageError
+from remit.errors import SettingsError, UnavailableError, UsageError
 from remit.models._words import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
@@ -240,8 +240,11 @@ class Client:
         Raises:
             SettingsError: A value is not valid.
         """
-        self._policy = Policy(timeout_s, max_retries)
-        self._http = HttpClient(url_for(api_url, transport), api_token, transport=transport)
+        if max_retries < 0:
+            raise SettingsError(f"max_retries is {max_retries}; expected 0 or more")
+        self._timeout_s: Final = timeout_s
+        self._max_retries: Final = max_retries
+        self._http = HttpClient(api_url, api_token, transport=transport, timeout_s=timeout_s)
         self.agent_instances = AgentInstances(self._send)
         self.agent_spans = AgentSpans(self._send)
         self.bulk = Bulk(self._send)
@@ -264,8 +267,8 @@ class Client:
         self._http.close()
 
     def _send(self, call: Call[T]) -> T:
-        deadline = Deadline.after(self._policy.timeout_s, SystemClock())
-        decisions = tries(deadline, self._policy.max_retries, delays())
+        deadline = Deadline.after(self._timeout_s, SystemClock())
+        decisions = tries(deadline, self._max_retries, delays())
         wait_s = next(decisions)
         while True:
             self._http.wait(wait_s)

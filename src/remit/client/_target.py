@@ -78,6 +78,7 @@ class Target:
         """Return the headers of every request."""
         headers = {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip",
             "Content-Type": "application/json",
             "User-Agent": f"remit/{__version__}",
             "X-Prefactor-SDK": sdk_header(),

@@ -8,18 +8,28 @@ reaction it needs. Nothing here does input or output.
 from __future__ import annotations
 
 from remit.client.endpoints import table
-from remit.client.endpoints.bulk import Outputs, bulk, bulk_raw
-from remit.client.endpoints.endpoint import API, Call, Endpoint, JsonMapping
+from remit.client.endpoints.bulk import bulk, bulk_raw
+from remit.client.endpoints.endpoint import (
+    API,
+    MAX_ANSWER_BYTES,
+    MAX_LIST_BYTES,
+    AnswerTooLongError,
+    Call,
+    Endpoint,
+    JsonMapping,
+)
 from remit.client.endpoints.responses import Details, Lenient, Page, interpret
 
 __all__ = [
     "API",
+    "MAX_ANSWER_BYTES",
+    "MAX_LIST_BYTES",
+    "AnswerTooLongError",
     "Call",
     "Details",
     "Endpoint",
     "JsonMapping",
     "Lenient",
-    "Outputs",
     "Page",
     "bulk",
     "bulk_raw",

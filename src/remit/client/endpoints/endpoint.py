@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from remit._base.clock import SystemClock
 from remit._base.ids import key_text, new_key
-from remit.errors import UsageError
+from remit.errors import ContractError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +32,10 @@ PAGING: Final = {"offset": "pagination[offset]", "page_size": "pagination[page_s
 """The names on the wire of the arguments that have another one there."""
 
 
+class AnswerTooLongError(ContractError):
+    """An answer is longer than the limit of its call. Caught in delivery, which asks for less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request, complete: sending it twice sends the same bytes with the same keys.
@@ -43,8 +47,6 @@ class Call(Generic[T]):
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
         limit_bytes: Longest answer that is read.
-        by_output: Whether a longer answer is read one output at a time, without the `details` of
-            each; for bulk requests.
     """
 
     method: str
@@ -53,7 +55,6 @@ class Call(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     query: Query = ()
     limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
-    by_output: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
