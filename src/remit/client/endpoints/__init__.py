@@ -18,7 +18,7 @@ from remit.client.endpoints.endpoint import (
     Endpoint,
     JsonMapping,
 )
-from remit.client.endpoints.responses import Details, Lenient, Page, interpret
+from remit.client.endpoints.responses import details, interpret, lenient, page
 
 __all__ = [
     "API",
@@ -26,13 +26,13 @@ __all__ = [
     "MAX_LIST_BYTES",
     "AnswerTooLongError",
     "Call",
-    "Details",
     "Endpoint",
     "JsonMapping",
-    "Lenient",
-    "Page",
     "bulk",
     "bulk_raw",
+    "details",
     "interpret",
+    "lenient",
+    "page",
     "table",
 ]
