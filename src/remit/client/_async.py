@@ -12,7 +12,7 @@ from remit.client._retries import tries
 from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
 from remit.errors import SettingsError, UnavailableError, UsageError
-from remit.models._words import FinishStatus
+from remit.models._types import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan

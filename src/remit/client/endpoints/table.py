@@ -7,7 +7,7 @@ from typing import Final, Required, TypeAlias, TypedDict
 
 from remit.client.endpoints.endpoint import MAX_LIST_BYTES, Endpoint, JsonMapping
 from remit.client.endpoints.responses import details, details_with_control, page, whole
-from remit.models._words import Purpose, SpanStatus
+from remit.models._types import Purpose, SpanStatus
 from remit.models.agent import Agent, AgentForCreate
 from remit.models.agent_instance import (
     AgentInstance,
