@@ -88,7 +88,7 @@ class HttpBase(Generic[C]):
         if not timeout_s > 0:
             raise SettingsError(f"timeout_s is {timeout_s}; expected seconds above 0")
         self.target = Target.of(NOWHERE if api_url is None else api_url, token)
-        self._given: Any = transport
+        self._custom_transport: Any = transport
         host = urlsplit(self.target.url).hostname or ""
         self._may_compress = not (isinstance(transport, InProcessTransport) or is_loopback(host))
         self._compress = False
@@ -111,7 +111,11 @@ class HttpBase(Generic[C]):
         transport = self._transports.get(os.getpid())
         if transport is not None:
             return transport
-        transport = self._connected(network, call) if self._given is None else self._given
+        transport = (
+            self._connected(network, call)
+            if self._custom_transport is None
+            else self._custom_transport
+        )
         # Of two threads that make one at once, both get the same.
         return self._transports.setdefault(os.getpid(), transport)
 
@@ -163,7 +167,7 @@ class HttpBase(Generic[C]):
 
         It is raised unchained: httpx's errors hold the request, and so the token and payloads.
         """
-        proxy = None if self._given is not None else self.target.proxy()
+        proxy = None if self._custom_transport is not None else self.target.proxy()
         reason = _error_text.describe(
             error, place=self.target.place, timeout_s=timeout_s, proxy=proxy
         )
@@ -181,7 +185,7 @@ class HttpClient(HttpBase[Transport]):
 
         The first one does, while OpenSSL sets up its trust; later ones only wait for the network.
         """
-        return self._given is None and os.getpid() not in self._transports
+        return self._custom_transport is None and os.getpid() not in self._transports
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
         """Return what the API answers to *call*.

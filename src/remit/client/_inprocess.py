@@ -14,7 +14,6 @@ from typing import Any, Final, TypeAlias
 import httpx
 
 from remit._base.guard import guarded
-from remit.errors import UsageError
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -27,8 +26,6 @@ FAILURE: Final = (
     b'{"status":"error","code":"internal_error",'
     b'"message":"the app inside this process failed; the log names the kind of error"}'
 )
-# In the messages of asyncio, anyio and sniffio without a running loop.
-NO_LOOP: Final = ("event loop", "async library")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -44,22 +41,10 @@ class InProcessTransport(httpx.BaseTransport):
         self._app = app
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what the app answers; a 500 if it raises, which is counted and logged by type.
-
-        Raises:
-            UsageError: The app waited for something.
-        """
-        scope = _scope(request)
+        """Return what the app answers; a 500 if it raises or waits, which is counted and logged."""
         exchange = Exchange(request.read())
         # A copy: what the app sets in its context does not reach the caller.
-        ended = contextvars.copy_context().run(_run, self._app, scope, exchange)
-        if ended is False:
-            raise UsageError(
-                f"the app inside this process waited while it answered {scope['method']} "
-                f"{scope['path']}. It has no event loop: its handlers must be `async def` and "
-                "never wait (no sleep, no worker thread, no network, no `def` handler). Serve "
-                "such an app on a port instead"
-            )
+        contextvars.copy_context().run(_run, self._app, _scope(request), exchange)
         return exchange.response()
 
 
@@ -117,8 +102,8 @@ def _scope(request: httpx.Request) -> Message:
 
 
 @guarded("the app inside this process")
-def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
-    """Return whether the app came to its end without waiting."""
+def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> None:
+    """Run *app* to its end."""
 
     async def call() -> None:
         await app(scope, exchange.receive, exchange.send)
@@ -127,10 +112,6 @@ def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
     try:
         steps.send(None)
     except StopIteration:
-        return True
-    except RuntimeError as error:
-        if not any(words in str(error) for words in NO_LOOP):
-            raise
-        return False
+        return
     steps.close()
-    return False
+    raise RuntimeError("the app waited for something, and no event loop runs it")

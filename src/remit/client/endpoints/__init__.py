@@ -1,8 +1,8 @@
 """The API's endpoints as pure descriptions, shared by the client and the sender.
 
 `table` lists the endpoints. `Endpoint.call` describes one request as a `Call`, whose `parse` turns
-an answer into a wire model; `interpret` turns a refusal into the error that is named for the
-reaction it needs. Nothing here does input or output.
+an answer into a wire model. `raise_for_status` turns a refusal into the error that is named for
+the reaction it needs. Nothing here does input or output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from remit.client.endpoints.endpoint import (
     Endpoint,
     JsonMapping,
 )
-from remit.client.endpoints.responses import details, interpret, lenient, page
+from remit.client.endpoints.responses import details, lenient, page, raise_for_status
 
 __all__ = [
     "API",
@@ -31,8 +31,8 @@ __all__ = [
     "bulk",
     "bulk_raw",
     "details",
-    "interpret",
     "lenient",
     "page",
+    "raise_for_status",
     "table",
 ]

@@ -114,9 +114,9 @@ class Endpoint(Generic[T]):
         )
 
     def _body(self, model: type[BaseModel], arguments: JsonMapping) -> dict[str, object]:
-        """Return the body: what was given, after *model* has checked it.
+        """Return the body, the arguments as they are, after *model* has checked them.
 
-        What the model made of it is not sent: a field that only a newer server knows would be lost.
+        The model's own output would lack fields that only a newer server knows.
         """
         known = model.model_fields
         key = idempotency_key(arguments.get("idempotency_key"))
@@ -186,19 +186,19 @@ def encode(where: str, body: JsonMapping) -> bytes:
     )
 
 
-def idempotency_key(given: str | None) -> str:
-    """Return *given*, else a new key, so that a repetition is safe.
+def idempotency_key(key: str | None) -> str:
+    """Return *key*, else a new one, so that a repetition is safe.
 
     Raises:
         UsageError: It is empty or too long.
     """
-    if given is None:
+    if key is None:
         return key_text(new_key(SystemClock.wall_ns()))
-    if not 1 <= len(given) <= MAX_KEY_CHARS:
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
         raise UsageError(
-            f"idempotency_key has {len(given)} characters; the API takes 1 to {MAX_KEY_CHARS}"
+            f"idempotency_key has {len(key)} characters; the API takes 1 to {MAX_KEY_CHARS}"
         )
-    return given
+    return key
 
 
 def segment(name: str, value: str) -> str:

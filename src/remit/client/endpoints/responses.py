@@ -12,7 +12,6 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from remit._base.backoff import http_date_ns, retry_after_s
-from remit._base.clock import SystemClock
 from remit.errors import (
     ApiError,
     ContractError,
@@ -158,15 +157,10 @@ def _fault(error: ValidationError, body: bytes) -> str:
     return f"the answer does not fit ({', '.join(named)})"
 
 
-def interpret(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    where: str = "the request",
-    wall_ns: int | None = None,
+def raise_for_status(
+    status: int, headers: Mapping[str, str], body: bytes, *, where: str, wall_ns: int
 ) -> None:
-    """Return for a success; raise what a refusal means otherwise.
+    """Raise the error that a refusal means; return for a success.
 
     Args:
         status: HTTP status.
@@ -188,7 +182,10 @@ def interpret(
     refusal = _refusal(body)
     code, message, errors = refusal or (None, "", {})
     kind = _error_class(status, from_api=refusal is not None)
-    retry_s = retry_after_s(headers.get("retry-after"), wall_ns=_now(headers, wall_ns))
+    # By the server's time if it says it, so that a wrong clock here does not matter.
+    served_ns = http_date_ns(headers.get("date", ""))
+    now_ns = wall_ns if served_ns is None else served_ns
+    retry_s = retry_after_s(headers.get("retry-after"), wall_ns=now_ns)
     fields = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in errors.items())
     sentence = ": ".join(filter(None, (_status_text(status), code, message, fields)))
     if status < CLIENT_ERROR:
@@ -269,11 +266,3 @@ def _line(text: str) -> str:
     """Return *text* on one line, bounded: it comes from outside, and goes into the log."""
     cut = text if len(text) <= MAX_MESSAGE_CHARS else f"{text[:MAX_MESSAGE_CHARS]}..."
     return "".join(char if char.isprintable() else " " for char in cut)
-
-
-def _now(headers: Mapping[str, str], wall_ns: int | None) -> int:
-    """Return the server's time if it says it, so that a wrong clock here does not matter."""
-    served_ns = http_date_ns(headers.get("date", ""))
-    if served_ns is not None:
-        return served_ns
-    return SystemClock.wall_ns() if wall_ns is None else wall_ns
