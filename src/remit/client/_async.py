@@ -30,12 +30,16 @@ class AsyncSender(Protocol):
         ...
 
 
-class AsyncAgentInstances:
-    """The endpoints of agent instances: one instance is one run of an agent."""
+class AsyncEndpoints:
+    """Base of the endpoints of one kind."""
 
     def __init__(self, send: AsyncSender) -> None:
         """Send through *send*."""
         self._send: Final = send
+
+
+class AsyncAgentInstances(AsyncEndpoints):
+    """The endpoints of agent instances: one instance is one run of an agent."""
 
     async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
@@ -115,12 +119,8 @@ class AsyncAgentInstances:
         )
 
 
-class AsyncAgentSpans:
+class AsyncAgentSpans(AsyncEndpoints):
     """The endpoints of spans: one span is one step of a run."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` says whether the run was terminated."""
@@ -158,24 +158,16 @@ class AsyncAgentSpans:
         return await self._send(endpoints.LIST_SPANS.call(**fields))
 
 
-class AsyncBulk:
+class AsyncBulk(AsyncEndpoints):
     """The endpoint that takes several operations at once."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
         return await self._send(bulk(items))
 
 
-class AsyncAgents:
+class AsyncAgents(AsyncEndpoints):
     """The endpoints of agents."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def show(
         self,

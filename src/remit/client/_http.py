@@ -188,11 +188,7 @@ class HttpClient(HttpBase[Transport]):
         return self._custom_transport is None and os.getpid() not in self._transports
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the API answers to *call*.
-
-        Args:
-            call: What to send.
-            timeout_s: Seconds for this call; the client's own if None.
+        """Return what the API answers to *call*, within *timeout_s* or the client's own timeout.
 
         Raises:
             ApiError: The API refuses, cannot be reached, or something else answers.
@@ -205,10 +201,6 @@ class HttpClient(HttpBase[Transport]):
 
         The timeout bounds each wait for the network, and the time in which the body arrives. The
         look-up of a name, and a head that arrives in small parts, may take longer.
-
-        Args:
-            call: What to send.
-            timeout_s: Seconds for this call; the client's own if None.
 
         Raises:
             UnavailableError: No answer came.

@@ -30,12 +30,16 @@ class Sender(Protocol):
         ...
 
 
-class AgentInstances:
-    """The endpoints of agent instances: one instance is one run of an agent."""
+class Endpoints:
+    """Base of the endpoints of one kind."""
 
     def __init__(self, send: Sender) -> None:
         """Send through *send*."""
         self._send: Final = send
+
+
+class AgentInstances(Endpoints):
+    """The endpoints of agent instances: one instance is one run of an agent."""
 
     def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
@@ -113,12 +117,8 @@ class AgentInstances:
         )
 
 
-class AgentSpans:
+class AgentSpans(Endpoints):
     """The endpoints of spans: one span is one step of a run."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` says whether the run was terminated."""
@@ -156,24 +156,16 @@ class AgentSpans:
         return self._send(endpoints.LIST_SPANS.call(**fields))
 
 
-class Bulk:
+class Bulk(Endpoints):
     """The endpoint that takes several operations at once."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
         return self._send(bulk(items))
 
 
-class Agents:
+class Agents(Endpoints):
     """The endpoints of agents."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def show(
         self,
