@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator, Set
 from math import inf
 from pathlib import Path
 from typing import Final
@@ -58,47 +58,40 @@ class Retry:
         return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
 
-class RetryQueue:
+class RetryQueue(dict[int | str, Retry]):
     """Retries of what failed: of rows by their id, of runs by their key."""
 
     def __init__(self, clock: Clock) -> None:
         """Begin with none."""
+        super().__init__()
         self._clock = clock
-        self._retries: dict[int | str, Retry] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether there are any."""
-        return bool(self._retries)
-
-    def __contains__(self, key: int | str) -> bool:
-        """Return whether the last try of *key* failed."""
-        return key in self._retries
 
     def retry_later(self, key: int | str) -> bool:
         """Record a failed try of *key*; return whether to try once more."""
-        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
+        retry = self.setdefault(key, Retry(self._clock, delays()))
         if retry.tries + 1 >= MAX_TRIES:
-            del self._retries[key]
+            del self[key]
             return False
         retry.postpone()
         return True
 
     def is_waiting(self, key: int | str) -> bool:
         """Return whether it is too early for the next try."""
-        retry = self._retries.get(key)
+        retry = self.get(key)
         return retry is not None and retry.due_in_s() > 0
 
     def remove(self, key: int | str) -> None:
         """Remove *key*, which succeeded or is not tried any more."""
-        self._retries.pop(key, None)
+        self.pop(key, None)
 
-    def keep_only(self, keys: Container[int | str]) -> None:
+    def keep_only(self, keys: Set[int | str]) -> None:
         """Remove all but *keys*."""
-        self._retries = {key: retry for key, retry in self._retries.items() if key in keys}
+        for key in self.keys() - keys:
+            del self[key]
 
     def wait_s(self) -> float:
         """Return the seconds until the next try is due, infinity without one."""
-        return min((retry.due_in_s() for retry in self._retries.values()), default=inf)
+        return min((retry.due_in_s() for retry in self.values()), default=inf)
 
 
 class CircuitBreaker:
