@@ -88,6 +88,10 @@ from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._record.blocks import Run as Run
+from remit._record.blocks import RunBlock as RunBlock
+from remit._record.blocks import Span as Span
+from remit._record.blocks import null_run as null_run
 from remit._record.items import AgentRef as AgentRef
 from remit._record.items import Item as Item
 from remit._record.items import Kind as Kind
@@ -96,12 +100,8 @@ from remit._record.items import Sink as Sink
 from remit._record.policy import Ceiling as Ceiling
 from remit._record.policy import under as under
 from remit._record.policy import verdict as verdict
-from remit._record.run_blocks import Run as Run
-from remit._record.run_blocks import RunBlock as RunBlock
-from remit._record.run_blocks import null_run as null_run
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
-from remit._record.span_blocks import Span as Span
 from remit._runtime import setup as setup
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, TypedDict, Unpack
 
 from remit._base.clock import NS_PER_S, Clock, Deadline
 from remit._base.guard import guarded, logger
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.adoption import Adoption
 from remit._deliver.batches import BatchLimits
@@ -105,8 +106,7 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
-        # Reentrant, because a signal handler may shut down too.
-        self._closing = threading.RLock()
+        self._closing = SignalSafeLock()
         self._files: Files | None = None
         if self._spool is not None:
             self._files = Files(

@@ -33,8 +33,9 @@ from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
 from remit._deliver.status import Tally
 from remit._record.items import Item, Kind
-from remit.client.endpoints import bulk_raw
+from remit.client.endpoints import AnswerTooLongError, bulk_raw
 from remit.errors import (
+    ApiError,
     ContractError,
     NotFoundError,
     RejectedError,
@@ -332,7 +333,7 @@ class Sender:
         """Send a batch; return the rows of it to send next, in order."""
         try:
             outputs = self._call_bulk(batch.bodies)
-        except RejectedError as error:
+        except (RejectedError, AnswerTooLongError) as error:
             self._send_parts(batch, error)
             return []
         if outputs is None:
@@ -390,11 +391,15 @@ class Sender:
                 self._refuse(row, run, refusal)
         return []
 
-    def _send_parts(self, batch: Batch, error: RejectedError | None) -> None:
-        """Send the halves of a batch that was refused as a whole, or that a fault kept back.
+    def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
+        """Send the halves of a batch after an *error* of the whole, or a fault of remit's.
 
         A single row is made smaller if the server says that it is too large, else set aside; after
         a fault it is retried.
+
+        Raises:
+            ContractError: The answer to a single row is too long. The answer to more rows may be
+                long because it repeats their payloads.
         """
         rows = list(batch.rows.values())
         if len(rows) > 1:
@@ -407,6 +412,8 @@ class Sender:
         if error is None:
             self._retry((row_id, item), run, FAULT)
             return
+        if isinstance(error, AnswerTooLongError):
+            raise error
         smaller: Item | None = None
         if isinstance(error, TooLargeError):
             forms = self._smaller_forms.setdefault(row_id, smaller_forms(item))
