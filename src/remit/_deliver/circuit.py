@@ -1,9 +1,8 @@
-"""Retries: the circuit breaker of one target, and the retries of single rows and runs."""
+"""The circuit breaker: the health of delivery to one target, and the time of the next try."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
-from math import inf
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +10,6 @@ from urllib.parse import urlsplit, urlunsplit
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
-from remit._deliver.reactions import MAX_TRIES
 from remit._deliver.status import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
 
@@ -56,42 +54,6 @@ class Retry:
     def due_in_s(self) -> float:
         """Return the seconds until the next try, never below zero."""
         return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
-
-
-class RetryQueue(dict[int | str, Retry]):
-    """Retries of what failed: of rows by their id, of runs by their key."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin with none."""
-        super().__init__()
-        self._clock = clock
-
-    def retry_later(self, key: int | str) -> bool:
-        """Record a failed try of *key*; return whether to try once more."""
-        retry = self.setdefault(key, Retry(self._clock, delays()))
-        if retry.tries + 1 >= MAX_TRIES:
-            del self[key]
-            return False
-        retry.postpone()
-        return True
-
-    def is_waiting(self, key: int | str) -> bool:
-        """Return whether it is too early for the next try."""
-        retry = self.get(key)
-        return retry is not None and retry.due_in_s() > 0
-
-    def remove(self, key: int | str) -> None:
-        """Remove *key*, which succeeded or is not tried any more."""
-        self.pop(key, None)
-
-    def keep_only(self, keys: Set[int | str]) -> None:
-        """Remove all but *keys*."""
-        for key in self.keys() - keys:
-            del self[key]
-
-    def wait_s(self) -> float:
-        """Return the seconds until the next try is due, infinity without one."""
-        return min((retry.due_in_s() for retry in self.values()), default=inf)
 
 
 class CircuitBreaker:
