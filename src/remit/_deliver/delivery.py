@@ -20,7 +20,7 @@ from remit._deliver.refusals import Tally
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.runs import Registrations, RunTable
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, SpoolOutbox
+from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
 from remit._deliver.status import StatusReader
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
@@ -105,7 +105,7 @@ class Delivery:
         # Reentrant, because a signal handler may shut down too.
         self._closing = threading.RLock()
         self._spool_files = files = self._files()
-        self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
+        self._outbox = outbox = Outbox(files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
         self._circuit = CircuitBreaker(self._target, clock)
         context = SenderContext(

@@ -10,7 +10,7 @@ from remit._deliver.adoption import Adoption
 from remit._deliver.buffer import Buffer
 from remit._deliver.results import FlushResult, Status
 from remit._deliver.sender import SenderContext
-from remit._deliver.spool import Folder, SpoolOutbox
+from remit._deliver.spool import Folder, Outbox
 from remit._deliver.writer import Writer
 
 
@@ -31,7 +31,7 @@ class StatusReader:
     target: str
     buffer: Buffer
     writer: Writer
-    outbox: SpoolOutbox
+    outbox: Outbox
     adoption: Adoption
     context: SenderContext
     spool: Folder | None

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
+# What an item takes on disk besides its payload and result, about.
+ROW_BYTES: Final = 128
 # zlib releases the interpreter's lock for more than this.
 CRC_BYTES: Final = 5 * 1024
 
@@ -140,7 +142,13 @@ _run: Final = msgspec.msgpack.Decoder(_StoredRun)
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def stored_bytes(items: Sequence[Item]) -> int:
+    """Return about how many bytes *items* take on disk."""
+    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
+    return ROW_BYTES * len(items) + sum(contents)
+
+
+def split(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Split *items* into the parts that are stored and read together."""
     begin = size_bytes = 0
     for end, item in enumerate(items):
