@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import Item, Loss, RunState, Outbox
+from tests.inside import Item, Loss, Outbox, RunState
 from tests.spooling import Spooled, in_child, item, record
 
 PUTS: Final = 40
