@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 
 from remit._base.guard import logger
 from remit._deliver.losses import Loss
@@ -39,13 +39,8 @@ from remit._deliver.spool.store import (
     read_runs,
 )
 
-
-class OnLoss(Protocol):
-    """Counts lost items."""
-
-    def __call__(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Add *count* for *reason*, for lost spans also to their runs."""
-        ...
+OnLoss: TypeAlias = Callable[[Loss, int, Sequence[str]], None]
+"""Counts lost items for a reason, and lost spans for the keys of their runs, one for each span."""
 
 
 class Files:
@@ -149,8 +144,8 @@ class Files:
                 claim.release()
                 return None
         if unreadable:
-            self.on_loss(Loss.SPOOL_DAMAGED, unreadable)
-        claim.put_aside(DAMAGED)
+            self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
+        claim.rename(DAMAGED)
         logger.warning(
             "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
             "it was put aside with the ending %s",
@@ -185,9 +180,7 @@ class Files:
             ],
         )
         file.delete_aside()
-        claim = file.close()
-        claim.bring_back()
-        claim.release()
+        file.close().rename(DATABASE)
         return len(items)
 
     def _copy(self, damaged: sqlite3.Connection, file: SpoolFile) -> tuple[int, int]:
@@ -208,7 +201,7 @@ class Files:
                 file.write(chunks=[(number, self.wall_ns(), part)])
                 copied += part.items
             else:
-                self.on_loss(Loss.SPOOL_FULL, part.items)
+                self.on_loss(Loss.SPOOL_FULL, part.items, ())
         file.load()
         return copied, unreadable + _items_after(damaged, last_id)
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
@@ -87,7 +86,7 @@ class Outbox:
         self._next_check_s = self._next_write_s = 0.0
         # Adoption handles the errors of the file of an ended process.
         self._warned = file is not None
-        self._warned_of_damage = self._closed = False
+        self._closed = False
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
         """Add *runs*, then *items* in order."""
@@ -374,24 +373,10 @@ class Outbox:
             return []
         try:
             return self._file.read(chunk_id, chunk.items)
-        except DamagedError:
-            self._lose_damaged(self._file.claim.path, chunk_id, chunk)
-        except STORAGE_ERRORS as error:
+        except (DamagedError, *STORAGE_ERRORS) as error:
             self.broken = error
             self._warn(error)
         return []
-
-    def _lose_damaged(self, path: Path, chunk_id: int, chunk: Chunk) -> None:
-        self._remove(chunk_id)
-        self._lose(Loss.SPOOL_DAMAGED, chunk.items - len(chunk.settled))
-        if not self._warned_of_damage:
-            self._warned_of_damage = True
-            logger.warning(
-                "a part of the spool's file %s is damaged: the items in it are lost, and counted "
-                "in remit.status().dropped as %s",
-                path,
-                Loss.SPOOL_DAMAGED.value,
-            )
 
     def _remove(self, chunk_id: int) -> None:
         """Remove a chunk; its row in the file is deleted later."""
@@ -414,7 +399,7 @@ class Outbox:
         self._file = None
         with suppress(OSError):
             if done and refused:
-                claim.put_aside(ASIDE)
+                claim.rename(ASIDE)
             elif done:
                 claim.remove()
         claim.release()
