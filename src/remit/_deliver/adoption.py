@@ -6,7 +6,7 @@ from collections import Counter
 
 from remit._base.clock import NS_PER_S
 from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
-from remit._deliver.runs import RunTable
+from remit._deliver.run_delivery import RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
 from remit._deliver.spool import Files, Outbox, RunRecord, SpoolFile, is_damage
 from remit._record.items import Item
@@ -111,7 +111,7 @@ class Adoption:
     def _open(self, files: Files, file: SpoolFile) -> None:
         self._file, self._ended = file, False
         outbox = Outbox(files, file=file)
-        self._sender = Sender(outbox, RunTable(outbox), self._context)
+        self._sender = Sender(outbox, RunDeliveries(outbox), self._context)
         self._outbox = outbox
         if self._closed:
             # Taken while another thread closed: one of the two sees the other.

@@ -8,13 +8,13 @@ format never are.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._deliver.losses import Loss
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
@@ -72,7 +72,7 @@ class Files:
         self.folder = folder
         self.on_loss = on_loss
         # Reentrant: an outbox calls its own methods with the lock held.
-        self.lock = threading.RLock()
+        self.lock = SignalSafeLock()
         self.wall_ns = wall_ns
         self._others = others
         self._foreign: set[Path] = set()

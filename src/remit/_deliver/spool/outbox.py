@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
 from remit._deliver.losses import Loss, total_cost
 from remit._deliver.spool.files import Files
@@ -74,7 +74,7 @@ class Outbox:
         self._release = release
         self._file = file
         # Reentrant, because methods call each other with the lock held.
-        self._lock = threading.RLock() if files is None else files.lock
+        self._lock = SignalSafeLock() if files is None else files.lock
         self._chunks: dict[int, Chunk] = {} if file is None else file.chunks
         self._runs: dict[str, RunRecord] = {} if file is None else file.runs
         self._last_chunk = max(self._chunks, default=0)
