@@ -24,7 +24,7 @@ from remit._deliver.circuit import CircuitBreaker, without_credentials
 from remit._deliver.losses import Loss, Losses
 from remit._deliver.run_delivery import Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, SpoolOutbox
+from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
 from remit._deliver.status import FlushResult, Status, Tally
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
@@ -112,7 +112,7 @@ class Delivery:
             self._files = Files(
                 self._spool, wall_ns=clock.wall_ns, on_loss=self._count_loss, others=self._others
             )
-        self._outbox = outbox = SpoolOutbox(self._files, release=buffer.release)
+        self._outbox = outbox = Outbox(self._files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
         self._circuit = CircuitBreaker(
             self._target, clock, spool=self._spool.path if self._spool is not None else None
@@ -380,7 +380,7 @@ class StatusReader:
     target: str
     buffer: Buffer
     writer: Writer
-    outbox: SpoolOutbox
+    outbox: Outbox
     adoption: Adoption
     context: SenderContext
     spool: Folder | None
