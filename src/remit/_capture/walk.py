@@ -16,8 +16,8 @@ from remit._capture import markers
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
     MAX_JUDGED_CHARS,
-    VERDICTS,
-    cache_verdict,
+    PLAIN_NAMES,
+    cache_plain_name,
     flag_rule,
     name_rule,
 )
@@ -41,6 +41,7 @@ MARGIN_CHARS: Final = 512
 LOOK_BACK: Final = 256
 """How many items before the kept ones are searched for a flag or the beginning of a private key."""
 
+_FIRST_CONTAINER: Final = int(Kind.ITEMS)
 _MAX_CACHED_CHARS: Final = 64
 _MARKER_CHARS: Final = 48
 _ENTRY_CHARS: Final = 4
@@ -53,11 +54,8 @@ _ORDER_NODES: Final = 16
 LABELS: Final = ("name", "key", "header")
 """Keys whose value may name the `value` in the same object."""
 
-_LABELLED: Final = (("value", LABELS), ("Value", tuple(map(str.capitalize, LABELS))))
-"""Fields of a value with their labels; AWS and .NET begin theirs with a capital."""
-
-_NOT_CACHED: Final = "?"
-"""Not a rule: the name has no cached verdict."""
+_LABELLED: Final = {"value": LABELS, "Value": tuple(map(str.capitalize, LABELS))}
+"""Names of a value with the names of its labels; AWS and .NET begin theirs with a capital."""
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder().decode
@@ -149,9 +147,8 @@ class Walk:
         """Return the plain, redacted copy of *value*, which is *depth* containers deep."""
         if type(value) is str:
             return self.text(value)
-        if value is None or value is True or value is False:
-            return value
-        if type(value) is int and -MAX_EXACT <= value <= MAX_EXACT:
+        is_exact = type(value) is int and -MAX_EXACT <= value <= MAX_EXACT
+        if is_exact or value is None or value is True or value is False:
             return value
         kind = type(value)
         reader = READERS.get(id(kind))
@@ -159,7 +156,14 @@ class Walk:
             reader = reader_of(kind)
         if self.excluded and reader.category in self.excluded:
             return self.withhold(f"category:{reader.category}", value)
-        return _BY_KIND[reader.kind](self, value, depth, reader)
+        if reader.kind < _FIRST_CONTAINER:
+            return _BY_KIND[reader.kind](self, value, depth, reader)
+        if depth >= MAX_DEPTH or id(value) in self._path:
+            return markers.cut_below(depth)
+        self._path.add(id(value))
+        copy = _BY_KIND[reader.kind](self, value, depth, reader)
+        self._path.discard(id(value))
+        return copy
 
     def text(self, value: str) -> object:
         """Return *value*, or a marker with as much of it as the budget allows."""
@@ -232,27 +236,29 @@ class Walk:
             name = f"{name[:MAX_KEY_CHARS]}..."
         elif name != "remit" and name.lstrip("$") == "remit":
             name = name if self._is_copy else f"${name}"
-        elif name is key and len(name) <= _MAX_CACHED_CHARS and replace_surrogates(name) == name:
-            self._cache_verdict(name, rule)
+        elif rule is None and name is key and self._is_plain(name):
+            cache_plain_name(name)
         return replace_surrogates(name) if self._scrub else name, rule
 
-    def _cache_verdict(self, name: str, rule: str | None) -> None:
-        """Cache the verdict on *name*, unless it depends on rules that are off."""
-        if not self.off or key_shaped(name) is None:
-            cache_verdict(name, rule)
+    def _is_plain(self, name: str) -> bool:
+        """Return whether *name* is recorded unchanged, whatever rules are off."""
+        if len(name) > _MAX_CACHED_CHARS or replace_surrogates(name) != name:
+            return False
+        return not self.off or key_shaped(name) is None
 
     def _key_text(self, key: object, position: int) -> str:
         if type(key) is str:
             return key
         reader = reader_of(type(key))
         for _ in range(MAX_INNER):
-            if reader.kind is Kind.UNWRAP:
-                key = reader.plain(key)
-                rule = self.rule_inside(reader, key)
-                if rule is not None:
-                    self.counts.append(rule)
-                    return f"<{rule} {position}>"
-                reader = reader_of(type(key))
+            if reader.kind is not Kind.UNWRAP:
+                break
+            key = reader.plain(key)
+            rule = self.rule_inside(reader, key)
+            if rule is not None:
+                self.counts.append(rule)
+                return f"<{rule} {position}>"
+            reader = reader_of(type(key))
         if reader.kind is Kind.SECRET:
             self.counts.append(SECRET_TYPE)
             return f"<{SECRET_TYPE} {position}>"
@@ -317,8 +323,8 @@ class Walk:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            if type(key) is str and (rule := VERDICTS.get(key, _NOT_CACHED)) is not _NOT_CACHED:
-                name = key
+            if type(key) is str and (key in PLAIN_NAMES or key in _LABELLED):
+                name, rule = key, None
             else:
                 name, rule = self.redact_key(key, len(out) + 1)
             if name in out:
@@ -331,7 +337,7 @@ class Walk:
 
     def hide_labelled(self, out: dict[str, object]) -> None:
         """Withhold the value of `{"name": "Authorization", "value": ...}`."""
-        for value, labels in _LABELLED:
+        for value, labels in _LABELLED.items():
             if value in out:
                 for label in labels:
                     out[value] = self._hide_if_labelled(out.get(label), out[value])
@@ -434,13 +440,6 @@ class Walk:
             pair = cast("list[object]", copy)
             pair[1] = self._hide_if_labelled(pair[0], pair[1])
 
-    def _enter(self, value: object, depth: int) -> bool:
-        """Return whether the walk may go into a container: not too deep, not inside itself."""
-        if depth >= MAX_DEPTH or id(value) in self._path:
-            return False
-        self._path.add(id(value))
-        return True
-
     def scalar(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a single value."""
         del depth
@@ -469,13 +468,10 @@ class Walk:
     def items(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a list, a tuple, a deque, a view of a dict."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         if self.from_end:
             copies, total = self._from_end(value, total, depth, reader)
         else:
             copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
-        self._path.discard(id(value))
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
         if type(value) is tuple:
@@ -499,11 +495,8 @@ class Walk:
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not read."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         members = snapshot(reader.iterate(value), MAX_NODES) if total <= MAX_NODES else ()
         copies = self._in_order(members, depth)
-        self._path.discard(id(value))
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
     def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
@@ -513,8 +506,6 @@ class Walk:
     def mapping(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a dict."""
         total = reader.size(value)
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         entries = snapshot(reader.iterate(value), self.nodes)
         if depth == 0:
             if self.newest:
@@ -522,7 +513,6 @@ class Walk:
                 entries = tuple(sorted(entries, key=self._weight))
             self.share_budget([item for _, item in entries])
         copy = self._pairs(entries, depth)
-        self._path.discard(id(value))
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
     def _weight(self, entry: tuple[object, object]) -> tuple[bool, bool]:
@@ -531,8 +521,6 @@ class Walk:
 
     def record(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read an object by its declared fields."""
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         stored = list(_stored_fields(value, reader))
         extra = _extra(value) if reader.extra else {}
         if depth == 0:
@@ -547,14 +535,11 @@ class Walk:
         if extra:
             copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
-        self._path.discard(id(value))
         total = len(stored) + len(extra)
         return copy if len(copy) >= total else markers.cut(total, "keys", copy)
 
     def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a NamedTuple as a list, redacted by the names of its fields."""
-        if not self._enter(value, depth):
-            return markers.cut_below(depth)
         copies: dict[str, object] = {}
         for field, item in zip(reader.fields, reader.iterate(value), strict=False):
             if self.nodes <= 0 or self.chars <= 0:
@@ -563,7 +548,6 @@ class Walk:
             self.chars -= _ENTRY_CHARS
             copies[field.name] = self._field(field, item, depth)
         self.hide_labelled(copies)
-        self._path.discard(id(value))
         total = reader.size(value)
         items = list(copies.values())
         return items if len(items) >= total else markers.cut(total, "items", items)
@@ -577,13 +561,13 @@ class Walk:
 
 _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] = (
     Walk.scalar,
+    Walk.secret,
+    Walk.unwrap,
     Walk.items,
     Walk.unordered,
     Walk.mapping,
     Walk.record,
     Walk.named_tuple,
-    Walk.unwrap,
-    Walk.secret,
 )
 """By `Kind`."""
 
@@ -652,7 +636,7 @@ def _judged_part(name: str) -> str:
     end = name[-MAX_JUDGED_CHARS:]
     stem = end.rstrip("0123456789")
     # So that `row_1` to `row_999` are judged once.
-    return end if stem in {end, ""} else f"{stem}0"
+    return f"{stem}0" if stem and stem != end else end
 
 
 def is_harmless(value: object) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningKind
 from pydantic_core import core_schema
 
-from remit._capture.declared import rule_of
+from remit._capture.type_readers import rule_of
 from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
 from remit._declare.schema.types import opaque, type_name
 from remit._inspect.fields import annotated_fields_of
