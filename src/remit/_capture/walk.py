@@ -223,7 +223,7 @@ class Walk:
             key: Any key of a dict.
             position: Its position in the dict; it distinguishes keys without a text.
         """
-        name = self._key_text(key, position)
+        name = key if type(key) is str else self._key_text(key, position)
         # Of a longer name the beginning is recorded, and the end is judged.
         head = name[: MAX_KEY_CHARS + MARGIN_CHARS]
         short = len(name) < SHORTEST and SIGN not in name
@@ -247,8 +247,6 @@ class Walk:
         return not self.off or key_shaped(name) is None
 
     def _key_text(self, key: object, position: int) -> str:
-        if type(key) is str:
-            return key
         reader = reader_of(type(key))
         for _ in range(MAX_INNER):
             if reader.kind is not Kind.UNWRAP:
@@ -351,65 +349,33 @@ class Walk:
             return copy
         return self.withhold(rule, copy)
 
-    def elements(self, items: Iterable[object], depth: int) -> list[object] | None:
-        """Return the copies of *items*, as far as the budget allows.
+    def elements(
+        self, items: Sequence[object], depth: int, *, from_end: bool = False
+    ) -> list[object] | None:
+        """Return the copies of *items*, as far as the budget allows; the last one first *from_end*.
 
         Returns:
             None if they are the lines of a private key.
         """
-        out: list[object] = []
-        flag: str | None = None
-        for item in items:
-            if self.nodes <= 0 or self.chars <= 0:
-                break
-            self.nodes -= 1
-            self.chars -= _ENTRY_CHARS
-            if flag is not None and type(item) is str:
-                out.append(self.withhold(flag, item))
-                flag = None
-                continue
-            copy = self.value(item, depth + 1)
-            if type(item) is str:
-                if item[:1] == "-":
-                    if markers.rule_of(copy) == PRIVATE_KEY:
-                        return None
-                    flag = self._rule_of_flag(item)
-            else:
-                self.hide_second(copy)
-            out.append(copy)
-        return out
-
-    def last_elements(self, items: Sequence[object], total: int, depth: int) -> list[object] | None:
-        """Return the copies of the last of *items*, as far as the budget allows, in order.
-
-        Args:
-            items: The list, or the end of it.
-            total: How many items the list has. If not all are kept, a marker that says so is first.
-            depth: How deep the list is.
-
-        Returns:
-            None if they are, or may be, the lines of a private key.
-        """
-        hidden = self._after_flags(items)
-        if hidden is None:
+        after_flags = self._after_flags(items)
+        if after_flags is None:
             return None
-        kept: list[object] = []
-        for place in reversed(range(len(items))):
+        copies: list[object] = []
+        for place, item in reversed(tuple(enumerate(items))) if from_end else enumerate(items):
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
             self.chars -= _ENTRY_CHARS
-            if place in hidden:
-                kept.append(self.withhold(hidden[place], items[place]))
+            if place in after_flags:
+                copies.append(self.withhold(after_flags[place], item))
                 continue
-            copy = self.value(items[place], depth + 1)
-            self.hide_second(copy)
-            kept.append(copy)
-        if len(kept) >= total:
-            return kept[::-1]
-        if kept and total == _PAIR:
-            kept[0] = self._hide_if_labelled(items[0], kept[0])
-        return [markers.cut_before(total), *reversed(kept)]
+            if type(item) is str:
+                copies.append(self.text(item))
+            else:
+                copy = self.value(item, depth + 1)
+                self.hide_second(copy)
+                copies.append(copy)
+        return copies
 
     def _after_flags(self, items: Sequence[object]) -> dict[int, str] | None:
         """Return the rules of the texts that follow a flag, such as `--password`, by their places.
@@ -417,22 +383,20 @@ class Walk:
         Returns:
             None if a private key begins among them, in lines.
         """
-        hidden: dict[int, str] = {}
+        rules: dict[int, str] = {}
         flag: str | None = None
         for place, item in enumerate(items):
             if type(item) is not str:
                 continue
             if flag is not None:
-                hidden[place], flag = flag, None
+                rules[place], flag = flag, None
             elif item[:1] == "-":
-                if key_shaped(item[:MARGIN_CHARS], self.off) == PRIVATE_KEY:
+                if key_shaped(item[: self._text_cap + MARGIN_CHARS], self.off) == PRIVATE_KEY:
                     return None
-                flag = self._rule_of_flag(item)
-        return hidden
-
-    def _rule_of_flag(self, argument: str) -> str | None:
-        rule = flag_rule(argument)
-        return None if rule in self.off else rule
+                flag = flag_rule(item)
+                if flag in self.off:
+                    flag = None
+        return rules
 
     def hide_second(self, copy: object) -> None:
         """Withhold the second of a pair: `("Authorization", ...)`, alone or among others."""
@@ -469,9 +433,8 @@ class Walk:
         """Read a list, a tuple, a deque, a view of a dict."""
         total = reader.size(value)
         if self.from_end:
-            copies, total = self._from_end(value, total, depth, reader)
-        else:
-            copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
+            return self._last_items(value, total, depth, reader)
+        copies = self.elements(snapshot(reader.iterate(value), self.nodes), depth)
         if copies is None:
             return self.withhold(PRIVATE_KEY, value)
         if type(value) is tuple:
@@ -479,10 +442,8 @@ class Walk:
             self.hide_second(copies)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def _from_end(
-        self, value: object, total: int, depth: int, reader: TypeReader
-    ) -> tuple[list[object] | None, int]:
-        """Return `last_elements` of a list, and 0, because the result has its own cut marker."""
+    def _last_items(self, value: object, total: int, depth: int, reader: TypeReader) -> object:
+        """Read a list of which the last items count; the first item is a marker if it is cut."""
         limit = max(0, self.nodes) + LOOK_BACK
         items = snapshot(islice(reader.iterate(value), max(0, total - limit), None), limit)
         if self._is_copy and items and len(items) == total:
@@ -490,7 +451,17 @@ class Walk:
             of = markers.items_before(items[0])
             if of is not None:
                 items, total = items[1:], max(of, total)
-        return self.last_elements(items, total, depth), 0
+        copies = self.elements(items, depth, from_end=True)
+        if copies is None:
+            return self.withhold(PRIVATE_KEY, value)
+        copies.reverse()
+        if len(copies) >= total:
+            if type(value) is tuple:
+                self.hide_second(copies)
+            return copies
+        if copies and total == _PAIR:
+            copies[0] = self._hide_if_labelled(items[0], copies[0])
+        return [markers.cut_before(total), *copies]
 
     def unordered(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a set, sorted by the encoding of its members; a huge one is not read."""
@@ -499,7 +470,7 @@ class Walk:
         copies = self._in_order(members, depth)
         return copies if len(copies) >= total else markers.cut(total, "items", copies)
 
-    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
         # Sorted before the walk, so that the members within the budget do not depend on hash seeds.
         return self.elements(sorted(members, key=_sort_key), depth) or []
 
@@ -525,13 +496,7 @@ class Walk:
         extra = _extra(value) if reader.extra else {}
         if depth == 0:
             self.share_budget([item for _, item in stored])
-        copy: dict[str, object] = {}
-        for field, item in stored:
-            if self.nodes <= 0 or self.chars <= 0:
-                break
-            self.nodes -= 1
-            self.chars -= len(field.name) + _ENTRY_CHARS
-            copy[field.name] = self._field(field, item, depth)
+        copy = self._fields(stored, depth)
         if extra:
             copy.update(self._pairs(snapshot(DICT.items(extra), self.nodes), depth))
         self.hide_labelled(copy)
@@ -540,23 +505,31 @@ class Walk:
 
     def named_tuple(self, value: object, depth: int, reader: TypeReader) -> object:
         """Read a NamedTuple as a list, redacted by the names of its fields."""
-        copies: dict[str, object] = {}
-        for field, item in zip(reader.fields, reader.iterate(value), strict=False):
+        stored = zip(reader.fields, reader.iterate(value), strict=False)
+        copy = self._fields(stored, depth, are_keys=False)
+        self.hide_labelled(copy)
+        total = reader.size(value)
+        items = list(copy.values())
+        return items if len(items) >= total else markers.cut(total, "items", items)
+
+    def _fields(
+        self, stored: Iterable[tuple[Field, object]], depth: int, *, are_keys: bool = True
+    ) -> dict[str, object]:
+        """Return the copies of the fields of an object, as far as the budget allows."""
+        copy: dict[str, object] = {}
+        for field, item in stored:
             if self.nodes <= 0 or self.chars <= 0:
                 break
             self.nodes -= 1
-            self.chars -= _ENTRY_CHARS
-            copies[field.name] = self._field(field, item, depth)
-        self.hide_labelled(copies)
-        total = reader.size(value)
-        items = list(copies.values())
-        return items if len(items) >= total else markers.cut(total, "items", items)
-
-    def _field(self, field: Field, item: object, depth: int) -> object:
-        rule = self.rule_of(field, item)
-        if rule is not None:
-            return self.withhold(rule, item)
-        return self._named(field.name, item, depth) if self.newest else self.nested(item, depth)
+            self.chars -= (len(field.name) if are_keys else 0) + _ENTRY_CHARS
+            rule = self.rule_of(field, item)
+            if rule is not None:
+                copy[field.name] = self.withhold(rule, item)
+            elif self.newest:
+                copy[field.name] = self._named(field.name, item, depth)
+            else:
+                copy[field.name] = self.nested(item, depth)
+        return copy
 
 
 _BY_KIND: Final[tuple[Callable[[Walk, object, int, TypeReader], object], ...]] = (
@@ -595,7 +568,7 @@ class _SortWalk(Walk):
 
     __slots__ = ()
 
-    def _in_order(self, members: Iterable[object], depth: int) -> list[object]:
+    def _in_order(self, members: Sequence[object], depth: int) -> list[object]:
         return sorted(self.elements(members, depth) or [], key=encode)
 
 
@@ -628,7 +601,9 @@ def _slot(value: object, name: str) -> object:
 
 def _extra(value: object) -> dict[object, object]:
     extra = _slot(value, "__pydantic_extra__")
-    return cast("dict[object, object]", extra) if is_a(extra, dict) else {}
+    if extra is None or not is_a(extra, dict):
+        return {}
+    return cast("dict[object, object]", extra)
 
 
 def _judged_part(name: str) -> str:
