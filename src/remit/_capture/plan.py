@@ -18,10 +18,10 @@ from msgspec.structs import astuple
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
+from remit._capture.rules import CAPTURE_OFF
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import PLAIN_NAMES, name_rule
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
-from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.type_readers import Kind, reader_of, rule_of, rule_of_mark, type_category
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_harmless
@@ -129,49 +129,6 @@ class Direction(Struct, frozen=True):
                 keep[key] = option
         return cls(rule, excluded, newest, keep, frozenset(off), off_for)
 
-    def off_at(self, key: str) -> frozenset[str]:
-        """Return the rules that are off for the parameter *key*, or for `return`."""
-        return self.off | self.off_for.get(key, _NONE)
-
-    def excluded_at(self, key: str) -> frozenset[str]:
-        """Return the categories that are withheld in one parameter, or in `return`."""
-        if self.keep.get(key) is True:
-            return _NONE
-        off = self.off_at(key)
-        return frozenset(
-            category for category in self.excluded if f"category:{category}" not in off
-        )
-
-    def rule_at(self, key: str, declared: str | None, category: str | None) -> str | None:
-        """Return the rule that withholds every value, in the order of the table of rules.
-
-        Args:
-            key: A parameter, or `return`.
-            declared: The rule of its annotation.
-            category: Its data category.
-        """
-        option = self.keep.get(key)
-        if declared is not None:
-            return declared
-        if option is False:
-            return CAPTURE_OFF
-        if option is True:
-            return None
-        if self.rule is not None and self.rule not in self.off_at(key):
-            return self.rule
-        return f"category:{category}" if category in self.excluded_at(key) else None
-
-    def rules_off(self, key: str) -> tuple[str, ...]:
-        """Return the rules that `capture=` turns off for one parameter, or for `return`, sorted.
-
-        `capture={key: True}` turns off the rules by which the declaration withholds the value.
-        """
-        off = set(self.off_for.get(key, ()))
-        if self.keep.get(key) is True:
-            off.update(f"category:{category}" for category in self.excluded)
-            off.update([] if self.rule is None else [self.rule])
-        return tuple(sorted(off))
-
 
 class ParameterPlan(Struct, frozen=True):
     """How the values of one parameter, or the result, are captured.
@@ -181,10 +138,13 @@ class ParameterPlan(Struct, frozen=True):
         kind: An `inspect.Parameter.kind`.
         default: The default, or `MISSING`.
         rule: The rule that withholds every value.
+        declared_rule: The rule by which the declaration withholds every value, whatever its type.
         name_rule: The rule of its name, which lets None and booleans pass.
         excluded: Data categories whose values inside it are withheld.
         declared: Rules by key, of fields that the annotation's classes mark.
         off: Rules that are off for it.
+        rules_off: Of these, the ones that `capture=` turns off for it alone, sorted. `True` turns
+            off the rules by which the declaration withholds the value.
         newest: Names under which lists that are cut keep their last items; its own is all of it.
     """
 
@@ -192,32 +152,47 @@ class ParameterPlan(Struct, frozen=True):
     kind: int
     default: object = MISSING
     rule: str | None = None
+    declared_rule: str | None = None
     name_rule: str | None = None
     excluded: frozenset[str] = frozenset()
     declared: Mapping[str, str] = field(default_factory=dict[str, str])
     off: frozenset[str] = frozenset()
+    rules_off: tuple[str, ...] = ()
     newest: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, parameter: Parameter, direction: Direction) -> ParameterPlan:
         """Return the plan of *parameter*; one with the name `return` stands for the result."""
         key = parameter.name
+        keep = direction.keep.get(key)
+        rules_off = direction.off_for.get(key, _NONE)
+        off = direction.off | rules_off
+        excluded = direction.excluded - {rule.removeprefix("category:") for rule in off}
+        declared_rule = None if direction.rule in off else direction.rule
+        if keep is False:
+            declared_rule = CAPTURE_OFF
+        elif keep is True:
+            rules_off |= {f"category:{category}" for category in direction.excluded}
+            rules_off |= _NONE if direction.rule is None else {direction.rule}
+            excluded, declared_rule = _NONE, None
         info = NO_NAMES.info(parameter.annotation)
         mark = parameter.category
+        marked_rule = rule_of(info) if mark is None else rule_of_mark(mark)
         category = type_category(info) or category_of_name(key)
+        category_rule = f"category:{category}" if category in excluded else None
         by_name = name_rule(key)
-        off = direction.off_at(key)
         return cls(
             name="result" if key == RETURN else key,
             kind=parameter.kind,
             default=parameter.default,
-            rule=direction.rule_at(
-                key, rule_of(info) if mark is None else rule_of_mark(mark), category
-            ),
+            # In the order of the table of rules.
+            rule=marked_rule or declared_rule or category_rule,
+            declared_rule=declared_rule,
             name_rule=None if by_name in off else by_name,
-            excluded=direction.excluded_at(key),
+            excluded=excluded,
             declared=marked_keys(parameter.annotation),
             off=off,
+            rules_off=tuple(sorted(rules_off)),
             newest=direction.newest,
         )
 
@@ -330,12 +305,12 @@ class Plan:
         parameters = tuple(ParameterPlan.of(each, params) for each in signature.parameters)
         self._parameters = parameters
         self.outcome = _result_plan(signature.returns, signature.returns_category, result)
-        self.error_rule = result.rule_at(RETURN, None, None)
+        self.error_rule = self.outcome.declared_rule
         self.withheld = {each.name: each.rule for each in parameters if each.rule is not None}
         self.rules_off = {
             "": tuple(sorted(params.off)),
-            RETURN: result.rules_off(RETURN),
-            **{each.name: params.rules_off(each.name) for each in parameters},
+            RETURN: self.outcome.rules_off,
+            **{each.name: each.rules_off for each in parameters},
         }
         # Arguments that do not fit the signature. One may be a second value of a parameter, and is
         # withheld like the first.
