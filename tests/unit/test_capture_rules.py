@@ -15,11 +15,11 @@ from pydantic.v1 import SecretStr as OldSecretStr
 
 from docs.redaction import RULES, Rule
 from remit._capture import Rules
-from remit._capture.rules import FIXED, SWITCHES
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import MAX_VERDICTS, PLAIN_NAMES, name_rule
 from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.rules.switches import FIXED, SWITCHES
 from tests.captured import copy_of, withheld
 from tests.subtests import each
 

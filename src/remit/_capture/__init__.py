@@ -16,7 +16,7 @@ from remit._capture.errors import (
 )
 from remit._capture.markers import add_violations, split_violations
 from remit._capture.plan import Capture, Plan
-from remit._capture.rules import SWITCHES, switched_off, why_no_switch
+from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
 from remit._capture.withheld import WithheldTexts
 

@@ -18,10 +18,10 @@ from msgspec.structs import astuple
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
-from remit._capture.rules import CAPTURE_OFF
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import PLAIN_NAMES, name_rule
 from remit._capture.rules.patterns import SHORTEST, SIGN, search_text
+from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import MAX_EXACT, text
 from remit._capture.type_readers import Kind, reader_of, rule_of, rule_of_mark, type_category
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_harmless

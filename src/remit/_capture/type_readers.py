@@ -24,10 +24,10 @@ from pydantic.fields import FieldInfo
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.arrays import array_reader, numpy_scalar_reader
-from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.rules.categories import category_of_name, category_of_type
 from remit._capture.rules.names import name_rule
 from remit._capture.rules.patterns import key_shaped
+from remit._capture.rules.switches import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.scalars import scalar_reader
 from remit._inspect.annotations import SECRETS, AnnotationInfo
 from remit._inspect.fields import annotated_fields_of, fields_of, hidden_by

@@ -13,7 +13,6 @@ from typing import Final, cast
 import msgspec
 
 from remit._capture import markers
-from remit._capture.rules import SECRET_TYPE
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import (
     MAX_JUDGED_CHARS,
@@ -24,6 +23,7 @@ from remit._capture.rules.names import (
 )
 from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.rules.switches import SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
 from remit._capture.withheld import WithheldTexts
