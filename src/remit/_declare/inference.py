@@ -23,6 +23,7 @@ from typing import Final, Literal, TypeVar
 from weakref import WeakKeyDictionary
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from remit._base.guard import attempt, logger
 from remit._capture import Plan
@@ -116,15 +117,11 @@ def plan_of(declared: SpanType) -> Plan:
     """Return the capture plan of *declared*."""
     plan = _PLANS.get(declared)
     if plan is None:
-        rule = withholding(declared.data_risk)
         plan = _PLANS[declared] = Plan(
             declared.recorded_signature,
-            params_rule=rule.params_rule,
-            result_rule=rule.result_rule,
-            params_excluded=rule.params_excluded,
-            result_excluded=rule.result_excluded,
             keep=declared.capture,
             newest=declared.newest,
+            **asdict(withholding(declared.data_risk)),
         )
     return plan
 
