@@ -21,7 +21,7 @@ from remit._declare.schema.canonical import (
     canonical,
     withheld_schema,
 )
-from remit._declare.schema.types import UNPACK, schema_with_note, schemas_of
+from remit._declare.schema.types import UNPACK, schemas_of
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
 from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
@@ -254,8 +254,8 @@ def _with_other_names(schema: Json, taken: Json) -> Json:
 def _signature_result_schema(signature: SignatureInfo, kind: CallKind, redact: Redact) -> Json:
     at_once, one_by_one = result_types(signature.returns, streams=kind in _STREAMS)
     if not one_by_one and any(at_once[0] is unknown for unknown in _UNKNOWN):
-        note = schema_with_note(signature.returns_note) if signature.returns_note else {}
-        return {**note, "type": "object"}
+        note = signature.returns_note
+        return {"$comment": note, "type": "object"} if note else {"type": "object"}
     if len(at_once) > 1:
         at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
     schemas, definitions = schemas_of([*at_once, *one_by_one])
