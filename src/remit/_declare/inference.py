@@ -35,11 +35,9 @@ from remit._inspect.annotations import (
     SECRETS,
     alias_value,
     bounds_of,
-    class_scope,
     function_scope,
     is_annotated,
     is_secret,
-    is_sensitive,
     own_annotations,
     text_of,
 )
@@ -225,16 +223,15 @@ def places_of(declared: SpanType) -> Iterator[tuple[Side, TypePath]]:
 
 def _shown(part: object) -> Iterator[tuple[str, str]]:
     """Yield the category that a type or a mark shows, with its text."""
-    if is_sensitive(part):
-        category = part.category if type(part) is Sensitive else ""
-        if category:
-            yield category, f"Sensitive({category!r})"
+    if type(part) is Sensitive:
+        if part.category:
+            yield part.category, f"Sensitive({part.category!r})"
         return
     # A mark beside a type shows by its class: a validator of phone numbers, for one.
     cls = part if is_class(part) else type(part)
-    shown = _category_of_class(cls)
-    if shown is not None:
-        yield shown, name_of(cls)
+    category = _category_of_class(cls)
+    if category is not None:
+        yield category, name_of(cls)
 
 
 def _category_of_class(cls: type) -> str | None:
@@ -283,7 +280,13 @@ def _inside(path: str, part: object) -> list[TypePath]:
         return []
     args = typing.get_args(part)
     outputs = _OUTPUTS.get(origin, range(len(args)))
-    inner = f"{path}[]" if _has_items(origin) else path
+    # Values with items are iterables without fields.
+    has_items = (
+        is_class(origin)
+        and fields_of(origin) is None
+        and issubclass(origin, Iterable | AsyncIterable)
+    )
+    inner = f"{path}[]" if has_items else path
     return [
         *(TypePath(inner, args[number]) for number in outputs if number < len(args)),
         TypePath(path, origin),
@@ -305,19 +308,14 @@ def _in_fields(path: str, cls: type) -> list[TypePath]:
     places: list[TypePath] = []
     for field in fields_of(cls) or ():
         inner = f"{path}.{field.name}"
-        info = class_scope(field.owner).read(field.annotation)
+        info = field.read()
         places += _unfolded(inner, info.annotation, field.name)
         if info.annotation is MISSING and info.category is not None:
             places.append(TypePath(inner, Sensitive(info.category)))
-        variables = (each for each in info.parts if type(each) is TypeVar)
         places += (
-            TypePath(inner, part) for variable in variables for part in type_args.get(variable, ())
+            TypePath(inner, argument)
+            for part in info.parts
+            if type(part) is TypeVar
+            for argument in type_args.get(part, ())
         )
     return places
-
-
-def _has_items(origin: object) -> bool:
-    """Return whether values of *origin* are iterables without fields."""
-    if not is_class(origin) or fields_of(origin) is not None:
-        return False
-    return issubclass(origin, Iterable | AsyncIterable)

@@ -19,7 +19,7 @@ from pydantic import Field
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.text import did_you_mean
-from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, class_scope, type_inside
+from remit._inspect.annotations import MISSING, AnnotationInfo, annotated, type_inside
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR, fields_of
 from remit._inspect.fields import Field as ClassField
 from remit._inspect.signature import (
@@ -172,7 +172,7 @@ def _fields(declared: object) -> tuple[ClassField, ...]:
 
 
 def _read_field(field: ClassField) -> AnnotationInfo:
-    info = class_scope(field.owner).read(field.annotation)
+    info = field.read()
     if field.hidden is None:
         return info
     shown = Any if info.annotation is MISSING else info.annotation

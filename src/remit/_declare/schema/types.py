@@ -41,7 +41,6 @@ from remit._inspect.annotations import (
     AnnotationInfo,
     alias_value,
     annotated,
-    class_scope,
     is_annotated,
     is_union,
 )
@@ -265,7 +264,7 @@ class TypeNormalizer:
 
     def _record(self, cls: type, fields: tuple[Field, ...]) -> type:
         """Return a class with the same fields, for which pydantic runs no code of *cls*."""
-        infos = {field.name: class_scope(field.owner).read(field.annotation) for field in fields}
+        infos = {field.name: field.read() for field in fields}
         new = _like(cls, fields, infos)
         for name in _IDENTITY:
             if (value := getattr(cls, name, MISSING)) is not MISSING:
