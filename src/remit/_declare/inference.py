@@ -128,11 +128,7 @@ def check_types(declared: SpanType, where: str) -> None:
     """Check the types as far as they are known at declaration.
 
     Annotations are evaluated only if they may contain a mistake, because evaluation takes time, and
-    the names in them may not exist yet.
-
-    Args:
-        declared: The declaration.
-        where: The decorator and its place, for messages.
+    the names in them may not exist yet. *where* is the decorator and its place.
 
     Raises:
         DeclarationError: A `Sensitive` mark is of an unknown category, or a type shows data that
@@ -157,10 +153,8 @@ def effective(declared: SpanType) -> DataRisk | None:
 
     Only what the author left unknown is set. Types are read at the first use, when the names in
     annotations exist. A type that contradicts the declaration is logged, and the declaration
-    stays: what it excludes is withheld from payloads.
-
-    Returns:
-        None if nothing was declared and no type shows anything.
+    stays: what it excludes is withheld from payloads. None if nothing was declared and no type
+    shows anything.
     """
     if declared not in _IN_EFFECT:
         findings = inferred(declared)
@@ -244,12 +238,8 @@ def _category_of_class(cls: type) -> str | None:
 def _places(annotation: object, name: str, category: str | None) -> Iterator[TypePath]:
     """Yield the places in a value of a resolved annotation, outer ones first.
 
-    Each type is read where it first occurs, so that one that contains itself has an end.
-
-    Args:
-        annotation: The annotation; `MISSING` if there is none or it cannot be resolved.
-        name: The parameter, or `return`.
-        category: Category of the mark in an annotation that cannot be resolved, else None.
+    Each type is read where it first occurs, so that one that contains itself has an end. Of an
+    annotation that cannot be resolved, only the *category* of its mark is known.
     """
     pending = deque([TypePath(name, annotation, name)])
     if annotation is MISSING and category is not None:

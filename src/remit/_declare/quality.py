@@ -51,11 +51,9 @@ _BOUNDS: Final[dict[str, tuple[type | tuple[type, ...], str, Callable[[Any, Any]
 
 
 def violations(payload: Json, schema: Json) -> list[str]:
-    """Return the first violations of *schema* in *payload*.
+    """Return the first violations of *schema* in *payload*, whose markers are not compared.
 
-    Args:
-        payload: A recorded payload. Its markers are not compared.
-        schema: A JSON Schema. An invalid or endlessly recursive one has no violations.
+    An invalid or endlessly recursive schema has no violations.
     """
     listed: list[str] = []
     with suppress(TypeError, AttributeError, RecursionError):
@@ -73,12 +71,7 @@ class Qualities:
         self._schemas: dict[str, Json] = {}
 
     def errors(self, name: str, body: bytes) -> list[str]:
-        """Return the differences of a payload from its declaration, if the agent has any.
-
-        Args:
-            name: Name of the quality.
-            body: The recorded payload, a JSON object.
-        """
+        """Return the differences of a payload, a JSON object, from its declaration."""
         if not self._declared:
             return []
         if name not in self._declared:

@@ -400,10 +400,6 @@ class Registry:
         only blocks of `remit.span` have are not included, so that the same source registers the
         same payload whatever ran before.
 
-        Args:
-            name: The span type.
-            agent: External identifier of the agent.
-
         Returns:
             Whether this call adds the type to the registration.
         """

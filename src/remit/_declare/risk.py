@@ -149,12 +149,8 @@ def _unexpected(subject: str, word: object, allowed: Iterable[str]) -> Declarati
 def coerce(value: object, where: str) -> DataRisk | None:
     """Return the data risk of a declaration as a `DataRisk`, None without one.
 
-    A mapping may be partial: other words are `unknown`. Keys beside the three parts are kept, as by
-    the API.
-
-    Args:
-        value: A `DataRisk`, a mapping of its shape, or None.
-        where: The declaration, for the message.
+    A mapping of its shape may be partial: other words are `unknown`. Keys beside the three parts
+    are kept, as by the API.
 
     Raises:
         DeclarationError: Names the declaration, the key, what was seen and what is allowed.
