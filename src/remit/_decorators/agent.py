@@ -29,7 +29,7 @@ from remit._record.runs import OpenRun, RunOptions, current_context
 from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError
-from remit.models._words import Purpose
+from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
 
 P = ParamSpec("P")
