@@ -97,8 +97,8 @@ class Recorder(Struct, frozen=True):
             agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
-        lingering: Runs whose block ended before their last span. This set may hold the only
-            reference to them.
+        runs: The recording runs that have not ended, and those with open streams. This set may
+            hold the only reference to a run whose block has ended.
         terminated: Feeds of the latest terminated runs, which are not resumed.
         tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
@@ -115,7 +115,7 @@ class Recorder(Struct, frozen=True):
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
-    lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
+    runs: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
@@ -312,6 +312,7 @@ class OpenRun:
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
         self._close_once = threading.Lock()
         if recording:
+            recorder.runs.add(self)
             self._announce(options)
 
     def set_clock(self) -> None:
@@ -404,9 +405,7 @@ class OpenRun:
         self._exited_ns = self.monotonic_ns()
         self._outliving = frozenset(self.open)
         self.exited = True
-        if self.open:
-            self.recorder.lingering.add(self)
-        else:
+        if not self.open:
             self._close()
         if not awaited:
             self.recorder.after_run()
@@ -464,7 +463,8 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
-        self.recorder.lingering.discard(self)
+        if not self.deferred:
+            self.recorder.runs.discard(self)
         if self._pid != os.getpid():
             return False
         if not self._close_once.acquire(blocking=False):
@@ -494,28 +494,34 @@ class OpenRun:
         put(self._item(Kind.CLOSE, status, finished_ns))
 
     def abandon(self) -> None:
-        """Close the run because the process ends; a run that was left open stays open."""
-        self.outcome = self.outcome or (FAILED, "process ended")
-        self.exited = True
-        self.settle()
+        """End the open spans and the run because the process ends.
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the block has ended, and its open spans have had `run_linger_s` to end."""
-        if self._exited_ns is None or self.feed.closed:
-            return False
-        waited_ns = self.monotonic_ns() - self._exited_ns
-        return not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S
-
-    def cancel_deferred(self) -> None:
-        """Cancel the spans that outlive their call, because the process ends."""
+        A run that was left open stays open.
+        """
         self._cancel_reported()
         for reference in list(self.deferred.values()):
             span = reference()
             if span is not None:
                 span.cancel()
+        if not self.feed.closed:
+            self.outcome = self.outcome or (FAILED, "process ended")
+            self.exited = True
+            self.settle()
 
-    def cancel_streams(self) -> None:
+    def follow_up(self) -> None:
+        """Regular work of the writer: follow the clock, stop a terminated run, end an overdue one.
+
+        A run is overdue if its block has ended and its open spans have had `run_linger_s` to end.
+        """
+        self.set_clock()
+        if self.feed.terminated is not None:
+            self._cancel_streams()
+        if self._exited_ns is not None:
+            waited_ns = self.monotonic_ns() - self._exited_ns
+            if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
+                self.settle()
+
+    def _cancel_streams(self) -> None:
         """Cancel the spans of the run's streams, because the run was terminated.
 
         The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
