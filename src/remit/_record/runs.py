@@ -393,11 +393,9 @@ class OpenRun:
 
     @guarded("the end of a run's block")
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
-        """End the block; the run closes now, or when its last span ends.
+        """End the block, with *error* if one ended it; the run closes when its last span has ended.
 
-        Args:
-            error: The exception that ended the block, if any.
-            awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
+        If *awaited*, the caller itself acts on the end of the run (`AfterRun.beside`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -429,11 +427,6 @@ class OpenRun:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the outer code may catch the exception.
-
-        Args:
-            key: Key of the span.
-            parent: Key of its parent.
-            error: The exception that it raised.
         """
         if key not in self._outliving or parent in self.open:
             return
