@@ -64,6 +64,14 @@ class CancellableSpan(Protocol):
         ...
 
 
+class OutlivingSpan(CancellableSpan, Protocol):
+    """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
+
+    def terminate(self) -> None:
+        """Act on the termination of the run."""
+        ...
+
+
 class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
 
@@ -249,7 +257,6 @@ class OpenRun:
         open: Parent keys of the open spans, and of the streams that were called and have not begun,
             by key; without the root.
         spans: Number of spans that began.
-        deferred: The open spans that outlive their call, by key.
         reported: The open spans of adapters, by key; they end with the run's block.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: Whether the run's block has ended.
@@ -262,7 +269,7 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "deferred", "exited", "feed", "handle", "left_open",
+        "_started_ns", "context", "exited", "feed", "handle", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans",
     )  # fmt: skip
@@ -297,7 +304,6 @@ class OpenRun:
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
-        self.deferred: Final[dict[bytes, weakref.ref[CancellableSpan]]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
@@ -456,7 +462,7 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
-        if not self.deferred:
+        if not self.feed.deferred:
             self.recorder.runs.discard(self)
         if self._pid != os.getpid():
             return False
@@ -492,10 +498,8 @@ class OpenRun:
         A run that was left open stays open.
         """
         self._cancel_reported()
-        for reference in list(self.deferred.values()):
-            span = reference()
-            if span is not None:
-                span.cancel()
+        for span in self._deferred():
+            span.cancel()
         if not self.feed.closed:
             self.outcome = self.outcome or (FAILED, "process ended")
             self.exited = True
@@ -508,22 +512,16 @@ class OpenRun:
         """
         self.set_clock()
         if self.feed.terminated is not None:
-            self._cancel_streams()
+            for span in self._deferred():
+                span.terminate()
         if self._exited_ns is not None:
             waited_ns = self.monotonic_ns() - self._exited_ns
             if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
                 self.settle()
 
-    def _cancel_streams(self) -> None:
-        """Cancel the spans of the run's streams, because the run was terminated.
-
-        The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
-        """
-        for key in list(self.feed.streams):
-            reference = self.deferred.get(key)
-            stream = None if reference is None else reference()
-            if stream is not None:
-                stream.cancel()
+    def _deferred(self) -> list[OutlivingSpan]:
+        spans = [reference() for reference in list(self.feed.deferred.values())]
+        return [span for span in spans if span is not None]
 
     def _item(
         self,

@@ -8,7 +8,6 @@ span ends once.
 from __future__ import annotations
 
 import asyncio
-import os
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -32,20 +31,18 @@ class DeferredSpan:
         saved: The context of the user's code in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
         self._span: OpenSpan | None = None
-        self._pid = os.getpid()
 
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*."""
-        self._pid = os.getpid()
         self.rebase(span.context)
-        span.context.run.deferred[span.context.key] = weakref.ref(self)
+        span.context.run.feed.deferred[span.context.key] = weakref.ref(self)
         self._span = span
 
     def rebase(self, context: SpanContext) -> None:
@@ -56,13 +53,13 @@ class DeferredSpan:
     def detach(self) -> OpenSpan | None:
         """Return the span, for the caller to end; None if it has ended or another process ends it.
 
-        In the child of a fork the streams are copies, which the parent ends. The writer may cancel
-        a stream while its consumer ends it: whichever pops the entry of the run ends the span.
+        The writer may cancel a stream while its consumer ends it: whichever pops the entry of the
+        run ends the span. In the child of a fork the run has none: the parent ends the streams.
         """
         span, self._span = self._span, None
-        if span is None or self._pid != os.getpid():
+        if span is None:
             return None
-        entry = span.context.run.deferred.pop(span.context.key, None)
+        entry = span.context.run.feed.deferred.pop(span.context.key, None)
         return None if entry is None else span
 
     @guarded("a step of a stream")
@@ -99,6 +96,9 @@ class DeferredSpan:
         if span is not None:
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
+
+    def terminate(self) -> None:
+        """Act on the termination of the run, which ends only streams at once."""
 
     def _result(self) -> bytes | None:
         """Return the result of a cancelled call: of a stream, the items so far."""
@@ -140,15 +140,7 @@ class StreamSpan(DeferredSpan):
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
-        span.context.run.feed.streams.add(span.context.key)
         self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
-
-    def detach(self) -> OpenSpan | None:
-        """Return the span, as `DeferredSpan.detach` does, and remove it from the run's streams."""
-        span = super().detach()
-        if span is not None:
-            span.context.run.feed.streams.discard(span.context.key)
-        return span
 
     # Unguarded: does nothing.
     def begin(self) -> None:
@@ -200,15 +192,12 @@ class StreamSpan(DeferredSpan):
             return None
         return termination(self.context)
 
-    @guarded("the end of a stream")
-    def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span, as `DeferredSpan.cancel` does; in a terminated run also its awaited step.
-
-        The step is stopped as `asyncio.timeout` does, in its own event loop.
-        """
-        super().cancel(ended_ns)
+    @guarded("the termination of a stream")
+    def terminate(self) -> None:
+        """Cancel the span, and stop the step that waits, in its own event loop."""
         waiting = self._waiting
-        if waiting is not None and termination(self.context) is not None:
+        self.cancel()
+        if waiting is not None:
             loop, timeout = waiting
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(_expire, timeout)
@@ -278,8 +267,7 @@ class GeneratorSpan(StreamSpan):
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
             key = self._key = new_key(run.now_ns())
-            run.deferred[key] = weakref.ref(self)
-            run.feed.streams.add(key)
+            run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
 
     @guarded("the arguments of a call")
@@ -308,7 +296,7 @@ class GeneratorSpan(StreamSpan):
         self._payload = None
         if payload is not None and run.recording:
             run.rules.share(self._rules)
-            key = self._key if self._pid == os.getpid() else None
+            key = self._key if self._key in run.feed.deferred else None  # not in a child
             span = recorder.open(self.context, payload, key)
             self._key = None
             self.attach(span)
@@ -341,12 +329,11 @@ class GeneratorSpan(StreamSpan):
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
-        """Return the span, as `StreamSpan.detach` does; the run stops waiting for it to begin."""
+        """Return the span, as `DeferredSpan.detach` does; the run stops waiting for it to begin."""
         key, self._key = self._key, None
         if key is not None:
             run = self.context.run
-            run.deferred.pop(key, None)
-            run.feed.streams.discard(key)
+            run.feed.deferred.pop(key, None)
             run.discard(key)
         return super().detach()
 

@@ -285,7 +285,7 @@ class Runtime:
         """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
         for run in self.recorder.runs:
-            run.feed.streams.clear()
+            run.feed.deferred.clear()  # the parent ends them
         self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.tables.clear()
