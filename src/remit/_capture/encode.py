@@ -88,11 +88,6 @@ class Rules(Struct, frozen=True, eq=False):
             WithheldTexts() if shared is None else shared,
         )
 
-    def share(self, other: Rules) -> None:
-        """Add the withheld texts of the rules *other*."""
-        if self.texts is not None and other.texts is not None and other.texts is not self.texts:
-            self.texts.update(other.texts)
-
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
         counts = self.withheld

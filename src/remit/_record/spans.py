@@ -135,7 +135,7 @@ class SpanRecorder(Struct, eq=False):
         try:
             run = parent.run
             if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-                self.permit(parent, partial(self._params, args, kwargs, run.rules))
+                self.permit(parent, partial(self.params, args, kwargs, run.rules))
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
@@ -197,9 +197,10 @@ class SpanRecorder(Struct, eq=False):
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
 
-    def _params(
+    def params(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
+        """Return the captured arguments of a call."""
         return self.plan().params(args, kwargs, rules)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
@@ -210,7 +211,7 @@ class SpanRecorder(Struct, eq=False):
 
     # Whether it may run
 
-    def permit(self, parent: SpanContext, params: Callable[[], bytes | None]) -> None:
+    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
         """Check that the step may run under *parent*; record a refusal as a failed span.
 
         *params* returns the captured arguments for that span.
@@ -263,10 +264,10 @@ class SpanRecorder(Struct, eq=False):
 
     @guarded("the record of a refusal")
     def _record_refusal(
-        self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes | None]
+        self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules
-        span = self.open(parent, params() or _capture.capture_mapping({}, rules))
+        span = self.open(parent, params())
         span.end(FAILED, _capture.denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
@@ -399,7 +400,6 @@ class StepTracer(Struct, frozen=True, eq=False):
         self_parameter: Whether the arguments of a call begin with the object or class.
         outside: Returns the block around a call outside any run; of an agent, that of a new run.
             May raise `DeniedError`.
-        rules: Returns the capture rules for a call outside any run.
         open_run: For an agent, opens a run without making it current.
     """
 
@@ -407,7 +407,6 @@ class StepTracer(Struct, frozen=True, eq=False):
     recorder: SpanRecorder
     self_parameter: SelfParameter
     outside: Callable[[], Any]
-    rules: Callable[[], _capture.Rules]
     open_run: Callable[[], OpenRun] | None = None
 
     # Unguarded: contains its own faults.

@@ -11,6 +11,7 @@ import asyncio
 import weakref
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 from remit import _capture
@@ -245,7 +246,7 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_consumer", "_key", "_own_run", "_payload", "_rules", "_tracer")
+    __slots__ = ("_args", "_consumer", "_key", "_kwargs", "_own_run", "_tracer")
 
     def __init__(
         self,
@@ -254,25 +255,21 @@ class GeneratorSpan(StreamSpan):
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> None:
-        """Bind a call of the function on *instance* to the current context and its arguments."""
+        """Bind a call of the function on *instance* to the current context."""
         parent = current_context()
         super().__init__(parent)
         self._tracer = tracer
-        self._rules = tracer.rules().in_run() if parent is None else parent.run.rules
-        self._payload = self._captured(tracer.recorded(instance, args), kwargs)
+        self._args = tracer.recorded(instance, args)
+        self._kwargs = kwargs
         self._consumer: SpanContext | None = None
         self._key: bytes | None = None
         self._own_run: OpenRun | None = None
-        if parent is not None and self._payload is not None and parent.run.recording:
+        if parent is not None and parent.run.recording:
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
             key = self._key = new_key(run.now_ns())
             run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
-
-    @guarded("the arguments of a call")
-    def _captured(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:
-        return self._tracer.recorder.plan().params(args, kwargs, self._rules)
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
@@ -286,18 +283,18 @@ class GeneratorSpan(StreamSpan):
             self._bind()
         if self.context is None:
             return
-        recorder, payload, run = self._tracer.recorder, self._payload, self.context.run
+        recorder, run = self._tracer.recorder, self.context.run
         self._consumer = current_context()
+        params = partial(recorder.params, self._args, self._kwargs, run.rules)
+        self._args, self._kwargs = (), {}
         try:
-            recorder.permit(for_consumer(self.context, self._consumer), lambda: payload)
+            recorder.permit(for_consumer(self.context, self._consumer), params)
         except BaseException as error:
             self._refused(error)
             raise
-        self._payload = None
-        if payload is not None and run.recording:
-            run.rules.share(self._rules)
+        if run.recording:
             key = self._key if self._key in run.feed.deferred else None  # not in a child
-            span = recorder.open(self.context, payload, key)
+            span = recorder.open(self.context, params(), key)
             self._key = None
             self.attach(span)
 
@@ -325,7 +322,8 @@ class GeneratorSpan(StreamSpan):
             return
         context = consumer if self.context is None else for_consumer(self.context, consumer)
         if context is not self.context:
-            self._tracer.recorder.permit(context, lambda: None)
+            no_params = partial(_capture.capture_mapping, {}, context.run.rules)
+            self._tracer.recorder.permit(context, no_params)
         self._consumer = consumer
 
     def detach(self) -> OpenSpan | None:
