@@ -279,14 +279,15 @@ class GeneratorSpan(StreamSpan):
             RunTerminated: The run was terminated.
             DeniedError: The step exceeds the agent's remit.
         """
+        args, self._args = self._args, ()
+        kwargs, self._kwargs = self._kwargs, {}
         if self.context is None:
             self._bind()
         if self.context is None:
             return
         recorder, run = self._tracer.recorder, self.context.run
+        params = partial(recorder.params, args, kwargs, run.rules)
         self._consumer = current_context()
-        params = partial(recorder.params, self._args, self._kwargs, run.rules)
-        self._args, self._kwargs = (), {}
         try:
             recorder.permit(for_consumer(self.context, self._consumer), params)
         except BaseException as error:
