@@ -37,6 +37,32 @@ def test_a_request_that_is_refused_as_a_whole_is_halved(status: int) -> None:
     assert max(sent.values()) <= math.ceil(math.log2(65)) + 1
 
 
+@pytest.mark.parametrize(("echo_bytes", "fewest"), [(1_000_000, 10), (20_000_000, 1)])
+def test_an_answer_that_is_too_long_is_asked_for_in_halves(echo_bytes: int, fewest: int) -> None:
+    """An item is set aside only for a refusal: if one answer is too long, the item waits."""
+    api = FakeApi()
+
+    def echo(path: str, body: Json) -> Answer:
+        if not path.endswith("/bulk"):
+            return None
+        answer = api.take_bulk(body["items"])
+        outputs = b",".join(
+            b'"%s":{"status":"success","details":"%s"}' % (key.encode(), b"x" * echo_bytes)
+            for key in answer["outputs"]
+        )
+        return httpx.Response(200, content=b'{"status":"success","outputs":{%s}}' % outputs)
+
+    api.rules.append(echo)
+    stepped = Stepped(api)
+    names = [f"s{number}" for number in range(40)]
+    stepped.record(*names)
+    stepped.deliver()
+    assert api.names() == names[: len(api.names())]
+    assert min(len(keys) for keys in api.bulk_keys()) == fewest
+    assert not stepped.status.set_aside
+    assert (stepped.status.pending > 0) == (fewest == 1)
+
+
 def limited(limit_bytes: int) -> Callable[[str, Json], Answer]:
     """Return a rule that takes no request larger than *limit_bytes*."""
 
