@@ -104,7 +104,7 @@ def test_an_outage_takes_no_more_memory_than_is_allowed(outage: Outage) -> None:
 
 
 def test_an_outage_is_said_in_one_line(outage: Outage) -> None:
-    """And one more says at the exit how much waits where."""
+    """A second line, at the exit, gives the number of waiting items and their place."""
     trouble, waits = outage.program.said
     assert trouble.startswith("nothing can be delivered to")
     assert "recorded items were not delivered" in waits

@@ -98,7 +98,7 @@ def at(behave: Behaviour, *, scheme: str = "http://", path: str = "") -> Generat
 
 
 def needs_agent(path: str, _: Json) -> Answer:
-    """Want an agent id, and let nobody look for one or make one."""
+    """Require an agent id, and refuse to look up or create agents."""
     if path.endswith("/register"):
         return refusal(422, "validation_errors", errors={"agent_id": ["can't be blank"]})
     return refusal(403, "forbidden") if path.startswith("/api/v1/agent/") else None
@@ -219,7 +219,7 @@ def check(case: Case, report: Report) -> None:
 def test_a_misconfiguration_is_said_once_and_names_the_setting(
     tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    """However much is recorded; the program's results are as without remit, no secret is shown."""
+    """The program's results are the same as without remit, and no secret is shown."""
     with ExitStack() as stack:
         cases = {
             case.name: (
