@@ -56,14 +56,11 @@ from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, waits
 from remit._deliver.delivery import Delivery as Delivery
+from remit._deliver.delivery import StatusReader
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
-from remit._deliver.refusals import Tally
-from remit._deliver.results import FlushResult as FlushResult
-from remit._deliver.results import Health as Health
-from remit._deliver.results import Status as Status
-from remit._deliver.runs import Registrations, RunTable
+from remit._deliver.run_delivery import Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
 from remit._deliver.spool import STORAGE_ERRORS as STORAGE_ERRORS
 from remit._deliver.spool import DamagedError as DamagedError
@@ -81,13 +78,20 @@ from remit._deliver.spool import RunState as RunState
 from remit._deliver.spool import SpoolOutbox as SpoolOutbox
 from remit._deliver.spool import is_damage as is_damage
 from remit._deliver.spool.records import unpack as unpack
-from remit._deliver.status import StatusReader
+from remit._deliver.status import FlushResult as FlushResult
+from remit._deliver.status import Health as Health
+from remit._deliver.status import Status as Status
+from remit._deliver.status import Tally
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._record.blocks import Run as Run
+from remit._record.blocks import RunBlock as RunBlock
+from remit._record.blocks import Span as Span
+from remit._record.blocks import null_run as null_run
 from remit._record.items import AgentRef as AgentRef
 from remit._record.items import Item as Item
 from remit._record.items import Kind as Kind
@@ -96,12 +100,8 @@ from remit._record.items import Sink as Sink
 from remit._record.policy import Ceiling as Ceiling
 from remit._record.policy import under as under
 from remit._record.policy import verdict as verdict
-from remit._record.run_blocks import Run as Run
-from remit._record.run_blocks import RunBlock as RunBlock
-from remit._record.run_blocks import null_run as null_run
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
-from remit._record.span_blocks import Span as Span
 from remit._runtime import setup as setup
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
@@ -264,7 +264,7 @@ class SteppedDelivery:
         self._outbox = outbox(release=self.sink.release)
         self._context = SenderContext(
             client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            circuit=CircuitBreaker(URL, clock, waits),
+            circuit=CircuitBreaker(URL, clock, waits=waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),
@@ -272,7 +272,7 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
+        runs = RunDeliveries(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
         self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,

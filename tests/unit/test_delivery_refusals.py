@@ -10,9 +10,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._deliver.circuit import SHORT_FIRST_WAIT_PART
 from remit._deliver.losses import Loss
-from remit._deliver.results import Health
+from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
 from tests.recording import HandRun
@@ -148,11 +147,9 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     api.script("/bulk", *[answer] * 3)
     stepped = Stepped(api)
     stepped.record(*"abc")
-    # The run was opened just before.
-    wait_s = SHORT_FIRST_WAIT_PART if health is Health.FAILING else 1.0
-    assert stepped.deliver() == wait_s
+    assert stepped.deliver() == 1.0
     assert stepped.status.health is health
-    assert stepped.send() == wait_s
+    assert stepped.send() == 1.0
     assert len(api.bulks()) == 1
     stepped.settle()
     assert api.names() == list("abc")

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import pytest
 
 import remit
-from remit._record.run_blocks import Run
+from remit._record.blocks import Run
 from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeniedError

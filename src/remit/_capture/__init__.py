@@ -15,7 +15,7 @@ from remit._capture.policy_notes import (
     merge_error,
     split_violations,
 )
-from remit._capture.rules import SWITCHES, switched_off, why_no_switch
+from remit._capture.rules.switches import SWITCHES, switched_off, why_no_switch
 from remit._capture.stream import Stream
 from remit._capture.withheld import WithheldTexts
 

@@ -10,9 +10,9 @@ from typing import Final, cast
 from pydantic.fields import FieldInfo
 
 from remit._base.guard import attempt
-from remit._capture.rules import SECRET_TYPE, SENSITIVE_MARK
 from remit._capture.rules.categories import category_of_type
 from remit._capture.rules.names import name_rule
+from remit._capture.rules.switches import SECRET_TYPE, SENSITIVE_MARK
 from remit._inspect.annotations import NO_NAMES, SECRETS, AnnotationInfo
 from remit._inspect.fields import annotated_fields_of, hidden_by
 from remit._inspect.introspection import is_class, module_of, name_of

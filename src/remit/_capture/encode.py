@@ -12,8 +12,8 @@ from msgspec import Struct, field
 
 from remit._base.guard import attempt, guarded, wrap_exit
 from remit._capture import markers
-from remit._capture.rules import HOOK
 from remit._capture.rules.patterns import key_shaped
+from remit._capture.rules.switches import HOOK
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import MAX_NODES, Walk, decode, encode
 from remit._capture.withheld import WithheldTexts

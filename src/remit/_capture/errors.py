@@ -16,9 +16,9 @@ import pydantic_core
 from remit._base.guard import attempt
 from remit._capture import markers
 from remit._capture.encode import Rules
-from remit._capture.rules import QUOTED
-from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import name_rule
+from remit._capture.rules.pattern_rules import PRIVATE_KEY
+from remit._capture.rules.switches import QUOTED
 from remit._capture.scalars import integer, text
 from remit._capture.walk import Walk, encode, is_harmless
 from remit._capture.withheld import MAX_TEXT_CHARS, WithheldTexts, collect_texts

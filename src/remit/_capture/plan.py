@@ -17,9 +17,9 @@ from remit._capture import markers
 from remit._capture.declared import marked_keys, rule_of, rule_of_mark, type_category
 from remit._capture.encode import Rules
 from remit._capture.fast_path import UNSET, ArgsStruct, all_plain, args_struct
-from remit._capture.rules import CAPTURE_OFF
 from remit._capture.rules.categories import category_of_name
 from remit._capture.rules.names import name_rule
+from remit._capture.rules.switches import CAPTURE_OFF
 from remit._capture.scalars import text
 from remit._capture.type_readers import Kind, reader_of
 from remit._capture.walk import LABELS, MAX_INNER, Walk, encode, is_harmless

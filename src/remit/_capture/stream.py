@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 from remit._capture.encode import Rules, encoded
 from remit._capture.markers import cut, rule_of, withheld
 from remit._capture.plan import UNDECLARED, Plan
-from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import key_shaped
 from remit._capture.walk import Walk
 

@@ -13,9 +13,7 @@ from typing import Final, cast
 import msgspec
 
 from remit._capture import markers
-from remit._capture.rules import SECRET_TYPE
 from remit._capture.rules.categories import category_of_name
-from remit._capture.rules.credentials import PRIVATE_KEY
 from remit._capture.rules.names import (
     MAX_JUDGED_CHARS,
     VERDICTS,
@@ -23,7 +21,9 @@ from remit._capture.rules.names import (
     flag_rule,
     name_rule,
 )
+from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.rules.switches import SECRET_TYPE
 from remit._capture.scalars import MAX_EXACT
 from remit._capture.type_readers import READERS, Field, Kind, TypeReader, reader_of
 from remit._capture.withheld import WithheldTexts

@@ -21,12 +21,12 @@ from remit._inspect.decorated import (
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
+from remit._record.blocks import RunBlock
 from remit._record.calls import CALLS
 from remit._record.context import check_terminated
 from remit._record.policy import Ceiling, under
-from remit._record.run_blocks import RunBlock
 from remit._record.runs import OpenRun, RunOptions, current_context
-from remit._record.tracer import StepTracer
+from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError
 from remit.models._types import Purpose
@@ -136,6 +136,7 @@ def _decorate(
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
+        info.function,
         recorder_of(declared.span_type, runs.ceiling),
         info.self_parameter,
         outside=runs.outside,

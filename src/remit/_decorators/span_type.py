@@ -16,8 +16,7 @@ from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
 from remit._record.calls import CALLS
 from remit._record.policy import Ceiling
-from remit._record.spans import SpanRecorder, StepKind
-from remit._record.tracer import StepTracer
+from remit._record.spans import SpanRecorder, StepKind, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
 from remit.models.data_risk import DataRisk
 
@@ -133,7 +132,11 @@ def _decorate(
     _runtime.registry().add_span_type(declared)
     recorder = recorder_of(declared)
     tracer = StepTracer(
-        recorder, info.self_parameter, outside=partial(outside, recorder), rules=current_rules
+        info.function,
+        recorder,
+        info.self_parameter,
+        outside=partial(outside, recorder),
+        rules=current_rules,
     )
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
@@ -149,7 +152,7 @@ def recorder_of(
     return SpanRecorder(
         declared.name,
         lambda: inference.plan_of(declared),
-        place=declared.place,
+        declared_at=declared.place,
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=kind,

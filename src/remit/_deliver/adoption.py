@@ -6,7 +6,7 @@ from collections import Counter
 
 from remit._base.clock import NS_PER_S
 from remit._deliver.losses import Loss, failed_end, failed_run_ends, loss_span
-from remit._deliver.runs import RunTable
+from remit._deliver.run_delivery import RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
 from remit._deliver.spool import (
     STORAGE_ERRORS,
@@ -104,7 +104,7 @@ class Adoption:
             self._open(file)
 
     def _open(self, file: FileOutbox) -> None:
-        self._sender = Sender(file, RunTable(file), self._context)
+        self._sender = Sender(file, RunDeliveries(file), self._context)
         self._file = file
         if self._closed:
             # Taken while another thread closed: one of the two sees the other.

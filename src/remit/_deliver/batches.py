@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 from remit._base.clock import iso8601
 from remit._base.guard import guarded
 from remit._base.ids import key_text, pfid_text
-from remit._deliver.runs import RunDelivery
+from remit._deliver.run_delivery import RunDelivery
 from remit._deliver.spool import Row
 from remit._record.items import Item, Kind
 

@@ -9,7 +9,7 @@ from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import CHUNK_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
-from remit._deliver.runs import Registrations
+from remit._deliver.run_delivery import Registrations
 from remit._deliver.spool import RunRecord, SpoolOutbox
 from remit._record.items import Item, Kind
 

@@ -28,8 +28,8 @@ from wrapt import FunctionWrapper
 
 from remit._base.guard import attempt
 from remit._inspect.decorated import NO_SELF, Binding, SelfParameter
+from remit._record.blocks import RunBlock
 from remit._record.calls import Wrapper
-from remit._record.run_blocks import RunBlock
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -16,20 +16,21 @@ from remit._base import guard
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
+from remit._base.locks import SignalSafeLock
 from remit._capture import Limits, Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
-from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
+from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
-    NothingAfter,
+    AfterRun,
     OpenRun,
     Recorder,
     RunOptions,
@@ -89,8 +90,7 @@ class Runtime:
         self._outside: Counter[str] = Counter()
         # By the value of the setting `agent_id`: the agent that uses it.
         self._agent_of_id: dict[str, str] = {}
-        # Reentrant, because a signal handler may call a step while this thread counts another.
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         self._after_run: FlushAfterRun | None = None
@@ -109,7 +109,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run or NothingAfter(),
+            after_run=self._after_run or AfterRun(),
             on_first_seen=self._first_seen,
         )
 
@@ -304,7 +304,7 @@ class Runtime:
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
 

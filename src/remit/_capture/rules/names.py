@@ -8,7 +8,7 @@ because in English the last word says what the thing is: a `user_password` is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -156,7 +156,8 @@ _BY_TERM: Final[Mapping[tuple[str, ...], str]] = {
 }
 _JOINED: Final = tuple((end, rule.name) for rule in NAME_RULES for end in rule.joined)
 _ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for each in rule.alone}
-_LONGEST: Final = max(map(len, _BY_TERM))
+MAX_TERM_WORDS: Final = 4
+"""No term of a rule has more words."""
 
 VERDICTS: Final[dict[str, str | None]] = {}
 """Cached verdicts: the rule that withholds values under a name, or None; read on the hot path.
@@ -188,6 +189,18 @@ def words_of(name: str) -> tuple[str, ...]:
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
 
 
+def endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the last words of a name, the most words first, in the plural and in the singular.
+
+    `tokens` has no singular, because models count them.
+    """
+    for start in range(max(0, len(words) - MAX_TERM_WORDS), len(words)):
+        ending = words[start:]
+        yield ending
+        if ending[-1].endswith("s") and ending[-1] != "tokens":
+            yield (*ending[:-1], ending[-1][:-1])
+
+
 @lru_cache(maxsize=MAX_VERDICTS)
 def name_rule(name: str) -> str | None:
     """Return the rule that withholds values under *name*, or `None`."""
@@ -200,42 +213,16 @@ def name_rule(name: str) -> str | None:
         return None
     if len(words) == 1 and words[0] in _ALONE:
         return _ALONE[words[0]]
-    return _by_ending(words) or _by_joined(words[-1])
+    for term in endings(words):
+        rule = _BY_TERM.get(term)
+        if rule is not None:
+            before = words[: -len(term)]
+            if not before or before[-1] not in _HARMLESS_BEFORE.get(term, ()):
+                return rule
+    return next((rule for end, rule in _JOINED if words[-1].endswith(end)), None)
 
 
 def flag_rule(argument: str) -> str | None:
     """Return the rule that withholds what follows *argument*, a flag such as `--password`."""
     long = len(argument) > MAX_JUDGED_CHARS
     return None if long or "=" in argument or " " in argument else name_rule(argument)
-
-
-def _by_ending(words: tuple[str, ...]) -> str | None:
-    for size in range(min(_LONGEST, len(words)), 0, -1):
-        ending = words[-size:]
-        rule = _BY_TERM.get(ending) or _BY_TERM.get(_singular(ending))
-        if rule is not None and not _is_harmless(words, ending):
-            return rule
-    return None
-
-
-def _singular(ending: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *ending* without a plural's `s`; `tokens`, which models count, are unchanged."""
-    last = ending[-1]
-    if last == "tokens":
-        return ending
-    return (*ending[:-1], last.removesuffix("s"))
-
-
-def _is_harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
-    before = words[: -len(ending)]
-    return bool(before) and before[-1] in _HARMLESS_BEFORE.get(ending, ())
-
-
-def _by_joined(word: str) -> str | None:
-    return next((rule for end, rule in _JOINED if word.endswith(end)), None)
-
-
-def ends_in_term(words: tuple[str, ...], terms: Iterable[tuple[str, ...]]) -> bool:
-    """Return whether *words* end in one of *terms*, in the singular or the plural."""
-    singular = _singular(words)
-    return any(term in {words[-len(term) :], singular[-len(term) :]} for term in terms)

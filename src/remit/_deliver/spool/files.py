@@ -8,12 +8,12 @@ format never are.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._deliver.losses import Loss
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
@@ -60,7 +60,7 @@ class Files:
         self.folder = folder
         self.on_loss = on_loss
         # Reentrant: an outbox calls its own methods with the lock held.
-        self.lock = threading.RLock()
+        self.lock = SignalSafeLock()
         self._wall_ns = wall_ns
         self._others = others
         self._foreign: set[Path] = set()

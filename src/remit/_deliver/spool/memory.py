@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
+from remit._base.locks import SignalSafeLock
 from remit._deliver.losses import total_cost
 from remit._deliver.spool.outbox import Row
 from remit._deliver.spool.records import RunRecord
@@ -21,7 +21,7 @@ class MemoryOutbox:
         self._rows: dict[int, Item] = {}
         self._runs: dict[str, RunRecord] = {}
         self._last_id = 0
-        self._lock = threading.Lock()
+        self._lock = SignalSafeLock()
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord], *, after: int = 0) -> None:
         """Add *runs*, then *items* in order, with ids larger than *after*."""

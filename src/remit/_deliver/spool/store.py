@@ -7,7 +7,6 @@ computing program may then hold for 5 ms.
 from __future__ import annotations
 
 import sqlite3
-import threading
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,6 +18,7 @@ from msgspec.structs import replace
 
 from remit._base import sqlite
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import ACTIVE
 from remit._deliver.losses import Loss
 from remit._deliver.spool.folder import ASIDE, Claim, Folder, Identity
@@ -112,7 +112,7 @@ class FileOutbox:
         claim: Claim,
         connection: sqlite3.Connection,
         *,
-        lock: threading.RLock,
+        lock: SignalSafeLock,
         wall_ns: Callable[[], int],
         on_loss: OnLoss,
     ) -> None:
