@@ -334,10 +334,10 @@ class Sender:
             outputs = self._call_bulk(batch)
         except AnswerTooLongError:
             # The outputs of ended spans hold their payloads, so half the items may fit.
-            halves = _halves(batch)
-            if halves is None:
+            if len(batch.rows) == 1:
                 raise
-            return halves
+            self._send_parts(batch, None)
+            return []
         except RejectedError as error:
             self._send_parts(batch, error)
             return []
