@@ -333,10 +333,10 @@ class Sender:
         try:
             outputs = self._call_bulk(batch)
         except AnswerTooLongError:
-            # The outputs of ended spans hold their payloads, so half the items may fit.
             if len(batch.rows) == 1:
                 raise
-            self._send_parts(batch, None)
+            # The outputs of ended spans hold their payloads, so half the items may fit.
+            self._send_halves(batch)
             return []
         except RejectedError as error:
             self._send_parts(batch, error)
@@ -396,19 +396,22 @@ class Sender:
                 self._refuse(row, run, refusal)
         return []
 
+    def _send_halves(self, batch: Batch) -> None:
+        rows = list(batch.rows.values())
+        middle = len(rows) // 2
+        self._send_spans(rows[:middle])
+        self._send_spans(rows[middle:])
+
     def _send_parts(self, batch: Batch, error: RejectedError | None) -> None:
         """Send the halves of a batch that was refused as a whole, or that a fault kept back.
 
         A single row is made smaller if the server says that it is too large, else set aside; after
         a fault it is retried.
         """
-        rows = list(batch.rows.values())
-        if len(rows) > 1:
-            middle = len(rows) // 2
-            self._send_spans(rows[:middle])
-            self._send_spans(rows[middle:])
+        if len(batch.rows) > 1:
+            self._send_halves(batch)
             return
-        ((row_id, item),) = rows
+        ((row_id, item),) = batch.rows.values()
         run = batch.runs[item.run_key]
         if error is None:
             self._retry((row_id, item), run, FAULT)
