@@ -107,8 +107,12 @@ class Delivery:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
         self._closing = SignalSafeLock()
-        self._spool_files = files = self._files()
-        self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
+        self._files: Files | None = None
+        if self._spool is not None:
+            self._files = Files(
+                self._spool, wall_ns=clock.wall_ns, on_loss=self._count_loss, others=self._others
+            )
+        self._outbox = outbox = SpoolOutbox(self._files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
         self._circuit = CircuitBreaker(
             self._target, clock, spool=self._spool.path if self._spool is not None else None
@@ -125,7 +129,7 @@ class Delivery:
         )
         runs = RunDeliveries(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
         self._sender = sender = Sender(outbox, runs, context)
-        self._adoption = adoption = Adoption(files, context, settings["poll_interval_s"])
+        self._adoption = adoption = Adoption(self._files, context, settings["poll_interval_s"])
         self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
@@ -147,16 +151,6 @@ class Delivery:
             self._target, buffer, self._writer, outbox, adoption, context, self._spool
         )
 
-    def _files(self) -> Files | None:
-        if self._spool is None:
-            return None
-        return Files(
-            self._spool,
-            wall_ns=self._clock.wall_ns,
-            on_loss=self._count_loss,
-            others=self._others,
-        )
-
     @property
     def sink(self) -> Sink:
         """The sink for recorded items."""
@@ -173,9 +167,8 @@ class Delivery:
 
     def bring_back(self) -> None:
         """Make what ended processes set aside ready to be sent again."""
-        files = self._files()
-        if files is not None:
-            files.bring_back()
+        if self._files is not None:
+            self._files.bring_back()
 
     def flush(
         self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
@@ -254,7 +247,7 @@ class Delivery:
         paused = self._paused[threading.get_ident()] = list[Pausable]()
         # A sender that waits for the network holds no lock that a child needs.
         sender = (self._sender_thread,) if self._http.holds_locks else ()
-        spool = (self._spool_files,) if self._spool_files is not None else ()
+        spool = (self._files,) if self._files is not None else ()
         for part in (*sender, *spool):
             if part.pause(FORK_WAIT_S):
                 paused.append(part)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -43,10 +43,9 @@ def runtime_environment() -> dict[str, object]:
 
 
 class Registrations:
-    """Makes run records; builds the registration of each agent once.
+    """Makes run records; builds the registration of an agent once for each `AgentRef`.
 
-    An agent gets a new `AgentRef` when its declarations have changed, so that later runs register
-    span types that were first used later.
+    An agent gets a new `AgentRef` when a declaration is added, so that later runs register it.
     """
 
     def __init__(self) -> None:
@@ -77,21 +76,10 @@ class Registrations:
         )
 
     def _registration(self, agent: AgentRef) -> Registration:
-        known = self._built.get(agent.external_identifier)
-        if known is not None and known[0] is agent:
-            return known[1]
-        built = _build(agent)
-        if known is not None and known[1] == built:
-            built = known[1]
-        self._built[agent.external_identifier] = (agent, built)
-        return built
-
-
-class _Payload(msgspec.Struct):
-    """The parts of a registration that are the same for every run of an agent."""
-
-    agent_version: dict[str, object]
-    agent_schema_version: dict[str, object]
+        built = self._built.get(agent.external_identifier)
+        if built is None or built[0] is not agent:
+            built = self._built[agent.external_identifier] = (agent, _build(agent))
+        return built[1]
 
 
 def _build(agent: AgentRef) -> Registration:
@@ -111,9 +99,10 @@ def _build(agent: AgentRef) -> Registration:
 
 @guarded("building a registration")
 def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
-    declared = msgspec.convert(agent.registration(), _Payload)
-    running = {**declared.agent_version, "runtime_environment": runtime_environment()}
-    return msgspec.json.encode(running), msgspec.json.encode(declared.agent_schema_version)
+    """Return agent version and schema version as JSON; None after a fault."""
+    declared: dict[str, Any] = agent.registration()
+    version = {**declared["agent_version"], "runtime_environment": runtime_environment()}
+    return msgspec.json.encode(version), msgspec.json.encode(declared["agent_schema_version"])
 
 
 @dataclass(slots=True, eq=False)
@@ -177,10 +166,10 @@ class RunDelivery:
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
-    def note_status(self, status: str | None, reason: str | None) -> None:
+    def read(self, instance: Instance) -> None:
         """Pass a termination to the recording, if that is the run's status at the server."""
-        if status == TERMINATED:
-            self.terminate(reason)
+        if instance.status == TERMINATED:
+            self.terminate(instance.termination_reason)
 
     def terminate(self, reason: str | None) -> None:
         """Pass the termination of the run to the recording."""
@@ -206,7 +195,7 @@ class RunDeliveries:
 
         Args:
             outbox: Holds the records.
-            feed_of: Returns the feed of a run by its key, None for a run of an ended process.
+            feed_of: Returns the feed of a run by its key; None for a run of an ended process.
             forget: Removes the feed of a run.
         """
         self._outbox = outbox
@@ -326,7 +315,7 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        run.note_status(instance.status, instance.termination_reason)
+        run.read(instance)
         if instance.status in FINISHED:
             logger.warning(
                 "a run of %s resumes %s, which is %s already: its spans are added, but its status "

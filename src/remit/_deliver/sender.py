@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import guarded
 from remit._deliver import calls
 from remit._deliver.batches import Batch, BatchLimits, encode_span
 from remit._deliver.calls import SEND_ERRORS, DeadlineClient, OutOfTimeError
-from remit._deliver.circuit import CircuitBreaker, RetryQueue
+from remit._deliver.circuit import CircuitBreaker, Retry
 from remit._deliver.losses import Loss, Losses, loss_span, with_loss_count
 from remit._deliver.reactions import (
     FAULT,
+    MAX_TRIES,
     RUN_FAULT,
     Reaction,
     Refusal,
@@ -33,6 +35,7 @@ from remit._deliver.status import Tally
 from remit._record.items import Item, Kind
 from remit.client.endpoints import AnswerTooLongError, bulk_raw
 from remit.errors import (
+    ApiError,
     ContractError,
     NotFoundError,
     RejectedError,
@@ -104,7 +107,7 @@ class Sender:
         self._tally = context.tally
         self._registrar = RunRegistrar(context.client, outbox, context.clock, context.tally)
         # By the id of a row, or by the key of a run that could not be opened.
-        self._retries = RetryQueue(context.clock)
+        self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
         self._smaller_forms: dict[int, Iterator[Item]] = {}
         self._settled = 0
@@ -144,14 +147,15 @@ class Sender:
     def _next_step_s(self) -> float:
         """Return the seconds until a waiting row or the poll of a run is due."""
         poll_s = (self._next_poll_ns() - self._clock.monotonic_ns()) / NS_PER_S
-        return max(0.0, min(self._context.poll_interval_s, poll_s, self._retries.wait_s()))
+        retries_s = [retry.due_in_s() for retry in self._retries.values()]
+        return max(0.0, min(self._context.poll_interval_s, poll_s, *retries_s))
 
     def _send_window(self) -> None:
         rows = self._outbox.head(WINDOW_BATCHES * self._context.limits.items)
         if self._retries:
             # Rows that wait may have been dropped since.
-            keys: set[int | str] = {row_id for row_id, _ in rows}
-            self._retries.keep_only(keys.union(item.run_key for _, item in rows))
+            waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
+            self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
         if not rows:
             self._runs.end_orphaned()
             return
@@ -173,7 +177,7 @@ class Sender:
         run = self._runs.get(run_key)
         if run is None or run.ready or run.refusal is not None:
             return
-        if self._retries.is_waiting(run_key):
+        if self._is_waiting(run_key):
             return
         try:
             done = self._register(run)
@@ -181,8 +185,8 @@ class Sender:
             run.refuse(Refusal.of_run(run.agent, error))
             done = True
         if done:
-            self._retries.remove(run_key)
-        elif not self._retries.retry_later(run_key):
+            self._retries.pop(run_key, None)
+        elif not self._retry_later(run_key):
             run.refuse(RUN_FAULT)
 
     @guarded("opening a run at the server", passes=SEND_ERRORS)
@@ -212,8 +216,8 @@ class Sender:
         elif run.refusal is not None:
             self._refuse(row, run, run.refusal)
         elif item.run_key in self._held_runs or not run.ready:
-            self._retries.remove(row_id)
-        elif not self._retries.is_waiting(row_id):
+            self._retries.pop(row_id, None)
+        elif not self._is_waiting(row_id):
             try:
                 if not self._call(item, run):
                     self._retry(row, run, FAULT)
@@ -247,7 +251,7 @@ class Sender:
         encoded = encode_span(loss_span(run.record, at_ns or run.record.started_ns), run)
         if encoded is not None:
             with suppress(RejectedError):
-                self._client.call(bulk_raw([encoded[1]]))
+                self._call_bulk([encoded[1]])
 
     # Polls: a run without a recent answer may have been terminated
 
@@ -274,11 +278,8 @@ class Sender:
     @guarded("looking after a run", passes=SEND_ERRORS)
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
-        try:
-            instance = self._client.call(calls.get_instance(run.record.instance_id or ""))
-        except RejectedError:
-            return
-        run.note_status(instance.status, instance.termination_reason)
+        with suppress(RejectedError):
+            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
@@ -290,55 +291,45 @@ class Sender:
         """
         queue = deque(rows)
         while queue:
-            batch = Batch(self._context.limits)
-            while queue and self._add(batch, queue[0]):
-                queue.popleft()
+            batch = self._fill(queue)
             if batch.rows:
                 queue.extendleft(reversed(self._exchange(batch)))
 
-    def _add(self, batch: Batch, row: Row) -> bool:
-        """Add a row to *batch*, or hold it; return False if it belongs to the next batch."""
-        item = row[1]
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-            return True
-        if not run.ready or (self._retries and self._must_wait(row)):
-            self._hold(row, run)
-            return True
-        if batch.full:
-            return False
-        if item.kind == Kind.FINISH and item.key == run.record.root and self._has_lost(run):
-            # If a row before it is refused, the server stops there, and the count is taken again.
-            item = with_loss_count(item, run.record)
-        encoded = encode_span(item, run)
-        if encoded is None:
-            self._refuse(row, run, FAULT)
-            return True
-        key, body = encoded
-        if not batch.has_room(key, body):
-            return False
-        batch.add(key, body, row, run)
-        return True
+    def _fill(self, queue: deque[Row]) -> Batch:
+        """Take a batch from *queue*, and hold the rows that have to wait."""
+        batch = Batch(self._context.limits)
+        while queue:
+            row = queue[0]
+            item = row[1]
+            run = batch.runs.get(item.run_key) or self._runs.get(item.run_key)
+            if run is None:
+                self._drop(row)
+            elif not run.ready or (self._retries and self._must_wait(row)):
+                self._hold(row, run)
+            else:
+                if item.key == run.record.root and self._has_lost(run):
+                    # The server stops at a refused row before it; then the count is taken again.
+                    item = with_loss_count(item, run.record)
+                encoded = encode_span(item, run)
+                if encoded is None:
+                    self._refuse(row, run, FAULT)
+                elif not batch.add(*encoded, row, run):
+                    break
+            queue.popleft()
+        return batch
 
     def _must_wait(self, row: Row) -> bool:
         """Return whether a row, or an earlier one of its run, has to wait for a retry."""
         if row[0] in self._retries:
-            return self._retries.is_waiting(row[0])
+            return self._is_waiting(row[0])
         # The end of a span must not overtake its beginning.
         return row[1].kind == Kind.FINISH and row[1].run_key in self._held_runs
 
     def _exchange(self, batch: Batch) -> list[Row]:
         """Send a batch; return the rows of it to send next, in order."""
         try:
-            outputs = self._call_bulk(batch)
-        except AnswerTooLongError:
-            if len(batch.rows) == 1:
-                raise
-            # The outputs of ended spans hold their payloads, so half the items may fit.
-            self._send_halves(batch)
-            return []
-        except RejectedError as error:
+            outputs = self._call_bulk(batch.bodies)
+        except (RejectedError, AnswerTooLongError) as error:
             self._send_parts(batch, error)
             return []
         if outputs is None:
@@ -362,7 +353,8 @@ class Sender:
                     run.terminate(output.control.reason)
                 if output.status == "success" or is_already_done(row[1], output.code):
                     delivered.append(row[0])
-                    self._note_delivered(row, run)
+                    if row[1].kind == Kind.FINISH or self._retries or self._smaller_forms:
+                        self._note_delivered(row, run)
                 else:
                     refused.append((row, run, output))
         self._deliver(delivered)
@@ -370,16 +362,16 @@ class Sender:
         return again + missing
 
     @guarded("the bulk call", passes=SEND_ERRORS)
-    def _call_bulk(self, batch: Batch) -> Mapping[str, BulkOutput]:
-        return self._client.call(bulk_raw(batch.bodies))
+    def _call_bulk(self, bodies: Sequence[bytes]) -> Mapping[str, BulkOutput]:
+        return self._client.call(bulk_raw(bodies))
 
     def _note_delivered(self, row: Row, run: RunDelivery) -> None:
         row_id, item = row
         if self._retries:
-            self._retries.remove(row_id)
+            self._retries.pop(row_id, None)
         if self._smaller_forms and self._smaller_forms.pop(row_id, None) is not None:
             self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=item.run_key)
-        if item.kind == Kind.FINISH and item.key == run.record.root:
+        if item.key == run.record.root and item.finished_ns is not None:
             run.root_sent = True
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
@@ -396,26 +388,29 @@ class Sender:
                 self._refuse(row, run, refusal)
         return []
 
-    def _send_halves(self, batch: Batch) -> None:
-        rows = list(batch.rows.values())
-        middle = len(rows) // 2
-        self._send_spans(rows[:middle])
-        self._send_spans(rows[middle:])
-
-    def _send_parts(self, batch: Batch, error: RejectedError | None) -> None:
-        """Send the halves of a batch that was refused as a whole, or that a fault kept back.
+    def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
+        """Send the halves of a batch after an *error* of the whole, or a fault of remit's.
 
         A single row is made smaller if the server says that it is too large, else set aside; after
         a fault it is retried.
+
+        Raises:
+            ContractError: The answer to a single row is too long. The answer to more rows may be
+                long because it repeats their payloads.
         """
-        if len(batch.rows) > 1:
-            self._send_halves(batch)
+        rows = list(batch.rows.values())
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            self._send_spans(rows[:middle])
+            self._send_spans(rows[middle:])
             return
-        ((row_id, item),) = batch.rows.values()
+        ((row_id, item),) = rows
         run = batch.runs[item.run_key]
         if error is None:
             self._retry((row_id, item), run, FAULT)
             return
+        if isinstance(error, AnswerTooLongError):
+            raise error
         smaller: Item | None = None
         if isinstance(error, TooLargeError):
             forms = self._smaller_forms.setdefault(row_id, smaller_forms(item))
@@ -441,7 +436,7 @@ class Sender:
     def _refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row
-        self._retries.remove(row_id)
+        self._retries.pop(row_id, None)
         self._smaller_forms.pop(row_id, None)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
@@ -469,14 +464,27 @@ class Sender:
         self._held_runs.add(run.record.key)
         if not run.ready:
             # It waits for its run now, not for its own retry.
-            self._retries.remove(row[0])
+            self._retries.pop(row[0], None)
 
     def _retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Retry a row later; set it aside for *refusal* if it was tried often enough."""
-        if self._retries.retry_later(row[0]):
+        if self._retry_later(row[0]):
             self._held_runs.add(run.record.key)
         else:
             self._refuse(row, run, refusal)
+
+    def _retry_later(self, key: int | str) -> bool:
+        """Note a failed try of a row or run; return whether to try once more."""
+        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
+        retry.postpone()
+        if retry.tries >= MAX_TRIES:
+            del self._retries[key]
+        return retry.tries < MAX_TRIES
+
+    def _is_waiting(self, key: int | str) -> bool:
+        """Return whether it is too early for the next try of a row or run."""
+        retry = self._retries.get(key)
+        return retry is not None and retry.due_in_s() > 0
 
     def _renew(self, row: Row, run: RunDelivery) -> None:
         """Register a run in the next step that the server does not know; its rows wait for it."""
