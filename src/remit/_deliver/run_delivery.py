@@ -117,7 +117,6 @@ class RunDelivery:
         root_key: Key of the root span at the server.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
-        root_sent: The end of the root span was delivered.
         refusal: The reason for which the run is set aside; None if it is not.
     """
 
@@ -127,7 +126,6 @@ class RunDelivery:
     root_key: bytes = b""
     answered_ns: int = 0
     renewed: bool = False
-    root_sent: bool = False
     refusal: Refusal | None = None
 
     @property
@@ -143,7 +141,7 @@ class RunDelivery:
     @property
     def running(self) -> bool:
         """Whether the server knows the run, and it is recorded and not terminated."""
-        if self.feed is None or self.feed.terminated is not None or self.root_sent:
+        if self.feed is None or self.feed.terminated is not None:
             return False
         return self.record.state is RunState.STARTED
 
@@ -225,11 +223,6 @@ class RunDeliveries:
         if len(self._ended) > MAX_ENDED:
             oldest, _ = self._ended.popitem(last=False)
             self._outbox.forget_run(oldest)
-
-    def end_orphaned(self) -> None:
-        """End runs whose own end was lost: their root has ended, and no row waits."""
-        for run in [run for run in self._open.values() if run.root_sent]:
-            self.end(run)
 
     def _begin(self, run_key: str) -> RunDelivery | None:
         record = self._outbox.run(run_key)

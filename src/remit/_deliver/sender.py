@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,8 +26,8 @@ from remit._deliver.reactions import (
     Refusal,
     is_already_done,
     reaction,
-    smaller_forms,
     whole_span,
+    without_contents,
 )
 from remit._deliver.run_delivery import RunDeliveries, RunDelivery, RunRegistrar
 from remit._deliver.spool import Outbox, Row
@@ -109,7 +109,8 @@ class Sender:
         # By the id of a row, or by the key of a run that could not be opened.
         self._retries: dict[int | str, Retry] = {}
         self._held_runs: set[str] = set()
-        self._smaller_forms: dict[int, Iterator[Item]] = {}
+        # Rows that were too large for the server and are sent without their contents.
+        self._cut_rows: set[int] = set()
         self._settled = 0
         self._polled_ns = 0
         self._forced = False
@@ -156,9 +157,6 @@ class Sender:
             # Rows that wait may have been dropped since.
             waiting = {key for row_id, item in rows for key in (row_id, item.run_key)}
             self._retries = {key: self._retries[key] for key in self._retries.keys() & waiting}
-        if not rows:
-            self._runs.end_orphaned()
-            return
         self._held_runs.clear()
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             self._open_run(run_key)
@@ -357,7 +355,9 @@ class Sender:
                     run.terminate(output.control.reason)
                 if output.status == "success" or is_already_done(row[1], output.code):
                     delivered.append(row[0])
-                    self._note_delivered(row, run)
+                    if row[0] in self._cut_rows:
+                        self._cut_rows.remove(row[0])
+                        self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=row[1].run_key)
                 else:
                     refused.append((row, run, output))
         self._deliver(delivered)
@@ -367,15 +367,6 @@ class Sender:
     @guarded("the bulk call", passes=SEND_ERRORS)
     def _call_bulk(self, bodies: Sequence[bytes]) -> Mapping[str, BulkOutput]:
         return self._client.call(bulk_raw(bodies))
-
-    def _note_delivered(self, row: Row, run: RunDelivery) -> None:
-        row_id, item = row
-        if self._retries:
-            self._retries.pop(row_id, None)
-        if self._smaller_forms and self._smaller_forms.pop(row_id, None) is not None:
-            self._losses.add(Loss.PAYLOAD_TOO_LARGE, run_key=item.run_key)
-        if item.key == run.record.root and item.finished_ns is not None:
-            run.root_sent = True
 
     def _react(self, row: Row, run: RunDelivery, output: BulkOutput) -> list[Row]:
         """React to the refusal of a row; return the row if it is to be sent again now."""
@@ -394,8 +385,8 @@ class Sender:
     def _send_parts(self, batch: Batch, error: ApiError | None) -> None:
         """Send the halves of a batch after an *error* of the whole, or a fault of remit's.
 
-        A single row is made smaller if the server says that it is too large, else set aside; after
-        a fault it is retried.
+        A single row that is too large for the server is sent without its payload and result;
+        another one is set aside. After a fault it is retried.
 
         Raises:
             ContractError: The answer to a single row is too long. The answer to more rows may be
@@ -414,14 +405,11 @@ class Sender:
             return
         if isinstance(error, AnswerTooLongError):
             raise error
-        smaller: Item | None = None
-        if isinstance(error, TooLargeError):
-            forms = self._smaller_forms.setdefault(row_id, smaller_forms(item))
-            smaller = next(forms, None)
-        if smaller is None:
-            self._refuse((row_id, item), run, Refusal.of_error(error))
+        if isinstance(error, TooLargeError) and row_id not in self._cut_rows:
+            self._cut_rows.add(row_id)
+            self._send_spans([(row_id, without_contents(item))])
         else:
-            self._send_spans([(row_id, smaller)])
+            self._refuse((row_id, item), run, Refusal.of_error(error))
 
     def _has_lost(self, run: RunDelivery) -> bool:
         self._losses.record_losses(run.record)
@@ -435,12 +423,14 @@ class Sender:
             self._outbox.settle(ids)
             self._tally.sent += len(ids)
             self._settled += len(ids)
+            if self._retries:
+                self._retries = {key: self._retries[key] for key in self._retries.keys() - set(ids)}
 
     def _refuse(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Set a row aside, or drop it if the outbox cannot keep it."""
         row_id, item = row
         self._retries.pop(row_id, None)
-        self._smaller_forms.pop(row_id, None)
+        self._cut_rows.discard(row_id)
         if item.kind == Kind.CLOSE:
             self._runs.end(run)
         kept = self._outbox.set_aside([row], refusal.reason)
