@@ -58,21 +58,17 @@ from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
 from remit._deliver.sender import Sender
-from remit._deliver.spool import STORAGE_ERRORS as STORAGE_ERRORS
-from remit._deliver.spool import DamagedError as DamagedError
-from remit._deliver.spool import FileOutbox as FileOutbox
 from remit._deliver.spool import Files as Files
 from remit._deliver.spool import Folder as Folder
 from remit._deliver.spool import Identity as Identity
-from remit._deliver.spool import MemoryOutbox as MemoryOutbox
 from remit._deliver.spool import OnLoss as OnLoss
 from remit._deliver.spool import OtherFiles as OtherFiles
+from remit._deliver.spool import Outbox as Outbox
 from remit._deliver.spool import Registration as Registration
 from remit._deliver.spool import Row
 from remit._deliver.spool import RunRecord as RunRecord
 from remit._deliver.spool import RunState as RunState
-from remit._deliver.spool import SpoolOutbox as SpoolOutbox
-from remit._deliver.spool import is_damage as is_damage
+from remit._deliver.spool import SpoolFile as SpoolFile
 from remit._deliver.spool.records import unpack as unpack
 from remit._deliver.status import FlushResult as FlushResult
 from remit._deliver.status import Health as Health
@@ -212,7 +208,7 @@ def make_delivery(
     )
 
 
-class Keeping(SpoolOutbox):
+class Keeping(Outbox):
     """An outbox in memory that keeps what is set aside, as one with a spool does."""
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
@@ -224,19 +220,19 @@ class Keeping(SpoolOutbox):
 class Threadless(Delivery):
     """Delivery whose threads do not start."""
 
-    def __init__(self, outbox: Callable[..., SpoolOutbox], **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
+    def __init__(self, outbox: Callable[..., Outbox], **more: Any) -> None:  # noqa: ANN401 - as `Delivery` takes them
         """Keep items in what *outbox* makes, given how to `release` memory."""
         self._outbox_of = outbox
         super().__init__(**more)
 
-    def _make_outbox(self) -> SpoolOutbox:
+    def _make_outbox(self) -> Outbox:
         return self._outbox_of(release=self._buffer.release)
 
     def _start_threads(self) -> None:
         """Start none."""
 
     @property
-    def parts(self) -> tuple[Writer, Sender, SpoolOutbox, DeadlineClient, CircuitBreaker]:
+    def parts(self) -> tuple[Writer, Sender, Outbox, DeadlineClient, CircuitBreaker]:
         """The parts that threads would drive."""
         return self._writer, self._sender, self._outbox, self._client, self._circuit
 
@@ -253,7 +249,7 @@ class SteppedDelivery:
         self,
         transport: httpx.BaseTransport,
         *,
-        outbox: Callable[..., SpoolOutbox] = partial(Keeping, None),  # noqa: B008 - makes no state
+        outbox: Callable[..., Outbox] = partial(Keeping, None),  # noqa: B008 - makes no state
         ticks: Sequence[Callable[[], None]] = (),
         waits: Callable[[Health], Iterator[float]] = waits,
         **pace: int,
@@ -355,14 +351,14 @@ def spool_files(
     return Files(folder, wall_ns=wall_ns, on_loss=on_loss, others=others)
 
 
-def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> SpoolOutbox:
+def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> Outbox:
     """Return the outbox of a process; without *files* it keeps everything in memory."""
-    return SpoolOutbox(files, release=release)
+    return Outbox(files, release=release)
 
 
-def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
-    """Return an outbox in memory."""
-    return MemoryOutbox(release=release)
+def taken_outbox(files: Files, file: SpoolFile) -> Outbox:
+    """Return the outbox that sends the *file* of an ended process."""
+    return Outbox(files, file=file)
 
 
 def adopted(files: Files) -> list[Item]:
@@ -370,17 +366,17 @@ def adopted(files: Files) -> list[Item]:
     items: list[Item] = []
     file = files.take()
     while file is not None:
-        try:
-            while rows := file.head(1000):
-                items += [row for _, row in rows]
-                file.settle([row_id for row_id, _ in rows])
-            for run in file.open_runs():
-                file.forget_run(run.key)
-        except (DamagedError, *STORAGE_ERRORS) as error:
-            if not is_damage(error):
-                raise
-            file = files.rescue(file.detach(), error)
-        else:
-            file.close()
-            file = files.take()
+        outbox = taken_outbox(files, file)
+        while rows := outbox.head(1000):
+            items += [row for _, row in rows]
+            outbox.settle([row_id for row_id, _ in rows])
+        if outbox.broken is not None:
+            claim = outbox.detach()
+            assert claim is not None
+            file = files.rescue(claim, outbox.broken)
+            continue
+        for run in outbox.open_runs():
+            outbox.forget_run(run.key)
+        outbox.close()
+        file = files.take()
     return items

@@ -269,7 +269,7 @@ def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time
     api = FakeApi()
     stepped = Stepped(api)
     for number in range(MAX_POLLS + 5):
-        HandRun(stepped.sink).open().feed.streams.add(number.to_bytes(16))
+        HandRun(stepped.sink).open().feed.deferred[number.to_bytes(16)] = weakref.ref(api)
     stepped.deliver()
     looks = []
     for _ in range(3):

@@ -126,6 +126,12 @@ class SpanType:
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
         newest: Names under which lists that are cut keep their last items.
+        name: The name in spans: `<module>:<qualname>` unless the author chose a name.
+        module: The module, by the name that it would be imported under.
+        qualname: The qualified name.
+        body: The function inside decorators, partials and objects.
+        file: The file of the function.
+        line: The line of the function, from one; 0 if it is not known.
     """
 
     function: Callable[..., object] = field(compare=False)
@@ -144,41 +150,31 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
     newest: frozenset[str] = frozenset()
+    name: str = field(init=False, compare=False)
+    module: str = field(init=False, compare=False)
+    qualname: str = field(init=False, compare=False)
+    body: Callable[..., object] = field(init=False, compare=False)
+    file: str = field(init=False, compare=False)
+    line: int = field(init=False, compare=False)
 
-    @_Cached
-    def name(self) -> str:
-        """The name in spans: `<module>:<qualname>` unless the author chose a name."""
-        return self.explicit_name or f"{self.module}:{self.qualname}"
-
-    @_Cached
-    def body(self) -> Callable[..., object]:
-        """The function inside decorators, partials and objects."""
-        return unwrapped(self.function)
+    def __post_init__(self) -> None:
+        """Read what does not depend on annotations."""
+        body = unwrapped(self.function)
+        module, name = module_name(self.named_after or body), qualname(self.named_after or body)
+        code = getattr(body, "__code__", None)
+        vars(self).update(
+            name=self.explicit_name or f"{module}:{name}",
+            module=module,
+            qualname=name,
+            body=body,
+            file=str(getattr(code, "co_filename", "<unknown>")),
+            line=int(getattr(code, "co_firstlineno", 0)),
+        )
 
     @_Cached
     def doc(self) -> str | None:
         """The docstring of the function, else that of the object's class."""
         return docstring(self.body) or docstring(self.named_after or self.body)
-
-    @_Cached
-    def qualname(self) -> str:
-        """The qualified name."""
-        return qualname(self.named_after or self.body)
-
-    @_Cached
-    def module(self) -> str:
-        """The module, by the name that it would be imported under."""
-        return module_name(self.named_after or self.body)
-
-    @property
-    def file(self) -> str:
-        """The file of the function."""
-        return str(getattr(_code(self), "co_filename", "<unknown>"))
-
-    @property
-    def line(self) -> int:
-        """The line of the function, from one; 0 if it is not known."""
-        return int(getattr(_code(self), "co_firstlineno", 0))
 
     @_Cached
     def declared_signature(self) -> SignatureInfo:
@@ -198,16 +194,6 @@ class SpanType:
     def place(self) -> str:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
-
-    @property
-    def package(self) -> str:
-        """The top-level package."""
-        return _package(self.module)
-
-    @property
-    def packages(self) -> frozenset[str]:
-        """The top-level packages of the function and of the module where it was decorated."""
-        return frozenset(map(_package, (self.module, self.declared_in)))
 
     def is_within(self, module: str) -> bool:
         """Return whether the function is defined or decorated in *module* or a submodule."""
@@ -233,7 +219,8 @@ class SpanType:
 
         A function that is decorated in the body of another is declared at each call.
         """
-        same_code = _code(self) is _code(other) if _code(self) else self is other
+        code = getattr(self.body, "__code__", None)
+        same_code = self is other if code is None else code is getattr(other.body, "__code__", None)
         return same_code and _compared(self) == _compared(other)
 
 
@@ -313,7 +300,7 @@ class AgentType:
 
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the agent's declaration includes *span_type*."""
-        if self.span_type.package in span_type.packages:
+        if span_type.is_within(self.span_type.module.partition(".")[0]):
             return True
         for selector in self.span_types:
             if isinstance(selector, str):
@@ -400,10 +387,6 @@ class Registry:
         only blocks of `remit.span` have are not included, so that the same source registers the
         same payload whatever ran before.
 
-        Args:
-            name: The span type.
-            agent: External identifier of the agent.
-
         Returns:
             Whether this call adds the type to the registration.
         """
@@ -479,14 +462,6 @@ def _project_folder(declared: SpanType) -> str:
     with suppress(ValueError, RuntimeError):  # it is elsewhere, or there is no home
         folder = "~" / folder.relative_to(Path.home())
     return folder.as_posix()
-
-
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def _code(declared: SpanType) -> object:
-    return getattr(declared.body, "__code__", None)
 
 
 def _compared(declared: SpanType | AgentType) -> list[object]:

@@ -13,7 +13,7 @@ from remit._base.ids import is_pfid
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
-from remit._decorators.span_type import current_rules, recorder_of
+from remit._decorators.span_type import recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
@@ -140,7 +140,6 @@ def _decorate(
         recorder_of(declared.span_type, runs.ceiling),
         info.self_parameter,
         outside=runs.outside,
-        rules=current_rules,
         open_run=runs.open,
     )
     redecorate = partial(

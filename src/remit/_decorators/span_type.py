@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from remit import _runtime
 from remit._base.guard import guarded
-from remit._capture import Capture, Rules
+from remit._capture import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
@@ -136,7 +136,6 @@ def _decorate(
         recorder,
         info.self_parameter,
         outside=partial(outside, recorder),
-        rules=current_rules,
     )
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
@@ -157,11 +156,6 @@ def recorder_of(
         ceiling=ceiling,
         kind=kind,
     )
-
-
-def current_rules() -> Rules:
-    """Return the capture rules for calls outside any run."""
-    return _runtime.current().recorder.rules
 
 
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()

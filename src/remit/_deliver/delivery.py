@@ -23,7 +23,7 @@ from remit._deliver.circuit import CircuitBreaker, without_credentials
 from remit._deliver.losses import Loss, Losses
 from remit._deliver.run_delivery import Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, SpoolOutbox
+from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
 from remit._deliver.status import FlushResult, Status, Tally
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
@@ -149,8 +149,8 @@ class Delivery:
         )
         self._writer_thread = Worker(WRITER, self._writer.step, clock)
 
-    def _make_outbox(self) -> SpoolOutbox:
-        return SpoolOutbox(self._files, release=self._buffer.release)
+    def _make_outbox(self) -> Outbox:
+        return Outbox(self._files, release=self._buffer.release)
 
     @property
     def sink(self) -> Sink:

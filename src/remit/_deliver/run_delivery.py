@@ -148,7 +148,7 @@ class RunDelivery:
     @property
     def streaming(self) -> bool:
         """Whether a stream of the run is open; it may be silent for long, and can be stopped."""
-        return self.feed is not None and bool(self.feed.streams)
+        return self.feed is not None and bool(self.feed.deferred)
 
     def refuse(self, refusal: Refusal) -> None:
         """Set the run aside: all of its items are set aside when they are sent."""

@@ -289,36 +289,32 @@ class Sender:
         """
         queue = deque(rows)
         while queue:
-            batch = Batch(self._context.limits)
-            while queue and self._add(batch, queue[0]):
-                queue.popleft()
+            batch = self._fill(queue)
             if batch.rows:
                 queue.extendleft(reversed(self._exchange(batch)))
 
-    def _add(self, batch: Batch, row: Row) -> bool:
-        """Add a row to *batch*, or hold it; return False if it belongs to the next batch."""
-        item = row[1]
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-            return True
-        if not run.ready or (self._retries and self._must_wait(row)):
-            self._hold(row, run)
-            return True
-        if batch.full:
-            return False
-        if item.key == run.record.root and self._has_lost(run):
-            # If a row before it is refused, the server stops there, and the count is taken again.
-            item = with_loss_count(item, run.record)
-        encoded = encode_span(item, run)
-        if encoded is None:
-            self._refuse(row, run, FAULT)
-            return True
-        key, body = encoded
-        if not batch.has_room(key, body):
-            return False
-        batch.add(key, body, row, run)
-        return True
+    def _fill(self, queue: deque[Row]) -> Batch:
+        """Take a batch from *queue*, and hold the rows that have to wait."""
+        batch = Batch(self._context.limits)
+        while queue:
+            row = queue[0]
+            item = row[1]
+            run = batch.runs.get(item.run_key) or self._runs.get(item.run_key)
+            if run is None:
+                self._drop(row)
+            elif not run.ready or (self._retries and self._must_wait(row)):
+                self._hold(row, run)
+            else:
+                if item.key == run.record.root and self._has_lost(run):
+                    # The server stops at a refused row before it; then the count is taken again.
+                    item = with_loss_count(item, run.record)
+                encoded = encode_span(item, run)
+                if encoded is None:
+                    self._refuse(row, run, FAULT)
+                elif not batch.add(*encoded, row, run):
+                    break
+            queue.popleft()
+        return batch
 
     def _must_wait(self, row: Row) -> bool:
         """Return whether a row, or an earlier one of its run, has to wait for a retry."""

@@ -64,6 +64,14 @@ class CancellableSpan(Protocol):
         ...
 
 
+class OutlivingSpan(CancellableSpan, Protocol):
+    """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
+
+    def terminate(self) -> None:
+        """Act on the termination of the run."""
+        ...
+
+
 class ReportedSpan(CancellableSpan, Protocol):
     """A span that an adapter starts and ends (`remit._decorators.adapters.ManualSpan`).
 
@@ -97,8 +105,8 @@ class Recorder(Struct, frozen=True):
             agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
-        lingering: Runs whose block ended before their last span. This set may hold the only
-            reference to them.
+        runs: The recording runs that have not ended, and those with open streams. This set may
+            hold the only reference to a run whose block has ended.
         terminated: Feeds of the latest terminated runs, which are not resumed.
         tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
@@ -115,7 +123,7 @@ class Recorder(Struct, frozen=True):
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
-    lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
+    runs: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
@@ -249,7 +257,6 @@ class OpenRun:
         open: Parent keys of the open spans, and of the streams that were called and have not begun,
             by key; without the root.
         spans: Number of spans that began.
-        deferred: The open spans that outlive their call, by key.
         reported: The open spans of adapters, by key; they end with the run's block.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: Whether the run's block has ended.
@@ -262,7 +269,7 @@ class OpenRun:
 
     __slots__ = (
         "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
-        "_started_ns", "context", "deferred", "exited", "feed", "handle", "left_open",
+        "_started_ns", "context", "exited", "feed", "handle", "left_open",
         "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
         "reported", "rules", "spans",
     )  # fmt: skip
@@ -297,7 +304,6 @@ class OpenRun:
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
-        self.deferred: Final[dict[bytes, weakref.ref[CancellableSpan]]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
@@ -312,6 +318,7 @@ class OpenRun:
         # Its block, its last span and the writer may end the run: whichever takes the lock does.
         self._close_once = threading.Lock()
         if recording:
+            recorder.runs.add(self)
             self._announce(options)
 
     def set_clock(self) -> None:
@@ -392,11 +399,9 @@ class OpenRun:
 
     @guarded("the end of a run's block")
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
-        """End the block; the run closes now, or when its last span ends.
+        """End the block, with *error* if one ended it; the run closes when its last span has ended.
 
-        Args:
-            error: The exception that ended the block, if any.
-            awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
+        If *awaited*, the caller itself acts on the end of the run (`AfterRun.beside`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -404,9 +409,7 @@ class OpenRun:
         self._exited_ns = self.monotonic_ns()
         self._outliving = frozenset(self.open)
         self.exited = True
-        if self.open:
-            self.recorder.lingering.add(self)
-        else:
+        if not self.open:
             self._close()
         if not awaited:
             self.recorder.after_run()
@@ -430,11 +433,6 @@ class OpenRun:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the outer code may catch the exception.
-
-        Args:
-            key: Key of the span.
-            parent: Key of its parent.
-            error: The exception that it raised.
         """
         if key not in self._outliving or parent in self.open:
             return
@@ -464,7 +462,8 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
-        self.recorder.lingering.discard(self)
+        if not self.feed.deferred:
+            self.recorder.runs.discard(self)
         if self._pid != os.getpid():
             return False
         if not self._close_once.acquire(blocking=False):
@@ -494,37 +493,35 @@ class OpenRun:
         put(self._item(Kind.CLOSE, status, finished_ns))
 
     def abandon(self) -> None:
-        """Close the run because the process ends; a run that was left open stays open."""
-        self.outcome = self.outcome or (FAILED, "process ended")
-        self.exited = True
-        self.settle()
+        """End the open spans and the run because the process ends.
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the block has ended, and its open spans have had `run_linger_s` to end."""
-        if self._exited_ns is None or self.feed.closed:
-            return False
-        waited_ns = self.monotonic_ns() - self._exited_ns
-        return not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S
-
-    def cancel_deferred(self) -> None:
-        """Cancel the spans that outlive their call, because the process ends."""
-        self._cancel_reported()
-        for reference in list(self.deferred.values()):
-            span = reference()
-            if span is not None:
-                span.cancel()
-
-    def cancel_streams(self) -> None:
-        """Cancel the spans of the run's streams, because the run was terminated.
-
-        The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
+        A run that was left open stays open.
         """
-        for key in list(self.feed.streams):
-            reference = self.deferred.get(key)
-            stream = None if reference is None else reference()
-            if stream is not None:
-                stream.cancel()
+        self._cancel_reported()
+        for span in self._deferred():
+            span.cancel()
+        if not self.feed.closed:
+            self.outcome = self.outcome or (FAILED, "process ended")
+            self.exited = True
+            self.settle()
+
+    def follow_up(self) -> None:
+        """Regular work of the writer: follow the clock, stop a terminated run, end an overdue one.
+
+        A run is overdue if its block has ended and its open spans have had `run_linger_s` to end.
+        """
+        self.set_clock()
+        if self.feed.terminated is not None:
+            for span in self._deferred():
+                span.terminate()
+        if self._exited_ns is not None:
+            waited_ns = self.monotonic_ns() - self._exited_ns
+            if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
+                self.settle()
+
+    def _deferred(self) -> list[OutlivingSpan]:
+        spans = [reference() for reference in list(self.feed.deferred.values())]
+        return [span for span in spans if span is not None]
 
     def _item(
         self,

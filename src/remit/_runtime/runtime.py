@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
@@ -84,7 +83,6 @@ class Runtime:
         self._registry = registry
         self._on_start = on_start
         self._clock = clock or SystemClock()
-        self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
@@ -134,10 +132,7 @@ class Runtime:
                     missing,
                     target,
                 )
-        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
-        if self._recording:
-            self._runs.add(run)
-        return run
+        return OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
 
     def check_resumed(self, instance_id: str) -> None:
         """Check that this process knows of no termination of the run; the server is asked later.
@@ -145,7 +140,7 @@ class Runtime:
         Raises:
             RunTerminated: The run was terminated.
         """
-        feeds = [run.feed for run in list(self._runs)]
+        feeds = [run.feed for run in list(self.recorder.runs)]
         for feed in (*feeds, *self.recorder.terminated):
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
@@ -263,10 +258,8 @@ class Runtime:
         if self._after_run is not None:
             self._after_run.stop()  # one flush for all runs
         self.recorder.end_collected()
-        for run in list(self._runs):
-            run.cancel_deferred()
-            if not run.feed.closed:
-                run.abandon()
+        for run in list(self.recorder.runs):
+            run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
@@ -275,12 +268,8 @@ class Runtime:
         self.recorder.end_collected()
         for table in list(self.recorder.tables):
             table.end_idle()
-        for run in list(self._runs):
-            run.set_clock()
-            if run.feed.terminated is not None:
-                run.cancel_streams()
-            if run.overdue:
-                run.settle()
+        for run in list(self.recorder.runs):
+            run.follow_up()
 
     def before_fork(self) -> None:
         """Pause delivery's threads where they hold no lock that the child needs."""
@@ -295,10 +284,9 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
-        for run in self._runs:
-            run.feed.streams.clear()
-        self._runs = weakref.WeakSet()
-        self.recorder.lingering.clear()
+        for run in self.recorder.runs:
+            run.feed.deferred.clear()  # the parent ends them
+        self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
