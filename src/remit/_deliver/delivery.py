@@ -128,7 +128,7 @@ class Delivery:
             stream_interval_s=min(poll_interval_s, settings["flush_interval_s"]),
             clock=clock,
         )
-        runs = RunDeliveries(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
+        runs = RunDeliveries(outbox, buffer)
         self._sender = sender = Sender(outbox, runs, context)
         self._adoption = adoption = Adoption(self._files, context, poll_interval_s)
         self._close_client = guarded("closing the connections")(self._client.close)

@@ -161,7 +161,8 @@ class Sender:
         for run_key in dict.fromkeys([item.run_key for _, item in rows]):
             self._open_run(run_key)
         others = [row for row in rows if row[1].kind not in SPAN_KINDS]
-        self._settle_starts([row for row in others if row[1].kind == Kind.RUN])
+        starts = [row for row in others if row[1].kind == Kind.RUN]
+        self._deliver([row[0] for row in starts if self._ready_run(row) is not None])
         # Most windows hold only spans.
         self._send_spans([row for row in rows if row[1].kind in SPAN_KINDS] if others else rows)
         for row in others:
@@ -192,45 +193,31 @@ class Sender:
         self._registrar.open(run)
         return True
 
-    def _settle_starts(self, rows: list[Row]) -> None:
-        """Settle the rows of kind `RUN` whose runs were opened, refused or never recorded."""
-        opened: list[int] = []
-        for row in rows:
-            run = self._runs.get(row[1].run_key)
-            if run is None:
-                self._drop(row)
-            elif run.refusal is not None:
-                self._refuse(row, run, run.refusal)
-            elif run.ready:
-                opened.append(row[0])
-        self._deliver(opened)
-
     def _send_end(self, row: Row) -> None:
         """Send the end or a quality payload of a run, unless an earlier row of the run waits."""
         row_id, item = row
-        run = self._runs.get(item.run_key)
-        if run is None:
-            self._drop(row)
-        elif run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-        elif item.run_key in self._held_runs or not run.ready:
+        run = self._ready_run(row)
+        if run is None or self._is_waiting(row_id):
+            return
+        if item.run_key in self._held_runs:
+            # It waits for other rows now, not for its own retry.
             self._retries.pop(row_id, None)
-        elif not self._is_waiting(row_id):
-            try:
-                if not self._call(item, run):
-                    self._retry(row, run, FAULT)
-                    return
-            except NotFoundError:
-                self._renew(row, run)
+            return
+        try:
+            if not self._call(item, run):
+                self._retry(row, run, FAULT)
                 return
-            except RejectedError as error:
-                if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
-                    self._refuse(row, run, Refusal.of_error(error))
-                    return
-            if item.kind == Kind.CLOSE:
-                # Before the row is settled, because settling also writes the run's record.
-                self._runs.end(run)
-            self._deliver([row_id])
+        except NotFoundError:
+            self._renew(row, run)
+            return
+        except RejectedError as error:
+            if item.kind != Kind.CLOSE or error.status != HTTPStatus.CONFLICT:
+                self._refuse(row, run, Refusal.of_error(error))
+                return
+        if item.kind == Kind.CLOSE:
+            # Before the row is settled, because settling also writes the run's record.
+            self._runs.end(run)
+        self._deliver([row_id])
 
     @guarded("the end or a quality payload of a run", passes=SEND_ERRORS)
     def _call(self, item: Item, run: RunDelivery) -> bool:
@@ -299,12 +286,10 @@ class Sender:
         while queue:
             row = queue[0]
             item = row[1]
-            run = batch.runs.get(item.run_key) or self._runs.get(item.run_key)
-            if run is None:
-                self._drop(row)
-            elif not run.ready or (self._retries and self._must_wait(row)):
-                self._hold(row, run)
-            else:
+            run = batch.runs.get(item.run_key) or self._ready_run(row)
+            if run is not None and self._retries and self._must_wait(row):
+                self._held_runs.add(item.run_key)
+            elif run is not None:
                 if item.key == run.record.root and self._has_lost(run):
                     # The server stops at a refused row before it; then the count is taken again.
                     item = with_loss_count(item, run.record)
@@ -413,6 +398,27 @@ class Sender:
 
     # What becomes of a row
 
+    def _ready_run(self, row: Row) -> RunDelivery | None:
+        """Return the run of a row if the row can be sent.
+
+        Otherwise the row waits for its run, or is set aside with it; it is dropped if the run is
+        not known.
+        """
+        row_id, item = row
+        run = self._runs.get(item.run_key)
+        if run is None:
+            self._outbox.settle([row_id])
+            self._losses.add(Loss.RUN_UNKNOWN)
+            self._settled += 1
+        elif run.ready:
+            return run
+        elif run.refusal is not None:
+            self._refuse(row, run, run.refusal)
+        else:
+            self._held_runs.add(item.run_key)
+            self._retries.pop(row_id, None)
+        return None
+
     def _deliver(self, ids: Sequence[int]) -> None:
         """Settle rows that the server took."""
         if ids:
@@ -439,22 +445,6 @@ class Sender:
             self._losses.add_to_run(item.run_key, refusal.loss)
         self._settled += 1
 
-    def _drop(self, row: Row) -> None:
-        """Drop a row whose run is unknown."""
-        self._outbox.settle([row[0]])
-        self._losses.add(Loss.RUN_UNKNOWN)
-        self._settled += 1
-
-    def _hold(self, row: Row, run: RunDelivery) -> None:
-        """Leave a row in the outbox until its run is ready, or its own retry is due."""
-        if run.refusal is not None:
-            self._refuse(row, run, run.refusal)
-            return
-        self._held_runs.add(run.record.key)
-        if not run.ready:
-            # It waits for its run now, not for its own retry.
-            self._retries.pop(row[0], None)
-
     def _retry(self, row: Row, run: RunDelivery, refusal: Refusal) -> None:
         """Retry a row later; set it aside for *refusal* if it was tried often enough."""
         if self._retry_later(row[0]):
@@ -478,4 +468,4 @@ class Sender:
     def _renew(self, row: Row, run: RunDelivery) -> None:
         """Register a run in the next step that the server does not know; its rows wait for it."""
         self._registrar.renew(run)
-        self._hold(row, run)
+        self._ready_run(row)
