@@ -253,11 +253,9 @@ class SpoolFile:
 
     def _measure(self) -> tuple[int, int]:
         """Return the number of bytes left, and the number of files that may be growing."""
-        usage = self._folder.usage()
+        used_bytes, growing = self._folder.usage()
         free_bytes = self._pragma("freelist_count") * self._pragma("page_size")
-        # The content of a log is written into its file as well.
-        used_bytes = usage.size_bytes + usage.log_bytes - free_bytes
-        return self._max_bytes - used_bytes, usage.growing
+        return self._max_bytes - used_bytes + free_bytes, growing
 
     def _pragma(self, name: str) -> int:
         (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
