@@ -368,11 +368,6 @@ class Plan:
     def params(self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: Rules) -> bytes:
         """Return the payload of a call, before the call is made.
 
-        Args:
-            args: Positional arguments, without `self` if the signature has none.
-            kwargs: Keyword arguments.
-            rules: Limits, hook and counts.
-
         Returns:
             A JSON object in UTF-8: one key for each parameter of the schema that has a value.
         """
@@ -399,10 +394,6 @@ class Plan:
 
     def result(self, value: Any, rules: Rules) -> bytes:  # noqa: ANN401 - whatever was returned
         """Return the result of a call.
-
-        Args:
-            value: What the call returned.
-            rules: Limits, hook and counts.
 
         Returns:
             A JSON object in UTF-8: the value itself if it is like a mapping (a dict, a model, a
