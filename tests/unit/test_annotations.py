@@ -25,7 +25,7 @@ from remit._inspect.annotations import (
     function_scope,
     is_injected,
 )
-from remit._inspect.callables import layers, unwrapped
+from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.marks import Sensitive, Skip
 from tests.subtests import each
 

@@ -82,11 +82,6 @@ class Rules(Struct, frozen=True, eq=False):
         texts = None if outer is None else outer.texts
         return replace(self, texts=WithheldTexts() if texts is None else texts)
 
-    def share(self, other: Rules) -> None:
-        """Add the withheld texts of the rules *other*."""
-        if self.texts is not None and other.texts is not None and other.texts is not self.texts:
-            self.texts.update(other.texts)
-
     def count(self, rules: Iterable[str]) -> None:
         """Add one to the count of each of *rules*."""
         counts = self.withheld

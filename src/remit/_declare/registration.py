@@ -25,7 +25,7 @@ from remit._declare.schema import (
 )
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.signature import RETURN
-from remit.models._words import Purpose
+from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]
@@ -87,13 +87,8 @@ def registration(
 ) -> dict[str, object]:
     """Return the registration of *agent* as plain JSON, without the fields of a single run.
 
-    Args:
-        agent: The agent.
-        registry: The registry with the agent's span types.
-        redact: Applied to defaults, examples, enumerated values and descriptions.
-
-    Returns:
-        `agent_version`, `agent_schema_version`, and the ids that the author gave.
+    It has `agent_version`, `agent_schema_version`, and the ids that the author gave. `redact` is
+    applied to defaults, examples, enumerated values and descriptions.
     """
     content = _schema_content(agent, registry, redact)
     digest = hashlib.sha256(canonical(content).encode()).hexdigest()

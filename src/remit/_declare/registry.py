@@ -7,18 +7,18 @@ A name is `<module>:<qualname>` unless the author chose one. It is the same in a
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
-from remit._inspect.callables import layers, unwrapped
+from remit._base.locks import SignalSafeLock
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
+from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
 from remit._inspect.signature import CallKind, SignatureInfo, read
 from remit.errors import DeclarationError
@@ -39,55 +39,38 @@ _NOTEBOOK: Final = "notebook"
 
 
 def module_name(function: Callable[..., object]) -> str:
-    """Return the module of *function*, by the name that it would be imported under.
+    """Return the module of *function*, by the name that it would be imported under."""
+    module = getattr(function, "__module__", None)
+    if not isinstance(module, str) or not module:  # a method of a built-in type names none
+        owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
+        home = owner if isinstance(owner, type) else type(owner)
+        module = _NOTEBOOK if owner is None else home.__module__
+    # From the function: a spawned child has these names before it has the module. An object may
+    # return something for every attribute.
+    names: Any = getattr(function, "__globals__", None)
+    if not isinstance(names, dict):
+        names = vars(sys.modules[module]) if module in sys.modules else {}
+    return _imported_as(escape_surrogates(module), names)
+
+
+def module_of_caller() -> str:
+    """Return the module of the code that called remit, as `module_name`."""
+    names = names_of_caller()
+    return _imported_as(str(names.get("__name__")), names)
+
+
+def _imported_as(module: str, names: Mapping[str, Any]) -> str:
+    """Return the name that a module with *names* would be imported under.
 
     `__main__` is the module that `python -m` was given, else the script's name without suffix,
     else `notebook`.
     """
-    module = getattr(function, "__module__", None)
-    if isinstance(module, str) and module:
-        module = escape_surrogates(module)
-    else:
-        module = _module_of_builtin(function)
-    # From the function: a spawned child has these names before it has the module. An object may
-    # return something for every attribute.
-    names: Any = getattr(function, "__globals__", None)
-    has_names = isinstance(names, dict)
-    return imported_as(module, cast("dict[str, Any]", names) if has_names else _names_of(module))
-
-
-def imported_as(module: str, names: Mapping[str, Any]) -> str:
-    """Return the name that a module would be imported under.
-
-    Args:
-        module: Its name.
-        names: What it holds.
-    """
     if module not in MAIN:
         return module
-    spec = names.get("__spec__")
+    spec, file = names.get("__spec__"), names.get("__file__")
     if spec is not None:
         return str(spec.name)
-    file = names.get("__file__")
     return PurePath(file).stem if isinstance(file, str) else _NOTEBOOK
-
-
-def module_of_caller() -> str:
-    """Return the module of the code that called remit."""
-    names = names_of_caller()
-    return imported_as(str(names.get("__name__")), names)
-
-
-def _names_of(module: str) -> Mapping[str, Any]:
-    return vars(sys.modules[module]) if module in sys.modules else {}
-
-
-def _module_of_builtin(function: Callable[..., object]) -> str:
-    """Return the module of a method of a built-in type, which names none itself."""
-    owner = getattr(function, "__objclass__", None) or getattr(function, "__self__", None)
-    if owner is None:
-        return _NOTEBOOK
-    return (owner if isinstance(owner, type) else type(owner)).__module__
 
 
 def qualname(function: Callable[..., object]) -> str:
@@ -143,6 +126,12 @@ class SpanType:
         declared_in: The module where it was decorated, which differs for a library's function; ""
             if it is not known.
         newest: Names under which lists that are cut keep their last items.
+        name: The name in spans: `<module>:<qualname>` unless the author chose a name.
+        module: The module, by the name that it would be imported under.
+        qualname: The qualified name.
+        body: The function inside decorators, partials and objects.
+        file: The file of the function.
+        line: The line of the function, from one; 0 if it is not known.
     """
 
     function: Callable[..., object] = field(compare=False)
@@ -161,41 +150,31 @@ class SpanType:
     capture: Mapping[str, CaptureOption] = field(default_factory=dict[str, CaptureOption])
     declared_in: str = ""
     newest: frozenset[str] = frozenset()
+    name: str = field(init=False, compare=False)
+    module: str = field(init=False, compare=False)
+    qualname: str = field(init=False, compare=False)
+    body: Callable[..., object] = field(init=False, compare=False)
+    file: str = field(init=False, compare=False)
+    line: int = field(init=False, compare=False)
 
-    @_Cached
-    def name(self) -> str:
-        """The name in spans: `<module>:<qualname>` unless the author chose a name."""
-        return self.explicit_name or f"{self.module}:{self.qualname}"
-
-    @_Cached
-    def body(self) -> Callable[..., object]:
-        """The function inside decorators, partials and objects."""
-        return unwrapped(self.function)
+    def __post_init__(self) -> None:
+        """Read what does not depend on annotations."""
+        body = unwrapped(self.function)
+        module, name = module_name(self.named_after or body), qualname(self.named_after or body)
+        code = getattr(body, "__code__", None)
+        vars(self).update(
+            name=self.explicit_name or f"{module}:{name}",
+            module=module,
+            qualname=name,
+            body=body,
+            file=str(getattr(code, "co_filename", "<unknown>")),
+            line=int(getattr(code, "co_firstlineno", 0)),
+        )
 
     @_Cached
     def doc(self) -> str | None:
         """The docstring of the function, else that of the object's class."""
         return docstring(self.body) or docstring(self.named_after or self.body)
-
-    @_Cached
-    def qualname(self) -> str:
-        """The qualified name."""
-        return qualname(self.named_after or self.body)
-
-    @_Cached
-    def module(self) -> str:
-        """The module, by the name that it would be imported under."""
-        return module_name(self.named_after or self.body)
-
-    @property
-    def file(self) -> str:
-        """The file of the function."""
-        return str(getattr(_code(self), "co_filename", "<unknown>"))
-
-    @property
-    def line(self) -> int:
-        """The line of the function, from one; 0 if it is not known."""
-        return int(getattr(_code(self), "co_firstlineno", 0))
 
     @_Cached
     def declared_signature(self) -> SignatureInfo:
@@ -216,16 +195,6 @@ class SpanType:
         """File and line, for messages."""
         return f"{self.file}:{self.line}"
 
-    @property
-    def package(self) -> str:
-        """The top-level package."""
-        return _package(self.module)
-
-    @property
-    def packages(self) -> frozenset[str]:
-        """The top-level packages of the function and of the module where it was decorated."""
-        return frozenset(map(_package, (self.module, self.declared_in)))
-
     def is_within(self, module: str) -> bool:
         """Return whether the function is defined or decorated in *module* or a submodule."""
         homes = (self.module, self.declared_in)
@@ -235,14 +204,9 @@ class SpanType:
         """Return whether this is the span type of *function* or of a function that it wraps."""
         return any(layer is self.function or layer is self.body for layer in layers(function))
 
-    @property
-    def in_main(self) -> bool:
-        """Whether it is defined in the main module or a notebook, where cells run again."""
-        return getattr(self.body, "__module__", None) in MAIN
-
     def replaces(self, other: SpanType) -> bool:
         """Return whether this declares *other* again: a reload, a factory, a cell run again."""
-        if self.in_main and other.in_main:
+        if all(getattr(each.body, "__module__", None) in MAIN for each in (self, other)):
             return True
         if not (self.explicit_name or other.explicit_name):
             return True
@@ -255,7 +219,8 @@ class SpanType:
 
         A function that is decorated in the body of another is declared at each call.
         """
-        same_code = _code(self) is _code(other) if _code(self) else self is other
+        code = getattr(self.body, "__code__", None)
+        same_code = self is other if code is None else code is getattr(other.body, "__code__", None)
         return same_code and _compared(self) == _compared(other)
 
 
@@ -323,14 +288,10 @@ class AgentType:
 
         Two projects may both have a `main:bot`, and local mode keeps the runs of both in one file.
         """
-        # The current folder may be gone, or a folder may not be readable.
         folder = attempt(lambda: _project_folder(self.span_type))
-        identifier = self.external_identifier
-        return (
-            identifier
-            if isinstance(folder, Exception)
-            else escape_surrogates(f"{folder}/{identifier}")
-        )
+        if isinstance(folder, Exception):  # the current folder is gone, or one is not readable
+            return self.external_identifier
+        return escape_surrogates(f"{folder}/{self.external_identifier}")
 
     @property
     def place(self) -> str:
@@ -339,19 +300,22 @@ class AgentType:
 
     def selects(self, span_type: SpanType) -> bool:
         """Return whether the agent's declaration includes *span_type*."""
-        return self.span_type.package in span_type.packages or any(
-            _selected(each, span_type) for each in self.span_types
-        )
+        if span_type.is_within(self.span_type.module.partition(".")[0]):
+            return True
+        for selector in self.span_types:
+            if isinstance(selector, str):
+                selected = span_type.name.startswith(selector)
+            elif isinstance(selector, ModuleType):
+                selected = span_type.is_within(selector.__name__)
+            else:
+                selected = span_type.is_of(selector)
+            if selected:
+                return True
+        return False
 
     def repeats(self, other: AgentType) -> bool:
         """Return whether this has the same options as *other*; span types are not compared."""
         return _compared(self) == _compared(other)
-
-    def selected_functions(self) -> tuple[object, ...]:
-        """Return the functions among `span_types`."""
-        return tuple(
-            selector for selector in self.span_types if not isinstance(selector, str | ModuleType)
-        )
 
 
 class Registry:
@@ -362,7 +326,7 @@ class Registry:
     """
 
     # Shared by all registries, so that a forked child replaces the lock of copies too.
-    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
 
     def __init__(self) -> None:
         """Start with nothing declared."""
@@ -401,8 +365,10 @@ class Registry:
             DeclarationError: The name of its span type means another function already, or its
                 `span_types` holds a function that is no span type.
         """
-        for selector in declared.selected_functions():
-            if not any(span_type.is_of(selector) for span_type in self.span_types()):
+        for selector in declared.span_types:
+            if not isinstance(selector, str | ModuleType) and not any(
+                span_type.is_of(selector) for span_type in self.span_types()
+            ):
                 name = getattr(selector, "__qualname__", repr(selector))
                 raise DeclarationError(
                     f"@remit.agent on {declared.place}: span_types holds the function {name}, "
@@ -420,10 +386,6 @@ class Registry:
         The registrations of the agent's later runs include the type if it is declared. Names that
         only blocks of `remit.span` have are not included, so that the same source registers the
         same payload whatever ran before.
-
-        Args:
-            name: The span type.
-            agent: External identifier of the agent.
 
         Returns:
             Whether this call adds the type to the registration.
@@ -482,7 +444,7 @@ class Registry:
 
     def after_fork_in_child(self) -> None:
         """Replace the lock, which a thread of the parent may have held."""
-        Registry._lock = threading.Lock()
+        Registry._lock = SignalSafeLock()
 
 
 def _project_folder(declared: SpanType) -> str:
@@ -502,23 +464,6 @@ def _project_folder(declared: SpanType) -> str:
     return folder.as_posix()
 
 
-def _package(module: str) -> str:
-    return module.partition(".")[0]
-
-
-def _code(declared: SpanType) -> object:
-    return getattr(declared.body, "__code__", None)
-
-
 def _compared(declared: SpanType | AgentType) -> list[object]:
     """Return the fields that are equal in two declarations of the same function."""
     return [getattr(declared, each.name) for each in fields(declared) if each.compare]
-
-
-def _selected(selector: object, span_type: SpanType) -> bool:
-    """Return whether a member of an agent's `span_types` names *span_type*."""
-    if isinstance(selector, str):
-        return span_type.name.startswith(selector)
-    if isinstance(selector, ModuleType):
-        return span_type.is_within(selector.__name__)
-    return span_type.is_of(selector)

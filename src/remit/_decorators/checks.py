@@ -13,8 +13,8 @@ from remit._declare.inference import check_types
 from remit._declare.registry import SpanType, default_name, module_of_caller
 from remit._declare.risk import coerce
 from remit._inspect.annotations import signature_of
-from remit._inspect.callables import unwrapped
 from remit._inspect.decorated import AnyCallable, CallableInfo
+from remit._inspect.introspection import unwrapped
 from remit._inspect.overrides import CaptureOption, check_overrides
 from remit._inspect.signature import RETURN
 from remit.errors import DeclarationError

@@ -13,6 +13,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from types import CodeType, MappingProxyType, ModuleType, SimpleNamespace
@@ -25,7 +26,7 @@ from typing_inspection import typing_objects
 from typing_inspection.introspection import is_union_origin
 
 from remit._base.guard import attempt
-from remit._inspect.callables import unwrapped
+from remit._inspect.introspection import classes_of, is_class, unwrapped
 from remit._inspect.marks import Sensitive, Skip
 from remit.errors import DeclarationError
 
@@ -41,7 +42,9 @@ SECRETS: Final = "authentication_and_secrets"
 MAX_PARTS: Final = 2_000
 """An annotation with more parts is not read to its end, and its values are withheld."""
 
-_SECRET_TYPES: Final = frozenset({"SecretStr", "SecretBytes", "Secret"})
+_SECRET_TYPES: Final = frozenset(
+    ("pydantic", name) for name in ("SecretStr", "SecretBytes", "Secret")
+)
 
 _INJECTED: Final = frozenset(
     {
@@ -55,6 +58,11 @@ _INJECTED: Final = frozenset(
     }
 )
 """(top-level package, class) of the markers by which frameworks inject an argument."""
+
+TypeArguments: TypeAlias = Mapping[object, tuple[object, ...]]
+"""The arguments of each type variable."""
+
+_NO_ARGUMENTS: Final[TypeArguments] = MappingProxyType({})
 
 
 class AnnotationInfo(Struct, frozen=True):
@@ -79,50 +87,6 @@ class AnnotationInfo(Struct, frozen=True):
     parts: tuple[object, ...] = ()
 
 
-TypeArguments: TypeAlias = Mapping[object, tuple[object, ...]]
-"""The arguments of each type variable."""
-
-NO_TYPE_ARGUMENTS: Final[TypeArguments] = MappingProxyType({})
-
-# Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a name
-# is missing or a call in it fails, is then a `ForwardRef` with its source; the others are not
-# affected. Earlier versions evaluate annotations when the body runs.
-_OF_BODY: dict[str, Any] = {}
-_OF_SIGNATURE: dict[str, Any] = {}
-if sys.version_info >= (3, 14):
-    _OF_BODY["format"] = _OF_SIGNATURE["annotation_format"] = Format.FORWARDREF
-
-
-def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
-    """Return the annotations of a class body or a function."""
-    return inspect.get_annotations(holder, **_OF_BODY)
-
-
-def signature_of(
-    function: Callable[..., object], *, follow_wrapped: bool = True
-) -> inspect.Signature:
-    """Return the signature of *function*.
-
-    Raises:
-        TypeError, ValueError: The callable has no signature.
-    """
-    return inspect.signature(function, follow_wrapped=follow_wrapped, **_OF_SIGNATURE)
-
-
-def text_of(annotation: object) -> str | None:
-    """Return the source of an annotation that is not evaluated, else None."""
-    if type(annotation) is typing.ForwardRef:
-        return annotation.__forward_arg__
-    return annotation if isinstance(annotation, str) else None
-
-
-class _Annotated(Protocol):
-    """The attributes of `Annotated[...]`."""
-
-    __origin__: object
-    __metadata__: tuple[object, ...]
-
-
 class Scope(Struct, frozen=True):
     """The names that annotations of one function, or of one class, can use.
 
@@ -142,27 +106,25 @@ class Scope(Struct, frozen=True):
         resolved = self.resolve(annotation)
         if not isinstance(resolved, Exception):
             return self.info(resolved)
-        note = _reason(annotation, resolved)
-        return replace(self.info(self._resolve_partly(annotation)), annotation=MISSING, note=note)
+        note, text = _reason(annotation, resolved), text_of(annotation)
+        if text is not None:
+            annotation = annotated(object, MISSING, *self._evaluable(text))
+        return replace(self.info(annotation), annotation=MISSING, note=note)
 
     def resolve(self, annotation: object) -> object | Exception:
         """Return *annotation* with its strings evaluated, or the exception."""
-        if annotation is MISSING:
-            return MISSING
-        return attempt(lambda: _evaluate(annotation, self.module, self.inner))
+        holder: Any = SimpleNamespace(__annotations__={"it": annotation})
+        hints = partial(typing.get_type_hints, holder, self.module, self.inner, include_extras=True)
+        return MISSING if annotation is MISSING else attempt(lambda: hints()["it"])
 
     def info(
-        self, annotation: object, type_arguments: TypeArguments = NO_TYPE_ARGUMENTS
+        self, annotation: object, type_arguments: TypeArguments = _NO_ARGUMENTS
     ) -> AnnotationInfo:
         """Read *annotation* without resolving it.
 
         `Skip` counts where it concerns the whole value: outermost, in an alias, in a union. A
         `Sensitive` mark and a secret type count anywhere, also inside a container: the values
         there are plain strings, so the whole value is withheld.
-
-        Args:
-            annotation: Resolved or not.
-            type_arguments: The arguments of type variables.
         """
         parts = tuple(islice(self._parts(annotation, type_arguments), MAX_PARTS))
         categories = [category for category in map(_category, parts) if category is not None]
@@ -213,13 +175,14 @@ class Scope(Struct, frozen=True):
 
         A value's class may come from any source, so its annotations are not run as code.
         """
-        tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
-        if isinstance(tree, Exception):
-            return []
-        nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute))
-        return [self._value_of(node) for node in nodes]
+        return [self._value_of(node) for node in _nodes(text, ast.Name, ast.Attribute)]
 
-    def _value_of(self, node: ast.expr) -> object:
+    def _evaluable(self, text: str) -> list[object]:
+        """Return what can be evaluated of an annotation: its names, and its calls, as of marks."""
+        calls = map(ast.unparse, _nodes(text, ast.Call))
+        return [*self._named(text), *map(self.resolve, calls)]
+
+    def _value_of(self, node: ast.AST) -> object:
         """Return the object of a plain or dotted name; `MISSING` if that would run code."""
         if isinstance(node, ast.Name):
             known = self.module.get(node.id, vars(builtins).get(node.id, MISSING))
@@ -233,66 +196,9 @@ class Scope(Struct, frozen=True):
             vars(owner).get(node.attr, MISSING) if isinstance(owner, ModuleType | type) else MISSING
         )
 
-    def _resolve_partly(self, annotation: object) -> object:
-        """Return an unresolvable annotation, evaluated with stand-ins for missing names."""
-        text = text_of(annotation)
-        if text is None:
-            return annotation
-        # The user's own annotation, evaluated as `typing.get_type_hints` does.
-        names = _NamesWithStandIns({**self.module, **self.inner})
-        value = attempt(lambda: cast("object", eval(text, {}, names)))  # noqa: S307
-        if isinstance(value, DeclarationError):
-            return annotated(object, Sensitive)  # a mark of an unknown category
-        return annotation if isinstance(value, Exception) else value
-
 
 NO_NAMES: Final = Scope({}, {})
 """For annotations whose strings are evaluated already."""
-
-
-class _StandIn:
-    """Stand-in for a missing name; supports all operations of annotations."""
-
-    def __getattr__(self, name: str) -> _StandIn:
-        # `typing` asks for these to tell its own constructs apart.
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-
-    def __getitem__(self, item: object) -> _StandIn:
-        return self
-
-    def __call__(self, *_: object, **__: object) -> _StandIn:
-        return self
-
-    def __or__(self, other: object) -> object:
-        return other
-
-    __ror__ = __or__
-
-
-class _NamesWithStandIns(dict[str, object]):
-    """Names, with a stand-in for each that is missing."""
-
-    def __missing__(self, name: str) -> object:
-        return getattr(builtins, name, _StandIn())
-
-
-def _evaluate(annotation: object, module: dict[str, Any], inner: dict[str, Any]) -> object:
-    holder = SimpleNamespace(__annotations__={"it": annotation})
-    hints = typing.get_type_hints(cast("Any", holder), module, inner, include_extras=True)
-    return hints["it"]
-
-
-def _reason(annotation: object, error: Exception) -> str:
-    """Return why an annotation cannot be resolved; the text is the same on every Python."""
-    text = text_of(annotation)
-    subject = "annotation" if text is None else f"annotation `{text}`"
-    if isinstance(error, NameError):
-        return f"{subject} cannot be resolved: no name `{error.name}` at run time"
-    if isinstance(error, DeclarationError):
-        return f"{subject} cannot be resolved: {error}"
-    return f"{subject} cannot be resolved: {type(error).__name__}"
 
 
 def function_scope(function: Callable[..., object]) -> Scope:
@@ -318,11 +224,67 @@ def class_scope(cls: type) -> Scope:
     return Scope(module, _without_builtins(vars(cls), module) | {cls.__name__: cls})
 
 
+def own_annotations(holder: Any) -> Mapping[str, object]:  # noqa: ANN401 - a class or function
+    """Return the annotations of a class body or a function.
+
+    Python 3.14 evaluates annotations when they are read. One that cannot be evaluated, because a
+    name is missing or a call in it fails, is then a `ForwardRef` with its source; the others are
+    not affected. Earlier versions evaluate annotations when the body runs.
+    """
+    if sys.version_info >= (3, 14):
+        return inspect.get_annotations(holder, format=Format.FORWARDREF)
+    return inspect.get_annotations(holder)
+
+
+def signature_of(
+    function: Callable[..., object], *, follow_wrapped: bool = True
+) -> inspect.Signature:
+    """Return the signature of *function*, its annotations as of `own_annotations`.
+
+    Raises:
+        TypeError, ValueError: The callable has no signature.
+    """
+    if sys.version_info >= (3, 14):
+        return inspect.signature(
+            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
+        )
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
+
+
+def text_of(annotation: object) -> str | None:
+    """Return the source of an annotation that is not evaluated, else None."""
+    if type(annotation) is typing.ForwardRef:
+        return annotation.__forward_arg__
+    return annotation if isinstance(annotation, str) else None
+
+
+def _nodes(text: str, *kinds: type[ast.AST]) -> list[ast.AST]:
+    """Return the parts of these kinds in an annotation's text, none if it is no Python."""
+    tree = attempt(lambda: ast.parse(text.strip(), mode="eval"))
+    return [
+        node
+        for node in (() if isinstance(tree, Exception) else ast.walk(tree))
+        if isinstance(node, kinds)
+    ]
+
+
+def _reason(annotation: object, error: Exception) -> str:
+    """Return why an annotation cannot be resolved; the text is the same on every Python."""
+    text = text_of(annotation)
+    subject = "annotation" if text is None else f"annotation `{text}`"
+    if isinstance(error, NameError):
+        return f"{subject} cannot be resolved: no name `{error.name}` at run time"
+    if isinstance(error, DeclarationError):
+        return f"{subject} cannot be resolved: {error}"
+    return f"{subject} cannot be resolved: {type(error).__name__}"
+
+
 def _without_builtins(names: Mapping[str, Any], module: Mapping[str, Any]) -> dict[str, Any]:
     """Return the names of a class that are neither the module's nor builtins."""
-    builtin = vars(builtins)
     return {
-        name: value for name, value in names.items() if name not in module and name not in builtin
+        name: value
+        for name, value in names.items()
+        if name not in module and name not in vars(builtins)
     }
 
 
@@ -341,14 +303,12 @@ def _owner_namespace(function: object) -> Mapping[str, object]:
 def _closure(function: object) -> dict[str, object]:
     code = getattr(function, "__code__", None)
     cells = getattr(function, "__closure__", None)
-    if not isinstance(code, CodeType) or not cells:
-        return {}
-    # A variable that is assigned only later has an empty cell.
-    return {
-        name: cell.cell_contents
-        for name, cell in zip(code.co_freevars, cells, strict=True)
-        if not isinstance(attempt(partial(getattr, cell, "cell_contents")), ValueError)
-    }
+    names: dict[str, object] = {}
+    if isinstance(code, CodeType) and cells:
+        for name, cell in zip(code.co_freevars, cells, strict=True):
+            with suppress(ValueError):  # a variable that is assigned only later
+                names[name] = cell.cell_contents
+    return names
 
 
 def _category(part: object) -> str | None:
@@ -377,15 +337,19 @@ def is_sensitive(mark: object) -> bool:
 
 def is_injected(marker: object) -> bool:
     """Return whether *marker*, a default or metadata, marks a value that a framework injects."""
-    return any(
-        (cls.__module__.partition(".")[0], cls.__name__) in _INJECTED
-        for cls in type(marker).__mro__
-    )
+    return not _INJECTED.isdisjoint(classes_of(type(marker)))
 
 
 def annotated(annotation: object, *metadata: object) -> object:
     """Return `Annotated[annotation, *metadata]`."""
     return Annotated[(annotation, *metadata)]
+
+
+class _Annotated(Protocol):
+    """The attributes of `Annotated[...]`."""
+
+    __origin__: object
+    __metadata__: tuple[object, ...]
 
 
 def is_annotated(annotation: object) -> TypeGuard[_Annotated]:
@@ -427,9 +391,4 @@ def type_inside(annotation: object) -> object:
 
 def is_secret(annotation: object) -> bool:
     """Return whether *annotation* is one of pydantic's secret types, or made from one."""
-    if not issubclass(type(annotation), type):  # `isinstance` would ask the object
-        return False
-    return any(
-        cls.__name__ in _SECRET_TYPES and cls.__module__.startswith("pydantic")
-        for cls in cast("type", annotation).__mro__
-    )
+    return is_class(annotation) and not _SECRET_TYPES.isdisjoint(classes_of(annotation))

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from remit._base.guard import attempt, guarded
-from remit._inspect.callables import unwrapped
+from remit._inspect.introspection import classes_of, unwrapped
 from remit._inspect.signature import CallKind
 from remit.errors import DeclarationError
 
@@ -30,7 +30,6 @@ _KEPT_BY_FRAMEWORK: Final = {
 # Python makes class methods of plain functions with these names, and of nothing else.
 _CLASS_HOOKS: Final = frozenset({"__init_subclass__", "__class_getitem__"})
 _SELF_NAMES: Final = frozenset({"self", "cls", "mcs", "mcls", "metacls", "klass"})
-_LOCALS: Final = "<locals>"
 
 
 class Wrapping(Struct, frozen=True):
@@ -57,10 +56,10 @@ def unwrap_descriptor(target: object, decorator: str) -> Wrapping | None:
     Raises:
         DeclarationError: The function is missing or cannot be replaced.
     """
-    kinds = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(target).__mro__}
-    for each in kinds & _KEPT_BY_FRAMEWORK.keys():
-        raise misplaced_error(decorator, _KEPT_BY_FRAMEWORK[each])
-    wrapping = _wrapping(target, kinds)
+    classes = classes_of(type(target))
+    for kept in classes & _KEPT_BY_FRAMEWORK.keys():
+        raise misplaced_error(decorator, _KEPT_BY_FRAMEWORK[kept])
+    wrapping = _wrapping(target, is_click_command=("click", "Command") in classes)
     if wrapping is not None and not callable(wrapping.inner):
         raise DeclarationError(
             f"@remit.{decorator} cannot decorate what {wrapping.decorator} made without a function"
@@ -76,7 +75,7 @@ def misplaced_error(decorator: str, above: str) -> DeclarationError:
     )
 
 
-def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # noqa: ANN401
+def _wrapping(target: Any, *, is_click_command: bool) -> Wrapping | None:  # noqa: ANN401
     holder: Any = target  # not narrowed by the checks
     if isinstance(target, classmethod):
         return Wrapping("@classmethod", holder.__func__, classmethod, is_called=True)
@@ -89,7 +88,7 @@ def _wrapping(target: Any, kinds: set[tuple[str, str]]) -> Wrapping | None:  # n
     if isinstance(target, cached_property):
         copied = copy.copy(holder)
         return Wrapping("@cached_property", copied.func, partial(_replaced, copied, "func"))
-    if ("click", "Command") in kinds:
+    if is_click_command:
         # In place: a group that the command was added to keeps this object.
         rewrap = partial(_replaced, target, "callback")
         return Wrapping("@click.command", target.callback, rewrap, takes_self=None)
@@ -113,13 +112,17 @@ class SelfParameter:
         by_name: Whether the parameter is named like `self` or `cls`.
     """
 
-    __slots__ = ("_function", "by_name", "is_self")
+    __slots__ = ("_function", "_scope", "by_name", "is_self")
 
     def __init__(self, target: object, is_self: bool | None = None) -> None:  # noqa: FBT001
         """Read the callable *target*; *is_self* is given if it is known already."""
-        self._function = _function_with_parameters(target)
-        self.by_name = _is_named_self(self._function) if is_self is None else is_self
-        self.is_self = False if is_self is None and self._function is None else is_self
+        self._function = function = _function_with_parameters(target)
+        code = None if function is None else function.__code__
+        is_named_self = bool(code and code.co_argcount and code.co_varnames[0] in _SELF_NAMES)
+        # The qualified name of the enclosing class or function, "" at module level.
+        self._scope = "" if function is None else function.__qualname__.rpartition(".")[0]
+        self.by_name = is_named_self if is_self is None else is_self
+        self.is_self = False if is_self is None and function is None else is_self
 
     @guarded("the class around a callable")
     def on_set_name(self, owner: type, name: str) -> None:
@@ -141,21 +144,16 @@ class SelfParameter:
         return self.is_self
 
     def _look_up(self) -> bool:
-        scope = self._scope
-        if self._function is None or not scope or scope.endswith(_LOCALS):
+        function, scope = self._function, self._scope
+        if function is None or not scope or scope.endswith("<locals>"):
             return False  # defined outside of any class
-        owner: object = sys.modules.get(self._function.__module__)
+        owner: object = sys.modules.get(function.__module__)
         for part in scope.split("."):
             owner = vars(owner).get(part) if isinstance(owner, type | ModuleType) else None
-        name = self._function.__name__
+        name = function.__name__
         if isinstance(owner, type) and name in vars(owner):
             return name == "__new__" or not isinstance(vars(owner)[name], staticmethod)
         return self.by_name
-
-    @property
-    def _scope(self) -> str:
-        """The qualified name of the enclosing class or function, "" at module level."""
-        return "" if self._function is None else self._function.__qualname__.rpartition(".")[0]
 
 
 def _function_with_parameters(target: Any) -> FunctionType | None:  # noqa: ANN401 - any callable
@@ -165,11 +163,6 @@ def _function_with_parameters(target: Any) -> FunctionType | None:  # noqa: ANN4
         return None  # bound methods and partials have their first argument
     code = inner.__code__
     return inner if code.co_argcount or code.co_flags & inspect.CO_VARARGS else None
-
-
-def _is_named_self(function: FunctionType | None) -> bool:
-    code = None if function is None else function.__code__
-    return code is not None and code.co_argcount > 0 and code.co_varnames[0] in _SELF_NAMES
 
 
 NO_SELF: Final = SelfParameter(None, is_self=False)
@@ -207,7 +200,7 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
     function: AnyCallable
     named: AnyCallable
     kind: CallKind
-    binding: Binding = Binding.NONE
+    binding: Binding
     skip_first: bool = False
     self_parameter: SelfParameter = NO_SELF
     is_settled: bool = True
@@ -215,14 +208,14 @@ class CallableInfo(Struct, frozen=True, kw_only=True):
 
 
 def callable_info(
-    target: object, decorator: str, *, takes_self: bool | None = None
+    target: Any,  # noqa: ANN401 - checked here
+    decorator: str,
+    *,
+    takes_self: bool | None = None,
 ) -> CallableInfo:
     """Return how *target* is called, bound and read.
 
-    Args:
-        target: The decorated object, or the function inside it.
-        decorator: `span_type` or `agent`, for messages.
-        takes_self: Whether its first argument is the object or class; None if unknown.
+    `takes_self` says whether its first argument is the object or class, None if that is not known.
 
     Raises:
         DeclarationError: It is no callable.
@@ -234,15 +227,11 @@ def callable_info(
         )
     if isinstance(target, partialmethod | singledispatchmethod):
         return _method_maker_info(target)
-    if callable(target):
-        return _callable_info(target, takes_self)
-    raise DeclarationError(
-        f"@remit.{decorator} cannot decorate an object of type {type(target).__qualname__}: it "
-        "takes functions, methods and what can be called"
-    )
-
-
-def _callable_info(target: Any, takes_self: bool | None) -> CallableInfo:  # noqa: ANN401, FBT001
+    if not callable(target):
+        raise DeclarationError(
+            f"@remit.{decorator} cannot decorate an object of type {type(target).__qualname__}: it "
+            "takes functions, methods and what can be called"
+        )
     is_object = not isinstance(
         target, FunctionType | MethodType | BuiltinFunctionType
     ) and isinstance(target.__call__, FunctionType | MethodType)
@@ -261,7 +250,7 @@ def _callable_info(target: Any, takes_self: bool | None) -> CallableInfo:  # noq
     )
 
 
-def _binding_of(target: Any) -> Binding:  # noqa: ANN401 - any callable
+def _binding_of(target: AnyCallable) -> Binding:
     if isinstance(target, FunctionType):
         return Binding.CLASS if target.__name__ in _CLASS_HOOKS else Binding.FUNCTION
     binds = inspect.getattr_static(target, "__get__", None) is not None
@@ -271,24 +260,18 @@ def _binding_of(target: Any) -> Binding:  # noqa: ANN401 - any callable
 def _method_maker_info(target: Any) -> CallableInfo:  # noqa: ANN401 - with a method in `func`
     function: Any = getattr(target.func, "__func__", target.func)
     is_static = isinstance(target.func, staticmethod)
+    more: dict[str, Any]
     if isinstance(target, singledispatchmethod):  # a call of it dispatches, whatever is registered
-        return CallableInfo(
-            wrapped=target,
-            function=function,
-            named=unwrapped(function),
-            kind=CallKind.FUNCTION,
-            binding=Binding.DESCRIPTOR,
-            skip_first=not is_static,
-        )
-    preset = target.args if is_static else (None, *target.args)
-    return CallableInfo(
-        wrapped=target,
-        function=partial(function, *preset, **target.keywords),
-        named=unwrapped(function),
-        kind=kind_of(function),
-        binding=Binding.DESCRIPTOR,
-        self_parameter=SelfParameter(None, function is target.func),
-    )
+        more = {"function": function, "kind": CallKind.FUNCTION, "skip_first": not is_static}
+    else:
+        preset = target.args if is_static else (None, *target.args)
+        more = {
+            "function": partial(function, *preset, **target.keywords),
+            "kind": kind_of(function),
+            "self_parameter": SelfParameter(None, function is target.func),
+        }
+    named = unwrapped(function)
+    return CallableInfo(wrapped=target, named=named, binding=Binding.DESCRIPTOR, **more)
 
 
 def kind_of(function: AnyCallable) -> CallKind:
@@ -299,9 +282,7 @@ def kind_of(function: AnyCallable) -> CallKind:
         code = getattr(unwrapped(function), "__code__", None)
         awaited = isinstance(code, CodeType) and is_awaited(code)
         return CallKind.FUNCTION if awaited else CallKind.GENERATOR
-    if inspect.iscoroutinefunction(function):
-        return CallKind.COROUTINE
-    return CallKind.FUNCTION
+    return CallKind.COROUTINE if inspect.iscoroutinefunction(function) else CallKind.FUNCTION
 
 
 def is_awaited(code: CodeType) -> bool:

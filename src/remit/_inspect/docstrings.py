@@ -50,11 +50,7 @@ def summary(docstring: str | None) -> str | None:
 
 
 def parameter_descriptions(docstring: str | None) -> dict[str, str]:
-    """Return the entries of a Google-style `Args:` section, by name.
-
-    Args:
-        docstring: As written; None and other styles give nothing.
-    """
+    """Return the entries of a Google-style `Args:` section, by name; other styles give none."""
     descriptions: dict[str, str] = {}
     name = ""
     margin: int | None = None

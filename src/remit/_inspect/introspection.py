@@ -1,4 +1,4 @@
-"""Reads classes and instances without running their code.
+"""Reads classes, instances and decorated callables without running their code.
 
 An attribute look-up may run a property or a metaclass's `__getattribute__`; these functions read
 the interpreter's own tables instead.
@@ -6,10 +6,12 @@ the interpreter's own tables instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
-from types import GetSetDescriptorType, MemberDescriptorType
-from typing import Any, Final, TypeGuard, TypeVar
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -66,6 +68,11 @@ def name_of(cls: type) -> str:
     return name
 
 
+def classes_of(cls: type) -> set[tuple[str, str]]:
+    """Return top-level package and name of *cls* and of each of its bases."""
+    return {(module_of(base).partition(".")[0], name_of(base)) for base in mro(cls)}
+
+
 def type_name(cls: type) -> str:
     """Return `module.qualname` of *cls*, without `builtins.`, at most 200 characters."""
     module = module_of(cls)
@@ -115,11 +122,43 @@ def is_class(value: object) -> TypeGuard[type]:
 def snapshot(items: Iterable[T], limit: int) -> tuple[T, ...]:
     """Return at most *limit* of *items*; none if another thread changes the container meanwhile.
 
-    Args:
-        items: An iterable of the interpreter, which runs no user code.
-        limit: Most items; zero if it is negative.
+    The container is one of the interpreter, so that no user code runs.
     """
     try:
         return tuple(islice(items, max(0, limit)))
     except RuntimeError:
         return ()
+
+
+def layers(function: object) -> Iterator[object]:
+    """Yield a callable and each callable inside it, outermost first.
+
+    Decorators that kept `__wrapped__`, bound methods and partials are followed.
+    """
+    seen: set[int] = set()
+    while function is not None and id(function) not in seen:
+        seen.add(id(function))
+        yield function
+        function = next(filter(callable, _inside(function)), None)
+
+
+def unwrapped(function: Callable[..., object]) -> Callable[..., object]:
+    """Return the innermost function of a callable; for an object, that of its `__call__`."""
+    *_, innermost = layers(function)
+    if type(innermost) is not FunctionType:
+        called = inspect.getattr_static(type(innermost), "__call__", None)
+        if isinstance(called, FunctionType):
+            return unwrapped(called)
+    return cast("Callable[..., object]", innermost)
+
+
+def _inside(function: object) -> Iterator[object]:
+    """Yield what may be the next layer, without running code of the callable's class."""
+    if type(function) is FunctionType:  # the static look-up below is slow
+        yield vars(function).get("__wrapped__")
+        return
+    if issubclass(type(function), partial):
+        yield getattr(function, "func", None)
+    for name in ("__wrapped__", "__func__"):
+        if inspect.getattr_static(function, name, None) is not None:
+            yield getattr(function, name, None)

@@ -1,24 +1,38 @@
 """Reads the signature of a callable: parameters with resolved annotations, and the result.
 
 Schema, capture and inferred risk use the same `SignatureInfo`, so that the keys of a payload are
-always the properties of its schema.
+always the properties of its schema. A result is plain, an iterator, or a context manager.
 """
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
-from collections.abc import Callable, Iterator
+import typing
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from enum import StrEnum
-from types import FunctionType
-from typing import Final
+from types import CodeType, FunctionType
+from typing import Any, Final, cast
 
 from msgspec import Struct
 
 from remit._base.guard import attempt
 from remit._inspect.annotations import MISSING as MISSING
-from remit._inspect.annotations import Scope, function_scope, is_injected, signature_of
-from remit._inspect.callables import layers
-from remit._inspect.returns import call_result_type
+from remit._inspect.annotations import (
+    Scope,
+    function_scope,
+    is_injected,
+    is_union,
+    signature_of,
+    type_inside,
+)
+from remit._inspect.introspection import layers
 
 RETURN: Final = "return"
 """Name of the result among the names of parameters; no parameter can have it."""
@@ -28,6 +42,28 @@ _BY_NAME: Final = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
 
 _FORWARDING: Final = frozenset({"backoff", "contextlib", "functools", "stamina", "tenacity"})
 """Packages whose decorators pass on the arguments of a call unchanged."""
+
+_ITERATORS: Final[frozenset[object]] = frozenset(
+    {
+        collections.abc.Iterator,
+        collections.abc.Generator,
+        collections.abc.AsyncIterator,
+        collections.abc.AsyncGenerator,
+    }
+)
+_ITERABLES: Final[frozenset[object]] = frozenset(
+    {collections.abc.Iterable, collections.abc.AsyncIterable}
+)
+_NEVER_AT_ONCE: Final = _ITERATORS | {collections.abc.AsyncIterable}
+_AWAITED: Final[frozenset[object]] = frozenset({Awaitable, Coroutine})
+_CONTEXT_MANAGERS: Final[frozenset[object]] = frozenset(
+    {AbstractContextManager, AbstractAsyncContextManager}
+)
+_MANAGERS: Final[Mapping[object, Any]] = {
+    cast("Any", contextmanager)(iter).__code__: AbstractContextManager,
+    cast("Any", asynccontextmanager)(iter).__code__: AbstractAsyncContextManager,
+}
+"""By the code of the functions that contextlib's decorators make, which all of them share."""
 
 
 class CallKind(StrEnum):
@@ -87,27 +123,23 @@ def read(function: Callable[..., object], *, skip_first: bool) -> SignatureInfo:
     """Return the signature of *function*; no type makes it raise.
 
     The annotations are evaluated, and no other code of the user runs. Call it at the first call
-    or registration, when the names in them exist.
-
-    Args:
-        function: A function, a bound method, a partial or an object with `__call__`; wrappers with
-            `__wrapped__` are unwrapped.
-        skip_first: Arguments of a call do not include the first parameter (`self`, `cls`).
+    or registration, when the names in them exist. `skip_first` says that the arguments of a call do
+    not include the first parameter (`self`, `cls`).
     """
     signature = attempt(lambda: signature_of(function))
     if isinstance(signature, Exception):
         return _unreadable(function)
     scope = function_scope(function)
     declared = _declared(function, signature, skip_first=skip_first)
-    parameters = {each.name: _parameter(each, scope) for each in declared}
+    parameters = {parameter.name: _parameter(parameter, scope) for parameter in declared}
     skipped = frozenset(name for name, parameter in parameters.items() if parameter is None)
-    positional = (each.name for each in declared if each.kind in _BY_POSITION)
+    positional = (parameter.name for parameter in declared if parameter.kind in _BY_POSITION)
     returned = scope.read(signature.return_annotation)
     return SignatureInfo(
         names=tuple(None if name in skipped else name for name in positional),
-        parameters=tuple(each for each in parameters.values() if each is not None),
+        parameters=tuple(filter(None, parameters.values())),
         skipped=skipped,
-        returns=call_result_type(function, returned.annotation),
+        returns=_call_result_type(function, returned.annotation),
         returns_note=returned.note,
         # A result that is to be skipped is withheld like a secret.
         returns_category="" if returned.skip and returned.category is None else returned.category,
@@ -125,6 +157,14 @@ def declared_parameters(
     return tuple(_declared(function, signature, skip_first=skip_first))
 
 
+def _unreadable(function: object) -> SignatureInfo:
+    """Return a generic signature for a callable without one, such as some builtins."""
+    note = f"{type(function).__name__} without a signature"
+    args = Parameter("args", inspect.Parameter.VAR_POSITIONAL, MISSING, MISSING, note=note)
+    kwargs = Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, MISSING, MISSING, note=note)
+    return SignatureInfo((), (args, kwargs), frozenset(), MISSING)
+
+
 def _declared(
     function: Callable[..., object], signature: inspect.Signature, *, skip_first: bool
 ) -> list[inspect.Parameter]:
@@ -133,13 +173,22 @@ def _declared(
     if skip_first and declared and declared[0].kind in _BY_POSITION:
         del declared[0]
     added = {
-        added_parameter.name: added_parameter.replace(annotation=MISSING)
+        parameter.name: parameter.replace(annotation=MISSING)
         for wrapper in _wrappers(function)
-        for added_parameter in _own_parameters(wrapper)
-        if added_parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        and added_parameter.name not in signature.parameters
+        for parameter in _own_parameters(wrapper)
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        and parameter.name not in signature.parameters
     }
     return [*declared, *added.values()]
+
+
+def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
+    """Return one parameter, None if it is never recorded."""
+    info = scope.read(declared.annotation)
+    if info.skip or is_injected(declared.default):
+        return None
+    name, kind, default = declared.name, declared.kind, declared.default
+    return Parameter(name, kind, info.annotation, default, info.category, info.note)
 
 
 def _wrappers(function: object) -> Iterator[FunctionType]:
@@ -164,42 +213,75 @@ def _own_parameters(wrapper: FunctionType) -> list[inspect.Parameter]:
 
 def _passes_on(wrapper: FunctionType, signature: inspect.Signature) -> bool:
     """Return whether a wrapper function has the positional parameters of *signature*."""
-    positional = [
-        parameter for parameter in _own_parameters(wrapper) if parameter.kind not in _BY_NAME
+    taken = [parameter for parameter in _own_parameters(wrapper) if parameter.kind not in _BY_NAME]
+    names = [
+        name for name, parameter in signature.parameters.items() if parameter.kind not in _BY_NAME
     ]
-    declared = [
-        parameter.name
-        for parameter in signature.parameters.values()
-        if parameter.kind not in _BY_NAME
-    ]
-    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in positional)
-    return [parameter.name for parameter in positional] == declared and not variadic
+    variadic = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in taken)
+    return [parameter.name for parameter in taken] == names and not variadic
 
 
-def _parameter(declared: inspect.Parameter, scope: Scope) -> Parameter | None:
-    """Return one parameter, None if it is never recorded."""
-    info = scope.read(declared.annotation)
-    if info.skip or is_injected(declared.default):
-        return None
-    return Parameter(
-        name=declared.name,
-        kind=declared.kind,
-        annotation=info.annotation,
-        default=declared.default,
-        category=info.category,
-        note=info.note,
-    )
+def item_type(returns: object, *, streams: bool) -> object | None:
+    """Return the type of an iterator's items, None if *returns* is no iterator.
+
+    `streams` says that the function is a generator.
+    """
+    origin, args = _class_and_args(returns)
+    if origin in _ITERATORS or (streams and origin in _ITERABLES):
+        return args[0] if args else MISSING
+    return MISSING if streams else None
 
 
-def _unreadable(function: object) -> SignatureInfo:
-    """Return a generic signature for a callable without one, such as some builtins."""
-    note = f"{type(function).__name__} without a signature"
-    return SignatureInfo(
-        names=(),
-        parameters=(
-            Parameter("args", inspect.Parameter.VAR_POSITIONAL, MISSING, MISSING, note=note),
-            Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, MISSING, MISSING, note=note),
-        ),
-        skipped=frozenset(),
-        returns=MISSING,
-    )
+def entered_type(returns: object) -> object | None:
+    """Return the type of a context manager's value on entering, None if *returns* is none."""
+    origin, args = _class_and_args(returns)
+    if origin in _CONTEXT_MANAGERS:
+        return args[0] if args else Any
+    return None
+
+
+def result_types(returns: object, *, streams: bool) -> tuple[list[object], list[object]]:
+    """Return the types of plain results, and the types of items of iterators.
+
+    An iterable may be either. A coroutine object counts as its result. `streams` says that the
+    function is a generator.
+    """
+    items = item_type(returns, streams=streams)
+    if items is not None:
+        return [], [items]
+    at_once: list[object] = []
+    one_by_one: list[object] = []
+    inside = type_inside(returns)
+    members = list(typing.get_args(inside)) if is_union(inside) else [returns]
+    for member in members:
+        origin, args = _class_and_args(member)
+        if origin in _ITERATORS or origin in _ITERABLES:
+            one_by_one.append(args[0] if args else MISSING)
+        if origin in _AWAITED and args:
+            at_once.append(args[-1])
+        elif (entered := entered_type(member)) is not None:
+            at_once.append(entered)
+        elif origin not in _NEVER_AT_ONCE:
+            at_once.append(member)
+    # Unchanged, with its `Annotated`, if all of it comes at once.
+    return ([returns] if at_once == members else at_once), one_by_one
+
+
+def _call_result_type(function: Callable[..., object], returns: object) -> object:
+    """Return the type of a call's result, for a function whose own annotation is *returns*.
+
+    contextlib's decorators keep the signature of the generator function that they decorate.
+    """
+    codes = [getattr(layer, "__code__", None) for layer in layers(function)]
+    managers = [_MANAGERS[code] for code in codes if type(code) is CodeType and code in _MANAGERS]
+    if not managers:
+        return returns
+    entered = item_type(returns, streams=True)
+    return managers[0][Any if entered is MISSING else entered]
+
+
+def _class_and_args(annotation: object) -> tuple[object, tuple[object, ...]]:
+    """Return the class that an annotation names, None if it names none, and its arguments."""
+    inside = type_inside(annotation)
+    origin = typing.get_origin(inside) or inside
+    return (origin if isinstance(origin, type) else None), typing.get_args(inside)

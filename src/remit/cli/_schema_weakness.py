@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Final, cast
 
 from remit._declare.schema import params_schema, result_schema
+from remit._declare.schema.build import reference_name
 from remit._declare.schema.canonical import Json
-from remit._declare.schema.results import reference_name
 from remit._declare.schema.types import BY_SHAPE
 from remit._inspect.annotations import MISSING
 from remit._inspect.signature import RETURN, CallKind, SignatureInfo

@@ -1,70 +1,42 @@
-"""Builds the JSON Schema of a callable's parameters and result, with pydantic.
+"""Builds the JSON Schema of a callable's parameters and result, and of quality payloads.
 
-A parameter whose type pydantic cannot describe allows any value; a `$comment` gives the reason.
+A parameter without a schema of its own allows any value; a `$comment` gives the reason. `redact` is
+applied to defaults, examples and enumerated values. No type makes these functions raise.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
+import json
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Final, cast
+from typing import Final, cast
 
-from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
-
-from remit._base.guard import attempt
 from remit._declare.schema.canonical import (
     RULES_OFF,
     Canonicalizer,
     Json,
     Raw,
     Redact,
+    canonical,
     withheld_schema,
 )
-from remit._declare.schema.generator import Generator
-from remit._declare.schema.merge import merged
-from remit._declare.schema.results import (
-    RESULT,
-    VALUE,
-    any_of,
-    as_object,
-    item_stream,
-    reachable,
-    resolved,
-    wrapped,
-)
-from remit._declare.schema.types import (
-    UNPACK,
-    TypeNormalizer,
-    is_hashable,
-    schema_with_note,
-    type_name,
-)
+from remit._declare.schema.types import UNPACK, schemas_of
 from remit._inspect.annotations import MISSING
 from remit._inspect.docstrings import parameter_descriptions
-from remit._inspect.returns import result_types
-from remit._inspect.signature import CallKind, Parameter, SignatureInfo
+from remit._inspect.signature import CallKind, Parameter, SignatureInfo, result_types
 
+RESULT: Final = "result"
+"""Key of a result that is no mapping (docs/reference/payloads.md)."""
+VALUE: Final = "value"
+"""Key of a quality payload that is no mapping."""
+
+_REF: Final = "#/$defs/"
+_VAR_POSITIONAL: Final = inspect.Parameter.VAR_POSITIONAL
 _VAR_KEYWORD: Final = inspect.Parameter.VAR_KEYWORD
-_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, _VAR_KEYWORD)
 _STREAMS: Final = (CallKind.GENERATOR, CallKind.ASYNC_GENERATOR)
-_NEVER: Final = (typing.Never, typing.NoReturn)
-# Pydantic's message goes on with how to install the package; other messages may contain a path.
-_MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
-# pydantic takes seconds for hundreds of adapters; most parameters are one of these.
-_SCALARS: Final[Mapping[object, Json]] = {
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    bool: {"type": "boolean"},
-    type(None): {"type": "null"},
-    None: {"type": "null"},
-    Any: {},
-    object: {},
-    MISSING: {},
-}
+_UNKNOWN: Final = (MISSING, typing.Never, typing.NoReturn)
 
 
 def params_schema(
@@ -76,61 +48,23 @@ def params_schema(
     withheld: Mapping[str, str] = MappingProxyType({}),
     rules_off: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Json:
-    """Return the JSON Schema of a call's payload; never raises for a type.
+    """Return the JSON Schema of a call's payload.
 
     Args:
         signature: The signature.
-        redact: Applied to defaults, examples and enumerated values.
+        redact: See the module.
         doc: The callable's docstring; its `Args:` describe the parameters.
         declared: The option `params=`; other parameters have the signature's schema.
         withheld: Rules that withhold every value of a parameter, by its name. The schema shows no
             value of such a parameter.
         rules_off: Rules that are off, by parameter; under "" those that are off for all.
     """
-    whole = _of_call(signature, redact, doc, declared)
-    properties: Mapping[str, Json] = whole.get("properties", {})
-    governed = {
-        name: _with_rules(schema, withheld.get(name), rules_off.get(name, ()))
-        for name, schema in properties.items()
-    }
-    return _with_rules({**whole, "properties": governed}, None, rules_off.get("", ()))
-
-
-def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
-    if rule is not None:
-        schema = withheld_schema(schema, rule)
-    return {**schema, RULES_OFF: list(off)} if off else schema
-
-
-def _of_call(signature: SignatureInfo, redact: Redact, doc: str | None, declared: object) -> Json:
-    if declared is None:
-        return _of_parameters(signature.parameters, redact, doc)
-    written = declared_schema(declared, redact=redact)
-    declared_object = resolved(written, written.get("$defs", {}))
-    declared_properties = declared_object.get("properties", {})
-    names = [parameter.name for parameter in signature.parameters]
-    if declared_properties.keys() == set(names):
-        return declared_object
-    rest = [
-        parameter for parameter in signature.parameters if parameter.name not in declared_properties
-    ]
-    open_name = next((parameter.name for parameter in rest if parameter.kind is _VAR_KEYWORD), None)
-    return merged(
-        _of_parameters(rest, redact, doc), declared_object, names=names, open_name=open_name
-    )
-
-
-def _of_parameters(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
-    schemas, definitions = _schemas([_value_type(parameter) for parameter in parameters])
-    described = parameter_descriptions(doc)
+    schema = _call_schema(signature, redact, doc, declared)
     properties = {
-        parameter.name: _property(parameter, schema, described.get(parameter.name))
-        for parameter, schema in zip(parameters, schemas, strict=True)
+        name: _with_rules(property_schema, withheld.get(name), rules_off.get(name, ()))
+        for name, property_schema in schema.get("properties", {}).items()
     }
-    whole: Json = {"type": "object", "properties": properties}
-    if required := [parameter.name for parameter in parameters if _is_required(parameter)]:
-        whole["required"] = required
-    return _canonical(whole, definitions, redact)
+    return _with_rules({**schema, "properties": properties}, None, rules_off.get("", ()))
 
 
 def result_schema(
@@ -142,134 +76,99 @@ def result_schema(
     withheld: str | None = None,
     rules_off: Sequence[str] = (),
 ) -> Json:
-    """Return the JSON Schema of a call's result; never raises for a type.
-
-    The schema does not describe the failure object, the result of a failed span.
+    """Return the JSON Schema of a call's result, but not of the failure object of a failed span.
 
     Args:
         signature: The signature, with the type that `result=` was given.
         kind: How a call runs: generators return their items.
-        redact: Applied to defaults, examples and enumerated values.
+        redact: See the module.
         declared: The option `result=`; a JSON Schema replaces the signature's.
         withheld: The rule that withholds every result, else None. The schema then shows no value.
         rules_off: Rules that are off for it.
     """
-    return _with_rules(_of_result(signature, kind, redact, declared), withheld, rules_off)
-
-
-def _of_result(signature: SignatureInfo, kind: CallKind, redact: Redact, declared: object) -> Json:
     if isinstance(declared, Mapping):
-        return _author_schema(cast("Mapping[object, object]", declared), RESULT, redact)
-    returns = signature.returns
-    at_once, one_by_one = result_types(returns, streams=kind in _STREAMS)
-    if not one_by_one and _is_unknown(at_once[0]):
-        note = schema_with_note(signature.returns_note) if signature.returns_note else {}
-        return {**note, "type": "object"}
-    if len(at_once) > 1:
-        at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
-    schemas, definitions = _schemas([*at_once, *one_by_one])
-    parts = [as_object(schema, definitions) for schema in schemas[: len(at_once)]]
-    parts += [item_stream(schema) for schema in schemas[len(at_once) :]]
-    return _canonical(any_of(parts), definitions, redact)
+        schema = _object_of_mapping(cast("Mapping[object, object]", declared), RESULT, redact)
+    else:
+        schema = _signature_result_schema(signature, kind, redact)
+    return _with_rules(schema, withheld, rules_off)
 
 
-def _is_unknown(annotation: object) -> bool:
-    return any(annotation is unknown for unknown in (MISSING, *_NEVER))
-
-
-def _author_schema(written: Mapping[object, object], key: str, redact: Redact) -> Json:
-    """Return the author's schema; the schema of a non-object is wrapped under *key*."""
-    schema = declared_schema(written, redact=redact)
-    kind = schema.get("type", "object")
-    if kind == "object" or isinstance(kind, list):
-        return schema
-    definitions = schema.pop("$defs", None)
-    whole = wrapped(schema, key)
-    return whole if definitions is None else {"$defs": definitions, **whole}
+def quality_schema(declared: object, *, redact: Redact) -> Json:
+    """Return the JSON Schema of a quality payload; a value that is no object is under `value`."""
+    if isinstance(declared, Mapping):
+        return _object_of_mapping(cast("Mapping[object, object]", declared), VALUE, redact)
+    (schema,), definitions = schemas_of([declared])
+    return _canonical(as_object(schema, definitions, VALUE), definitions, redact)
 
 
 def declared_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of an option of a decorator.
+    """Return the JSON Schema of an option of a decorator: a type, or a JSON Schema as a mapping.
 
-    Args:
-        declared: A model or another type, or a JSON Schema as a mapping, of which only redacted
-            values and the order of keys change.
-        redact: Applied to defaults, examples and enumerated values.
+    Of a JSON Schema only redacted values and the order of keys change.
     """
     if isinstance(declared, Mapping):
         written = cast("Mapping[object, object]", declared)
         return cast("Json", Canonicalizer(redact, generated=False).schema(written))
-    (schema,), definitions = _schemas([declared])
+    (schema,), definitions = schemas_of([declared])
     return _canonical(resolved(schema, definitions), definitions, redact)
 
 
-def quality_schema(declared: object, *, redact: Redact) -> Json:
-    """Return the JSON Schema of a quality payload; a value that is no object is under `value`.
-
-    Args:
-        declared: The declaration of the quality in `quality=`.
-        redact: Applied to defaults, examples and enumerated values.
-    """
-    if isinstance(declared, Mapping):
-        return _author_schema(cast("Mapping[object, object]", declared), VALUE, redact)
-    (schema,), definitions = _schemas([declared])
-    return _canonical(as_object(schema, definitions, VALUE), definitions, redact)
-
-
-def _schemas(types: Sequence[object]) -> tuple[list[Json], Json]:
-    """Return a schema for each type, and the definitions that they share."""
-    schemas = [_SCALARS.get(kind) if is_hashable(kind) else None for kind in types]
-    rest = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
-    generated, definitions = _generated(rest) if rest else ([], {})
-    pending = iter(generated)
-    return [next(pending) if schema is None else dict(schema) for schema in schemas], definitions
-
-
-def _generated(types: Sequence[object]) -> tuple[list[Json], Json]:
-    """Return pydantic's schemas, and a note for each type that pydantic does not support."""
-    result = attempt(lambda: _call_pydantic(types))
-    if isinstance(result, Exception):
-        sound = [_or_opaque(type_form) for type_form in types]
-        result = _call_pydantic(sound)
-    return result
-
-
-def _or_opaque(annotation: object) -> object:
-    """Return the type if pydantic supports it, else a type whose schema is a note."""
-    outcome = attempt(lambda: _call_pydantic([annotation]))
-    if not isinstance(outcome, Exception):
-        return annotation
-    missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
-    reason = type(outcome).__name__ if missing is None else missing.group()
-    why = f"{type_name(annotation)} has no schema ({reason}); recorded as it is"
-    return Annotated[Any, WithJsonSchema(schema_with_note(why))]
-
-
-def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
-    # One adapter for all types, so that definitions of equal names get different keys. It is of a
-    # tuple, because an adapter of a model takes no configuration.
-    normalizer = TypeNormalizer()
-    ready = tuple(normalizer.normalize(type_form) for type_form in types)
-    config = ConfigDict(arbitrary_types_allowed=True)
-    adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
-    schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
-    return schema["prefixItems"], schema.get("$defs", {})
+def _with_rules(schema: Json, rule: str | None, off: Sequence[str]) -> Json:
+    if rule is not None:
+        schema = withheld_schema(schema, rule)
+    return {**schema, RULES_OFF: list(off)} if off else schema
 
 
 def _canonical(schema: Json, definitions: Json, redact: Redact) -> Json:
-    if used := reachable(schema, definitions):
+    if used := _reachable(schema, definitions):
         schema = {**schema, "$defs": used}
     return cast("Json", Canonicalizer(redact).schema(schema))
 
 
+# Parameters
+
+
+def _call_schema(
+    signature: SignatureInfo, redact: Redact, doc: str | None, declared: object
+) -> Json:
+    """Return the schema of all parameters: those that `params=` describes, and the others."""
+    if declared is None:
+        return _parameters_schema(signature.parameters, redact, doc)
+    written = declared_schema(declared, redact=redact)
+    written = resolved(written, written.get("$defs", {}))
+    described: Json = written.get("properties", {})
+    if described.keys() == {parameter.name for parameter in signature.parameters}:
+        return written
+    rest = [parameter for parameter in signature.parameters if parameter.name not in described]
+    return _merged(written, _parameters_schema(rest, redact, doc), signature.parameters)
+
+
+def _parameters_schema(parameters: Sequence[Parameter], redact: Redact, doc: str | None) -> Json:
+    schemas, definitions = schemas_of([_value_type(parameter) for parameter in parameters])
+    descriptions = parameter_descriptions(doc)
+    schema: Json = {
+        "type": "object",
+        "properties": {
+            parameter.name: _property(parameter, schema, descriptions.get(parameter.name))
+            for parameter, schema in zip(parameters, schemas, strict=True)
+        },
+    }
+    if required := [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is MISSING and parameter.kind not in {_VAR_POSITIONAL, _VAR_KEYWORD}
+    ]:
+        schema["required"] = required
+    return _canonical(schema, definitions, redact)
+
+
 def _property(parameter: Parameter, schema: Json, description: str | None) -> Json:
     note = parameter.note or schema.get("$comment")
-    if parameter.kind in _VARIADIC and _unpacked(parameter) is None:
-        schema = (
-            {"type": "array", "items": schema}
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            else {"type": "object", "additionalProperties": schema or True}
-        )
+    if not _is_unpacked(parameter):
+        if parameter.kind is _VAR_POSITIONAL:
+            schema = {"type": "array", "items": schema}
+        elif parameter.kind is _VAR_KEYWORD:
+            schema = {"type": "object", "additionalProperties": schema or True}
     if note:
         schema = {**schema, "$comment": f"`{parameter.name}`: {note}"}
     if description:
@@ -279,20 +178,184 @@ def _property(parameter: Parameter, schema: Json, description: str | None) -> Js
     return schema
 
 
-def _is_required(parameter: Parameter) -> bool:
-    """Return whether the parameter has no default; defaults are recorded too."""
-    return parameter.default is MISSING and parameter.kind not in _VARIADIC
-
-
 def _value_type(parameter: Parameter) -> object:
     """Return the type of a parameter's value; of each one for `*args` and `**kwargs`."""
-    unpacked = _unpacked(parameter)
-    return parameter.annotation if unpacked is None else unpacked
-
-
-def _unpacked(parameter: Parameter) -> object | None:
-    """Return the type in `Unpack[...]`, which describes all of `*args` or `**kwargs`, or None."""
     annotation = parameter.annotation
-    if typing.get_origin(annotation) in UNPACK:
-        return cast("object", typing.get_args(annotation)[0])
-    return None
+    return typing.get_args(annotation)[0] if _is_unpacked(parameter) else annotation
+
+
+def _is_unpacked(parameter: Parameter) -> bool:
+    """Return whether it is annotated as `Unpack[...]`, for all of `*args` or `**kwargs`."""
+    return typing.get_origin(parameter.annotation) in UNPACK
+
+
+def _merged(written: Json, rest: Json, parameters: Sequence[Parameter]) -> Json:
+    """Return *written*, the schema that the author gave, completed by *rest*.
+
+    A property of *written* that is no parameter describes a member of `**kwargs`. Without
+    `**kwargs` it belongs to a parameter that is never recorded, and is left out.
+    """
+    rest = _with_other_names(rest, written.get("$defs", {}))
+    names = [parameter.name for parameter in parameters]
+    described: Json = written.get("properties", {})
+    members = {name: schema for name, schema in described.items() if name not in names}
+    needed: set[str] = set(written.get("required", ()))
+    properties = {name: described[name] for name in described if name in names} | rest["properties"]
+    for parameter in parameters:
+        if members and parameter.kind is _VAR_KEYWORD and parameter.name in rest["properties"]:
+            properties[parameter.name] = _with_members(properties[parameter.name], members, needed)
+    needed.update(rest.get("required", ()))
+    schema = written | {
+        "type": "object",
+        "$defs": {**written.get("$defs", {}), **rest.get("$defs", {})},
+        "properties": dict(sorted(properties.items())),
+        "required": [name for name in names if name in needed],
+    }
+    optional = {"$defs", "required"}
+    return {key: schema[key] for key in sorted(schema) if schema[key] or key not in optional}
+
+
+def _with_members(schema: Json, members: Json, needed: set[str]) -> Json:
+    """Return the schema of `**kwargs` with the members that the author described."""
+    required = sorted({*schema.get("required", ()), *(members.keys() & needed)})
+    schema = schema | {"properties": {**schema.get("properties", {}), **members}}
+    return dict(sorted((schema | ({"required": required} if required else {})).items()))
+
+
+def _with_other_names(schema: Json, taken: Json) -> Json:
+    """Return *schema*, its definitions renamed that *taken* has with another content."""
+    definitions: Json = schema.get("$defs", {})
+    names = {
+        name: f"signature.{name}" if taken.get(name, definition) != definition else name
+        for name, definition in definitions.items()
+    }
+    text = canonical(schema)
+    for name, new_name in names.items():
+        text = text.replace(canonical(f"{_REF}{name}"), canonical(f"{_REF}{new_name}"))
+    renamed: Json = json.loads(text)
+    if names:
+        renamed["$defs"] = {names[name]: value for name, value in renamed["$defs"].items()}
+    return renamed
+
+
+# Results, which are always objects
+
+
+def _signature_result_schema(signature: SignatureInfo, kind: CallKind, redact: Redact) -> Json:
+    at_once, one_by_one = result_types(signature.returns, streams=kind in _STREAMS)
+    if not one_by_one and any(at_once[0] is unknown for unknown in _UNKNOWN):
+        note = signature.returns_note
+        return {"$comment": note, "type": "object"} if note else {"type": "object"}
+    if len(at_once) > 1:
+        at_once = [typing.Union[tuple(at_once)]]  # noqa: UP007 - made at run time
+    schemas, definitions = schemas_of([*at_once, *one_by_one])
+    objects = [as_object(schema, definitions) for schema in schemas[: len(at_once)]]
+    objects += [_item_stream(schema) for schema in schemas[len(at_once) :]]
+    if len(objects) > 1:
+        members: list[Json] = []
+        for schema in objects:
+            members.extend(schema["anyOf"] if schema.keys() == {"type", "anyOf"} else [schema])
+        objects = [{"type": "object", "anyOf": members}]
+    return _canonical(objects[0], definitions, redact)
+
+
+def _item_stream(items: Json) -> Json:
+    """Return the schema of an iterator's result: its items, how many, when the first came."""
+    return {
+        "type": "object",
+        "properties": {
+            "items": {"type": "array", "items": items},
+            "count": {"type": "integer"},
+            "first_item_ms": {"type": ["number", "null"]},
+        },
+        "required": ["items", "count"],
+    }
+
+
+def _object_of_mapping(written: Mapping[object, object], key: str, redact: Redact) -> Json:
+    """Return a JSON Schema of the author's; one of a non-object is wrapped under *key*."""
+    schema = declared_schema(written, redact=redact)
+    kind = schema.get("type", "object")
+    if kind == "object" or isinstance(kind, list):
+        return schema
+    definitions = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
+    return {**definitions, **_wrapped(schema, key)}
+
+
+def as_object(schema: Json, definitions: Json, key: str = RESULT) -> Json:
+    """Return the schema of the object that records a value of *schema*.
+
+    A mapping-like value is the object itself, any other value is under *key*. A union is mapped
+    member by member, and a member of which nothing is known may be either.
+    """
+    members = list(_union_members(schema, definitions, frozenset()))
+    for member in members:
+        if member.keys() <= {"$comment"}:
+            return {**member, "type": "object"}
+    mappings = [member for member in members if _is_mapping(resolved(member, definitions))]
+    others = [member for member in members if member not in mappings]
+    if not mappings:
+        return _wrapped(schema, key)
+    if not others:
+        return {**resolved(schema, definitions), "type": "object"}
+    rest = others[0] if len(others) == 1 else {"anyOf": others}
+    return {"type": "object", "anyOf": [*mappings, _wrapped(rest, key)]}
+
+
+def _wrapped(schema: Json, key: str) -> Json:
+    return {"type": "object", "properties": {key: schema}, "required": [key]}
+
+
+def _is_mapping(schema: Json) -> bool:
+    return schema.get("type") == "object" or "properties" in schema
+
+
+def _union_members(schema: Json, definitions: Json, seen: frozenset[str]) -> Iterator[Json]:
+    """Yield the members of a union, those of unions inside it in their place."""
+    name = reference_name(schema)
+    if name in seen:
+        return
+    top = resolved(schema, definitions)
+    members = top.get("anyOf") or top.get("oneOf")
+    if members is None or _is_mapping(top):
+        yield schema
+        return
+    for member in members:
+        yield from _union_members(member, definitions, seen | {name} if name else seen)
+
+
+# References to definitions
+
+
+def reference_name(schema: Json) -> str:
+    """Return the name of the definition that *schema* refers to, "" if it is no reference."""
+    ref = schema.get("$ref")
+    return ref.removeprefix(_REF) if isinstance(ref, str) else ""
+
+
+def resolved(schema: Json, definitions: Json) -> Json:
+    """Return *schema* with its outermost references followed."""
+    seen: set[str] = set()
+    while (name := reference_name(schema)) in definitions and name not in seen:
+        seen.add(name)
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
+        schema = {**definitions[name], **rest}
+    return schema
+
+
+def _reachable(schema: Json, definitions: Json) -> Json:
+    """Return the definitions that *schema* refers to, directly or through others."""
+    reached: Json = {}
+    pending: list[object] = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, list):
+            pending.extend(cast("list[object]", part))
+        elif isinstance(part, dict):
+            inner = cast("Json", part)
+            pending.extend(inner.values())
+            name = reference_name(inner)
+            if name in definitions and name not in reached:
+                reached[name] = definitions[name]
+                pending.append(definitions[name])
+    return reached

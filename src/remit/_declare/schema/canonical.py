@@ -85,11 +85,9 @@ class Canonicalizer:
     generated: bool = True
 
     def schema(self, schema: object, name: str | None = None) -> Any:  # noqa: ANN401 - JSON
-        """Return a schema with its keys sorted and its values redacted.
+        """Return a schema, or a part of one, with its keys sorted and its values redacted.
 
-        Args:
-            schema: A schema, or any part of one.
-            name: Name of the property that it describes; redaction depends on it.
+        Redaction depends on the *name* of the property that it describes.
         """
         if isinstance(schema, Mapping):
             members = cast("Mapping[object, object]", schema)

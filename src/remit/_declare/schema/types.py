@@ -1,9 +1,11 @@
 # Uncounted: a type that cannot be read is a result, not a fault.
-"""Normalizes types for pydantic, in the same way on every Python.
+"""JSON Schema of types, by pydantic, which says what a payload holds, the same on every Python.
 
-pydantic rejects `typing.TypedDict` before Python 3.12, warns about objects that are no type, and
-reads constructors where a payload holds fields. Each such part of a type is replaced, so that the
-other parts keep their schema.
+Before pydantic reads a type, `TypeNormalizer` replaces the parts that it would reject, warn about
+or read in another way, so that the other parts keep their schema: `typing.TypedDict` before Python
+3.12, objects that are no type, constructors that take something else than the fields. `Generator`
+then changes what differs between a value that a validator accepts and a value that is recorded:
+combinations of flags, fields that only the constructor takes, and `Decimal`, which is a string.
 """
 
 from __future__ import annotations
@@ -11,31 +13,34 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import decimal
+import enum
 import fractions
 import re
 import typing
 import uuid
 import zoneinfo
 from collections import deque
-from collections.abc import Collection, Container, Iterable, Mapping, Reversible
-from enum import Enum
+from collections.abc import Collection, Container, Iterable, Mapping, Reversible, Sequence
 from types import GenericAlias, MappingProxyType
 from typing import Annotated, Any, Final, Literal, cast
 
 import typing_extensions
-from pydantic import WithJsonSchema
+from pydantic import ConfigDict, TypeAdapter, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonRef, JsonSchemaWarningKind
+from pydantic_core import core_schema
 from typing_extensions import is_protocol
 from typing_inspection.introspection import AnnotationSource, inspect_annotation
 from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.guard import attempt
 from remit._capture.arrays import ARRAYS
+from remit._capture.type_readers import rule_of
+from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
 from remit._inspect.annotations import (
     MISSING,
     AnnotationInfo,
     alias_value,
     annotated,
-    class_scope,
     is_annotated,
     is_union,
 )
@@ -43,18 +48,21 @@ from remit._inspect.fields import (
     NO_DEFAULT,
     NOT_IN_REPR,
     Field,
+    annotated_fields_of,
     fields_of,
     is_named_tuple,
     is_typed_dict,
 )
+from remit._inspect.introspection import classes_of
+
+BY_SHAPE: Final = "recorded by type, shape and dtype"
+"""The end of an array's note."""
 
 UNPACK: Final[frozenset[object]] = frozenset({typing.Unpack, typing_extensions.Unpack})
 _QUALIFIERS: Final[frozenset[object]] = frozenset(
     {
         typing.ClassVar,
         typing.Final,
-        typing.NotRequired,
-        typing.Required,
         typing_extensions.NotRequired,
         typing_extensions.ReadOnly,
         typing_extensions.Required,
@@ -70,7 +78,6 @@ _CONTAINER_MODULES: Final = frozenset({"builtins", "collections", "collections.a
 
 _OPAQUE: Final = frozenset({complex, MappingProxyType, re.Pattern, zoneinfo.ZoneInfo})
 """Classes for which pydantic has a schema, although a payload shows only their type."""
-
 _RECORDED_AS: Final[Mapping[type, type]] = {
     bytearray: bytes,
     fractions.Fraction: str,
@@ -78,23 +85,8 @@ _RECORDED_AS: Final[Mapping[type, type]] = {
 }
 _PLAIN: Final = frozenset(
     {
-        bool,
-        bytes,
-        dt.date,
-        dt.datetime,
-        dt.time,
-        dt.timedelta,
-        decimal.Decimal,
-        deque,
-        dict,
-        float,
-        frozenset,
-        int,
-        list,
-        set,
-        str,
-        tuple,
-        uuid.UUID,
+        *(bool, bytes, deque, dict, float, frozenset, int, list, set, str, tuple),
+        *(dt.date, dt.datetime, dt.time, dt.timedelta, decimal.Decimal, uuid.UUID),
     }
 )
 """A class that derives from one of these is recorded as the nearest of them."""
@@ -107,30 +99,92 @@ _NUMPY: Final[Mapping[str, type]] = {
     "integer": int,
     "str_": str,
 }
-BY_SHAPE: Final = "recorded by type, shape and dtype"
-"""The end of an array's note."""
+_IDENTITY: Final = (
+    *("__module__", "__qualname__", "__doc__"),
+    *("__parameters__", "__pydantic_config__"),
+)
+"""Attributes that the replacement of a class takes over from it."""
+
+_JSON_TYPES: Final[Mapping[type, str]] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+# pydantic takes seconds for hundreds of adapters; most parameters are one of these.
+_SCALARS: Final[Mapping[object, Json]] = {
+    **{kind: {"type": name} for kind, name in _JSON_TYPES.items()},
+    None: {"type": "null"},
+    Any: {},
+    object: {},
+    MISSING: {},
+}
+_CLASSES: Final = frozenset({"dataclass", "enum", "model", "typed-dict"})
+_NAMED_TUPLES: Final = frozenset({"call", "named-tuple"})
+"""How pydantic reads them: as calls before 2.14, and before 2.12 with a title for each field."""
+# Pydantic's message goes on with how to install the package; other messages may contain a path.
+_MISSING_PACKAGE: Final = re.compile(r"[\w.-]+ is not installed")
 
 
-def opaque(name: str) -> dict[str, Any]:
-    """Return the schema of a type that has none, with a note that says so."""
-    return schema_with_note(f"{name} has no schema; recorded as opaque")
+def schemas_of(types: Sequence[object]) -> tuple[list[Json], Json]:
+    """Return a schema for each type, and the definitions that they share.
+
+    A type that pydantic does not support has a note instead.
+    """
+    schemas = [_SCALARS.get(kind) if _is_hashable(kind) else None for kind in types]
+    others = [kind for kind, schema in zip(types, schemas, strict=True) if schema is None]
+    generated = attempt(lambda: _call_pydantic(others)) if others else ([], {})
+    if isinstance(generated, Exception):
+        generated = _call_pydantic([*map(_or_note, others)])
+    pending = iter(generated[0])
+    whole = [next(pending) if schema is None else dict(schema) for schema in schemas]
+    return whole, generated[1]
 
 
-def schema_with_note(note: str) -> dict[str, Any]:
-    """Return a schema that allows everything, with a note."""
-    return {"$comment": note}
+def _or_note(annotation: object) -> object:
+    """Return the type if pydantic supports it, else a type whose schema is a note."""
+    outcome = attempt(lambda: _call_pydantic([annotation]))
+    if not isinstance(outcome, Exception):
+        return annotation
+    missing = _MISSING_PACKAGE.match(str(outcome)) if isinstance(outcome, ImportError) else None
+    reason = type(outcome).__name__ if missing is None else missing.group()
+    return _noted(f"{_described(annotation)} has no schema ({reason}); recorded as it is")
 
 
-def type_name(thing: object) -> str:
+def _call_pydantic(types: Sequence[object]) -> tuple[list[Json], Json]:
+    # One adapter for all types, so that definitions of equal names get different keys. It is of a
+    # tuple, because an adapter of a model takes no configuration.
+    ready = tuple(map(TypeNormalizer().normalize, types))
+    config = ConfigDict(arbitrary_types_allowed=True)
+    adapter: TypeAdapter[Any] = TypeAdapter(tuple[ready], config=config)  # type: ignore[valid-type]  # made at run time
+    schema = adapter.json_schema(by_alias=False, schema_generator=Generator)
+    return schema["prefixItems"], schema.get("$defs", {})
+
+
+def _noted(note: str) -> object:
+    """Return a type whose schema is a note."""
+    return Annotated[Any, WithJsonSchema({"$comment": note})]
+
+
+def _opaque_note(name: str) -> str:
+    return f"{name} has no schema; recorded as opaque"
+
+
+def _opaque(annotation: object) -> object:
+    return _noted(_opaque_note(_described(annotation)))
+
+
+def _described(thing: object) -> str:
     """Return `module.Class` of a type, `Class` of a builtin, and a description of anything else."""
     name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
     module = getattr(thing, "__module__", None)
     if not isinstance(name, str) or not isinstance(module, str):
-        return f"an object of type {type_name(type(thing))}"
+        return f"an object of type {_described(type(thing))}"
     return name if module == "builtins" else f"{module}.{name}"
 
 
-def is_hashable(annotation: object) -> bool:
+def _is_hashable(annotation: object) -> bool:
     """Return whether *annotation* can be looked up; forms with a list inside cannot."""
     return not isinstance(attempt(lambda: hash(annotation)), Exception)
 
@@ -152,7 +206,7 @@ class TypeNormalizer:
             return annotated(self.normalize(annotation.__origin__), *annotation.__metadata__)
         if is_union(annotation):
             return typing.Union[tuple(map(self.normalize, typing.get_args(annotation)))]  # noqa: UP007
-        return self._form(annotation) if is_hashable(annotation) else _opaque(annotation)
+        return self._form(annotation) if _is_hashable(annotation) else _opaque(annotation)
 
     def _form(self, annotation: object) -> object:
         """Return the replacement of a form of `typing`, or of an object that is no type."""
@@ -170,26 +224,13 @@ class TypeNormalizer:
             return bool
         return annotation if annotation is Any else _opaque(annotation)
 
-    def _class(self, cls: type) -> object:
-        if cls in self._replaced:
-            return self._replaced[cls]
-        fields = fields_of(cls)
-        if fields is not None and is_typed_dict(cls):
-            return self._typed_dict(cls, fields)
-        if fields is not None and is_named_tuple(cls):
-            return self._named_tuple(cls, fields)
-        if fields is not None and not _is_known_to_pydantic(cls):
-            return self._record(cls, fields)
-        return _other_class(cls)
-
     def _alias(self, alias: object) -> object:
         """Return an alias as it is, so that it keeps its name, unless its value has to change."""
         self._replaced[alias] = alias
         value = alias_value(alias)
-        if value is MISSING or isinstance(value, str):
-            return alias
-        normalized = self.normalize(value)
-        self._replaced[alias] = alias if normalized == value else normalized
+        if value is not MISSING and not isinstance(value, str):
+            normalized = self.normalize(value)
+            self._replaced[alias] = alias if normalized == value else normalized
         return self._replaced[alias]
 
     def _generic(self, annotation: object, origin: object) -> object:
@@ -200,9 +241,9 @@ class TypeNormalizer:
             if not isinstance(new, type) or new in _PLAIN:
                 return new
             return GenericAlias(new, self._arguments(args))
-        if not args or getattr(origin, "__module__", None) not in _CONTAINER_MODULES:
-            return annotation
-        if origin in _NO_CONTAINERS:
+        if getattr(origin, "__module__", None) not in _CONTAINER_MODULES or (
+            not args or origin in _NO_CONTAINERS
+        ):
             return annotation
         normalized = self._arguments(args)
         return annotation if normalized == args else GenericAlias(cast("type", origin), normalized)
@@ -214,92 +255,54 @@ class TypeNormalizer:
             type_form if type_form is Ellipsis else self.normalize(type_form) for type_form in args
         )
 
-    def _typed_dict(self, cls: Any, fields: tuple[Field, ...]) -> object:  # noqa: ANN401 - typing has no name for it
-        make: Any = typing_extensions.TypedDict
-        new: Any = make(cls.__name__, {})
-        self._replace(cls, new)
-        scope = class_scope(cls)
-        infos = {field.name: scope.read(field.annotation) for field in fields}
+    def _class(self, cls: type) -> object:
+        if cls in self._replaced:
+            return self._replaced[cls]
+        fields = fields_of(cls)
+        is_known = hasattr(cls, "__pydantic_fields__") or _has_schema_hook(cls)
+        return _other_class(cls) if fields is None or is_known else self._record(cls, fields)
+
+    def _record(self, cls: type, fields: tuple[Field, ...]) -> type:
+        """Return a class with the same fields, for which pydantic runs no code of *cls*."""
+        infos = {field.name: field.read() for field in fields}
+        new = _like(cls, fields, infos)
+        for name in _IDENTITY:
+            if (value := getattr(cls, name, MISSING)) is not MISSING:
+                setattr(new, name, value)
+        self._replaced[cls] = new  # before its fields are known: they may refer to *cls*
+        new.__annotations__ = {name: self._of_field(info) for name, info in infos.items()}
+        for field in dataclasses.fields(new) if dataclasses.is_dataclass(new) else ():
+            field.type = new.__annotations__[field.name]
+        return new
+
+    def _of_field(self, info: AnnotationInfo) -> Any:  # noqa: ANN401 - any type form
+        if info.note is not None:
+            return _noted(info.note)
+        return Any if info.annotation is MISSING else self.normalize(info.annotation)
+
+
+def _like(cls: Any, fields: Sequence[Field], infos: Mapping[str, AnnotationInfo]) -> type:  # noqa: ANN401
+    """Return a class of the same kind as *cls*, whose fields have no types yet."""
+    if is_typed_dict(cls):
+        new: Any = vars(typing_extensions)["TypedDict"](cls.__name__, {})
         required = {
             name
             for name, info in infos.items()
             if _is_required(info.annotation, default=name in cls.__required_keys__)
         }
-        new.__annotations__ = {name: self._of_field(info) for name, info in infos.items()}
         new.__required_keys__ = frozenset(required)
         new.__optional_keys__ = frozenset(infos.keys() - required)
-        return new
-
-    def _named_tuple(self, cls: type, fields: tuple[Field, ...]) -> object:
-        new: Any = type(cls.__name__, (cls,), {})
-        self._replace(cls, new)
-        new.__annotations__ = {
-            field.name: self._of_field(class_scope(field.owner).read(field.annotation))
-            for field in fields
-        }
-        return new
-
-    def _record(self, cls: type, fields: tuple[Field, ...]) -> object:
-        new: Any = dataclasses.make_dataclass(
-            cls.__name__, [(field.name, Any, _dataclass_field(field)) for field in fields]
-        )
-        self._replace(cls, new)
-        for field, new_field in zip(fields, dataclasses.fields(new), strict=True):
-            new_field.type = self._of_field(class_scope(field.owner).read(field.annotation))
-            new.__annotations__[field.name] = new_field.type
-        return new
-
-    def _replace(self, cls: type, new: type) -> None:
-        """Replace *cls* before the fields of *new* are known: they may refer to *cls*."""
-        for name in _IDENTITY:
-            if (value := getattr(cls, name, MISSING)) is not MISSING:
-                setattr(new, name, value)
-        self._replaced[cls] = new
-
-    def _of_field(self, info: AnnotationInfo) -> Any:  # noqa: ANN401 - any type form
-        if info.note is not None:
-            return Annotated[Any, WithJsonSchema(schema_with_note(info.note))]
-        return Any if info.annotation is MISSING else self.normalize(info.annotation)
+        return cast("type", new)
+    if is_named_tuple(cls):
+        return type(cls.__name__, (cls,), {})
+    return dataclasses.make_dataclass(
+        cls.__name__, [(field.name, Any, _dataclass_field(field)) for field in fields]
+    )
 
 
-_IDENTITY: Final = (
-    *("__module__", "__qualname__", "__doc__"),
-    *("__parameters__", "__pydantic_config__"),
-)
-"""Attributes that the replacement of a class takes over from it."""
-
-
-def _is_known_to_pydantic(cls: type) -> bool:
-    return hasattr(cls, "__pydantic_fields__") or hasattr(cls, "__get_pydantic_core_schema__")
-
-
-def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
-    """Return the replacement of a class that is no record; *cls* if pydantic can read it."""
-    if issubclass(cls, Enum):
-        return cls if cls.__members__ else _opaque(cls)
-    packages = {(base.__module__.partition(".")[0], base.__name__) for base in cls.__mro__}
-    old_model = any(base.__module__.startswith("pydantic.v1") for base in cls.__mro__)
-    if cls in _OPAQUE or is_protocol(cls) or old_model:
-        return _opaque(cls)
-    if packages.intersection(ARRAYS):
-        return Annotated[Any, WithJsonSchema(schema_with_note(f"{type_name(cls)}: {BY_SHAPE}"))]
-    return _recorded_as(cls)
-
-
-def _recorded_as(cls: type) -> type:
-    """Return the base class as which an object of *cls* is recorded, else *cls* itself."""
-    if cls in _RECORDED_AS:
-        return _RECORDED_AS[cls]
-    # Of the classes in these modules pydantic knows more than their base.
-    known = cls.__module__ in {"builtins", "collections"}
-    if known or hasattr(cls, "__get_pydantic_core_schema__"):
-        return cls
-    for base in cls.__mro__:
-        if base in _PLAIN:
-            return base
-        if base.__module__ == "numpy" and base.__name__ in _NUMPY:
-            return _NUMPY[base.__name__]
-    return cls
+def _is_required(annotation: object, *, default: bool) -> bool:
+    qualifiers = inspect_annotation(annotation, annotation_source=AnnotationSource.ANY).qualifiers
+    return "required" in qualifiers or (default and "not_required" not in qualifiers)
 
 
 def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclass` takes
@@ -312,10 +315,173 @@ def _dataclass_field(field: Field) -> Any:  # noqa: ANN401 - what `make_dataclas
     )
 
 
-def _opaque(annotation: object) -> object:
-    return Annotated[Any, WithJsonSchema(opaque(type_name(annotation)))]
+def _has_schema_hook(cls: type) -> bool:
+    return hasattr(cls, "__get_pydantic_core_schema__")
 
 
-def _is_required(annotation: object, *, default: bool) -> bool:
-    qualifiers = inspect_annotation(annotation, annotation_source=AnnotationSource.ANY).qualifiers
-    return "required" in qualifiers or (default and "not_required" not in qualifiers)
+def _other_class(cls: Any) -> object:  # noqa: ANN401 - any class
+    """Return the replacement of a class without fields; *cls* if pydantic can read it."""
+    if issubclass(cls, enum.Enum):
+        return cls if cls.__members__ else _opaque(cls)
+    old_model = any(base.__module__.startswith("pydantic.v1") for base in cls.__mro__)
+    if cls in _OPAQUE or is_protocol(cls) or old_model:
+        return _opaque(cls)
+    if not classes_of(cls).isdisjoint(ARRAYS):
+        return _noted(f"{_described(cls)}: {BY_SHAPE}")
+    # Of the classes in these modules pydantic knows more than their base.
+    is_known = cls.__module__ in {"builtins", "collections"} or _has_schema_hook(cls)
+    return _RECORDED_AS.get(cls, cls if is_known else _plain_base(cls))
+
+
+def _plain_base(cls: type) -> type:
+    """Return the base class as which an object of *cls* is recorded, else *cls* itself."""
+    for base in cls.__mro__:
+        if base in _PLAIN:
+            return base
+        if base.__module__ == "numpy" and base.__name__ in _NUMPY:
+            return _NUMPY[base.__name__]
+    return cls
+
+
+class Generator(GenerateJsonSchema):
+    """Generates the schema of what capture writes for a type."""
+
+    def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
+        """Log nothing: the schema has a note instead."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        """Make no titles for fields: they would repeat the name."""
+        del schema
+        return False
+
+    def field_is_present(self, field: Any) -> bool:  # noqa: ANN401 - pydantic's own name is private
+        """Leave out fields that only the constructor takes."""
+        return not field.get("init_only")
+
+    def handle_invalid_for_json_schema(self, schema: object, error_info: str) -> Json:
+        """Return a note instead of an error."""
+        del error_info
+        core = cast("Mapping[str, Any]", schema)
+        name = _described(core["cls"]) if "cls" in core else f"a {core['type']}"
+        return {"$comment": _opaque_note(name)}
+
+    def encode_default(self, dft: object) -> Raw:
+        """Keep the value as it is, for redaction."""
+        return Raw(dft)
+
+    def generate_inner(self, schema: Any) -> Json:  # noqa: ANN401 - pydantic's own name is private
+        """Remove the titles that pydantic makes, and the values that authors of classes hid."""
+        generated = super().generate_inner(schema)
+        ref = generated.get("$ref")
+        content = (self.get_schema_from_definitions(JsonRef(ref)) if ref else generated) or {}
+        if schema["type"] in _CLASSES and "cls" in schema:
+            _clean_class(content, schema["cls"])
+        elif schema["type"] in _NAMED_TUPLES:
+            cls = schema.get("cls") or schema["function"]
+            if isinstance(cls, type):
+                _clean_named_tuple(content, cls)
+        return generated
+
+    def callable_schema(self, schema: core_schema.CallableSchema) -> Json:
+        """Return a note: a callable is recorded as opaque."""
+        del schema
+        return {"$comment": _opaque_note("Callable")}
+
+    def is_subclass_schema(self, schema: core_schema.IsSubclassSchema) -> Json:
+        """Return a note: a class is recorded as opaque."""
+        del schema
+        return {"$comment": _opaque_note("type")}
+
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> Json:
+        """Return a string: numbers would lose digits."""
+        del schema
+        return {"type": "string", "format": "decimal"}
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> Json:
+        """Return an object with any keys, which are strings; the same from every pydantic."""
+        kept = _without(super().dict_schema(schema), "propertyNames")
+        return kept if "patternProperties" in kept else {"additionalProperties": True, **kept}
+
+    def json_schema(self, schema: core_schema.JsonSchema) -> Json:
+        """Return a string or its content: a model keeps the value that was parsed."""
+        inner = self.generate_inner(schema["schema"]) if "schema" in schema else {}
+        return {"anyOf": [inner, {"type": "string"}]} if inner else {}
+
+    def set_schema(self, schema: core_schema.SetSchema) -> Json:
+        """Return an array whose items may repeat: two withheld items are equal."""
+        return _without(super().set_schema(schema), "uniqueItems")
+
+    def frozenset_schema(self, schema: core_schema.FrozenSetSchema) -> Json:
+        """Return an array, as for a set."""
+        return _without(super().frozenset_schema(schema), "uniqueItems")
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> Json:
+        """Return the values, sorted: `typing` caches equal literals, whatever their order.
+
+        `List[Literal["a", "b"]]` and `List[Literal["b", "a"]]` are one cached object, so the
+        author's order depends on what was imported first.
+        """
+        return _enumeration(sorted(map(_value_of, schema["expected"]), key=_rank))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> Json:
+        """Return the values of the members in their order; a flag is any integer."""
+        cls = cast("type[enum.Enum]", schema["cls"])
+        described: Json = {"description": cls.__doc__} if cls.__doc__ else {}
+        if issubclass(cls, enum.Flag):
+            return {**described, "type": "integer"}
+        return described | _enumeration([*map(_value_of, schema["members"])])
+
+
+def _without(schema: Json, keyword: str) -> Json:
+    return {key: value for key, value in schema.items() if key != keyword}
+
+
+def _enumeration(values: Sequence[object]) -> Json:
+    """Return the schema of one of *values*, which are still raw."""
+    raw = list(map(Raw, values))
+    enumerated: Json = {"const": raw[0]} if len(raw) == 1 else {"enum": raw}
+    types = {type(value) for value in values}
+    if len(types) == 1 and (name := _JSON_TYPES.get(types.pop())):
+        enumerated["type"] = name
+    return enumerated
+
+
+def _value_of(member: object) -> object:
+    """Return the value of an enum's member, and anything else as it is."""
+    return cast("object", member.value) if isinstance(member, enum.Enum) else member
+
+
+def _rank(value: object) -> tuple[str, str]:
+    plain = isinstance(value, str | int | float | bytes)
+    return type(value).__name__, str(value) if plain else ""
+
+
+def _clean_class(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
+    """Remove from the schema of a class its title, unless chosen, and the withheld values."""
+    config = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
+    chosen = config.get("title") or config.get("model_title_generator")
+    if not chosen and schema.get("title") == cls.__name__:
+        del schema["title"]
+    # pydantic reads the docstring of a dataclass since 2.13. The one that Python makes is no text.
+    doc = cls.__doc__ if hasattr(cls, "__dataclass_fields__") else None
+    if doc and not doc.startswith(f"{cls.__name__}("):
+        schema.setdefault("description", doc)
+    properties: dict[str, Json] = schema.get("properties", {})
+    for name, rule in _withheld_fields(cls).items():
+        if name in properties:
+            properties[name] = withheld_schema(properties[name], rule)
+
+
+def _clean_named_tuple(schema: Json, cls: Any) -> None:  # noqa: ANN401 - any class
+    """Add the names of the fields to the items of a named tuple, and remove their titles."""
+    withheld = _withheld_fields(cls)
+    items: list[Json] = schema.get("prefixItems", [])
+    for position, (name, item) in enumerate(zip(getattr(cls, "_fields", ()), items, strict=False)):
+        item.pop("title", None)
+        rule = withheld.get(name)
+        items[position] = {**(withheld_schema(item, rule) if rule else item), NAME: name}
+
+
+def _withheld_fields(cls: type) -> Mapping[str, str]:
+    rules = {field.name: rule_of(info) or field.hidden for field, info in annotated_fields_of(cls)}
+    return {name: rule for name, rule in rules.items() if rule is not None}
