@@ -90,7 +90,7 @@ def all_spans(store: Store, instance_id: str) -> list[str]:
 
 
 def test_a_key_that_all_send_registers_one_run(apis: list[Api]) -> None:
-    """Whoever was second answers what the first one did; the versions are made once too."""
+    """All get the first answer, and the versions are created once."""
     for number in range(ROUNDS):
         body = apis[0].registration(
             idempotency_key=f"register-{number}",
@@ -131,7 +131,7 @@ def test_a_name_is_given_once(apis: list[Api]) -> None:
 
 @pytest.mark.parametrize("step", ["start", "finish", "terminate"])
 def test_a_step_is_taken_once(apis: list[Api], step: str) -> None:
-    """With one key all hear of the first time; with keys of their own the others are refused."""
+    """With one key all get the first answer; with different keys the others are refused."""
     bodies = {"terminate": {"reason": "enough"}}
     before = "pending" if step == "start" else "active"
     for number in range(ROUNDS):
@@ -194,7 +194,7 @@ def test_a_bulk_request_that_all_send_is_done_once(
 def test_a_key_used_for_two_runs_at_once_makes_one_span(
     apis: list[Api], stores: list[Store]
 ) -> None:
-    """Which of the runs gets it is a matter of who was first; the others are refused."""
+    """The first request decides the run; the others are refused."""
     for number in range(ROUNDS):
         runs = [api.instance("active")["id"] for api in apis]
         key = f"same-{number}"
@@ -210,7 +210,7 @@ def test_a_key_used_for_two_runs_at_once_makes_one_span(
 
 
 def test_a_span_ends_once(apis: list[Api]) -> None:
-    """And is counted once."""
+    """It is counted once."""
     run = apis[0].instance("active")
     for number in range(1, ROUNDS + 1):
         span = apis[0].span(run["id"])
@@ -246,7 +246,7 @@ def test_counts_are_right_whoever_adds(apis: list[Api], stores: list[Store]) -> 
 
 @pytest.mark.gate
 def test_who_waits_for_each_other_comes_through(apis: list[Api]) -> None:
-    """Each keeps a run and wants the other's: one of the two begins anew."""
+    """Each holds a run and waits for the other's; one of the two transactions is retried."""
     one, two = (apis[0].instance("active")["id"] for _ in range(2))
 
     def ask(first: str, second: str) -> Callable[[], None]:
@@ -277,7 +277,7 @@ def test_who_waits_for_each_other_comes_through(apis: list[Api]) -> None:
 
 
 def test_an_agent_is_deleted_or_runs(apis: list[Api]) -> None:
-    """Never both."""
+    """Exactly one of the two requests succeeds."""
     for number in range(ROUNDS):
         made = details(apis[0].post("/agent", {"details": {"name": f"agent {number}"}}))["id"]
         body = {**apis[0].registration(), "agent_id": made}
