@@ -141,11 +141,10 @@ def check_types(declared: SpanType, where: str) -> None:
             if isinstance(mark, DeclarationError):
                 raise DeclarationError(f"{where}: {name}: {mark}") from mark
     withheld = withholding(declared.data_risk)
-    if withheld.params_excluded or withheld.result_excluded:
-        # Of a copy: names that are missing now may exist when the declaration itself is read.
-        contradictions = _contradictions(declared.data_risk, inferred(replace(declared)))
-        if contradictions:
-            raise DeclarationError(f"{where}: {_message(contradictions)}")
+    excludes = withheld.params_excluded or withheld.result_excluded
+    # Of a copy: names that are missing now may exist when the declaration itself is read.
+    if excludes and (message := _contradictions(declared.data_risk, inferred(replace(declared)))):
+        raise DeclarationError(f"{where}: {message}")
 
 
 def effective(declared: SpanType) -> DataRisk | None:
@@ -158,24 +157,22 @@ def effective(declared: SpanType) -> DataRisk | None:
     """
     if declared not in _IN_EFFECT:
         findings = inferred(declared)
-        if contradictions := _contradictions(declared.data_risk, findings):
-            logger.warning("%s (%s): %s", declared.name, declared.place, _message(contradictions))
+        if message := _contradictions(declared.data_risk, findings):
+            logger.warning("%s (%s): %s", declared.name, declared.place, message)
         _IN_EFFECT[declared] = _completed(declared.data_risk, findings)
     return _IN_EFFECT[declared]
 
 
-def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> tuple[Inferred, ...]:
-    """Return the inferred categories that the declaration excludes."""
-    return tuple(finding for finding in findings if _word(risk, finding) == "excluded")
-
-
-def _message(contradictions: Iterable[Inferred]) -> str:
-    clauses = (
+def _contradictions(risk: DataRisk | None, findings: Iterable[Inferred]) -> str:
+    """Return a sentence about the inferred categories that the declaration excludes, else ""."""
+    clauses = [
         f"data_risk excludes {finding.category} from the {finding.side}, but "
         f"`{finding.path}: {finding.type}` is of that category"
-        for finding in contradictions
-    )
-    return f"{'; '.join(clauses)}. Declare it as included, or leave such data out of the signature"
+        for finding in findings
+        if _word(risk, finding) == "excluded"
+    ]
+    advice = "Declare it as included, or leave such data out of the signature"
+    return f"{'; '.join(clauses)}. {advice}" if clauses else ""
 
 
 def _word(risk: DataRisk | None, finding: Inferred) -> str:
