@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code: `python docs/derive.py`.
+"""Write the parts of the documentation that follow from the code: `python -m docs.derive`.
 
 A page holds them between `<!-- derived: NAME -->` and `<!-- end -->`. The tests compare what
 stands there with what the code says now, so a page cannot fall behind in silence.
@@ -20,9 +20,9 @@ from typing import get_args
 import click
 from pydantic import BaseModel
 
+from docs.redaction import GROUPS, Rule
 from remit import ActionProfile, DataCategories, config, errors
 from remit._capture.rules.categories import CATEGORY_RULES
-from remit._capture.rules.table import GROUPS, Rule
 from remit.cli import main
 from remit.collector.ingest.operations import OPERATIONS
 from remit.collector.routes.endpoints import ENDPOINTS, PREFIX

@@ -56,38 +56,38 @@ from remit._deliver.buffer import Buffer as Buffer
 from remit._deliver.calls import DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, waits
 from remit._deliver.delivery import Delivery as Delivery
+from remit._deliver.delivery import StatusReader
 from remit._deliver.losses import Loss as Loss
 from remit._deliver.losses import Losses as Losses
 from remit._deliver.losses import cost as cost
-from remit._deliver.refusals import Tally
-from remit._deliver.results import FlushResult as FlushResult
-from remit._deliver.results import Health as Health
-from remit._deliver.results import Status as Status
-from remit._deliver.runs import Registrations, RunTable
+from remit._deliver.run_delivery import Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import STORAGE_ERRORS as STORAGE_ERRORS
-from remit._deliver.spool import DamagedError as DamagedError
-from remit._deliver.spool import FileOutbox as FileOutbox
 from remit._deliver.spool import Files as Files
 from remit._deliver.spool import Folder as Folder
 from remit._deliver.spool import Identity as Identity
-from remit._deliver.spool import MemoryOutbox as MemoryOutbox
 from remit._deliver.spool import OnLoss as OnLoss
 from remit._deliver.spool import OtherFiles as OtherFiles
+from remit._deliver.spool import Outbox as Outbox
 from remit._deliver.spool import Registration as Registration
 from remit._deliver.spool import Row
 from remit._deliver.spool import RunRecord as RunRecord
 from remit._deliver.spool import RunState as RunState
-from remit._deliver.spool import SpoolOutbox as SpoolOutbox
-from remit._deliver.spool import is_damage as is_damage
+from remit._deliver.spool import SpoolFile as SpoolFile
 from remit._deliver.spool.records import unpack as unpack
-from remit._deliver.status import StatusReader
+from remit._deliver.status import FlushResult as FlushResult
+from remit._deliver.status import Health as Health
+from remit._deliver.status import Status as Status
+from remit._deliver.status import Tally
 from remit._deliver.writer import Writer
 from remit._inspect.signature import MISSING as MISSING
 from remit._inspect.signature import CallKind as CallKind
 from remit._inspect.signature import Parameter as Parameter
 from remit._inspect.signature import SignatureInfo as SignatureInfo
 from remit._inspect.signature import read as read
+from remit._record.blocks import Run as Run
+from remit._record.blocks import RunBlock as RunBlock
+from remit._record.blocks import Span as Span
+from remit._record.blocks import null_run as null_run
 from remit._record.items import AgentRef as AgentRef
 from remit._record.items import Item as Item
 from remit._record.items import Kind as Kind
@@ -96,12 +96,8 @@ from remit._record.items import Sink as Sink
 from remit._record.policy import Ceiling as Ceiling
 from remit._record.policy import under as under
 from remit._record.policy import verdict as verdict
-from remit._record.run_blocks import Run as Run
-from remit._record.run_blocks import RunBlock as RunBlock
-from remit._record.run_blocks import null_run as null_run
 from remit._record.runs import contributed_interrupts as contributed_interrupts
 from remit._record.runs import current_context as current_context
-from remit._record.span_blocks import Span as Span
 from remit._runtime import setup as setup
 from remit.cli._schema_risk import suggested as suggested
 from remit.cli._serve import LIMITS as LIMITS
@@ -217,7 +213,7 @@ def make_delivery(
     )
 
 
-class Keeping(SpoolOutbox):
+class Keeping(Outbox):
     """An outbox in memory that keeps what is set aside, as one with a spool does."""
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
@@ -239,7 +235,7 @@ class SteppedDelivery:
         self,
         transport: httpx.BaseTransport,
         *,
-        outbox: Callable[..., SpoolOutbox] = partial(Keeping, None),  # noqa: B008 - makes no state
+        outbox: Callable[..., Outbox] = partial(Keeping, None),  # noqa: B008 - makes no state
         max_buffer_bytes: int = 1 << 26,
         max_batch_items: int = 500,
         max_batch_bytes: int = 1 << 20,
@@ -264,7 +260,7 @@ class SteppedDelivery:
         self._outbox = outbox(release=self.sink.release)
         self._context = SenderContext(
             client=DeadlineClient(HttpClient(URL, TOKEN, transport=transport, clock=clock), 10.0),
-            circuit=CircuitBreaker(URL, clock, waits),
+            circuit=CircuitBreaker(URL, clock, waits=waits),
             losses=losses,
             tally=Tally(),
             limits=BatchLimits(max_batch_items, max_batch_bytes),
@@ -272,7 +268,7 @@ class SteppedDelivery:
             stream_interval_s=STREAM_INTERVAL_S,
             clock=clock,
         )
-        runs = RunTable(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
+        runs = RunDeliveries(self._outbox, feed_of=self.sink.feed, forget=self.sink.forget_feed)
         self._sender = Sender(self._outbox, runs, self._context)
         self._writer = Writer(
             buffer=self.sink,
@@ -363,14 +359,14 @@ def spool_files(
     return Files(folder, wall_ns=wall_ns, on_loss=on_loss, others=others)
 
 
-def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> SpoolOutbox:
+def spool_outbox(files: Files | None, *, release: Callable[[int], None]) -> Outbox:
     """Return the outbox of a process; without *files* it keeps everything in memory."""
-    return SpoolOutbox(files, release=release)
+    return Outbox(files, release=release)
 
 
-def memory_outbox(*, release: Callable[[int], None]) -> MemoryOutbox:
-    """Return an outbox in memory."""
-    return MemoryOutbox(release=release)
+def taken_outbox(files: Files, file: SpoolFile) -> Outbox:
+    """Return the outbox that sends the *file* of an ended process."""
+    return Outbox(files, file=file)
 
 
 def adopted(files: Files) -> list[Item]:
@@ -378,17 +374,17 @@ def adopted(files: Files) -> list[Item]:
     items: list[Item] = []
     file = files.take()
     while file is not None:
-        try:
-            while rows := file.head(1000):
-                items += [row for _, row in rows]
-                file.settle([row_id for row_id, _ in rows])
-            for run in file.open_runs():
-                file.forget_run(run.key)
-        except (DamagedError, *STORAGE_ERRORS) as error:
-            if not is_damage(error):
-                raise
-            file = files.rescue(file.detach(), error)
-        else:
-            file.close()
-            file = files.take()
+        outbox = taken_outbox(files, file)
+        while rows := outbox.head(1000):
+            items += [row for _, row in rows]
+            outbox.settle([row_id for row_id, _ in rows])
+        if outbox.broken is not None:
+            claim = outbox.detach()
+            assert claim is not None
+            file = files.rescue(claim, outbox.broken)
+            continue
+        for run in outbox.open_runs():
+            outbox.forget_run(run.key)
+        outbox.close()
+        file = files.take()
     return items

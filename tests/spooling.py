@@ -12,19 +12,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.inside import (
-    FileOutbox,
     Item,
     Kind,
     Loss,
+    Outbox,
     Registration,
     RunRecord,
     RunState,
-    SpoolOutbox,
     Status,
     adopted,
     spool_files,
     spool_folder,
     spool_outbox,
+    taken_outbox,
 )
 
 TARGET = "https://api.example"
@@ -52,22 +52,25 @@ class Spooled:
         self.lost: Counter[str] = Counter()
         self.runs_lost: Counter[str] = Counter()
         self.freed_bytes = 0
-        self._open: list[SpoolOutbox | FileOutbox] = []
+        self.last_write_ns = 0
+        self._open: list[Outbox] = []
         self.folder = spool_folder(data_dir, target=target, token=token, max_bytes=max_bytes)
         self.files = spool_files(self.folder, on_loss=self._lose, any_token=any_token)
 
-    def outbox(self) -> SpoolOutbox:
+    def outbox(self) -> Outbox:
         """Return an outbox of the process."""
         made = spool_outbox(self.files, release=self._release)
         self._open.append(made)
         return made
 
-    def take(self) -> FileOutbox:
-        """Return the one file that another process left."""
+    def take(self) -> Outbox:
+        """Return the outbox of the one file that another process left."""
         file = self.files.take()
         assert file is not None
-        self._open.append(file)
-        return file
+        self.last_write_ns = file.last_write_ns
+        taken = taken_outbox(self.files, file)
+        self._open.append(taken)
+        return taken
 
     def adopted(self) -> list[Item]:
         """Return, in order, all items that other processes left; the folder is empty then."""

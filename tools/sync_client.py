@@ -21,6 +21,7 @@ NAMES: Final = {
     "AsyncAgents": "Agents",
     "AsyncBulk": "Bulk",
     "AsyncClient": "Client",
+    "AsyncEndpoints": "Endpoints",
     "AsyncHttpClient": "HttpClient",
     "AsyncSender": "Sender",
     "AsyncTransport": "Transport",

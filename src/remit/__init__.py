@@ -8,8 +8,7 @@ from remit import errors
 from remit._declare.risk import risk
 from remit._decorators import ContextExecutor, agent, copy_context, span, span_type
 from remit._inspect.marks import Sensitive, Skip
-from remit._record.run_blocks import current_run
-from remit._record.span_blocks import current_span
+from remit._record.blocks import current_run, current_span
 from remit._runtime import aflush, configure, flush, shutdown, status
 from remit.models.data_risk import ActionProfile, DataCategories, DataRisk
 

@@ -35,7 +35,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from remit._base.guard import attempt, logger
 from remit._base.text import closest, describe_url, did_you_mean
 from remit.errors import SettingsError
-from remit.models._words import Purpose
+from remit.models._types import Purpose
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -16,7 +16,7 @@ REFERENCE = ROOT / "docs" / "reference"
 
 
 def test_a_derived_part_is_what_the_code_says_now() -> None:
-    """Run `python docs/derive.py` after a change of settings, errors or commands."""
+    """Run `python -m docs.derive` after a change of settings, errors or commands."""
     pages = derive.pages()
     assert [page.name for page in pages if page.read_text() != derive.derived(page)] == []
 

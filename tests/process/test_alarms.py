@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -68,14 +67,7 @@ signal.signal(signal.SIGALRM, signal.SIG_IGN)
 """
 
 
-pytestmark = [
-    pytest.mark.python,
-    pytest.mark.skipif(
-        sys.version_info >= (3, 14),
-        reason="only on Python 3.13 and earlier: in 3.14 an exception of a signal handler may come "
-        "between a lock and the block of its `with`, and the lock stays held",
-    ),
-]
+pytestmark = pytest.mark.python
 
 
 @pytest.mark.parametrize("seconds", [0.3, pytest.param(1.0, marks=pytest.mark.full)])

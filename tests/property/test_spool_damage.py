@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.inside import Item, Loss, RunState, SpoolOutbox
+from tests.inside import Item, Loss, Outbox, RunState
 from tests.spooling import Spooled, in_child, item, record
 
 PUTS: Final = 40
@@ -23,7 +23,7 @@ SCHEMA_FORMAT_AT: Final = 44
 ITEMS: Final = [item(number, b'"%s"' % (b"x" * 500)) for number in range(PUTS * 5)]
 
 
-def fill(spooled: Spooled) -> SpoolOutbox:
+def fill(spooled: Spooled) -> Outbox:
     """Record many items and deliver none."""
     outbox = spooled.outbox()
     outbox.put([], [record(RunState.ENDED)])

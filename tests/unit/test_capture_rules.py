@@ -13,12 +13,13 @@ import pytest
 from pydantic import Secret, SecretBytes, SecretStr
 from pydantic.v1 import SecretStr as OldSecretStr
 
+from docs.redaction import RULES, Rule
 from remit._capture import Rules
-from remit._capture.rules import FIXED, SWITCHES
 from remit._capture.rules.categories import category_of_name
-from remit._capture.rules.names import MAX_VERDICTS, VERDICTS, cache_verdict, name_rule
-from remit._capture.rules.patterns import PATTERN_RULES, SHORTEST, SIGN, key_shaped
-from remit._capture.rules.table import RULES, Rule
+from remit._capture.rules.names import MAX_VERDICTS, PLAIN_NAMES, name_rule
+from remit._capture.rules.pattern_rules import PATTERN_RULES
+from remit._capture.rules.patterns import SHORTEST, SIGN, key_shaped
+from remit._capture.rules.switches import FIXED, SWITCHES
 from tests.captured import copy_of, withheld
 from tests.subtests import each
 
@@ -228,10 +229,16 @@ def test_a_name_of_carriers_alone_is_ordinary() -> None:
 
 def test_the_memory_of_names_is_bounded() -> None:
     """A program that uses data as keys must not make it grow."""
-    VERDICTS.clear()
+    PLAIN_NAMES.clear()
     for number in range(MAX_VERDICTS + 10):
-        cache_verdict(f"name {number}", None)
-    assert len(VERDICTS) <= MAX_VERDICTS
+        copy_of({f"name {number}": 1})
+    assert len(PLAIN_NAMES) <= MAX_VERDICTS
+
+
+def test_a_key_without_a_word_shows_no_category() -> None:
+    """A dict may have any keys where the declaration excludes a category."""
+    value = {"": 1, "*": 2, "--": 3}
+    assert copy_of(value, excluded="contact_information") == value
 
 
 def test_the_category_of_an_ordinary_name_is_none() -> None:

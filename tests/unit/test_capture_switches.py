@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 import remit
+from docs.redaction import GROUPS, RULES
 from remit._capture import SWITCHES, Plan, Rules, Stream, switched_off
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.rules.table import GROUPS, RULES
 from remit.errors import DeclarationError, SettingsError
 from remit.testing import isolated
 from tests.captured import copy_of, params_of, plan_of, result_of, withheld

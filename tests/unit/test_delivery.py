@@ -14,7 +14,7 @@ from remit._base import guard
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.circuit import without_credentials
 from remit._deliver.losses import Loss
-from remit._deliver.results import FlushResult, Health, Status
+from remit._deliver.status import FlushResult, Health, Status
 from tests.delivering import delivery, hang, record, seconds, within
 from tests.fake_api import FakeApi, error, refusal
 from tests.loopback import serving, unused_port

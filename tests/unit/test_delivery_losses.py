@@ -180,34 +180,6 @@ def test_a_request_that_is_refused_as_a_whole_goes_on_without_the_loss() -> None
     assert stepped.status.set_aside == {"validation_errors": 1}
 
 
-def test_a_request_that_is_halved_keeps_the_loss() -> None:
-    """It goes with the root's end, whatever else was too large."""
-    api = FakeApi()
-    api.refuse_item(named("a"), error("validation_errors"))
-    stepped = Stepped(api)
-    run = stepped.record("a")
-    stepped.deliver()
-    api.rules.append(too_large)
-    for _ in range(30):
-        run.span()
-    run.close()
-    stepped.deliver()
-    assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
-    assert len(api.spans) == 32
-
-
-@pytest.mark.parametrize("most", [1, 2, 3])
-def test_a_batch_with_a_loss_keeps_to_its_bounds(most: int) -> None:
-    """However few items go into one."""
-    api = FakeApi()
-    api.refuse_item(named("a"), error("validation_errors"))
-    stepped = Stepped(api, max_batch_items=most)
-    stepped.record("a", "b").close()
-    stepped.deliver()
-    assert (len(told(api)), lost(api)) == (1, 1)
-    assert max(map(len, api.bulks())) <= most
-
-
 def test_a_run_that_is_left_open_tells_what_it_lost_so_far() -> None:
     """It has no end to tell it at."""
     api = FakeApi()
@@ -232,6 +204,19 @@ def test_a_root_whose_own_end_is_refused_leaves_a_loss() -> None:
     stepped.deliver()
     assert told(api) == [{"reason": "refused", "counts": {"refused": 1}}]
     assert api.paths()[-2:] == ["bulk", "finish"]
+
+
+def test_a_root_that_the_server_lost_arrives_with_the_number_of_losses() -> None:
+    """It is sent whole when it ends."""
+    api = FakeApi()
+    api.refuse_item(named("a"), error("validation_errors"))
+    stepped = Stepped(api)
+    run = stepped.record("a")
+    stepped.deliver(announce=True)
+    api.spans.clear()
+    run.close()
+    stepped.deliver()
+    assert (len(told(api)), lost(api)) == (1, 1)
 
 
 def test_a_refused_run_is_told_nothing() -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from remit._base import guard
 from remit._base.version import __version__
-from remit._deliver.results import Health
+from remit._deliver.status import Health
 from remit._record.items import AgentRef
 from tests.delivering import Stepped
 from tests.fake_api import FakeApi, refusal
@@ -150,7 +150,7 @@ def test_a_remembered_agent_that_is_gone_is_looked_for_again() -> None:
 
 
 def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> None:
-    """Nothing is lost; that the agent is wanted is known."""
+    """Nothing is lost."""
     api = FakeApi(needs_agent_id=True)
     api.script("/show", refusal(503))
     stepped = Stepped(api)
@@ -158,7 +158,7 @@ def test_a_server_that_fails_while_the_agent_is_looked_for_is_tried_later() -> N
     assert stepped.deliver() == 1.0
     stepped.clock.advance(1)
     stepped.deliver()
-    assert api.paths()[:5] == ["register", "show", "show", "agent", "register"]
+    assert api.paths()[:6] == ["register", "show", "register", "show", "agent", "register"]
     assert stepped.status.pending == 0
 
 

@@ -10,9 +10,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from remit._deliver.circuit import SHORT_FIRST_WAIT_PART
 from remit._deliver.losses import Loss
-from remit._deliver.results import Health
+from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, named, refusal
 from tests.recording import HandRun
@@ -36,6 +35,32 @@ def test_a_request_that_is_refused_as_a_whole_is_halved(status: int) -> None:
     assert stepped.status.set_aside == {"bad_request": 1}
     sent = Counter(key for keys in api.bulk_keys() for key in keys)
     assert max(sent.values()) <= math.ceil(math.log2(65)) + 1
+
+
+@pytest.mark.parametrize(("echo_bytes", "fewest"), [(1_000_000, 10), (20_000_000, 1)])
+def test_an_answer_that_is_too_long_is_asked_for_in_halves(echo_bytes: int, fewest: int) -> None:
+    """An item is set aside only for a refusal: if one answer is too long, the item waits."""
+    api = FakeApi()
+
+    def echo(path: str, body: Json) -> Answer:
+        if not path.endswith("/bulk"):
+            return None
+        answer = api.take_bulk(body["items"])
+        outputs = b",".join(
+            b'"%s":{"status":"success","details":"%s"}' % (key.encode(), b"x" * echo_bytes)
+            for key in answer["outputs"]
+        )
+        return httpx.Response(200, content=b'{"status":"success","outputs":{%s}}' % outputs)
+
+    api.rules.append(echo)
+    stepped = Stepped(api)
+    names = [f"s{number}" for number in range(40)]
+    stepped.record(*names)
+    stepped.deliver()
+    assert api.names() == names[: len(api.names())]
+    assert min(len(keys) for keys in api.bulk_keys()) == fewest
+    assert not stepped.status.set_aside
+    assert (stepped.status.pending > 0) == (fewest == 1)
 
 
 def limited(limit_bytes: int) -> Callable[[str, Json], Answer]:
@@ -122,11 +147,9 @@ def test_a_server_that_is_of_no_use_gets_everything_when_it_recovers(
     api.script("/bulk", *[answer] * 3)
     stepped = Stepped(api)
     stepped.record(*"abc")
-    # The run was opened just before.
-    wait_s = SHORT_FIRST_WAIT_PART if health is Health.FAILING else 1.0
-    assert stepped.deliver() == wait_s
+    assert stepped.deliver() == 1.0
     assert stepped.status.health is health
-    assert stepped.send() == wait_s
+    assert stepped.send() == 1.0
     assert len(api.bulks()) == 1
     stepped.settle()
     assert api.names() == list("abc")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.runs import MAX_ENDED
+from remit._deliver.run_delivery import MAX_ENDED
 from remit._deliver.sender import MAX_POLLS
 from remit._record.items import AgentRef, Item, Kind
 from tests.delivering import Stepped
@@ -260,7 +260,7 @@ def test_many_quiet_runs_are_asked_after_a_few_at_a_time() -> None:
         HandRun(stepped.sink).open()
     stepped.deliver()
     stepped.clock.advance(31)
-    assert stepped.send() == 0.0
+    assert stepped.send() == STREAM_INTERVAL_S
     assert sum(seen.method == "GET" for seen in api.seen) == MAX_POLLS
 
 
@@ -269,7 +269,7 @@ def test_runs_with_open_streams_are_asked_after_at_each_interval_a_few_at_a_time
     api = FakeApi()
     stepped = Stepped(api)
     for number in range(MAX_POLLS + 5):
-        HandRun(stepped.sink).open().feed.streams.add(number.to_bytes(16))
+        HandRun(stepped.sink).open().feed.deferred[number.to_bytes(16)] = weakref.ref(api)
     stepped.deliver()
     looks = []
     for _ in range(3):

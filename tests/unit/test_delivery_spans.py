@@ -10,7 +10,7 @@ import pytest
 
 from remit._base.ids import pfid
 from remit._deliver.reactions import MAX_TRIES
-from remit._deliver.results import Health
+from remit._deliver.status import Health
 from tests.delivering import Stepped
 from tests.fake_api import Answer, FakeApi, Json, error, finishes, named
 

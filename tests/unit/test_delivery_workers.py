@@ -11,7 +11,7 @@ import pytest
 from remit._base import guard
 from remit._base.clock import SystemClock
 from remit._deliver.buffer import CHUNK_ITEMS
-from remit._deliver.spool import RunRecord, SpoolOutbox
+from remit._deliver.spool import Outbox, RunRecord
 from remit._deliver.worker import Worker
 from remit._record.items import Item
 from tests.delivering import Stepped
@@ -245,7 +245,7 @@ def test_a_tick_that_fails_is_contained() -> None:
     assert stepped.status.pending == 2
 
 
-class FullOutbox(SpoolOutbox):
+class FullOutbox(Outbox):
     """An outbox that cannot take anything for a while."""
 
     full = True

@@ -120,7 +120,7 @@ def test_both_readers_of_a_bulk_answer_agree(exchange: Exchange) -> None:
         (b"<html>", "HTML"),
         (b"\xff", "not JSON"),
         (b'{"outputs": {"k": {"status": 1}}}', "outputs.k.status"),
-        (b'{"outputs": {"k": {"status": "perhaps"}}}', "(status)"),
+        (b'{"outputs": {"k": {"status": "perhaps"}}}', "outputs.k.status"),
         (b'{"status": "error"}', "outputs"),
     ],
     ids=["html", "bytes", "number", "word", "error"],

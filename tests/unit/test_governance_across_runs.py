@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import remit
-from remit._record.run_blocks import Run
+from remit._record.blocks import Run
 from remit.errors import DeniedError, RunTerminated
 from remit.testing import isolated
 from tests.governed import BODIES, PAYS, agent, free, pay, paying_agent, undeclared

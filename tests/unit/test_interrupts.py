@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import remit
+from remit._record.blocks import Run
 from remit._record.items import Item, Kind
-from remit._record.run_blocks import Run
 from remit._runtime import setup
 from remit.config import Settings
 from remit.testing import FakeClock, RecordingSink, isolated

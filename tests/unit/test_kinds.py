@@ -231,21 +231,3 @@ def test_an_object_keeps_the_methods_of_its_class(decorate: Anything) -> None:
         assert (step(), len(step), "book" in step, int(step)) == ("book", 3, True, 7)
         with step as entered:
             assert entered == "entered"
-
-
-def test_a_coroutine_has_the_name_that_its_function_has_by_now(recorder: RecordingSink) -> None:
-    """Decorators rename functions, before the first call and after it."""
-
-    @remit.span_type("names.of.coroutines")
-    async def wait() -> None:
-        """Do nothing."""
-
-    with agent.run():
-        for name in ("wait", "waited", "waited", "hurried"):
-            wait.__name__, wait.__qualname__ = name, f"Desk.{name}"
-            made: list[Anything] = [wait(), wait()]
-            for pending in made:
-                assert pending.__name__ == name
-                assert pending.__qualname__ == f"Desk.{name}"
-                pending.close()
-    assert recorder.spans() == []

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import pytest
 
 import remit
-from remit._record.run_blocks import Run
+from remit._record.blocks import Run
 from remit._runtime import setup
 from remit.config import Settings
 from remit.errors import DeniedError
@@ -343,4 +343,4 @@ def test_a_run_lingers_though_nobody_holds_it_any_more() -> None:
         clock.advance(301)
         runtime.tick()
         assert sink.runs[0].status == "complete"
-        assert runtime.recorder.lingering == set()
+        assert runtime.recorder.runs == set()

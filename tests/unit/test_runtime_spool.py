@@ -69,6 +69,22 @@ def test_configuring_is_enough_to_send_what_an_ended_process_left(tmp_path: Path
     assert remit.status().sent > 0
 
 
+def test_an_outage_is_one_line_of_the_log_however_the_program_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says what is wrong, where the record waits, and what sends it later."""
+    configure(FakeApi(rules=[lambda _path, _body: refusal(503)]), tmp_path)
+    caplog.clear()
+    for _ in range(5):
+        agent()
+        remit.flush(0.2)
+    assert remit.shutdown(1).spooled > 0
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert "answered 503" in line
+    assert str(tmp_path / "spool") in line
+    assert "remit spool send" in line
+
+
 def test_configuring_starts_nothing_when_nothing_was_left(tmp_path: Path) -> None:
     """No thread, no folder."""
     configure(FakeApi(), tmp_path)

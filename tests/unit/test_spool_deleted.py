@@ -11,7 +11,7 @@ import pytest
 from tests.delivering import delivery, down, within
 from tests.delivering import record as record_run
 from tests.fake_api import FakeApi
-from tests.inside import Loss, RunState, SpoolOutbox
+from tests.inside import Loss, Outbox, RunState
 from tests.spooling import Spooled, active, in_child, item, numbers, record, wait_until_written
 from tests.subtests import each
 
@@ -19,10 +19,10 @@ from tests.subtests import each
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the outbox look for its file at each put, not once a second."""
-    monkeypatch.setattr("remit._deliver.spool.spool.CHECK_FILE_S", 0.0)
+    monkeypatch.setattr("remit._deliver.spool.outbox.CHECK_FILE_S", 0.0)
 
 
-def filled(spooled: Spooled) -> SpoolOutbox:
+def filled(spooled: Spooled) -> Outbox:
     """Return an outbox with a file that holds a run, an open span and an item."""
     outbox = spooled.outbox()
     outbox.put([active(1), item(2)], [record(RunState.STARTED)])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from remit._deliver.spool import RunState, SpoolOutbox
+from remit._deliver.spool import Outbox, RunState
 from tests.spooling import (
     ROOT,
     RUN,
@@ -39,7 +39,7 @@ def spooled(tmp_path: Path) -> Iterator[Spooled]:
     spooled.end()
 
 
-def settle_all(outbox: SpoolOutbox) -> None:
+def settle_all(outbox: Outbox) -> None:
     """Settle what is pending, as after its delivery."""
     while rows := outbox.head(1000):
         outbox.settle([row_id for row_id, _ in rows])

@@ -11,28 +11,26 @@ import pytest
 from msgspec.structs import replace
 
 from remit._deliver.losses import ITEM_BYTES
-from remit._deliver.spool import MemoryOutbox, RunState, SpoolOutbox
-from tests.inside import Item, memory_outbox, spool_outbox
+from remit._deliver.spool import Outbox, RunState
+from tests.inside import Item, spool_outbox
 from tests.spooling import RUN, Spooled, item, numbers, record
 
-Made = MemoryOutbox | SpoolOutbox
-Make = Callable[[], Made]
+Make = Callable[[], Outbox]
 
 
-@pytest.fixture(params=["memory", "disk", "no folder"])
+@pytest.fixture(params=["memory", "disk"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
     """Return what makes an empty outbox of a kind."""
     spooled = Spooled(tmp_path)
     makers: dict[str, Make] = {
-        "memory": lambda: memory_outbox(release=lambda _: None),
-        "no folder": lambda: spool_outbox(None, release=lambda _: None),
+        "memory": lambda: spool_outbox(None, release=lambda _: None),
         "disk": spooled.outbox,
     }
     yield makers[request.param]
     spooled.end()
 
 
-def filled(make: Make, items: int) -> Made:
+def filled(make: Make, items: int) -> Outbox:
     """Return an outbox with rows."""
     outbox = make()
     outbox.put([item(number) for number in range(1, items + 1)], [record()])
@@ -117,11 +115,12 @@ def test_the_bytes_of_what_leaves_memory_are_released(tmp_path: Path) -> None:
     spooled.end()
     assert spooled.freed_bytes == 2 * (ITEM_BYTES + 2)
     freed: list[int] = []
-    memory = memory_outbox(release=freed.append)
+    memory = spool_outbox(None, release=freed.append)
     memory.put([item(1), item(2)], [])
-    memory.settle([2])
+    ids = [row_id for row_id, _ in memory.head(2)]
+    memory.settle(ids[1:])
     assert sum(freed) == ITEM_BYTES + 2
-    memory.settle([1, 2])
+    memory.settle(ids)
     assert sum(freed) == 2 * (ITEM_BYTES + 2)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from remit._deliver.losses import Loss
-from remit._deliver.spool import RunState, SpoolOutbox
+from remit._deliver.spool import Outbox, RunState
 from tests.spooling import ROOT, RUN, Spooled, active, close, finish, item, numbers, record
 from tests.subtests import each
 
@@ -24,7 +24,7 @@ def spooled(tmp_path: Path) -> Iterator[Spooled]:
     spooled.end()
 
 
-def fill(outbox: SpoolOutbox, items: int, payload: bytes = PAYLOAD, *, first: int = 100) -> None:
+def fill(outbox: Outbox, items: int, payload: bytes = PAYLOAD, *, first: int = 100) -> None:
     """Put spans, at most 100 at a time."""
     step = max(1, min(100, 1000 * len(PAYLOAD) // len(payload) // 100))
     for begin in range(first, first + items, step):
@@ -32,7 +32,7 @@ def fill(outbox: SpoolOutbox, items: int, payload: bytes = PAYLOAD, *, first: in
         outbox.put([item(number, payload) for number in range(begin, end)], [])
 
 
-def everything(outbox: SpoolOutbox) -> list[tuple[int, bytes | None]]:
+def everything(outbox: Outbox) -> list[tuple[int, bytes | None]]:
     """Return number and payload of every row, emptying the outbox."""
     found: list[tuple[int, bytes | None]] = []
     while rows := outbox.head(1000):

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 import remit
-from remit._record.run_blocks import Run
+from remit._record.blocks import Run
 from remit.errors import RunTerminated
 from remit.testing import RecordingSink, isolated
 from tests.governed import BODIES, KINDS, free, undeclared

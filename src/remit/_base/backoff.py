@@ -26,18 +26,13 @@ def delays(
     max_s: float = 5.0,
     uniform: Callable[[float, float], float] = _generator.uniform,
 ) -> Iterator[float]:
-    """Yield waits that grow from *first_s* to *max_s*, without end.
+    """Yield the seconds to wait before each further try: growing, with full jitter, without end.
 
     Args:
-        first_s: First wait, in seconds.
-        factor: Each wait is this many times the one before.
+        first_s: Longest first wait, in seconds.
+        factor: Each longest wait is this many times the one before.
         max_s: No wait is longer, in seconds.
         uniform: Draws a random number between two others; tests pass a constant one.
-
-    Yields:
-        Seconds to wait before the next try, full jitter applied.
-
-    Source: RFC 9110 section 10.2.3 governs `Retry-After`, which wins over these waits.
     """
     ceiling_s = min(first_s, max_s)
     while True:
@@ -48,15 +43,12 @@ def delays(
 def retry_after_s(
     value: str | None, *, wall_ns: int, max_s: float = MAX_RETRY_AFTER_S
 ) -> float | None:
-    """Return the seconds of a `Retry-After` header, None without a valid one.
+    """Return the seconds of a `Retry-After` header, at most *max_s*; None without a valid one.
 
     Args:
         value: The header: seconds, or an HTTP date.
         wall_ns: Now, nanoseconds since 1970 in UTC; a date is counted from here.
         max_s: Upper bound, in seconds.
-
-    Returns:
-        Seconds from 0 to *max_s*; `None` without a header, or for one that cannot be read.
 
     Source: RFC 9110 section 10.2.3.
     """

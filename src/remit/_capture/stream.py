@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias, cast
 
-from remit._capture.encode import Rules, encoded
+from remit._base.guard import attempt
+from remit._capture.encode import Rules
 from remit._capture.markers import cut, rule_of, withheld
 from remit._capture.plan import UNDECLARED, Plan
-from remit._capture.rules.credentials import PRIVATE_KEY
+from remit._capture.rules.pattern_rules import PRIVATE_KEY
 from remit._capture.rules.patterns import key_shaped
-from remit._capture.walk import Walk
+from remit._capture.walk import Walk, encode
 
 _ENTRY_CHARS: Final = 4
 
@@ -81,8 +82,8 @@ class Stream:
             payload = self._result(withheld(hidden), first)
             return rules.encode_payload(lambda walk: walk.value(payload, 0), is_copy=True)
         if rules.hook is None:
-            data = encoded(self._result(self._item_list(self._items), first), rules)
-            if data is not None:
+            data = attempt(lambda: encode(self._result(self._item_list(self._items), first)))
+            if isinstance(data, bytes) and len(data) <= rules.limits.max_payload_bytes:
                 return data
         return rules.encode_payload(lambda walk: self._rewalk(walk, first), is_copy=True)
 

@@ -25,7 +25,7 @@ from remit._declare.schema import (
 )
 from remit._inspect.docstrings import free_of_secrets, summary
 from remit._inspect.signature import RETURN
-from remit.models._words import Purpose
+from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
 
 Entry = dict[str, object]

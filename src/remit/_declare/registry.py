@@ -7,7 +7,6 @@ A name is `<module>:<qualname>` unless the author chose one. It is the same in a
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -17,6 +16,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from remit._base.frames import names_of_caller
 from remit._base.guard import attempt
+from remit._base.locks import SignalSafeLock
 from remit._inspect.docstrings import docstring, escape_surrogates, summary
 from remit._inspect.introspection import layers, unwrapped
 from remit._inspect.overrides import CaptureOption, overridden
@@ -326,7 +326,7 @@ class Registry:
     """
 
     # Shared by all registries, so that a forked child replaces the lock of copies too.
-    _lock: ClassVar[threading.Lock] = threading.Lock()
+    _lock: ClassVar[SignalSafeLock] = SignalSafeLock()
 
     def __init__(self) -> None:
         """Start with nothing declared."""
@@ -444,7 +444,7 @@ class Registry:
 
     def after_fork_in_child(self) -> None:
         """Replace the lock, which a thread of the parent may have held."""
-        Registry._lock = threading.Lock()
+        Registry._lock = SignalSafeLock()
 
 
 def _project_folder(declared: SpanType) -> str:

@@ -15,7 +15,6 @@ fields are captured first, so that a long conversation does not displace them.
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Collection, Hashable, Mapping
 from hashlib import sha256
 from types import TracebackType
@@ -26,6 +25,7 @@ from msgspec import Struct
 from remit import _capture, _runtime
 from remit._base.guard import guarded
 from remit._base.ids import KEY_BYTES, TIME_BYTES
+from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
 from remit._base.version import add_adapter
 from remit._declare.registry import AgentType, SpanType
@@ -34,13 +34,13 @@ from remit._decorators.agent import AgentRuns
 from remit._decorators.span_type import recorder_of
 from remit._inspect.signature import CallKind
 from remit._record.context import is_same_span, use_context
-from remit._record.context_variable import set_context
-from remit._record.run_blocks import opened
 from remit._record.runs import (
     OpenRun,
     SpanContext,
     contributed_interrupts,
     current_context,
+    opened,
+    set_context,
 )
 from remit._record.spans import OpenSpan, SpanRecorder, StepKind
 from remit.errors import DeniedError
@@ -181,7 +181,7 @@ class ManualSpan:
         self.refused: DeniedError | None = None
         self._entered: use_context | None = None
         self._previous: tuple[SpanContext | None] | None = None
-        self._lock = threading.Lock()
+        self._lock = SignalSafeLock()
         if span is not None:
             span.context.run.reported[span.context.key] = self
 
@@ -382,7 +382,7 @@ class SpanTable(Generic[K]):
         """Start empty."""
         self._spans: dict[K, ManualSpan] = {}
         self._aliases: dict[K, K] = {}
-        self._lock = threading.RLock()
+        self._lock = SignalSafeLock()
 
     def start(
         self,
@@ -480,7 +480,7 @@ class RunTable(Generic[K]):
         """Start empty."""
         self._idle_ns = int(idle_s * 1_000_000_000)
         self._runs: dict[K, _TableEntry] = {}
-        self._lock = threading.RLock()
+        self._lock = SignalSafeLock()
 
     def context(self, key: K, open_run: Callable[[], OpenRun]) -> SpanContext | None:
         """Return the context of the run of *key*, which *open_run* opens at the first use.

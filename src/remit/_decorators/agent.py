@@ -13,7 +13,7 @@ from remit._base.ids import is_pfid
 from remit._base.text import describe_value
 from remit._declare.registry import AgentType
 from remit._decorators.checks import check_texts, checked_name, declare, place_of
-from remit._decorators.span_type import current_rules, recorder_of
+from remit._decorators.span_type import recorder_of
 from remit._inspect.decorated import (
     CallableInfo,
     callable_info,
@@ -21,15 +21,15 @@ from remit._inspect.decorated import (
     unwrap_descriptor,
 )
 from remit._inspect.introspection import is_a, is_mapping
+from remit._record.blocks import RunBlock
 from remit._record.calls import CALLS
 from remit._record.context import check_terminated
 from remit._record.policy import Ceiling, under
-from remit._record.run_blocks import RunBlock
 from remit._record.runs import OpenRun, RunOptions, current_context
-from remit._record.tracer import StepTracer
+from remit._record.spans import StepTracer
 from remit._record.wrappers import Agent, AgentObject, WrapperConfig
 from remit.errors import DeclarationError, UsageError
-from remit.models._words import Purpose
+from remit.models._types import Purpose
 from remit.models.data_risk import DataRisk
 
 P = ParamSpec("P")
@@ -136,10 +136,10 @@ def _decorate(
     _runtime.registry().add_agent(declared)
     runs = AgentRuns(declared)
     tracer = StepTracer(
+        info.function,
         recorder_of(declared.span_type, runs.ceiling),
         info.self_parameter,
         outside=runs.outside,
-        rules=current_rules,
         open_run=runs.open,
     )
     redecorate = partial(

@@ -11,8 +11,8 @@ from remit._declare.risk import coerce
 from remit._decorators.checks import checked_name
 from remit._decorators.span_type import outside
 from remit._inspect.introspection import is_mapping
-from remit._record.span_blocks import ManualPlan, SpanBlock
-from remit._record.spans import SpanRecorder
+from remit._record.blocks import SpanBlock
+from remit._record.spans import BlockPlan, SpanRecorder
 from remit.errors import DeclarationError, UsageError
 from remit.models.data_risk import DataRisk
 
@@ -43,7 +43,8 @@ def span(
         DeclarationError: The name is empty or the data risk has an unknown word.
         UsageError: The payload is not a mapping.
     """
-    return SpanBlock(name, _recorder(name, payload, data_risk), outside)
+    values: Mapping[str, object] = {} if payload is None else payload
+    return SpanBlock(name, values, _recorder(name, payload, data_risk), outside)
 
 
 @guarded("the declaration of a block", passes=(DeclarationError, UsageError))
@@ -55,13 +56,11 @@ def _recorder(name: str, payload: Mapping[str, object] | None, data_risk: object
             'expected a mapping, as in {"goal": goal}'
         )
     risk = coerce(data_risk, f"remit.span({name!r})")
-    values: Mapping[str, object] = {} if payload is None else payload
     declared = _runtime.registry().span_type(name)
     if declared is None:
-        plan = ManualPlan(values)
-        return SpanRecorder(name, lambda: plan, find_risk=lambda: risk)
+        return SpanRecorder(name, BlockPlan, find_risk=lambda: risk)
     return SpanRecorder(
         name,
-        lambda: ManualPlan(values, inference.plan_of(declared)),
+        lambda: BlockPlan(inference.plan_of(declared)),
         find_risk=lambda: inference.effective(declared) if risk is None else risk,
     )

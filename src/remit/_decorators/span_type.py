@@ -9,15 +9,14 @@ from typing import Any, Final, Protocol, TypeVar, overload
 
 from remit import _runtime
 from remit._base.guard import guarded
-from remit._capture import Capture, Rules
+from remit._capture import Capture
 from remit._declare import inference
 from remit._declare.registry import SpanType
 from remit._decorators.checks import checked_name, declare
 from remit._inspect.decorated import callable_info, unwrap_descriptor
 from remit._record.calls import CALLS
 from remit._record.policy import Ceiling
-from remit._record.spans import SpanRecorder, StepKind
-from remit._record.tracer import StepTracer
+from remit._record.spans import SpanRecorder, StepKind, StepTracer
 from remit._record.wrappers import StepFunction, StepObject, WrapperConfig
 from remit.models.data_risk import DataRisk
 
@@ -133,7 +132,10 @@ def _decorate(
     _runtime.registry().add_span_type(declared)
     recorder = recorder_of(declared)
     tracer = StepTracer(
-        recorder, info.self_parameter, outside=partial(outside, recorder), rules=current_rules
+        info.function,
+        recorder,
+        info.self_parameter,
+        outside=partial(outside, recorder),
     )
     redecorate = partial(
         _decorate, name, options, takes_self=takes_self, declared_in=declared.declared_in
@@ -149,16 +151,11 @@ def recorder_of(
     return SpanRecorder(
         declared.name,
         lambda: inference.plan_of(declared),
-        place=declared.place,
+        declared_at=declared.place,
         find_risk=lambda: inference.effective(declared),
         ceiling=ceiling,
         kind=kind,
     )
-
-
-def current_rules() -> Rules:
-    """Return the capture rules for calls outside any run."""
-    return _runtime.current().recorder.rules
 
 
 _NO_BLOCK: Final[nullcontext[None]] = nullcontext()

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import in_event_loop, is_own_thread
 from remit._deliver.losses import ITEM_BYTES, Loss, Losses, cost, skeleton
 from remit._record.items import Item, Kind, RunFeed
@@ -89,8 +90,7 @@ class Buffer:
         self.inherited: set[str] = set()
 
     def _reset(self) -> None:
-        # Reentrant, because a signal handler may record while this thread holds it.
-        self._lock = threading.RLock()
+        self._lock = SignalSafeLock()
         self._room = threading.Condition(self._lock)
         self._stalled = False
         self._open: dict[bytes, Item] = {}

@@ -17,7 +17,7 @@ from remit._base.ids import key_text
 from remit._deliver.losses import ORPHAN
 from remit._deliver.spool import Registration, RunRecord
 from remit._record.items import Item
-from remit.client.endpoints import Call, Lenient
+from remit.client.endpoints import Call, lenient
 from remit.client.endpoints.table import (
     CREATE_AGENT,
     FINISH_INSTANCE,
@@ -240,9 +240,9 @@ def create_agent(registration: Registration) -> Call[Agent]:
     return CREATE_AGENT.raw(read=_agent, body=call.body)
 
 
-_read_instance: Final = Lenient(_InstanceAnswer)
-_read_agent: Final = Lenient(_AgentAnswer)
-_read_any: Final = Lenient(_AnyAnswer)
+_read_instance: Final = lenient(_InstanceAnswer)
+_read_agent: Final = lenient(_AgentAnswer)
+_read_any: Final = lenient(_AnyAnswer)
 
 
 def _instance(body: bytes) -> Instance:

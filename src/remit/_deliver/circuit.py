@@ -1,26 +1,20 @@
-"""Retries: the circuit breaker of one target, and the retries of single rows and runs."""
+"""The circuit breaker: the health of delivery to one target, and the time of the next try."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
-
-from msgspec import Struct
 
 from remit._base.backoff import delays
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
-from remit._deliver.reactions import MAX_TRIES
-from remit._deliver.results import Health
+from remit._deliver.status import Health
 from remit.errors import ApiError, ContractError, UnauthorizedError
-
-K = TypeVar("K", bound=Hashable)
 
 # A server that is down may be back soon; a wrong token or URL has to be fixed by a person.
 FIRST_WAIT_S: Final = 0.5
-# Part of the first wait after something was delivered: the server fails only now and then.
-SHORT_FIRST_WAIT_PART: Final = 1 / 5
 MAX_WAIT_S: Final = 30.0
 FIRST_WAIT_FOR_FIX_S: Final = 5.0
 MAX_WAIT_FOR_FIX_S: Final = 300.0
@@ -35,81 +29,31 @@ def waits(health: Health) -> Iterator[float]:
     return delays(first_s=FIRST_WAIT_FOR_FIX_S, max_s=MAX_WAIT_FOR_FIX_S)
 
 
-class Retry(Struct):
+class Retry:
     """The retries of one row, run or target.
 
     Attributes:
-        clock: The time.
-        waits: The seconds to wait before each further try.
         tries: Number of failed tries.
-        due_ns: Monotonic time of the next try.
     """
 
-    clock: Clock
-    waits: Iterator[float]
-    tries: int = 0
-    due_ns: int = 0
+    def __init__(self, clock: Clock, waits: Iterator[float]) -> None:
+        """Begin without a failed try; *waits* are the seconds before each further one."""
+        self.tries = 0
+        self._clock = clock
+        self._waits = waits
+        self._due_ns = 0
 
-    def postpone(self, wait_s: float | None = None, *, part: float = 1.0) -> float:
-        """Record a failed try; return the seconds until the next.
-
-        Args:
-            wait_s: Seconds to wait; by default the next of `waits`.
-            part: Part of that time to wait.
-        """
+    def postpone(self, wait_s: float | None = None) -> float:
+        """Record a failed try; return the seconds until the next, by default those of `waits`."""
         self.tries += 1
         if wait_s is None:
-            wait_s = next(self.waits) * part
-        self.due_ns = self.clock.monotonic_ns() + int(wait_s * NS_PER_S)
+            wait_s = next(self._waits)
+        self._due_ns = self._clock.monotonic_ns() + int(wait_s * NS_PER_S)
         return wait_s
 
     def due_in_s(self) -> float:
         """Return the seconds until the next try, never below zero."""
-        return max(0.0, (self.due_ns - self.clock.monotonic_ns()) / NS_PER_S)
-
-
-class RetryQueue(Generic[K]):
-    """Retries of what failed, by key."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin with none."""
-        self._clock = clock
-        self._retries: dict[K, Retry] = {}
-
-    def __bool__(self) -> bool:
-        """Return whether there are any."""
-        return bool(self._retries)
-
-    def __contains__(self, key: K) -> bool:
-        """Return whether the last try of *key* failed."""
-        return key in self._retries
-
-    def retry_later(self, key: K) -> bool:
-        """Record a failed try of *key*; return whether to try once more."""
-        retry = self._retries.setdefault(key, Retry(self._clock, delays()))
-        if retry.tries + 1 >= MAX_TRIES:
-            del self._retries[key]
-            return False
-        retry.postpone()
-        return True
-
-    def is_waiting(self, key: K) -> bool:
-        """Return whether it is too early for the next try."""
-        retry = self._retries.get(key)
-        return retry is not None and retry.due_in_s() > 0
-
-    def remove(self, key: K) -> None:
-        """Remove *key*, which succeeded or is not tried any more."""
-        self._retries.pop(key, None)
-
-    def keep_only(self, keys: Collection[K]) -> None:
-        """Remove all but *keys*."""
-        for key in self._retries.keys() - set(keys):
-            del self._retries[key]
-
-    def wait_s(self) -> float | None:
-        """Return the seconds until the next try is due, `None` without one."""
-        return min((retry.due_in_s() for retry in self._retries.values()), default=None)
+        return max(0.0, (self._due_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
 
 class CircuitBreaker:
@@ -125,6 +69,8 @@ class CircuitBreaker:
         self,
         target: str,
         clock: Clock,
+        *,
+        spool: Path | None = None,
         waits: Callable[[Health], Iterator[float]] = waits,
     ) -> None:
         """Begin idle, ready to try.
@@ -132,12 +78,14 @@ class CircuitBreaker:
         Args:
             target: URL or path without credentials, for log lines.
             clock: The time.
+            spool: Folder of the items that wait, for log lines; None if they are in memory.
             waits: Returns the waits for a state of delivery; tests pass waits without jitter.
         """
         self.health = Health.IDLE
         self.last_error: str | None = None
         self.stalled = False
         self._target = target
+        self._spool = spool
         self._clock = clock
         self._waits = waits
         self._retry: Retry | None = None
@@ -155,10 +103,15 @@ class CircuitBreaker:
         """Whether a flush should wait: a try is due, and none is stalled."""
         return not self.stalled and self.wait_s(forced=False) == 0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed; the log has a line about it."""
+        return self.health not in (Health.OK, Health.IDLE)
+
     def succeeded(self) -> None:
         """Record that the server took what was sent."""
         self.stalled = False
-        if self.health not in (Health.OK, Health.IDLE):
+        if self.failing:
             logger.info("delivery to %s works again; what was kept is being sent", self._target)
         self.health = Health.OK
         self._retry = None
@@ -170,55 +123,44 @@ class CircuitBreaker:
         Args:
             error: The failure.
             after_success: Something was delivered just before, so the server is not down: the waits
-                begin again with a short one.
+                begin again.
         """
         self.stalled = False
-        health = _health_of(error)
-        # A wrong token or URL stays wrong, whatever else was answered.
-        after_success = after_success and health is Health.FAILING
-        if after_success or health is not self.health:
-            self._retry = None
-        changed, self.health = health is not self.health, health
-        if changed:
-            logger.warning(
-                "nothing can be delivered to %s: %s. Your program is not affected; what it "
-                "records is kept within its bounds, and remit tries again by itself%s",
-                self._target,
-                error,
-                f". After it is corrected, {self.send_command} sends what ended processes left"
-                if health is not Health.FAILING
-                else "",
-            )
+        before, self.health = self.health, _health_of(error)
         self.last_error = str(error)
         self._server_asked = error.retry_after_s is not None
-        if self._retry is None:
-            self._retry = Retry(self._clock, self._waits(health))
-        wait_s = self._retry.postpone(part=SHORT_FIRST_WAIT_PART if after_success else 1.0)
-        if error.retry_after_s is None:
-            return wait_s
+        if self.health is not before:
+            logger.warning(
+                "nothing can be delivered to %s: %s. Your program is not affected; what it "
+                "records is kept in %s within its bounds, and remit tries again by itself%s",
+                self._target,
+                error,
+                self._spool or "memory",
+                f". If items are left when this process ends, {self.how_to_send}"
+                if self._spool is not None
+                else "",
+            )
+        # A wrong token or URL stays wrong, whatever else was answered.
+        restart = self.health is not before or (after_success and self.health is Health.FAILING)
+        if self._retry is None or restart:
+            self._retry = Retry(self._clock, self._waits(self.health))
         return self._retry.postpone(error.retry_after_s)
 
     @property
-    def send_command(self) -> str:
-        """The command that sends what ended processes left, once the problem is fixed.
+    def how_to_send(self) -> str:
+        """How the items that a process leaves on disk are sent later, for a log line.
 
         The corrected token or URL differs from the one that the items were recorded for.
         """
         if self.health is Health.UNAUTHORIZED:
-            return "`remit spool send --all`"
+            return "`remit spool send --all` sends them once that is mended"
         other_url = f"`remit spool send --from {self._target}`"
         if self.health is Health.WRONG_SERVER:
-            return other_url
+            return f"{other_url} sends them once that is mended"
+        command = "`remit spool send`"
         if self.health is not Health.OK and "://" in self._target:
-            return f"`remit spool send` (after a change of the api_url, {other_url})"
-        return "`remit spool send`"
-
-    @property
-    def how_to_send(self) -> str:
-        """How the items that a process leaves on disk are sent later, for a log line."""
-        if self.health in (Health.UNAUTHORIZED, Health.WRONG_SERVER):
-            return f"{self.send_command} sends them once that is mended"
-        return f"the next process that records to there sends them, or {self.send_command}"
+            command += f" (after a change of the api_url, {other_url})"
+        return f"the next process that records to there sends them, or {command}"
 
     def report(self, topic: str, message: str) -> None:
         """Set *message* as the last error; log the first message of each *topic*."""

@@ -1,14 +1,20 @@
-"""Delivery: the runtime's interface to it, with a sink, `flush`, `shutdown` and `status`."""
+"""Delivery: the runtime's interface to it, with a sink, `flush`, `shutdown` and `status`.
+
+It wires the parts: buffer, writer thread, outbox, sender thread, adoption.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias, TypedDict, Unpack
 
-from remit._base.clock import Clock, Deadline
-from remit._base.guard import guarded
+from remit._base.clock import NS_PER_S, Clock, Deadline
+from remit._base.guard import guarded, logger
+from remit._base.locks import SignalSafeLock
 from remit._base.loops import SENDER, WRITER
 from remit._deliver.adoption import Adoption
 from remit._deliver.batches import BatchLimits
@@ -16,12 +22,10 @@ from remit._deliver.buffer import Buffer
 from remit._deliver.calls import Client, DeadlineClient
 from remit._deliver.circuit import CircuitBreaker, without_credentials
 from remit._deliver.losses import Loss, Losses
-from remit._deliver.refusals import Tally
-from remit._deliver.results import FlushResult, Status
-from remit._deliver.runs import Registrations, RunTable
+from remit._deliver.run_delivery import Registrations, RunDeliveries
 from remit._deliver.sender import Sender, SenderContext
-from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, SpoolOutbox
-from remit._deliver.status import StatusReader
+from remit._deliver.spool import NO_OTHER_FILES, Files, Folder, OtherFiles, Outbox
+from remit._deliver.status import FlushResult, Status, Tally
 from remit._deliver.worker import Worker
 from remit._deliver.writer import Writer
 from remit._record.items import Sink
@@ -102,12 +106,17 @@ class Delivery:
     def _assemble(self) -> None:
         """Create what belongs to one process: outbox, writer, sender, threads."""
         clock, buffer, settings = self._clock, self._buffer, self._settings
-        # Reentrant, because a signal handler may shut down too.
-        self._closing = threading.RLock()
-        self._spool_files = files = self._files()
-        self._outbox = outbox = SpoolOutbox(files, release=buffer.release)
+        self._closing = SignalSafeLock()
+        self._files: Files | None = None
+        if self._spool is not None:
+            self._files = Files(
+                self._spool, wall_ns=clock.wall_ns, on_loss=self._count_loss, others=self._others
+            )
+        self._outbox = outbox = Outbox(self._files, release=buffer.release)
         self._client = DeadlineClient(self._http, settings["request_timeout_s"])
-        self._circuit = CircuitBreaker(self._target, clock)
+        self._circuit = CircuitBreaker(
+            self._target, clock, spool=self._spool.path if self._spool is not None else None
+        )
         context = SenderContext(
             client=self._client,
             circuit=self._circuit,
@@ -118,9 +127,9 @@ class Delivery:
             stream_interval_s=min(settings["poll_interval_s"], settings["flush_interval_s"]),
             clock=clock,
         )
-        runs = RunTable(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
+        runs = RunDeliveries(outbox, feed_of=buffer.feed, forget=buffer.forget_feed)
         self._sender = sender = Sender(outbox, runs, context)
-        self._adoption = adoption = Adoption(files, context, settings["poll_interval_s"])
+        self._adoption = adoption = Adoption(self._files, context, settings["poll_interval_s"])
         self._close_client = guarded("closing the connections")(self._client.close)
 
         def send() -> float:
@@ -142,16 +151,6 @@ class Delivery:
             self._target, buffer, self._writer, outbox, adoption, context, self._spool
         )
 
-    def _files(self) -> Files | None:
-        if self._spool is None:
-            return None
-        return Files(
-            self._spool,
-            wall_ns=self._clock.wall_ns,
-            on_loss=self._count_loss,
-            others=self._others,
-        )
-
     @property
     def sink(self) -> Sink:
         """The sink for recorded items."""
@@ -168,9 +167,8 @@ class Delivery:
 
     def bring_back(self) -> None:
         """Make what ended processes set aside ready to be sent again."""
-        files = self._files()
-        if files is not None:
-            files.bring_back()
+        if self._files is not None:
+            self._files.bring_back()
 
     def flush(
         self, deadline: Deadline, *, adopting: bool = True, forced: bool = True
@@ -249,7 +247,7 @@ class Delivery:
         paused = self._paused[threading.get_ident()] = list[Pausable]()
         # A sender that waits for the network holds no lock that a child needs.
         sender = (self._sender_thread,) if self._http.holds_locks else ()
-        spool = (self._spool_files,) if self._spool_files is not None else ()
+        spool = (self._files,) if self._files is not None else ()
         for part in (*sender, *spool):
             if part.pause(FORK_WAIT_S):
                 paused.append(part)
@@ -373,3 +371,90 @@ class Delivery:
         if self._closed:
             unmoved = self._status.unmoved()
         return self._status.result(up_to, unmoved=unmoved)
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReader:
+    """Reads the counts of all parts of delivery; may be called from any thread."""
+
+    target: str
+    buffer: Buffer
+    writer: Writer
+    outbox: Outbox
+    adoption: Adoption
+    context: SenderContext
+    spool: Folder | None
+
+    def unmoved(self) -> int:
+        """Count the items that are in no outbox yet, open spans included."""
+        return len(self.buffer) + self.writer.in_transit
+
+    def result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
+        """Return the counts as the result of a flush.
+
+        Args:
+            up_to: Id of the last row that counts as pending; None counts all rows.
+            unmoved: Number of items in no outbox that count as pending.
+        """
+        outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
+        return FlushResult(
+            sent=context.tally.sent,
+            pending=outbox.pending(up_to) + adopted + unmoved,
+            spooled=outbox.spooled(up_to) + adopted,
+            set_aside=sum(context.tally.set_aside.values()),
+            dropped=context.losses.by_reason(),
+            last_error=context.circuit.last_error,
+        )
+
+    def status(self) -> Status:
+        """Return the status; the runtime fills in mode, faults and what was withheld."""
+        counts, context = self.result(unmoved=self.unmoved()), self.context
+        return Status(
+            mode="",
+            target=self.target,
+            health=context.circuit.health,
+            sent=counts.sent,
+            pending=counts.pending,
+            spooled=counts.spooled,
+            set_aside=dict(context.tally.set_aside),
+            dropped=counts.dropped,
+            last_error=counts.last_error,
+            writer_lag_s=self.writer.lag_s,
+            buffer_bytes=self.buffer.held_bytes,
+            spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
+            spool_age_s=self._spool_age_s(),
+            misattributed=dict(context.tally.misattributed),
+        )
+
+    def log_what_is_left(self, result: FlushResult) -> None:
+        """Log the items that a shutdown could not deliver: those kept on disk, those lost.
+
+        An outage has its line already, which says where the items are kept.
+        """
+        why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
+        lost = result.pending - result.spooled
+        if lost:
+            logger.warning(
+                "%d recorded items were not delivered to %s before the deadline of the shutdown "
+                "and are lost with this process; the last error was: %s",
+                lost,
+                self.target,
+                why,
+            )
+        if result.spooled:
+            logger.log(
+                logging.INFO if self.context.circuit.failing else logging.WARNING,
+                "%d recorded items were not delivered to %s before the deadline of the shutdown; "
+                "they are kept in %s, and %s; the last error was: %s",
+                result.spooled,
+                self.target,
+                self.spool.path if self.spool is not None else "memory",
+                self.context.circuit.how_to_send,
+                why,
+            )
+
+    def _spool_age_s(self) -> float:
+        written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
+        now_ns = self.context.clock.wall_ns()
+        oldest_ns = min((time_ns for time_ns in written if time_ns is not None), default=now_ns)
+        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)

@@ -7,7 +7,6 @@ full, and a process that adopts the run builds the same span.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
@@ -18,6 +17,7 @@ from msgspec import Raw
 from msgspec.structs import replace
 
 from remit._base.ids import derived_key
+from remit._base.locks import SignalSafeLock
 from remit._base.outcomes import COMPLETE, FAILED
 from remit._declare.registry import LOSS_TYPE, RUN_TYPE
 from remit._record.items import Item, Kind
@@ -108,8 +108,7 @@ class Losses:
         self._counts: Counter[str] = Counter()
         # Losses that are not in the record of their run yet.
         self._of_runs: dict[str, Counter[str]] = {}
-        # Reentrant, because a signal handler may record while this thread counts.
-        self._lock = threading.RLock()
+        self._lock = SignalSafeLock()
 
     def add(self, reason: Loss, count: int = 1, *, run_key: str | None = None) -> None:
         """Add *count* for *reason*, also to the run if it is known."""
@@ -153,7 +152,7 @@ class Losses:
         """Start without losses, with a new lock: a thread of the parent may hold the old one."""
         self._counts = Counter()
         self._of_runs = {}
-        self._lock = threading.RLock()
+        self._lock = SignalSafeLock()
 
 
 def cost(item: Item) -> int:

@@ -1,8 +1,10 @@
-"""Reactions to refused items: pure decisions, no input or output."""
+"""Reactions to refused items and runs: pure decisions, no input or output."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -10,13 +12,18 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from remit._deliver.losses import cost, cut_marker, skeleton
+from remit._deliver.losses import Loss, cost, cut_marker, skeleton
 from remit._record.items import Item, Kind
+from remit.errors import ApiError
 
 MAX_TRIES: Final = 5
+# Bounds on a server's words in counts and log lines.
+MAX_WORD_CHARS: Final = 60
+MAX_FIELDS: Final = 5
 # Longer values of a payload are replaced when the payload is too large for the server.
 KEPT_VALUE_BYTES: Final = 256
 
+_not_word_chars: Final = re.compile(r"[^\w.\[\]-]+")
 _object: Final = msgspec.json.Decoder(dict[str, Raw])
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -80,3 +87,81 @@ def _marked(value: bytes) -> Raw:
     if len(value) <= KEPT_VALUE_BYTES:
         return Raw(value)
     return Raw(cut_marker(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The reason for which an item, or everything of a run, is set aside.
+
+    Attributes:
+        reason: One word, for the counts.
+        topic: The first message of each topic is logged.
+        problem: A sentence for the log, without its full stop.
+        loss: The reason in the losses of the run; None if the whole run is refused.
+    """
+
+    reason: str
+    topic: str
+    problem: str
+    loss: Loss | None = None
+
+    def message(self, *, kept: bool) -> str:
+        """Return the sentences for the log; *kept* tells whether there is a spool to keep it in."""
+        if kept:
+            return (
+                f"{self.problem}. It is set aside and the rest goes on; remit.status().set_aside "
+                "counts it, `remit spool status` lists it"
+            )
+        return (
+            f"{self.problem}. There is no spool to keep it in, so it is dropped and the rest goes "
+            "on; remit.status().dropped counts it"
+        )
+
+    @classmethod
+    def of_item(cls, code: str | None, fields: Iterable[str]) -> Refusal:
+        """Return the refusal of an item, without the server's sentence, which may quote data.
+
+        Args:
+            code: The server's error code.
+            fields: Names of the invalid fields.
+        """
+        reason = _word(code or "unknown")
+        named = ", ".join(_word(field) for field in list(fields)[:MAX_FIELDS])
+        why = f"{reason} ({named})" if named else reason
+        return cls(reason, why, f"the server refused an item for good: {why}", Loss.REFUSED)
+
+    @classmethod
+    def of_error(cls, error: ApiError) -> Refusal:
+        """Return the refusal of an item in a request of its own."""
+        return cls.of_item(error.code or f"http_{error.status}", error.errors)
+
+    @classmethod
+    def of_run(cls, agent: str, error: ApiError) -> Refusal:
+        """Return the refusal of a whole run of *agent*; registrations contain no user data."""
+        reason = _word(error.code or f"http_{error.status}")
+        problem = f"the server refused a run of {agent} with everything of it: {error}"
+        return cls(f"run_{reason}", f"{agent}: {reason}", problem)
+
+    @classmethod
+    def of_no_registration(cls, agent: str) -> Refusal:
+        """Return the refusal of a run of *agent* whose registration could not be built."""
+        problem = (
+            f"the registration of {agent} could not be built because of a fault inside remit (see "
+            "the log), so no run of it is delivered"
+        )
+        return cls("run_unregistered", f"{agent}: unregistered", problem)
+
+
+FAULT: Final = Refusal(
+    "fault", "fault", "an item could not be sent because of a fault inside remit", Loss.FAULT
+)
+RUN_FAULT: Final = Refusal(
+    "run_fault",
+    "run_fault",
+    "a run could not be opened at the server because of a fault inside remit, and nothing of it "
+    "can be sent",
+)
+
+
+def _word(text: str) -> str:
+    return _not_word_chars.sub("_", text[:MAX_WORD_CHARS])

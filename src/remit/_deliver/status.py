@@ -1,108 +1,185 @@
-"""Reads the counts of delivery: for the result of a flush, the status, and the log at shutdown."""
+"""The result of a flush, and the status: what users see of delivery.
+
+Items are counted, not spans: the registration of a run, a span, the late end of a span that was
+announced as active, a quality payload and the end of a run are one item each.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
 
-from remit._base.clock import NS_PER_S
-from remit._base.guard import logger
-from remit._deliver.adoption import Adoption
-from remit._deliver.buffer import Buffer
-from remit._deliver.results import FlushResult, Status
-from remit._deliver.sender import SenderContext
-from remit._deliver.spool import Folder, SpoolOutbox
-from remit._deliver.writer import Writer
+from msgspec import Struct, field
+
+FAULT: Final = "a fault inside remit; see remit.status().faults"
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReader:
-    """Reads the counts of all parts of delivery; may be called from any thread.
+class Health(StrEnum):
+    """State of delivery."""
+
+    IDLE = "idle"
+    """Nothing was sent yet."""
+    OK = "ok"
+    """The last thing that was sent was taken."""
+    FAILING = "failing"
+    """The server cannot be reached, or cannot answer now."""
+    UNAUTHORIZED = "unauthorized"
+    """The server does not take the token."""
+    WRONG_SERVER = "wrong_server"
+    """What answers at the URL does not speak the API."""
+
+
+class Tally:
+    """Counts of what a process delivered: its own items and adopted ones.
 
     Attributes:
-        target: URL or path without credentials.
-        buffer: Holds items until the writer moves them.
-        writer: Moves items to the outbox.
-        outbox: Holds items until they are sent.
-        adoption: Sends the files of ended processes.
-        context: Has the circuit, the tally and the losses.
-        spool: Folder for undelivered items; None if they are in memory.
+        sent: Items that the server took.
+        set_aside: Items that the server refused for good and that are kept, by its reason.
+        misattributed: Runs that the server records as another agent's, by the program's agent.
     """
 
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.sent = 0
+        self.set_aside: Counter[str] = Counter()
+        self.misattributed: Counter[str] = Counter()
+
+
+class FlushResult(Struct, frozen=True):
+    """Counts of sent, waiting and lost items; true only if everything was delivered.
+
+    `pending` counts items that existed when the flush began. The others are totals since remit was
+    first used in this process, or since it was used again after a shutdown, so that a loss stays
+    visible.
+
+    Attributes:
+        sent: Items that the server took.
+        pending: Items that still wait.
+        spooled: Those of them that are on disk and outlive the process.
+        set_aside: Items that the server refused for good and that are kept in the spool.
+        dropped: Items, or payloads of items, that were lost, by reason.
+        last_error: The last error, in words; it may have been corrected since.
+    """
+
+    sent: int
+    pending: int
+    spooled: int
+    set_aside: int
+    dropped: Mapping[str, int]
+    last_error: str | None
+
+    def __str__(self) -> str:
+        """Return it in a sentence."""
+        return f"{_counted(self)}; last error: {self.last_error or 'none'}"
+
+    def __bool__(self) -> bool:
+        """Return whether everything was delivered."""
+        return not (self.pending or self.set_aside or any(self.dropped.values()))
+
+    @classmethod
+    def nothing(cls) -> FlushResult:
+        """Return the result where nothing is delivered at all."""
+        return cls(0, 0, 0, 0, {}, None)
+
+    @classmethod
+    def unknown(cls) -> FlushResult:
+        """Return the result after a fault of remit's: it is false."""
+        return cls(0, 0, 0, 0, {"fault": 1}, FAULT)
+
+
+class Status(Struct, frozen=True):
+    """The status of delivery now; after a shutdown, at its end.
+
+    Counts are totals since remit was first used in this process, or since it was used again after
+    a shutdown; the child of a fork begins with none. Files that ended processes left count from
+    when this process takes them up; `remit spool status` shows all.
+
+    Attributes:
+        mode: `remote`, `local` or `off`; `unknown` after a fault of remit's own.
+        target: The server or database, without credentials.
+        health: State of delivery.
+        sent: Items that the server took.
+        pending: Items that wait, in memory or on disk.
+        spooled: Those of them that are on disk.
+        set_aside: Items that the server refused for good and that are kept in the spool, by its
+            reason.
+        dropped: Items, or payloads of items, that were lost, by reason.
+        last_error: The last error, in words; it may have been corrected since.
+        writer_lag_s: Greatest age of an item that is only in memory, in seconds.
+        buffer_bytes: Bytes of memory that waiting items take.
+        spool_bytes: Bytes on disk, of the whole folder: of other processes too.
+        spool_age_s: Age of the oldest item on disk that this process is to send, in seconds.
+        faults: Faults inside remit that were contained, by place.
+        withheld: Values that redaction withheld, by rule.
+        exceeding: Steps that exceeded an agent's remit, run or refused, by name.
+        outside_run: Calls of steps outside any run, run or refused, by name.
+        misattributed: Runs that the server records as another agent's, by the program's agent.
+    """
+
+    mode: str
     target: str
-    buffer: Buffer
-    writer: Writer
-    outbox: SpoolOutbox
-    adoption: Adoption
-    context: SenderContext
-    spool: Folder | None
+    health: Health
+    sent: int
+    pending: int
+    spooled: int
+    set_aside: Mapping[str, int]
+    dropped: Mapping[str, int]
+    last_error: str | None
+    writer_lag_s: float
+    buffer_bytes: int
+    spool_bytes: int
+    spool_age_s: float = 0.0
+    faults: Mapping[str, int] = field(default_factory=dict[str, int])
+    withheld: Mapping[str, int] = field(default_factory=dict[str, int])
+    exceeding: Mapping[str, int] = field(default_factory=dict[str, int])
+    outside_run: Mapping[str, int] = field(default_factory=dict[str, int])
+    misattributed: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def unmoved(self) -> int:
-        """Count the items that are in no outbox yet, open spans included."""
-        return len(self.buffer) + self.writer.in_transit
+    def __str__(self) -> str:
+        """Return it in a few lines, for people."""
+        lines = [
+            f"mode {self.mode}, to {self.target or 'nowhere'}: {self.health}",
+            _counted(self),
+            f"writer behind by {self.writer_lag_s:.1f} s, {self.buffer_bytes:,} bytes in memory",
+            f"spool {self.spool_bytes:,} bytes, the oldest item {self.spool_age_s:.1f} s old",
+            f"last error: {self.last_error or 'none'}",
+        ]
+        counted = {
+            "calls outside any run": self.outside_run,
+            "faults of remit's own": self.faults,
+            "runs recorded as another agent's": self.misattributed,
+        }
+        lines += [f"{what}: {_by_reason(counts)}" for what, counts in counted.items() if counts]
+        return "\n".join(lines)
 
-    def result(self, up_to: int | None = None, *, unmoved: int = 0) -> FlushResult:
-        """Return the counts as the result of a flush.
+    @classmethod
+    def nothing(cls) -> Status:
+        """Return the status where nothing is delivered at all."""
+        return cls("off", "", Health.IDLE, 0, 0, 0, {}, {}, None, 0.0, 0, 0)
 
-        Args:
-            up_to: Id of the last row that counts as pending; None counts all rows.
-            unmoved: Number of items in no outbox that count as pending.
-        """
-        outbox, context, adopted = self.outbox, self.context, self.adoption.pending()
-        return FlushResult(
-            sent=context.tally.sent,
-            pending=outbox.pending(up_to) + adopted + unmoved,
-            spooled=outbox.spooled(up_to) + adopted,
-            set_aside=sum(context.tally.set_aside.values()),
-            dropped=context.losses.by_reason(),
-            last_error=context.circuit.last_error,
-        )
+    @classmethod
+    def unknown(cls) -> Status:
+        """Return the status after a fault of remit's."""
+        return cls("unknown", "", Health.IDLE, 0, 0, 0, {}, {}, FAULT, 0.0, 0, 0)
 
-    def status(self) -> Status:
-        """Return the status; the runtime fills in mode, faults and what was withheld."""
-        outbox, context = self.outbox, self.context
-        adopted = self.adoption.pending()
-        return Status(
-            mode="",
-            target=self.target,
-            health=context.circuit.health,
-            sent=context.tally.sent,
-            pending=outbox.pending() + adopted + self.unmoved(),
-            spooled=outbox.spooled() + adopted,
-            set_aside=dict(context.tally.set_aside),
-            dropped=context.losses.by_reason(),
-            last_error=context.circuit.last_error,
-            writer_lag_s=self.writer.lag_s,
-            buffer_bytes=self.buffer.held_bytes,
-            spool_bytes=self.spool.size_bytes() if self.spool is not None else 0,
-            spool_age_s=self._spool_age_s(),
-            misattributed=dict(context.tally.misattributed),
-        )
 
-    def log_what_is_left(self, result: FlushResult) -> None:
-        """Log the items that a shutdown could not deliver: those kept on disk, those lost."""
-        why = result.last_error or "none, there was not enough time (see exit_timeout_s)"
-        lost = result.pending - result.spooled
-        if lost:
-            logger.warning(
-                "%d recorded items were not delivered to %s before the deadline of the shutdown "
-                "and are lost with this process; the last error was: %s",
-                lost,
-                self.target,
-                why,
-            )
-        if result.spooled:
-            logger.warning(
-                "%d recorded items were not delivered to %s before the deadline of the shutdown; "
-                "they are kept in %s, and %s; the last error was: %s",
-                result.spooled,
-                self.target,
-                self.spool.path if self.spool is not None else "memory",
-                self.context.circuit.how_to_send,
-                why,
-            )
+def _counted(counts: FlushResult | Status) -> str:
+    aside = counts.set_aside
+    return (
+        f"{counts.sent:,} sent, {counts.pending:,} pending, {counts.spooled:,} of them on disk, "
+        f"{f'{aside:,}' if isinstance(aside, int) else _by_reason(aside)} set aside, "
+        f"{_by_reason(counts.dropped)} dropped"
+    )
 
-    def _spool_age_s(self) -> float:
-        written = (self.outbox.oldest_ns(), self.adoption.oldest_ns())
-        now_ns = self.context.clock.wall_ns()
-        oldest_ns = min((time_ns for time_ns in written if time_ns is not None), default=now_ns)
-        return max(0.0, (now_ns - oldest_ns) / NS_PER_S)
+
+def _by_reason(counts: Mapping[str, int]) -> str:
+    """Return the total, and the count of each reason."""
+    each = ", ".join(f"{reason} {count:,}" for reason, count in counts.items() if count)
+    return f"{sum(counts.values()):,}" + (f" ({each})" if each else "")
+
+
+# Created at import, so that returning them cannot fail.
+UNKNOWN: Final = FlushResult.unknown()
+UNSEEN: Final = Status.unknown()

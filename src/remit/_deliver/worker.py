@@ -10,6 +10,7 @@ from typing import Any, Final
 from remit._base import guard
 from remit._base.clock import NS_PER_S, Clock
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 
 # After a fault: long enough not to spin, short enough not to lose much when the process ends.
 FAULT_WAIT_S: Final = 1.0
@@ -49,9 +50,8 @@ class Worker:
         self._done = 0
         self._due_ns = 0
         # One step at a time, also if another thread calls `run_once`.
-        self._stepping = threading.RLock()
-        # Reentrant: a signal handler may record, and so wake, while this thread holds it.
-        self._lock = threading.RLock()
+        self._stepping = SignalSafeLock()
+        self._lock = SignalSafeLock()
         self._changed = threading.Condition(self._lock)
 
     @property

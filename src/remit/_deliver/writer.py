@@ -9,8 +9,8 @@ from remit._base.guard import guarded
 from remit._base.ids import key_text, new_key
 from remit._deliver.buffer import CHUNK_ITEMS, Buffer
 from remit._deliver.losses import failed_end, loss_span
-from remit._deliver.runs import Registrations
-from remit._deliver.spool import RunRecord, SpoolOutbox
+from remit._deliver.run_delivery import Registrations
+from remit._deliver.spool import Outbox, RunRecord
 from remit._record.items import Item, Kind
 
 
@@ -21,7 +21,7 @@ class Writer:
         self,
         *,
         buffer: Buffer,
-        outbox: SpoolOutbox,
+        outbox: Outbox,
         registrations: Registrations,
         clock: Clock,
         interval_s: float,

@@ -7,17 +7,15 @@ pass through unchanged. The span is current while the user's code runs, in each 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import CoroutineType, FunctionType
+from functools import partial
+from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
 from remit._base import guard
 from remit._inspect.signature import CallKind
 from remit._record.context import SavedContext
-from remit._record.context_variable import set_context
 from remit._record.generators import (
-    AnyAsyncGenerator,
     AnyCoroutine,
-    AnyGenerator,
     as_coroutine,
     await_stepwise,
     named_as,
@@ -25,10 +23,9 @@ from remit._record.generators import (
     wrap_generator,
 )
 from remit._record.results import PLAIN_TYPE_IDS, end_with_result
-from remit._record.runs import current_context
-from remit._record.spans import START
-from remit._record.streams import generator_span
-from remit._record.tracer import StepTracer
+from remit._record.runs import current_context, set_context
+from remit._record.spans import START, StepTracer
+from remit._record.streams import GeneratorSpan, StreamSpan
 
 Args: TypeAlias = tuple[Any, ...]
 Kwargs: TypeAlias = Mapping[str, Any]
@@ -119,52 +116,18 @@ def coroutine_call(tracer: StepTracer) -> Wrapper:  # noqa: C901 - a frame more 
             return result
         return end_with_result(span, result, instance, args, kwargs)
 
-    return _named(drive)
+    named_as(tracer.function, drive)  # so that its coroutines have the name of the user's
+    return drive
 
 
-def _named(drive: Any) -> Wrapper:  # noqa: ANN401 - a coroutine function
-    """Return what calls *drive* and gives each coroutine the name of the user's function."""
+def stream_call(wrap: Callable[[Any, StreamSpan], object], tracer: StepTracer) -> Wrapper:
+    """Return the wrapper of a generator function, whose generators *wrap* drives step by step."""
 
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> Any:  # noqa: ANN401
+    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> object:
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        coroutine = drive(wrapped, instance, args, kwargs)
-        of_function = type(wrapped) is FunctionType
-        if not (
-            of_function
-            and coroutine.__qualname__ is wrapped.__qualname__
-            and coroutine.__name__ is wrapped.__name__
-        ):
-            named_as(wrapped, coroutine)
-            if of_function:  # the next ones have the names from their beginning
-                named_as(wrapped, drive)
-        return coroutine
-
-    return call
-
-
-def generator_call(tracer: StepTracer) -> Wrapper:
-    """Return the wrapper of a generator function: a real generator, driven step by step."""
-
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyGenerator:
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        inner: AnyGenerator = wrapped(*args, **kwargs)
+        inner: object = wrapped(*args, **kwargs)
         try:
-            return wrap_generator(inner, generator_span(tracer, instance, args, kwargs))
-        except Exception as error:  # noqa: BLE001 - a guard
-            guard.contain(START, error)
-            return inner
-
-    return call
-
-
-def async_generator_call(tracer: StepTracer) -> Wrapper:
-    """Return the wrapper of an async generator function, driven step by step in the same task."""
-
-    def call(wrapped: Wrapped, instance: object, args: Args, kwargs: Kwargs) -> AnyAsyncGenerator:
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        inner: AnyAsyncGenerator = wrapped(*args, **kwargs)
-        try:
-            return wrap_async_generator(inner, generator_span(tracer, instance, args, kwargs))
+            return wrap(inner, GeneratorSpan(tracer, instance, args, kwargs))
         except Exception as error:  # noqa: BLE001 - a guard
             guard.contain(START, error)
             return inner
@@ -175,6 +138,6 @@ def async_generator_call(tracer: StepTracer) -> Wrapper:
 CALLS: Final[dict[CallKind, Callable[[StepTracer], Wrapper]]] = {
     CallKind.FUNCTION: function_call,
     CallKind.COROUTINE: coroutine_call,
-    CallKind.GENERATOR: generator_call,
-    CallKind.ASYNC_GENERATOR: async_generator_call,
+    CallKind.GENERATOR: partial(stream_call, wrap_generator),
+    CallKind.ASYNC_GENERATOR: partial(stream_call, wrap_async_generator),
 }

@@ -5,10 +5,8 @@ Also here: the ceilings and terminations of the runs around a context.
 
 from __future__ import annotations
 
-from remit._record.context_variable import set_context
-from remit._record.items import RunFeed
 from remit._record.policy import Ceilings
-from remit._record.runs import SpanContext, current_context, outer_runs
+from remit._record.runs import SpanContext, current_context, outer_runs, set_context
 from remit.errors import RunTerminated
 
 
@@ -155,13 +153,11 @@ class SavedContext:
             set_context(self.context)
 
 
-def terminated_around(context: SpanContext) -> RunFeed | None:
-    """Return the feed of a terminated run around *context*, or None if there is none."""
-    if context.run.feed.terminated is not None:
-        return context.run.feed
-    for run in context.outer_runs:
-        if run.feed.terminated is not None:
-            return run.feed
+def termination(context: SpanContext) -> RunTerminated | None:
+    """Return the error to raise if the run of *context*, or one around it, was terminated."""
+    for feed in (context.run.feed, *(run.feed for run in context.outer_runs)):
+        if feed.terminated is not None:
+            return RunTerminated(feed.key, feed.terminated or None)
     return None
 
 
@@ -171,19 +167,13 @@ def check_terminated(context: SpanContext) -> None:
     Raises:
         RunTerminated: One of them was.
     """
-    feed = terminated_around(context)
-    if feed is not None:
-        raise RunTerminated(feed.key, feed.terminated or None)
+    error = termination(context)
+    if error is not None:
+        raise error
 
 
 def terminate(context: SpanContext, reason: str, exceeded: Ceilings) -> None:
-    """Terminate the run of *context*, and those around it whose remit was *exceeded*.
-
-    Args:
-        context: Where the refused step would have begun.
-        reason: Why.
-        exceeded: The ceilings that the step would have exceeded.
-    """
+    """Terminate the run of *context*, and those around it whose remit was *exceeded*."""
     outer = [run.feed for run in context.outer_runs if not set(exceeded).isdisjoint(run.ceilings)]
     for feed in (context.run.feed, *outer):
         if feed.terminated is None:

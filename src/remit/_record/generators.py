@@ -16,7 +16,7 @@ from remit._base.guard import guarded
 from remit._inspect.introspection import ABSENT, kind_of, lookup
 from remit._record.context import SavedContext
 from remit._record.runs import current_context
-from remit._record.streams import DeferredSpan, StreamSpan
+from remit._record.streams import StreamSpan
 
 AnyGenerator: TypeAlias = Generator[Any, Any, Any]
 AnyAsyncGenerator: TypeAlias = AsyncGenerator[Any, Any]
@@ -44,21 +44,6 @@ def wrap_async_generator(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsync
     return outer
 
 
-def wrap_coroutine(
-    inner: AnyCoroutine, span: DeferredSpan, finish: Callable[[Any], Any]
-) -> AnyCoroutine:
-    """Return a coroutine that awaits *inner* and passes its value to *finish*.
-
-    Args:
-        inner: The user's coroutine, not yet awaited.
-        span: Its span.
-        finish: Takes the value that it returned; returns the value for the caller.
-    """
-    outer = _drive_coroutine(_Unawaited(inner), span, finish)
-    named_as(inner, outer)
-    return outer
-
-
 def as_coroutine(awaitable: Awaitable[Any]) -> AnyCoroutine:
     """Return a coroutine that awaits *awaitable*: itself, if it is one."""
     cls: type = type(awaitable)
@@ -80,12 +65,8 @@ def await_stepwise(
     """Await a coroutine, or what a generator's `asend` returns, each step in the *saved* context.
 
     It may be closed or collected in another context than it was begun in, and may even await there:
-    neither its own code nor the code of that context may see the span of the other.
-
-    Args:
-        awaited: The coroutine or other awaitable.
-        saved: The context of its steps.
-        yielded: What its first step yielded, if that was made.
+    neither its own code nor the code of that context may see the span of the other. If its first
+    step was made already, *yielded* is what that yielded.
     """
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     while True:
@@ -156,10 +137,7 @@ def _drive(inner: AnyGenerator, span: StreamSpan, *, started: bool) -> AnyGenera
         except BaseException as error:  # noqa: BLE001 - thrown into the user's generator next
             thrown = error
     while True:
-        if thrown is not None:
-            span.saved.closing = issubclass(type(thrown), GeneratorExit)
-        stop = span.interruption(thrown)
-        thrown = thrown if stop is None else stop
+        thrown = span.interruption(thrown) or thrown
         try:
             passing.append(_step(inner, sent, thrown, span.saved))
         except StopIteration as stop:
@@ -181,22 +159,20 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
     """Forward the whole protocol as `_drive` does, awaiting each step in the consumer's task."""
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
     span.begin()
-    saved = span.saved
-    step: Callable[[Any], Awaitable[Any]] = _first_step(inner)
+    asend: Callable[[Any], Awaitable[Any]] = partial(_first_asend, inner)
     sent: Any = None
     thrown: BaseException | None = None
     passing: list[Any] = []
     while True:
-        if thrown is not None:
-            span.saved.closing = issubclass(type(thrown), GeneratorExit)
-        stop = span.interruption(thrown)
-        thrown = thrown if stop is None else stop
-        span.begin_wait()
+        thrown = span.interruption(thrown) or thrown
         try:
-            # Unnamed: what `athrow` returns holds the exception, which would hold this frame.
-            passing.append(
-                await await_stepwise(step(sent) if thrown is None else inner.athrow(thrown), saved)
-            )
+            async with span.begin_wait():
+                # Unnamed: what `athrow` returns holds the exception, which would hold this frame.
+                passing.append(
+                    await await_stepwise(
+                        asend(sent) if thrown is None else inner.athrow(thrown), span.saved
+                    )
+                )
         except StopAsyncIteration:
             span.end_wait(None)
             span.end(closed=issubclass(type(thrown), GeneratorExit))
@@ -210,7 +186,7 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
             raise
         span.end_wait(None)
         span.add(passing[0])
-        step = inner.asend
+        asend = inner.asend
         sent = thrown = None
         try:
             sent = yield passing.pop()
@@ -218,65 +194,17 @@ async def _drive_async(inner: AnyAsyncGenerator, span: StreamSpan) -> AnyAsyncGe
             thrown = error
 
 
-# Unguarded: runs a step of the user's generator.
-def _first_step(inner: AnyAsyncGenerator) -> Callable[[Any], Awaitable[Any]]:
-    """Return `asend` for the first step, which keeps *inner* from the event loop.
+# Unguarded: makes a step of the user's generator.
+def _first_asend(inner: AnyAsyncGenerator, value: Any) -> Awaitable[Any]:  # noqa: ANN401 - as sent
+    """Return `inner.asend(value)` for the first step, and keep *inner* from the event loop.
 
     If the loop knew both, it would close both at its shutdown: "aclose(): already running". The
     inner generator is finalised through the outer one, so its own finaliser does nothing.
     """
-
-    def asend(value: Any) -> Awaitable[Any]:  # noqa: ANN401 - whatever is sent
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=_leave_alone)
-        try:
-            return inner.asend(value)
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-
-    return asend
-
-
-def _leave_alone(inner: object) -> None:
-    """Finalise nothing."""
-
-
-async def _drive_coroutine(
-    inner: _Unawaited, span: DeferredSpan, finish: Callable[[Any], Any]
-) -> Any:  # noqa: ANN401 - whatever it returns
     __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _generator: None)
     try:
-        span.check()
-    except BaseException:
-        inner.close()
-        raise
-    try:
-        value = await await_stepwise(inner.take(), span.saved)
-    except BaseException as error:
-        span.fail(error)
-        raise
-    span.saved.keep()
-    return finish(value)
-
-
-class _Unawaited:
-    """Holds a coroutine until it is awaited, which may be never."""
-
-    __slots__ = ("_coroutine",)
-
-    def __init__(self, coroutine: AnyCoroutine) -> None:
-        """Hold *coroutine*."""
-        self._coroutine: AnyCoroutine | None = coroutine
-
-    def take(self) -> AnyCoroutine:
-        """Return the coroutine, to be awaited now."""
-        coroutine, self._coroutine = self._coroutine, None
-        return cast("AnyCoroutine", coroutine)
-
-    def close(self) -> None:
-        """Close it, so that only the coroutine of the caller warns that it was never awaited."""
-        if self._coroutine is not None:
-            self._coroutine.close()
-
-    __del__ = close
+        return inner.asend(value)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)

@@ -11,9 +11,8 @@ from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
 from remit._record.context import SavedContext, for_consumer
-from remit._record.context_variable import set_context
 from remit._record.generators import await_stepwise
-from remit._record.runs import SpanContext, current_context
+from remit._record.runs import SpanContext, current_context, set_context
 
 P = ParamSpec("P")
 T = TypeVar("T")

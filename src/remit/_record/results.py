@@ -8,24 +8,26 @@ any other result, also of a context manager, the span ends with the call.
 from __future__ import annotations
 
 import copy
+import inspect
 import io
+import weakref
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, cast
 
 from wrapt import ObjectProxy
 
 from remit._base import guard
+from remit._base.guard import guarded
 from remit._inspect.decorated import is_awaited
 from remit._inspect.introspection import ABSENT, has_dict, is_one_of, kind_of, lookup, own_attribute
 from remit._record.generators import (
     AnyCoroutine,
     as_coroutine,
     await_stepwise,
+    named_as,
     wrap_async_generator,
-    wrap_coroutine,
     wrap_generator,
 )
 from remit._record.runs import current_context
@@ -36,6 +38,9 @@ if TYPE_CHECKING:  # the class takes no parameters when the program runs
     _Proxy = ObjectProxy[Any]
 else:
     _Proxy = ObjectProxy
+
+ResultWrapper: TypeAlias = Callable[[Any, Any], object]
+"""Takes a result and the span that it keeps open; returns what the caller gets instead."""
 
 BODY: Final = "body_iterator"
 """The attribute that streaming responses, of starlette and others, iterate over."""
@@ -62,18 +67,6 @@ _FILE: Final = cast("type", io.IOBase.__base__)
 _NOT_WRAPPED: Final = ("read", "fetchone", "__getitem__", "__await__", "__call__")
 
 
-class ResultHandler(NamedTuple):
-    """How results of one type keep the span of their call open.
-
-    Attributes:
-        span: Class of the span.
-        wrap: Takes the result and the span; returns what the caller gets instead.
-    """
-
-    span: type[DeferredSpan]
-    wrap: Callable[[Any, Any], object]
-
-
 # Unguarded: contains its own faults.
 def end_with_result(
     span: AnySpan,
@@ -91,97 +84,106 @@ def end_with_result(
     """
     if not isinstance(span, OpenSpan):
         return value
-    attached: DeferredSpan | None = None
+    deferred: DeferredSpan | None = None
     try:
         passed_in = any(argument is value for argument in (instance, *args, *kwargs.values()))
-        handler = None if passed_in else _handler_of(value)
-        if handler is not None:
-            deferred = handler.span(span.context)
+        wrap = None if passed_in else _wrapper_of(value)
+        if wrap is not None:
+            deferred = (DeferredSpan if wrap is _wrap_coroutine else StreamSpan)(span.context)
             deferred.attach(span)
-            attached = deferred
-            return handler.wrap(value, deferred)
+            return wrap(value, deferred)
     except Exception as error:  # noqa: BLE001 - a guard
-        open_span = span if attached is None else attached.detach()
-        if open_span is not None:
-            open_span.complete(value)
+        if deferred is None or deferred.detach() is not None:
+            span.complete(value)
         guard.contain(_WHERE, error)
         return value
     span.complete(value)
     return value
 
 
-def _handler_of(value: object) -> ResultHandler | None:
-    """Return the handler for the type of *value*, or None if the span ends with the call."""
+def _wrapper_of(value: object) -> ResultWrapper | None:
+    """Return what wraps results of the type of *value*; None if the span ends with the call."""
     cls = type(value)
     if cls is GeneratorType and is_awaited(cast("GeneratorType[Any, Any, Any]", value).gi_code):
-        return _COROUTINE
-    handler: ResultHandler | None = _HANDLERS.get(cls, _UNKNOWN)
-    if handler is _UNKNOWN:
-        handler = _HANDLERS[cls] = _new_handler(cls, value)
-    return handler
+        return _wrap_coroutine
+    try:
+        return _WRAPPERS[cls]
+    except KeyError:
+        wrapper = _WRAPPERS[cls] = _new_wrapper(cls, value)
+        return wrapper
 
 
-def _new_handler(cls: type, value: object) -> ResultHandler | None:
-    """Return the handler for a type seen for the first time, without running the user's code."""
+def _new_wrapper(cls: type, value: object) -> ResultWrapper | None:
+    """Return what wraps results of a type seen for the first time; runs none of the user's code."""
     if cls in {GeneratorType, AsyncGeneratorType}:
-        return _ITERATOR
+        return _wrap_iterator
     if cls is CoroutineType:
-        return _COROUTINE
+        return _wrap_coroutine
     if has_dict(cls):
         body: object = own_attribute(value, "__dict__").get(BODY)
-        if _offers(type(body), "__iter__", "__aiter__"):
-            return _RESPONSE
-    steps = _offers(cls, "__next__", "__anext__") and not _offers(cls, *_NOT_WRAPPED)
-    return _ITERATOR if steps and not is_one_of(cls, _FILE) else None
+        if _offers(type(body), "__iter__") or _offers(type(body), "__aiter__"):
+            return _wrap_response_body
+    steps = _offers(cls, "__next__") or _offers(cls, "__anext__")
+    if not steps or is_one_of(cls, _FILE) or any(_offers(cls, name) for name in _NOT_WRAPPED):
+        return None
+    return _wrap_iterator
 
 
-def _offers(cls: type, *names: str) -> bool:
-    """Return whether objects of *cls* have one of these methods."""
-    methods = [lookup(cls, name) for name in names]
-    return any(method is not None and method is not ABSENT for method in methods)
+def _offers(cls: type, name: str) -> bool:
+    """Return whether objects of *cls* have the method *name*."""
+    method = lookup(cls, name)
+    return method is not None and method is not ABSENT
 
 
-_HANDLERS: Final[WeakKeyDictionary[type, ResultHandler | None]] = WeakKeyDictionary()
-"""Handlers by type. Weak, so that classes made at run time can be collected."""
+_WRAPPERS: Final[weakref.WeakKeyDictionary[type, ResultWrapper | None]] = (
+    weakref.WeakKeyDictionary()
+)
+"""What wraps results, by type. Weak, so that classes made at run time can be collected."""
 
 
-# How each kind is wrapped
+def _wrap_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> AnyCoroutine:
+    outer = _drive_coroutine(inner, deferred)
+    named_as(inner, outer)
+    weakref.finalize(outer, _close_unawaited, inner).atexit = False
+    return outer
 
 
-def _wrap_coroutine_result(value: AnyCoroutine, deferred: DeferredSpan) -> object:
-    def finish(result: object) -> object:
-        """End the span with what the coroutine returned, now or when that has ended."""
-        span = deferred.detach()
-        return result if span is None else end_with_result(span, result, None, (), {})
-
-    return wrap_coroutine(value, deferred, finish)
+@guarded("a coroutine that was never awaited")
+def _close_unawaited(inner: AnyCoroutine) -> None:
+    """Close *inner* if no step was made, so that only the outer coroutine warns about that."""
+    if type(inner) is CoroutineType and inspect.getcoroutinestate(inner) == inspect.CORO_CREATED:
+        inner.close()
 
 
-def _wrap_response_body(value: object, deferred: StreamSpan) -> object:
-    attributes = own_attribute(value, "__dict__")
-    attributes[BODY] = _wrap_iterator(attributes[BODY], deferred)
-    return value
+async def _drive_coroutine(inner: AnyCoroutine, deferred: DeferredSpan) -> Any:  # noqa: ANN401 - whatever it returns
+    """Await *inner*; end the span with what it returned, now or when that has ended."""
+    __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
+    deferred.check()
+    try:
+        value = await await_stepwise(inner, deferred.saved)
+    except BaseException as error:
+        deferred.fail(error)
+        raise
+    deferred.saved.keep()
+    span = deferred.detach()
+    return value if span is None else end_with_result(span, value, None, (), {})
 
 
-def _wrap_iterator(iterator: Any, deferred: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
-    """Return an iterator that steps *iterator* and reports each step to *deferred*."""
+def _wrap_response_body(response: object, span: StreamSpan) -> object:
+    attributes = own_attribute(response, "__dict__")
+    attributes[BODY] = _wrap_iterator(attributes[BODY], span)
+    return response
+
+
+def _wrap_iterator(iterator: Any, span: StreamSpan) -> Any:  # noqa: ANN401 - of the same kind
+    """Return an iterator that steps *iterator* and reports each step to *span*."""
     cls: type = kind_of(iterator)
     if cls is GeneratorType:
-        return wrap_generator(iterator, deferred)
+        return wrap_generator(iterator, span)
     if cls is AsyncGeneratorType:
-        return wrap_async_generator(iterator, deferred)
-    return _proxy_class(
-        _offers(cls, "__iter__", "__next__"),
-        _offers(cls, "__aiter__", "__anext__"),
-        _offers(cls, "__enter__"),
-        _offers(cls, "__aenter__"),
-    )(iterator, deferred)
-
-
-_UNKNOWN: Final[Any] = object()
-_ITERATOR: Final = ResultHandler(StreamSpan, _wrap_iterator)
-_COROUTINE: Final = ResultHandler(DeferredSpan, _wrap_coroutine_result)
-_RESPONSE: Final = ResultHandler(StreamSpan, _wrap_response_body)
+        return wrap_async_generator(iterator, span)
+    missing = (name for name in _StreamProxy.OPTIONAL if not _offers(cls, name))
+    return _proxy_class(*missing)(iterator, span)
 
 
 # Proxies
@@ -190,15 +192,13 @@ _RESPONSE: Final = ResultHandler(StreamSpan, _wrap_response_body)
 class _StreamProxy(_Proxy):
     """Proxy of an iterator that a call returned; reports its items to the span."""
 
-    # wrapt defines these methods for every proxy, whether or not the object has them.
-    __iter__: Any = None
-    __enter__: Any = None
-    __exit__: Any = None
-    __aenter__: Any = None
-    __aexit__: Any = None
+    OPTIONAL: ClassVar = (
+        "__iter__", "__next__", "__aiter__", "__anext__",
+        "__enter__", "__exit__", "__aenter__", "__aexit__",
+    )  # fmt: skip
+    """Methods that a proxy has only if its object has them."""
 
     def __init__(self, inner: object, span: StreamSpan) -> None:
-        """Wrap *inner* and report its items to *span*."""
         super().__init__(inner)
         self._self_span = span
 
@@ -208,26 +208,14 @@ class _StreamProxy(_Proxy):
         return partial(_close, self._self_span, value) if name in _CLOSING else value
 
     def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 - as the object itself does
-        """Pickle as the object itself."""
         return self.__wrapped__.__reduce_ex__(protocol)
 
     def __copy__(self) -> object:
-        """Copy as the object itself."""
         return copy.copy(self.__wrapped__)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> object:
-        """Copy as the object itself."""
         return copy.deepcopy(self.__wrapped__, memo)
 
-
-class _Mixin:
-    """Base of the methods that a proxy class has only if the object has them."""
-
-    __wrapped__: Any
-    _self_span: StreamSpan
-
-
-class _Iterator(_Mixin):
     def __iter__(self) -> Any:  # noqa: ANN401 - an iterator
         return _iterator_of(self, iter(self.__wrapped__))
 
@@ -243,8 +231,6 @@ class _Iterator(_Mixin):
         span.add(item)
         return item
 
-
-class _AsyncIterator(_Mixin):
     def __aiter__(self) -> Any:  # noqa: ANN401 - an iterator
         return _iterator_of(self, aiter(self.__wrapped__))
 
@@ -260,8 +246,6 @@ class _AsyncIterator(_Mixin):
         span.add(item)
         return item
 
-
-class _Block(_Mixin):
     def __enter__(self) -> Any:  # noqa: ANN401 - what the block is given
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
@@ -273,8 +257,6 @@ class _Block(_Mixin):
         swallowed = _run(self._self_span, self.__wrapped__.__exit__, *exc_info)
         return _exited(self._self_span, exc_info, swallowed)
 
-
-class _AsyncBlock(_Mixin):
     async def __aenter__(self) -> Any:  # noqa: ANN401 - what the block is given
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
         self._self_span.check()
@@ -287,19 +269,17 @@ class _AsyncBlock(_Mixin):
         return _exited(self._self_span, exc_info, swallowed)
 
 
-_MIXINS: Final = (_Iterator, _AsyncIterator, _Block, _AsyncBlock)
 _CLOSING: Final = frozenset({"close", "aclose"})
 
 
 @cache
-def _proxy_class(*offered: bool) -> type[_StreamProxy]:
-    """Return a proxy class with those of `_MIXINS` that the object *offered*, in that order."""
-    mixins = [mixin for mixin, has in zip(_MIXINS, offered, strict=True) if has]
-    return type("StreamProxy", (*mixins, _StreamProxy), {})
+def _proxy_class(*missing: str) -> type[_StreamProxy]:
+    """Return a proxy class without the *missing* methods: None declares that there is none."""
+    return type("StreamProxy", (_StreamProxy,), dict.fromkeys(missing))
 
 
 # Unguarded: comparisons.
-def _iterator_of(proxy: _Mixin, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
+def _iterator_of(proxy: _StreamProxy, iterator: object) -> Any:  # noqa: ANN401 - of the same kind
     """Return the wrapped form of *iterator*: the proxy itself if the object is its own iterator."""
     if iterator is proxy.__wrapped__:
         return proxy
@@ -310,8 +290,8 @@ def _iterator_of(proxy: _Mixin, iterator: object) -> Any:  # noqa: ANN401 - of t
         return iterator
 
 
-def _exited(span: StreamSpan, exc_info: tuple[Any, ...], swallowed: object) -> object:
-    error: BaseException | None = exc_info[1]
+def _exited(span: StreamSpan, exc_info: tuple[object, ...], swallowed: object) -> object:
+    error = cast("BaseException | None", exc_info[1])
     if error is None or swallowed:
         span.end(closed=True)
     else:

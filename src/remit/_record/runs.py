@@ -1,18 +1,24 @@
-"""Open runs: what they share (`Recorder`), the context of code (`SpanContext`), and `OpenRun`.
+"""Runs while they last: what all share (`Recorder`), the context of code, and `OpenRun`.
 
-`remit._record.context` makes a context current.
+One context variable holds the `SpanContext` in which code is executing. It is set and restored by
+value, never by a token: a coroutine, a `with` block or a generator may be resumed, closed or
+collected in another context, where resetting by a token raises. `remit._record.context` does it.
 """
 
 from __future__ import annotations
 
+import contextvars
 import os
 import platform
+import threading
 import weakref
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol, cast
 
 import msgspec
+from contextvars_extras import ContextVarsRegistry
 from msgspec import Struct, field
 
 from remit import _capture
@@ -24,10 +30,9 @@ from remit._base.outcomes import ACTIVE, COMPLETE, FAILED, TERMINATED, is_only, 
 from remit._base.text import describe_value
 from remit._base.version import SDK
 from remit._declare.registry import RUN_TYPE
-from remit._record.context_variable import get_context
 from remit._record.items import AgentRef, Item, Kind, RunFeed, Sink
 from remit._record.policy import Ceilings
-from remit.errors import DeniedError
+from remit.errors import DeniedError, SettingsError, UsageError
 
 OBSERVE: Final = "observe"
 TERMINATE: Final = "terminate"
@@ -38,42 +43,32 @@ contributed_interrupts: Final[list[type[BaseException]]] = []
 """Exception types by which the frameworks of adapters pause a run."""
 
 
-class AfterRun(Protocol):
-    """Called when a run has ended."""
-
-    def __call__(self) -> None:
-        """Act on the end of a run, without blocking an event loop."""
-        ...
-
-    def beside(self) -> Awaitable[None] | None:
-        """Act on the end of a run in an event loop; return what to await, or None."""
-        ...
-
-
-class NothingAfter:
-    """Does nothing at the end of a run: delivery follows its interval."""
-
-    def __call__(self) -> None:
-        """Do nothing."""
+class AfterRun:
+    """What is done when a run has ended: nothing, as delivery follows its interval."""
 
     # Unguarded: does nothing.
-    def beside(self) -> None:
-        """Do nothing."""
+    def __call__(self) -> None:
+        """Act on the end of a run, without blocking an event loop."""
+
+    # Unguarded: does nothing.
+    def beside(self) -> Awaitable[None] | None:
+        """Act on the end of a run in an event loop; return what to await, or None."""
+        return None
 
 
 class CancellableSpan(Protocol):
-    """A span that can be ended from outside."""
+    """A span that can be ended from outside, as cancelled."""
 
     def cancel(self, ended_ns: int | None = None) -> None:
-        """End the span, as cancelled, as of *ended_ns*; None is now."""
+        """End the span as of *ended_ns*; None is now."""
         ...
 
 
 class OutlivingSpan(CancellableSpan, Protocol):
     """A span that outlives its call (`remit._record.streams.DeferredSpan`)."""
 
-    def interrupt(self) -> None:
-        """Stop the awaited step, if there is one."""
+    def terminate(self) -> None:
+        """Act on the termination of the run."""
         ...
 
 
@@ -110,8 +105,8 @@ class Recorder(Struct, frozen=True):
             agent.
         logged: Messages that were logged already; each is logged once.
         exceeding: How often each step exceeded a remit, by name.
-        lingering: Runs whose block ended before their last span. This set may hold the only
-            reference to them.
+        runs: The recording runs that have not ended, and those with open streams. This set may
+            hold the only reference to a run whose block has ended.
         terminated: Feeds of the latest terminated runs, which are not resumed.
         tables: Tables of runs without a block; the writer ends their idle runs.
         collected: Spans to end, with the time. A finalizer that runs in one of remit's own threads
@@ -124,11 +119,11 @@ class Recorder(Struct, frozen=True):
     on_violation: str = OBSERVE
     control_flow: tuple[type[BaseException], ...] = ()
     run_linger_s: float = 300.0
-    after_run: AfterRun = field(default_factory=NothingAfter)
+    after_run: AfterRun = field(default_factory=AfterRun)
     on_first_seen: Callable[[str, str], None] = lambda _agent, _name: None
     logged: set[str] = field(default_factory=set[str])
     exceeding: Counter[str] = field(default_factory=Counter[str])
-    lingering: set[OpenRun] = field(default_factory=set["OpenRun"])
+    runs: set[OpenRun] = field(default_factory=set["OpenRun"])
     terminated: deque[RunFeed] = field(default_factory=lambda: deque[RunFeed](maxlen=MAX_LOGGED))
     tables: weakref.WeakSet[IdleRuns] = field(default_factory=weakref.WeakSet["IdleRuns"])
     collected: deque[tuple[CancellableSpan, int]] = field(
@@ -149,12 +144,17 @@ class Recorder(Struct, frozen=True):
 
     def end_collected(self) -> None:
         """End the spans that finalizers left to the writer."""
-        while self.collected:
-            try:
+        with suppress(IndexError):  # another thread may be faster
+            while self.collected:
                 span, ended_ns = self.collected.popleft()
-            except IndexError:  # another thread was faster
-                return
-            span.cancel(ended_ns)
+                span.cancel(ended_ns)
+
+    def is_first(self, topic: str) -> bool:
+        """Return whether *topic* was not logged before; it counts as logged from now on."""
+        if topic in self.logged or len(self.logged) >= MAX_LOGGED:
+            return False
+        self.logged.add(topic)
+        return True
 
 
 # The context of a call
@@ -193,8 +193,26 @@ class OuterRun(Struct, frozen=True, eq=False):
     ceilings: Ceilings
 
 
-current_context: Final = cast("Callable[[], SpanContext | None]", get_context)
-"""Returns the current context, or `None` outside any run."""
+class Ambient(ContextVarsRegistry):
+    """Declares the context variable.
+
+    Attributes:
+        context: The `SpanContext` in which code is executing; None outside any run.
+    """
+
+    _registry_allocate_on_setattr = False
+
+    context: object = None
+
+
+context_var: Final[contextvars.ContextVar[object]] = vars(Ambient)["context"].context_var
+
+# As functions: CPython 3.11 creates a method object for every call of a method of an imported
+# object (0.05 us).
+current_context: Final = cast("Callable[[], SpanContext | None]", context_var.get)
+"""Returns the current context, or None outside any run."""
+set_context: Final = context_var.set
+"""Makes a context current."""
 
 
 # Unguarded: comparisons.
@@ -239,7 +257,6 @@ class OpenRun:
         open: Parent keys of the open spans, and of the streams that were called and have not begun,
             by key; without the root.
         spans: Number of spans that began.
-        deferred: The open spans that outlive their call, by key.
         reported: The open spans of adapters, by key; they end with the run's block.
         overrides: Results that the user set by hand, by span key: (status or None, JSON bytes).
         exited: Whether the run's block has ended.
@@ -251,31 +268,11 @@ class OpenRun:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_closing",
-        "_exited_ns",
-        "_offset_ns",
-        "_outliving",
-        "_payload",
-        "_pid",
-        "_started_ns",
-        "context",
-        "deferred",
-        "exited",
-        "feed",
-        "handle",
-        "left_open",
-        "monotonic_ns",
-        "offset_ns",
-        "open",
-        "outcome",
-        "overrides",
-        "recorder",
-        "recording",
-        "reported",
-        "rules",
-        "spans",
-    )
+        "__weakref__", "_close_once", "_exited_ns", "_offset_ns", "_outliving", "_payload", "_pid",
+        "_started_ns", "context", "exited", "feed", "handle", "left_open",
+        "monotonic_ns", "offset_ns", "open", "outcome", "overrides", "recorder", "recording",
+        "reported", "rules", "spans",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -307,7 +304,6 @@ class OpenRun:
         )
         self.context: Final = SpanContext(self, root, RUN_TYPE, ceilings, outer_runs(outer))
         self.open: Final[dict[bytes, bytes]] = {}
-        self.deferred: Final[dict[bytes, weakref.ref[OutlivingSpan]]] = {}
         self.reported: Final[dict[bytes, ReportedSpan]] = {}
         self.overrides: Final[dict[bytes, tuple[str | None, bytes]]] = {}
         self.spans = 0
@@ -319,9 +315,10 @@ class OpenRun:
         self._outliving: frozenset[bytes] = frozenset()
         self._payload: bytes | None = None
         self._pid = os.getpid()
-        # Its block, its last span and the writer may end the run: whichever pops the element does.
-        self._closing = [True]
+        # Its block, its last span and the writer may end the run: whichever takes the lock does.
+        self._close_once = threading.Lock()
         if recording:
+            recorder.runs.add(self)
             self._announce(options)
 
     def set_clock(self) -> None:
@@ -386,9 +383,7 @@ class OpenRun:
     def _warn(self, message: str) -> None:
         """Log *message* once for each agent."""
         agent = self.feed.agent.external_identifier
-        topic, logged = f"{agent}: {message}", self.recorder.logged
-        if topic not in logged and len(logged) < MAX_LOGGED:
-            logged.add(topic)
+        if self.recorder.is_first(f"{agent}: {message}"):
             logger.warning("a run of %s: %s", agent, message)
 
     @guarded("the comparison of a quality payload")
@@ -404,11 +399,9 @@ class OpenRun:
 
     @guarded("the end of a run's block")
     def exit(self, error: BaseException | None, *, awaited: bool = False) -> None:
-        """End the block; the run closes now, or when its last span ends.
+        """End the block, with *error* if one ended it; the run closes when its last span has ended.
 
-        Args:
-            error: The exception that ended the block, if any.
-            awaited: Whether the caller itself acts on the end of the run (`AfterRun.beside`).
+        If *awaited*, the caller itself acts on the end of the run (`AfterRun.beside`).
         """
         self._cancel_reported()
         if self.outcome is None and not self.left_open:
@@ -416,9 +409,7 @@ class OpenRun:
         self._exited_ns = self.monotonic_ns()
         self._outliving = frozenset(self.open)
         self.exited = True
-        if self.open:
-            self.recorder.lingering.add(self)
-        else:
+        if not self.open:
             self._close()
         if not awaited:
             self.recorder.after_run()
@@ -442,11 +433,6 @@ class OpenRun:
         """Fail a run whose block completed, because a span that outlived the block failed.
 
         A span inside another open span does not count: the outer code may catch the exception.
-
-        Args:
-            key: Key of the span.
-            parent: Key of its parent.
-            error: The exception that it raised.
         """
         if key not in self._outliving or parent in self.open:
             return
@@ -476,12 +462,11 @@ class OpenRun:
     @guarded("the end of a run", default=False)
     def _close(self) -> bool:
         """Close the run, once, if this process opened it; return whether a recording run closed."""
-        self.recorder.lingering.discard(self)
+        if not self.feed.deferred:
+            self.recorder.runs.discard(self)
         if self._pid != os.getpid():
             return False
-        try:
-            self._closing.pop()
-        except IndexError:
+        if not self._close_once.acquire(blocking=False):
             return False
         try:
             if self.recording:
@@ -508,38 +493,35 @@ class OpenRun:
         put(self._item(Kind.CLOSE, status, finished_ns))
 
     def abandon(self) -> None:
-        """Close the run because the process ends; a run that was left open stays open."""
-        self.outcome = self.outcome or (FAILED, "process ended")
-        self.exited = True
-        self.settle()
+        """End the open spans and the run because the process ends.
 
-    @property
-    def overdue(self) -> bool:
-        """Whether the block has ended, and its open spans have had `run_linger_s` to end."""
-        if self._exited_ns is None or self.feed.closed:
-            return False
-        waited_ns = self.monotonic_ns() - self._exited_ns
-        return not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S
-
-    def cancel_deferred(self) -> None:
-        """Cancel the spans that outlive their call, because the process ends."""
-        self._cancel_reported()
-        for reference in list(self.deferred.values()):
-            span = reference()
-            if span is not None:
-                span.cancel()
-
-    def cancel_streams(self) -> None:
-        """Cancel the spans of the run's streams, because the run was terminated.
-
-        The code of a stream stops at its next item; on asyncio a step that waits is cancelled.
+        A run that was left open stays open.
         """
-        for key in list(self.feed.streams):
-            reference = self.deferred.get(key)
-            stream = None if reference is None else reference()
-            if stream is not None:
-                stream.cancel()
-                stream.interrupt()
+        self._cancel_reported()
+        for span in self._deferred():
+            span.cancel()
+        if not self.feed.closed:
+            self.outcome = self.outcome or (FAILED, "process ended")
+            self.exited = True
+            self.settle()
+
+    def follow_up(self) -> None:
+        """Regular work of the writer: follow the clock, stop a terminated run, end an overdue one.
+
+        A run is overdue if its block has ended and its open spans have had `run_linger_s` to end.
+        """
+        self.set_clock()
+        if self.feed.terminated is not None:
+            for span in self._deferred():
+                span.terminate()
+        if self._exited_ns is not None:
+            waited_ns = self.monotonic_ns() - self._exited_ns
+            if not self.open or waited_ns >= self.recorder.run_linger_s * NS_PER_S:
+                self.settle()
+
+    def _deferred(self) -> list[OutlivingSpan]:
+        spans = [reference() for reference in list(self.feed.deferred.values())]
+        return [span for span in spans if span is not None]
 
     def _item(
         self,
@@ -554,3 +536,9 @@ class OpenRun:
             kind, self.feed.key, self.context.key, None, RUN_TYPE, self._started_ns,
             finished_ns, status, payload, result,
         )  # fmt: skip
+
+
+@guarded("the start of a run", passes=(DeniedError, SettingsError, UsageError))
+def opened(open_run: Callable[[], OpenRun]) -> OpenRun:
+    """Return the run that *open_run* opens; None after a fault."""
+    return open_run()

@@ -6,9 +6,10 @@ Recording fails open: a fault loses the span, never the call. The policy fails c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from remit import _capture
@@ -18,6 +19,7 @@ from remit._base.frames import caller
 from remit._base.guard import guarded, logger
 from remit._base.ids import KEY_BYTES, RANDOM_BITS, random_bits
 from remit._base.outcomes import ACTIVE, CANCELLED, COMPLETE, FAILED, status_of
+from remit._inspect.decorated import SelfParameter
 from remit._record import policy
 from remit._record.context import check_terminated, terminate
 from remit._record.items import Item, Kind
@@ -26,13 +28,14 @@ from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
     TERMINATE,
+    OpenRun,
     Recorder,
     SpanContext,
 )
 from remit.errors import DeniedError, RunTerminated, denial
 from remit.models.data_risk import DataRisk
 
-# Agents made in a function have a ceiling each time; beyond so many all verdicts are forgotten.
+# An agent made in a function has a new ceiling each time; at this bound the cache is cleared.
 MAX_VERDICTS: Final = 64
 StepKind: TypeAlias = Literal["agent", "llm", "tool", "retriever", "step"]
 WITHOUT_EFFECT: Final = frozenset({"agent", "llm", "retriever"})
@@ -42,88 +45,71 @@ START: Final = "the start of a call"
 END: Final = "the end of a span"
 
 
-class Plan(Protocol):
-    """How the values of one declaration are captured (`remit._capture.Plan`)."""
+class BlockPlan(Struct, frozen=True):
+    """Captures the payload of a `remit.span` block; its result is set by hand.
+
+    Attributes:
+        declared: The plan of the span type that is declared under the name of the block.
+    """
+
+    declared: _capture.Plan | None = None
 
     @property
     def error_rule(self) -> str | None:
-        """The rule that withholds the message of every error, else None."""
-        ...
+        """The rule that withholds the message of every error, if one is declared."""
+        return None if self.declared is None else self.declared.error_rule
 
     def params(
         self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
-        """Return the payload of a call as JSON bytes."""
-        ...
+        """Return the payload, which is passed as *kwargs*."""
+        if self.declared is not None:
+            return self.declared.params(args, kwargs, rules)
+        return _capture.capture_mapping(kwargs, rules)
 
     def result(self, value: object, rules: _capture.Rules) -> bytes:
-        """Return the result of a call as JSON bytes."""
-        ...
+        """Return an empty object: no result was set by hand."""
+        del value
+        return _capture.capture_mapping({}, rules)
 
 
-class SpanRecorder:
+class SpanRecorder(Struct, eq=False):
     """Records the spans of one declaration, and checks whether a step may run.
 
     Attributes:
         name: Span type.
-        kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
+        make_plan: Makes the capture plan at the first call: signatures are not read at import.
+        declared_at: File and line of the declaration; None for a block.
+        find_risk: Returns its data risk.
         ceiling: The ceiling that a call of an agent adds, if the agent forbids anything.
+        kind: `step`; of the spans of an adapter also `agent`, `llm`, `tool` or `retriever`.
         agents: Identifiers of the agents in whose runs it was used.
         cached_plan: The capture plan, once `plan` has made it.
+        verdicts: Verdicts by ceilings and strictness.
     """
 
-    __slots__ = (
-        "_find_risk",
-        "_make_plan",
-        "_place",
-        "_verdicts",
-        "agents",
-        "cached_plan",
-        "ceiling",
-        "kind",
-        "name",
+    name: str
+    make_plan: Callable[[], _capture.Plan | BlockPlan]
+    declared_at: str | None = None
+    find_risk: Callable[[], DataRisk | None] = lambda: None
+    ceiling: Ceiling | None = None
+    kind: StepKind = "step"
+    agents: set[str] = field(default_factory=set[str])
+    cached_plan: _capture.Plan | BlockPlan | None = None
+    verdicts: dict[tuple[Ceilings, bool], Verdict] = field(
+        default_factory=dict[tuple[Ceilings, bool], Verdict]
     )
 
-    def __init__(
-        self,
-        name: str,
-        make_plan: Callable[[], Plan],
-        *,
-        place: str | None = None,
-        find_risk: Callable[[], DataRisk | None] = lambda: None,
-        ceiling: Ceiling | None = None,
-        kind: StepKind = "step",
-    ) -> None:
-        """Keep what makes the rest: signatures are read at the first call, not at import.
-
-        Args:
-            name: Span type.
-            make_plan: Makes the capture plan.
-            place: File and line of the declaration; None for a block.
-            find_risk: Returns its data risk.
-            ceiling: The ceiling of an agent.
-            kind: The kind of step.
-        """
-        self.name = name
-        self.kind = kind
-        self.ceiling = ceiling
-        self.agents: set[str] = set()
-        self._place = place
-        self._find_risk = find_risk
-        self._make_plan = make_plan
-        self.cached_plan: Plan | None = None
-        self._verdicts: dict[tuple[Ceilings, bool], Verdict] = {}
-
-    def plan(self) -> Plan:
-        """Return the capture plan, which the first call makes."""
+    def plan(self) -> _capture.Plan | BlockPlan:
+        """Return the capture plan."""
         if self.cached_plan is None:
-            self.cached_plan = self._make_plan()
+            self.cached_plan = self.make_plan()
         return self.cached_plan
 
     @property
     def place(self) -> str:
         """File and line of the declaration; of a block, of the code that is entering it."""
-        return self._place or caller() or "<unknown>"
+        return self.declared_at or caller() or "<unknown>"
 
     # How a span starts
 
@@ -137,17 +123,9 @@ class SpanRecorder:
         key: bytes | None = None,
         started_ns: int | None = None,
     ) -> AnySpan:
-        """Start the span of a call, after checking whether it may run.
+        """Start the span of a call, now or as of *started_ns*, after checking whether it may run.
 
-        Args:
-            parent: Context of the call.
-            args: Its arguments by position.
-            kwargs: Its arguments by name.
-            key: Key of the span, if there is one already.
-            started_ns: When it began, as wall time; None is now.
-
-        Returns:
-            The span; in mode `off` and after a fault, one that records nothing.
+        In mode `off` and after a fault the span records nothing.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
@@ -157,7 +135,7 @@ class SpanRecorder:
         try:
             run = parent.run
             if parent.ceilings or parent.outer_runs or run.feed.terminated is not None:
-                self._permit_call(parent, args, kwargs)
+                self.permit(parent, partial(self.params, args, kwargs, run.rules))
             if not run.recording:
                 return NullSpan(parent)
             plan = self.cached_plan or self.plan()
@@ -175,14 +153,7 @@ class SpanRecorder:
         key: bytes | None = None,
         started_ns: int | None = None,
     ) -> OpenSpan:
-        """Open a span under *parent*.
-
-        Args:
-            parent: Context of the call.
-            payload: The captured arguments.
-            key: Key of the span, if there is one already.
-            started_ns: When it began, as wall time; None is now.
-        """
+        """Open a span under *parent* with captured arguments, now or as of *started_ns*."""
         run, ceilings = parent.run, parent.ceilings
         recorder, feed = run.recorder, run.feed
         offset_ns = run.offset_ns
@@ -226,19 +197,11 @@ class SpanRecorder:
         # Another item: the one before may be on its way.
         span.start = replace(span.start, name=self.name, payload=payload)
 
-    def _permit_call(
-        self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]
-    ) -> None:
-        __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        refused = self._refusal(parent)
-        if refused is not None:
-            raise self._refuse(parent, refused, self._params(parent, args, kwargs))
-
-    @guarded("the arguments of a refused call")
-    def _params(
-        self, parent: SpanContext, args: tuple[object, ...], kwargs: Mapping[str, object]
+    def params(
+        self, args: tuple[object, ...], kwargs: Mapping[str, object], rules: _capture.Rules
     ) -> bytes:
-        return self.plan().params(args, kwargs, parent.run.rules)
+        """Return the captured arguments of a call."""
+        return self.plan().params(args, kwargs, rules)
 
     def _marked(self, payload: bytes, parent: SpanContext) -> bytes:
         """Return the payload with its violations noted; for `on_violation="observe"`."""
@@ -248,97 +211,73 @@ class SpanRecorder:
 
     # Whether it may run
 
-    def permit(self, parent: SpanContext, payload: bytes | None = None) -> None:
-        """Check that the step may run; for calls that are captured before they start.
+    def permit(self, parent: SpanContext, params: Callable[[], bytes]) -> None:
+        """Check that the step may run under *parent*; record a refusal as a failed span.
 
-        Args:
-            parent: The context in which it would run.
-            payload: Its captured arguments, to record a refusal.
+        *params* returns the captured arguments for that span.
 
         Raises:
             RunTerminated: The run was terminated, from outside or because this step exceeds it.
-            DeniedError: The step exceeds the agent's remit.
+            DeniedError: The step exceeds the agent's remit, and the setting says to deny.
         """
         __tracebackhide__ = __traceback_hide__ = _rich_traceback_omit = True
-        refused = self._refusal(parent)
-        if refused is not None:
-            raise self._refuse(parent, refused, payload)
-
-    def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
-        """Return how this step exceeds *ceilings*; None after a fault.
-
-        Args:
-            ceilings: The ceilings of the agents around it.
-            strict: Whether an unknown word exceeds a limit.
-        """
-        return self._verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
-
-    @guarded("the policy")
-    def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
-        verdict = policy.verdict(ceilings, self.name, self._find_risk(), strict=strict)
-        if len(self._verdicts) >= MAX_VERDICTS:
-            self._verdicts.clear()
-        self._verdicts[ceilings, strict] = verdict
-        return verdict
-
-    def _refusal(self, parent: SpanContext) -> Verdict | None:
-        """Return why the step may not run under *parent*, or None if it may.
-
-        Raises:
-            RunTerminated: The run was terminated.
-        """
         check_terminated(parent)
         if not parent.ceilings:
-            return None
-        observing = parent.run.recorder.on_violation == OBSERVE
+            return
+        run, recorder = parent.run, parent.run.recorder
+        observing = recorder.on_violation == OBSERVE
         strict = not (observing or self.kind in WITHOUT_EFFECT)
         verdict = self.verdict(parent.ceilings, strict=strict)
-        if verdict is None:
+        if verdict is None and not observing:
             sentence = (
                 f"a fault inside remit kept {self.name} from being compared with its agent's remit"
             )
-            return None if observing else Verdict((sentence,), parent.ceilings)
-        if observing and verdict.violations:
-            self._warn(verdict, parent.run.recorder, "it runs, as on_violation is observe")
-        return verdict if verdict.violations and not observing else None
-
-    def _refuse(
-        self, parent: SpanContext, verdict: Verdict, payload: bytes | None
-    ) -> DeniedError | RunTerminated:
-        """Record a refusal as a failed span whose body did not run; return what to raise."""
-        run = parent.run
-        error = DeniedError(self.name, verdict.violations)
+            verdict = Verdict((sentence,), parent.ceilings)
+        if verdict is None or not verdict.violations:
+            return
+        if observing:
+            self._warn(verdict, recorder, "it runs, as on_violation is observe")
+            return
+        denied = DeniedError(self.name, verdict.violations)
         if run.recording:
-            self._record_refusal(parent, error, payload)
-        run.note_refusal(parent.key, error)
-        if run.recorder.on_violation != TERMINATE:
-            self._warn(verdict, run.recorder, "it was denied")
-            return error
-        self._warn(verdict, run.recorder, "it was denied and its run terminated")
+            self._record_refusal(parent, denied, params)
+        run.note_refusal(parent.key, denied)
+        if recorder.on_violation != TERMINATE:
+            self._warn(verdict, recorder, "it was denied")
+            raise denied
+        self._warn(verdict, recorder, "it was denied and its run terminated")
         reason = denial(self.name, verdict.violations)
         terminate(parent, reason, verdict.exceeded)
-        return RunTerminated(run.feed.key, reason)
+        raise RunTerminated(run.feed.key, reason)
+
+    def verdict(self, ceilings: Ceilings, *, strict: bool) -> Verdict | None:
+        """Return how this step exceeds *ceilings*, as `policy.verdict` does; None after a fault."""
+        return self.verdicts.get((ceilings, strict)) or self._judge(ceilings, strict=strict)
+
+    @guarded("the policy")
+    def _judge(self, ceilings: Ceilings, *, strict: bool) -> Verdict:
+        verdict = policy.verdict(ceilings, self.name, self.find_risk(), strict=strict)
+        if len(self.verdicts) >= MAX_VERDICTS:
+            self.verdicts.clear()
+        self.verdicts[ceilings, strict] = verdict
+        return verdict
 
     @guarded("the record of a refusal")
     def _record_refusal(
-        self, parent: SpanContext, error: DeniedError, payload: bytes | None
+        self, parent: SpanContext, error: DeniedError, params: Callable[[], bytes]
     ) -> None:
         rules = parent.run.rules
-        span = self.open(
-            parent, _capture.capture_mapping({}, rules) if payload is None else payload
-        )
+        span = self.open(parent, params())
         span.end(FAILED, _capture.denial_payload(error, rules))
 
     @guarded("the log of a step that exceeds a remit")
     def _warn(self, verdict: Verdict, recorder: Recorder, outcome: str) -> None:
         """Count that the step exceeds a remit, and log once where both are declared."""
-        exceeding, logged = recorder.exceeding, recorder.logged
+        exceeding, topic = recorder.exceeding, "; ".join(verdict.violations)
         if self.name in exceeding or len(exceeding) < MAX_LOGGED:
             exceeding[self.name] += 1
-        topic = "; ".join(verdict.violations)
-        if topic in logged or len(logged) >= MAX_LOGGED:
+        if not recorder.is_first(topic):
             return
-        logged.add(topic)
         agents = " and ".join(f"{ceiling.agent} ({ceiling.place})" for ceiling in verdict.exceeded)
         logger.warning(
             "%s (%s) exceeds the remit of %s; %s: %s", self.name, self.place, agents, outcome, topic
@@ -367,9 +306,11 @@ class OpenSpan(Struct, eq=False):
             run, plan = self.context.run, self.recorder.cached_plan or self.recorder.plan()
             read_ns = run.monotonic_ns  # as in `open`
             ended_ns = read_ns() + self.offset_ns
-            self._finish(COMPLETE, plan.result(value, run.rules), ended_ns)
+            result = plan.result(value, run.rules)
         except BaseException as error:  # noqa: BLE001 - what is no fault is raised again
             self._lose(error)
+        else:
+            self.end(COMPLETE, result, ended_ns)
 
     # Unguarded: contains its own faults.
     def fail(self, error: BaseException, /) -> None:
@@ -385,15 +326,30 @@ class OpenSpan(Struct, eq=False):
                     run.fail_after_block(self.context.key, self.start.parent, error)
                 rule = self.recorder.plan().error_rule
                 result = _capture.error_payload(error, run.rules, rule)
-            self._finish(status, result, ended_ns)
         except BaseException as fault:  # noqa: BLE001 - as above
             self._lose(fault)
+        else:
+            self.end(status, result, ended_ns)
 
     # Unguarded: contains its own faults.
     def end(self, status: str, result: bytes | None, ended_ns: int | None = None) -> None:
-        """End the span with a status and a captured result, now or as of *ended_ns*."""
+        """End the span with a status and a captured result, now or as of *ended_ns*.
+
+        A result that was set by hand replaces *result*.
+        """
         try:
-            self._finish(status, result, self.now_ns() if ended_ns is None else ended_ns)
+            run, key = self.context.run, self.context.key
+            if run.overrides and key in run.overrides:
+                forced, replacement = run.overrides.pop(key)
+                if result is not None and status == FAILED and forced is None:
+                    replacement = _capture.merge_error(replacement, result, run.rules)
+                status, result = forced or status, replacement
+            if ended_ns is None:
+                ended_ns = self.now_ns()
+            run.recorder.sink.end_span(self.start, ended_ns, status, result)
+            run.open.pop(key, None)
+            if run.exited and not run.open:
+                run.settle()
         except BaseException as error:  # noqa: BLE001 - as above
             self._lose(error)
 
@@ -409,18 +365,6 @@ class OpenSpan(Struct, eq=False):
     def elapsed_ms(self) -> float:
         """Milliseconds since the span began."""
         return (self.now_ns() - (self.start.started_ns or 0)) / NS_PER_MS
-
-    def _finish(self, status: str, result: bytes | None, ended_ns: int) -> None:
-        run, key = self.context.run, self.context.key
-        if run.overrides and key in run.overrides:
-            forced, own = run.overrides.pop(key)
-            if result is not None and status == FAILED and forced is None:
-                own = _capture.merge_error(own, result, run.rules)
-            status, result = forced or status, own
-        run.recorder.sink.end_span(self.start, ended_ns, status, result)
-        run.open.pop(key, None)
-        if run.exited and not run.open:
-            run.settle()
 
     def _lose(self, error: BaseException) -> None:
         """Drop the span after a fault; its run no longer waits for it."""
@@ -445,3 +389,37 @@ class NullSpan(Struct, eq=False):
 
 
 AnySpan: TypeAlias = OpenSpan | NullSpan
+
+
+class StepTracer(Struct, frozen=True, eq=False):
+    """What a wrapper needs to record the calls of one decorated callable.
+
+    Attributes:
+        function: The callable.
+        recorder: Records its spans.
+        self_parameter: Whether the arguments of a call begin with the object or class.
+        outside: Returns the block around a call outside any run; of an agent, that of a new run.
+            May raise `DeniedError`.
+        open_run: For an agent, opens a run without making it current.
+    """
+
+    function: Callable[..., object]
+    recorder: SpanRecorder
+    self_parameter: SelfParameter
+    outside: Callable[[], Any]
+    open_run: Callable[[], OpenRun] | None = None
+
+    # Unguarded: contains its own faults.
+    def recorded(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments that the recorded signature names: without `self` or `cls`.
+
+        A bound method puts its object first among *args*. Any other descriptor is bound already,
+        and *instance* is its object.
+        """
+        if instance is not None:
+            return args
+        try:
+            return args[1:] if self.self_parameter.resolve() else args
+        except Exception as error:  # noqa: BLE001 - a guard
+            guard.contain(START, error)
+            return args

@@ -7,37 +7,21 @@ span ends once.
 
 from __future__ import annotations
 
-import os
-import sys
+import asyncio
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import partial
+from typing import Any
 
 from remit import _capture
 from remit._base.guard import guarded
 from remit._base.ids import new_key
 from remit._base.outcomes import CANCELLED, COMPLETE, FAILED, status_of
-from remit._record.context import SavedContext, check_terminated, for_consumer
-from remit._record.run_blocks import opened
-from remit._record.runs import OpenRun, SpanContext, current_context
-from remit._record.spans import OpenSpan, SpanRecorder
-from remit._record.tracer import StepTracer
+from remit._record.context import SavedContext, check_terminated, for_consumer, termination
+from remit._record.runs import OpenRun, SpanContext, current_context, opened
+from remit._record.spans import OpenSpan, StepTracer
 from remit.errors import DeniedError, RunTerminated, SettingsError, UsageError
-
-if TYPE_CHECKING:
-    import asyncio
-
-_pid = os.getpid()
-"""Id of this process; kept because `os.getpid` is a system call."""
-
-
-def _after_fork_in_child() -> None:
-    global _pid  # noqa: PLW0603 - a cache
-    _pid = os.getpid()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class DeferredSpan:
@@ -48,20 +32,18 @@ class DeferredSpan:
         saved: The context of the user's code in each step.
     """
 
-    __slots__ = ("__weakref__", "_pid", "_span", "context", "saved")
+    __slots__ = ("__weakref__", "_span", "context", "saved")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Begin without a span: until `attach`, the steps run in *context*."""
         self.context: Any = context
         self.saved = SavedContext(context)
         self._span: OpenSpan | None = None
-        self._pid = 0
 
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*."""
-        self._pid = _pid
         self.rebase(span.context)
-        span.context.run.deferred[span.context.key] = weakref.ref(self)
+        span.context.run.feed.deferred[span.context.key] = weakref.ref(self)
         self._span = span
 
     def rebase(self, context: SpanContext) -> None:
@@ -72,13 +54,13 @@ class DeferredSpan:
     def detach(self) -> OpenSpan | None:
         """Return the span, for the caller to end; None if it has ended or another process ends it.
 
-        In the child of a fork the streams are copies, which the parent ends. The writer may cancel
-        a stream while its consumer ends it: whichever pops the entry of the run ends the span.
+        The writer may cancel a stream while its consumer ends it: whichever pops the entry of the
+        run ends the span. In the child of a fork the run has none: the parent ends the streams.
         """
         span, self._span = self._span, None
-        if span is None or self._pid != _pid:
+        if span is None:
             return None
-        entry = span.context.run.deferred.pop(span.context.key, None)
+        entry = span.context.run.feed.deferred.pop(span.context.key, None)
         return None if entry is None else span
 
     @guarded("a step of a stream")
@@ -94,11 +76,6 @@ class DeferredSpan:
             self.fail(error)
             raise
 
-    def interrupt(self) -> None:
-        """Stop the awaited step, if there is one; only streams have one."""
-
-    # The end
-
     @guarded("the end of a stream")
     def fail(self, error: BaseException) -> None:
         """End the span with an exception; a cancelled stream keeps the items so far."""
@@ -107,8 +84,7 @@ class DeferredSpan:
             return
         span = self.detach()
         if span is not None:
-            control_flow = span.context.run.recorder.interrupts
-            if status_of(error, control_flow) == CANCELLED:
+            if status_of(error, span.context.run.recorder.interrupts) == CANCELLED:
                 span.end(CANCELLED, self._result())
             else:
                 span.fail(error)
@@ -121,6 +97,9 @@ class DeferredSpan:
         if span is not None:
             span.end(CANCELLED, self._result(), ended_ns)
         self._ended(GeneratorExit())
+
+    def terminate(self) -> None:
+        """Act on the termination of the run, which ends only streams at once."""
 
     def _result(self) -> bytes | None:
         """Return the result of a cancelled call: of a stream, the items so far."""
@@ -150,30 +129,23 @@ class DeferredSpan:
 class StreamSpan(DeferredSpan):
     """The span of a stream: its result holds the items."""
 
-    __slots__ = ("_first_ms", "_stream", "_wait")
+    __slots__ = ("_first_ms", "_stream", "_waiting")
 
     def __init__(self, context: SpanContext | None) -> None:
         """Wait for the first item."""
         super().__init__(context)
         self._stream: _capture.Stream | None = None
         self._first_ms: float | None = None
-        self._wait: _Wait | None = None
+        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Timeout] | None = None
 
-    @guarded("the start of a stream")
     def attach(self, span: OpenSpan) -> None:
         """Take over the open *span*, and collect the items for its result."""
         super().attach(span)
-        span.context.run.feed.streams.add(span.context.key)
         self._stream = _capture.Stream(span.context.run.rules, span.recorder.plan())
 
-    @guarded("the start of a stream")
+    # Unguarded: does nothing.
     def begin(self) -> None:
-        """Begin the span, if the call has not begun it.
-
-        Raises:
-            RunTerminated: The run was terminated.
-            DeniedError: The step exceeds the agent's remit.
-        """
+        """Begin the span at the first step, if the call has not begun it."""
 
     @guarded("a step of a stream")
     def interruption(self, thrown: BaseException | None, /) -> DeniedError | RunTerminated | None:
@@ -181,17 +153,18 @@ class StreamSpan(DeferredSpan):
 
         A stream that is being closed needs none.
         """
-        if issubclass(type(thrown), (GeneratorExit, RunTerminated)):
+        self.saved.closing = issubclass(type(thrown), GeneratorExit)
+        if self.saved.closing or issubclass(type(thrown), RunTerminated):
             return None
         try:
             if self.context is not None:
                 check_terminated(self.context)
-            self.admit(current_context())
+            self._admit(current_context())
         except (DeniedError, RunTerminated) as error:
             return error
         return None
 
-    def admit(self, consumer: SpanContext | None) -> None:
+    def _admit(self, consumer: SpanContext | None) -> None:
         """Check that *consumer* may get the next item.
 
         Raises:
@@ -199,42 +172,36 @@ class StreamSpan(DeferredSpan):
             DeniedError: The step exceeds the remit of the consumer's agent.
         """
 
-    def detach(self) -> OpenSpan | None:
-        """Return the span, as `DeferredSpan.detach` does, and remove it from the run's streams."""
-        span = super().detach()
-        if span is not None:
-            span.context.run.feed.streams.discard(span.context.key)
-        return span
-
-    @guarded("an awaited step of a stream")
-    def begin_wait(self) -> None:
-        """Note the asyncio task that awaits the step; other event loops stop no step."""
-        library: Any = sys.modules.get("asyncio")
+    @guarded("an awaited step of a stream", nullcontext())
+    def begin_wait(self) -> AbstractAsyncContextManager[object]:
+        """Return the block around an awaited step, which a termination ends on asyncio."""
         try:
-            task = None if library is None else library.current_task()
+            task = asyncio.current_task()
         except RuntimeError:
             task = None  # another event loop runs
-        self._wait = None if task is None else _Wait(task)
+        if task is None:
+            return nullcontext()
+        timeout = asyncio.timeout(None)
+        self._waiting = (task.get_loop(), timeout)
+        return timeout
 
     @guarded("an awaited step of a stream")
     def end_wait(self, error: BaseException | None, /) -> RunTerminated | None:
-        """End the wait; return the termination if it is why the step was cancelled with *error*."""
-        wait, self._wait = self._wait, None
-        if wait is None or not wait.over(error):
+        """End the wait; return the termination of the run if *error* is how it ended the step."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is None or type(error) is not TimeoutError or not waiting[1].expired():
             return None
-        try:
-            check_terminated(self.context)
-        except RunTerminated as terminated:
-            return terminated
-        return None
+        return termination(self.context)
 
-    @guarded("the interruption of a stream")
-    def interrupt(self) -> None:
-        """Cancel the task that awaits the step, in its own event loop."""
-        wait = self._wait
-        if wait is not None:
+    @guarded("the termination of a stream")
+    def terminate(self) -> None:
+        """Cancel the span, and stop the step that waits, in its own event loop."""
+        waiting = self._waiting
+        self.cancel()
+        if waiting is not None:
+            loop, timeout = waiting
             with suppress(RuntimeError):  # the loop is closed
-                wait.task.get_loop().call_soon_threadsafe(wait.cancel)
+                loop.call_soon_threadsafe(_expire, timeout)
 
     @guarded("an item of a stream")
     def add(self, item: object, /) -> None:
@@ -262,47 +229,10 @@ class StreamSpan(DeferredSpan):
         return None if self._stream is None else self._stream.payload(self._first_ms)
 
 
-class _Wait:
-    """The task that awaits a step of a stream; cancelled if the run is terminated.
-
-    Works as `asyncio.timeout` does: the task is cancelled, and where the step ends the cancellation
-    is taken back and replaced by another error.
-    """
-
-    __slots__ = ("_cancelled", "_cancelling", "_over", "task")
-
-    def __init__(self, task: asyncio.Task[Any]) -> None:
-        """Begin a step of *task*."""
-        self.task = task
-        self._cancelling = task.cancelling()
-        self._cancelled = self._over = False
-
-    @guarded("the interruption of a stream")
-    def cancel(self) -> None:
-        """Cancel the task, if the step has not ended; called in its event loop."""
-        if not (self._over or self._cancelled):
-            self._cancelled = True
-            self.task.cancel()
-
-    def over(self, error: BaseException | None) -> bool:
-        """End the step; return whether *error* is the cancellation by `cancel` alone."""
-        self._over = True
-        if not self._cancelled:
-            return False
-        no_other = self.task.uncancel() <= self._cancelling
-        return no_other and error is not None and status_of(error) == CANCELLED
-
-
-class _Captured(NamedTuple):
-    """The arguments of a call, captured and kept until the first step.
-
-    Attributes:
-        payload: The payload as JSON bytes.
-        rules: The rules used; for a call outside any run, not those of a run.
-    """
-
-    payload: bytes
-    rules: _capture.Rules
+@guarded("the interruption of a stream")
+def _expire(timeout: asyncio.Timeout) -> None:
+    with suppress(RuntimeError):  # the step has ended
+        timeout.reschedule(0)
 
 
 class GeneratorSpan(StreamSpan):
@@ -316,54 +246,61 @@ class GeneratorSpan(StreamSpan):
     and the termination of its run apply as well.
     """
 
-    __slots__ = ("_captured", "_consumer", "_key", "_own_run", "_tracer")
+    __slots__ = ("_args", "_consumer", "_key", "_kwargs", "_own_run", "_tracer")
 
     def __init__(
-        self, tracer: StepTracer, parent: SpanContext | None, captured: _Captured | None
+        self,
+        tracer: StepTracer,
+        instance: object,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
     ) -> None:
-        """Bind the call to its parent and its captured arguments."""
+        """Bind a call of the function on *instance* to the current context."""
+        parent = current_context()
         super().__init__(parent)
         self._tracer = tracer
-        self._captured = captured
+        self._args = tracer.recorded(instance, args)
+        self._kwargs = kwargs
         self._consumer: SpanContext | None = None
         self._key: bytes | None = None
         self._own_run: OpenRun | None = None
-        if parent is not None and captured is not None and parent.run.recording:
+        if parent is not None and parent.run.recording:
             # Counts as an open span until the first step, under the key that the span will have.
             run = parent.run
-            self._pid = _pid
             key = self._key = new_key(run.now_ns())
-            run.deferred[key] = weakref.ref(self)
-            run.feed.streams.add(key)
+            run.feed.deferred[key] = weakref.ref(self)
             run.open[key] = parent.key
 
     @guarded("the start of a stream", passes=(DeniedError, SettingsError, UsageError))
     def begin(self) -> None:
-        """Begin the span; of an agent outside any run, in a new run."""
+        """Begin the span; of an agent outside any run, in a new run.
+
+        Raises:
+            RunTerminated: The run was terminated.
+            DeniedError: The step exceeds the agent's remit.
+        """
+        args, self._args = self._args, ()
+        kwargs, self._kwargs = self._kwargs, {}
         if self.context is None:
             self._bind()
         if self.context is None:
             return
-        recorder, captured = self._tracer.recorder, self._captured
+        recorder, run = self._tracer.recorder, self.context.run
+        params = partial(recorder.params, args, kwargs, run.rules)
+        self._consumer = current_context()
         try:
-            self._consumer = current_context()
-            recorder.permit(
-                for_consumer(self.context, self._consumer),
-                None if captured is None else captured.payload,
-            )
+            recorder.permit(for_consumer(self.context, self._consumer), params)
         except BaseException as error:
             self._refused(error)
             raise
-        self._captured = None
-        run = self.context.run
-        if captured is not None and run.recording:
-            run.rules.share(captured.rules)
-            key = self._key if self._pid == _pid else None
-            span = recorder.open(self.context, captured.payload, key)
+        if run.recording:
+            key = self._key if self._key in run.feed.deferred else None  # not in a child
+            span = recorder.open(self.context, params(), key)
             self._key = None
             self.attach(span)
 
     def _bind(self) -> None:
+        """Bind a call outside any run to the current run, or to a new run of its agent."""
         context = current_context()
         if context is None and self._tracer.open_run is not None:
             self._own_run = opened(self._tracer.open_run)
@@ -373,32 +310,31 @@ class GeneratorSpan(StreamSpan):
         else:
             self.rebase(context)
 
-    def admit(self, consumer: SpanContext | None) -> None:
-        """Check that *consumer* may get the next item; checked again when the consumer changes."""
-        if consumer is self._consumer or consumer is None:
-            return
-        context = consumer if self.context is None else for_consumer(self.context, consumer)
-        if context is not self.context:
-            self._tracer.recorder.permit(context)
-        self._consumer = consumer
-
-    def detach(self) -> OpenSpan | None:
-        """Return the span, as `StreamSpan.detach` does; the run stops waiting for it to begin."""
-        key, self._key = self._key, None
-        if key is not None:
-            run = self.context.run
-            run.deferred.pop(key, None)
-            run.feed.streams.discard(key)
-            run.discard(key)
-        return super().detach()
-
-    @guarded("a refused stream")
     def _refused(self, error: BaseException) -> None:
         """End a stream whose body does not run, because of *error*."""
         if self._key is not None and status_of(error) == FAILED:
             self.context.run.fail_after_block(self._key, self.context.key, error)
         self.detach()
         self._ended(error)
+
+    def _admit(self, consumer: SpanContext | None) -> None:
+        """Check that *consumer* may get the next item; checked again when the consumer changes."""
+        if consumer is self._consumer or consumer is None:
+            return
+        context = consumer if self.context is None else for_consumer(self.context, consumer)
+        if context is not self.context:
+            no_params = partial(_capture.capture_mapping, {}, context.run.rules)
+            self._tracer.recorder.permit(context, no_params)
+        self._consumer = consumer
+
+    def detach(self) -> OpenSpan | None:
+        """Return the span, as `DeferredSpan.detach` does; the run stops waiting for it to begin."""
+        key, self._key = self._key, None
+        if key is not None:
+            run = self.context.run
+            run.feed.deferred.pop(key, None)
+            run.discard(key)
+        return super().detach()
 
     def _ended(self, error: BaseException | None) -> None:
         run, self._own_run = self._own_run, None
@@ -407,27 +343,3 @@ class GeneratorSpan(StreamSpan):
 
     def _is_pending(self) -> bool:
         return not (self._span is None and self._key is None and self._own_run is None)
-
-
-def generator_span(
-    tracer: StepTracer, instance: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> GeneratorSpan:
-    """Return the span of a generator function's call, bound to the context of the call.
-
-    Args:
-        tracer: The tracer of the function.
-        instance: The object that it was called on.
-        args: The positional arguments.
-        kwargs: The keyword arguments.
-    """
-    parent = current_context()
-    rules = tracer.rules().in_run() if parent is None else parent.run.rules
-    recorded = tracer.recorded(instance, args)
-    return GeneratorSpan(tracer, parent, _captured(tracer.recorder, recorded, kwargs, rules))
-
-
-@guarded("the arguments of a call")
-def _captured(
-    recorder: SpanRecorder, args: tuple[Any, ...], kwargs: Mapping[str, Any], rules: _capture.Rules
-) -> _Captured:
-    return _Captured(recorder.plan().params(args, kwargs, rules), rules)

@@ -9,12 +9,13 @@ from remit._base.clock import Clock, Deadline
 from remit._base.guard import guarded
 from remit._base.loops import in_event_loop, is_own_thread, run_in_thread_within
 from remit._deliver.delivery import Delivery
+from remit._record.runs import AfterRun
 
 # Seconds for the thread of the flush to start and to end, beyond its deadline.
 GRACE_S: Final = 0.2
 
 
-class FlushAfterRun:
+class FlushAfterRun(AfterRun):
     """Flushes in bounded time at the end of each run, for functions that freeze after a call.
 
     If the server does not answer, a flush waits only until everything is on disk.

@@ -13,7 +13,7 @@ from remit._base.guard import guarded
 from remit._base.loops import run_in_thread
 from remit._declare.registration import registration as payload_of
 from remit._declare.registry import AgentType
-from remit._deliver.results import UNKNOWN, UNSEEN, FlushResult, Status
+from remit._deliver.status import UNKNOWN, UNSEEN, FlushResult, Status
 from remit._runtime.state import registry, state
 
 if TYPE_CHECKING:

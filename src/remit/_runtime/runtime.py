@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from functools import cache, partial
@@ -16,20 +15,21 @@ from remit._base import guard
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit._base.frames import caller
 from remit._base.guard import guarded, logger
+from remit._base.locks import SignalSafeLock
 from remit._capture import Limits, Rules, switched_off
 from remit._declare.quality import Qualities
 from remit._declare.registration import REDACT, registration
 from remit._declare.registry import AgentType, Registry
 from remit._deliver.delivery import Delivery
-from remit._deliver.results import FlushResult, Status
 from remit._deliver.spool import NO_OTHER_FILES, OtherFiles
+from remit._deliver.status import FlushResult, Status
 from remit._inspect.docstrings import free_of_secrets
 from remit._record.items import AgentRef, NoSink, QualityCheck, Sink
 from remit._record.policy import Ceiling, Ceilings
 from remit._record.runs import (
     MAX_LOGGED,
     OBSERVE,
-    NothingAfter,
+    AfterRun,
     OpenRun,
     Recorder,
     RunOptions,
@@ -83,14 +83,12 @@ class Runtime:
         self._registry = registry
         self._on_start = on_start
         self._clock = clock or SystemClock()
-        self._runs: weakref.WeakSet[OpenRun] = weakref.WeakSet()
         self._agents: dict[str, tuple[int, AgentRef]] = {}
         self._ceilings: tuple[int, Ceilings] | None = None
         self._outside: Counter[str] = Counter()
         # By the value of the setting `agent_id`: the agent that uses it.
         self._agent_of_id: dict[str, str] = {}
-        # Reentrant, because a signal handler may call a step while this thread counts another.
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         self._delivery = self._make_delivery() if sink is None else None
         self._recording = sink is not None or self._delivery is not None
         self._after_run: FlushAfterRun | None = None
@@ -109,7 +107,7 @@ class Runtime:
             on_violation=settings.on_violation,
             control_flow=settings.control_flow,
             run_linger_s=settings.run_linger_s,
-            after_run=self._after_run or NothingAfter(),
+            after_run=self._after_run or AfterRun(),
             on_first_seen=self._first_seen,
         )
 
@@ -134,10 +132,7 @@ class Runtime:
                     missing,
                     target,
                 )
-        run = OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
-        if self._recording:
-            self._runs.add(run)
-        return run
+        return OpenRun(self.recorder, ref, options, recording=self._recording, ceilings=ceilings)
 
     def check_resumed(self, instance_id: str) -> None:
         """Check that this process knows of no termination of the run; the server is asked later.
@@ -145,7 +140,7 @@ class Runtime:
         Raises:
             RunTerminated: The run was terminated.
         """
-        feeds = [run.feed for run in list(self._runs)]
+        feeds = [run.feed for run in list(self.recorder.runs)]
         for feed in (*feeds, *self.recorder.terminated):
             if feed.instance_id == instance_id and feed.terminated is not None:
                 raise RunTerminated(feed.key, feed.terminated or None)
@@ -263,10 +258,8 @@ class Runtime:
         if self._after_run is not None:
             self._after_run.stop()  # one flush for all runs
         self.recorder.end_collected()
-        for run in list(self._runs):
-            run.cancel_deferred()
-            if not run.feed.closed:
-                run.abandon()
+        for run in list(self.recorder.runs):
+            run.abandon()
         if self._delivery is not None:
             self._delivery.shutdown(self._exit, exiting=True)
 
@@ -275,12 +268,8 @@ class Runtime:
         self.recorder.end_collected()
         for table in list(self.recorder.tables):
             table.end_idle()
-        for run in list(self._runs):
-            run.set_clock()
-            if run.feed.terminated is not None:
-                run.cancel_streams()
-            if run.overdue:
-                run.settle()
+        for run in list(self.recorder.runs):
+            run.follow_up()
 
     def before_fork(self) -> None:
         """Pause delivery's threads where they hold no lock that the child needs."""
@@ -295,16 +284,15 @@ class Runtime:
     def after_fork_in_child(self) -> None:
         """Drop the items and threads of the parent, which ends its runs itself."""
         self.started = False
-        for run in self._runs:
-            run.feed.streams.clear()
-        self._runs = weakref.WeakSet()
-        self.recorder.lingering.clear()
+        for run in self.recorder.runs:
+            run.feed.deferred.clear()  # the parent ends them
+        self.recorder.runs.clear()
         self.recorder.collected.clear()
         self.recorder.tables.clear()
         self.recorder.rules.withheld.clear()
         self.recorder.exceeding.clear()
         self._outside = Counter()
-        self._counting = threading.RLock()
+        self._counting = SignalSafeLock()
         if self._delivery is not None:
             self._delivery.after_fork_in_child()
 

@@ -15,8 +15,8 @@ from typing import Final
 from remit import _capture, config
 from remit._base.clock import Clock
 from remit._base.guard import Faults, counting, guarded, logger
-from remit._deliver.results import FlushResult
 from remit._deliver.spool import OtherFiles
+from remit._deliver.status import FlushResult
 from remit._record.items import Sink
 from remit._runtime.runtime import Runtime
 from remit._runtime.state import InTests, hook_exit, registry, restored, state

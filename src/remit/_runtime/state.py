@@ -16,6 +16,7 @@ from msgspec import Struct
 from remit._base import guard
 from remit._base.clock import Clock
 from remit._base.guard import guarded
+from remit._base.locks import SignalSafeLock
 from remit._declare.registry import Registry
 from remit._record.items import Sink
 
@@ -71,7 +72,7 @@ class ProcessState:
     in_tests: InTests | None = None
     unrecorded: bool = False
     logged: frozenset[str] = frozenset()
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: SignalSafeLock = field(default_factory=SignalSafeLock)
 
 
 state: Final = ProcessState(Registry())
@@ -141,7 +142,7 @@ def _after_fork_in_parent() -> None:
 @guarded("the child of a fork")
 def _after_fork_in_child() -> None:
     # A thread of the parent may hold the inherited lock.
-    state.lock = threading.RLock()
+    state.lock = SignalSafeLock()
     state.registry.after_fork_in_child()
     state.ended = None
     guard.faults.counts.clear()

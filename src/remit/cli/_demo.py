@@ -18,7 +18,7 @@ import click
 from pydantic import SecretStr
 
 from remit import _runtime, config
-from remit._record.run_blocks import Run, current_run
+from remit._record.blocks import Run, current_run
 from remit._runtime.runtime import Runtime
 from remit.cli._database import FILE
 from remit.cli._failing import Failed

@@ -21,7 +21,7 @@ from remit._declare.registry import RUN_TYPE
 from remit.cli._failing import Failed
 from remit.cli._records import Record, Run, Step, newest_of, start_of
 from remit.client._http import HttpClient
-from remit.client.endpoints import API, Call, Details, Page
+from remit.client.endpoints import API, MAX_LIST_BYTES, Call, details, page
 from remit.client.endpoints.table import GET_INSTANCE, PING, SHOW_AGENT, TERMINATE_INSTANCE
 from remit.errors import ApiError, ContractError, NotFoundError, UnauthorizedError
 from remit.models.agent import Agent
@@ -100,7 +100,7 @@ class ServerRuns:
         """Return the risk of a run."""
         path = f"{GET_INSTANCE.call(run.instance.id).path}/risk"
         try:
-            return self._http.send(Call("GET", path, Details(Risk)))
+            return self._http.send(Call("GET", path, details(Risk)))
         except NotFoundError as error:
             raise Failed(f"{self.place} does not tell the risk of a run: {error}") from error
 
@@ -213,7 +213,11 @@ class ServerRuns:
         while offset is not None:
             paging = {"pagination[offset]": str(offset), "pagination[page_size]": str(PAGE_ROWS)}
             call = Call(
-                "GET", f"{API}/{path}", Page(model), query=tuple({**query, **paging}.items())
+                "GET",
+                f"{API}/{path}",
+                page(model),
+                query=tuple({**query, **paging}.items()),
+                limit_bytes=MAX_LIST_BYTES,
             )
             answer = self._http.send(call)
             yield from answer.summaries

@@ -21,9 +21,9 @@ from remit._deliver.spool.folder import (
     size_of,
 )
 from remit._deliver.spool.records import DamagedError
-from remit._deliver.spool.recovery import is_damage
 from remit._deliver.spool.store import (
     STORAGE_ERRORS,
+    is_damage,
     is_foreign,
     read_about,
     read_aside,

@@ -8,11 +8,11 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from remit._base.backoff import delays
 from remit._base.clock import Deadline, SystemClock
 from remit.client._http import DEFAULT_TIMEOUT_S, AsyncHttpClient, AsyncTransport
-from remit.client._retries import Policy, tries, url_for
+from remit.client._retries import tries
 from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
-from remit.errors import UnavailableError, UsageError
-from remit.models._words import FinishStatus
+from remit.errors import SettingsError, UnavailableError, UsageError
+from remit.models._types import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan
@@ -30,12 +30,16 @@ class AsyncSender(Protocol):
         ...
 
 
-class AsyncAgentInstances:
-    """The endpoints of agent instances: one instance is one run of an agent."""
+class AsyncEndpoints:
+    """Base of the endpoints of one kind."""
 
     def __init__(self, send: AsyncSender) -> None:
         """Send through *send*."""
         self._send: Final = send
+
+
+class AsyncAgentInstances(AsyncEndpoints):
+    """The endpoints of agent instances: one instance is one run of an agent."""
 
     async def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
@@ -115,12 +119,8 @@ class AsyncAgentInstances:
         )
 
 
-class AsyncAgentSpans:
+class AsyncAgentSpans(AsyncEndpoints):
     """The endpoints of spans: one span is one step of a run."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` says whether the run was terminated."""
@@ -158,24 +158,16 @@ class AsyncAgentSpans:
         return await self._send(endpoints.LIST_SPANS.call(**fields))
 
 
-class AsyncBulk:
+class AsyncBulk(AsyncEndpoints):
     """The endpoint that takes several operations at once."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
         return await self._send(bulk(items))
 
 
-class AsyncAgents:
+class AsyncAgents(AsyncEndpoints):
     """The endpoints of agents."""
-
-    def __init__(self, send: AsyncSender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     async def show(
         self,
@@ -241,8 +233,11 @@ class AsyncClient:
         Raises:
             SettingsError: A value is not valid.
         """
-        self._policy = Policy(timeout_s, max_retries)
-        self._http = AsyncHttpClient(url_for(api_url, transport), api_token, transport=transport)
+        if max_retries < 0:
+            raise SettingsError(f"max_retries is {max_retries}; expected 0 or more")
+        self._timeout_s: Final = timeout_s
+        self._max_retries: Final = max_retries
+        self._http = AsyncHttpClient(api_url, api_token, transport=transport, timeout_s=timeout_s)
         self.agent_instances = AsyncAgentInstances(self._send)
         self.agent_spans = AsyncAgentSpans(self._send)
         self.bulk = AsyncBulk(self._send)
@@ -265,8 +260,8 @@ class AsyncClient:
         await self._http.aclose()
 
     async def _send(self, call: Call[T]) -> T:
-        deadline = Deadline.after(self._policy.timeout_s, SystemClock())
-        decisions = tries(deadline, self._policy.max_retries, delays())
+        deadline = Deadline.after(self._timeout_s, SystemClock())
+        decisions = tries(deadline, self._max_retries, delays())
         wait_s = next(decisions)
         while True:
             await self._http.wait(wait_s)

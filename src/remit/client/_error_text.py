@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
+import zlib
 from collections.abc import Iterator
 from typing import Final, cast
+
+import httpx
 
 MAX_REASON_CHARS: Final = 200
 
@@ -56,43 +59,60 @@ UNREACHABLE: Final = (
     "network"
 )
 
-OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION)
+TEMPLATES: Final = (
+    (httpx.ConnectTimeout, NO_CONNECTION),
+    (httpx.RemoteProtocolError, NO_HTTP),
+    (httpx.ProxyError, PROXY),
+    ((httpx.TimeoutException, TimeoutError), NO_ANSWER),
+    ((httpx.DecodingError, zlib.error), NOT_PACKED),
+    # Before a connection: the certificates of this machine, or the proxy's URL.
+    (OSError, NOT_READY),
+    ((ImportError, ValueError, httpx.InvalidURL), NO_PROXY),
+)
+"""The first template that fits the type of an error is its."""
+CONNECT_TEMPLATES: Final = (
+    (socket.gaierror, NO_NAME),
+    (ssl.SSLCertVerificationError, UNTRUSTED),
+    (ssl.SSLError, NO_TLS),
+    (ConnectionRefusedError, REFUSED),
+)
+"""The same for a `ConnectError` of httpx, by the system's errors among its causes."""
+OF_THE_WAY: Final = (NO_NAME, REFUSED, UNREACHABLE, NO_CONNECTION, NO_PROXY)
 """If a proxy is in use, these are about the proxy and not about the server."""
 
 
-def sentence(template: str, error: BaseException, *, place: str, timeout_s: float) -> str:
-    """Return *template* filled in.
+def describe(error: Exception, *, place: str, timeout_s: float, proxy: str | None) -> str:
+    """Return the sentence for an error that came in place of an answer.
 
     Args:
-        template: One of this module's.
         error: What was raised; its text is bounded and put on one line.
         place: Host and port.
         timeout_s: Seconds that were allowed.
+        proxy: URL of the proxy in use; its user and password are not shown.
     """
-    text = str(error)[:MAX_REASON_CHARS]
+    template, cause = _template(error)
+    if proxy is not None and template in OF_THE_WAY:
+        template, place = NO_PROXY, proxy.rpartition("@")[2]
+    text = str(cause)[:MAX_REASON_CHARS]
     reason = "".join(char if char.isprintable() else " " for char in text)
     return template.format(
-        place=place, timeout_s=round(timeout_s, 2), reason=reason or type(error).__name__
+        place=place, timeout_s=round(timeout_s, 2), reason=reason or type(cause).__name__
     )
 
 
-def unconnected(error: BaseException) -> tuple[str, BaseException]:
-    """Return why no connection came about: the template, and the error that tells most.
-
-    Args:
-        error: What httpx raised; the system's error is among its causes.
-    """
-    causes = list(_causes(error))
-    for kind, template in (
-        (socket.gaierror, NO_NAME),
-        (ssl.SSLCertVerificationError, UNTRUSTED),
-        (ssl.SSLError, NO_TLS),
-        (ConnectionRefusedError, REFUSED),
-    ):
-        for cause in causes:
-            if isinstance(cause, kind):
-                return template, cause
-    return UNREACHABLE, error
+def _template(error: Exception) -> tuple[str, BaseException]:
+    """Return the template for *error*, and the error among its causes that tells most."""
+    if isinstance(error, httpx.ConnectError):
+        causes = list(_causes(error))
+        for kind, template in CONNECT_TEMPLATES:
+            for cause in causes:
+                if isinstance(cause, kind):
+                    return template, cause
+        return UNREACHABLE, error
+    for kinds, template in TEMPLATES:
+        if isinstance(error, kinds):
+            return template, error
+    return BROKEN, error
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

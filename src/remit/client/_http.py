@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import encodings.idna  # noqa: F401 # pyright: ignore[reportUnusedImport] - see httpcore
 import os
-import re
 import sys
 import threading
 import zlib
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import AbstractContextManager, aclosing, closing, nullcontext
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 from urllib.parse import urlsplit
@@ -26,12 +25,11 @@ import httpx
 
 from remit._base.clock import Clock, Deadline, SystemClock
 from remit.client import _error_text
-from remit.client._body_reader import BodyReader
 from remit.client._inprocess import InProcessTransport
 from remit.client._target import Answer, Target
-from remit.client.endpoints import Call
+from remit.client.endpoints import MAX_ANSWER_BYTES, AnswerTooLongError, Call
 from remit.config import is_loopback
-from remit.errors import ApiError, ContractError, UnavailableError, UsageError
+from remit.errors import ApiError, ContractError, SettingsError, UnavailableError, UsageError
 
 Transport: TypeAlias = httpx.BaseTransport
 AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
@@ -39,58 +37,32 @@ AsyncTransport: TypeAlias = httpx.AsyncBaseTransport
 C = TypeVar("C")
 T = TypeVar("T")
 
-ENCODINGS: Final = {"Accept-Encoding": "gzip"}
-UNSUPPORTED_MEDIA_TYPE: Final = 415
+# Target of a client with a transport and without a URL: RFC 2606 reserves the name.
+NOWHERE: Final = "http://remit.invalid"
 DEFAULT_TIMEOUT_S: Final = 10.0
 # 0 means "do not wait" to a socket, and gives another error.
 MIN_TIMEOUT_S: Final = 0.001
 # httpx, which knows what it waited for, raises first; the rest is for an answer in small parts.
 GRACE_S: Final = 0.05
+NO_ANSWER: Final = (httpx.HTTPError, TimeoutError, zlib.error)
+"""Errors of an exchange without an answer."""
+GZIP: Final = 16 + zlib.MAX_WBITS
+MIN_COMPRESSED_BYTES: Final = 4_096
+UNSUPPORTED_MEDIA_TYPE: Final = 415
 OPENTELEMETRY: Final = "opentelemetry.instrumentation.utils"
 """Loaded wherever an instrumentation of OpenTelemetry is active; never loaded by remit."""
-
-
-class Compression:
-    """Compresses the bodies of requests to another machine whose answers name gzip.
-
-    Source: RFC 9110 section 12.5.3, `Accept-Encoding` in an answer. The contract promises nothing
-    of the kind, so a server that does not name gzip never gets a compressed request.
-    """
-
-    MIN_BYTES: Final = 4_096
-    _GZIP: Final = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(?!0(\.0*)?\s*(,|$))|,|$)")
-
-    def __init__(self, url: str, *, in_process: bool) -> None:
-        """Compress nothing before the first answer, and never to this machine."""
-        self._possible = not (in_process or is_loopback(urlsplit(url).hostname or ""))
-        self._accepted = False
-
-    def encoded(self, body: bytes | None) -> tuple[bytes | None, dict[str, str]]:
-        """Return *body* as it is sent, and the header that says so."""
-        if not self._accepted or body is None or len(body) < self.MIN_BYTES:
-            return body, {}
-        return zlib.compress(body, 1, 16 + zlib.MAX_WBITS), {"Content-Encoding": "gzip"}
-
-    def refused(self, answer: Answer, request: httpx.Request) -> bool:
-        """Note what *answer* accepts; return whether *request* has to be sent uncompressed."""
-        if answer.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in request.headers:
-            self._possible = self._accepted = False
-            return True
-        accepts = answer.headers.get("accept-encoding")
-        if accepts is not None and self._possible:
-            self._accepted = self._GZIP.search(accepts.lower()) is not None
-        return False
 
 
 class HttpBase(Generic[C]):
     """What both clients share: the target, the timeout, and the httpx transport of this process.
 
-    A child process that inherits a client opens new connections.
+    A child process that inherits a client opens new connections. Bodies are compressed for
+    another machine whose answers name gzip in `Accept-Encoding` (RFC 9110 section 12.5.3).
     """
 
     def __init__(
         self,
-        api_url: str,
+        api_url: str | None,
         token: str | None,
         *,
         transport: object | None = None,
@@ -100,19 +72,26 @@ class HttpBase(Generic[C]):
         """Send to *api_url*; nothing is opened before the first call.
 
         Args:
-            api_url: The API's URL, without `/api/v1`.
+            api_url: The API's URL, without `/api/v1`; may be None with a transport.
             token: Bearer token; without one no `Authorization` is sent.
             transport: An httpx transport in place of the network.
             timeout_s: Seconds for each wait of one call, and for the body of its answer.
             clock: Times the deadlines, and dates that the server names.
 
         Raises:
-            SettingsError: The URL or the token is not valid.
+            SettingsError: A value is not valid.
         """
-        self.target = Target.of(api_url, token)
-        self._given: Any = transport
-        in_process = isinstance(transport, InProcessTransport)
-        self._compression = Compression(self.target.url, in_process=in_process)
+        if api_url is None and transport is None:
+            raise SettingsError(
+                "api_url is missing; expected https://host[:port] of a Prefactor API"
+            )
+        if not timeout_s > 0:
+            raise SettingsError(f"timeout_s is {timeout_s}; expected seconds above 0")
+        self.target = Target.of(NOWHERE if api_url is None else api_url, token)
+        self._custom_transport: Any = transport
+        host = urlsplit(self.target.url).hostname or ""
+        self._may_compress = not (isinstance(transport, InProcessTransport) or is_loopback(host))
+        self._compress = False
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         # By process: a forked child must not write into its parent's connections, and to close
@@ -132,7 +111,11 @@ class HttpBase(Generic[C]):
         transport = self._transports.get(os.getpid())
         if transport is not None:
             return transport
-        transport = self._connected(network, call) if self._given is None else self._given
+        transport = (
+            self._connected(network, call)
+            if self._custom_transport is None
+            else self._custom_transport
+        )
         # Of two threads that make one at once, both get the same.
         return self._transports.setdefault(os.getpid(), transport)
 
@@ -141,14 +124,13 @@ class HttpBase(Generic[C]):
         proxy = self.target.proxy()
         try:
             return network(proxy=proxy)
-        except OSError as error:
-            reason = self._sentence(_error_text.NOT_READY, error)
-            raise UnavailableError(f"{self.target.url}: {reason}") from None
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            # The proxy's URL is malformed, or its kind needs another package.
-            if proxy is None:
+        except (OSError, ImportError, ValueError, httpx.InvalidURL) as error:
+            # The certificates cannot be read; or the proxy's URL is malformed, or its kind needs
+            # another package.
+            if proxy is None and not isinstance(error, OSError):
                 raise
-            raise self._proxy_failure(error, call, proxy) from None
+            failure = self._failure(error, call)
+        raise failure
 
     def _release(self) -> C | None:
         """Refuse further calls; return the transport of this process to close, if there is one."""
@@ -157,55 +139,41 @@ class HttpBase(Generic[C]):
 
     def _request(self, call: Call[Any], timeout_s: float) -> httpx.Request:
         timeout = httpx.Timeout(max(MIN_TIMEOUT_S, timeout_s))
-        body, encoding = self._compression.encoded(call.body)
+        body, headers = call.body, self.target.headers()
+        if self._compress and body is not None and len(body) >= MIN_COMPRESSED_BYTES:
+            body = zlib.compress(body, 1, GZIP)
+            headers["Content-Encoding"] = "gzip"
         return httpx.Request(
             call.method,
             f"{self.target.url}{call.path}",
             params=list(call.query) or None,
             content=body,
-            headers=ENCODINGS | self.target.headers() | encoding,
+            headers=headers,
             extensions={"timeout": timeout.as_dict()},
         )
 
-    def _reader(self, call: Call[Any], response: httpx.Response) -> BodyReader:
-        where, headers = self.target.where(call), dict(response.headers)
-        return BodyReader(where, self.target.place, call, response.status_code, headers)
+    def _refuses_compression(self, request: httpx.Request, answer: Answer) -> bool:
+        """Return whether *request* has to be sent uncompressed; note what the server accepts."""
+        if answer.status == UNSUPPORTED_MEDIA_TYPE and "Content-Encoding" in request.headers:
+            self._may_compress = self._compress = False
+            return True
+        accepted = answer.headers.get("accept-encoding")
+        if accepted is not None and self._may_compress:
+            self._compress = "gzip" in accepted.lower()
+        return False
 
-    def _failure(self, error: Exception, call: Call[Any], timeout_s: float) -> ApiError:
+    def _failure(self, error: Exception, call: Call[Any], timeout_s: float = 0) -> ApiError:
         """Return the error for a request that got no answer.
 
         It is raised unchained: httpx's errors hold the request, and so the token and payloads.
         """
-        template, cause = _error_text.BROKEN, cast("BaseException", error)
-        if isinstance(error, httpx.ConnectError):
-            template, cause = _error_text.unconnected(error)
-        elif isinstance(error, httpx.ConnectTimeout):
-            template = _error_text.NO_CONNECTION
-        elif isinstance(error, httpx.RemoteProtocolError):
-            template = _error_text.NO_HTTP
-        elif isinstance(error, httpx.ProxyError):
-            template = _error_text.PROXY
-        elif isinstance(error, httpx.TimeoutException | TimeoutError):
-            template = _error_text.NO_ANSWER
-        elif isinstance(error, httpx.DecodingError):
-            # From a given transport that decompresses; the reader does it for the network.
-            reason = self._sentence(_error_text.NOT_PACKED, error)
-            return ContractError(f"{self.target.where(call)}: {reason}")
-        proxy = None if self._given is not None else self.target.proxy()
-        if proxy is not None and template in _error_text.OF_THE_WAY:
-            return self._proxy_failure(cause, call, proxy)
-        reason = self._sentence(template, cause, timeout_s)
-        return UnavailableError(f"{self.target.where(call)}: {reason}")
-
-    def _proxy_failure(self, error: BaseException, call: Call[Any], proxy: str) -> ApiError:
-        """Return the error for a proxy that cannot be reached, or cannot be one."""
-        place = proxy.rpartition("@")[2]
-        reason = _error_text.sentence(_error_text.NO_PROXY, error, place=place, timeout_s=0)
-        return UnavailableError(f"{self.target.where(call)}: {reason}")
-
-    def _sentence(self, template: str, error: BaseException, timeout_s: float = 0) -> str:
-        place = self.target.place
-        return _error_text.sentence(template, error, place=place, timeout_s=timeout_s)
+        proxy = None if self._custom_transport is not None else self.target.proxy()
+        reason = _error_text.describe(
+            error, place=self.target.place, timeout_s=timeout_s, proxy=proxy
+        )
+        unreadable = isinstance(error, httpx.DecodingError | zlib.error)
+        kind = ContractError if unreadable else UnavailableError
+        return kind(f"{self.target.where(call)}: {reason}")
 
 
 class HttpClient(HttpBase[Transport]):
@@ -217,14 +185,10 @@ class HttpClient(HttpBase[Transport]):
 
         The first one does, while OpenSSL sets up its trust; later ones only wait for the network.
         """
-        return self._given is None and os.getpid() not in self._transports
+        return self._custom_transport is None and os.getpid() not in self._transports
 
     def send(self, call: Call[T], *, timeout_s: float | None = None) -> T:
-        """Return what the API answers to *call*.
-
-        Args:
-            call: What to send.
-            timeout_s: Seconds for this call; the client's own if None.
+        """Return what the API answers to *call*, within *timeout_s* or the client's own timeout.
 
         Raises:
             ApiError: The API refuses, cannot be reached, or something else answers.
@@ -238,10 +202,6 @@ class HttpClient(HttpBase[Transport]):
         The timeout bounds each wait for the network, and the time in which the body arrives. The
         look-up of a name, and a head that arrives in small parts, may take longer.
 
-        Args:
-            call: What to send.
-            timeout_s: Seconds for this call; the client's own if None.
-
         Raises:
             UnavailableError: No answer came.
             ContractError: The answer cannot be decompressed, or is too long.
@@ -253,14 +213,18 @@ class HttpClient(HttpBase[Transport]):
         request = self._request(call, seconds)
         try:
             with no_tracing(), closing(transport.handle_request(request)) as response:
-                reader = self._reader(call, response)
-                for chunk in _until(deadline, cast("Iterable[bytes]", response.stream)):
-                    reader.add(chunk)
-        except (httpx.HTTPError, TimeoutError) as error:
+                body = AnswerBody(self.target.where(call), call, response)
+                late = False
+                for chunk in cast("Iterable[bytes]", response.stream):
+                    if late:
+                        raise TimeoutError
+                    body.add(chunk)
+                    late = deadline.passed
+        except NO_ANSWER as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = reader.answer()
-            if self._compression.refused(answer, request):
+            answer = Answer(response.status_code, dict(response.headers), bytes(body.content))
+            if self._refuses_compression(request, answer):
                 return self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         raise failure
@@ -296,14 +260,14 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
                     asyncio.timeout(seconds + GRACE_S),
                     aclosing(await transport.handle_async_request(request)) as response,
                 ):
-                    reader = self._reader(call, response)
+                    body = AnswerBody(self.target.where(call), call, response)
                     async for chunk in cast("AsyncIterable[bytes]", response.stream):
-                        reader.add(chunk)
-        except (httpx.HTTPError, TimeoutError) as error:
+                        body.add(chunk)
+        except NO_ANSWER as error:
             failure = self._failure(error, call, seconds)
         else:
-            answer = reader.answer()
-            if self._compression.refused(answer, request):
+            answer = Answer(response.status_code, dict(response.headers), bytes(body.content))
+            if self._refuses_compression(request, answer):
                 return await self.exchange(call, timeout_s=deadline.remaining_s())
             return answer
         raise failure
@@ -319,18 +283,47 @@ class AsyncHttpClient(HttpBase[AsyncTransport]):
             await transport.aclose()
 
 
-def _until(deadline: Deadline, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield *chunks* until *deadline*, which stops a server that never stops sending.
+class AnswerBody:
+    """The body of an answer, decompressed while it arrives, up to the limit of its call.
 
-    Raises:
-        TimeoutError: The deadline has passed, and there is more.
+    httpx decompresses a part whole, which may be a thousand times as long.
+
+    Attributes:
+        content: What has arrived.
     """
-    late = False
-    for chunk in chunks:
-        if late:
-            raise TimeoutError
-        yield chunk
-        late = deadline.passed
+
+    def __init__(self, where: str, call: Call[Any], response: httpx.Response) -> None:
+        """Start empty; *where* is the call in words."""
+        self._where = where
+        self._call = call
+        self._limit = call.limit_bytes if response.is_success else MAX_ANSWER_BYTES
+        packed = response.headers.get("content-encoding", "").strip().lower() == "gzip"
+        self._unpack = zlib.decompressobj(GZIP).decompress if packed else None
+        self.content = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Add the next part, compressed as it arrived.
+
+        Raises:
+            AnswerTooLongError: The answer is longer than the limit.
+            zlib.error: It cannot be decompressed.
+        """
+        rest = self._limit + 1 - len(self.content)
+        self.content += chunk if self._unpack is None else self._unpack(chunk, rest)
+        if len(self.content) <= self._limit:
+            return
+        if self._limit == MAX_ANSWER_BYTES:
+            advice = (
+                "The API answers this call in a few lines: check the api_url, for something else "
+                "does"
+            )
+        elif self._call.method == "GET":
+            advice = "Ask for less with page_size, or check the api_url"
+        else:
+            advice = "Put fewer items into one call (max_batch_items), or check the api_url"
+        raise AnswerTooLongError(
+            f"{self._where}: the answer is longer than {self._limit} bytes. {advice}"
+        )
 
 
 def no_tracing() -> AbstractContextManager[object]:

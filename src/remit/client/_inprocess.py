@@ -2,25 +2,23 @@
 
 An app whose handlers never wait for anything runs from its first step to its end. So it can be
 called from any thread, inside a running loop, and while the interpreter exits, when no thread can
-be started any more.
+be started any more. httpx's own `ASGITransport` needs an event loop.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, NamedTuple, Self, TypeAlias
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
 
 import httpx
 
 from remit._base.guard import guarded
-from remit.errors import UsageError
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
-Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 # With 2.4 starlette expects that a send may fail, and streams without a second task.
 ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
@@ -28,23 +26,26 @@ FAILURE: Final = (
     b'{"status":"error","code":"internal_error",'
     b'"message":"the app inside this process failed; the log names the kind of error"}'
 )
-# In the messages of asyncio, anyio and sniffio without a running loop.
-NO_LOOP: Final = ("event loop", "async library")
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class AsgiAnswer(NamedTuple):
-    """The answer of an app.
+class InProcessTransport(httpx.BaseTransport):
+    """An httpx transport that calls an ASGI app on the calling thread: no port, no event loop.
 
-    Attributes:
-        status: HTTP status.
-        headers: Names and values.
-        body: The whole body.
+    For apps whose handlers are `async def` and never wait, such as remit's collector. It works
+    on every thread, several at once, and while the interpreter exits.
     """
 
-    status: int
-    headers: Headers
-    body: bytes
+    def __init__(self, app: AsgiApp) -> None:
+        """Call *app* for each request."""
+        self._app = app
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return what the app answers; a 500 if it raises or waits, which is counted and logged."""
+        exchange = Exchange(request.read())
+        # A copy: what the app sets in its context does not reach the caller.
+        contextvars.copy_context().run(_run, self._app, _scope(request), exchange)
+        return exchange.response()
 
 
 class Exchange:
@@ -54,7 +55,7 @@ class Exchange:
         """Offer *body* as the request's."""
         self._requests = iter([body])
         self._parts: list[bytes] = []
-        self._start: Message | None = None
+        self._start: Message = {}
         self._complete = False
 
     async def receive(self) -> Message:
@@ -71,39 +72,38 @@ class Exchange:
             self._parts.append(bytes(message.get("body", b"")))
             self._complete = not message.get("more_body", False)
 
-    def answer(self) -> AsgiAnswer:
+    def response(self) -> httpx.Response:
         """Return the app's answer, or a 500 if it is not complete."""
-        if self._start is None or not self._complete:
-            return AsgiAnswer(500, [(b"content-type", b"application/json")], FAILURE)
-        headers: Iterable[Iterable[bytes]] = self._start.get("headers", ())
-        pairs = [(bytes(name), bytes(value)) for name, value in headers]
-        return AsgiAnswer(int(self._start["status"]), pairs, b"".join(self._parts))
+        if not (self._start and self._complete):
+            headers = {"content-type": "application/json"}
+            return httpx.Response(500, headers=headers, stream=httpx.ByteStream(FAILURE))
+        pairs = [(bytes(name), bytes(value)) for name, value in self._start.get("headers", ())]
+        body = httpx.ByteStream(b"".join(self._parts))
+        return httpx.Response(self._start["status"], headers=pairs, stream=body)
 
 
-def respond(app: AsgiApp, scope: Message, body: bytes) -> AsgiAnswer:
-    """Return what *app* answers to the request of *scope* and *body*.
-
-    An exception of the app is counted and logged by its type, and answered with 500.
-
-    Raises:
-        UsageError: The app waited for something.
-    """
-    exchange = Exchange(body)
-    # A copy: what the app sets in its context does not reach the caller.
-    ended = contextvars.copy_context().run(_run, app, scope, exchange)
-    if ended is False:
-        raise UsageError(
-            f"the app inside this process waited while it answered {scope['method']} "
-            f"{scope['path']}. It has no event loop: its handlers must be `async def` and never "
-            "wait (no sleep, no worker thread, no network, no `def` handler). Serve such an app "
-            "on a port instead"
-        )
-    return exchange.answer()
+def _scope(request: httpx.Request) -> Message:
+    url = request.url
+    path, _, query = url.raw_path.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": dict(ASGI),
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": url.scheme,
+        "path": url.path,
+        "raw_path": path,
+        "query_string": query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": None,
+        "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
+    }
 
 
 @guarded("the app inside this process")
-def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
-    """Return whether the app came to its end without waiting."""
+def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> None:
+    """Run *app* to its end."""
 
     async def call() -> None:
         await app(scope, exchange.receive, exchange.send)
@@ -112,59 +112,6 @@ def _run(app: AsgiApp, scope: Message, exchange: Exchange) -> bool:
     try:
         steps.send(None)
     except StopIteration:
-        return True
-    except RuntimeError as error:
-        if not any(words in str(error) for words in NO_LOOP):
-            raise
-        return False
+        return
     steps.close()
-    return False
-
-
-class InProcessTransport(httpx.BaseTransport):
-    """An httpx transport that calls an ASGI app on the calling thread: no port, no event loop.
-
-    For apps whose handlers are `async def` and never wait, such as remit's collector. It works
-    on every thread, several at once, and while the interpreter exits.
-    """
-
-    def __init__(self, app: AsgiApp) -> None:
-        """Call *app* for each request."""
-        self._app = app
-
-    def __enter__(self) -> Self:
-        """Return it; there is nothing to open."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Do nothing; there is nothing to close."""
-
-    def close(self) -> None:
-        """Do nothing; there is nothing to close."""
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what the app answers.
-
-        Raises:
-            UsageError: The app waited for something.
-        """
-        url = request.url
-        path, _, query = url.raw_path.partition(b"?")
-        scope = {
-            "type": "http",
-            "asgi": dict(ASGI),
-            "http_version": "1.1",
-            "method": request.method,
-            "scheme": url.scheme,
-            "path": url.path,
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": [(name.lower(), value) for name, value in request.headers.raw],
-            "client": None,
-            "server": (url.host, url.port or DEFAULT_PORTS[url.scheme]),
-        }
-        answer = respond(self._app, scope, request.read())
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body)
-        )
+    raise RuntimeError("the app waited for something, and no event loop runs it")

@@ -8,11 +8,11 @@ from typing import Final, Protocol, Self, TypeVar, Unpack
 from remit._base.backoff import delays
 from remit._base.clock import Deadline, SystemClock
 from remit.client._http import DEFAULT_TIMEOUT_S, HttpClient, Transport
-from remit.client._retries import Policy, tries, url_for
+from remit.client._retries import tries
 from remit.client.endpoints import Call, JsonMapping, bulk
 from remit.client.endpoints import table as endpoints
-from remit.errors import UnavailableError, UsageError
-from remit.models._words import FinishStatus
+from remit.errors import SettingsError, UnavailableError, UsageError
+from remit.models._types import FinishStatus
 from remit.models.agent import Agent
 from remit.models.agent_instance import AgentInstance
 from remit.models.agent_span import AgentSpan, AnsweredSpan
@@ -30,12 +30,16 @@ class Sender(Protocol):
         ...
 
 
-class AgentInstances:
-    """The endpoints of agent instances: one instance is one run of an agent."""
+class Endpoints:
+    """Base of the endpoints of one kind."""
 
     def __init__(self, send: Sender) -> None:
         """Send through *send*."""
         self._send: Final = send
+
+
+class AgentInstances(Endpoints):
+    """The endpoints of agent instances: one instance is one run of an agent."""
 
     def register(self, **fields: Unpack[endpoints.RegisterFields]) -> AgentInstance:
         """Create an instance, pending, of an agent in a version, with its span types."""
@@ -113,12 +117,8 @@ class AgentInstances:
         )
 
 
-class AgentSpans:
+class AgentSpans(Endpoints):
     """The endpoints of spans: one span is one step of a run."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def create(self, **fields: Unpack[endpoints.SpanFields]) -> AnsweredSpan:
         """Create a span; its `control` says whether the run was terminated."""
@@ -156,24 +156,16 @@ class AgentSpans:
         return self._send(endpoints.LIST_SPANS.call(**fields))
 
 
-class Bulk:
+class Bulk(Endpoints):
     """The endpoint that takes several operations at once."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def execute(self, items: Sequence[BulkItem | JsonMapping]) -> BulkResponse:
         """Execute *items* in order up to the first that fails; later ones have no output."""
         return self._send(bulk(items))
 
 
-class Agents:
+class Agents(Endpoints):
     """The endpoints of agents."""
-
-    def __init__(self, send: Sender) -> None:
-        """Send through *send*."""
-        self._send: Final = send
 
     def show(
         self,
@@ -240,8 +232,11 @@ class Client:
         Raises:
             SettingsError: A value is not valid.
         """
-        self._policy = Policy(timeout_s, max_retries)
-        self._http = HttpClient(url_for(api_url, transport), api_token, transport=transport)
+        if max_retries < 0:
+            raise SettingsError(f"max_retries is {max_retries}; expected 0 or more")
+        self._timeout_s: Final = timeout_s
+        self._max_retries: Final = max_retries
+        self._http = HttpClient(api_url, api_token, transport=transport, timeout_s=timeout_s)
         self.agent_instances = AgentInstances(self._send)
         self.agent_spans = AgentSpans(self._send)
         self.bulk = Bulk(self._send)
@@ -264,8 +259,8 @@ class Client:
         self._http.close()
 
     def _send(self, call: Call[T]) -> T:
-        deadline = Deadline.after(self._policy.timeout_s, SystemClock())
-        decisions = tries(deadline, self._policy.max_retries, delays())
+        deadline = Deadline.after(self._timeout_s, SystemClock())
+        decisions = tries(deadline, self._max_retries, delays())
         wait_s = next(decisions)
         while True:
             self._http.wait(wait_s)

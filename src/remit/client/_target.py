@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 from remit._base.clock import Clock
 from remit._base.text import describe_url
 from remit._base.version import __version__, sdk_header
-from remit.client.endpoints import Call, interpret
+from remit.client.endpoints import Call, raise_for_status
 from remit.config import api_root
 from remit.errors import ContractError, SettingsError
 
@@ -78,6 +78,7 @@ class Target:
         """Return the headers of every request."""
         headers = {
             "Accept": "application/json",
+            "Accept-Encoding": "gzip",
             "Content-Type": "application/json",
             "User-Agent": f"remit/{__version__}",
             "X-Prefactor-SDK": sdk_header(),
@@ -96,7 +97,7 @@ class Target:
         if self.token is not None and len(self.token) >= MIN_HIDDEN_CHARS:
             # Some servers quote a token that they refuse.
             body = body.replace(self.token.encode(), b"<token>")
-        interpret(answer.status, answer.headers, body, where=where, wall_ns=clock.wall_ns())
+        raise_for_status(answer.status, answer.headers, body, where=where, wall_ns=clock.wall_ns())
         try:
             return call.parse(answer.body)
         except ContractError as error:

@@ -11,8 +11,7 @@ from typing import Any, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator
 
-from remit.models._types import WireModel
-from remit.models._words import AgentStatus, FinishStatus, JsonObject, Purpose
+from remit.models._types import AgentStatus, FinishStatus, JsonObject, Purpose, WireModel
 from remit.models.data_risk import ActionProfile as ActionProfile
 from remit.models.data_risk import ActionWord as ActionWord
 from remit.models.data_risk import CategoryWord as CategoryWord

@@ -5,8 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from remit.models._types import WireModel
-from remit.models._words import AgentStatus, FinishStatus, JsonObject, SpanStatus
+from remit.models._types import AgentStatus, FinishStatus, JsonObject, SpanStatus, WireModel
 from remit.models.envelope import ControlSignal
 
 

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, ConfigDict
 
-from remit.models._types import WireModel
-from remit.models._words import JsonObject
+from remit.models._types import JsonObject, WireModel
 
 T = TypeVar("T")
 

@@ -13,25 +13,23 @@ from typing import Final
 
 from msgspec import Struct
 
-from remit._capture.rules.names import ends_in_term, split_list, words_of
+from remit._capture.rules.names import endings, split_list, words_of
 
 
-class CategoryRule(Struct, frozen=True, kw_only=True):
-    """A rule by data category.
+class CategoryRule(Struct, frozen=True):
+    """A rule by data category; its name is `category:` and the category.
 
     Attributes:
-        name: As in a marker and in the counts of `remit.status()`.
         category: Field of `remit.DataCategories`.
-        terms: Ends of names that show it, as words separated by spaces.
+        terms: Ends of names that show it, in words.
         types: (top-level package, class) of types whose values are of it.
         unless: Words anywhere in a name that make it something else.
     """
 
-    name: str
     category: str
-    terms: tuple[str, ...]
-    types: tuple[tuple[str, str], ...] = ()
-    unless: frozenset[str] = frozenset()
+    terms: frozenset[tuple[str, ...]]
+    types: tuple[tuple[str, str], ...]
+    unless: frozenset[str]
 
 
 def _rule(
@@ -43,9 +41,8 @@ def _rule(
 ) -> CategoryRule:
     """Return a rule; *types* has the classes of each package, separated by spaces."""
     return CategoryRule(
-        name=f"category:{category}",
-        category=category,
-        terms=split_list(terms),
+        category,
+        terms=frozenset(tuple(term.split()) for term in split_list(terms)),
         types=tuple((package, name) for package in types for name in types[package].split()),
         unless=frozenset(unless.split()),
     )
@@ -147,9 +144,6 @@ CATEGORY_RULES: Final = (
     ),
 )
 
-_TERMS: Final = tuple(
-    (rule, frozenset(tuple(term.split()) for term in rule.terms)) for rule in CATEGORY_RULES
-)
 _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
     type_key: rule.category for rule in CATEGORY_RULES for type_key in rule.types
 }
@@ -159,8 +153,9 @@ _BY_TYPE: Final[Mapping[tuple[str, str], str]] = {
 def category_of_name(name: str) -> str | None:
     """Return the data category that *name* shows, or `None`."""
     words = words_of(name)
-    for rule, terms in _TERMS:
-        if ends_in_term(words, terms) and rule.unless.isdisjoint(words):
+    ends = tuple(endings(words))
+    for rule in CATEGORY_RULES:
+        if not rule.terms.isdisjoint(ends) and rule.unless.isdisjoint(words):
             return rule.category
     return None
 

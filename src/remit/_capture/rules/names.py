@@ -8,14 +8,14 @@ because in English the last word says what the thing is: a `user_password` is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
 MAX_VERDICTS: Final = 4096
-"""Most names with a cached verdict; the cache is cleared when it is full."""
+"""Most names with a cached verdict."""
 
 MAX_JUDGED_CHARS: Final = 128
 """Of a longer name only the end is judged, because it has the noun."""
@@ -156,36 +156,40 @@ _BY_TERM: Final[Mapping[tuple[str, ...], str]] = {
 }
 _JOINED: Final = tuple((end, rule.name) for rule in NAME_RULES for end in rule.joined)
 _ALONE: Final[Mapping[str, str]] = {each: rule.name for rule in NAME_RULES for each in rule.alone}
-_LONGEST: Final = max(map(len, _BY_TERM))
+MAX_TERM_WORDS: Final = 4
+"""No term of a rule has more words."""
 
-VERDICTS: Final[dict[str, str | None]] = {}
-"""Cached verdicts: the rule that withholds values under a name, or None; read on the hot path.
-
-`walk.Walk` adds only names that are recorded unchanged.
-"""
-
-
-UNRESTRICTED: Final[set[str]] = set()
-"""Names with a cached verdict whose values are recorded, whatever other keys there are.
+PLAIN_NAMES: Final[set[str]] = set()
+"""Names that are recorded unchanged, and their values whatever the other keys are; a cache.
 
 `value` is not one of them, because a `name` beside it may withhold it.
 """
 
 
-def cache_verdict(name: str, rule: str | None) -> None:
-    """Cache the verdict on *name*."""
-    if len(VERDICTS) >= MAX_VERDICTS:
-        VERDICTS.clear()
-        UNRESTRICTED.clear()
-    VERDICTS[name] = rule
-    if rule is None and name not in {"value", "Value"}:
-        UNRESTRICTED.add(name)
+def cache_plain_name(name: str) -> None:
+    """Add *name* to the cache."""
+    if len(PLAIN_NAMES) >= MAX_VERDICTS:
+        PLAIN_NAMES.clear()
+    if name not in {"value", "Value"}:
+        PLAIN_NAMES.add(name)
 
 
 def words_of(name: str) -> tuple[str, ...]:
     """Return the words of *name* in lower case, digits at their ends left off."""
     parts = _BETWEEN.split(_HUMP.sub(" ", name[-MAX_JUDGED_CHARS:]))
     return tuple(part.rstrip("0123456789") or part for part in map(str.lower, parts) if part)
+
+
+def endings(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the last words of a name, the most words first, in the plural and in the singular.
+
+    `tokens` has no singular, because models count them.
+    """
+    for start in range(max(0, len(words) - MAX_TERM_WORDS), len(words)):
+        ending = words[start:]
+        yield ending
+        if ending[-1].endswith("s") and ending[-1] != "tokens":
+            yield (*ending[:-1], ending[-1][:-1])
 
 
 @lru_cache(maxsize=MAX_VERDICTS)
@@ -200,42 +204,16 @@ def name_rule(name: str) -> str | None:
         return None
     if len(words) == 1 and words[0] in _ALONE:
         return _ALONE[words[0]]
-    return _by_ending(words) or _by_joined(words[-1])
+    for term in endings(words):
+        rule = _BY_TERM.get(term)
+        if rule is not None:
+            before = words[: -len(term)]
+            if not before or before[-1] not in _HARMLESS_BEFORE.get(term, ()):
+                return rule
+    return next((rule for end, rule in _JOINED if words[-1].endswith(end)), None)
 
 
 def flag_rule(argument: str) -> str | None:
     """Return the rule that withholds what follows *argument*, a flag such as `--password`."""
     long = len(argument) > MAX_JUDGED_CHARS
     return None if long or "=" in argument or " " in argument else name_rule(argument)
-
-
-def _by_ending(words: tuple[str, ...]) -> str | None:
-    for size in range(min(_LONGEST, len(words)), 0, -1):
-        ending = words[-size:]
-        rule = _BY_TERM.get(ending) or _BY_TERM.get(_singular(ending))
-        if rule is not None and not _is_harmless(words, ending):
-            return rule
-    return None
-
-
-def _singular(ending: tuple[str, ...]) -> tuple[str, ...]:
-    """Return *ending* without a plural's `s`; `tokens`, which models count, are unchanged."""
-    last = ending[-1]
-    if last == "tokens":
-        return ending
-    return (*ending[:-1], last.removesuffix("s"))
-
-
-def _is_harmless(words: tuple[str, ...], ending: tuple[str, ...]) -> bool:
-    before = words[: -len(ending)]
-    return bool(before) and before[-1] in _HARMLESS_BEFORE.get(ending, ())
-
-
-def _by_joined(word: str) -> str | None:
-    return next((rule for end, rule in _JOINED if word.endswith(end)), None)
-
-
-def ends_in_term(words: tuple[str, ...], terms: Iterable[tuple[str, ...]]) -> bool:
-    """Return whether *words* end in one of *terms*, in the singular or the plural."""
-    singular = _singular(words)
-    return any(term in {words[-len(term) :], singular[-len(term) :]} for term in terms)

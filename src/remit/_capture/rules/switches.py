@@ -8,7 +8,7 @@ from typing import Final
 from remit._base.text import did_you_mean
 from remit._capture.rules.categories import CATEGORY_RULES
 from remit._capture.rules.names import NAME_RULES
-from remit._capture.rules.patterns import PATTERN_RULES
+from remit._capture.rules.pattern_rules import PATTERN_RULES
 from remit._inspect.fields import EXCLUDED, NOT_IN_REPR
 from remit.errors import SettingsError
 
@@ -26,7 +26,7 @@ FIXED: Final = frozenset(
 SWITCHES: Final = frozenset(
     {"classification:restricted", "classification:secret"}
     | {rule.name for rule in NAME_RULES}
-    | {rule.name for rule in CATEGORY_RULES}
+    | {f"category:{rule.category}" for rule in CATEGORY_RULES}
     | {rule.name for rule in PATTERN_RULES}
 )
 """Names of the rules that can be turned off by name."""

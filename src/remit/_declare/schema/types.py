@@ -34,7 +34,7 @@ from typing_inspection.typing_objects import is_newtype, is_typealiastype
 
 from remit._base.guard import attempt
 from remit._capture.arrays import ARRAYS
-from remit._capture.declared import rule_of
+from remit._capture.type_readers import rule_of
 from remit._declare.schema.canonical import NAME, Json, Raw, withheld_schema
 from remit._inspect.annotations import (
     MISSING,

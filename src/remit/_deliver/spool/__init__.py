@@ -1,28 +1,21 @@
 """The spool: keeps undelivered items on disk, in one file for each process, or in memory.
 
-`Outbox` is the interface between the writer, which puts rows, and the sender, which reads and
-settles them. `SpoolOutbox` is the outbox of this process and uses a `FileOutbox` and a
-`MemoryOutbox`. `Files` creates its file, and takes the files of ended processes.
+The writer puts rows into the `Outbox` of the process, and the sender reads and settles them. An
+outbox writes to a `SpoolFile`. `Files` creates the file of the process, and takes the files of
+ended processes, each of which the sender reads through an outbox of its own.
 """
 
-from remit._deliver.spool.files import Files
+from remit._deliver.spool.files import Files, OnLoss
 from remit._deliver.spool.folder import NO_OTHER_FILES, Folder, Identity, OtherFiles
-from remit._deliver.spool.memory import MemoryOutbox
 from remit._deliver.spool.outbox import Outbox, Row
-from remit._deliver.spool.records import DamagedError, Registration, RunRecord, RunState
-from remit._deliver.spool.recovery import is_damage
-from remit._deliver.spool.spool import SpoolOutbox
-from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, OnLoss
+from remit._deliver.spool.records import Registration, RunRecord, RunState
+from remit._deliver.spool.store import SpoolFile, is_damage
 
 __all__ = [
     "NO_OTHER_FILES",
-    "STORAGE_ERRORS",
-    "DamagedError",
-    "FileOutbox",
     "Files",
     "Folder",
     "Identity",
-    "MemoryOutbox",
     "OnLoss",
     "OtherFiles",
     "Outbox",
@@ -30,6 +23,6 @@ __all__ = [
     "Row",
     "RunRecord",
     "RunState",
-    "SpoolOutbox",
+    "SpoolFile",
     "is_damage",
 ]

@@ -8,12 +8,13 @@ format never are.
 from __future__ import annotations
 
 import sqlite3
-import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
 from remit._deliver.losses import Loss
 from remit._deliver.spool import store
 from remit._deliver.spool.folder import (
@@ -27,9 +28,19 @@ from remit._deliver.spool.folder import (
     OtherFiles,
     modified_ns,
 )
-from remit._deliver.spool.records import DamagedError
-from remit._deliver.spool.recovery import is_damage, recover
-from remit._deliver.spool.store import STORAGE_ERRORS, FileOutbox, OnLoss
+from remit._deliver.spool.records import DamagedError, RunState, pack, split, unpack
+from remit._deliver.spool.store import (
+    STORAGE_ERRORS,
+    UNREADABLE,
+    SpoolFile,
+    is_damage,
+    read_open_spans,
+    read_rows,
+    read_runs,
+)
+
+OnLoss: TypeAlias = Callable[[Loss, int, Sequence[str]], None]
+"""Counts lost items for a reason, and lost spans for the keys of their runs, one for each span."""
 
 
 class Files:
@@ -37,6 +48,7 @@ class Files:
 
     Attributes:
         folder: The folder.
+        wall_ns: The time.
         lock: Held by every thread that uses SQLite, and by a thread that forks.
         on_loss: Counts lost items.
     """
@@ -60,8 +72,8 @@ class Files:
         self.folder = folder
         self.on_loss = on_loss
         # Reentrant: an outbox calls its own methods with the lock held.
-        self.lock = threading.RLock()
-        self._wall_ns = wall_ns
+        self.lock = SignalSafeLock()
+        self.wall_ns = wall_ns
         self._others = others
         self._foreign: set[Path] = set()
 
@@ -73,7 +85,7 @@ class Files:
         """Allow other threads to use SQLite again, after `pause`."""
         self.lock.release()
 
-    def create(self) -> FileOutbox:
+    def create(self) -> SpoolFile:
         """Return a new file for this process.
 
         Raises:
@@ -84,8 +96,8 @@ class Files:
             claim = self.folder.create()
             try:
                 connection = store.connect(claim.path)
-                store.prepare(connection, self.folder.identity)
-                return self._file(claim, connection)
+                store.create_tables(connection, self.folder.identity)
+                return SpoolFile(self.folder, claim, connection, self.wall_ns())
             except STORAGE_ERRORS:
                 claim.remove()
                 raise
@@ -94,7 +106,7 @@ class Files:
         """Return whether there is a file that may have to be sent; its process may be alive."""
         return any(path not in self._foreign for path in self.folder.files(DATABASE))
 
-    def take(self) -> FileOutbox | None:
+    def take(self) -> SpoolFile | None:
         """Return the oldest file to send whose process has ended; `None` if there is none."""
         self.folder.sweep()
         for path in self.folder.files(DATABASE):
@@ -104,47 +116,96 @@ class Files:
                 return file
         return None
 
-    def rescue(self, claim: Claim, error: Exception) -> FileOutbox | None:
-        """Put a damaged file aside; return a new file with the readable items.
+    def rescue(self, claim: Claim, error: Exception) -> SpoolFile | None:
+        """Put a damaged file aside; return a new file with the items before the damage.
 
         Args:
             claim: The lock on the damaged file, which is closed.
             error: The error that showed the damage.
         """
-        file: FileOutbox | None = None
+        file: SpoolFile | None = None
+        items = unreadable = 0
         with self.lock:
             try:
-                recovered = recover(claim.path)
-                if recovered.about is not None:
-                    if not self._is_ours(*recovered.about):
-                        self._skip(claim)
-                        return None
-                    file = self.create()
-                    file.put(recovered.items, recovered.runs)
-                    file.note_open(recovered.open_spans)
+                # Not by `sqlite3.connect`: tracers wrap it.
+                uri = f"{claim.path.absolute().as_uri()}?mode=rw"
+                with closing(sqlite3.Connection(uri, uri=True)) as damaged:
+                    with suppress(sqlite3.Error):
+                        # Otherwise SQLite reads nothing of a file shorter than its header says.
+                        damaged.execute("PRAGMA writable_schema = ON")
+                    about = _about(damaged)
+                    if about is not None:
+                        if not self._is_ours(*about):
+                            self._skip(claim)
+                            return None
+                        file = self.create()
+                        items, unreadable = self._copy(damaged, file)
             except STORAGE_ERRORS:
                 claim.release()
                 return None
-        if recovered.unreadable:
-            self.on_loss(Loss.SPOOL_DAMAGED, recovered.unreadable)
-        claim.put_aside(DAMAGED)
+        if unreadable:
+            self.on_loss(Loss.SPOOL_DAMAGED, unreadable, ())
+        claim.rename(DAMAGED)
         logger.warning(
             "the spool's file %s is damaged (%s): %d items could be read of it and are sent, and "
             "it was put aside with the ending %s",
             claim.path,
             error,
-            len(recovered.items),
+            items,
             DAMAGED,
         )
         return file
 
     def bring_back(self) -> int:
         """Make what was set aside ready to be sent again; return the number of items."""
+        count = 0
         with self.lock:
-            files = [self._take_path(path) for path in self.folder.files(ASIDE)]
-            return sum(file.bring_back() for file in files if file is not None)
+            for path in self.folder.files(ASIDE):
+                file = self._take_path(path)
+                if file is not None:
+                    count += self._bring_back(file)
+        return count
 
-    def _take_path(self, path: Path) -> FileOutbox | None:
+    def _bring_back(self, file: SpoolFile) -> int:
+        items = file.aside()
+        first = max(file.chunks, default=0) + 1
+        refused = [record for record in file.runs.values() if record.state is RunState.SET_ASIDE]
+        for record in refused:
+            record.state = RunState.NEW
+        file.write(
+            runs=refused,
+            chunks=[
+                (chunk_id, self.wall_ns(), pack(part))
+                for chunk_id, part in enumerate(split(items), first)
+            ],
+        )
+        file.delete_aside()
+        file.close().rename(DATABASE)
+        return len(items)
+
+    def _copy(self, damaged: sqlite3.Connection, file: SpoolFile) -> tuple[int, int]:
+        """Copy what can be read to *file*; return the numbers of items and of unreadable items."""
+        file.write(
+            runs=read_runs(damaged, UNREADABLE), started=read_open_spans(damaged, UNREADABLE)
+        )
+        copied = unreadable = last_id = 0
+        rows = read_rows(damaged, "chunk", "id, items, crc, body", UNREADABLE)
+        for number, (chunk_id, count, crc, content) in enumerate(rows, 1):
+            last_id = chunk_id
+            try:
+                part = pack(unpack(crc, content))
+            except DamagedError:
+                unreadable += count if isinstance(count, int) else 1
+                continue
+            if file.has_room(len(part.content)):
+                file.write(chunks=[(number, self.wall_ns(), part)])
+                copied += part.items
+            else:
+                self.on_loss(Loss.SPOOL_FULL, part.items, ())
+        file.load()
+        return copied, unreadable + _items_after(damaged, last_id)
+
+    def _take_path(self, path: Path) -> SpoolFile | None:
         """Return the file at *path* if it is to be sent and its process has ended."""
         if path in self._foreign:
             return None
@@ -161,7 +222,7 @@ class Files:
             return None
         last_write_ns = modified_ns(path)
         try:
-            file = self._open_claimed(claim)
+            file = self._open(claim)
         except (DamagedError, *STORAGE_ERRORS) as error:
             if is_damage(error):
                 file = self.rescue(claim, error)
@@ -172,7 +233,7 @@ class Files:
             file.last_write_ns = last_write_ns
         return file
 
-    def _open_claimed(self, claim: Claim) -> FileOutbox | None:
+    def _open(self, claim: Claim) -> SpoolFile | None:
         """Open a file if it is to be sent.
 
         Raises:
@@ -184,7 +245,9 @@ class Files:
         try:
             about = store.read_about(connection)
             if about is not None and self._is_ours(*about):
-                return self._file(claim, connection)
+                file = SpoolFile(self.folder, claim, connection)
+                file.load()
+                return file
         except (DamagedError, *STORAGE_ERRORS):
             connection.close()
             raise
@@ -204,12 +267,18 @@ class Files:
     def _is_ours(self, written: int, identity: Identity) -> bool:
         return written <= store.FORMAT and self._others.include(identity, self.folder.identity)
 
-    def _file(self, claim: Claim, connection: sqlite3.Connection) -> FileOutbox:
-        return FileOutbox(
-            self.folder,
-            claim,
-            connection,
-            lock=self.lock,
-            wall_ns=self._wall_ns,
-            on_loss=self.on_loss,
-        )
+
+def _about(damaged: sqlite3.Connection) -> tuple[int, Identity] | None:
+    """Return the format and identity of a damaged file, None if they cannot be read."""
+    with suppress(*UNREADABLE):
+        return store.read_about(damaged)
+    return None
+
+
+def _items_after(damaged: sqlite3.Connection, last_id: int) -> int:
+    """Return the number of items in the chunks after *last_id*; 1 if it cannot be read."""
+    statement = "SELECT CAST(sum(items) AS INTEGER) FROM chunk WHERE id > ?"
+    with suppress(sqlite3.Error):
+        (count,) = damaged.execute(statement, (last_id,)).fetchone()
+        return count or 0
+    return 1

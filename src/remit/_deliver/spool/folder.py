@@ -21,6 +21,7 @@ from remit._base.files import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
     check_private_folder,
+    make_private_file,
     make_private_folder,
 )
 
@@ -107,7 +108,7 @@ class Claim:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Unlock the file; the lock of one that was put aside is deleted."""
+        """Unlock the file; delete the lock of a file that was put aside."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
@@ -122,19 +123,13 @@ class Claim:
             path.unlink(missing_ok=True)
         self._remove_lock()
 
-    def put_aside(self, ending: str) -> None:
-        """Give the file another *ending*, so that no process sends it, and unlock it."""
-        kept = self.path.with_suffix(ending)
-        for companion in ("", *COMPANIONS):
+    def rename(self, ending: str) -> None:
+        """Give the file another *ending* and unlock it; only files that end in `.db` are sent."""
+        renamed = _files_of(self.path.with_suffix(ending))
+        for path, new_path in zip(_files_of(self.path), renamed, strict=True):
             with suppress(FileNotFoundError):
-                Path(f"{self.path}{companion}").rename(f"{kept}{companion}")
+                path.rename(new_path)
         self._remove_lock()
-
-    def bring_back(self) -> None:
-        """Give a file that was put aside its first ending again."""
-        path = self.path.with_suffix(DATABASE)
-        self.path.rename(path)
-        self.path = path
 
     def _remove_lock(self) -> None:
         if self._descriptor >= 0:
@@ -175,7 +170,7 @@ class Folder:
             # Another process removed the lock between its creation and the locking.
             return self.create()
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+            make_private_file(path)
         except OSError:
             claim.remove()
             raise

@@ -1,48 +1,468 @@
-"""The interface of an outbox: the writer puts items, the sender reads and settles them."""
+"""The outbox: the writer puts items, the sender reads and settles them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Protocol, TypeAlias
+import math
+import time
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import groupby
+from typing import Final, TypeAlias
 
-from remit._deliver.spool.records import RunRecord
-from remit._record.items import Item
+from msgspec.structs import replace
+
+from remit._base.guard import logger
+from remit._base.locks import SignalSafeLock
+from remit._base.outcomes import ACTIVE
+from remit._deliver.losses import Loss, total_cost
+from remit._deliver.spool.files import Files
+from remit._deliver.spool.folder import ASIDE, Claim
+from remit._deliver.spool.records import (
+    CHUNK_BYTES,
+    DamagedError,
+    Packed,
+    RunRecord,
+    RunState,
+    pack,
+    split,
+    stored_bytes,
+)
+from remit._deliver.spool.store import BUSY_TIMEOUT_S, STORAGE_ERRORS, Chunk, SpoolFile
+from remit._record.items import Item, Kind
 
 Row: TypeAlias = tuple[int, Item]
 """The row's id, larger than every earlier one, and the item."""
 
+# The id of a row is its chunk's id and its place in the chunk.
+ROWS_PER_CHUNK: Final = 1_024
+# Bound of the rows that the sender holds in memory.
+WINDOW_BYTES: Final = 4 * CHUNK_BYTES
+# Between two checks whether the file was deleted.
+CHECK_FILE_S: Final = 1.0
+# Between two attempts to write, after one that failed.
+RETRY_S: Final = 1.0
 
-class Outbox(Protocol):
-    """Rows in the order of their ids, and run records. One writer, one sender."""
+
+class Outbox:
+    """Rows in the order of their ids, and the records of their runs. One writer, one sender.
+
+    Rows are in a file when `put` returns. Those that cannot be written stay in memory until a later
+    `put` or `close` writes them; without a spool all rows are in memory.
+
+    Counts are in memory, so any thread may read them without waiting for the disk.
+
+    Attributes:
+        broken: The error that made the file unreadable; None if it can be read.
+    """
+
+    def __init__(
+        self,
+        files: Files | None,
+        *,
+        release: Callable[[int], None] = lambda _: None,
+        file: SpoolFile | None = None,
+    ) -> None:
+        """Begin with the rows of *file*, or empty.
+
+        Args:
+            files: Creates the file at the first put; None without a spool.
+            release: Called with the cost of items that left memory.
+            file: The file of an ended process, which is to be sent.
+        """
+        self.broken: Exception | None = None
+        self._files = files
+        self._release = release
+        self._file = file
+        # Reentrant, because methods call each other with the lock held.
+        self._lock = SignalSafeLock() if files is None else files.lock
+        self._chunks: dict[int, Chunk] = {} if file is None else file.chunks
+        self._runs: dict[str, RunRecord] = {} if file is None else file.runs
+        self._last_chunk = max(self._chunks, default=0)
+        # What differs from the file: items that are only in memory, by chunk; settled chunks; run
+        # records that changed or, with None, were removed.
+        self._unwritten: dict[int, Sequence[Item]] = {}
+        self._settled: list[int] = []
+        self._changed: dict[str, RunRecord | None] = {}
+        self._next_check_s = self._next_write_s = 0.0
+        # Adoption handles the errors of the file of an ended process.
+        self._warned = file is not None
+        self._closed = False
 
     def put(self, items: Sequence[Item], runs: Sequence[RunRecord]) -> None:
-        """Add *runs*, then *items* in order; all or nothing."""
-        ...
+        """Add *runs*, then *items* in order."""
+        with self._lock:
+            for run in runs:
+                self._runs[run.key] = self._changed[run.key] = run
+            file = self._open_file()
+            if file is not None:
+                items = self._make_room(file, items)
+            put_ns = 0 if self._files is None else self._files.wall_ns()
+            for part in split(items):
+                self._last_chunk += 1
+                self._chunks[self._last_chunk] = Chunk(put_ns, len(part))
+                self._unwritten[self._last_chunk] = part
+            if file is not None:
+                self._write(file)
+            if self._closed:  # by a writer that hung beyond the shutdown
+                self._close_file(BUSY_TIMEOUT_S)
 
     def head(self, limit: int) -> list[Row]:
-        """Return the first rows that are not settled, at most *limit*."""
-        ...
+        """Return the first rows that are not settled, at most *limit* and about 4 MiB."""
+        rows: list[Row] = []
+        size_bytes = 0
+        with self._lock:
+            for chunk_id, chunk in list(self._chunks.items()):
+                size_bytes += chunk.size_bytes
+                if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
+                    break
+                numbered = enumerate(self._read(chunk_id, chunk), chunk_id * ROWS_PER_CHUNK)
+                rows += [
+                    (row_id, item)
+                    for row_id, item in numbered
+                    if item is not None and row_id not in chunk.settled
+                ]
+        return rows[:limit]
 
     def settle(self, ids: Collection[int]) -> None:
         """Remove rows that were delivered, or dropped and counted by the caller."""
-        ...
+        freed_bytes = 0
+        with self._lock:
+            for chunk_id, group in groupby(sorted(ids), lambda row_id: row_id // ROWS_PER_CHUNK):
+                chunk = self._chunks.get(chunk_id)
+                if chunk is None:
+                    continue
+                settled = set(group) - chunk.settled
+                chunk.settled |= settled
+                items = self._unwritten.get(chunk_id)
+                if items is not None:
+                    freed_bytes += total_cost([items[row % ROWS_PER_CHUNK] for row in settled])
+                if len(chunk.settled) == chunk.items:
+                    self._remove(chunk_id)
+            if self._settled:
+                self._write_settled()
+        if freed_bytes:
+            self._release(freed_bytes)
 
     def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Remove rows that the server refused for good; keep them with the *reason* if possible.
+        """Remove rows that the server refused for good; keep them in the file with the *reason*.
 
         Returns:
             The number of rows that are kept.
         """
-        ...
+        kept = 0
+        with self._lock:
+            if self._file is not None:
+                with suppress(*STORAGE_ERRORS):
+                    self._file.set_aside([item for _, item in rows], reason)
+                    kept = len(rows)
+            self.settle([row_id for row_id, _ in rows])
+        return kept
 
     def run(self, key: str) -> RunRecord | None:
         """Return the record of a run."""
-        ...
+        return self._runs.get(key)
+
+    def runs(self) -> list[RunRecord]:
+        """Return the records of all runs."""
+        return list(self._runs.values())
+
+    def open_runs(self) -> list[RunRecord]:
+        """Return the runs that the file's process opened and did not end."""
+        return [record for record in self.runs() if not (record.ended or record.inherited)]
 
     def save_run(self, record: RunRecord) -> None:
-        """Save *record*, at the latest with the next settled rows."""
-        ...
+        """Save *record*; it is written with the next settled rows."""
+        with self._lock:
+            self._runs[record.key] = self._changed[record.key] = record
 
     def forget_run(self, key: str) -> None:
-        """Remove a run's record, at the latest with the next settled rows."""
-        ...
+        """Remove a run's record; it is deleted with the next settled rows."""
+        with self._lock:
+            if self._runs.pop(key, None) is not None:
+                self._changed[key] = None
+
+    def open_spans(self) -> list[Item]:
+        """Return the starts, without payloads, of spans in the file that need an end."""
+        with self._lock, suppress(DamagedError, *STORAGE_ERRORS):
+            if self._file is not None:
+                return self._open_spans_in(self._file)
+        return []
+
+    def last_id(self) -> int:
+        """Return an id that no row so far exceeds, 0 before the first."""
+        return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
+
+    def pending(self, up_to: int | None = None) -> int:
+        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
+        return self._count(up_to, in_memory=True)
+
+    def spooled(self, up_to: int | None = None) -> int:
+        """Count those of the pending rows that are on disk."""
+        return self._count(up_to, in_memory=False)
+
+    def oldest_ns(self) -> int | None:
+        """Return the wall time at which the oldest pending row on disk was written."""
+        chunks = list(self._chunks.items())
+        return next((chunk.put_ns for key, chunk in chunks if key not in self._unwritten), None)
+
+    def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """Write what is only in memory; delete the file if it has no rows, else leave it.
+
+        A later process sends the rows that are left. What takes longer than *timeout_s* is not
+        done.
+        """
+        self._closed = True
+        ends_s = time.monotonic() + timeout_s
+        if not self._lock.acquire(timeout=timeout_s):
+            return
+        try:
+            if self.spooled():
+                self._check_deleted()
+            if self._unwritten:
+                self._next_write_s = 0.0
+                file = self._open_file()
+                if file is not None:
+                    file.limit_wait(timeout_s)
+                    self._write(file, ends_s)
+            self._close_file(max(0.0, ends_s - time.monotonic()))
+        finally:
+            self._lock.release()
+
+    def detach(self) -> Claim | None:
+        """Close the connection to the file; return the lock on the file, None without a file."""
+        with self._lock:
+            file, self._file = self._file, None
+            return None if file is None else file.close()
+
+    def abandon(self) -> None:
+        """Leave the file to the parent, in the child of a fork."""
+        if self._file is not None:
+            self._file.abandon()
+
+    def _make_room(self, file: SpoolFile, items: Sequence[Item]) -> Sequence[Item]:
+        """Return *items*, without the spans if the folder is full: these are counted as lost."""
+        # Rows that a failed write left in memory, and rows after them, have a bound there.
+        has_room = True
+        with self._failing_to_memory():
+            has_room = bool(self._unwritten) or self._has_room(file, stored_bytes(items))
+        if has_room:
+            return items
+        spans = [item for item in items if _is_span(item)]
+        self._lose(Loss.SPOOL_FULL, len(spans), [span.run_key for span in spans])
+        self._release(total_cost(spans))
+        return [item for item in items if not _is_span(item)]
+
+    def _has_room(self, file: SpoolFile, added_bytes: int) -> bool:
+        """Return whether there is room in the folder; delete refused items if there is not."""
+        if file.has_room(added_bytes):
+            return True
+        refused = file.delete_aside()
+        if refused:
+            self._lose(Loss.ASIDE_SPOOL_FULL, refused)
+        return bool(refused) and file.has_room(added_bytes)
+
+    def _lose(self, reason: Loss, count: int, run_keys: Sequence[str] = ()) -> None:
+        if self._files is not None:
+            self._files.on_loss(reason, count, run_keys)
+
+    def _open_file(self) -> SpoolFile | None:
+        """Return the file to write to, created now if there is none yet, or if it was deleted.
+
+        None without a spool, if the file is broken, and for a second after a write that failed.
+        """
+        files, now_s = self._files, time.monotonic()
+        if files is None or self.broken is not None:
+            return None
+        if self._unwritten and now_s < self._next_write_s:
+            return None
+        if now_s >= self._next_check_s:
+            self._next_check_s = now_s + CHECK_FILE_S
+            self._check_deleted()
+        if self._file is None:
+            with self._failing_to_memory():
+                self._file = files.create()
+                self._changed = {**self._runs}
+        return self._file
+
+    def _check_deleted(self) -> None:
+        """If the file was deleted, count the rows in it as lost."""
+        file, files = self._file, self._files
+        if file is None or files is None or file.claim.path.exists():
+            return
+        lost = self.spooled()
+        for chunk_id in self._chunks.keys() - self._unwritten.keys():
+            del self._chunks[chunk_id]
+        self._settled = []
+        self._file = None
+        claim = file.close()
+        with suppress(OSError):
+            claim.remove()
+        claim.release()
+        if lost:
+            self._lose(Loss.SPOOL_DAMAGED, lost)
+        logger.warning(
+            "the spool's file %s was deleted while it was in use: %d items that were not delivered "
+            "yet are lost, and counted in remit.status().dropped as %s. Have whatever cleans up "
+            "there spare %s",
+            claim.path,
+            lost,
+            Loss.SPOOL_DAMAGED.value,
+            files.folder.path,
+        )
+
+    def _write(self, file: SpoolFile, until_s: float = math.inf) -> None:
+        """Write what is only in memory, chunk by chunk, until *until_s*."""
+        with self._failing_to_memory():
+            for chunk_id, items in list(self._unwritten.items()):
+                if time.monotonic() >= until_s:
+                    return
+                chunk, part = self._chunks[chunk_id], pack(items)
+                started, ended = _open_spans(items)
+                self._save(file, [(chunk_id, chunk.put_ns, part)], started, ended)
+                chunk.size_bytes = len(part.content)
+                del self._unwritten[chunk_id]
+                left = _without(chunk.settled, chunk_id, items) if chunk.settled else items
+                self._release(total_cost([item for item in left if item is not None]))
+            if self._changed:
+                self._save(file)
+
+    def _write_settled(self) -> None:
+        """Delete settled chunks and write changed run records.
+
+        If that fails nothing is lost: a later process sends the rows again, with the same keys.
+        """
+        if self._file is not None:
+            with suppress(*STORAGE_ERRORS):
+                self._save(self._file)
+                if not self._chunks:
+                    self._file.shrink()
+
+    def _save(
+        self,
+        file: SpoolFile,
+        chunks: Sequence[tuple[int, int, Packed]] = (),
+        started: Sequence[Item] = (),
+        ended: Sequence[bytes] = (),
+    ) -> None:
+        """Write chunks and open spans, together with what was settled and changed before."""
+        file.write(
+            runs=[record for record in self._changed.values() if record is not None],
+            chunks=chunks,
+            started=started,
+            ended=ended,
+            settled=self._settled,
+            forgotten=[key for key, record in self._changed.items() if record is None],
+        )
+        self._settled, self._changed = [], {}
+
+    @contextmanager
+    def _failing_to_memory(self) -> Generator[None]:
+        """End the block at an error of the disk; what is not written yet stays in memory."""
+        try:
+            yield
+        except STORAGE_ERRORS as error:
+            self._next_write_s = time.monotonic() + RETRY_S
+            self._warn(error)
+
+    def _read(self, chunk_id: int, chunk: Chunk) -> Sequence[Item | None]:
+        """Return the items of a chunk; nothing of one that cannot be read."""
+        items = self._unwritten.get(chunk_id)
+        if items is not None:
+            return items
+        if self._file is None or self.broken is not None:
+            return []
+        try:
+            return self._file.read(chunk_id, chunk.items)
+        except (DamagedError, *STORAGE_ERRORS) as error:
+            self.broken = error
+            self._warn(error)
+        return []
+
+    def _remove(self, chunk_id: int) -> None:
+        """Remove a chunk; its row in the file is deleted later."""
+        del self._chunks[chunk_id]
+        if self._unwritten.pop(chunk_id, None) is None:
+            self._settled.append(chunk_id)
+
+    def _close_file(self, timeout_s: float) -> None:
+        file = self._file
+        if file is None:
+            return
+        done = refused = False
+        with suppress(DamagedError, *STORAGE_ERRORS):
+            file.limit_wait(timeout_s)
+            refused = file.has_aside()
+            done = not (self.pending() or self.open_runs() or self._open_spans_in(file))
+            if refused or not done:
+                self._save(file, self._partly_settled(file))
+        claim = file.close()
+        self._file = None
+        with suppress(OSError):
+            if done and refused:
+                claim.rename(ASIDE)
+            elif done:
+                claim.remove()
+        claim.release()
+
+    def _partly_settled(self, file: SpoolFile) -> list[tuple[int, int, Packed]]:
+        """Return partly settled chunks without the settled items, which must not be sent again."""
+        return [
+            (
+                chunk_id,
+                chunk.put_ns,
+                pack(_without(chunk.settled, chunk_id, file.read(chunk_id, chunk.items))),
+            )
+            for chunk_id, chunk in self._chunks.items()
+            if chunk.settled and chunk_id not in self._unwritten
+        ]
+
+    def _open_spans_in(self, file: SpoolFile) -> list[Item]:
+        """Return the starts in *file* of spans that need an end: not of unknown or refused runs."""
+        return [
+            span
+            for span in file.open_spans()
+            if (run := self._runs.get(span.run_key)) and run.state is not RunState.SET_ASIDE
+        ]
+
+    def _count(self, up_to: int | None, *, in_memory: bool) -> int:
+        return sum(
+            chunk.items - len(chunk.settled)
+            for chunk_id, chunk in list(self._chunks.items())
+            if (up_to is None or chunk_id * ROWS_PER_CHUNK <= up_to)
+            and (in_memory or chunk_id not in self._unwritten)
+        )
+
+    def _warn(self, error: Exception) -> None:
+        if self._warned or self._files is None:
+            return
+        self._warned = True
+        logger.warning(
+            "the spool in %s cannot be used: %s. What is recorded is kept in memory alone "
+            "until that is mended, and what cannot be delivered is lost with this process; "
+            "see data_dir",
+            self._files.folder.path,
+            error,
+        )
+
+
+def _is_span(item: Item) -> bool:
+    """Return whether *item* is a span other than a root; such items are dropped when full."""
+    return item.kind in (Kind.SPAN, Kind.FINISH) and item.parent is not None
+
+
+def _open_spans(items: Sequence[Item]) -> tuple[list[Item], list[bytes]]:
+    """Return the starts of spans without an end, and the keys of spans that end, in *items*.
+
+    The end of a run ends its root span.
+    """
+    started = [item for item in items if item.kind == Kind.SPAN and item.status == ACTIVE]
+    ended = [item.key for item in items if item.kind in (Kind.FINISH, Kind.CLOSE)]
+    return [replace(item, payload=None) for item in started], ended
+
+
+def _without(
+    settled: frozenset[int], chunk_id: int, items: Sequence[Item | None]
+) -> list[Item | None]:
+    """Return *items* of a chunk with None in place of the settled ones."""
+    rows = enumerate(items, chunk_id * ROWS_PER_CHUNK)
+    return [None if row_id in settled else item for row_id, item in rows]

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from msgspec.structs import asdict, replace
+from msgspec.structs import astuple
 
 from remit._record.items import Item
 
@@ -23,6 +22,8 @@ T = TypeVar("T")
 
 CHUNK_ITEMS: Final = 1_000
 CHUNK_BYTES: Final = 1 << 20
+# What an item takes on disk besides its payload and result, about.
+ROW_BYTES: Final = 128
 # zlib releases the interpreter's lock for more than this.
 CRC_BYTES: Final = 5 * 1024
 
@@ -46,8 +47,7 @@ class RunState(StrEnum):
     """The server refused it; everything of it is set aside too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(msgspec.Struct, frozen=True):
     """The registration of an agent, as it is sent; one object is shared by many runs.
 
     Attributes:
@@ -105,21 +105,6 @@ class RunRecord(msgspec.Struct, array_like=True):
         return self.state in (RunState.ENDED, RunState.SET_ASIDE)
 
 
-class _StoredRun(msgspec.Struct, array_like=True):
-    """A `RunRecord` with the digest of its registration, which is stored once."""
-
-    key: str
-    root: bytes
-    started_ns: int
-    purpose: str
-    registration: bytes
-    instance_id: str | None
-    state: RunState
-    inherited: bool
-    resumed: bool
-    lost: dict[str, int] = msgspec.field(default_factory=dict[str, int])
-
-
 class Packed(NamedTuple):
     """Items as they are stored.
 
@@ -134,13 +119,20 @@ class Packed(NamedTuple):
     content: bytes
 
 
+_REGISTRATION: Final = RunRecord.__struct_fields__.index("registration")
 _encode: Final = msgspec.msgpack.Encoder().encode
 _items: Final = msgspec.msgpack.Decoder(list[Item | None])
-_run: Final = msgspec.msgpack.Decoder(_StoredRun)
+_run: Final = msgspec.msgpack.Decoder(list[Any])
 _registration: Final = msgspec.msgpack.Decoder(Registration)
 
 
-def chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def stored_bytes(items: Sequence[Item]) -> int:
+    """Return about how many bytes *items* take on disk."""
+    contents = [len(item.payload or b"") + len(item.result or b"") for item in items]
+    return ROW_BYTES * len(items) + sum(contents)
+
+
+def split(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Split *items* into the parts that are stored and read together."""
     begin = size_bytes = 0
     for end, item in enumerate(items):
@@ -176,8 +168,9 @@ def unpack(crc: object, content: object) -> list[Item | None]:
 
 def pack_run(record: RunRecord) -> bytes:
     """Return *record* as it is stored, with the digest of its registration."""
-    digest, _ = pack_registration(record.registration)
-    return _encode(replace(record, registration=digest))
+    fields = list(astuple(record))
+    fields[_REGISTRATION], _ = pack_registration(record.registration)
+    return _encode(fields)
 
 
 def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunRecord:
@@ -186,12 +179,12 @@ def unpack_run(content: bytes, registrations: dict[bytes, Registration]) -> RunR
     Raises:
         DamagedError: The bytes are no record, or its registration is missing.
     """
-    stored = _decode(_run, content)
-    registration = registrations.get(stored.registration)
-    if registration is None:
-        raise DamagedError("the registration of a run is missing")
-    fields: dict[str, Any] = {**asdict(stored), "registration": registration}
-    return RunRecord(**fields)
+    fields = _decode(_run, content)
+    try:
+        fields[_REGISTRATION] = registrations[fields[_REGISTRATION]]
+        return msgspec.convert(fields, RunRecord)
+    except (LookupError, TypeError, msgspec.ValidationError) as error:
+        raise DamagedError(f"the record of a run cannot be read: {error}") from error
 
 
 @lru_cache

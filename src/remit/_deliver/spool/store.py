@@ -1,36 +1,27 @@
-"""The outbox in one SQLite file of the spool: items are on disk when `put` returns.
+"""One file of the spool, an SQLite database: its tables, and the statements that use them.
 
-Each statement handles many rows, because a step of SQLite releases the interpreter's lock, which a
-computing program may then hold for 5 ms.
+Items are stored in chunks. Each statement handles many rows, because a step of SQLite releases the
+interpreter's lock, which a computing program may then hold for 5 ms.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
-
-from msgspec.structs import replace
+from typing import Any, Final, TypeAlias, TypeVar
 
 from remit._base import sqlite
-from remit._base.guard import logger
-from remit._base.outcomes import ACTIVE
-from remit._deliver.losses import Loss
-from remit._deliver.spool.folder import ASIDE, Claim, Folder, Identity
-from remit._deliver.spool.outbox import Row
-from remit._deliver.spool.quota import Quota, is_span
+from remit._base.clock import NS_PER_S
+from remit._deliver.spool.folder import Claim, Folder, Identity
 from remit._deliver.spool.records import (
-    CHUNK_BYTES,
     DamagedError,
     Packed,
+    Registration,
     RunRecord,
-    RunState,
-    chunks,
     pack,
     pack_registration,
     pack_run,
@@ -38,27 +29,15 @@ from remit._deliver.spool.records import (
     unpack_registration,
     unpack_run,
 )
-from remit._record.items import Item, Kind
+from remit._record.items import Item
 
 T = TypeVar("T")
 
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""SQL, and the values of its variables."""
+Ignored: TypeAlias = tuple[type[Exception], ...]
+
 FORMAT: Final = 1
-BUSY_TIMEOUT_S: Final = 5.0
-MS_PER_S: Final = 1000
-LOG_BYTES: Final = 4 << 20
-# An empty file with so many free pages gives them back to the disk.
-SPARE_PAGES: Final = 4_096
-# SQLite's own bound before 3.32; more goes in several statements.
-MAX_VARIABLES: Final = 999
-CHUNKS_AT_ONCE: Final = MAX_VARIABLES // 5
-# The id of a row is its chunk's id and its place in the chunk.
-ROWS_PER_CHUNK: Final = 1_024
-# Bound of the rows that the sender holds in memory.
-WINDOW_BYTES: Final = 4 * CHUNK_BYTES
-
-STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
-"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise."""
-
 SCHEMA: Final = """
 CREATE TABLE about (format INTEGER, target TEXT, fingerprint BLOB);
 CREATE TABLE registration (digest BLOB PRIMARY KEY, body BLOB);
@@ -69,435 +48,220 @@ CREATE TABLE open_span (key BLOB PRIMARY KEY, crc INTEGER, body BLOB);
 CREATE INDEX aside_run ON aside (run_key);
 """
 
+BUSY_TIMEOUT_S: Final = 5.0
+LOG_BYTES: Final = 4 << 20
+# An empty file with so many free pages gives them back to the disk.
+SPARE_PAGES: Final = 4_096
+# SQLite's own bound before 3.32; more goes in several statements.
+MAX_VARIABLES: Final = 999
+# Part of the folder that is kept for the starts and ends of runs.
+RESERVE_PART: Final = 1 / 16
+# A process measures the folder again when it has added its share of this part, or after a second.
+UNMEASURED_PART: Final = 1 / 64
+# Pages that a transaction writes besides the content of chunks.
+OVERHEAD_BYTES: Final = 8 * 4096
+
+STORAGE_ERRORS: Final = (OSError, sqlite3.Error)
+"""What a full, read-only or broken disk, or a damaged file, makes SQLite and the system raise."""
+DAMAGE_CODES: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# SQLite's message for an overwritten schema format; its code has other causes as well.
+UNKNOWN_FORMAT: Final = "unsupported file format"
+UNREADABLE: Final = (DamagedError, sqlite3.Error)
+"""Exceptions at the content of a damaged file."""
+
 # The child of a fork must not close the parent's connections: referenced here, they stay open.
 _parent_connections: Final[list[sqlite3.Connection]] = []
 
 
-class OnLoss(Protocol):
-    """Counts lost items."""
-
-    def __call__(self, reason: Loss, count: int, run_keys: Iterable[str] = ()) -> None:
-        """Add *count* for *reason*, for lost spans also to their runs."""
-        ...
+def is_damage(error: Exception) -> bool:
+    """Return whether *error* is caused by the file's content, not by the disk or a lock."""
+    if isinstance(error, sqlite3.Error):
+        # Without a code: a text of the file is not UTF-8.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        return code in DAMAGE_CODES or str(error) == UNKNOWN_FORMAT
+    return isinstance(error, DamagedError)
 
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """Metadata of a chunk of items.
+    """Items that are stored together. The id of an item is made of its chunk's id and its place.
 
     Attributes:
-        put_ns: Wall time at which it was written, nanoseconds since 1970.
+        put_ns: Wall time at which it was put, nanoseconds since 1970.
         items: Number of items.
-        size_bytes: Size of the content.
+        size_bytes: Size on disk; 0 for a chunk in memory.
+        settled: Ids of the settled items.
     """
 
     put_ns: int
     items: int
-    size_bytes: int
+    size_bytes: int = 0
+    settled: frozenset[int] = frozenset()
 
 
-class FileOutbox:
-    """The outbox in a file, of this process or of an ended one.
-
-    Counts are in memory and may be read from any thread without waiting for the disk.
+class SpoolFile:
+    """A file that this process has locked. Its user keeps other threads out.
 
     Attributes:
         claim: The lock on the file.
-        last_write_ns: Wall time of the last write by its process.
+        last_write_ns: Wall time of the last write before the file was opened.
+        chunks: The chunks by id, in order, as they were when the file was opened.
+        runs: The run records by key, as they were when the file was opened.
     """
 
     def __init__(
-        self,
-        folder: Folder,
-        claim: Claim,
-        connection: sqlite3.Connection,
-        *,
-        lock: threading.RLock,
-        wall_ns: Callable[[], int],
-        on_loss: OnLoss,
+        self, folder: Folder, claim: Claim, connection: sqlite3.Connection, last_write_ns: int = 0
     ) -> None:
-        """Read the file's metadata and run records.
-
-        Args:
-            folder: The folder of the file.
-            claim: The lock on the file, which this object releases.
-            connection: The connection to the file, which this object closes.
-            lock: Held during calls of SQLite.
-            wall_ns: The time.
-            on_loss: Counts lost items.
-
-        Raises:
-            sqlite3.Error: It is damaged.
-            DamagedError: It is damaged.
-        """
+        """Use *connection*, which is open on the file of *claim*."""
         self.claim = claim
-        self.last_write_ns = wall_ns()
-        self._connection: sqlite3.Connection | None = connection
-        self._lock = lock
-        self._wall_ns = wall_ns
-        self._on_loss = on_loss
-        self._quota = Quota(folder, connection)
-        self._chunks = read_chunks(connection)
-        self._last_chunk = max(self._chunks, default=0)
-        self._runs = {record.key: record for record in read_runs(connection)}
-        # Ids of the settled rows of chunks that have other rows left, by chunk.
-        self._settled: dict[int, set[int]] = {}
-        # Chunks without rows, and run records that changed or, with None, were removed. They are
-        # written together later, because every request can be repeated.
-        self._done: list[int] = []
-        self._changed: dict[str, RunRecord | None] = {}
-        # The chunks that the sender works on.
-        self._window: dict[int, list[Item | None]] = {}
-        self._warned_of_damage = False
+        self.last_write_ns = last_write_ns
+        self.chunks: dict[int, Chunk] = {}
+        self.runs: dict[str, RunRecord] = {}
+        self._connection = connection
+        self._folder = folder
+        self._max_bytes = int(folder.max_bytes * (1 - RESERVE_PART))
+        self._share_bytes = int(folder.max_bytes * UNMEASURED_PART)
+        self._unmeasured_bytes = 0
+        self._next_measure_ns = 0
 
-    def put(self, items: Sequence[Item], runs: Sequence[RunRecord], *, after: int = 0) -> None:
-        """Add *runs*, then *items* in order, with ids larger than *after*; all or nothing.
-
-        Raises:
-            OSError: They could not be written.
-            sqlite3.Error: They could not be written.
-        """
-        parts = [pack(part) for part in chunks(items)]
-        dropped: list[str] = []
-        with self._lock:
-            if not self._has_room(parts):
-                dropped = [item.run_key for item in items if is_span(item)]
-                items = [item for item in items if not is_span(item)]
-                parts = [pack(part) for part in chunks(items)]
-            now_ns, first = self._wall_ns(), max(self._last_chunk, after // ROWS_PER_CHUNK) + 1
-            numbered = list(enumerate(parts, first))
-            started, ended = _open_spans(items)
-            rows = [(chunk_id, now_ns, *part) for chunk_id, part in numbered]
-            # One statement, which most puts are, needs no transaction.
-            several = runs or started or ended or len(rows) > CHUNKS_AT_ONCE
-            with self._transaction() if several else nullcontext():
-                self._insert_runs(runs)
-                self._insert("chunk", rows)
-                self._insert("open_span", started)
-                self._delete("open_span", "key", ended)
-            self._runs.update((run.key, run) for run in runs)
-            self._chunks.update(
-                (chunk_id, Chunk(now_ns, part.items, len(part.content)))
-                for chunk_id, part in numbered
-            )
-            self._last_chunk = first + len(parts) - 1
-        if dropped:
-            self._on_loss(Loss.SPOOL_FULL, len(dropped), dropped)
-
-    def head(self, limit: int) -> list[Row]:
-        """Return the first rows that are not settled, at most *limit* and about 4 MiB.
+    def load(self) -> None:
+        """Read the metadata of the chunks, and the run records.
 
         Raises:
             sqlite3.Error: The file cannot be read.
+            DamagedError: The file is damaged.
         """
-        rows: list[Row] = []
-        window: dict[int, list[Item | None]] = {}
-        size_bytes = 0
-        with self._lock:
-            if self._connection is None:
-                return []
-            if self._done:
-                self._write_back()
-            for chunk_id, chunk in list(self._chunks.items()):
-                size_bytes += chunk.size_bytes
-                if rows and (len(rows) >= limit or size_bytes > WINDOW_BYTES):
-                    break
-                items = self._window.get(chunk_id) or self._readable(chunk_id, chunk)
-                if items is not None:
-                    window[chunk_id] = items
-                    left = enumerate(self._unsettled(chunk_id, items), chunk_id * ROWS_PER_CHUNK)
-                    rows += [(row_id, item) for row_id, item in left if item is not None]
-            self._window = window
-        return rows[:limit]
+        self.chunks = read_chunks(self._connection)
+        self.runs = {record.key: record for record in read_runs(self._connection)}
 
-    def settle(self, ids: Collection[int]) -> None:
-        """Remove rows; they are deleted from the file when their whole chunk is settled."""
-        with self._lock:
-            ordered, begin = sorted(ids), 0
-            while begin < len(ordered):
-                chunk_id = ordered[begin] // ROWS_PER_CHUNK
-                end = bisect_left(ordered, (chunk_id + 1) * ROWS_PER_CHUNK, begin)
-                chunk = self._chunks.get(chunk_id)
-                if chunk is not None:
-                    settled = self._settled.setdefault(chunk_id, set())
-                    settled.update(ordered[begin:end])
-                    if len(settled) == chunk.items:
-                        self._drop(chunk_id)
-                begin = end
-            if self._done and not self._window:
-                self._write_back()
+    def write(
+        self,
+        *,
+        runs: Sequence[RunRecord] = (),
+        chunks: Sequence[tuple[int, int, Packed]] = (),
+        started: Sequence[Item] = (),
+        ended: Sequence[bytes] = (),
+        settled: Sequence[int] = (),
+        forgotten: Sequence[str] = (),
+    ) -> None:
+        """Insert and delete rows; all or nothing.
 
-    def set_aside(self, rows: Sequence[Row], reason: str) -> int:
-        """Remove rows that the server refused for good; keep them with the *reason* if possible.
+        Args:
+            runs: Run records to insert or replace.
+            chunks: Id, time and content of chunks to insert or replace.
+            started: Starts of spans that have no end yet; their payloads are not stored.
+            ended: Keys of spans that have an end now.
+            settled: Ids of chunks to delete.
+            forgotten: Keys of runs to delete, unless a refused item belongs to them.
 
-        Returns:
-            The number of rows that are kept.
+        Raises:
+            sqlite3.Error: Nothing was written.
         """
-        kept = 0
-        with self._lock:
-            with suppress(*STORAGE_ERRORS):
-                packed = [(item.run_key, pack([item])) for _, item in rows]
-                with self._transaction():
-                    self._insert(
-                        "aside",
-                        [(None, key, reason, part.crc, part.content) for key, part in packed],
-                    )
-                kept = len(rows)
-            self.settle([row_id for row_id, _ in rows])
-        return kept
-
-    def run(self, key: str) -> RunRecord | None:
-        """Return the record of a run."""
-        return self._runs.get(key)
-
-    def runs(self) -> list[RunRecord]:
-        """Return the records of all runs."""
-        return list(self._runs.values())
-
-    def save_run(self, record: RunRecord) -> None:
-        """Save *record*; it is written with the next settled rows."""
-        with self._lock:
-            self._runs[record.key] = self._changed[record.key] = record
-
-    def forget_run(self, key: str) -> None:
-        """Remove a run's record; it is deleted with the next settled rows."""
-        with self._lock:
-            if self._runs.pop(key, None) is not None:
-                self._changed[key] = None
-
-    def last_id(self) -> int:
-        """Return an id that no row so far exceeds, 0 before the first."""
-        return self._last_chunk and self._last_chunk * ROWS_PER_CHUNK + ROWS_PER_CHUNK - 1
-
-    def pending(self, up_to: int | None = None) -> int:
-        """Count the rows that are not settled, up to an earlier `last_id()` if given."""
-        return sum(
-            chunk.items - len(self._settled.get(chunk_id, ()))
-            for chunk_id, chunk in list(self._chunks.items())
-            if up_to is None or chunk_id * ROWS_PER_CHUNK <= up_to
+        registrations = {record.registration: None for record in runs}
+        self._execute(
+            [
+                *_insert("registration", [pack_registration(each) for each in registrations]),
+                *_insert("run", [(record.key, pack_run(record)) for record in runs]),
+                *_insert("chunk", [(chunk_id, put_ns, *part) for chunk_id, put_ns, part in chunks]),
+                *_insert("open_span", [(span.key, *_pack_one(span)) for span in started]),
+                *_delete("open_span", "key", ended),
+                *_delete("chunk", "id", settled),
+                *_delete("run", "key", forgotten, "AND key NOT IN (SELECT run_key FROM aside)"),
+            ]
         )
 
-    def oldest_ns(self) -> int | None:
-        """Return the wall time at which the oldest pending row was written."""
-        return next((chunk.put_ns for chunk in list(self._chunks.values())), None)
+    def read(self, chunk_id: int, count: int) -> list[Item | None]:
+        """Return the *count* items of a chunk, and None for those settled when it was written.
 
-    def open_runs(self) -> list[RunRecord]:
-        """Return the runs that the file's process opened and did not end."""
-        return [record for record in self.runs() if not (record.ended or record.inherited)]
-
-    def inherited_with_losses(self) -> list[RunRecord]:
-        """Return the runs that another process ends, and that have losses in this file."""
-        return [record for record in self.runs() if record.inherited and record.lost]
+        Raises:
+            sqlite3.Error: The file cannot be read.
+            DamagedError: The chunk is damaged.
+        """
+        statement = "SELECT crc, body FROM chunk WHERE id = ?"
+        row = self._connection.execute(statement, (chunk_id,)).fetchone()
+        items = [] if row is None else unpack(*row)
+        if len(items) - items.count(None) != count:
+            raise DamagedError("a chunk does not hold what it should")
+        return items
 
     def open_spans(self) -> list[Item]:
-        """Return the starts, without payloads, of spans that have no end yet.
+        """Return the starts, without payloads, of spans that have no end yet."""
+        return read_open_spans(self._connection)
 
-        Spans of unknown or refused runs are left out: they need no end.
-        """
-        with self._lock:
-            items = [] if self._connection is None else read_open_spans(self._connection)
-        return [
-            item
-            for item in items
-            if (run := self._runs.get(item.run_key)) and run.state is not RunState.SET_ASIDE
-        ]
+    def set_aside(self, items: Sequence[Item], reason: str) -> None:
+        """Store refused items with the reason."""
+        rows = [(None, item.run_key, reason, *_pack_one(item)) for item in items]
+        self._execute([*_insert("aside", rows)])
 
-    def note_open(self, items: Sequence[Item]) -> None:
-        """Store *items* as starts of spans that were put and have no end yet.
+    def has_aside(self) -> bool:
+        """Return whether the file has refused items."""
+        return self._connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
 
-        Raises:
-            sqlite3.Error: They could not be written.
-        """
-        with self._lock:
-            self._insert("open_span", _open_spans(items)[0])
+    def aside(self) -> list[Item]:
+        """Return the refused items."""
+        return [item for _, item in read_aside(self._connection)]
 
-    def bring_back(self) -> int:
-        """Put what was set aside into the outbox again and release the file; return the count.
+    def delete_aside(self) -> int:
+        """Delete the refused items; return their number."""
+        return self._connection.execute("DELETE FROM aside").rowcount
 
-        Raises:
-            sqlite3.Error: The file could not be written.
-        """
-        with self._lock:
-            items = [item for _, item in read_aside(self._require_connection())]
-            for record in self.runs():
-                if record.state is RunState.SET_ASIDE:
-                    record.state = RunState.NEW
-                    self.save_run(record)
-            self.put(items, [])
-            with self._transaction():
-                self._require_connection().execute("DELETE FROM aside")
-                self._save_runs()
-            claim = self.detach()
-            claim.bring_back()
-            claim.release()
-        return len(items)
+    def has_room(self, added_bytes: int) -> bool:
+        """Return whether the folder has room for *added_bytes* more."""
+        # Written to the log first, and then into the file.
+        added_bytes = 2 * added_bytes + OVERHEAD_BYTES
+        now_ns = time.monotonic_ns()
+        self._unmeasured_bytes -= added_bytes
+        if self._unmeasured_bytes >= 0 and now_ns < self._next_measure_ns:
+            return True
+        left_bytes, growing = self._measure()
+        if left_bytes < added_bytes:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            left_bytes, growing = self._measure()
+        left_bytes -= added_bytes
+        self._unmeasured_bytes = min(left_bytes // 2, self._share_bytes) // max(1, growing)
+        self._next_measure_ns = now_ns + NS_PER_S
+        return left_bytes >= 0
 
-    def detach(self) -> Claim:
-        """Close the connection; return the lock on the file."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                with suppress(*STORAGE_ERRORS):
-                    connection.close()
+    def shrink(self) -> None:
+        """Release the pages that an outage filled."""
+        if self._pragma("freelist_count") > SPARE_PAGES:
+            self._connection.execute("VACUUM")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def limit_wait(self, timeout_s: float) -> None:
+        """Wait at most *timeout_s* for other users of the file from now on."""
+        self._connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * 1000)}")
+
+    def close(self) -> Claim:
+        """Close the connection; return the lock, which the file still has."""
+        with suppress(*STORAGE_ERRORS):
+            self._connection.close()
         return self.claim
 
     def abandon(self) -> None:
         """Leave the file to the parent, in the child of a fork; close and unlock nothing."""
-        if self._connection is not None:
-            _parent_connections.append(self._connection)
+        _parent_connections.append(self._connection)
         self.claim.release()
 
-    def close(self, timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Delete the file if it has no rows, else leave it to a later process.
+    def _execute(self, statements: Sequence[Statement]) -> None:
+        # A single statement, which most puts are, needs no transaction.
+        with self._connection if len(statements) > 1 else nullcontext():
+            if len(statements) > 1:
+                self._connection.execute("BEGIN IMMEDIATE")
+            for sql, values in statements:
+                self._connection.execute(sql, values)
 
-        If the spool is busy for longer than *timeout_s*, the file is left as it is.
-        """
-        if not self._lock.acquire(timeout=timeout_s):
-            return
-        try:
-            if self._connection is not None:
-                self._close(self._connection, timeout_s)
-        finally:
-            self._lock.release()
+    def _measure(self) -> tuple[int, int]:
+        """Return the number of bytes left, and the number of files that may be growing."""
+        usage = self._folder.usage()
+        free_bytes = self._pragma("freelist_count") * self._pragma("page_size")
+        # The content of a log is written into its file as well.
+        used_bytes = usage.size_bytes + usage.log_bytes - free_bytes
+        return self._max_bytes - used_bytes, usage.growing
 
-    def _close(self, connection: sqlite3.Connection, timeout_s: float) -> None:
-        done = refused = False
-        with suppress(DamagedError, *STORAGE_ERRORS):
-            connection.execute(f"PRAGMA busy_timeout = {int(timeout_s * MS_PER_S)}")
-            refused = connection.execute("SELECT 1 FROM aside LIMIT 1").fetchone() is not None
-            done = not (self.pending() or self.open_runs() or self.open_spans())
-            if refused or not done:
-                self._delete_settled()
-        claim = self.detach()
-        with suppress(OSError):
-            if done and refused:
-                claim.put_aside(ASIDE)
-            elif done:
-                claim.remove()
-        claim.release()
-
-    def _require_connection(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise OSError("the spool's file is closed")
-        return self._connection
-
-    @contextmanager
-    def _transaction(self) -> Generator[None]:
-        """Commit what is written in the block, or nothing of it."""
-        with self._require_connection() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-
-    def _has_room(self, parts: Sequence[Packed]) -> bool:
-        """Return whether *parts* may be added; delete refused items to make room for them."""
-        added_bytes = sum(len(part.content) for part in parts)
-        if not parts or self._quota.fits(added_bytes):
-            return True
-        refused = self._require_connection().execute("DELETE FROM aside").rowcount
-        if not refused:
-            return False
-        self._on_loss(Loss.ASIDE_SPOOL_FULL, refused)
-        return self._quota.fits(added_bytes)
-
-    def _unsettled(self, chunk_id: int, items: Sequence[Item | None]) -> Sequence[Item | None]:
-        """Return *items* of a chunk with `None` in place of the settled ones."""
-        settled = self._settled.get(chunk_id)
-        if settled is None:
-            return items
-        rows = enumerate(items, chunk_id * ROWS_PER_CHUNK)
-        return [None if row_id in settled else item for row_id, item in rows]
-
-    def _read(self, chunk_id: int, chunk: Chunk) -> list[Item | None]:
-        row = (
-            self._require_connection()
-            .execute("SELECT crc, body FROM chunk WHERE id = ?", (chunk_id,))
-            .fetchone()
-        )
-        items = [] if row is None else unpack(*row)
-        if len(items) - items.count(None) != chunk.items:
-            raise DamagedError("a chunk does not hold what it should")
-        return items
-
-    def _readable(self, chunk_id: int, chunk: Chunk) -> list[Item | None] | None:
-        """Return the items of a chunk; `None` for a damaged one, which is dropped and counted."""
-        with suppress(DamagedError):
-            return self._read(chunk_id, chunk)
-        lost = chunk.items - len(self._settled.get(chunk_id, ()))
-        self._drop(chunk_id)
-        self._on_loss(Loss.SPOOL_DAMAGED, lost)
-        if not self._warned_of_damage:
-            self._warned_of_damage = True
-            logger.warning(
-                "a part of the spool's file %s is damaged: the items in it are lost, and counted "
-                "in remit.status().dropped as %s",
-                self.claim.path,
-                Loss.SPOOL_DAMAGED.value,
-            )
-        return None
-
-    def _drop(self, chunk_id: int) -> None:
-        """Remove a chunk; its row is deleted later."""
-        del self._chunks[chunk_id]
-        self._settled.pop(chunk_id, None)
-        self._window.pop(chunk_id, None)
-        self._done.append(chunk_id)
-
-    def _write_back(self) -> None:
-        """Delete settled chunks and write changed run records.
-
-        If that fails nothing is lost: a later process sends the rows again, with the same keys.
-        """
-        with suppress(*STORAGE_ERRORS):
-            with self._transaction():
-                self._delete("chunk", "id", self._done)
-                self._save_runs()
-            self._done.clear()
-            self._changed.clear()
-            if not self._chunks:
-                self._shrink(self._require_connection())
-
-    def _delete_settled(self) -> None:
-        """Delete settled rows from the file, so that no other process sends them again."""
-        with self._transaction():
-            for chunk_id in self._settled:
-                chunk = self._chunks[chunk_id]
-                left = pack(self._unsettled(chunk_id, self._read(chunk_id, chunk)))
-                self._insert("chunk", [(chunk_id, chunk.put_ns, *left)])
-            self._delete("chunk", "id", self._done)
-            self._save_runs()
-
-    def _save_runs(self) -> None:
-        """Write changed run records, delete removed ones that no item set aside needs."""
-        self._insert_runs([record for record in self._changed.values() if record is not None])
-        forgotten = [key for key, record in self._changed.items() if record is None]
-        self._delete("run", "key", forgotten, "AND key NOT IN (SELECT run_key FROM aside)")
-
-    def _insert_runs(self, records: Sequence[RunRecord]) -> None:
-        registrations = {record.registration: None for record in records}
-        self._insert(
-            "registration", [pack_registration(registration) for registration in registrations]
-        )
-        self._insert("run", [(record.key, pack_run(record)) for record in records])
-
-    def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
-            marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
-            # The name is ours, never data.
-            statement = f"INSERT OR REPLACE INTO {table} VALUES {marks}"  # noqa: S608
-            self._require_connection().execute(statement, [value for row in group for value in row])
-
-    def _delete(self, table: str, column: str, keys: Sequence[object], unless: str = "") -> None:
-        for group in _groups(keys, MAX_VARIABLES):
-            marks = ", ".join("?" * len(group))
-            # The names are ours, never data.
-            statement = f"DELETE FROM {table} WHERE {column} IN ({marks}) {unless}"  # noqa: S608
-            self._require_connection().execute(statement, group)
-
-    def _shrink(self, connection: sqlite3.Connection) -> None:
-        """Release the pages that an outage filled."""
-        if connection.execute("PRAGMA freelist_count").fetchone()[0] > SPARE_PAGES:
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def _pragma(self, name: str) -> int:
+        (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -524,7 +288,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def prepare(connection: sqlite3.Connection, identity: Identity) -> None:
+def create_tables(connection: sqlite3.Connection, identity: Identity) -> None:
     """Create the tables of a new file, and write its format and identity."""
     with connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -547,12 +311,21 @@ def is_foreign(path: Path) -> bool:
     return False
 
 
-def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
-    """Return the format and identity of a file, `None` if its process wrote nothing.
+# These functions raise `sqlite3.Error` or `DamagedError` at the first thing that they cannot read.
+# With `ignore=UNREADABLE` they leave it out, and go on while SQLite finds rows.
 
-    Raises:
-        DamagedError: The file has no valid record of them.
-    """
+
+def read_rows(
+    connection: sqlite3.Connection, table: str, columns: str, ignore: Ignored = ()
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a table in order."""
+    with suppress(*ignore):
+        # The names are ours, never data.
+        yield from connection.execute(f"SELECT {columns} FROM {table} ORDER BY rowid")  # noqa: S608
+
+
+def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
+    """Return the format and identity of a file, None if its process wrote nothing."""
     if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         return None
     row = connection.execute("SELECT * FROM about").fetchone()
@@ -563,52 +336,64 @@ def read_about(connection: sqlite3.Connection) -> tuple[int, Identity] | None:
 
 def read_chunks(connection: sqlite3.Connection) -> dict[int, Chunk]:
     """Return the metadata of every chunk, in order, by id."""
-    rows = connection.execute("SELECT id, put_ns, items, length(body) FROM chunk ORDER BY id")
-    chunks_by_id: dict[int, Chunk] = {}
-    for chunk_id, *numbers in rows:
+    chunks: dict[int, Chunk] = {}
+    for chunk_id, *numbers in read_rows(connection, "chunk", "id, put_ns, items, length(body)"):
         if list(map(type, numbers)) != [int, int, int]:
             raise DamagedError("a chunk is not numbered")
-        chunks_by_id[chunk_id] = Chunk(*numbers)
-    return chunks_by_id
+        chunks[chunk_id] = Chunk(*numbers)
+    return chunks
 
 
-def read_runs(connection: sqlite3.Connection) -> list[RunRecord]:
+def read_runs(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[RunRecord]:
     """Return the records of all runs."""
-    registrations = {
-        digest: unpack_registration(content)
-        for digest, content in connection.execute("SELECT digest, body FROM registration")
-    }
-    rows = connection.execute("SELECT body FROM run")
-    return [unpack_run(content, registrations) for (content,) in rows]
+    registrations: dict[bytes, Registration] = {}
+    for digest, content in read_rows(connection, "registration", "digest, body", ignore):
+        with suppress(*ignore):
+            registrations[digest] = unpack_registration(content)
+    records: list[RunRecord] = []
+    for (content,) in read_rows(connection, "run", "body", ignore):
+        with suppress(*ignore):
+            records.append(unpack_run(content, registrations))
+    return records
 
 
-def read_open_spans(connection: sqlite3.Connection) -> list[Item]:
-    """Return the starts of the spans that have no end yet."""
-    rows = connection.execute("SELECT crc, body FROM open_span ORDER BY key").fetchall()
-    return [item for row in rows for item in unpack(*row) if item is not None]
+def read_open_spans(connection: sqlite3.Connection, ignore: Ignored = ()) -> list[Item]:
+    """Return the starts, without payloads, of spans that have no end yet."""
+    spans: list[Item] = []
+    for crc, content in read_rows(connection, "open_span", "crc, body", ignore):
+        with suppress(*ignore):
+            spans += [item for item in unpack(crc, content) if item is not None]
+    return spans
 
 
 def read_aside(connection: sqlite3.Connection) -> list[tuple[str, Item]]:
     """Return the items that a server refused, the oldest first, each with the reason."""
-    rows = connection.execute("SELECT reason, crc, body FROM aside ORDER BY id").fetchall()
+    rows = read_rows(connection, "aside", "reason, crc, body")
     return [(reason, item) for reason, *row in rows for item in unpack(*row) if item is not None]
 
 
-def _open_spans(items: Sequence[Item]) -> tuple[list[tuple[bytes, int, bytes]], list[bytes]]:
-    """Return the spans that start in *items*, as rows, and the keys of the spans that end.
+def _pack_one(item: Item) -> tuple[int, bytes]:
+    """Return the checksum and the content of a chunk of one item."""
+    part = pack([item])
+    return part.crc, part.content
 
-    The end of a run ends its root span.
-    """
-    started: list[tuple[bytes, int, bytes]] = []
-    ended: list[bytes] = []
-    for item in items:
-        if item.kind == Kind.SPAN:
-            if item.status == ACTIVE:
-                part = pack([replace(item, payload=None)])
-                started.append((item.key, part.crc, part.content))
-        elif item.kind in (Kind.FINISH, Kind.CLOSE):
-            ended.append(item.key)
-    return started, ended
+
+def _insert(table: str, rows: Sequence[tuple[object, ...]]) -> Iterator[Statement]:
+    """Yield the statements that insert or replace *rows*."""
+    for group in _groups(rows, MAX_VARIABLES // len(rows[0]) if rows else 1):
+        marks = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * len(group))
+        # The name is ours, never data.
+        yield f"INSERT OR REPLACE INTO {table} VALUES {marks}", [v for row in group for v in row]  # noqa: S608
+
+
+def _delete(
+    table: str, column: str, keys: Sequence[object], condition: str = ""
+) -> Iterator[Statement]:
+    """Yield the statements that delete the rows of *keys*."""
+    for group in _groups(keys, MAX_VARIABLES):
+        marks = ", ".join("?" * len(group))
+        # The names are ours, never data.
+        yield f"DELETE FROM {table} WHERE {column} IN ({marks}) {condition}", group  # noqa: S608
 
 
 def _groups(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

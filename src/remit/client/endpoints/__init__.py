@@ -1,28 +1,38 @@
 """The API's endpoints as pure descriptions, shared by the client and the sender.
 
 `table` lists the endpoints. `Endpoint.call` describes one request as a `Call`, whose `parse` turns
-an answer into a wire model; `interpret` turns a refusal into the error that is named for the
-reaction it needs. Nothing here does input or output.
+an answer into a wire model. `raise_for_status` turns a refusal into the error that is named for
+the reaction it needs. Nothing here does input or output.
 """
 
 from __future__ import annotations
 
 from remit.client.endpoints import table
-from remit.client.endpoints.bulk import Outputs, bulk, bulk_raw
-from remit.client.endpoints.endpoint import API, Call, Endpoint, JsonMapping
-from remit.client.endpoints.responses import Details, Lenient, Page, interpret
+from remit.client.endpoints.bulk import bulk, bulk_raw
+from remit.client.endpoints.endpoint import (
+    API,
+    MAX_ANSWER_BYTES,
+    MAX_LIST_BYTES,
+    AnswerTooLongError,
+    Call,
+    Endpoint,
+    JsonMapping,
+)
+from remit.client.endpoints.responses import details, lenient, page, raise_for_status
 
 __all__ = [
     "API",
+    "MAX_ANSWER_BYTES",
+    "MAX_LIST_BYTES",
+    "AnswerTooLongError",
     "Call",
-    "Details",
     "Endpoint",
     "JsonMapping",
-    "Lenient",
-    "Outputs",
-    "Page",
     "bulk",
     "bulk_raw",
-    "interpret",
+    "details",
+    "lenient",
+    "page",
+    "raise_for_status",
     "table",
 ]

@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from remit._base.clock import SystemClock
 from remit._base.ids import key_text, new_key
-from remit.errors import UsageError
+from remit.errors import ContractError, UsageError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +32,10 @@ PAGING: Final = {"offset": "pagination[offset]", "page_size": "pagination[page_s
 """The names on the wire of the arguments that have another one there."""
 
 
+class AnswerTooLongError(ContractError):
+    """An answer is longer than the limit of its call. Caught in delivery, which asks for less."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
     """One request, complete: sending it twice sends the same bytes with the same keys.
@@ -43,8 +47,6 @@ class Call(Generic[T]):
         body: JSON, or None for no body. Left out of `repr`: it holds payloads.
         query: Names and values of the query, in order.
         limit_bytes: Longest answer that is read.
-        by_output: Whether a longer answer is read one output at a time, without the `details` of
-            each; for bulk requests.
     """
 
     method: str
@@ -53,7 +55,6 @@ class Call(Generic[T]):
     body: bytes | None = field(default=None, repr=False)
     query: Query = ()
     limit_bytes: int = field(default=MAX_ANSWER_BYTES, repr=False, compare=False)
-    by_output: bool = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,9 @@ class Endpoint(Generic[T]):
         )
 
     def _body(self, model: type[BaseModel], arguments: JsonMapping) -> dict[str, object]:
-        """Return the body: what was given, after *model* has checked it.
+        """Return the body, the arguments as they are, after *model* has checked them.
 
-        What the model made of it is not sent: a field that only a newer server knows would be lost.
+        The model's own output would lack fields that only a newer server knows.
         """
         known = model.model_fields
         key = idempotency_key(arguments.get("idempotency_key"))
@@ -185,19 +186,19 @@ def encode(where: str, body: JsonMapping) -> bytes:
     )
 
 
-def idempotency_key(given: str | None) -> str:
-    """Return *given*, else a new key, so that a repetition is safe.
+def idempotency_key(key: str | None) -> str:
+    """Return *key*, else a new one, so that a repetition is safe.
 
     Raises:
         UsageError: It is empty or too long.
     """
-    if given is None:
+    if key is None:
         return key_text(new_key(SystemClock.wall_ns()))
-    if not 1 <= len(given) <= MAX_KEY_CHARS:
+    if not 1 <= len(key) <= MAX_KEY_CHARS:
         raise UsageError(
-            f"idempotency_key has {len(given)} characters; the API takes 1 to {MAX_KEY_CHARS}"
+            f"idempotency_key has {len(key)} characters; the API takes 1 to {MAX_KEY_CHARS}"
         )
-    return given
+    return key
 
 
 def segment(name: str, value: str) -> str:

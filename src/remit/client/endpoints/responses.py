@@ -1,19 +1,17 @@
-"""Reading answers: successes as wire models, refusals as the error named for the reaction."""
+"""Reads answers: successes as wire models, refusals as the error named for the reaction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from http import HTTPStatus
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
 from pydantic import BaseModel, ValidationError
 
 from remit._base.backoff import http_date_ns, retry_after_s
-from remit._base.clock import SystemClock
 from remit.errors import (
     ApiError,
     ContractError,
@@ -64,76 +62,56 @@ NOTHING_THERE: Final = "Nothing of the Prefactor API is there: check the api_url
 _decode: Final = msgspec.json.Decoder(float_hook=float).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Whole(Generic[M]):
-    """Reads an answer that is *model* itself."""
-
-    model: type[M]
-
-    def __call__(self, body: bytes) -> M:
-        """Return *body* as the model."""
-        return read(self.model, body)
+def whole(model: type[M]) -> Callable[[bytes], M]:
+    """Return a reader of answers that are *model* itself."""
+    return partial(read, model)
 
 
-@dataclass(frozen=True, slots=True)
-class Details(Generic[M]):
-    """Reads an answer that holds one *model* under `details`."""
+def details(model: type[M]) -> Callable[[bytes], M]:
+    """Return a reader of answers that hold one *model* under `details`."""
 
-    model: type[M]
+    def parse(body: bytes) -> M:
+        return _success(model, body).details
 
-    def __call__(self, body: bytes) -> M:
-        """Return the details of *body*."""
-        return self.envelope(body).details
+    return parse
 
-    def envelope(self, body: bytes) -> SuccessResponse[M]:
-        """Return *body* whole."""
-        envelope: type[SuccessResponse[M]] = _parametrised(SuccessResponse, self.model)
+
+def details_with_control(body: bytes) -> AnsweredSpan:
+    """Read an answer about a span, whose control signal is beside the details."""
+    answer = _success(AnsweredSpan, body)
+    return answer.details.model_copy(update={"control": answer.control})
+
+
+def page(model: type[M]) -> Callable[[bytes], ListResponse[M]]:
+    """Return a reader of answers that hold a list of *model*."""
+
+    def parse(body: bytes) -> ListResponse[M]:
+        envelope: type[ListResponse[M]] = _parametrised(ListResponse, model)
         return read(envelope, body)
 
-
-class DetailsWithControl(Details[AnsweredSpan]):
-    """Reads an answer about a span: its control signal is beside the details."""
-
-    def __call__(self, body: bytes) -> AnsweredSpan:
-        """Return the details of *body*, with its control signal."""
-        answer = self.envelope(body)
-        return answer.details.model_copy(update={"control": answer.control})
+    return parse
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[M]):
-    """Reads an answer that holds a list of *model*."""
+def lenient(shape: type[S]) -> Callable[[bytes], S]:
+    """Return a reader that reads only the fields of a struct: others may be of any shape."""
+    decode = msgspec.json.Decoder(shape).decode
 
-    model: type[M]
-
-    def __call__(self, body: bytes) -> ListResponse[M]:
-        """Return *body* as a page."""
-        envelope: type[ListResponse[M]] = _parametrised(ListResponse, self.model)
-        return read(envelope, body)
-
-
-class Lenient(Generic[S]):
-    """Reads an answer only as far as a struct needs it: other fields may be of any shape."""
-
-    def __init__(self, shape: type[S]) -> None:
-        """Read as *shape*."""
-        self._decode: Final = msgspec.json.Decoder(shape).decode
-
-    def __call__(self, body: bytes) -> S:
-        """Return *body* as the struct.
-
-        Raises:
-            ContractError: It does not fit. The decoder's error is not chained: it may quote the
-                answer, and answers hold payloads.
-        """
+    def parse(body: bytes) -> S:
         try:
-            return self._decode(body)
+            return decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass
+            pass  # it may quote the answer, and answers hold payloads, so it is not chained
         raise ContractError(
             "the answer is not what the Prefactor API answers here; check the api_url: a proxy "
             "or another service may have answered"
         )
+
+    return parse
+
+
+def _success(model: type[M], body: bytes) -> SuccessResponse[M]:
+    envelope: type[SuccessResponse[M]] = _parametrised(SuccessResponse, model)
+    return read(envelope, body)
 
 
 # Pydantic itself forgets a parametrised class that has no reference, and building one takes a
@@ -179,33 +157,10 @@ def _fault(error: ValidationError, body: bytes) -> str:
     return f"the answer does not fit ({', '.join(named)})"
 
 
-class _Refusal(NamedTuple):
-    """What a refusal says.
-
-    Attributes:
-        status: HTTP status.
-        code: The API's word for why, or None.
-        message: The API's sentence, bounded, on one line; empty if there is none.
-        errors: Messages by field, bounded.
-        from_api: Whether the body is of the API, or empty; else something else has answered.
-    """
-
-    status: int
-    code: str | None = None
-    message: str = ""
-    errors: Mapping[str, list[str]] = {}
-    from_api: bool = True
-
-
-def interpret(
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    where: str = "the request",
-    wall_ns: int | None = None,
+def raise_for_status(
+    status: int, headers: Mapping[str, str], body: bytes, *, where: str, wall_ns: int
 ) -> None:
-    """Return for a success; raise what a refusal means otherwise.
+    """Raise the error that a refusal means; return for a success.
 
     Args:
         status: HTTP status.
@@ -224,34 +179,43 @@ def interpret(
     """
     if OK <= status < REDIRECTION:
         return
-    refusal = _refusal(status, body)
-    kind = _error_class(refusal)
-    retry_s = retry_after_s(headers.get("retry-after"), wall_ns=_now(headers, wall_ns))
+    refusal = _refusal(body)
+    code, message, errors = refusal or (None, "", {})
+    kind = _error_class(status, from_api=refusal is not None)
+    # By the server's time if it says it, so that a wrong clock here does not matter.
+    served_ns = http_date_ns(headers.get("date", ""))
+    now_ns = wall_ns if served_ns is None else served_ns
+    retry_s = retry_after_s(headers.get("retry-after"), wall_ns=now_ns)
+    fields = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in errors.items())
+    sentence = ": ".join(filter(None, (_status_text(status), code, message, fields)))
+    if status < CLIENT_ERROR:
+        advice = _redirection_advice(headers)
+    elif kind is NotFoundError and code is None:
+        advice = NOTHING_THERE
+    else:
+        advice = ADVICE.get(status) or ADVICE[kind]
     raise kind(
-        f"{where} answered {_sentence(refusal)}. {_advice(kind, refusal, headers)}",
+        f"{where} answered {sentence}. {advice}",
         status=status,
-        code=refusal.code,
-        errors=dict(refusal.errors),
+        code=code,
+        errors=errors,
         retry_after_s=retry_s if kind is UnavailableError else None,
     )
 
 
-def _error_class(refusal: _Refusal) -> type[ApiError]:
-    if refusal.status in ERRORS:
-        return ERRORS[refusal.status]
-    if refusal.status >= SERVER_ERROR:
+def _error_class(status: int, *, from_api: bool) -> type[ApiError]:
+    if status in ERRORS:
+        return ERRORS[status]
+    if status >= SERVER_ERROR:
         return UnavailableError
-    if refusal.status < CLIENT_ERROR or not refusal.from_api:
-        return ContractError
-    return RejectedError
+    return RejectedError if status >= CLIENT_ERROR and from_api else ContractError
 
 
-def _advice(kind: type[ApiError], refusal: _Refusal, headers: Mapping[str, str]) -> str:
-    if refusal.status < CLIENT_ERROR:
-        return _redirection_advice(headers)
-    if kind is NotFoundError and refusal.code is None:
-        return NOTHING_THERE
-    return ADVICE.get(refusal.status) or ADVICE[kind]
+def _status_text(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
 
 
 def _redirection_advice(headers: Mapping[str, str]) -> str:
@@ -263,30 +227,19 @@ def _redirection_advice(headers: Mapping[str, str]) -> str:
     return f"Set the api_url to where the API is{f', perhaps {place}' if place else ''}"
 
 
-def _sentence(refusal: _Refusal) -> str:
-    try:
-        phrase = f"{refusal.status} {HTTPStatus(refusal.status).phrase}"
-    except ValueError:
-        phrase = str(refusal.status)
-    fields = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in refusal.errors.items())
-    parts = (phrase, refusal.code, refusal.message, fields)
-    return ": ".join(part for part in parts if part)
-
-
-def _refusal(status: int, body: bytes) -> _Refusal:
-    """Return what *body* says, whatever it is."""
+def _refusal(body: bytes) -> tuple[str | None, str, dict[str, list[str]]] | None:
+    """Return code, message, and messages by field; None if the answer is not the API's."""
     if not body.strip():
-        return _Refusal(status)
+        return None, "", {}
     try:
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
-        answer = None
+        return None
     if not isinstance(answer, dict):
-        return _Refusal(status, from_api=False)
+        return None
     members = cast("dict[str, Any]", answer)
     code, message = members.get("code"), members.get("message")
-    return _Refusal(
-        status,
+    return (
         _line(code) if isinstance(code, str) else None,
         _line(message) if isinstance(message, str) else "",
         _errors(members.get("errors")),
@@ -313,11 +266,3 @@ def _line(text: str) -> str:
     """Return *text* on one line, bounded: it comes from outside, and goes into the log."""
     cut = text if len(text) <= MAX_MESSAGE_CHARS else f"{text[:MAX_MESSAGE_CHARS]}..."
     return "".join(char if char.isprintable() else " " for char in cut)
-
-
-def _now(headers: Mapping[str, str], wall_ns: int | None) -> int:
-    """Return the server's time if it says it, so that a wrong clock here does not matter."""
-    served_ns = http_date_ns(headers.get("date", ""))
-    if served_ns is not None:
-        return served_ns
-    return SystemClock.wall_ns() if wall_ns is None else wall_ns

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final, Required, TypeAlias, TypedDict
 
 from remit.client.endpoints.endpoint import MAX_LIST_BYTES, Endpoint, JsonMapping
-from remit.client.endpoints.responses import Details, DetailsWithControl, Page, Whole
-from remit.models._words import Purpose, SpanStatus
+from remit.client.endpoints.responses import details, details_with_control, page, whole
+from remit.models._types import Purpose, SpanStatus
 from remit.models.agent import Agent, AgentForCreate
 from remit.models.agent_instance import (
     AgentInstance,
@@ -21,7 +21,6 @@ from remit.models.agent_instance import (
 )
 from remit.models.agent_span import (
     AgentSpan,
-    AnsweredSpan,
     CreateAgentSpanRequest,
     FinishAgentSpanRequest,
 )
@@ -115,20 +114,20 @@ class SpanListFields(ListFields, total=False):
     """Whether each span comes with its risk level."""
 
 
-PING: Final = Endpoint("ping", "GET", "/ping", Whole(PingResponse))
+PING: Final = Endpoint("ping", "GET", "/ping", whole(PingResponse))
 
 REGISTER_INSTANCE: Final = Endpoint(
     "agent_instances.register",
     "POST",
     "/agent_instance/register",
-    Details(AgentInstance),
+    details(AgentInstance),
     RegisterDeploymentInstanceRequest,
 )
 START_INSTANCE: Final = Endpoint(
     "agent_instances.start",
     "POST",
     "/agent_instance/{agent_instance_id}/start",
-    Details(AgentInstance),
+    details(AgentInstance),
     TimestampRequest,
     nullable=("timestamp",),  # as the published client sends it: null means now
 )
@@ -136,32 +135,32 @@ FINISH_INSTANCE: Final = Endpoint(
     "agent_instances.finish",
     "POST",
     "/agent_instance/{agent_instance_id}/finish",
-    Details(AgentInstance),
+    details(AgentInstance),
     FinishInstanceRequest,
 )
 TERMINATE_INSTANCE: Final = Endpoint(
     "agent_instances.terminate",
     "POST",
     "/agent_instance/{agent_instance_id}/terminate",
-    Details(AgentInstance),
+    details(AgentInstance),
     TerminateInstanceRequest,
 )
 RECORD_QUALITY: Final = Endpoint(
     "agent_instances.record_quality",
     "POST",
     "/agent_instance/{agent_instance_id}/record_quality",
-    Details(AgentInstance),
+    details(AgentInstance),
     RecordQualityRequest,
     nullable=("payload",),  # null removes the payload
 )
 GET_INSTANCE: Final = Endpoint(
-    "agent_instances.get", "GET", "/agent_instance/{agent_instance_id}", Details(AgentInstance)
+    "agent_instances.get", "GET", "/agent_instance/{agent_instance_id}", details(AgentInstance)
 )
 LIST_INSTANCES: Final = Endpoint(
     "agent_instances.list",
     "GET",
     "/agent_instance",
-    Page(AgentInstance),
+    page(AgentInstance),
     query=tuple(InstanceListFields.__annotations__),
     limit_bytes=MAX_LIST_BYTES,
 )
@@ -172,7 +171,7 @@ CREATE_SPAN: Final = Endpoint(
     "agent_spans.create",
     "POST",
     "/agent_spans",
-    DetailsWithControl(AnsweredSpan),
+    details_with_control,
     CreateAgentSpanRequest,
     wrapped=True,
 )
@@ -180,26 +179,26 @@ FINISH_SPAN: Final = Endpoint(
     "agent_spans.finish",
     "POST",
     "/agent_spans/{agent_span_id}/finish",
-    DetailsWithControl(AnsweredSpan),
+    details_with_control,
     FinishAgentSpanRequest,
 )
 LIST_SPANS: Final = Endpoint(
     "agent_spans.list",
     "GET",
     "/agent_spans",
-    Page(AgentSpan),
+    page(AgentSpan),
     query=tuple(SpanListFields.__annotations__),
     limit_bytes=MAX_LIST_BYTES,
 )
 
 CREATE_AGENT: Final = Endpoint(
-    "agents.create", "POST", "/agent", Details(Agent), AgentForCreate, wrapped=True
+    "agents.create", "POST", "/agent", details(Agent), AgentForCreate, wrapped=True
 )
 SHOW_AGENT: Final = Endpoint(
     "agents.show",
     "GET",
     "/agent/show",
-    Details(Agent),
+    details(Agent),
     query=(
         "agent_id",
         "external_identifier",
@@ -210,5 +209,5 @@ SHOW_AGENT: Final = Endpoint(
 )
 
 BULK: Final = Endpoint(
-    "bulk.execute", "POST", "/bulk", Whole(BulkResponse), BulkRequest, limit_bytes=MAX_LIST_BYTES
+    "bulk.execute", "POST", "/bulk", whole(BulkResponse), BulkRequest, limit_bytes=MAX_LIST_BYTES
 )

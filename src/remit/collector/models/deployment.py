@@ -3,8 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from remit.models._types import WireModel
-from remit.models._words import JsonObject
+from remit.models._types import JsonObject, WireModel
 from remit.models.agent_instance import (
     AgentSchemaVersionForRegister,
     AgentVersionForRegister,

@@ -4,8 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from remit.models._types import WireModel
-from remit.models._words import JsonObject
+from remit.models._types import JsonObject, WireModel
 from remit.models.agent_span import AgentSpan
 
 MAX_PFIDS = 1000

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import platform
 import sys
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from remit._base.clock import Clock
 from remit._base.guard import guarded, logger
-from remit._base.ids import PARTITION_BITS, PARTITION_CHARS, encode, key_within, partition_of
+from remit._base.ids import PARTITION_CHARS, encode, key_within, partition_of
 from remit._base.outcomes import TERMINATED
 from remit._base.version import SDK
 from remit._deliver import calls
 from remit._deliver.calls import DeadlineClient, Instance
-from remit._deliver.refusals import Refusal, Tally
+from remit._deliver.reactions import Refusal
 from remit._deliver.spool import Outbox, Registration, RunRecord, RunState
+from remit._deliver.status import Tally
 from remit._record.items import AgentRef, Item, RunFeed
 from remit.errors import ApiError, ContractError, NotFoundError, RejectedError, UnauthorizedError
 
@@ -43,10 +43,9 @@ def runtime_environment() -> dict[str, object]:
 
 
 class Registrations:
-    """Makes run records; builds the registration of each agent once.
+    """Makes run records; builds the registration of an agent once for each `AgentRef`.
 
-    An agent gets a new `AgentRef` when its declarations have changed, so that later runs register
-    span types that were first used later.
+    An agent gets a new `AgentRef` when a declaration is added, so that later runs register it.
     """
 
     def __init__(self) -> None:
@@ -77,21 +76,10 @@ class Registrations:
         )
 
     def _registration(self, agent: AgentRef) -> Registration:
-        known = self._built.get(agent.external_identifier)
-        if known is not None and known[0] is agent:
-            return known[1]
-        built = _build(agent)
-        if known is not None and known[1] == built:
-            built = known[1]
-        self._built[agent.external_identifier] = (agent, built)
-        return built
-
-
-class _Payload(msgspec.Struct):
-    """The parts of a registration that are the same for every run of an agent."""
-
-    agent_version: dict[str, object]
-    agent_schema_version: dict[str, object]
+        built = self._built.get(agent.external_identifier)
+        if built is None or built[0] is not agent:
+            built = self._built[agent.external_identifier] = (agent, _build(agent))
+        return built[1]
 
 
 def _build(agent: AgentRef) -> Registration:
@@ -111,9 +99,10 @@ def _build(agent: AgentRef) -> Registration:
 
 @guarded("building a registration")
 def _declared(agent: AgentRef) -> tuple[bytes, bytes]:
-    declared = msgspec.convert(agent.registration(), _Payload)
-    running = {**declared.agent_version, "runtime_environment": runtime_environment()}
-    return msgspec.json.encode(running), msgspec.json.encode(declared.agent_schema_version)
+    """Return agent version and schema version as JSON; None after a fault."""
+    declared: dict[str, Any] = agent.registration()
+    version = {**declared["agent_version"], "runtime_environment": runtime_environment()}
+    return msgspec.json.encode(version), msgspec.json.encode(declared["agent_schema_version"])
 
 
 @dataclass(slots=True, eq=False)
@@ -123,12 +112,12 @@ class RunDelivery:
     Attributes:
         record: The data needed to deliver the run; kept in the outbox.
         feed: Passes the server's answers to the recording; None once the run has ended there.
-        partition: Partition of the instance's id, as text; the ids of its spans have the same.
+        partition: Partition of the instance's id, as text; the ids of its spans have the same. It
+            is 0 for an id that is no PFID.
         root_key: Key of the root span at the server.
         answered_ns: Monotonic time of the server's last answer about the run.
         renewed: The run was registered again, because the server did not know it any more.
         root_sent: The end of the root span was delivered.
-        loss_sent: The server has the loss span.
         refusal: The reason for which the run is set aside; None if it is not.
     """
 
@@ -139,20 +128,17 @@ class RunDelivery:
     answered_ns: int = 0
     renewed: bool = False
     root_sent: bool = False
-    loss_sent: bool = False
     refusal: Refusal | None = None
+
+    @property
+    def agent(self) -> str:
+        """The identifier of the agent."""
+        return self.record.registration.external_identifier
 
     @property
     def ready(self) -> bool:
         """Whether the items of the run can be sent."""
         return self.record.state in (RunState.STARTED, RunState.ENDED)
-
-    def refuse(self, why: ApiError | Refusal) -> None:
-        """Set the run aside: all of its items are set aside when they are sent."""
-        self.record.state = RunState.SET_ASIDE
-        if isinstance(why, ApiError):
-            why = Refusal.of_run(self.record.registration.external_identifier, why)
-        self.refusal = why
 
     @property
     def running(self) -> bool:
@@ -164,21 +150,26 @@ class RunDelivery:
     @property
     def streaming(self) -> bool:
         """Whether a stream of the run is open; it may be silent for long, and can be stopped."""
-        return self.feed is not None and bool(self.feed.streams)
+        return self.feed is not None and bool(self.feed.deferred)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Set the run aside: all of its items are set aside when they are sent."""
+        self.record.state = RunState.SET_ASIDE
+        self.refusal = refusal
 
     def identify(self, instance_id: str) -> None:
         """Set the id that the server gave the run, and pass it to the recording."""
         self.record.instance_id = instance_id
-        self.partition = partition_text(instance_id)
+        self.partition = encode(partition_of(instance_id) or 0, PARTITION_CHARS)
         # Derived, because a process that resumes the run knows only the instance's id.
         self.root_key = key_within(instance_id, "root") or self.record.root
         if self.feed is not None:
             self.feed.instance_id = instance_id
 
-    def note_status(self, status: str | None, reason: str | None) -> None:
-        """Handle the status that the run has at the server."""
-        if status == TERMINATED:
-            self.terminate(reason)
+    def read(self, instance: Instance) -> None:
+        """Pass a termination to the recording, if that is the run's status at the server."""
+        if instance.status == TERMINATED:
+            self.terminate(instance.termination_reason)
 
     def terminate(self, reason: str | None) -> None:
         """Pass the termination of the run to the recording."""
@@ -186,22 +177,11 @@ class RunDelivery:
             self.feed.terminated = reason or ""
 
 
-def partition_text(instance_id: str) -> str:
-    """Return the partition of an id; for an id that is no PFID, a partition derived from it.
-
-    It is derived, not random, so that a later process uses the same ids for the same spans.
-    """
-    partition = partition_of(instance_id)
-    if partition is None:
-        partition = zlib.crc32(instance_id.encode()) & ((1 << PARTITION_BITS) - 1)
-    return encode(partition, PARTITION_CHARS)
-
-
 def _no_feed(_: str) -> None:
     """Return no feed: the process that recorded the run has ended."""
 
 
-class RunTable:
+class RunDeliveries:
     """The runs by key; the oldest of more than 1,000 ended runs is removed."""
 
     def __init__(
@@ -215,7 +195,7 @@ class RunTable:
 
         Args:
             outbox: Holds the records.
-            feed_of: Returns the feed of a run by its key, None for a run of an ended process.
+            feed_of: Returns the feed of a run by its key; None for a run of an ended process.
             forget: Removes the feed of a run.
         """
         self._outbox = outbox
@@ -264,10 +244,6 @@ class RunTable:
         return run
 
 
-class UnregistrableError(RejectedError):
-    """The registration could not be built, so the run is not sent. It is caught in delivery."""
-
-
 class RunRegistrar:
     """Registers and starts runs; all calls have keys derived from the run and can be repeated.
 
@@ -282,59 +258,50 @@ class RunRegistrar:
         self._clock = clock
         self._tally = tally
         self.advanced = 0
-        self._names: dict[str, str] = {}
+        # Of agents without an id in the settings, for a server that needs one.
         self._agent_ids: dict[str, str] = {}
-        # Agents whose answers are known: a server that fails at each second request would otherwise
-        # get the same requests without end.
-        self._needs_agent_id: set[str] = set()
-        self._unknown_agents: set[str] = set()
+        self._first_agents: dict[str, str] = {}
 
     def open(self, run: RunDelivery) -> None:
         """Register and start a run, so that its items can be sent.
 
         Raises:
-            UnregistrableError: The run has no registration.
             RejectedError: The server refuses the run.
             ApiError: Nothing can be sent now.
         """
-        try:
-            self._advance(run)
-        except NotFoundError:
-            # The server forgot the instance between the two calls.
-            if run.record.state is not RunState.REGISTERED or run.renewed:
-                raise
-            self.renew(run)
-
-    def renew(self, run: RunDelivery) -> None:
-        """Register a run again, with the same key, because the server does not know it any more.
-
-        Raises:
-            RejectedError: It was registered again before, or the server refuses.
-            ApiError: Nothing can be sent now.
-        """
-        if run.renewed:
-            raise NotFoundError(
-                "the server does not know the run any longer; it may have been deleted there",
-                code="not_found",
-            )
-        run.renewed = True
-        run.record.state = RunState.NEW
-        self._advance(run)
-
-    def _advance(self, run: RunDelivery) -> None:
         record = run.record
         if record.resumed:
             self._find(run)
-            self._save(run, RunState.STARTED)
-            return
-        if record.state is RunState.NEW:
-            instance = self._register(record)
-            self._compare_agents(record.registration, instance)
-            run.identify(instance.id)
-            self._save(run, RunState.REGISTERED)
-        if not record.inherited:
-            self._start(record)
+        else:
+            if not record.registration.complete:
+                run.refuse(Refusal.of_no_registration(run.agent))
+                return
+            if record.state is RunState.NEW:
+                instance = self._register(record)
+                self._compare_agents(record.registration, instance)
+                run.identify(instance.id)
+                self._save(run, RunState.REGISTERED)
+            if not record.inherited and not self._start(run):
+                return
         self._save(run, RunState.STARTED)
+
+    def renew(self, run: RunDelivery) -> None:
+        """Have a run registered again, once, with the same key: the server does not know it."""
+        if run.renewed:
+            error = NotFoundError(
+                "the server does not know the run any longer; it may have been deleted there",
+                code="not_found",
+            )
+            run.refuse(Refusal.of_run(run.agent, error))
+        else:
+            run.renewed = True
+            self._save(run, RunState.NEW)
+
+    def _save(self, run: RunDelivery, state: RunState) -> None:
+        run.record.state = state
+        self.advanced += 1
+        run.answered_ns = self._clock.monotonic_ns()
+        self._outbox.save_run(run.record)
 
     def _find(self, run: RunDelivery) -> None:
         """Check that the instance exists which a run resumes."""
@@ -348,36 +315,50 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        run.note_status(instance.status, instance.termination_reason)
+        run.read(instance)
         if instance.status in FINISHED:
             logger.warning(
                 "a run of %s resumes %s, which is %s already: its spans are added, but its status "
                 "stays",
-                run.record.registration.external_identifier,
+                run.agent,
                 instance_id,
                 instance.status,
             )
 
-    def _save(self, run: RunDelivery, state: RunState) -> None:
-        run.record.state = state
-        self.advanced += 1
-        run.answered_ns = self._clock.monotonic_ns()
-        self._outbox.save_run(run.record)
+    def _start(self, run: RunDelivery) -> bool:
+        """Start a registered run; return False if it has to be registered again."""
+        try:
+            self._client.call(calls.start(run.record, run.record.instance_id or ""))
+        except NotFoundError:
+            # The server forgot the instance between the two calls.
+            if run.renewed:
+                raise
+            self.renew(run)
+            return False
+        except RejectedError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+        return True
 
     def _register(self, record: RunRecord) -> Instance:
+        """Register a run; if the server needs to know the agent's id, find or create the agent.
+
+        Raises:
+            ContractError: Also for a 404 of the API: no run can be refused for it, because the
+                URL or an id in the settings is wrong.
+        """
         registration = record.registration
         name = registration.external_identifier
-        if not registration.complete:
-            raise UnregistrableError("its registration could not be built", code="unregistered")
         agent_id = registration.agent_id or self._agent_ids.get(name)
-        if agent_id is not None or name not in self._needs_agent_id:
-            try:
-                return self._call_register(record, agent_id)
-            except RejectedError as error:
-                if agent_id is not None or not _lacks_agent_id(error):
-                    self._agent_ids.pop(name, None)
-                    raise
-            self._needs_agent_id.add(name)
+        try:
+            return self._client.call(calls.register(record, agent_id))
+        except RejectedError as error:
+            # If the agent was found, the next try looks for it again.
+            self._agent_ids.pop(name, None)
+            if isinstance(error, NotFoundError):
+                raise ContractError(str(error), status=error.status, code=error.code) from error
+            if agent_id is not None or not _lacks_agent_id(error):
+                raise
         try:
             self._agent_ids[name] = self._find_or_create_agent(registration)
         except (RejectedError, UnauthorizedError) as error:
@@ -387,72 +368,49 @@ class RunRegistrar:
                 status=error.status,
                 code=error.code,
             ) from error
-        for known in (self._needs_agent_id, self._unknown_agents):
-            known.discard(name)
-        return self._call_register(record, self._agent_ids[name])
+        return self._register(record)
 
-    def _call_register(self, record: RunRecord, agent_id: str | None) -> Instance:
-        """Register a run.
-
-        Raises:
-            ContractError: Also for a 404 of the API: no run can be refused for it, because the
-                URL or an id in the settings is wrong.
-        """
+    def _find_or_create_agent(self, registration: Registration) -> str:
+        find = calls.find_agent(registration)
         try:
-            return self._client.call(calls.register(record, agent_id))
-        except NotFoundError as error:
-            # The next try looks the agent up, and creates it if it is gone.
-            self._agent_ids.pop(record.registration.external_identifier, None)
-            raise ContractError(str(error), status=error.status, code=error.code) from error
+            return self._client.call(find).id
+        except ApiError as error:
+            # Also a 404 without an error code: the registration was answered, so the URL is right.
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        try:
+            return self._client.call(calls.create_agent(registration)).id
+        except RejectedError:
+            # Another process created it between the two calls, or the server does not allow it.
+            return self._client.call(find).id
 
     def _compare_agents(self, registration: Registration, instance: Instance) -> None:
         """Count a run that the server records as another agent's; log it once for each agent.
 
         The run continues under the server's agent.
         """
-        mine, agent_id, agent = registration.external_identifier, instance.agent_id, instance.agent
+        name, agent_id = registration.external_identifier, instance.agent_id
         if agent_id is None or agent_id == registration.agent_id:
             return
-        # Without the agent's name, two agents that are given the same id show the mismatch.
-        first = self._names.setdefault(agent_id, mine)
-        named = first if agent is None else agent.external_identifier or first
-        recorded_as = agent_id if registration.agent_id is not None else named
-        if recorded_as == mine:
+        if registration.agent_id is not None:
+            recorded_as = agent_id
+        else:
+            # Without the agent's name, two agents that are given the same id show the mismatch.
+            first = self._first_agents.setdefault(agent_id, name)
+            recorded_as = (instance.agent and instance.agent.external_identifier) or first
+        if recorded_as == name:
             return
-        self._tally.misattributed[mine] += 1
-        if self._tally.misattributed[mine] == 1:
+        self._tally.misattributed[name] += 1
+        if self._tally.misattributed[name] == 1:
             logger.warning(
                 "the server records the runs of %s as runs of the agent %s, because the token is "
                 "for that agent's deployment. Use a token of its own or of the account; if the "
                 "other agent is meant, write @remit.agent(agent_id=%r). "
                 "remit.status().misattributed counts these runs",
-                mine,
+                name,
                 recorded_as,
                 agent_id,
             )
-
-    def _start(self, record: RunRecord) -> None:
-        try:
-            self._client.call(calls.start(record, record.instance_id or ""))
-        except RejectedError as error:
-            if error.status != HTTPStatus.CONFLICT:
-                raise
-
-    def _find_or_create_agent(self, registration: Registration) -> str:
-        find, name = calls.find_agent(registration), registration.external_identifier
-        try:
-            if name not in self._unknown_agents:
-                return self._client.call(find).id
-        except ApiError as error:
-            # Also a 404 without an error code: the registration was answered, so the URL is right.
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            self._unknown_agents.add(name)
-        try:
-            return self._client.call(calls.create_agent(registration)).id
-        except RejectedError:
-            # Another process created it between the two calls, or the server does not allow it.
-            return self._client.call(find).id
 
 
 def _lacks_agent_id(error: RejectedError) -> bool:

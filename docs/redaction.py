@@ -1,16 +1,16 @@
-"""The table of all redaction rules with examples, for the documentation and the tests."""
+"""The table of all redaction rules with examples, for `derive.py` and the tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
-from remit._capture.rules.vendors import VENDOR_KEYS, VendorKey
+from remit._capture.rules.pattern_rules import VENDOR_KEYS, VendorKey
 
 
 class Rule(Struct, frozen=True):
@@ -48,7 +48,7 @@ class Group(Struct, frozen=True):
 
 
 _VENDORS: Final = "vendors.json"
-"""Name of the row that the rows of this file replace."""
+"""Name of the row that the rows of this file of `remit._capture.rules` replace."""
 
 _LETTERS: Final = "aB3dE5fG7hI9jK1lM2nO4pQ6"
 
@@ -71,7 +71,7 @@ def _of_vendor(key: VendorKey) -> Rule:
 
 def _groups() -> Iterator[Group]:
     """Yield the groups of rules, in the order in which they are applied."""
-    text = files("remit._capture.rules").joinpath("table.json").read_bytes()
+    text = Path(__file__).with_suffix(".json").read_bytes()
     vendors = [_of_vendor(key) for key in VENDOR_KEYS]
     for group in msgspec.json.decode(text, type=list[Group]):
         rows = (vendors if rule.name == _VENDORS else [rule] for rule in group.rules)

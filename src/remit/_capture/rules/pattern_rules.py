@@ -1,18 +1,203 @@
-"""Rules for secrets beside their names: in settings, queries, commands, headers, JSON and code.
+"""The rules by shape: what a key, a token or a password in a text looks like.
 
-A rule begins with a word that names a secret (`password`, `token`) and not with the sign of an
-assignment, so that quotes, brackets and spaces may occur between name and value. The rules are
-applied to the text in lower case.
+Credentials are recognised by their context (headers, URLs, commands), vendors' keys by their
+prefix, and other secrets by the name beside them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib.resources import files
 from typing import Final
 
+import msgspec
+from msgspec import Struct
+
 from remit._capture.rules.names import NAME_RULES, PAGING
-from remit._capture.rules.search import ALNUM, PatternRule
+
+ALNUM: Final = "A-Za-z0-9"
+
+
+class PatternRule(Struct, frozen=True):
+    """A rule by shape.
+
+    Attributes:
+        name: As in a marker and in the counts of `remit.status()`.
+        anchor: The literal that every match holds.
+        tail: Regular expression of what follows the anchor.
+        heads: Texts, one of which is directly before what `tail` matches; each ends with the
+            anchor. Without any, the match begins with the anchor.
+        apart: Characters, as in a class of a regular expression, that are not before the head;
+            empty if any may be.
+        loose: Upper and lower case are the same in the heads.
+        lower: It is applied to the text in lower case, and written in lower case.
+    """
+
+    name: str
+    anchor: str
+    tail: str
+    heads: tuple[str, ...] = ()
+    apart: str = ALNUM
+    loose: bool = False
+    lower: bool = False
+
+    @property
+    def endings(self) -> tuple[str, ...]:
+        """The heads, or the anchor where there are none."""
+        return self.heads or (self.anchor,)
+
+
+# Credentials, by their context.
+
+PRIVATE_KEY: Final = "pattern:private_key"
+"""Of a list of lines, one of which begins a private key, nothing is recorded."""
+
+TEMPLATE: Final = (
+    r"(?:\*+|<[^\s@>]{1,100}>|\{{1,2}[^@}\n]{0,100}\}{1,2}|\$\{[^\s@}]{1,100}\}|\$\([^\s@)]{1,100}\)"
+    r"|\$[A-Z][A-Z0-9_]{0,100}|%s|%\(\w{1,100}\)s|%[A-Z][A-Z0-9_]{0,100}%)"
+)
+"""A placeholder for a password; a text that only begins like one is a password."""
+
+_PAIR_IN_BASE64: Final = (
+    r"(?=[a-z0-9+/]*+[A-Z0-9])"
+    # The whole text, then the first group of four characters with a colon.
+    r"(?=(?:[A-Za-z0-9+/]{4}){0,300}+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?+(?![\w.+/=-]))"
+    r"(?:[A-Za-z0-9+/]{4}){0,300}?"
+    r"(?:O[g-v][\w+/=]{2}|[A-Za-z0-9+/][DTjz][o-r][\w+/=]|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]6)"
+)
+"""A text in Base64 with a colon in it, as between a user and a password."""
+
+_AFTER_SCHEME: Final = r"""\s{0,4}["'\\]{0,2}"""
+
+_BEARER: Final = (
+    _AFTER_SCHEME + r"(?!(?:[A-Z]?[a-z]+[0-9]{0,4}-){2,20}[A-Z]?[a-z]+[0-9]{0,4}(?![\w.~+/-]))"
+    r"(?:(?=[A-Za-z_.~+/-]{0,64}+[0-9])[\w.~+/-]{16}|[\w.~+/-]{20})"
+)
+
+CREDENTIAL_RULES: Final = (
+    # Private keys in PEM blocks, of SSH2, of PuTTY.
+    PatternRule(PRIVATE_KEY, "-----", r"BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY", apart=""),
+    PatternRule(PRIVATE_KEY, "---- BEGIN SSH2 ", "(?:ENCRYPTED )?PRIVATE", apart=""),
+    PatternRule(PRIVATE_KEY, "PuTTY-User-Key-File-", "[0-9]:", apart=""),
+    PatternRule("pattern:bearer", "earer ", _BEARER, heads=("Bearer ", "bearer ")),
+    PatternRule("pattern:bearer", "EARER ", _BEARER, heads=("BEARER ",)),
+    PatternRule(
+        "pattern:basic", "asic ", _AFTER_SCHEME + _PAIR_IN_BASE64, heads=("Basic ", "basic ")
+    ),
+    PatternRule("pattern:basic", "ASIC ", _AFTER_SCHEME + _PAIR_IN_BASE64, heads=("BASIC ",)),
+    PatternRule(
+        "pattern:url_password",
+        "://",
+        r"""[^\s/:"']{0,200}+:(?!//)(?!""" + TEMPLATE + r"""@)(?![0-9]{1,5}(?:/|$))"""
+        r"""(?=[^@])[^\s@:"]{0,200}+(?::(?!//)[^\s@:"]{0,200}+){0,8}+@(?=[\w\[/:.?]|$)""",
+        apart="",
+    ),
+    PatternRule(
+        "pattern:webhook",
+        "://",
+        r"(?:hooks\.slack\.com/(?:services|workflows|triggers)/\w"
+        r"|discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks/\d"
+        r"|[\w.-]+\.webhook\.office\.com/webhookb2/\w|hooks\.zapier\.com/hooks/catch/\d)",
+        apart="",
+    ),
+    PatternRule("pattern:flag", "sshpass -p", r"""\s*['"]?[^\s'"$<{*-][^\s'"]{3}"""),
+    PatternRule(
+        "pattern:sql_password",
+        "'",
+        r"(?![<{$*%])[^\s']{4,200}'",
+        heads=(
+            *("with password '", "encrypted password '", "login password '", "set password '"),
+            *("set password = '", "identified by '", "identified by password '"),
+        ),
+        apart=r"\w",
+        loose=True,
+    ),
+    # User and password in a command line.
+    PatternRule(
+        "pattern:flag",
+        "-u ",
+        r"""['"]?[^\s:'"]{1,100}+:(?![0-9]+\b)(?!""" + TEMPLATE + r"""(?:["'\s]|$))"""
+        r"""(?!(?:root|users?|staff|www-data|nobody|nogroup|node|app|docker|daemon)(?![\w-]))"""
+        r"""[^\s'"]{3,}""",
+    ),
+    PatternRule("pattern:netrc", "machine ", r"\S{1,200}\s+login\s+\S{1,200}\s+password\s+\S"),
+)
+
+
+# Vendors' keys and tokens, from `vendors.json`.
+
+
+class VendorKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of `vendors.json`.
+
+    Attributes:
+        rule: Name of the rule, without `pattern:`.
+        owner: Whose keys they are.
+        withholds: What the rule withholds, in words, if it is not "keys and tokens of" the owner.
+        prefixes: How a key begins, separated by spaces.
+        random: How many characters follow at least, with a digit or a capital among the first.
+        chars: Which characters these are, as in a class of a regular expression.
+        tail: Instead: regular expression of what follows.
+        example: What may follow a prefix; by default letters and digits, enough of them.
+        anchor: For a key that has no prefix: as in `PatternRule`; so are the next two.
+        heads: See `anchor`.
+        apart: See `anchor`.
+        withheld: Examples of texts that are withheld, for a key without a prefix.
+        recorded: Examples of texts that look alike and are recorded.
+    """
+
+    rule: str
+    owner: str = ""
+    withholds: str = ""
+    prefixes: str = ""
+    random: int = 0
+    chars: str = ALNUM
+    tail: str = ""
+    example: str = ""
+    anchor: str = ""
+    heads: tuple[str, ...] = ()
+    apart: str = ALNUM
+    withheld: tuple[str, ...] = ()
+    recorded: tuple[str, ...] = ()
+
+    def rules(self) -> Iterator[PatternRule]:
+        """Yield the rules: one for each anchor."""
+        name = f"pattern:{self.rule}"
+        if self.anchor:
+            yield PatternRule(name, self.anchor, self.tail, heads=self.heads, apart=self.apart)
+            return
+        prefixes = tuple(self.prefixes.split())
+        tail = _random(self.random, self.chars) if self.random else self.tail
+        if prefixes[0][-1].isalnum():
+            # Each is rare enough to search for; a sign is searched for with what is before it.
+            for prefix in prefixes:
+                yield PatternRule(name, prefix, tail)
+        else:
+            yield PatternRule(name, prefixes[0][-1], tail, heads=prefixes)
+
+
+def _random(least: int, chars: str) -> str:
+    r"""Return the expression of *least* or more of *chars*, a digit or a capital among the first.
+
+    `\w-` are the characters of Base64 in addresses.
+    """
+    # A set of ASCII letters is faster than `\w`, which covers Unicode.
+    chars = chars.replace(r"\w", "A-Za-z0-9_")
+    return f"(?=[a-z_=+/.-]{{0,{least - 1}}}+[0-9A-Z])[{chars}]{{{least}}}"
+
+
+VENDOR_KEYS: Final = msgspec.json.decode(
+    files("remit._capture.rules").joinpath("vendors.json").read_bytes(), type=list[VendorKey]
+)
+
+VENDOR_RULES: Final = tuple(rule for key in VENDOR_KEYS for rule in key.rules())
+
+
+# Secrets beside their names: in settings, queries, commands, headers, JSON and code. A rule begins
+# with a word that names a secret (`password`, `token`) and not with the sign of an assignment, so
+# that quotes, brackets and spaces may occur between name and value. The rules are applied to the
+# text in lower case.
 
 _REAL: Final = r"(?!your|xxx|example|changeme|redacted|none\b|null\b|true\b|false\b|string)"
 """Excludes placeholder words; the text of a template begins with a sign (`${...}`)."""
@@ -246,4 +431,11 @@ ENVIRONMENT_RULES: Final = (
         ),
         apart="",
     ),
+)
+
+PATTERN_RULES: Final = (
+    *CREDENTIAL_RULES,
+    *VENDOR_RULES,
+    *ENVIRONMENT_RULES,
+    *ASSIGNMENT_RULES,
 )
