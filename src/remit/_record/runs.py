@@ -505,7 +505,7 @@ class OpenRun:
             self.exited = True
             self.settle()
 
-    def follow_up(self) -> None:
+    def tick(self) -> None:
         """Regular work of the writer: follow the clock, stop a terminated run, end an overdue one.
 
         A run is overdue if its block has ended and its open spans have had `run_linger_s` to end.

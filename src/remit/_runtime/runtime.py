@@ -269,7 +269,7 @@ class Runtime:
         for table in list(self.recorder.tables):
             table.end_idle()
         for run in list(self.recorder.runs):
-            run.follow_up()
+            run.tick()
 
     def before_fork(self) -> None:
         """Pause delivery's threads where they hold no lock that the child needs."""
