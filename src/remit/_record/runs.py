@@ -83,7 +83,7 @@ class ReportedSpan(CancellableSpan, Protocol):
 
 
 class IdleRuns(Protocol):
-    """A table of runs without a block (`remit._decorators.adapters.RunTable`)."""
+    """A table of runs without a block (`remit._decorators.adapters.SessionTable`)."""
 
     def end_idle(self) -> None:
         """End the runs that were not used for long enough."""
