@@ -253,7 +253,7 @@ class RunBlock:
         """End the run's block, as the sync form does, without blocking the event loop."""
         awaited = not issubclass(type(error), GeneratorExit)
         run = self._exit(error, awaited=awaited)
-        flushing = run.recorder.after_run.beside() if run is not None and awaited else None
+        flushing = run.recorder.after_run.call_async() if run is not None and awaited else None
         if flushing is not None:
             await flushing
 
