@@ -264,7 +264,7 @@ class Sender:
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
         with suppress(RejectedError):
-            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
