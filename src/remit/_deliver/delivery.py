@@ -171,6 +171,7 @@ class Delivery:
         """Start sending the files of ended processes; return whether there may be any."""
         if self._closed or not self._adoption.may_have_files():
             return False
+        self._on_start_threads()
         self._adoption.request_scan()
         self._sender_thread.start()
         self._sender_thread.wake()
