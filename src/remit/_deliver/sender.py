@@ -386,9 +386,10 @@ class Sender:
             return
         if isinstance(error, AnswerTooLongError):
             raise error
-        if isinstance(error, TooLargeError) and row_id not in self._cut_rows:
+        smaller = without_contents(item)
+        if isinstance(error, TooLargeError) and smaller != item:
             self._cut_rows.add(row_id)
-            self._send_spans([(row_id, without_contents(item))])
+            self._send_spans([(row_id, smaller)])
         else:
             self._refuse((row_id, item), run, Refusal.of_error(error))
 
