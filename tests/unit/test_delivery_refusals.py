@@ -110,7 +110,7 @@ def test_a_failure_after_an_item_was_cut_does_not_cost_the_item() -> None:
     stepped = Stepped(api)
     stepped.record("small")
     stepped.deliver()
-    api.script("/bulk", refusal(413), None, refusal(413), refusal(503))
+    api.script("/bulk", None, refusal(503))
     HandRun(stepped.sink).open().span("long", LARGE["long"])
     stepped.settle()
     assert stepped.status.set_aside == {}
