@@ -264,7 +264,7 @@ class Sender:
     def _poll_run(self, run: RunDelivery) -> None:
         run.answered_ns = self._clock.monotonic_ns()
         with suppress(RejectedError):
-            run.read(self._client.call(calls.get_instance(run.record.instance_id or "")))
+            run.note_instance(self._client.call(calls.get_instance(run.record.instance_id or "")))
 
     # Spans
 
@@ -389,9 +389,10 @@ class Sender:
             return
         if isinstance(error, AnswerTooLongError):
             raise error
-        if isinstance(error, TooLargeError) and row_id not in self._cut_rows:
+        smaller = without_contents(item)
+        if isinstance(error, TooLargeError) and smaller != item:
             self._cut_rows.add(row_id)
-            self._send_spans([(row_id, without_contents(item))])
+            self._send_spans([(row_id, smaller)])
         else:
             self._refuse((row_id, item), run, Refusal.of_error(error))
 
